@@ -1,0 +1,63 @@
+"""Every error that fomaug raises on purpose."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FomaugError(Exception):
+    """Base of all errors that fomaug raises on purpose."""
+
+
+class ArgumentError(FomaugError, ValueError):
+    """An argument is outside of what the function accepts."""
+
+
+class ShapeError(ArgumentError):
+    """A tensor or array has another shape or dtype than the function accepts."""
+
+
+class WeightsError(FomaugError, ValueError):
+    """A model file is damaged, of another kind, or does not fit its configuration."""
+
+
+class ModelNotFoundError(FomaugError, FileNotFoundError):
+    """No model of that name or path is here."""
+
+
+class PoolError(FomaugError, ValueError):
+    """A driving pool is damaged, empty, or was made for another model."""
+
+
+class MediaError(FomaugError, ValueError):
+    """An image or a clip cannot be read."""
+
+
+class LabelError(FomaugError, ValueError):
+    """A label file or value cannot be read or moved."""
+
+
+class ResumeError(FomaugError, RuntimeError):
+    """A job cannot be resumed from what lies in its output folder."""
+
+
+class MissingExtraError(FomaugError, ImportError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed; run: pip install 'fomaug[{extra}]'")
+        self.package = package
+        self.extra = extra
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Say which known word is nearest.
+
+    >>> did_you_mean("strenght", ["strength", "seed"])
+    "; did you mean 'strength'?"
+    >>> did_you_mean("zzz", ["strength"])
+    ''
+    """
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
