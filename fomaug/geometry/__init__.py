@@ -1,0 +1,24 @@
+"""Grids, warps, hulls and motion transfer: pure functions of tensors, batched, on any device.
+
+`inverse` and what builds on it are imported from their own files.
+"""
+
+from fomaug.geometry.grid import gaussian_heatmap as gaussian_heatmap
+from fomaug.geometry.grid import identity_grid as identity_grid
+from fomaug.geometry.hull import hull_area as hull_area
+from fomaug.geometry.matrix import inverse_2x2 as inverse_2x2
+from fomaug.geometry.sampling import resize_flow as resize_flow
+from fomaug.geometry.sampling import resize_map as resize_map
+from fomaug.geometry.sampling import warp_image as warp_image
+from fomaug.geometry.transfer import transfer as transfer
+
+__all__ = [
+    "gaussian_heatmap",
+    "hull_area",
+    "identity_grid",
+    "inverse_2x2",
+    "resize_flow",
+    "resize_map",
+    "transfer",
+    "warp_image",
+]
