@@ -1,3 +1,67 @@
-"""Animate every face of a dataset with borrowed motion, labels moved along."""
+"""Animate every face of a dataset with borrowed motion, labels moved along.
+
+>>> import fomaug
+>>> fomaug.__version__
+'0.1.0'
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from fomaug import data as data
+    from fomaug import integrations as integrations
+    from fomaug import warp as warp
+    from fomaug._errors import FomaugError as FomaugError
+    from fomaug._types import Animated as Animated
+    from fomaug._types import Keypoints as Keypoints
+    from fomaug._types import Source as Source
+    from fomaug.animator import Animator as Animator
+    from fomaug.augment import MotionAugment as MotionAugment
+    from fomaug.augment import MotionParams as MotionParams
+    from fomaug.augment import MotionResult as MotionResult
+    from fomaug.driving import DrivingPool as DrivingPool
+    from fomaug.driving import MotionTrack as MotionTrack
+    from fomaug.expand import expand as expand
+    from fomaug.geometry import transfer as transfer
+    from fomaug.weights import list_models as list_models
+    from fomaug.weights import load_model as load_model
+    from fomaug.weights import save_model as save_model
+
+# Names are fetched when first used, so that `import fomaug` and the command line's --help load neither torch nor av.
+_HOMES = {
+    "Animated": "_types",
+    "Animator": "animator",
+    "DrivingPool": "driving",
+    "FomaugError": "_errors",
+    "Keypoints": "_types",
+    "MotionAugment": "augment",
+    "MotionParams": "augment",
+    "MotionResult": "augment",
+    "MotionTrack": "driving",
+    "Source": "_types",
+    "expand": "expand",
+    "list_models": "weights",
+    "load_model": "weights",
+    "save_model": "weights",
+    "transfer": "geometry",
+}
+_MODULES = ("data", "integrations", "warp")
+
+__all__ = ["__version__", *sorted(_HOMES), *_MODULES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"fomaug.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fomaug' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"fomaug.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

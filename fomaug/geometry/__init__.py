@@ -3,6 +3,7 @@
 `inverse` and what builds on it are imported from their own files.
 """
 
+from fomaug.geometry.frame import Frame as Frame
 from fomaug.geometry.grid import gaussian_heatmap as gaussian_heatmap
 from fomaug.geometry.grid import identity_grid as identity_grid
 from fomaug.geometry.hull import hull_area as hull_area
@@ -13,6 +14,7 @@ from fomaug.geometry.sampling import warp_image as warp_image
 from fomaug.geometry.transfer import transfer as transfer
 
 __all__ = [
+    "Frame",
     "gaussian_heatmap",
     "hull_area",
     "identity_grid",

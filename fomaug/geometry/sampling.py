@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -46,5 +47,8 @@ def warp_image(image: Tensor, flow: Tensor, *, mode: Mode = "bilinear", padding:
     Returns:
         (B, C, H, W).
     """
-    flow = resize_flow(flow, (image.shape[2], image.shape[3])).to(image.dtype)
-    return F.grid_sample(image, flow, mode=mode, padding_mode=padding, align_corners=True)
+    flow = resize_flow(flow, (image.shape[2], image.shape[3]))
+    # Half floats cannot name a pixel of a large picture.
+    exact = torch.promote_types(torch.promote_types(image.dtype, flow.dtype), torch.float32)
+    warped = F.grid_sample(image.to(exact), flow.to(exact), mode=mode, padding_mode=padding, align_corners=True)
+    return warped.to(image.dtype)

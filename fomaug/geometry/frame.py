@@ -1,0 +1,90 @@
+"""Between a picture of any size and the square that a model looks at.
+
+A picture is padded to a square by repeating its border, then resized by pixel areas. Padding and resizing are affine, so
+a flow found in the model's square moves to the picture's own frame exactly, without touching a pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fomaug.geometry.grid import identity_grid
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How a picture of `size` (H, W) lies in a model's square of `side` pixels."""
+
+    size: tuple[int, int]
+    side: int
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the picture is the model's square already."""
+        return self.size == (self.side, self.side)
+
+    def to_model(self, image: Tensor) -> Tensor:
+        """Bring pictures (B, C, H, W) into the square (B, C, side, side)."""
+        if self.is_identity:
+            return image
+        (left, right), (top, bottom) = self._padding(1), self._padding(0)
+        padded = F.pad(image, (left, right, top, bottom), mode="replicate") if left + right + top + bottom else image
+        return _resize(padded, self.side)
+
+    def to_picture(self, image: Tensor) -> Tensor:
+        """Bring pictures or maps (B, C, side, side) back to (B, C, H, W)."""
+        if self.is_identity:
+            return image
+        whole = _resize(image, max(self.size))
+        top, left = self._padding(0)[0], self._padding(1)[0]
+        return whole[:, :, top : top + self.size[0], left : left + self.size[1]]
+
+    def flow_to_picture(self, flow: Tensor) -> Tensor:
+        """Bring a flow (B, h, w, 2) of the square into the picture's frame, on as many cells as the picture covers."""
+        if self.is_identity:
+            return flow
+        grid, scale = self._model_grid(flow)
+        shift = flow - identity_grid((flow.shape[1], flow.shape[2]), device=flow.device, dtype=flow.dtype)
+        seen = _sample(shift.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1)
+        own = identity_grid((grid.shape[0], grid.shape[1]), device=flow.device, dtype=flow.dtype)
+        return own + seen / scale
+
+    def map_to_picture(self, tensor: Tensor) -> Tensor:
+        """Bring maps (B, C, h, w) that lie on a flow's grid into the picture's frame."""
+        if self.is_identity:
+            return tensor
+        grid, _ = self._model_grid(tensor.permute(0, 2, 3, 1))
+        return _sample(tensor, grid)
+
+    def _padding(self, axis: int) -> tuple[int, int]:
+        missing = max(self.size) - self.size[axis]
+        return missing // 2, missing - missing // 2
+
+    def _axis(self, axis: int) -> tuple[float, float]:
+        """Scale and offset that take the picture's [-1, 1] to the square's."""
+        length, square, side = self.size[axis], max(self.size), self.side
+        scale = max(length - 1, 1) * side / (square * (side - 1))
+        middle = ((length - 1) / 2 + self._padding(axis)[0] + 0.5) * side / square - 0.5
+        return scale, 2 * middle / (side - 1) - 1
+
+    def _model_grid(self, flow: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the cells of the picture's own grid lie in the square, and the scale between the two."""
+        rows, columns = (max(2, round(n * part / max(self.size))) for n, part in zip(flow.shape[1:3], self.size, strict=True))
+        (y_scale, y_offset), (x_scale, x_offset) = self._axis(0), self._axis(1)
+        scale = torch.tensor([x_scale, y_scale], device=flow.device, dtype=flow.dtype)
+        offset = torch.tensor([x_offset, y_offset], device=flow.device, dtype=flow.dtype)
+        return identity_grid((rows, columns), device=flow.device, dtype=flow.dtype) * scale + offset, scale
+
+
+def _resize(image: Tensor, side: int) -> Tensor:
+    return F.interpolate(image, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
+
+
+def _sample(tensor: Tensor, grid: Tensor) -> Tensor:
+    return F.grid_sample(
+        tensor, grid.expand(tensor.shape[0], *grid.shape), padding_mode="border", align_corners=True
+    )

@@ -1,0 +1,79 @@
+"""Building blocks. Attribute names are those of the official checkpoints."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SameBlock(nn.Module):
+    """Convolution, batch norm, ReLU at one resolution."""
+
+    def __init__(self, in_features: int, out_features: int, kernel_size: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_features, out_features, kernel_size, padding=kernel_size // 2)
+        self.norm = nn.BatchNorm2d(out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', H, W)."""
+        return F.relu(self.norm(self.conv(x)))
+
+
+class DownBlock(SameBlock):
+    """A `SameBlock` that halves the resolution."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', H / 2, W / 2)."""
+        return F.avg_pool2d(super().forward(x), 2)
+
+
+class UpBlock(SameBlock):
+    """A `SameBlock` that doubles the resolution first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C', 2 H, 2 W)."""
+        return super().forward(F.interpolate(x, scale_factor=2))
+
+
+class ResBlock(nn.Module):
+    """Two pre-activated convolutions around a shortcut."""
+
+    def __init__(self, features: int, kernel_size: int = 3) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(features, features, kernel_size, padding=kernel_size // 2)
+        self.conv2 = nn.Conv2d(features, features, kernel_size, padding=kernel_size // 2)
+        self.norm1 = nn.BatchNorm2d(features)
+        self.norm2 = nn.BatchNorm2d(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape."""
+        inner = self.conv1(F.relu(self.norm1(x)))
+        return x + self.conv2(F.relu(self.norm2(inner)))
+
+
+class AntiAliasDownsample(nn.Module):
+    """Blur with a Gaussian, then keep every n-th pixel."""
+
+    weight: Tensor
+
+    def __init__(self, channels: int, scale_factor: float) -> None:
+        super().__init__()
+        self.step = round(1 / scale_factor)
+        sigma = (1 / scale_factor - 1) / 2
+        radius = round(sigma * 4)
+        offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
+        profile = torch.exp(-offsets.square() / (2 * sigma**2))
+        kernel = torch.outer(profile, profile)
+        self.register_buffer("weight", (kernel / kernel.sum()).repeat(channels, 1, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, H / step, W / step)."""
+        padding = self.weight.shape[-1] // 2
+        blurred = F.conv2d(image, self.weight, padding=padding, groups=self.weight.shape[0])
+        return blurred[:, :, :: self.step, :: self.step]
+
+
+def downsampler(channels: int, scale_factor: float) -> nn.Module:
+    """Build the downsampler of a network, the identity for a factor of 1."""
+    return nn.Identity() if scale_factor == 1 else AntiAliasDownsample(channels, scale_factor)

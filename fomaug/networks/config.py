@@ -1,0 +1,172 @@
+"""The numbers a model is built from, in the layout of the official YAML files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fomaug._errors import ArgumentError, did_you_mean
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class CommonConfig:
+    """What all networks of a model share."""
+
+    num_kp: int
+    num_channels: int = 3
+    estimate_jacobian: bool = True
+
+
+@dataclass(frozen=True)
+class KeypointDetectorConfig:
+    """Numbers of `KeypointDetector`."""
+
+    block_expansion: int
+    max_features: int
+    num_blocks: int
+    temperature: float = 0.1
+    scale_factor: float = 1
+    single_jacobian_map: bool = False
+    pad: int = 0
+
+
+@dataclass(frozen=True)
+class DenseMotionConfig:
+    """Numbers of `DenseMotionNetwork`."""
+
+    block_expansion: int
+    max_features: int
+    num_blocks: int
+    scale_factor: float = 1
+    kp_variance: float = 0.01
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Numbers of `Generator`."""
+
+    block_expansion: int
+    max_features: int
+    num_down_blocks: int
+    num_bottleneck_blocks: int
+    dense_motion: DenseMotionConfig
+    estimate_occlusion_map: bool = False
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Numbers of `MultiScaleDiscriminator`."""
+
+    scales: tuple[float, ...] = (1,)
+    block_expansion: int = 64
+    max_features: int = 512
+    num_blocks: int = 4
+    sn: bool = False
+    use_kp: bool = False
+    kp_variance: float = 0.01
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A first-order motion model in the official architecture.
+
+    Attributes:
+        common: what the networks share.
+        kp_detector: the keypoint detector's numbers.
+        generator: the generator's numbers, dense motion included.
+        discriminator: the discriminator's numbers, where it is trained with one.
+        size: side of the square pictures it works on; None to take pictures at their own size.
+    """
+
+    common: CommonConfig
+    kp_detector: KeypointDetectorConfig
+    generator: GeneratorConfig
+    discriminator: DiscriminatorConfig | None = None
+    size: int | None = None
+
+    architecture = "fomm"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """Read `model_params` in the official layout, or a whole official YAML file's content.
+
+        Raises:
+            ArgumentError: for an unknown or missing key, named with the nearest known one.
+        """
+        params = dict(values.get("model_params", values))
+        params.pop("architecture", None)
+        size = params.pop("size", None) or _frame_size(values)
+        generator = dict(_take(params, "generator_params"))
+        motion = dict(_take(generator, "dense_motion_params"))
+        detector = dict(_take(params, "kp_detector_params"))
+        common = dict(_take(params, "common_params"))
+        discriminator = params.pop("discriminator_params", None)
+        _refuse_surplus("model_params", params, _PARTS)
+        return cls(
+            common=build(CommonConfig, "common_params", common),
+            kp_detector=build(KeypointDetectorConfig, "kp_detector_params", detector),
+            generator=build(
+                GeneratorConfig,
+                "generator_params",
+                {**generator, "dense_motion": build(DenseMotionConfig, "dense_motion_params", motion)},
+            ),
+            discriminator=None
+            if discriminator is None
+            else build(DiscriminatorConfig, "discriminator_params", discriminator),
+            size=size,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write the layout that `from_dict` reads, in plain JSON values."""
+        generator = dataclasses.asdict(self.generator)
+        generator["dense_motion_params"] = generator.pop("dense_motion")
+        parts = {
+            "architecture": self.architecture,
+            "size": self.size,
+            "common_params": dataclasses.asdict(self.common),
+            "kp_detector_params": dataclasses.asdict(self.kp_detector),
+            "generator_params": generator,
+        }
+        if self.discriminator is not None:
+            parts["discriminator_params"] = dataclasses.asdict(self.discriminator)
+        return parts
+
+
+_PARTS = ("common_params", "kp_detector_params", "generator_params", "discriminator_params", "size")
+
+
+def build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
+    """Build a frozen configuration from a mapping.
+
+    Raises:
+        ArgumentError: for keys it does not know or that are missing.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    _refuse_surplus(name, values, fields)
+    required = [key for key, field in fields.items() if field.default is dataclasses.MISSING]
+    missing = [key for key in required if key not in values]
+    if missing:
+        raise ArgumentError(f"{name} lacks {', '.join(missing)}")
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+def _take(values: dict[str, Any], key: str) -> Mapping[str, Any]:
+    part = values.pop(key, None)
+    if not isinstance(part, Mapping):
+        raise ArgumentError(f"the configuration lacks {key}; its keys are {', '.join(map(str, values)) or 'none'}")
+    return part
+
+
+def _refuse_surplus(name: str, values: Mapping[str, Any], known: Any) -> None:
+    for key in values:
+        if key not in known:
+            raise ArgumentError(f"{name} has an unknown key {key!r}{did_you_mean(str(key), known)}")
+
+
+def _frame_size(values: Mapping[str, Any]) -> int | None:
+    shape = (values.get("dataset_params") or {}).get("frame_shape")
+    return int(shape[0]) if shape else None

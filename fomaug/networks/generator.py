@@ -1,0 +1,80 @@
+"""Occlusion-aware generator (paper: Sec. 3.2, Eq. 8)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fomaug._types import Keypoints
+from fomaug.geometry import warp_image
+from fomaug.networks.blocks import DownBlock, ResBlock, SameBlock, UpBlock
+from fomaug.networks.config import CommonConfig, GeneratorConfig
+from fomaug.networks.dense_motion import DenseMotionNetwork
+from fomaug.networks.output import GeneratorOutput
+
+
+class Generator(nn.Module):
+    """Encode the source, warp its features, mask what is hidden, decode."""
+
+    def __init__(self, common: CommonConfig, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.dense_motion_network = DenseMotionNetwork(
+            common, config.dense_motion, estimate_occlusion=config.estimate_occlusion_map
+        )
+        levels = config.num_down_blocks
+        widths = [min(config.max_features, config.block_expansion * 2**level) for level in range(levels + 1)]
+        self.first = SameBlock(common.num_channels, widths[0], 7)
+        self.down_blocks = nn.ModuleList(DownBlock(widths[i], widths[i + 1]) for i in range(levels))
+        self.bottleneck = nn.Sequential()
+        for i in range(config.num_bottleneck_blocks):
+            self.bottleneck.add_module(f"r{i}", ResBlock(widths[-1]))
+        self.up_blocks = nn.ModuleList(UpBlock(widths[i + 1], widths[i]) for i in reversed(range(levels)))
+        self.final = nn.Conv2d(widths[0], common.num_channels, 7, padding=3)
+
+    def encode(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Do the work that depends on the source (B, 3, S, S) alone: its features and its small picture."""
+        features = self.first(image)
+        for block in self.down_blocks:
+            features = block(features)
+        return features, self.dense_motion_network.down(image)
+
+    def forward(
+        self, image: Tensor, features: tuple[Tensor, ...], source: Keypoints, driving: Keypoints
+    ) -> GeneratorOutput:
+        """Animate.
+
+        Args:
+            image: (B, 3, S, S) in [0, 1].
+            features: `encode(image)`.
+            source: keypoints of the image.
+            driving: keypoints to take it to.
+        """
+        encoded, small = features
+        motion = self.dense_motion_network(small, source, driving)
+        x = warp_features(encoded, motion.deformation)
+        if motion.occlusion is not None:
+            x = x * _fit(motion.occlusion, x)
+        x = self.bottleneck(x)
+        for block in self.up_blocks:
+            x = block(x)
+        return GeneratorOutput(
+            prediction=self.final(x).sigmoid(),
+            deformation=motion.deformation,
+            occlusion=motion.occlusion,
+            mask=motion.mask,
+            deformed=warp_features(image, motion.deformation),
+            sparse_deformed=motion.sparse_deformed,
+        )
+
+
+def warp_features(features: Tensor, deformation: Tensor) -> Tensor:
+    """Warp (B, C, H, W) by a flow that is resized as the official code does it: by pixel areas, not corners."""
+    if deformation.shape[1:3] != features.shape[2:]:
+        deformation = _fit(deformation.permute(0, 3, 1, 2), features).permute(0, 2, 3, 1)
+    return warp_image(features, deformation)
+
+
+def _fit(tensor: Tensor, like: Tensor) -> Tensor:
+    if tensor.shape[2:] == like.shape[2:]:
+        return tensor
+    return F.interpolate(tensor, size=like.shape[2:], mode="bilinear", align_corners=False)

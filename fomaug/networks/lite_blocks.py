@@ -1,0 +1,58 @@
+"""Building blocks of the light networks: few layers, one normalisation each, no full-size convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution without bias, batch norm, ReLU."""
+
+    def __init__(self, in_features: int, out_features: int, kernel_size: int = 3, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(in_features, out_features, kernel_size, stride, kernel_size // 2, bias=False),
+            nn.BatchNorm2d(out_features),
+            nn.ReLU(inplace=True),
+        )
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions around a shortcut."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.first = ConvBlock(features, features)
+        self.second = nn.Sequential(nn.Conv2d(features, features, 3, 1, 1, bias=False), nn.BatchNorm2d(features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape."""
+        return F.relu(x + self.second(self.first(x)))
+
+
+class AddingHourglass(nn.Module):
+    """A U-Net whose skips are added, which halves the cost of each way up.
+
+    Args:
+        widths: features at the full size, half of it, a quarter, ...
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        self.down = nn.ModuleList(ConvBlock(wide, narrow, stride=2) for wide, narrow in pairs)
+        self.bottom = ResidualBlock(widths[-1])
+        self.up = nn.ModuleList(ConvBlock(narrow, wide) for wide, narrow in reversed(pairs))
+        self.refine = ConvBlock(widths[0], widths[0])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the maps of the way up, coarse to fine; the last is (B, widths[0], H, W)."""
+        skips = [x]
+        for down in self.down:
+            skips.append(down(skips[-1]))
+        maps = [self.bottom(skips.pop())]
+        for up in self.up:
+            maps.append(F.interpolate(up(maps[-1]), scale_factor=2.0, mode="nearest") + skips.pop())
+        return *maps[:-1], self.refine(maps[-1])

@@ -1,0 +1,50 @@
+"""The numbers a light model is built from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fomaug.networks.config import build
+from fomaug.networks.lite_detector import LiteDetectorConfig
+from fomaug.networks.lite_generator import LiteGeneratorConfig
+from fomaug.networks.lite_motion import LiteMotionConfig
+
+
+@dataclass(frozen=True)
+class LiteConfig:
+    """A light first-order motion model.
+
+    Attributes:
+        detector: the keypoint detector's numbers.
+        generator: the generator's numbers, dense motion included.
+        size: side of the square pictures it works on.
+        keypoint_names: what each keypoint is on the face.
+    """
+
+    detector: LiteDetectorConfig = field(default_factory=LiteDetectorConfig)
+    generator: LiteGeneratorConfig = field(default_factory=LiteGeneratorConfig)
+    size: int | None = 256
+    keypoint_names: tuple[str, ...] = ()
+
+    architecture = "lite"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LiteConfig:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            ArgumentError: for an unknown or missing key.
+        """
+        parts = {key: value for key, value in values.items() if key != "architecture"}
+        generator = dict(parts.pop("generator", {}))
+        motion = build(LiteMotionConfig, "generator.motion", generator.pop("motion", {}))
+        parts["generator"] = build(LiteGeneratorConfig, "generator", {**generator, "motion": motion})
+        parts["detector"] = build(LiteDetectorConfig, "detector", parts.pop("detector", {}))
+        return build(cls, "the configuration", parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write plain JSON values."""
+        return {"architecture": self.architecture, **dataclasses.asdict(self)}

@@ -1,0 +1,87 @@
+"""The light keypoint detector: keypoints tied to known points of the face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fomaug._types import Keypoints
+from fomaug.geometry.grid import identity_grid
+from fomaug.networks.lite_blocks import AddingHourglass, ConvBlock
+
+
+@dataclass(frozen=True)
+class LiteDetectorConfig:
+    """Numbers of a light keypoint detector.
+
+    Attributes:
+        num_keypoints: K.
+        input_size: images are reduced to this size first.
+        widths: features at half, a quarter, ... of the input size.
+        temperature: of the softmax over a heatmap.
+        jacobian_level: how many halvings below the heatmap the jacobians are read.
+    """
+
+    num_keypoints: int = 28
+    input_size: int = 128
+    widths: tuple[int, ...] = (24, 48, 80, 128, 160)
+    temperature: float = 0.1
+    jacobian_level: int = 2
+
+
+class LiteDetector(nn.Module):
+    """Find K keypoints and their jacobians.
+
+    Args:
+        config: its numbers.
+    """
+
+    def __init__(self, config: LiteDetectorConfig) -> None:
+        super().__init__()
+        self.config = config
+        features = config.num_keypoints
+        self.stem = ConvBlock(12, config.widths[0])
+        self.hourglass = AddingHourglass(config.widths)
+        self.heatmap = nn.Conv2d(config.widths[0], features, 3, padding=1)
+        self.jacobian = nn.Conv2d(config.widths[config.jacobian_level], 4 * features, 1)
+        nn.init.zeros_(self.jacobian.weight)
+        with torch.no_grad():
+            assert self.jacobian.bias is not None
+            self.jacobian.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]).repeat(features))
+
+    def forward(self, image: Tensor) -> Keypoints:
+        """Find the keypoints of images (B, 3, S, S) in [0, 1]."""
+        maps = self.hourglass(self.stem(F.pixel_unshuffle(self._reduced(image) - 0.5, 2)))
+        heatmap = self._probability(self.heatmap(maps[-1]).float())
+        level = self.config.jacobian_level
+        affine = self.jacobian(maps[-1 - level]).float()
+        return Keypoints(_expected_place(heatmap), _expected_jacobian(affine, F.avg_pool2d(heatmap, 2**level)))
+
+    def _reduced(self, image: Tensor) -> Tensor:
+        size = self.config.input_size
+        if image.shape[2] == 2 * size:
+            return F.avg_pool2d(image, 2)
+        if image.shape[2] == size:
+            return image
+        return F.interpolate(image, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+
+    def _probability(self, logits: Tensor) -> Tensor:
+        return (logits.flatten(2) / self.config.temperature).softmax(-1).view_as(logits)
+
+
+def _expected_place(probability: Tensor) -> Tensor:
+    """(B, K, h, w) to (B, K, 2), the mean place; cells stand at their centres in the full picture's frame."""
+    h, w = probability.shape[2:]
+    grid = identity_grid((h, w), device=probability.device).view(-1, 2)
+    return probability.flatten(2) @ grid
+
+
+def _expected_jacobian(affine: Tensor, probability: Tensor) -> Tensor:
+    """(B, 4 K, h, w) and (B, K, h, w) summing to 1 / cells pooled, to (B, K, 2, 2)."""
+    b, k, h, w = probability.shape
+    weight = probability / probability.sum((2, 3), keepdim=True)
+    mean = (affine.view(b, k, 4, h * w) * weight.view(b, k, 1, h * w)).sum(-1)  # (B, K, 4)
+    return mean.view(b, k, 2, 2)

@@ -1,0 +1,97 @@
+"""The light generator: warp the source, paint what it lacks, and blend the two at full size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fomaug._types import Keypoints
+from fomaug.geometry.sampling import resize_map, warp_image
+from fomaug.networks.lite_blocks import ConvBlock, ResidualBlock
+from fomaug.networks.lite_motion import LiteMotion, LiteMotionConfig
+from fomaug.networks.output import GeneratorOutput
+
+
+@dataclass(frozen=True)
+class LiteGeneratorConfig:
+    """Numbers of a light generator.
+
+    Attributes:
+        num_keypoints: K.
+        motion: numbers of the dense motion network.
+        widths: encoder features at half, a quarter and an eighth of the picture's size.
+        encoder_blocks: residual blocks that end the encoder; paid once for each source.
+        decoder_blocks: residual blocks that start the decoder; paid for each frame.
+    """
+
+    num_keypoints: int = 28
+    motion: LiteMotionConfig = field(default_factory=LiteMotionConfig)
+    widths: tuple[int, int, int] = (20, 40, 64)
+    encoder_blocks: int = 2
+    decoder_blocks: int = 1
+
+
+class LiteGenerator(nn.Module):
+    """Animate a source by its keypoints and driving keypoints.
+
+    Args:
+        config: its numbers.
+    """
+
+    def __init__(self, config: LiteGeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        fine, middle, coarse = config.widths
+        self.motion = LiteMotion(config.motion, config.num_keypoints)
+        self.stem = ConvBlock(12, fine)
+        self.down1 = ConvBlock(fine, middle, stride=2)
+        self.down2 = ConvBlock(middle, coarse, stride=2)
+        self.deep = nn.Sequential(*(ResidualBlock(coarse) for _ in range(config.encoder_blocks)))
+        self.decoder = nn.Sequential(*(ResidualBlock(coarse) for _ in range(config.decoder_blocks)))
+        self.up1 = ConvBlock(coarse, middle)
+        self.refine1 = ConvBlock(middle, middle)
+        self.up2 = ConvBlock(middle, fine)
+        self.refine2 = ConvBlock(fine, fine)
+        self.paint = nn.Conv2d(fine, 16, 3, padding=1)
+        with torch.no_grad():
+            assert self.paint.bias is not None
+            self.paint.bias[12:] = 2.0  # start from the warped source
+
+    def encode(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Work out of images (B, 3, S, S) what every frame needs: features at S / 2, S / 4, S / 8, and a small picture."""
+        fine = self.stem(F.pixel_unshuffle(image - 0.5, 2))
+        middle = self.down1(fine)
+        return fine, middle, self.deep(self.down2(middle)), self.motion.reduce(image)
+
+    def forward(
+        self, image: Tensor, features: tuple[Tensor, ...], source: Keypoints, driving: Keypoints
+    ) -> GeneratorOutput:
+        """Animate images (B, 3, S, S) whose `features` come from `encode`."""
+        fine, middle, coarse, small = features
+        flow, occlusion, mask = self.motion(small, source, driving)
+        x = self.decoder(_taken(coarse, flow, occlusion))
+        x = self.refine1(_doubled(self.up1(x)) + _taken(middle, flow, occlusion))
+        x = self.refine2(_doubled(self.up2(x)) + _taken(fine, flow, occlusion))
+        drawn = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
+        painted, blend = drawn[:, :3].sigmoid(), drawn[:, 3:].sigmoid()
+        deformed = warp_image(image, flow, padding="border")
+        return GeneratorOutput(
+            prediction=deformed + (1 - blend) * (painted - deformed),
+            deformation=flow,
+            occlusion=occlusion,
+            mask=mask,
+            deformed=deformed,
+            blend=blend,
+        )
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def _taken(features: Tensor, flow: Tensor, occlusion: Tensor) -> Tensor:
+    warped = warp_image(features.to(flow.dtype), flow, padding="border")  # half a flow's bits would lose half a pixel
+    return warped * resize_map(occlusion, (features.shape[2], features.shape[3]))

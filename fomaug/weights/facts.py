@@ -1,0 +1,63 @@
+"""What can be said of a model without loading it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fomaug.weights.files import read_header, read_tensors
+from fomaug.weights.places import find_model, installed_models
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model file, described.
+
+    Attributes:
+        name: to load it by.
+        path: of the file.
+        architecture: "fomm" or "lite".
+        size: side of the square pictures it works on; None for each picture's own.
+        parameters: how many numbers it learnt.
+        bytes: of the file.
+        config: everything it is built from.
+        facts: licence, data, measures, as its maker wrote them.
+    """
+
+    name: str
+    path: Path
+    architecture: str
+    size: int | None
+    parameters: int
+    bytes: int
+    config: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def model_info(name: str | os.PathLike[str]) -> ModelInfo:
+    """Describe a model file.
+
+    Raises:
+        ModelNotFoundError: no such model is here.
+        WeightsError: it is no intact model file.
+    """
+    path = find_model(name)
+    header = read_header(path)
+    parameters = sum(tensor.numel() for tensor in read_tensors(path).values() if tensor.is_floating_point())
+    return ModelInfo(
+        name=header.name,
+        path=path,
+        architecture=header.config.architecture,
+        size=header.config.size,
+        parameters=parameters,
+        bytes=path.stat().st_size,
+        config=header.config.to_dict(),
+        facts=header.facts,
+    )
+
+
+def list_models() -> list[ModelInfo]:
+    """Describe every model that can be loaded by name."""
+    return [model_info(name) for name in installed_models()]

@@ -1,0 +1,131 @@
+"""Reading and writing model files."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from fomaug._errors import ArgumentError, WeightsError
+from fomaug.animator import Animator
+from fomaug.networks import AnyConfig, config_from_dict
+
+FORMAT = "fomaug-model"
+VERSION = "1"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a model file says of itself."""
+
+    name: str
+    config: AnyConfig
+    facts: dict[str, Any]
+
+
+def save_model(
+    animator: Animator, path: str | os.PathLike[str], *, facts: Mapping[str, Any] | None = None, half: bool = True
+) -> Path:
+    """Write a model as one safetensors file, atomically.
+
+    Args:
+        animator: loaded with `fold=False`, or just trained.
+        path: to write to; the stem becomes the name under which it is listed.
+        facts: plain JSON to keep beside the weights: licence, data, measures; added to the animator's own.
+        half: store floating weights as float16.
+
+    Raises:
+        ArgumentError: if the batch norms were folded: such a model cannot be trained on.
+    """
+    if not any(isinstance(module, nn.BatchNorm2d) for module in animator.modules()):
+        raise ArgumentError(f"{animator.name} has its batch norms folded; load it with fold=False to save it")
+    tensors = {name: _stored(tensor, half=half) for name, tensor in animator.state_dict().items()}
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": Path(path).stem,
+        "config": json.dumps(animator.config.to_dict(), sort_keys=True),
+        "facts": json.dumps({**animator.facts, **(facts or {})}, sort_keys=True),
+    }
+    return _write(Path(path), save(tensors, metadata))
+
+
+def read_header(path: Path) -> Header:
+    """Read what a model file says of itself, without its weights.
+
+    Raises:
+        WeightsError: if it is no model file of this project.
+    """
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"{path} is a safetensors file, but no fomaug model; fomaug model import makes one")
+    if metadata.get("version") != VERSION:
+        raise WeightsError(f"{path} has format version {metadata.get('version')}, this fomaug reads {VERSION}; upgrade it")
+    try:
+        config = config_from_dict(json.loads(metadata["config"]))
+        return Header(path.stem, config, json.loads(metadata.get("facts", "{}")))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path} has a damaged header: {error}") from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read all weights as they are stored."""
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+
+
+def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], origin: str) -> None:
+    """Fill a network, every key present and every shape right.
+
+    Raises:
+        WeightsError: names the first keys that are missing, surplus or of another shape.
+    """
+    expected = network.state_dict()
+    missing = [name for name in expected if name not in tensors]
+    surplus = [name for name in tensors if name not in expected]
+    shapes = [name for name in expected if name in tensors and expected[name].shape != tensors[name].shape]
+    for words, names in (("lacks", missing), ("has surplus", surplus)):
+        if names:
+            raise WeightsError(f"{origin} {words} {_some(names)}; is this the right configuration?")
+    if shapes:
+        name = shapes[0]
+        raise WeightsError(
+            f"{origin}: {name} is {tuple(tensors[name].shape)}, the configuration asks for "
+            f"{tuple(expected[name].shape)} ({len(shapes)} such); is this the right configuration?"
+        )
+    network.load_state_dict(dict(tensors), strict=True)
+
+
+def _some(names: list[str]) -> str:
+    return f"{len(names)} tensors ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+
+
+def _stored(tensor: Tensor, *, half: bool) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.half() if half and tensor.dtype == torch.float32 else tensor
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is no intact safetensors file ({error}); was the download cut short?") from error
+
+
+def _write(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        file.write(content)
+    Path(file.name).replace(path)
+    path.chmod(0o644)
+    return path

@@ -1,0 +1,162 @@
+"""Official checkpoints (`.pth.tar`): pickles, read without running anything that is in them.
+
+This is the one file that calls `torch.load`, and only with `weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from fomaug._errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean
+from fomaug.animator import Animator
+from fomaug.networks import OFFICIAL, AnyConfig, config_from_dict
+from fomaug.weights.files import save_model
+from fomaug.weights.places import SUFFIX, models_folder
+
+Config = str | os.PathLike[str] | Mapping[str, Any] | None
+_ZIP, _PICKLE, _GZIP = b"PK\x03\x04", b"\x80", b"\x1f\x8b"
+_PARTS = {"detector": "kp_detector", "generator": "generator"}
+
+
+def import_official(
+    checkpoint: str | os.PathLike[str], *, config: Config = None, name: str | None = None, folder: Path | None = None
+) -> Path:
+    """Convert an official checkpoint to a model file that `load_model` finds by name.
+
+    Args:
+        checkpoint: the `.pth.tar` file, with or without discriminator and optimiser states, also from DataParallel.
+        config: its YAML file, the name of an official configuration, or a mapping; None goes by the file's name.
+        name: to list it under; the file's stem without `-cpk` by default.
+        folder: to write to, `models_folder()` by default.
+
+    Returns:
+        The path of the file written.
+
+    Raises:
+        WeightsError: the file is damaged, of another kind, or does not fit the configuration.
+        ModelNotFoundError: no such file.
+    """
+    path = Path(checkpoint)
+    if not path.is_file():
+        raise ModelNotFoundError(f"no such file: {path}")
+    animator = read_official(path, config)
+    target = (folder or models_folder()) / f"{name or official_stem(path)}{SUFFIX}"
+    facts = {"origin": f"imported from {path.name}", "licence": "as the checkpoint's; it is not part of fomaug"}
+    return save_model(animator, target, facts=facts, half=False)
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file is to be read as an official checkpoint: by content, since names lie.
+
+    Raises:
+        WeightsError: if it is plainly something else: empty, a web page, an archive.
+    """
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not head:
+        raise WeightsError(f"{path} is empty; was the download cut short?")
+    if head.lstrip()[:1] == b"<":
+        raise WeightsError(f"{path} is a web page, not a model: the link gave an error page instead of the file")
+    if head[257:262] == b"ustar" or head.startswith(_GZIP):
+        raise WeightsError(f"{path} is an archive; official .pth.tar files are none: unpack it and give the file inside")
+    if head.startswith(_ZIP):
+        _check_zip(path)
+        return True
+    return head.startswith(_PICKLE)
+
+
+def read_official(path: Path, config: Config) -> Animator:
+    """Load an official checkpoint as an animator with unfolded batch norms."""
+    from fomaug.weights.load import assemble
+
+    if not is_pickle(path):
+        raise WeightsError(f"{path} is no official checkpoint: it is neither a pickle nor a torch archive")
+    model_config = official_config(path, config)
+    states = _read_states(path)
+    tensors = {
+        f"{part}.{_plain(key)}": tensor.float() if tensor.is_floating_point() else tensor
+        for part, state in states.items()
+        for key, tensor in state.items()
+    }
+    return assemble(model_config, tensors, name=official_stem(path), origin=str(path), facts={})
+
+
+def official_stem(path: Path) -> str:
+    """The name of a checkpoint: `vox-cpk.pth.tar` and `vox-256.pth.tar` give `vox-256`; others lose their suffix."""
+    stem = path.name.split(".")[0].removesuffix("-cpk")
+    return f"{stem}-256" if f"{stem}-256" in OFFICIAL else stem
+
+
+def official_config(path: Path, config: Config) -> AnyConfig:
+    """Read a configuration from a YAML file, a name or a mapping; None goes by the checkpoint's name.
+
+    Raises:
+        ArgumentError: if there is none of that name, or the file does not hold one.
+    """
+    if isinstance(config, Mapping):
+        return config_from_dict(config)
+    name = official_stem(path) if config is None else str(config)
+    if name in OFFICIAL:
+        return OFFICIAL[name]
+    if config is None:
+        raise ArgumentError(f"{path} does not say its configuration; give config: its YAML file or one of {', '.join(OFFICIAL)}")
+    if not Path(config).is_file():
+        raise ArgumentError(f"config {name!r} is neither a YAML file nor one of {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}")
+    try:
+        values = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ArgumentError(f"{config} is no YAML file: {error}") from error
+    if not isinstance(values, dict):
+        raise ArgumentError(f"{config} holds no configuration")
+    return config_from_dict(values)
+
+
+def _read_states(path: Path) -> dict[str, dict[str, Tensor]]:
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} holds more than tensors and plain values, which could run code; nothing of it was run. "
+            "Official checkpoints hold none: get the file from its publisher"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise WeightsError(f"{path} is damaged ({error}); was the download cut short?") from error
+    if not isinstance(checkpoint, dict):
+        raise WeightsError(f"{path} holds a {type(checkpoint).__name__}, an official checkpoint is a mapping")
+    return {part: _state(checkpoint, key, path) for part, key in _PARTS.items()}
+
+
+def _state(checkpoint: dict[Any, Any], key: str, path: Path) -> dict[str, Tensor]:
+    state = checkpoint.get(key)
+    if not isinstance(state, dict):
+        found = ", ".join(sorted(map(str, checkpoint))[:8]) or "nothing"
+        raise WeightsError(f"{path} lacks {key!r}, which official checkpoints have; it holds {found}")
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):
+        raise WeightsError(f"{path}: {key!r} holds something other than named tensors")
+    return state
+
+
+def _plain(key: str) -> str:
+    return key.removeprefix("module.")  # DataParallel's prefix
+
+
+def _check_zip(path: Path) -> None:
+    """Refuse archives that torch did not write, and such as would unpack to more than they are."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise WeightsError(f"{path} is damaged ({error}); was the download cut short?") from error
+    if not any(member.filename.endswith("data.pkl") for member in members):
+        raise WeightsError(f"{path} is a zip archive; unpack it and give the checkpoint inside")
+    if sum(member.file_size for member in members) > 2 * path.stat().st_size:
+        raise WeightsError(f"{path} would unpack to much more than it is; torch writes no such files")

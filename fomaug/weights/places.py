@@ -1,0 +1,48 @@
+"""Where models lie: some inside the package, imported ones in a folder of the user's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fomaug._errors import ModelNotFoundError, did_you_mean
+from fomaug.networks import OFFICIAL
+
+EMBEDDED = Path(__file__).parents[1] / "assets"
+SUFFIX = ".safetensors"
+
+
+def models_folder() -> Path:
+    """Say where imported models lie: `models` in $FOMAUG_HOME, or in ~/.fomaug."""
+    return Path(os.environ.get("FOMAUG_HOME", Path.home() / ".fomaug")) / "models"
+
+
+def installed_models() -> dict[str, Path]:
+    """Find every model that can be loaded by name; an imported one hides an embedded one of its name."""
+    found = {}
+    for folder in (EMBEDDED, models_folder()):
+        if folder.is_dir():
+            found.update({path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}")) if "." not in path.stem})
+    return found
+
+
+def find_model(name: str | os.PathLike[str]) -> Path:
+    """Find the file of a model by name or path.
+
+    Raises:
+        ModelNotFoundError: says what is there and what to do.
+    """
+    path, models = Path(name), installed_models()
+    if str(name) in models:
+        return models[str(name)]
+    if path.is_file():
+        return path
+    if str(name) in OFFICIAL:
+        raise ModelNotFoundError(
+            f"{name} is an official model whose weights are not shipped; put its {name}.pth.tar anywhere and run: "
+            f"fomaug model import {name}.pth.tar --config {name} (it is then kept in {models_folder()})"
+        )
+    raise ModelNotFoundError(
+        f"no model named {str(name)!r} and no such file; installed: {', '.join(models) or 'none'}"
+        f"{did_you_mean(str(name), [*models, *OFFICIAL])}"
+    )
