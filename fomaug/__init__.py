@@ -52,7 +52,7 @@ _HOMES = {
 }
 _MODULES = ("data", "integrations", "warp")
 
-__all__ = ["__version__", *sorted(_HOMES), *_MODULES]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOMES), *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -116,7 +116,7 @@ class Animator(nn.Module):
         images = self._floats("images", images)
         with _gradients(differentiable):
             small = self._frame(images).to_model(images).to(self.dtype)
-            return Source(images, (small, *self.generator.encode(small)), self._detect(small))
+            return Source(images, (small, *self._encode(small)), self._detect(small))
 
     def animate(self, source: Source, keypoints: Keypoints, *, differentiable: bool = False) -> Animated:
         """Move sources so that their keypoints come to lie where they are asked to.
@@ -143,6 +143,10 @@ class Animator(nn.Module):
         keypoints: Keypoints = self.detector(small)
         return keypoints
 
+    def _encode(self, small: Tensor) -> tuple[Tensor, ...]:
+        encode: Callable[[Tensor], tuple[Tensor, ...]] = getattr(self.generator, "encode")  # noqa: B009 (a method)
+        return encode(small)
+
     def _frame(self, images: Tensor) -> Frame:
         height, width = images.shape[2:]
         return Frame((height, width), self.config.size or _own_side(max(height, width)))
@@ -160,7 +164,7 @@ class Animator(nn.Module):
             return source
         if len(source) != 1:
             raise ShapeError(
-                f"{len(keypoints)} keypoints for {len(source)} sources; give one per source, or any number for one source"
+                f"{len(keypoints)} keypoints for {len(source)} sources; give one per source, or any number for one"
             )
         count = len(keypoints)
         return Source(

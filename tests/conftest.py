@@ -52,6 +52,12 @@ TINY = {
 }
 
 
+@pytest.fixture(scope="session")
+def tiny_config() -> dict[str, object]:
+    """The configuration of `tiny_model`, in the official layout."""
+    return TINY
+
+
 def build_tiny():  # type: ignore[no-untyped-def]
     """An animator of the official architecture, small, with fixed random weights: no face model, but exact."""
     from fomaug.animator import Animator

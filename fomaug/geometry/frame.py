@@ -1,7 +1,7 @@
 """Between a picture of any size and the square that a model looks at.
 
-A picture is padded to a square by repeating its border, then resized by pixel areas. Padding and resizing are affine, so
-a flow found in the model's square moves to the picture's own frame exactly, without touching a pixel.
+A picture is padded to a square by repeating its border, then resized by pixel areas. Padding and resizing are affine,
+so a flow found in the model's square moves to the picture's own frame exactly, without touching a pixel.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ class Frame:
 
     def _model_grid(self, flow: Tensor) -> tuple[Tensor, Tensor]:
         """Where the cells of the picture's own grid lie in the square, and the scale between the two."""
-        rows, columns = (max(2, round(n * part / max(self.size))) for n, part in zip(flow.shape[1:3], self.size, strict=True))
+        rows, columns = (
+            max(2, round(n * part / max(self.size))) for n, part in zip(flow.shape[1:3], self.size, strict=True)
+        )
         (y_scale, y_offset), (x_scale, x_offset) = self._axis(0), self._axis(1)
         scale = torch.tensor([x_scale, y_scale], device=flow.device, dtype=flow.dtype)
         offset = torch.tensor([x_offset, y_offset], device=flow.device, dtype=flow.dtype)
@@ -85,6 +87,4 @@ def _resize(image: Tensor, side: int) -> Tensor:
 
 
 def _sample(tensor: Tensor, grid: Tensor) -> Tensor:
-    return F.grid_sample(
-        tensor, grid.expand(tensor.shape[0], *grid.shape), padding_mode="border", align_corners=True
-    )
+    return F.grid_sample(tensor, grid.expand(tensor.shape[0], *grid.shape), padding_mode="border", align_corners=True)

@@ -27,7 +27,7 @@ def hull_area(value: Tensor) -> Tensor:
     side = edge[..., None, 0] * to_point[..., 1] - edge[..., None, 1] * to_point[..., 0]  # (B, K, K, K)
     along = (edge[..., None, :] * to_point).sum(-1)
     length = edge.square().sum(-1, keepdim=True)
-    # Of points on one line only the outer two make an edge: one with a point beyond its end or before its start is none.
+    # Of points on one line only the outer two make an edge: with a point beyond its end or before its start it is none.
     beyond = (side == 0) & ((along > length) | (along < 0))
     on_hull = (side >= 0).all(-1) & ~beyond.any(-1) & (length[..., 0] > 0)
     shoelace = start[..., 0] * end[..., 1] - start[..., 1] * end[..., 0]

@@ -27,7 +27,9 @@ def config_from_dict(values: Mapping[str, Any]) -> AnyConfig:
     """
     name = str(values.get("architecture", "fomm"))
     if name not in _CONFIGS:
-        raise ArgumentError(f"architecture is {name!r}, one of {', '.join(_CONFIGS)} was expected{did_you_mean(name, _CONFIGS)}")
+        raise ArgumentError(
+            f"architecture is {name!r}, one of {', '.join(_CONFIGS)} was expected{did_you_mean(name, _CONFIGS)}"
+        )
     return _CONFIGS[name].from_dict(values)
 
 

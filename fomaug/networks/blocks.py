@@ -17,7 +17,8 @@ class SameBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H, W)."""
-        return F.relu(self.norm(self.conv(x)))
+        features: Tensor = F.relu(self.norm(self.conv(x)))
+        return features
 
 
 class DownBlock(SameBlock):
@@ -33,7 +34,8 @@ class UpBlock(SameBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', 2 H, 2 W)."""
-        return super().forward(F.interpolate(x, scale_factor=2))
+        larger: Tensor = F.interpolate(x, scale_factor=2)
+        return super().forward(larger)
 
 
 class ResBlock(nn.Module):

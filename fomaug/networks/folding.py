@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -27,7 +29,7 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
 
 def _fold_sequence(module: nn.Sequential) -> None:
     names = list(module._modules)
-    for before, after in zip(names, names[1:], strict=False):
+    for before, after in itertools.pairwise(names):
         if isinstance(module._modules[before], nn.Conv2d) and isinstance(module._modules[after], nn.BatchNorm2d):
             _fold(module, before, after)
 

@@ -53,7 +53,7 @@ class Generator(nn.Module):
         motion = self.dense_motion_network(small, source, driving)
         x = warp_features(encoded, motion.deformation)
         if motion.occlusion is not None:
-            x = x * _fit(motion.occlusion, x)
+            x = x * _fit(motion.occlusion, x).to(x.dtype)
         x = self.bottleneck(x)
         for block in self.up_blocks:
             x = block(x)

@@ -18,9 +18,7 @@ class KeypointDetector(nn.Module):
     def __init__(self, common: CommonConfig, config: KeypointDetectorConfig) -> None:
         super().__init__()
         self.config = config
-        self.predictor = Hourglass(
-            common.num_channels, config.block_expansion, config.max_features, config.num_blocks
-        )
+        self.predictor = Hourglass(common.num_channels, config.block_expansion, config.max_features, config.num_blocks)
         features = self.predictor.out_features
         self.kp = nn.Conv2d(features, common.num_kp, 7, padding=config.pad)
         self.jacobian = _jacobian_head(features, common, config) if common.estimate_jacobian else None
@@ -32,7 +30,9 @@ class KeypointDetector(nn.Module):
         # Half floats cannot name a place to a pixel: from here on float32, whatever the network runs in.
         logits = at_least_float32(self.kp(features))
         heatmap = (logits.flatten(2) / self.config.temperature).softmax(-1).view_as(logits)  # (B, K, h, w)
-        jacobian = None if self.jacobian is None else average_jacobian(heatmap, at_least_float32(self.jacobian(features)))
+        jacobian = (
+            None if self.jacobian is None else average_jacobian(heatmap, at_least_float32(self.jacobian(features)))
+        )
         return Keypoints(soft_argmax(heatmap), jacobian)
 
 

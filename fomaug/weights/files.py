@@ -70,7 +70,9 @@ def read_header(path: Path) -> Header:
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path} is a safetensors file, but no fomaug model; fomaug model import makes one")
     if metadata.get("version") != VERSION:
-        raise WeightsError(f"{path} has format version {metadata.get('version')}, this fomaug reads {VERSION}; upgrade it")
+        raise WeightsError(
+            f"{path} has format version {metadata.get('version')}, this fomaug reads {VERSION}; upgrade it"
+        )
     try:
         config = config_from_dict(json.loads(metadata["config"]))
         return Header(path.stem, config, json.loads(metadata.get("facts", "{}")))
@@ -82,32 +84,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read all weights as they are stored."""
     with _opened(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-
-
-def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], origin: str) -> None:
-    """Fill a network, every key present and every shape right.
-
-    Raises:
-        WeightsError: names the first keys that are missing, surplus or of another shape.
-    """
-    expected = network.state_dict()
-    missing = [name for name in expected if name not in tensors]
-    surplus = [name for name in tensors if name not in expected]
-    shapes = [name for name in expected if name in tensors and expected[name].shape != tensors[name].shape]
-    for words, names in (("lacks", missing), ("has surplus", surplus)):
-        if names:
-            raise WeightsError(f"{origin} {words} {_some(names)}; is this the right configuration?")
-    if shapes:
-        name = shapes[0]
-        raise WeightsError(
-            f"{origin}: {name} is {tuple(tensors[name].shape)}, the configuration asks for "
-            f"{tuple(expected[name].shape)} ({len(shapes)} such); is this the right configuration?"
-        )
-    network.load_state_dict(dict(tensors), strict=True)
-
-
-def _some(names: list[str]) -> str:
-    return f"{len(names)} tensors ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
 
 
 def _stored(tensor: Tensor, *, half: bool) -> Tensor:

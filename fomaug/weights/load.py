@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from fomaug._errors import ArgumentError, did_you_mean
-from fomaug.animator import Animator, model_hash
-from fomaug.networks import AnyConfig, build_networks, fold_batch_norms
-from fomaug.weights.files import load_strictly, read_header, read_tensors
+from fomaug.animator import Animator
+from fomaug.networks import fold_batch_norms
+from fomaug.weights.assemble import assemble
+from fomaug.weights.files import read_header, read_tensors
 from fomaug.weights.official import Config, is_pickle, read_official
 from fomaug.weights.places import find_model
 
@@ -57,19 +57,6 @@ def load_model(
     return animator.to(pick_device(device), pick_dtype(dtype)).requires_grad_(False)  # noqa: FBT003
 
 
-def assemble(
-    config: AnyConfig, tensors: dict[str, torch.Tensor], *, name: str, origin: str, facts: dict[str, Any]
-) -> Animator:
-    """Build an animator around tensors named `detector.*` and `generator.*`."""
-    detector, generator = build_networks(config)
-    both = torch.nn.ModuleDict({"detector": detector, "generator": generator})
-    load_strictly(both, tensors, origin)
-    names = getattr(config, "keypoint_names", ())
-    return Animator(
-        config, detector, generator, name=name, hash=model_hash(config, both), facts=facts, keypoint_names=names
-    )
-
-
 def pick_device(device: str | torch.device) -> torch.device:
     """Turn "auto" into the best device here."""
     if device != "auto":
@@ -88,7 +75,9 @@ def pick_dtype(dtype: str | torch.dtype) -> torch.dtype:
     if isinstance(dtype, torch.dtype):
         return dtype
     if dtype not in _DTYPES:
-        raise ArgumentError(f"dtype is {dtype!r}, one of {', '.join(_DTYPES)} was expected{did_you_mean(dtype, _DTYPES)}")
+        raise ArgumentError(
+            f"dtype is {dtype!r}, one of {', '.join(_DTYPES)} was expected{did_you_mean(dtype, _DTYPES)}"
+        )
     return _DTYPES[dtype]
 
 

@@ -1,25 +1,22 @@
-"""Official checkpoints (`.pth.tar`): pickles, read without running anything that is in them.
-
-This is the one file that calls `torch.load`, and only with `weights_only=True`.
-"""
+"""Official checkpoints (`.pth.tar`): whatever layout they come in, to an animator."""
 
 from __future__ import annotations
 
 import os
-import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from torch import Tensor
 
 from fomaug._errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean
 from fomaug.animator import Animator
 from fomaug.networks import OFFICIAL, AnyConfig, config_from_dict
+from fomaug.weights.assemble import assemble
 from fomaug.weights.files import save_model
+from fomaug.weights.pickles import read_pickle
 from fomaug.weights.places import SUFFIX, models_folder
 
 Config = str | os.PathLike[str] | Mapping[str, Any] | None
@@ -67,7 +64,9 @@ def is_pickle(path: Path) -> bool:
     if head.lstrip()[:1] == b"<":
         raise WeightsError(f"{path} is a web page, not a model: the link gave an error page instead of the file")
     if head[257:262] == b"ustar" or head.startswith(_GZIP):
-        raise WeightsError(f"{path} is an archive; official .pth.tar files are none: unpack it and give the file inside")
+        raise WeightsError(
+            f"{path} is an archive; official .pth.tar files are none: unpack it and give the file inside"
+        )
     if head.startswith(_ZIP):
         _check_zip(path)
         return True
@@ -76,8 +75,6 @@ def is_pickle(path: Path) -> bool:
 
 def read_official(path: Path, config: Config) -> Animator:
     """Load an official checkpoint as an animator with unfolded batch norms."""
-    from fomaug.weights.load import assemble
-
     if not is_pickle(path):
         raise WeightsError(f"{path} is no official checkpoint: it is neither a pickle nor a torch archive")
     model_config = official_config(path, config)
@@ -108,9 +105,13 @@ def official_config(path: Path, config: Config) -> AnyConfig:
     if name in OFFICIAL:
         return OFFICIAL[name]
     if config is None:
-        raise ArgumentError(f"{path} does not say its configuration; give config: its YAML file or one of {', '.join(OFFICIAL)}")
+        raise ArgumentError(
+            f"{path} does not say its configuration; give config: its YAML file or one of {', '.join(OFFICIAL)}"
+        )
     if not Path(config).is_file():
-        raise ArgumentError(f"config {name!r} is neither a YAML file nor one of {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}")
+        raise ArgumentError(
+            f"config {name!r} is neither a YAML file nor one of {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}"
+        )
     try:
         values = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -121,15 +122,7 @@ def official_config(path: Path, config: Config) -> AnyConfig:
 
 
 def _read_states(path: Path) -> dict[str, dict[str, Tensor]]:
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{path} holds more than tensors and plain values, which could run code; nothing of it was run. "
-            "Official checkpoints hold none: get the file from its publisher"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise WeightsError(f"{path} is damaged ({error}); was the download cut short?") from error
+    checkpoint = read_pickle(path)
     if not isinstance(checkpoint, dict):
         raise WeightsError(f"{path} holds a {type(checkpoint).__name__}, an official checkpoint is a mapping")
     return {part: _state(checkpoint, key, path) for part, key in _PARTS.items()}

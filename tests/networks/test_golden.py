@@ -114,10 +114,15 @@ def test_discriminator_features(golden: Golden) -> None:
     discriminator.eval()
     picture = golden["discriminator.input.prediction_1"]
     with torch.no_grad():
-        judged = discriminator({1: picture}, golden.keypoints("kp_driving").value[:2])[1]
-    torch.testing.assert_close(judged.prediction_map, golden["discriminator.prediction_map_1"], **TOLERANCE)
+        judged = discriminator({1: picture}, golden.keypoints("kp_source").value)[1]
+    assert_close_in_scale(judged.prediction_map, golden["discriminator.prediction_map_1"])
     for i, features in enumerate(judged.feature_maps):
-        torch.testing.assert_close(features, golden[f"discriminator.feature_maps_1.{i}"], **TOLERANCE)
+        assert_close_in_scale(features, golden[f"discriminator.feature_maps_1.{i}"])
+
+
+def assert_close_in_scale(found: Tensor, expected: Tensor) -> None:
+    """Within 1e-5 of the largest value: these maps reach 40, and the golden ones are 2e-5 off their float64 values."""
+    torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max().clamp(min=1)), rtol=0)
 
 
 def test_official_configurations_have_the_published_names_and_shapes(shared: Path) -> None:

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fomaug import Animator, load_model, save_model
+from fomaug._errors import ArgumentError, ModelNotFoundError, WeightsError
+from fomaug.weights import list_models, model_info
+
+
+@pytest.fixture
+def saved(tiny_model: Animator, tmp_path: Path) -> Path:
+    return save_model(tiny_model, tmp_path / "tiny.safetensors", facts={"licence": "MIT"}, half=False)
+
+
+def test_a_saved_model_is_the_same_model(tiny_model: Animator, saved: Path) -> None:
+    loaded = load_model(saved, device="cpu")
+    images = torch.rand(2, 3, 64, 64)
+    assert loaded.hash == tiny_model.hash
+    assert loaded.facts["licence"] == "MIT"
+    expected = tiny_model.animate(tiny_model.encode(images), tiny_model.detect(images.flip(0))).image
+    found = loaded.animate(loaded.encode(images), loaded.detect(images.flip(0))).image
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
+
+
+def test_folding_changes_nothing_but_the_passes(saved: Path) -> None:
+    folded, plain = load_model(saved, device="cpu"), load_model(saved, device="cpu", fold=False)
+    images = torch.rand(1, 3, 64, 64)
+    torch.testing.assert_close(folded.detect(images).value, plain.detect(images).value, atol=1e-5, rtol=0)
+    assert sum(1 for m in folded.modules() if isinstance(m, torch.nn.BatchNorm2d)) < sum(
+        1 for m in plain.modules() if isinstance(m, torch.nn.BatchNorm2d)
+    )
+
+
+def test_info_needs_no_network(saved: Path) -> None:
+    info = model_info(saved)
+    assert (info.name, info.architecture, info.size, info.facts) == ("tiny", "fomm", 64, {"licence": "MIT"})
+    assert info.bytes == saved.stat().st_size
+
+
+def test_a_model_in_the_users_folder_is_found_by_name(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOMAUG_HOME", str(tmp_path / "home"))
+    target = tmp_path / "home" / "models" / "mine.safetensors"
+    target.parent.mkdir(parents=True)
+    target.write_bytes(saved.read_bytes())
+    assert load_model("mine", device="cpu").name == "mine"
+    assert "mine" in [info.name for info in list_models()]
+
+
+def test_an_official_model_that_is_not_here_says_where_to_put_it() -> None:
+    with pytest.raises(ModelNotFoundError, match=r"fomaug model import vox-256\.pth\.tar --config vox-256"):
+        load_model("vox-256")
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ModelNotFoundError, match="did you mean 'vox-256'"):
+        load_model("vox256")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"<!DOCTYPE html><html>", "is a web page"),
+        (b"\x1f\x8b\x08rest", "is an archive"),
+        (b"\x08\x00\x00\x00\x00\x00\x00\x00{broken}", "no intact safetensors"),
+        (b"\xff" * 64, "no intact safetensors"),
+    ],
+)
+def test_files_of_another_kind(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=message):
+        load_model(path)
+
+
+def test_a_truncated_file(saved: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(saved.read_bytes()[:-1000])
+    with pytest.raises(WeightsError, match="cut short"):
+        load_model(cut)
+
+
+def test_a_safetensors_file_of_somebody_else(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path = tmp_path / "other.safetensors"
+    save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="no fomaug model"):
+        load_model(path)
+
+
+def test_folded_models_are_not_saved(saved: Path, tmp_path: Path) -> None:
+    from fomaug.networks import fold_batch_norms
+
+    folded = fold_batch_norms(load_model(saved, device="cpu", fold=False))
+    for module in list(folded.modules()):  # what folding leaves in the pre-activated blocks
+        for name, child in list(module.named_children()):
+            if isinstance(child, torch.nn.BatchNorm2d):
+                setattr(module, name, torch.nn.Identity())
+    with pytest.raises(ArgumentError, match="fold=False"):
+        save_model(folded, tmp_path / "x.safetensors")
+
+
+def test_unknown_dtype_and_surplus_config(saved: Path) -> None:
+    with pytest.raises(ArgumentError, match="did you mean 'float16'"):
+        load_model(saved, dtype="flat16")
+    with pytest.raises(ArgumentError, match="carries its own configuration"):
+        load_model(saved, config="vox-256")

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import collections
+import pickle
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from fomaug import Animator, load_model
+from fomaug._errors import ArgumentError, ModelNotFoundError, WeightsError
+from fomaug.weights import import_official
+
+
+@pytest.fixture
+def config(tmp_path: Path, tiny_config: dict) -> Path:
+    path = tmp_path / "tiny.yaml"
+    params = {key: value for key, value in tiny_config.items() if key != "size"}
+    path.write_text(yaml.safe_dump({"model_params": params, "dataset_params": {"frame_shape": [64, 64, 3]}}))
+    return path
+
+
+def states(model: Animator, prefix: str = "") -> dict[str, dict[str, torch.Tensor]]:
+    return {
+        "kp_detector": {prefix + key: value for key, value in model.detector.state_dict().items()},
+        "generator": {prefix + key: value for key, value in model.generator.state_dict().items()},
+    }
+
+
+def write(path: Path, content: object, **options: object) -> Path:
+    torch.save(content, path, **options)
+    return path
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_every_layout_of_an_official_checkpoint_loads(
+    tiny_model: Animator, tmp_path: Path, config: Path, prefix: str, reverse: bool, zipped: bool
+) -> None:
+    content: dict[str, object] = {**states(tiny_model, prefix), "epoch": 3, "optimizer_generator": {"state": {}}}
+    if reverse:
+        content = dict(reversed(content.items()))
+    path = write(tmp_path / "tiny-cpk.pth.tar", content, _use_new_zipfile_serialization=zipped)
+    loaded = load_model(path, config=config, device="cpu")
+    assert loaded.name == "tiny"
+    assert loaded.hash == tiny_model.hash
+
+
+def test_an_imported_model_is_found_by_name(
+    tiny_model: Animator, tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOMAUG_HOME", str(tmp_path / "home"))
+    path = write(tmp_path / "tiny-cpk.pth.tar", states(tiny_model))
+    written = import_official(path, config=config)
+    assert written == tmp_path / "home" / "models" / "tiny.safetensors"
+    assert load_model("tiny", device="cpu").hash == tiny_model.hash
+
+
+class Bomb:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> object:
+        return (Path.touch, (self.target,))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_that_would_run_code_runs_nothing(
+    tiny_model: Animator, tmp_path: Path, config: Path, zipped: bool
+) -> None:
+    target = tmp_path / "ran"
+    content = {**states(tiny_model), "x": Bomb(target)}
+    path = write(tmp_path / "evil.pth.tar", content, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(WeightsError, match="could run code; nothing of it was run"):
+        load_model(path, config=config)
+    assert not target.exists()
+
+
+def test_a_bare_pickle_that_would_run_code_runs_nothing(tmp_path: Path, config: Path) -> None:
+    target = tmp_path / "ran"
+    path = tmp_path / "evil.pth.tar"
+    path.write_bytes(pickle.dumps(Bomb(target)))
+    with pytest.raises(WeightsError):
+        load_model(path, config=config)
+    assert not target.exists()
+
+
+def test_missing_surplus_and_misshapen_tensors_are_named(tiny_model: Animator, tmp_path: Path, config: Path) -> None:
+    def change(name: str, edit) -> Path:
+        content = states(tiny_model)
+        edit(content["generator"])
+        return write(tmp_path / name, content)
+
+    missing = change("a.pth.tar", lambda state: state.pop("final.bias"))
+    surplus = change("b.pth.tar", lambda state: state.update(extra=torch.zeros(1)))
+    misshapen = change("c.pth.tar", lambda state: state.update({"final.bias": torch.zeros(7)}))
+    with pytest.raises(WeightsError, match=r"lacks 1 tensors \(generator\.final\.bias\)"):
+        load_model(missing, config=config)
+    with pytest.raises(WeightsError, match=r"surplus 1 tensors \(generator\.extra\)"):
+        load_model(surplus, config=config)
+    with pytest.raises(WeightsError, match=r"generator\.final\.bias is \(7,\), the configuration asks for \(3,\)"):
+        load_model(misshapen, config=config)
+
+
+def test_a_checkpoint_without_its_networks(tmp_path: Path, config: Path) -> None:
+    path = write(tmp_path / "x.pth.tar", {"model": {}})
+    with pytest.raises(WeightsError, match="lacks 'kp_detector'"):
+        load_model(path, config=config)
+    path = write(tmp_path / "y.pth.tar", [1, 2])
+    with pytest.raises(WeightsError, match="holds a list"):
+        load_model(path, config=config)
+
+
+def test_truncated_checkpoints(tiny_model: Animator, tmp_path: Path, config: Path) -> None:
+    for zipped in (True, False):
+        path = write(tmp_path / "t.pth.tar", states(tiny_model), _use_new_zipfile_serialization=zipped)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(WeightsError, match="cut short"):
+            load_model(path, config=config)
+
+
+def test_a_zip_around_the_checkpoint(tmp_path: Path, config: Path) -> None:
+    path = tmp_path / "vox.pth.tar"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("vox-cpk.pth.tar", b"x")
+    with pytest.raises(WeightsError, match="is a zip archive; unpack it"):
+        load_model(path, config=config)
+
+
+def test_a_zip_that_unpacks_to_more_than_it_is(tmp_path: Path, config: Path) -> None:
+    path = tmp_path / "bomb.pth.tar"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(5_000_000))
+    with pytest.raises(WeightsError, match="would unpack to much more"):
+        load_model(path, config=config)
+
+
+def test_configurations_that_are_none(tiny_model: Animator, tmp_path: Path, tiny_config: dict) -> None:
+    path = write(tmp_path / "some.pth.tar", states(tiny_model))
+    with pytest.raises(ArgumentError, match="does not say its configuration"):
+        load_model(path)
+    with pytest.raises(ArgumentError, match="did you mean 'vox-256'"):
+        load_model(path, config="vox256")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("a: [")
+    with pytest.raises(ArgumentError, match="is no YAML file"):
+        load_model(path, config=bad)
+    with pytest.raises(ArgumentError, match="unknown key 'num_kps'; did you mean 'num_kp'"):
+        load_model(path, config={**tiny_config, "common_params": {"num_kps": 4}})
+    with pytest.raises(ModelNotFoundError, match="no such file"):
+        import_official(tmp_path / "nothing.pth.tar")
+
+
+def test_ordered_dictionaries_are_read(tiny_model: Animator, tmp_path: Path, config: Path) -> None:
+    content = {part: collections.OrderedDict(state) for part, state in states(tiny_model).items()}
+    assert load_model(write(tmp_path / "o.pth.tar", content), config=config, device="cpu").hash == tiny_model.hash
