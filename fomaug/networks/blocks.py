@@ -51,7 +51,8 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape."""
         inner = self.conv1(F.relu(self.norm1(x)))
-        return x + self.conv2(F.relu(self.norm2(inner)))
+        outer: Tensor = self.conv2(F.relu(self.norm2(inner)))
+        return x + outer
 
 
 class AntiAliasDownsample(nn.Module):

@@ -1,0 +1,82 @@
+"""The layout of the code, kept true by tests."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fomaug
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "fomaug"
+
+HEAVY = ("torch", "albumentations", "kornia", "torchvision", "av", "imageio", "onnx", "pyarrow", "scipy", "cv2")
+
+
+def loaded_after(statement: str) -> set[str]:
+    code = f"import sys, json; {statement}; print(json.dumps(sorted(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return {name.split(".")[0] for name in json.loads(found.stdout)}
+
+
+@pytest.mark.parametrize("statement", ["import fomaug", "import fomaug.cli"])
+def test_importing_loads_nothing_heavy(statement: str) -> None:
+    assert not loaded_after(statement) & set(HEAVY)
+
+
+def test_the_core_loads_no_optional_package() -> None:
+    everything = "; ".join(f"fomaug.{name}" for name in fomaug.__all__ if name != "__version__")
+    optional = {"albumentations", "kornia", "torchvision", "onnx", "onnxruntime", "pyarrow", "tensorboard", "click"}
+    assert not loaded_after(f"import fomaug; {everything}") & optional
+
+
+def test_imports_go_down_only() -> None:
+    pytest.importorskip("importlinter")
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    done = subprocess.run([*command, "--no-cache"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_pickles_are_read_in_one_file() -> None:
+    pattern = re.compile(r"torch\.load\(|pickle\.loads?\(|allow_pickle=True")
+    users = [path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if pattern.search(path.read_text())]
+    assert users == ["weights/pickles.py"]
+    assert "weights_only=True" in (PACKAGE / "weights" / "pickles.py").read_text()
+
+
+def test_public_names_are_the_tour_of_the_design() -> None:
+    assert set(fomaug.__all__) >= {
+        "Keypoints",
+        "Animated",
+        "DrivingPool",
+        "MotionAugment",
+        "MotionParams",
+        "load_model",
+        "transfer",
+        "expand",
+        "warp",
+        "data",
+        "integrations",
+    }
+    for name in fomaug.__all__:
+        assert getattr(fomaug, name) is not None
+
+
+def test_files_stay_readable() -> None:
+    long = {
+        path.relative_to(PACKAGE).as_posix(): lines
+        for path in PACKAGE.rglob("*.py")
+        if (lines := len(path.read_text().splitlines())) > 300
+    }
+    assert not long
+
+
+def test_the_version_stands_in_the_changelog() -> None:
+    assert f"## {fomaug.__version__}" in (ROOT / "CHANGELOG.md").read_text() or "## Unreleased" in (
+        ROOT / "CHANGELOG.md"
+    ).read_text()
