@@ -1,0 +1,31 @@
+"""Image and video files that say what they are: written whole or not at all, marked as synthetic."""
+
+from fomaug.writers._atomic import append_line as append_line
+from fomaug.writers._atomic import is_temporary as is_temporary
+from fomaug.writers._atomic import write_file as write_file
+from fomaug.writers._image import encode_image as encode_image
+from fomaug.writers._image import save_image as save_image
+from fomaug.writers._image import suffix_formats as suffix_formats
+from fomaug.writers._provenance import Provenance as Provenance
+from fomaug.writers._provenance import SourceType as SourceType
+from fomaug.writers._sheet import contact_sheet as contact_sheet
+from fomaug.writers._verify import Mark as Mark
+from fomaug.writers._verify import read_mark as read_mark
+from fomaug.writers._video import VideoWriter as VideoWriter
+from fomaug.writers._video import open_video as open_video
+
+__all__ = [
+    "Provenance",
+    "SourceType",
+    "save_image",
+    "encode_image",
+    "suffix_formats",
+    "VideoWriter",
+    "open_video",
+    "Mark",
+    "read_mark",
+    "contact_sheet",
+    "write_file",
+    "append_line",
+    "is_temporary",
+]

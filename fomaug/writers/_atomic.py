@@ -1,0 +1,56 @@
+"""Files that are either whole or not there, whenever the process dies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_TEMPORARY = ".fomaug-tmp"
+
+
+def is_temporary(path: Path) -> bool:
+    """Say whether a file is what a killed process left of an unfinished write."""
+    return path.name.startswith(".") and path.name.endswith(_TEMPORARY)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside the final one; it takes the final name if the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}{_TEMPORARY}")
+    try:
+        yield temporary
+        os.replace(temporary, path)  # noqa: PTH105 - replaces on every system, and atomically on POSIX
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_file(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: of the file; its folder is made.
+        content: all of its bytes.
+        durable: also survive a power cut, at the price of waiting for the disk.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        if durable:
+            _flush(file.fileno())
+
+
+def append_line(path: Path, lines: str, *, durable: bool = False) -> None:
+    """Append whole lines in one write; a reader may find at most the last one torn."""
+    assert lines.endswith("\n")
+    with path.open("ab", buffering=0) as file:
+        content = memoryview(lines.encode())
+        while content:
+            content = content[file.write(content) :]
+        if durable:
+            _flush(file.fileno())
+
+
+def _flush(descriptor: int) -> None:
+    os.fsync(descriptor)
