@@ -1,0 +1,59 @@
+"""`fomaug model`: which models are here, what they are, and how others get in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def model() -> None:
+    """List, describe and import models."""
+
+
+@model.command("list")
+def list_() -> None:
+    """List the models that can be named in --model."""
+    from fomaug.weights import list_models, models_folder
+
+    for info in list_models():
+        licence = info.facts.get("licence") or info.facts.get("license") or ""
+        size = f"{info.size} px" if info.size else "any size"
+        click.echo(f"{info.name:20} {info.architecture:6} {size:9} {info.parameters / 1e6:6.1f} M  {licence}".rstrip())
+    click.echo(f"Imported models go to {models_folder()}.", err=True)
+
+
+@model.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print everything, its configuration too, as JSON.")
+def info(name: str, *, as_json: bool) -> None:
+    """Describe the model NAME: an installed model, or the path of a model file."""
+    from fomaug.weights import model_info
+
+    found = model_info(name)
+    if as_json:
+        click.echo(json.dumps({**asdict(found), "path": str(found.path)}, indent=2, ensure_ascii=False))
+        return
+    click.echo(f"{found.name}\n  file          {found.path} ({found.bytes / 1e6:.1f} MB)")
+    click.echo(f"  architecture  {found.architecture}, {found.parameters / 1e6:.1f} M parameters")
+    click.echo(f"  size          {f'{found.size} x {found.size}' if found.size else 'that of each picture'}")
+    for key, value in found.facts.items():
+        click.echo(f"  {key:13} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+
+
+@model.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--config", help="YAML file of the checkpoint, or the name of an official configuration.")
+@click.option("--name", help="What to call it; by default the file's own name.")
+def import_(file: Path, config: str | None, name: str | None) -> None:
+    """Import an official checkpoint FILE (.pth.tar), so that it can be named in --model.
+
+    The file is a pickle; it is read without running anything in it.
+    """
+    from fomaug.weights import import_official
+
+    made = import_official(file, config=config, name=name)
+    click.echo(f"imported as {made.stem}: {made}")
