@@ -1,0 +1,195 @@
+"""Apply motion parameters to images: a pure function, nothing random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from fomaug._errors import ArgumentError, PoolError
+from fomaug._types import Animated, Keypoints
+from fomaug.animator import Animator
+from fomaug.augment._frames import pool_frames
+from fomaug.augment._params import MotionParams
+from fomaug.augment._pixels import Range, check_images, from_unit, layout, to_unit
+from fomaug.augment._region import check_region, confine
+from fomaug.driving import DrivingPool
+from fomaug.geometry import identity_grid, transfer
+
+
+@dataclass(frozen=True, eq=False)
+class MotionResult:
+    """Animated images and what moves their labels along.
+
+    Attributes:
+        image: (N, C, H, W), as the images given: dtype, device, layout, range.
+        flow: (N, h, w, 2) float32 backward flow, for `fomaug.warp`; the identity where skipped.
+        occlusion: (N, 1, h, w) float32 in [0, 1], 1 where taken from the source; ones where skipped.
+        params: the N parameters, their reference frames settled: replaying them gives the same pixels.
+    """
+
+    image: Tensor
+    flow: Tensor
+    occlusion: Tensor
+    params: list[MotionParams]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Images to encode together, and the results to make of them, in chunks."""
+
+    sources: list[int]
+    chunks: list[list[int]]
+
+
+def apply(
+    animator: Animator,
+    pool: DrivingPool,
+    images: Tensor,
+    params: Sequence[MotionParams],
+    *,
+    value_range: Range = (0.0, 1.0),
+    batch_size: int | None = None,
+    differentiable: bool = False,
+) -> MotionResult:
+    """Move images as their parameters say; skipped ones stay untouched, bit for bit.
+
+    Every image is encoded once, however many copies it has. Memory is bounded by `batch_size`.
+
+    Args:
+        animator: the model.
+        pool: which the parameters were drawn from.
+        images: (B, 3 or 1, H, W), uint8 or float in `value_range`; not modified.
+        params: B * copies parameters, all copies of the first image first.
+        value_range: lowest and highest value of float images.
+        batch_size: images per pass through the model; None for 64 on an accelerator and 16 on the CPU.
+        differentiable: let gradients flow to float images.
+    """
+    copies = _copies(images, params)
+    check_images(images, value_range)
+    _check_params(animator, params)
+    if differentiable and not images.is_floating_point():
+        raise ArgumentError("differentiable=True needs float images: gradients do not flow through uint8")
+    params = list(params)
+    size = batch_size or (16 if animator.device.type == "cpu" else 64)
+    moved = []
+    # Under a caller's autocast the same parameters would give other pixels than outside of it.
+    with torch.autocast(animator.device.type, enabled=False):
+        for plan in _plans(params, copies, size):
+            unit = to_unit(images[plan.sources].to(animator.device), value_range)
+            source = animator.encode(unit, differentiable=differentiable)
+            for rows in plan.chunks:
+                picked = source[_positions(plan.sources, rows, copies)]
+                target, references = _targets(animator, pool, picked.keypoints, [params[row] for row in rows])
+                for row, reference in zip(rows, references, strict=True):
+                    params[row] = params[row].with_reference(reference)
+                animated = animator.animate(picked, target, differentiable=differentiable)
+                moved.append((rows, _like(animated, images, value_range)))
+    return _gather(images, copies, params, moved)
+
+
+def _copies(images: Tensor, params: Sequence[MotionParams]) -> int:
+    count = images.shape[0]
+    copies = len(params) // max(count, 1)
+    if len(params) != count * copies or (count and not copies):
+        raise ArgumentError(
+            f"{len(params)} motion parameters for {count} images: give one for each image, or the same number of "
+            "copies for every image, all copies of the first image first"
+        )
+    return copies
+
+
+def _check_params(animator: Animator, params: Sequence[MotionParams]) -> None:
+    for param in params:
+        if param.model_hash != animator.hash:
+            raise PoolError(
+                f"the motion of {param.key!r} was drawn for model {param.model_hash[:12]!r}, not for {animator.name!r} "
+                f"({animator.hash[:12]!r}); load that model, or draw again"
+            )
+    for region in {param.region for param in params}:
+        check_region(region, animator.keypoint_names)
+
+
+def _plans(params: Sequence[MotionParams], copies: int, size: int) -> Iterator[_Plan]:
+    moving = [row for row, param in enumerate(params) if not param.skipped]
+    sources = [source for source, _ in groupby(moving, lambda row: row // copies)]
+    for start in range(0, len(sources), size):
+        part = sources[start : start + size]
+        rows = [row for row in moving if part[0] <= row // copies <= part[-1]]
+        yield _Plan(part, [rows[at : at + size] for at in range(0, len(rows), size)])
+
+
+def _positions(sources: Sequence[int], rows: Sequence[int], copies: int) -> list[int] | slice:
+    place = {source: position for position, source in enumerate(sources)}
+    found = [place[row // copies] for row in rows]
+    # A slice keeps the features where they are; indices would copy them.
+    return slice(None) if found == list(range(len(sources))) else found
+
+
+def _targets(
+    animator: Animator, pool: DrivingPool, source: Keypoints, params: Sequence[MotionParams]
+) -> tuple[Keypoints, list[int]]:
+    """Where the keypoints shall go, and the reference frames that were used."""
+    driving, reference, numbers = pool_frames(pool, animator.device).gather(params, source)
+    strength = torch.tensor([param.strength for param in params]).to(source.value)
+    places = sorted(range(len(params)), key=lambda row: _mode(params[row]))
+    parts = []
+    for mode, group in groupby(places, key=lambda row: _mode(params[row])):
+        rows = list(group)
+        relative, relative_jacobian, adapt_scale, region = mode
+        moved = transfer(
+            source[rows],
+            driving[rows],
+            reference[rows],
+            relative=relative,
+            relative_jacobian=relative_jacobian,
+            adapt_scale=adapt_scale,
+            strength=strength[rows],
+        )
+        parts.append(confine(source[rows], moved, region, animator.keypoint_names))
+    back = sorted(range(len(places)), key=places.__getitem__)
+    return Keypoints.cat(parts)[back], numbers
+
+
+def _mode(param: MotionParams) -> tuple[bool, bool, bool, str]:
+    return param.relative, param.relative_jacobian, param.adapt_scale, param.region
+
+
+def _like(animated: Animated, images: Tensor, value_range: Range) -> Animated:
+    return Animated(
+        from_unit(animated.image, images, value_range),
+        animated.flow.to(images.device, torch.float32),
+        animated.occlusion.to(images.device, torch.float32),
+    )
+
+
+def _gather(
+    images: Tensor, copies: int, params: list[MotionParams], moved: Sequence[tuple[list[int], Animated]]
+) -> MotionResult:
+    """Put moved and skipped rows together in their order."""
+    image = images if copies == 1 else images.repeat_interleave(copies, 0)
+    if not moved:
+        height, width = images.shape[2:]
+        flow = identity_grid((max(height // 4, 2), max(width // 4, 2)), device=images.device).expand(
+            len(params), -1, -1, -1
+        )
+        return MotionResult(image, flow, torch.ones_like(flow[..., 0])[:, None], params)
+    rows = [row for part, _ in moved for row in part]
+    new = torch.cat([animated.image for _, animated in moved])
+    flow = torch.cat([animated.flow for _, animated in moved])
+    occlusion = torch.cat([animated.occlusion for _, animated in moved])
+    if rows != list(range(len(params))):
+        new = _scatter(image, rows, new)
+        grid = identity_grid((flow.shape[1], flow.shape[2]), device=flow.device)
+        flow = _scatter(grid.expand(len(params), -1, -1, -1), rows, flow)
+        occlusion = _scatter(occlusion.new_ones(len(params), *occlusion.shape[1:]), rows, occlusion)
+    return MotionResult(new.contiguous(memory_format=layout(images)), flow, occlusion, params)
+
+
+def _scatter(base: Tensor, rows: list[int], values: Tensor) -> Tensor:
+    whole = base.clone()
+    whole[rows] = values
+    return whole

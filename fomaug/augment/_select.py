@@ -1,0 +1,127 @@
+"""Ways to choose the driving frames of a source's copies: pure, and copy c never depends on how many are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fomaug._errors import ArgumentError
+from fomaug.augment._rng import Word, named_rng
+from fomaug.augment._settings import Interval
+from fomaug.augment._space import Array, MotionSpace
+
+Rows = NDArray[np.int64]
+Selector = Callable[[MotionSpace, Rows, int, tuple[Word, ...]], Rows]
+
+CANDIDATES: Final = 512  # frames that one source chooses from: enough to spread, few enough to be quick
+STILL: Final = 0.25  # share of the pool's larger motions below which a frame counts as near-still
+MIRROR_WEIGHT: Final = 2.0  # how much farther than it is a mirrored motion seems
+
+_SELECTORS: dict[str, Selector] = {}
+
+
+def _register(name: str) -> Callable[[Selector], Selector]:
+    def add(selector: Selector) -> Selector:
+        if name in _SELECTORS:
+            raise ArgumentError(f"selection {name!r} is registered already")
+        _SELECTORS[name] = selector
+        return selector
+
+    return add
+
+
+def select(name: str, space: MotionSpace, rows: Rows, count: int, words: tuple[Word, ...]) -> Rows:
+    """Choose frames for copies 0 to count - 1 of one source.
+
+    Args:
+        name: of the selection.
+        space: of the pool.
+        rows: the frames that may be chosen, as rows of the space.
+        count: number of copies.
+        words: what names the source, for the generators.
+
+    Returns:
+        (count,) rows of the space.
+    """
+    return _SELECTORS[name](space, rows, count, words)
+
+
+def rows_in_range(space: MotionSpace, yaw_range: Interval | None, pitch_range: Interval | None) -> Rows:
+    """Return the rows whose head pose lies in the ranges (degrees)."""
+    allowed = np.ones(len(space.frame), dtype=bool)
+    for angle, interval in ((space.yaw, yaw_range), (space.pitch, pitch_range)):
+        if interval is not None:
+            allowed &= (angle >= interval[0]) & (angle <= interval[1])
+    if not allowed.any():
+        yaw, pitch = ((int(angle.min()), int(angle.max())) for angle in (space.yaw, space.pitch))
+        raise ArgumentError(
+            f"no driving frame has yaw in {yaw_range} and pitch in {pitch_range}: the pool spans yaw {yaw} and pitch "
+            f"{pitch}; widen the ranges or add clips"
+        )
+    return np.flatnonzero(allowed)
+
+
+@_register("uniform")
+def uniform(space: MotionSpace, rows: Rows, count: int, words: tuple[Word, ...]) -> Rows:
+    """Draw a track by its weight, then one of its frames, for every copy anew."""
+    return np.array([_one_frame(space, rows, named_rng("uniform", *words, copy)) for copy in range(count)])
+
+
+@_register("sequence")
+def sequence(space: MotionSpace, rows: Rows, count: int, words: tuple[Word, ...]) -> Rows:
+    """Take consecutive frames of one track, copy after copy, to and fro between its ends."""
+    start = _one_frame(space, rows, named_rng("sequence", *words))
+    run = rows[space.track[rows] == space.track[start]]
+    period = max(2 * (len(run) - 1), 1)
+    step = (np.searchsorted(run, start) + np.arange(count)) % period
+    chosen: Rows = run[np.minimum(step, period - step)]
+    return chosen
+
+
+@_register("diverse")
+def diverse(space: MotionSpace, rows: Rows, count: int, words: tuple[Word, ...]) -> Rows:
+    """Take each next copy as far as possible from the source and from all copies before it."""
+    rng = named_rng("diverse", *words)
+    rows = _candidates(space, rows, rng)
+    order = _farthest_first(space, rows, min(count, len(rows)), rng)
+    return rows[order[np.arange(count) % len(order)]]
+
+
+def _one_frame(space: MotionSpace, rows: Rows, rng: np.random.Generator) -> int:
+    weight = _row_weights(space, rows)
+    place = np.searchsorted(weight.cumsum(), rng.random() * weight.sum(), side="right")
+    return int(rows[min(int(place), len(rows) - 1)])
+
+
+def _row_weights(space: MotionSpace, rows: Rows) -> Array:
+    """Share each track's weight among its frames."""
+    track = space.track[rows]
+    return space.weight[track] / np.bincount(track, minlength=len(space.weight))[track]
+
+
+def _candidates(space: MotionSpace, rows: Rows, rng: np.random.Generator) -> Rows:
+    """Take a weighted sample of the frames that move at all."""
+    size = space.size[rows]
+    moving = rows[size >= STILL * np.quantile(size, 0.95)]
+    weight = _row_weights(space, moving)
+    moving, weight = moving[weight > 0], weight[weight > 0]
+    # The smallest of exponential waiting times: sampling by weight, without replacement.
+    waiting = rng.exponential(size=len(moving)) / weight
+    return moving[np.argsort(waiting, kind="stable")[:CANDIDATES]]
+
+
+def _farthest_first(space: MotionSpace, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
+    motion, mirrored = space.motion[rows], space.mirrored[rows]
+    distance = space.size[rows]
+    # The first is drawn, or copy 0 of every source would show the pool's most extreme frame.
+    order = [int(np.searchsorted((chance := np.square(distance)).cumsum(), rng.random() * chance.sum()))]
+    while len(order) < count:
+        last = motion[order[-1]]
+        apart = np.sqrt(np.square(motion - last).mean(1))
+        mirror_apart = MIRROR_WEIGHT * np.sqrt(np.square(mirrored - last).mean(1))
+        distance = np.minimum(distance, np.minimum(apart, mirror_apart))
+        order.append(int(distance.argmax()))
+    return np.array(order)
