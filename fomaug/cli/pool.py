@@ -1,0 +1,145 @@
+"""`fomaug pool`: build driving pools and look into them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from fomaug.driving import DrivingPool, MotionTrack
+
+
+@click.group()
+def pool() -> None:
+    """Build driving pools from clips, and show what is in one."""
+
+
+@pool.command()
+@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The pool file to write.")
+@click.option("--model", "model_name", default="lite-256", show_default=True, help="Name or file of the model.")
+@click.option(
+    "--crop",
+    type=click.Choice(["face", "frame"]),
+    default="face",
+    show_default=True,
+    help="A fixed square around the face, or the whole frame.",
+)
+@click.option("--labels", help="CSV file with columns clip,label; or 'folders' for the folders' names.")
+@click.option("--max-frames", type=click.IntRange(1), default=2000, show_default=True, help="Of each clip.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["skip", "raise"]),
+    default="skip",
+    show_default=True,
+    help="What to do with a clip that cannot be read.",
+)
+@click.option("--gestures", is_flag=True, help="Add the named motions that need no clips.")
+@click.option("--half", is_flag=True, help="Round keypoints to half precision: half the file.")
+@click.option("--device", default="auto", show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
+def build(
+    clips: tuple[Path, ...],
+    output: Path,
+    model_name: str,
+    crop: Literal["face", "frame"],
+    labels: str | None,
+    max_frames: int,
+    on_error: Literal["skip", "raise"],
+    *,
+    gestures: bool,
+    half: bool,
+    device: str,
+    batch_size: int,
+) -> None:
+    """Read the motion of CLIPS into one pool file.
+
+    CLIPS are videos, gif, animated webp, folders of pictures, or folders with any of these below them. No pixel is kept.
+    """
+    from fomaug.driving import DrivingPool
+    from fomaug.weights import load_model
+
+    model = load_model(model_name, device=device)
+    made = DrivingPool.from_clips(
+        clips,
+        model,
+        labels=labels,
+        crop=crop,
+        max_frames=max_frames,
+        on_error=on_error,
+        progress=True,
+        batch_size=batch_size,
+    )
+    if gestures:
+        made = made + DrivingPool.gestures(model)
+    made = made.rounded() if half else made
+    made.save(output)
+    _report(made, output)
+
+
+@pool.command()
+@click.argument("path", metavar="POOL", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def show(path: Path, *, as_json: bool) -> None:
+    """List the motion tracks of POOL, a file or 'builtin'."""
+    shown = _open(path)
+    rows = [_row(track) for track in shown]
+    if as_json:
+        click.echo(json.dumps({**_head(shown), "tracks": rows}, indent=2))
+        return
+    click.echo(f"{len(shown)} tracks, {shown.num_frames} frames, hash {shown.hash[:12]}")
+    click.echo(f"for model {shown.model_name} ({shown.model_hash[:12]})")
+    for line in _table(rows, ("name", "label", "frames", "fps", "motion", "driver")):
+        click.echo(line)
+
+
+def _open(path: Path) -> DrivingPool:
+    from fomaug.driving import DrivingPool
+    from fomaug.weights import load_model
+
+    if str(path) == "builtin":
+        return DrivingPool.builtin(load_model("lite-256", device="cpu"))
+    return DrivingPool.load(path)
+
+
+def _report(made: DrivingPool, output: Path) -> None:
+    size = output.stat().st_size / 1000
+    click.echo(f"{output}: {len(made)} tracks, {made.num_frames} frames, {size:.0f} kB, hash {made.hash[:12]}")
+    for track in made:
+        if "note" in track.facts:
+            click.echo(f"note: {track.name}: {track.facts['note']}", err=True)
+    for clip, reason in made.skipped:
+        click.echo(f"skipped: {clip}: {reason}", err=True)
+
+
+def _head(shown: DrivingPool) -> dict[str, Any]:
+    return {
+        "hash": shown.hash,
+        "model": shown.model_name,
+        "model_hash": shown.model_hash,
+        "frames": shown.num_frames,
+    }
+
+
+def _row(track: MotionTrack) -> dict[str, Any]:
+    return {
+        "name": track.name,
+        "label": track.label,
+        "frames": len(track),
+        "fps": round(track.fps, 3),
+        "motion": round(track.motion_range, 4),
+        "driver": track.driver,
+        "weight": track.weight,
+        "clip_hash": track.clip_hash,
+        "crop": track.crop,
+        **track.facts,
+    }
+
+
+def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> list[str]:
+    cells = [list(columns)] + [["-" if row[name] in (None, "") else str(row[name]) for name in columns] for row in rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(columns))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]

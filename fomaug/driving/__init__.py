@@ -1,0 +1,23 @@
+"""Driving: clips read as streams, their motion kept as tracks, tracks gathered in pools."""
+
+from fomaug.driving._clips import Clip as Clip
+from fomaug.driving._clips import DamagedClipWarning as DamagedClipWarning
+from fomaug.driving._clips import find_clips as find_clips
+from fomaug.driving._clips import read_clip as read_clip
+from fomaug.driving._crop import face_crop as face_crop
+from fomaug.driving._pool import DrivingPool as DrivingPool
+from fomaug.driving._reference import closest_frame as closest_frame
+from fomaug.driving._reference import pose_distance as pose_distance
+from fomaug.driving._track import MotionTrack as MotionTrack
+
+__all__ = [
+    "Clip",
+    "DamagedClipWarning",
+    "find_clips",
+    "read_clip",
+    "face_crop",
+    "MotionTrack",
+    "DrivingPool",
+    "closest_frame",
+    "pose_distance",
+]

@@ -1,0 +1,250 @@
+"""Driving pools: the motion tracks one model can draw from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fomaug._errors import PoolError, did_you_mean
+from fomaug._types import Keypoints
+from fomaug.animator import Animator
+from fomaug.driving import _build, _builtin, _pool_file
+from fomaug.driving._crop import Detector
+from fomaug.driving._track import MotionTrack
+
+
+class DrivingPool:
+    """Motion tracks made by one model.
+
+    A pool does not change once it is made; `select`, `to` and `rounded` give new ones.
+
+    Args:
+        tracks: at least one; names are unique.
+        model_name: of the model whose keypoints these are.
+        model_hash: of that model.
+        skipped: (clip, reason) for clips that could not be read.
+    """
+
+    def __init__(
+        self,
+        tracks: Iterable[MotionTrack],
+        model_name: str,
+        model_hash: str,
+        *,
+        skipped: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self.tracks = tuple(tracks)
+        self.model_name = model_name
+        self.model_hash = model_hash
+        self.skipped = tuple(skipped)
+        self._rows = {track.name: row for row, track in enumerate(self.tracks)}
+        _check_together(self.tracks)
+
+    def __len__(self) -> int:
+        return len(self.tracks)
+
+    def __iter__(self) -> Iterator[MotionTrack]:
+        return iter(self.tracks)
+
+    def __getitem__(self, key: int | str) -> MotionTrack:
+        return self.tracks[key if isinstance(key, int) else self._row(key)]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._rows
+
+    def __repr__(self) -> str:
+        size = f"{len(self)} tracks, {self.num_frames} frames"
+        return f"DrivingPool({size}, model={self.model_name!r}, hash={self.hash[:12]!r})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One for each track."""
+        return tuple(self._rows)
+
+    @property
+    def labels(self) -> tuple[str | None, ...]:
+        """One for each track."""
+        return tuple(track.label for track in self.tracks)
+
+    @property
+    def num_frames(self) -> int:
+        """Of all tracks together."""
+        return sum(len(track) for track in self.tracks)
+
+    @cached_property
+    def hash(self) -> str:
+        """Sha256 of what a draw can depend on: the model, and every track but its crop and facts.
+
+        The same after saving and loading, and on every machine and device.
+        """
+        digest = hashlib.sha256(f"fomaug pool 1\n{self.model_hash}\n".encode())
+        for track in self.tracks:
+            words = [track.name, track.label, track.fps, track.clip_hash, track.driver, track.weight]
+            digest.update(json.dumps(words, ensure_ascii=True).encode())
+            for part in (track.keypoints.value, track.keypoints.jacobian):
+                digest.update(b"none" if part is None else f"{tuple(part.shape)}".encode())
+                if part is not None:
+                    digest.update(part.detach().to("cpu", torch.float32).contiguous().numpy().astype("<f4").tobytes())
+        return digest.hexdigest()
+
+    def select(self, *names: str) -> DrivingPool:
+        """Make a pool of some of the tracks, by name or by label, in the pool's order."""
+        wanted = {name for name in names if name in self._rows or name in self.labels}
+        for name in names:
+            if name not in wanted:
+                self._row(name)
+        return self._with(track for track in self.tracks if track.name in wanted or track.label in wanted)
+
+    def __add__(self, other: DrivingPool) -> DrivingPool:
+        """Put two pools of one model together; their names must differ."""
+        if self.model_hash != other.model_hash:
+            raise PoolError(
+                f"pools of models {self.model_name!r} ({self.model_hash[:12]}) and {other.model_name!r} "
+                f"({other.model_hash[:12]}) do not go together: each model has its own keypoints"
+            )
+        return self._with((*self.tracks, *other.tracks))
+
+    def to(self, device: torch.device | str) -> DrivingPool:
+        """Move all keypoints; the hash stays."""
+        return self._with(track.to(device) for track in self.tracks)
+
+    def rounded(self) -> DrivingPool:
+        """Round keypoints to half precision, about 0.06 pixel of 256: another hash, half the file."""
+        return self._with(_pool_file.rounded(track) for track in self.tracks)
+
+    def check_model(self, model: Animator) -> None:
+        """Raise `PoolError` unless the pool was made by this model."""
+        if self.model_hash != model.hash:
+            raise PoolError(
+                f"this pool was made by model {self.model_name!r} ({self.model_hash[:12]}) and cannot drive model "
+                f"{model.name!r} ({model.hash[:12]}): each model has its own keypoints; build one from the clips with "
+                f"DrivingPool.from_clips(clips, model) or `fomaug pool build CLIPS -o POOL --model {model.name}`"
+            )
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file, under a temporary name first.
+
+        Keypoints that half precision holds exactly, as those of `rounded`, are stored so.
+        """
+        _pool_file.write(Path(path), self.tracks, self.model_name, self.model_hash)
+
+    @classmethod
+    def load(cls, path: str | Path, model: Animator | None = None) -> DrivingPool:
+        """Read a pool file; nothing in it is run, and everything in it is checked.
+
+        Args:
+            path: of a file that `save` wrote.
+            model: that the pool is meant to drive, if it is to be checked here.
+
+        Raises:
+            PoolError: if the file is missing, damaged, of a later version, or made by another model.
+        """
+        tracks, model_name, model_hash = _pool_file.read(Path(path))
+        pool = cls(tracks, model_name, model_hash)
+        if model is not None:
+            pool.check_model(model)
+        return pool
+
+    @classmethod
+    def from_clips(
+        cls,
+        clips: str | Path | Iterable[str | Path],
+        model: Animator,
+        *,
+        labels: Mapping[str, str] | str | Path | None = None,
+        crop: _build.Crop = "face",
+        detector: Detector | None = None,
+        max_frames: int | None = 2000,
+        on_error: _build.OnError = "skip",
+        progress: bool = False,
+        batch_size: int = 16,
+    ) -> DrivingPool:
+        """Read the keypoints of every frame of every clip; memory is that of one batch of frames.
+
+        Args:
+            clips: a folder with clips below it, a clip, or several of either.
+            model: that finds the keypoints.
+            labels: by clip (its name, file name or path below the folder) in a mapping or in a CSV file with columns
+                `clip,label`; or "folders" for the name of each clip's folder.
+            crop: a fixed square around the face, see `face_crop`, or the whole frame.
+            detector: finds faces for `crop="face"`, see `face_crop`.
+            max_frames: of each clip; the rest is left out, and the track's facts say so. None for all.
+            on_error: what to do with a clip that cannot be read: leave it out and name it in `skipped`, or raise.
+            progress: show a bar.
+            batch_size: frames that the model looks at together.
+        """
+        options = _build.BuildOptions(crop, detector, max_frames, on_error, progress, batch_size)
+        tracks, skipped = _build.tracks_from_clips(clips, model, labels, options)
+        return cls(tracks, model.name, model.hash, skipped=skipped)
+
+    @classmethod
+    def builtin(cls, model: Animator) -> DrivingPool:
+        """Take the pool that is shipped with the embedded model.
+
+        Raises:
+            PoolError: for other models, which have other keypoints.
+        """
+        path = _builtin.shipped_pool(model)
+        return cls.load(path, model) if path else cls.gestures(model)
+
+    @classmethod
+    def gestures(cls, model: Animator) -> DrivingPool:
+        """Make the named motions of a mean face: nod, shake, turn, smile, talk and so on; no clips needed.
+
+        Raises:
+            PoolError: for models that chose their keypoints themselves.
+        """
+        return cls(_builtin.gestures(model), model.name, model.hash)
+
+    @classmethod
+    def parametric(cls, model: Animator, **ranges: Any) -> DrivingPool:
+        """Turn and deform a mean face: every frame a pose and an expression of its own; no clips needed.
+
+        Args:
+            model: whose keypoints are tied to known points of the face.
+            ranges: of `parametric_tracks`: `yaw_range`, `pitch_range`, `roll_range` in degrees, `expressions`, `count`,
+                `seed`.
+
+        Raises:
+            PoolError: for models that chose their keypoints themselves.
+        """
+        return cls(_builtin.parametric(model, **ranges), model.name, model.hash)
+
+    def _with(self, tracks: Iterable[MotionTrack]) -> DrivingPool:
+        return DrivingPool(tracks, self.model_name, self.model_hash, skipped=self.skipped)
+
+    def _row(self, name: str) -> int:
+        if name not in self._rows:
+            raise PoolError(
+                f"the pool has no track {name!r}{did_you_mean(name, self._rows)}; it has {_some(self.names)}"
+            )
+        return self._rows[name]
+
+
+def _some(names: Sequence[str], count: int = 8) -> str:
+    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
+
+
+def _kind(keypoints: Keypoints) -> tuple[int, bool]:
+    return keypoints.value.shape[1], keypoints.jacobian is not None
+
+
+def _check_together(tracks: Sequence[MotionTrack]) -> None:
+    if not tracks:
+        raise PoolError("a driving pool needs at least one track, got none")
+    names = [track.name for track in tracks]
+    if twice := {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set():
+        raise PoolError(f"track names must be unique, got {_some(sorted(twice))} more than once")
+    for track in tracks:
+        if _kind(track.keypoints) != _kind(tracks[0].keypoints):
+            raise PoolError(
+                f"tracks {tracks[0].name!r} and {track.name!r} have other keypoints; they come from two models"
+            )
+    if not any(track.weight for track in tracks):
+        raise PoolError("the weights of all tracks are 0; none could be drawn")

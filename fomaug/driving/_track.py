@@ -1,0 +1,95 @@
+"""Motion tracks: what is kept of a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from fomaug._errors import PoolError
+from fomaug._types import Keypoints
+from fomaug.geometry import hull_area
+
+_HULL_ROWS = 64  # a hull compares every point with every pair of points; this bounds the memory of it
+
+
+@dataclass(frozen=True, eq=False)
+class MotionTrack:
+    """The keypoints of every frame of one clip; no pixels.
+
+    Attributes:
+        name: unique in its pool.
+        keypoints: of T frames, float, in the frame of the clip's crop.
+        fps: frames per second.
+        label: what the motion shows, such as `smile`; None if nobody said.
+        clip_hash: sha256 of the clip's bytes; empty for motion that was made without a clip.
+        driver: whose motion it is, as far as known.
+        weight: how often it is drawn, relative to the others.
+        crop: (left, top, right, bottom) in the clip's pixels; None for the whole frame.
+        facts: whatever else is worth knowing; no part of the hash.
+    """
+
+    name: str
+    keypoints: Keypoints
+    fps: float
+    label: str | None = None
+    clip_hash: str = ""
+    driver: str = ""
+    weight: float = 1.0
+    crop: tuple[int, int, int, int] | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_track(self)
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def __repr__(self) -> str:
+        return f"MotionTrack({self.name!r}, {len(self)} frames, {self.fps:g} fps, label={self.label!r})"
+
+    def to(self, device: torch.device | str) -> MotionTrack:
+        """Move the keypoints."""
+        return replace(self, keypoints=self.keypoints.to(device))
+
+    @cached_property
+    def poses(self) -> Tensor:
+        """(T, K, 2): where the points lie in their frame's own centre and scale."""
+        return normalise(self.keypoints.value)
+
+    @property
+    def motion_range(self) -> float:
+        """How far the points wander: the mean over them of the way between their extremes, in widths of the square."""
+        value = self.keypoints.value
+        return float((value.amax(0) - value.amin(0)).norm(dim=-1).mean() / 2)
+
+
+def normalise(value: Tensor) -> Tensor:
+    """Take place and scale out of points (N, K, 2): centre them and divide by the root of their hull's area."""
+    centred = value - value.mean(1, keepdim=True)
+    area = torch.cat([hull_area(centred[row : row + _HULL_ROWS]) for row in range(0, len(centred), _HULL_ROWS)])
+    # Points on one line span no area; the floor keeps such a frame comparable instead of infinite.
+    return centred / area.sqrt().clamp(min=1e-6)[:, None, None]
+
+
+def check_track(track: MotionTrack) -> None:
+    """Raise `PoolError` unless the track can be drawn from."""
+    value, jacobian = track.keypoints.value, track.keypoints.jacobian
+    problem = None
+    if value.ndim != 3 or value.shape[2] != 2 or not value.shape[0] or not value.shape[1]:
+        problem = f"keypoints must be (T, K, 2) with at least one frame, got {tuple(value.shape)}"
+    elif jacobian is not None and jacobian.shape != (*value.shape, 2):
+        problem = f"jacobians must be {(*value.shape, 2)} like the keypoints, got {tuple(jacobian.shape)}"
+    elif not all(bool(part.isfinite().all()) for part in (value, jacobian) if part is not None):
+        problem = "keypoints must be finite"
+    elif not 0 < track.fps < float("inf"):
+        problem = f"fps must be more than 0, got {track.fps}"
+    elif not 0 <= track.weight < float("inf"):
+        problem = f"weight must be 0 or more, got {track.weight}"
+    elif not track.name:
+        problem = "the name is empty"
+    if problem:
+        raise PoolError(f"track {track.name!r}: {problem}")

@@ -1,0 +1,77 @@
+"""Frames of video files, through PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fomaug._errors import MediaError
+from fomaug.driving._pace import choose_fps
+from fomaug.driving._picture import Picture, check_pixels
+
+# Playlists and scripts name other files and addresses; an untrusted clip must not make us open them.
+_CONTAINERS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ivf,flv,asf,ogg,gif,apng,mjpeg,nut,rm,wtv,mxf,dv"
+
+
+def video_fps(path: Path) -> float:
+    """Read the mean frame rate off the container."""
+    with _opened(path) as (_, stream):
+        return choose_fps(*(rate and float(rate) for rate in (stream.average_rate, stream.guessed_rate)))
+
+
+def video_frames(path: Path, on_damage: Callable[[str], object]) -> Iterator[tuple[float | None, Picture]]:
+    """Decode a video frame by frame, upright.
+
+    Args:
+        path: of the file.
+        on_damage: called with a sentence when frames are missing or broken; the sound ones are yielded all the same.
+
+    Yields:
+        (seconds, picture).
+    """
+    import av  # opens in a tenth of a second, too long for everyone who imports fomaug
+
+    with _opened(path) as (container, stream):
+        check_pixels(str(path), stream.codec_context.width, stream.codec_context.height)
+        count = 0
+        try:
+            for frame in container.decode(stream):
+                if not frame.is_corrupt:
+                    count += 1
+                    yield frame.time, _upright(path, frame)
+        except av.error.FFmpegError as error:
+            on_damage(f"damaged after {count} frames ({error.strerror})")
+        else:
+            # Containers count the frames that edit lists hide, so a few may be missing from sound files.
+            if count < stream.frames - max(2, stream.frames // 50):
+                on_damage(f"damaged: {count} of {stream.frames} frames can be read")
+
+
+def _upright(path: Path, frame: Any) -> Picture:
+    check_pixels(str(path), frame.width, frame.height)
+    picture: Picture = frame.to_ndarray(format="rgb24")
+    quarters = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(picture, quarters)) if quarters else picture
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    import av
+
+    try:
+        container = av.open(f"file:{path}", options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"})
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MediaError(f"{path} is not a video that can be read ({reason})") from error
+    with container:
+        if not container.streams.video:
+            raise MediaError(f"{path} has no pictures, only {_kinds(container)}")
+        yield container, container.streams.video[0]
+
+
+def _kinds(container: Any) -> str:
+    return ", ".join(sorted({stream.type for stream in container.streams})) or "an empty container"

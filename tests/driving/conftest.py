@@ -1,0 +1,74 @@
+"""Tiny clips, written for the tests."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+Picture = NDArray[np.uint8]
+
+
+class Media:
+    """Writes clips whose frames tell which one they are."""
+
+    @staticmethod
+    def grey_steps(count: int, size: tuple[int, int] = (48, 64)) -> list[Picture]:
+        """Frames of one grey each, 10 apart, so that a frame's mean tells which one it is even after compression."""
+        return [np.full((*size, 3), 10 * (index + 1), np.uint8) for index in range(count)]
+
+    @staticmethod
+    def step_of(frame: Picture) -> int:
+        return round(float(frame.mean()) / 10) - 1
+
+    @staticmethod
+    def write_video(
+        path: Path,
+        frames: list[Picture],
+        *,
+        fps: int = 25,
+        codec: str = "libx264",
+        pix_fmt: str = "yuv420p",
+        times: list[int] | None = None,
+    ) -> Path:
+        """Write a video; `times` are presentation times in ticks of 1 / fps instead of 0, 1, 2, ..."""
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=fps)
+            stream.height, stream.width = frames[0].shape[:2]
+            stream.pix_fmt = pix_fmt
+            stream.codec_context.time_base = Fraction(1, fps)
+            stream.codec_context.thread_count = 1
+            if codec == "libx264":
+                stream.options = {"bf": "0", "g": "4", "crf": "18"}
+            for index, pixels in enumerate(frames):
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                frame.pts = index if times is None else times[index]
+                frame.time_base = Fraction(1, fps)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return path
+
+    @staticmethod
+    def write_animation(
+        path: Path, frames: list[Picture], *, duration: int | list[int] = 40, **options: object
+    ) -> Path:
+        images = [Image.fromarray(frame) for frame in frames]
+        images[0].save(path, save_all=True, append_images=images[1:], duration=duration, loop=0, **options)
+        return path
+
+    @staticmethod
+    def write_folder(path: Path, frames: list[Picture], name: str = "f{}.png") -> Path:
+        path.mkdir(parents=True, exist_ok=True)
+        for index, frame in enumerate(frames):
+            Image.fromarray(frame).save(path / name.format(index))
+        return path
+
+
+@pytest.fixture(scope="session")
+def media() -> type[Media]:
+    return Media
