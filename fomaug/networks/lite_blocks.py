@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -41,7 +42,7 @@ class AddingHourglass(nn.Module):
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(itertools.pairwise(widths))
         self.down = nn.ModuleList(ConvBlock(wide, narrow, stride=2) for wide, narrow in pairs)
         self.bottom = ResidualBlock(widths[-1])
         self.up = nn.ModuleList(ConvBlock(narrow, wide) for wide, narrow in reversed(pairs))

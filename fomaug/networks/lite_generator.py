@@ -61,7 +61,7 @@ class LiteGenerator(nn.Module):
             self.paint.bias[12:] = 2.0  # start from the warped source
 
     def encode(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Work out of images (B, 3, S, S) what every frame needs: features at S / 2, S / 4, S / 8, and a small picture."""
+        """Work out of images (B, 3, S, S) what every frame needs: features at S / 2, S / 4, S / 8, a small picture."""
         fine = self.stem(F.pixel_unshuffle(image - 0.5, 2))
         middle = self.down1(fine)
         return fine, middle, self.deep(self.down2(middle)), self.motion.reduce(image)

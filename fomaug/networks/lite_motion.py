@@ -64,7 +64,7 @@ class LiteMotion(nn.Module):
         Returns:
             The flow (B, h, w, 2), the occlusion (B, 1, h, w) and the mask (B, K + 1, h, w), background first.
         """
-        b, _, h, w = small.shape
+        h, w = small.shape[2:]
         motions = local_motions(source, driving, (h, w))  # (B, K + 1, h, w, 2)
         shown = self._shown(small, motions, source, driving)
         logits = self.head(self.hourglass(self.stem(shown))[-1]).float()

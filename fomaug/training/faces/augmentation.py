@@ -1,0 +1,59 @@
+"""What pictures may look like without the motion in them changing."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def tint(images: tuple[Tensor, Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Change colour and light of both pictures (B, 3, S, S) of each pair alike."""
+    b = len(images[0])
+    gain = torch.exp(0.15 * torch.randn(b, 3, 1, 1, generator=generator))
+    gain = gain * torch.exp(0.15 * torch.randn(b, 1, 1, 1, generator=generator))
+    gamma = torch.exp(0.15 * torch.randn(b, 1, 1, 1, generator=generator))
+    grey = torch.rand(b, 1, 1, 1, generator=generator) < 0.08
+    first, second = (_toned(image, gain, gamma, grey) for image in images)
+    return first, second
+
+
+def disturb(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Disturb single pictures (B, 3, S, S): light, contrast, blur, noise, blocks, coverings."""
+    b = len(image)
+
+    def chance(share: float) -> Tensor:
+        return torch.rand(b, 1, 1, 1, generator=generator) < share
+
+    gain = torch.exp(0.15 * torch.randn(b, 3, 1, 1, generator=generator))
+    gamma = torch.exp(0.3 * torch.randn(b, 1, 1, 1, generator=generator))
+    image = _toned(_shaded(image, generator), gain, gamma, chance(0.15))
+    image = torch.where(chance(0.2), F.avg_pool2d(image, 3, 1, 1, count_include_pad=False), image)
+    coarse = F.interpolate(F.avg_pool2d(image, 2), scale_factor=2.0, mode="bilinear")
+    image = torch.where(chance(0.15), coarse, image)
+    noise = torch.randn(image.shape, generator=generator) * torch.rand(b, 1, 1, 1, generator=generator).square()
+    return _covered(image + 0.08 * noise, generator).clamp(0, 1)
+
+
+def _toned(image: Tensor, gain: Tensor, gamma: Tensor, grey: Tensor) -> Tensor:
+    image = image.clamp(min=1e-3).pow(gamma) * gain
+    return torch.where(grey, image.mean(1, keepdim=True), image).clamp(0, 1)
+
+
+def _shaded(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Light from a side: a slope of brightness."""
+    b, _, h, w = image.shape
+    slope = 0.35 * torch.randn(2, b, 1, 1, 1, generator=generator)
+    x, y = torch.linspace(-1, 1, w), torch.linspace(-1, 1, h)[:, None]
+    return image * torch.exp(slope[0] * x + slope[1] * y)
+
+
+def _covered(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Cover a box of a third of the pictures with one colour."""
+    b, _, h, w = image.shape
+    place = 2 * torch.rand(2, b, 1, 1, 1, generator=generator) - 1
+    extent = 0.05 + 0.25 * torch.rand(2, b, 1, 1, 1, generator=generator)
+    x, y = torch.linspace(-1, 1, w), torch.linspace(-1, 1, h)[:, None]
+    inside = ((x - place[0]).abs() < extent[0]) & ((y - place[1]).abs() < extent[1])
+    chosen = torch.rand(b, 1, 1, 1, generator=generator) < 0.33
+    return torch.where(inside & chosen, torch.rand(b, 3, 1, 1, generator=generator), image)

@@ -1,0 +1,47 @@
+"""Pairs from short clips: two frames of one head, with the flow where the clip knows it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fomaug.geometry.grid import identity_grid
+from fomaug.training.faces.pairs import GRID, Camera, Pair, sample
+
+
+def clip_pair(
+    frames: tuple[Tensor, Tensor],
+    meshes: tuple[Tensor, Tensor],
+    flow: Tensor,
+    known: Tensor,
+    generator: torch.Generator,
+) -> Pair:
+    """View frames of clips through a new camera.
+
+    Args:
+        frames: source and driving frames, (B, 3, S, S) in [0, 1].
+        meshes: their face meshes, (B, 478, 3) normalised.
+        flow: (B, 64, 64, 2) backward flow from driving to source, as stored: -1 and 1 at the picture's edges.
+        known: (B, 1, 64, 64) where it is known; all 0 for pairs without flow.
+        generator: where the randomness comes from.
+    """
+    b, _, size, _ = frames[0].shape
+    camera = Camera.draw(b, generator)
+    places = camera.forth(identity_grid((GRID, GRID)).expand(b, -1, -1, -1))
+    fine = camera.forth(identity_grid((size, size)).expand(b, -1, -1, -1))
+    at_edges = _edges(places, size)
+    stored = torch.cat([flow.permute(0, 3, 1, 2), known], 1)
+    read = torch.nn.functional.grid_sample(stored, at_edges, padding_mode="zeros", align_corners=False)
+    moved = camera.back(_corners(read[:, :2].permute(0, 2, 3, 1), size))
+    certain = (read[:, 2:] > 0.999).float()
+    views = (sample(frames[0], fine), sample(frames[1], fine))
+    return Pair(*views, camera.back(meshes[0][..., :2]), camera.back(meshes[1][..., :2]), moved, certain)
+
+
+def _edges(places: Tensor, size: int) -> Tensor:
+    """From -1 and 1 at the corner pixels' centres to -1 and 1 at the picture's edges."""
+    return places * ((size - 1) / size)
+
+
+def _corners(places: Tensor, size: int) -> Tensor:
+    return places * (size / (size - 1))

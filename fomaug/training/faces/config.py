@@ -1,0 +1,40 @@
+"""The numbers of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fomaug.networks.lite_detector import LiteDetectorConfig
+from fomaug.networks.lite_generator import LiteGeneratorConfig
+
+
+@dataclass(frozen=True)
+class FaceTrainConfig:
+    """A recipe; the shipped weights come from the defaults.
+
+    Attributes:
+        steps: of the optimisers.
+        stills: pairs from portraits in a batch.
+        clips: pairs from clips in a batch.
+        detector_rate: peak learning rate of the detector.
+        generator_rate: peak learning rate of the generator.
+        joint_from: share of the steps after which the generator is driven by the detector's own keypoints
+            in half of each batch, and its errors reach the detector.
+        joint_weight: of the generator's losses in the detector.
+        ema: decay of the averaged weights.
+        seed: of everything drawn.
+        precision: "bf16" runs the networks in bfloat16 where it is safe; "fp32" does not.
+    """
+
+    steps: int = 9000
+    stills: int = 4
+    clips: int = 4
+    detector_rate: float = 2e-3
+    generator_rate: float = 1.5e-3
+    joint_from: float = 0.3
+    joint_weight: float = 0.2
+    ema: float = 0.998
+    seed: int = 0
+    precision: str = "bf16"
+    detector: LiteDetectorConfig = field(default_factory=LiteDetectorConfig)
+    generator: LiteGeneratorConfig = field(default_factory=LiteGeneratorConfig)

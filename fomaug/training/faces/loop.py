@@ -1,0 +1,150 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from fomaug._types import Keypoints
+from fomaug.driving._face import mesh_keypoints
+from fomaug.training.faces.augmentation import disturb, tint
+from fomaug.training.faces.config import FaceTrainConfig
+from fomaug.training.faces.losses import detector_losses, generator_losses
+from fomaug.training.faces.pairs import Pair
+from fomaug.training.faces.state import TrainState
+from fomaug.training.faces.store import ClipStore, StillStore
+
+Losses = dict[str, float]
+
+
+def train_faces(
+    config: FaceTrainConfig,
+    data: Path,
+    run: Path,
+    *,
+    init: Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> TrainState:
+    """Train a detector and a generator; go on from `run` if it holds a state.
+
+    Args:
+        config: the recipe.
+        data: folder of packed pictures.
+        run: folder for the state, the log and sample pictures.
+        init: a model file whose weights to start from, where `run` holds no state.
+        stop: asked after every step whether to save and return early.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    state = TrainState(config)
+    if (run / "state.pt").exists():
+        state.load(run / "state.pt")
+    elif init is not None:
+        state.start_from(init)
+    stills, clips = StillStore.open(data), ClipStore.open(data)
+    totals: Losses = {}
+    began = saved = time.monotonic()
+    stopped = False
+    while state.step < config.steps and not stopped:
+        pair = Pair.cat([stills.draw(config.stills, state.generator), clips.draw(config.clips, state.generator)])
+        for name, value in train_step(state, pair).items():
+            totals[name] = totals.get(name, 0.0) + value / 50
+        if state.step % 50 == 0:
+            _log(run, {"step": state.step, "seconds": round(time.monotonic() - began, 1), **totals})
+            totals = {}
+        stopped = stop()
+        if stopped or time.monotonic() - saved > 240 or state.step == config.steps:
+            state.save(run / "state.pt")
+            _picture(state, pair, run / "sample.png")
+            saved = time.monotonic()
+    return state
+
+
+def train_step(state: TrainState, pair: Pair) -> Losses:
+    """Take one step of both networks; returns the parts of the losses."""
+    state.advance()
+    source, driving = tint((pair.source, pair.driving), state.generator)
+    pair = pair._replace(source=source, driving=driving)
+    true = Keypoints.cat([mesh_keypoints(pair.source_mesh), mesh_keypoints(pair.driving_mesh)])
+    found = _detect(state, torch.cat([source, driving]))
+    parts = detector_losses(found, true)
+    joint = state.step >= state.config.joint_from * state.config.steps
+    used = _mixed(true, found, state) if joint else _shaken(true, state.generator)
+    b = len(source)
+    with torch.autocast("cpu", torch.bfloat16, enabled=state.config.precision == "bf16"):
+        network = state.generator_of(state.networks)
+        output = network(source, network.encode(source), used[:b], used[b:])
+    parts |= generator_losses(output, pair, true[b:])
+    _update(state, parts)
+    return {name: float(value.detach()) for name, value in parts.items()}
+
+
+def _update(state: TrainState, parts: dict[str, Tensor]) -> None:
+    for optimiser in state.optimisers.values():
+        optimiser.zero_grad(set_to_none=True)
+    torch.autograd.backward(sum(parts.values(), torch.zeros(())))
+    for name, optimiser in state.optimisers.items():
+        torch.nn.utils.clip_grad_norm_(state.networks[name].parameters(), 5.0)
+        optimiser.step()
+    state.step += 1
+    state.follow()
+
+
+def _detect(state: TrainState, image: Tensor) -> Keypoints:
+    size = state.config.detector.input_size
+    small = disturb(F.interpolate(image, size=(size, size), mode="area"), state.generator)
+    with torch.autocast("cpu", torch.bfloat16, enabled=state.config.precision == "bf16"):
+        found = state.networks["detector"](small)
+    assert isinstance(found, Keypoints)
+    return found
+
+
+def _shaken(true: Keypoints, generator: torch.Generator) -> Keypoints:
+    """True keypoints with the errors a detector may make."""
+    assert true.jacobian is not None
+    b = len(true)
+    amount = torch.rand(b, 1, 1, generator=generator)
+    value = true.value + 0.01 * amount * torch.randn(true.value.shape, generator=generator)
+    jacobian = true.jacobian + 0.06 * amount[..., None] * torch.randn(true.jacobian.shape, generator=generator)
+    return Keypoints(value, jacobian)
+
+
+def _mixed(true: Keypoints, found: Keypoints, state: TrainState) -> Keypoints:
+    """Found keypoints for half of the pairs, shaken true ones for the others."""
+    assert found.jacobian is not None
+    shaken = _shaken(true, state.generator)
+    assert shaken.jacobian is not None
+    own = torch.rand(len(true) // 2, generator=state.generator).repeat(2) < 0.5
+    weight = state.config.joint_weight
+    value = _scaled_gradient(found.value, weight)
+    jacobian = _scaled_gradient(found.jacobian, weight)
+    return Keypoints(
+        torch.where(own[:, None, None], value, shaken.value),
+        torch.where(own[:, None, None, None], jacobian, shaken.jacobian),
+    )
+
+
+def _scaled_gradient(x: Tensor, weight: float) -> Tensor:
+    return x * weight + x.detach() * (1 - weight)
+
+
+def _log(run: Path, line: dict[str, float]) -> None:
+    with (run / "log.jsonl").open("a") as file:
+        file.write(json.dumps({name: round(value, 5) for name, value in line.items()}) + "\n")
+
+
+@torch.no_grad()
+def _picture(state: TrainState, pair: Pair, path: Path) -> None:
+    """Write rows of source, driving, prediction, warped source and blend, by the averaged networks."""
+    detector, generator = state.average["detector"], state.generator_of(state.average)
+    output = generator(pair.source, generator.encode(pair.source), detector(pair.source), detector(pair.driving))
+    rows = [pair.source, pair.driving, output.prediction, output.deformed, output.blend.expand(-1, 3, -1, -1)]
+    sheet = torch.cat([torch.cat(list(row), 2) for row in rows], 1).clamp(0, 1)  # (3, 5 S, B S)
+    Image.fromarray((sheet.permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(path)

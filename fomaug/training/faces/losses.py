@@ -1,0 +1,92 @@
+"""What the light networks are trained for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fomaug._types import Keypoints
+from fomaug.driving._face import KEYPOINT_POINTS
+from fomaug.geometry.grid import gaussian_heatmap
+from fomaug.networks.output import GeneratorOutput
+from fomaug.training.faces.pairs import GRID, Pair
+
+_NAMES: Final = list(KEYPOINT_POINTS)
+_GAPS: Final = (
+    ("lid upper right", "lid lower right"),
+    ("lid upper left", "lid lower left"),
+    ("lip upper inner", "lip lower inner"),
+    ("lip upper outer", "lip lower outer"),
+    ("mouth corner right", "mouth corner left"),
+    ("lid upper right", "brow right"),
+    ("lid upper left", "brow left"),
+    ("iris right", "eye inner right"),
+    ("iris left", "eye inner left"),
+)
+_GAP_ENDS: Final = torch.tensor([[_NAMES.index(a), _NAMES.index(b)] for a, b in _GAPS])
+_FINE: Final = torch.tensor(
+    [2.0 if name.startswith(("lid", "lip", "iris", "mouth", "eye")) else 1.0 for name in _NAMES]
+)
+
+
+def detector_losses(found: Keypoints, true: Keypoints) -> dict[str, Tensor]:
+    """Compare keypoints with those of the mesh: places, fine distances, jacobians."""
+    assert found.jacobian is not None and true.jacobian is not None
+    weight = (_FINE / _FINE.mean())[:, None]
+    gap = _gaps(found.value) - _gaps(true.value)
+    return {
+        "place": 10 * ((found.value - true.value).abs() * weight).mean(),
+        "gap": 10 * gap.abs().mean(),
+        "jacobian": 5 * (found.jacobian - true.jacobian).abs().mean(),
+    }
+
+
+def _gaps(value: Tensor) -> Tensor:
+    ends = value[:, _GAP_ENDS]  # (B, G, 2, 2)
+    return ends[:, :, 0] - ends[:, :, 1]
+
+
+def generator_losses(output: GeneratorOutput, pair: Pair, true: Keypoints) -> dict[str, Tensor]:
+    """Compare a generator's output with the driving picture and the true flow."""
+    weight = attention(true)
+    fine = F.interpolate(weight, size=pair.driving.shape[2:], mode="bilinear", align_corners=True)
+    away = (output.prediction - pair.driving).abs()
+    flow_away = (output.deformation - pair.flow).norm(dim=-1).unsqueeze(1)
+    return {
+        "colour": 2 * (away * fine).mean(),
+        "warp": ((output.deformed - pair.driving).abs() * fine).mean(),
+        "edges": 2 * _edge_distance(output.prediction, pair.driving, fine),
+        "structure": 0.3 * (1 - structure(output.prediction, pair.driving)).mean(),
+        "flow": 3 * (flow_away * pair.known * weight).mean(),
+    }
+
+
+def attention(true: Keypoints) -> Tensor:
+    """(B, 1, 64, 64) about 1 in the mean: eyes and mouth count several times."""
+    eyes = true.value[:, [_NAMES.index("iris right"), _NAMES.index("iris left")]]
+    mouth = true.value[:, [_NAMES.index(n) for n in ("mouth corner right", "mouth corner left")]]
+    middle = true.value[:, [_NAMES.index(n) for n in ("lip upper inner", "lip lower inner")]].mean(1, keepdim=True)
+    face = true.value[:, [_NAMES.index("nose bridge")]]
+    fine = gaussian_heatmap(torch.cat([eyes, mouth, middle], 1), (GRID, GRID), 0.012).amax(1, keepdim=True)
+    wide = gaussian_heatmap(face, (GRID, GRID), 0.15)
+    return 0.6 + 0.8 * wide + 2.0 * fine
+
+
+def structure(a: Tensor, b: Tensor) -> Tensor:
+    """Structural similarity of pictures (B, 3, S, S) on luma, 7 x 7 windows at every second pixel."""
+    luma = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    x, y = (a * luma).sum(1, keepdim=True), (b * luma).sum(1, keepdim=True)
+    mx, my, xx, yy, xy = F.avg_pool2d(torch.cat([x, y, x * x, y * y, x * y], 1), 7, 2).unbind(1)
+    variance_x, variance_y, covariance = xx - mx * mx, yy - my * my, xy - mx * my
+    c1, c2 = 0.01**2, 0.03**2
+    return ((2 * mx * my + c1) * (2 * covariance + c2)) / ((mx**2 + my**2 + c1) * (variance_x + variance_y + c2))
+
+
+def _edge_distance(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+    d = a - b
+    across = (d[..., 1:] - d[..., :-1]).abs() * weight[..., 1:]
+    along = (d[..., 1:, :] - d[..., :-1, :]).abs() * weight[..., 1:, :]
+    return across.mean() + along.mean()

@@ -1,0 +1,74 @@
+"""A training pair: two views of one face, and what is known about the motion between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GRID = 64
+
+
+class Pair(NamedTuple):
+    """B training pairs.
+
+    Attributes:
+        source: (B, 3, S, S) in [0, 1].
+        driving: (B, 3, S, S) in [0, 1].
+        source_mesh: (B, 478, 2) normalised.
+        driving_mesh: (B, 478, 2) normalised.
+        flow: (B, 64, 64, 2) backward flow from driving to source.
+        known: (B, 1, 64, 64) weight of the flow, 0 where it is unknown.
+    """
+
+    source: Tensor
+    driving: Tensor
+    source_mesh: Tensor
+    driving_mesh: Tensor
+    flow: Tensor
+    known: Tensor
+
+    @staticmethod
+    def cat(parts: Sequence[Pair]) -> Pair:
+        """Join along the batch axis."""
+        return Pair(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
+
+
+class Camera(NamedTuple):
+    """B similarity maps from a new picture's places to the old one's: `old = new @ matrix.T + shift`."""
+
+    matrix: Tensor
+    shift: Tensor
+
+    @staticmethod
+    def draw(count: int, generator: torch.Generator) -> Camera:
+        """Draw cameras that zoom, turn and shift a little."""
+        normal = torch.randn(4, count, generator=generator)
+        zoom = torch.exp(0.04 + 0.14 * normal[0])
+        angle = 0.07 * normal[1]
+        c, s = zoom * angle.cos(), zoom * angle.sin()
+        matrix = torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], 1)  # (B, 2, 2)
+        return Camera(matrix, 0.09 * normal[2:].T.contiguous())
+
+    def forth(self, places: Tensor) -> Tensor:
+        """Carry new places (B, ..., 2) to the old picture."""
+        flat = places.reshape(len(self.shift), -1, 2)
+        return (flat @ self.matrix.transpose(1, 2) + self.shift[:, None]).view(places.shape)
+
+    def back(self, places: Tensor) -> Tensor:
+        """Carry old places (B, ..., 2) to the new picture."""
+        flat = places.reshape(len(self.shift), -1, 2) - self.shift[:, None]
+        back: Tensor = flat @ torch.linalg.inv(self.matrix).transpose(1, 2)
+        return back.view(places.shape)
+
+
+def sample(image: Tensor, places: Tensor) -> Tensor:
+    """Read pictures (B, C, S, S) at places (B, h, w, 2) spread over the full picture; pictures are mirrored outside."""
+    size = image.shape[2]
+    if places.shape[1] != size:
+        first = places.permute(0, 3, 1, 2)
+        places = F.interpolate(first, size=(size, size), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+    return F.grid_sample(image, places, padding_mode="reflection", align_corners=True)

@@ -1,0 +1,42 @@
+"""Thin-plate splines: smooth warps of the plane through given points."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_STIFFNESS = 1e-3
+
+
+def fit_spline(points: Tensor, images: Tensor) -> Tensor:
+    """Fit the smooth map that carries points to their images, within a small stiffness.
+
+    Args:
+        points: (B, N, 2).
+        images: (B, N, 2).
+
+    Returns:
+        (B, N + 3, 2) weights for `eval_spline`.
+    """
+    b, n, _ = points.shape
+    system = torch.zeros(b, n + 3, n + 3)
+    system[:, :n, :n] = _kernel(points, points) + _STIFFNESS * torch.eye(n)
+    affine = torch.cat([torch.ones(b, n, 1), points], -1)
+    system[:, :n, n:] = affine
+    system[:, n:, :n] = affine.transpose(1, 2)
+    target = torch.zeros(b, n + 3, 2)
+    target[:, :n] = images
+    weights: Tensor = torch.linalg.solve(system, target)
+    return weights
+
+
+def eval_spline(weights: Tensor, points: Tensor, at: Tensor) -> Tensor:
+    """Carry places (B, M, 2) by the spline fitted on `points`; returns (B, M, 2)."""
+    affine = torch.cat([torch.ones(*at.shape[:2], 1), at], -1)
+    carried: Tensor = torch.cat([_kernel(at, points), affine], -1) @ weights
+    return carried
+
+
+def _kernel(a: Tensor, b: Tensor) -> Tensor:
+    square = (a.square().sum(-1)[:, :, None] + b.square().sum(-1)[:, None] - 2 * a @ b.transpose(1, 2)).clamp(min=0)
+    return square * torch.log(square + 1e-6)

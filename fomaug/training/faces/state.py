@@ -1,0 +1,109 @@
+"""Everything a training run needs to go on where it stopped."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fomaug.networks.lite_detector import LiteDetector
+from fomaug.networks.lite_generator import LiteGenerator
+from fomaug.training.faces.config import FaceTrainConfig
+from fomaug.weights.assemble import load_strictly
+from fomaug.weights.files import read_tensors
+from fomaug.weights.pickles import read_pickle
+
+
+class TrainState:
+    """Networks, their averages, optimisers, the step and the source of randomness."""
+
+    def __init__(self, config: FaceTrainConfig) -> None:
+        self.config = config
+        self.step = 0
+        self.generator = torch.Generator().manual_seed(config.seed)
+        with torch.random.fork_rng():
+            torch.random.manual_seed(config.seed)
+            self.networks = nn.ModuleDict(
+                {"detector": LiteDetector(config.detector), "generator": LiteGenerator(config.generator)}
+            )
+        self.networks.apply(_channels_last)
+        self.average = copy.deepcopy(self.networks).eval()
+        self.average.requires_grad_(requires_grad=False)
+        self.optimisers = {
+            "detector": _optimiser(self.networks["detector"], config.detector_rate),
+            "generator": _optimiser(self.networks["generator"], config.generator_rate),
+        }
+
+    @staticmethod
+    def generator_of(networks: nn.ModuleDict) -> LiteGenerator:
+        """Name the generator's type, which a `ModuleDict` forgets."""
+        network = networks["generator"]
+        assert isinstance(network, LiteGenerator)
+        return network
+
+    def advance(self) -> None:
+        """Set the learning rates of the coming step: a short rise, then half a cosine."""
+        done = min(self.step / self.config.steps, 1.0)
+        factor = min(1.0, (self.step + 1) / 150) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+        rates = {"detector": self.config.detector_rate, "generator": self.config.generator_rate}
+        for name, optimiser in self.optimisers.items():
+            for group in optimiser.param_groups:
+                group["lr"] = rates[name] * factor
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move the averages towards the networks; slowly once training is under way."""
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        new = self.networks.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(new[name], 1 - decay)
+            else:
+                value.copy_(new[name])
+
+    def start_from(self, weights: Path) -> None:
+        """Take the weights of a model file; everything else starts anew.
+
+        Raises:
+            WeightsError: if the file's networks are built otherwise.
+        """
+        tensors = read_tensors(weights)
+        for networks in (self.networks, self.average):
+            load_strictly(networks, {name: tensor.float() for name, tensor in tensors.items()}, str(weights))
+
+    def save(self, path: Path) -> None:
+        """Write the state; an interrupted write leaves the old file."""
+        state: dict[str, Any] = {
+            "step": self.step,
+            "generator": self.generator.get_state(),
+            "networks": self.networks.state_dict(),
+            "average": self.average.state_dict(),
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+        }
+        part = path.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a saved state."""
+        state = read_pickle(path)
+        self.step = state["step"]
+        self.generator.set_state(state["generator"])
+        self.networks.load_state_dict(state["networks"])
+        self.average.load_state_dict(state["average"])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+
+
+def _channels_last(module: nn.Module) -> None:
+    """Lay weights out as the quicker convolutions of CPUs want them."""
+    if isinstance(module, nn.Conv2d):
+        module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+
+
+def _optimiser(network: nn.Module, rate: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(network.parameters(), rate, betas=(0.9, 0.99), weight_decay=0.01)

@@ -1,0 +1,153 @@
+"""Pairs from still portraits: turn and deform the face mesh in space, then warp the picture after it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fomaug.driving._expression import expression_fields
+from fomaug.driving._face import mean_mesh, rotation
+from fomaug.geometry.grid import identity_grid
+from fomaug.training.faces.mouth import fill_mouth, mouth_gap
+from fomaug.training.faces.pairs import GRID, Camera, Pair, sample
+from fomaug.training.faces.spline import eval_spline, fit_spline
+
+_WARP_GRID: Final = 40
+_LIPS: Final = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409)
+_INNER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+_LIDS: Final = (33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173)
+_LIDS_LEFT: Final = (263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398)
+_IRISES: Final = (468, 473)
+_CONTROLS: Final = tuple(sorted({*range(0, 468, 5), *_LIPS, *_INNER, *_LIDS, *_LIDS_LEFT, *_IRISES}))
+
+
+class Pose(NamedTuple):
+    """B poses: the mesh (B, 478, 2) and the picture's frame (B, A, 2) of still points around it."""
+
+    mesh: Tensor
+    frame: Tensor
+
+    def controls(self) -> Tensor:
+        """(B, N, 2): the points the spline goes through."""
+        return torch.cat([self.mesh[:, list(_CONTROLS)], self.frame], 1)
+
+
+def still_pair(image: Tensor, mesh: Tensor, generator: torch.Generator) -> Pair:
+    """Pose portraits twice.
+
+    Args:
+        image: (B, 3, S, S) in [0, 1].
+        mesh: (B, 478, 3) normalised face meshes.
+        generator: where the randomness comes from.
+    """
+    b = len(image)
+    frame = _frame(b, generator)
+    rest = Pose(mesh[..., :2], frame)
+    as_is = (torch.rand(b, generator=generator) < 0.45).float()
+    source = _pose(mesh, frame, 1 - as_is, generator)
+    driving = _pose(mesh, frame, torch.ones(b), generator)
+    camera = Camera.draw(b, generator)
+    places = camera.forth(identity_grid((_WARP_GRID, _WARP_GRID)).expand(b, -1, -1, -1))
+    to_source = _Spline(driving, source).carry(places)
+    to_rest = _Spline(source, rest)
+    pictures = (sample(image, to_rest.carry(places)), sample(image, to_rest.carry(to_source)))
+    meshes = (camera.back(source.mesh), camera.back(driving.mesh))
+    closed = mouth_gap(mesh) < 0.02
+    filled, holes = fill_mouth(torch.cat(pictures), torch.cat(meshes), closed.repeat(2), generator)
+    flow = _resized(camera.back(to_source))
+    hole = torch.nn.functional.interpolate(holes[b:], size=(GRID, GRID), mode="area")
+    return Pair(filled[:b], filled[b:], *meshes, flow, _certainty(meshes[1]) * (1 - hole))
+
+
+class _Spline:
+    """The spline from one pose's controls to the other's."""
+
+    def __init__(self, points: Pose, images: Pose) -> None:
+        self.controls = points.controls()
+        self.weights = fit_spline(self.controls, images.controls())
+
+    def carry(self, places: Tensor) -> Tensor:
+        """Carry places (B, h, w, 2)."""
+        return eval_spline(self.weights, self.controls, places.flatten(1, 2)).view(places.shape)
+
+
+def _pose(mesh: Tensor, frame: Tensor, amount: Tensor, generator: torch.Generator) -> Pose:
+    b = len(mesh)
+    normal = torch.randn(6, b, generator=generator)
+    small = torch.rand(b, generator=generator) < 0.15
+    reach = amount * torch.where(small, 0.1, 0.3 + torch.rand(b, generator=generator))
+    centre = mesh.mean(1, keepdim=True)
+    turn = rotation(0.22 * reach * normal[0], 0.13 * reach * normal[1], 0.12 * reach * normal[2])
+    moved = mesh - centre + amount[:, None, None] * _expression(mesh, generator)
+    moved = moved @ turn.transpose(1, 2)
+    size = torch.exp(0.06 * reach * normal[3])[:, None, None]
+    shift = 0.09 * (reach * normal[4:]).T[:, None]  # (B, 1, 2)
+    follows = (torch.rand(b, 1, 1, generator=generator) < 0.3) * torch.rand(b, 1, 1, generator=generator)
+    return Pose((moved * size + centre)[..., :2] + shift, frame + follows * shift)
+
+
+def _frame(count: int, generator: torch.Generator) -> Tensor:
+    side = torch.linspace(-1, 1, 6)
+    ring = torch.stack(torch.meshgrid(side, side, indexing="xy"), -1).view(-1, 2)
+    ring = ring[ring.abs().amax(1) == 1]  # (20, 2)
+    return ring * (0.97 + 0.25 * torch.rand(count, 1, 1, generator=generator))
+
+
+def _expression(mesh: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw expressions and return their displacements (B, 478, 3) in each face's own size."""
+    b = len(mesh)
+    fields = expression_fields()
+    strength = draw_expressions(b, generator)
+    neutral = mean_mesh()
+    size: Tensor = (mesh[:, 152] - mesh[:, 10]).norm(dim=-1) / (neutral[152] - neutral[10]).norm()
+    for eye, upper, lower in (("blink right", 159, 145), ("blink left", 386, 374)):
+        gap = (mesh[:, lower] - mesh[:, upper]).norm(dim=-1) / (neutral[lower] - neutral[upper]).norm()
+        strength[eye] = strength[eye] * gap / size
+    total = torch.zeros_like(mesh)
+    for name, field in fields.items():
+        total = total + strength[name][:, None, None] * field
+    return size[:, None, None] * total
+
+
+def draw_expressions(count: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Draw the strength (count,) of every expression; a fifth of the faces stay neutral."""
+
+    def uniform() -> Tensor:
+        return torch.rand(count, generator=generator)
+
+    def normal() -> Tensor:
+        return torch.randn(count, generator=generator)
+
+    lively = (uniform() < 0.8).float()
+    blink = (uniform() < 0.35) * uniform().pow(0.6)
+    wink = torch.where(uniform() < 0.85, torch.ones(count), uniform())
+    drawn = {
+        "jaw": (uniform() < 0.6) * uniform().pow(1.7) * 0.9,
+        "smile": 0.6 * normal(),
+        "pout": 0.6 * normal().clamp(min=0),
+        "mouth aside": 0.35 * normal(),
+        "upper lip": 0.5 * normal(),
+        "brows": 0.5 * normal(),
+        "frown": 0.5 * normal().clamp(min=0),
+        "blink right": blink * wink,
+        "blink left": blink * wink.flip(0),
+        "look aside": 0.5 * normal(),
+        "look down": 0.5 * normal(),
+    }
+    return {name: lively * strength for name, strength in drawn.items()}
+
+
+def _resized(flow: Tensor) -> Tensor:
+    first = flow.permute(0, 3, 1, 2)
+    resized = torch.nn.functional.interpolate(first, size=(GRID, GRID), mode="bicubic", align_corners=True)
+    return resized.permute(0, 2, 3, 1)
+
+
+def _certainty(mesh: Tensor) -> Tensor:
+    """(B, 1, 64, 64): 1 on the face, falling to 0.15 far from it, where a spline says little of true motion."""
+    low, high = mesh.amin(1), mesh.amax(1)
+    centre, radius = (low + high) / 2, (high - low) / 2
+    away = (identity_grid((GRID, GRID)) - centre[:, None, None]) / (1.25 * radius[:, None, None])
+    return (0.15 + 0.85 * torch.sigmoid(6 * (1 - away.norm(dim=-1))))[:, None]

@@ -1,0 +1,102 @@
+"""Splines, cameras, posed stills and clips: the flow that training believes in is the true one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fomaug.driving._face import mean_mesh
+from fomaug.geometry import identity_grid, warp_image
+from fomaug.training.faces.clips import clip_pair
+from fomaug.training.faces.mean_face import mean_face
+from fomaug.training.faces.mouth import fill_mouth, mouth_gap
+from fomaug.training.faces.pairs import Camera
+from fomaug.training.faces.spline import eval_spline, fit_spline
+from fomaug.training.faces.stills import still_pair
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def _smooth_picture(size: int = 64) -> torch.Tensor:
+    x, y = identity_grid((size, size)).unbind(-1)
+    return torch.stack([0.5 + 0.4 * torch.sin(3 * x + y), 0.5 + 0.3 * torch.cos(2 * y), 0.5 + 0.2 * x])[None]
+
+
+def test_spline_passes_through_its_points(generator: torch.Generator) -> None:
+    points = torch.rand(2, 30, 2, generator=generator) * 2 - 1
+    images = points + 0.1 * torch.randn(2, 30, 2, generator=generator)
+    weights = fit_spline(points, images)
+    assert torch.allclose(eval_spline(weights, points, points), images, atol=0.03)
+
+
+def test_spline_of_an_affine_map_is_that_map(generator: torch.Generator) -> None:
+    points = torch.rand(1, 20, 2, generator=generator) * 2 - 1
+    matrix, shift = torch.tensor([[0.9, 0.2], [-0.1, 1.1]]), torch.tensor([0.3, -0.2])
+    weights = fit_spline(points, points @ matrix.T + shift)
+    at = torch.rand(1, 50, 2, generator=generator)
+    assert torch.allclose(eval_spline(weights, points, at), at @ matrix.T + shift, atol=1e-3)
+
+
+def test_cameras_go_back_where_they_came_from(generator: torch.Generator) -> None:
+    camera = Camera.draw(3, generator)
+    places = torch.randn(3, 5, 4, 2, generator=generator)
+    assert torch.allclose(camera.back(camera.forth(places)), places, atol=1e-5)
+
+
+def test_a_posed_still_is_its_source_moved_by_the_flow(generator: torch.Generator) -> None:
+    mesh = 0.8 * mean_mesh().expand(4, -1, -1)
+    pair = still_pair(_smooth_picture().expand(4, -1, -1, -1), mesh, generator)
+    inside = (pair.flow.abs().amax(-1) < 0.95).float()[:, None] * (pair.known > 0.5)
+    away = (warp_image(pair.source, pair.flow) - pair.driving).abs() * inside
+    assert away.sum() / inside.sum() / 3 < 0.02
+    assert (pair.source - pair.driving).abs().mean() > 0.01
+
+
+def test_meshes_of_a_posed_still_lie_where_the_flow_says(generator: torch.Generator) -> None:
+    mesh = 0.8 * mean_mesh().expand(2, -1, -1)
+    pair = still_pair(_smooth_picture().expand(2, -1, -1, -1), mesh, generator)
+    at = pair.driving_mesh[:, ::5][:, :90, None]
+    carried = torch.nn.functional.grid_sample(pair.flow.permute(0, 3, 1, 2), at, align_corners=True)[..., 0]
+    away = (carried.transpose(1, 2) - pair.source_mesh[:, ::5][:, :90]).norm(dim=-1)
+    assert away.mean() < 0.01
+
+
+def test_a_clip_without_motion_gives_the_identity_flow(generator: torch.Generator) -> None:
+    frame = _smooth_picture()
+    edges = 2 * (torch.arange(64) + 0.5) / 64 - 1
+    flow = torch.stack([edges.expand(64, 64), edges[:, None].expand(64, 64)], -1)[None]
+    mesh = mean_mesh()[None]
+    pair = clip_pair((frame, frame), (mesh, mesh), flow, torch.ones(1, 1, 64, 64), generator)
+    away = (pair.flow - identity_grid((64, 64))).abs().amax(-1)
+    assert (away[pair.known[:, 0] > 0] < 1e-3).all()
+    assert pair.known.mean() > 0.5
+    assert torch.equal(pair.source, pair.driving)
+
+
+def test_mean_face_undoes_place_size_and_turn() -> None:
+    rng = np.random.default_rng(0)
+    face = mean_mesh().numpy()
+    meshes = []
+    for _ in range(400):
+        turn, _ = np.linalg.qr(np.eye(3) + 0.05 * rng.normal(size=(3, 3)))
+        turn = turn * np.sign(np.diag(turn))
+        meshes.append(face @ turn.T * rng.uniform(0.8, 1.25) + rng.normal(size=3))
+    found = mean_face(np.asarray(meshes, np.float32))
+    assert np.allclose(found / np.linalg.norm(found), face / np.linalg.norm(face), atol=2e-3)
+
+
+def test_only_mouths_that_opened_are_filled(generator: torch.Generator) -> None:
+    opened = mean_mesh()[..., :2].clone()
+    lower = [95, 88, 178, 87, 14, 317, 402, 318, 324]
+    opened[lower, 1] += 0.12
+    closed = mean_mesh()[..., :2]
+    picture = torch.full((4, 3, 64, 64), 0.6)
+    meshes = torch.stack([closed, opened, opened, closed])
+    filled, holes = fill_mouth(picture, meshes, torch.tensor([True, True, False, True]), generator)
+    assert mouth_gap(opened[None]) > 0.02
+    assert [bool(hole.any()) for hole in holes] == [False, True, False, False]
+    assert torch.equal(filled[[0, 2, 3]], picture[[0, 2, 3]])
