@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+def full_precision(like: Tensor) -> contextlib.AbstractContextManager[None]:
+    """Compute places in their own precision under autocast, where eight bits would cost half a pixel."""
+    kind = like.device.type
+    if torch.is_autocast_enabled(kind):
+        return torch.autocast(kind, enabled=False)
+    return contextlib.nullcontext()
 
 
 class ConvBlock(nn.Sequential):

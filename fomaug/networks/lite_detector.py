@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fomaug._types import Keypoints
 from fomaug.geometry.grid import identity_grid
-from fomaug.networks.lite_blocks import AddingHourglass, ConvBlock
+from fomaug.networks.lite_blocks import AddingHourglass, ConvBlock, full_precision
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,9 @@ class LiteDetector(nn.Module):
 def _expected_place(probability: Tensor) -> Tensor:
     """(B, K, h, w) to (B, K, 2), the mean place; cells stand at their centres in the full picture's frame."""
     h, w = probability.shape[2:]
-    grid = identity_grid((h, w), device=probability.device).view(-1, 2)
-    return probability.flatten(2) @ grid
+    grid = identity_grid((h, w), device=probability.device, dtype=probability.dtype).view(-1, 2)
+    with full_precision(probability):
+        return probability.flatten(2) @ grid
 
 
 def _expected_jacobian(affine: Tensor, probability: Tensor) -> Tensor:

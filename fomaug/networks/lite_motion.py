@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomaug._types import Keypoints
-from fomaug.geometry.grid import gaussian_heatmap, identity_grid
 from fomaug.geometry.matrix import inverse_2x2
-from fomaug.networks.lite_blocks import AddingHourglass, ConvBlock
+from fomaug.networks.lite_blocks import AddingHourglass, ConvBlock, full_precision
 
 
 @dataclass(frozen=True)
@@ -64,39 +63,78 @@ class LiteMotion(nn.Module):
         Returns:
             The flow (B, h, w, 2), the occlusion (B, 1, h, w) and the mask (B, K + 1, h, w), background first.
         """
-        h, w = small.shape[2:]
-        motions = local_motions(source, driving, (h, w))  # (B, K + 1, h, w, 2)
-        shown = self._shown(small, motions, source, driving)
-        logits = self.head(self.hourglass(self.stem(shown))[-1]).float()
+        affine, shift = local_affine_maps(source, driving)
+        logits = self.head(self.hourglass(self.stem(self._shown(small, affine, shift, source, driving)))[-1]).float()
         mask = logits[:, : self.num_keypoints + 1].softmax(1)
         occlusion = logits[:, -3:-2].sigmoid()
-        mixed = (motions * mask[..., None]).sum(1)  # (B, h, w, 2)
         residual = self.config.residual * torch.tanh(logits[:, -2:]).permute(0, 2, 3, 1)
-        return mixed + residual, occlusion, mask
+        return mixed_motion(mask, affine, shift) + residual, occlusion, mask
 
-    def _shown(self, small: Tensor, motions: Tensor, source: Keypoints, driving: Keypoints) -> Tensor:
+    def _shown(self, small: Tensor, affine: Tensor, shift: Tensor, source: Keypoints, driving: Keypoints) -> Tensor:
         b, _, h, w = small.shape
         k, variance = self.num_keypoints, self.config.variance
-        moved = gaussian_heatmap(driving.value.float(), (h, w), variance) - gaussian_heatmap(
-            source.value.float(), (h, w), variance
-        )
+        moved = _spots(driving.value.float(), (h, w), variance) - _spots(source.value.float(), (h, w), variance)
         grey = small.float().mean(1, keepdim=True)
-        stacked = motions[:, 1:].reshape(b, k * h, w, 2)  # all K pictures below one another: one call, no copies
+        # All K pictures below one another: one call, no copies of the source.
+        stacked = carried_grids(affine, shift, (h, w)).view(b, k * h, w, 2)
         warped = F.grid_sample(grey, stacked, padding_mode="border", align_corners=True).view(b, k, h, w)
         return torch.cat([moved, warped - grey, small.float() - 0.5], 1)
 
 
-def local_motions(source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
-    """Carry a grid by every keypoint's affine motion, the background's identity first (paper: Eq. 4).
+def local_affine_maps(source: Keypoints, driving: Keypoints) -> tuple[Tensor, Tensor]:
+    """Give every keypoint's motion from driving to source as `affine @ z + shift` (paper: Eq. 4).
 
     Returns:
-        (B, K + 1, h, w, 2) backward motions.
+        affine (B, K, 2, 2) and shift (B, K, 2), float32 or wider.
     """
-    b, k, _ = driving.value.shape
-    grid = identity_grid(size, device=driving.value.device)
     assert source.jacobian is not None and driving.jacobian is not None
-    affine = source.jacobian.float() @ inverse_2x2(driving.jacobian.float())  # (B, K, 2, 2)
-    shift = source.value.float() - (affine @ driving.value.float()[..., None])[..., 0]
-    moved = grid.view(1, 1, -1, 2) @ affine.transpose(2, 3) + shift[:, :, None]  # (B, K, h w, 2)
-    identity = grid.expand(b, 1, *size, 2)
-    return torch.cat([identity, moved.view(b, k, *size, 2)], 1)
+    with full_precision(source.value):
+        affine = source.jacobian.float() @ inverse_2x2(driving.jacobian.float())
+        return affine, source.value.float() - (affine @ driving.value.float()[..., None])[..., 0]
+
+
+def carried_grids(affine: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
+    """Carry the identity grid by every affine map: (B, K, h, w, 2)."""
+    x, y = _axes(size, affine)
+    along = affine[..., 0][:, :, None] * x[:, None]  # (B, K, w, 2)
+    down = affine[..., 1][:, :, None] * y[:, None] + shift[:, :, None]  # (B, K, h, 2)
+    return along[:, :, None] + down[:, :, :, None]
+
+
+def mixed_motion(mask: Tensor, affine: Tensor, shift: Tensor) -> Tensor:
+    """Mix the background's identity and K affine motions by their shares (paper: Eq. 5).
+
+    The mixture of affine maps at a place is itself an affine map: mixing six numbers costs less than mixing K grids.
+
+    Args:
+        mask: (B, K + 1, h, w) shares, background first.
+        affine: (B, K, 2, 2).
+        shift: (B, K, 2).
+
+    Returns:
+        (B, h, w, 2) backward flow.
+    """
+    b, _, h, w = mask.shape
+    maps = torch.cat([affine, shift[..., None]], -1).view(b, -1, 6)
+    still = maps.new_tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]).expand(b, 1, 6)
+    with full_precision(mask):
+        local = torch.cat([still, maps], 1).transpose(1, 2) @ mask.flatten(2)  # (B, 6, h w)
+    xx, xy, x0, yx, yy, y0 = local.view(b, 6, h, w).unbind(1)
+    x, y = _axes((h, w), affine)
+    return torch.stack([xx * x + xy * y[:, None] + x0, yx * x + yy * y[:, None] + y0], -1)
+
+
+def _spots(value: Tensor, size: tuple[int, int], variance: float) -> Tensor:
+    """(B, K, h, w) Gaussians around points, each the product of two of one dimension."""
+    x, y = _axes(size, value)
+    across = torch.exp(-0.5 * (x - value[..., :1]).square() / variance)  # (B, K, w)
+    along = torch.exp(-0.5 * (y - value[..., 1:]).square() / variance)  # (B, K, h)
+    return along[..., None] * across[:, :, None]
+
+
+def _axes(size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
+    h, w = size
+    return (
+        torch.linspace(-1, 1, w, device=like.device, dtype=like.dtype),
+        torch.linspace(-1, 1, h, device=like.device, dtype=like.dtype),
+    )
