@@ -54,10 +54,11 @@ def build(
     half: bool,
     device: str,
     batch_size: int,
-) -> None:
+) -> int:
     """Read the motion of CLIPS into one pool file.
 
-    CLIPS are videos, gif, animated webp, folders of pictures, or folders with any of these below them. No pixel is kept.
+    CLIPS are videos, gif, animated webp, folders of pictures, or folders with any of these below them. No pixel is
+    kept. The exit code is 3 if clips were skipped.
     """
     from fomaug.driving import DrivingPool
     from fomaug.weights import load_model
@@ -78,6 +79,7 @@ def build(
     made = made.rounded() if half else made
     made.save(output)
     _report(made, output)
+    return 3 if made.skipped else 0
 
 
 @pool.command()

@@ -10,6 +10,7 @@ import json
 import struct
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -52,10 +53,11 @@ def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, temporary, metadata={_KEY: json.dumps(header, default=dict)})
         temporary.replace(path)
-    except OSError as error:
-        raise PoolError(f"cannot write {path} ({error.strerror or error})") from error
+    except (OSError, SafetensorError) as error:
+        raise PoolError(f"cannot write {path} ({getattr(error, 'strerror', None) or error})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def read(path: Path) -> tuple[list[MotionTrack], str, str]:

@@ -49,7 +49,7 @@ def closest_frame(track: MotionTrack, source_keypoints: Keypoints) -> Tensor:
             f"source_keypoints must be (B, {track.keypoints.value.shape[1]}, 2) like those of track {track.name!r}, "
             f"got {tuple(value.shape)}; both must come from one model"
         )
-    return _distance(normalise(value.float()), track.poses.to(value.device)).argmin(1)
+    return _distance(normalise(value.float()), track.poses.to(value.device, torch.float32)).argmin(1)
 
 
 def _distance(source: Tensor, frames: Tensor) -> Tensor:

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fomaug import DrivingPool
+from fomaug._errors import ArgumentError, LabelError, MediaError, PoolError
+from fomaug.driving import _build, read_clip
+from fomaug.driving._crop import to_batch
+
+
+@pytest.fixture
+def clips(tmp_path: Path, media) -> Path:
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(5)]
+    (tmp_path / "clips" / "happy").mkdir(parents=True)
+    (tmp_path / "clips" / "sad").mkdir()
+    media.write_video(tmp_path / "clips" / "happy" / "nod.mp4", frames)
+    media.write_animation(tmp_path / "clips" / "sad" / "nod.gif", frames, duration=100)
+    media.write_folder(tmp_path / "clips" / "sad" / "walk", frames[:3])
+    return tmp_path / "clips"
+
+
+def test_every_clip_becomes_a_track(clips: Path, tiny_model) -> None:
+    pool = DrivingPool.from_clips(clips, tiny_model, crop="frame", batch_size=2)
+    assert pool.names == ("happy/nod.mp4", "sad/nod.gif", "walk")
+    assert [len(track) for track in pool] == [5, 5, 3]
+    assert [track.fps for track in pool] == [25, 10, 25]
+    assert pool.labels == (None, None, None)
+    assert pool.skipped == ()
+    assert (pool.model_name, pool.model_hash) == (tiny_model.name, tiny_model.hash)
+    assert pool[0].clip_hash == read_clip(clips / "happy" / "nod.mp4").hash
+    assert pool[0].facts == {"clip": "nod.mp4", "size": "64 x 64"}
+    assert pool[0].crop is None
+    pool.check_model(tiny_model)
+
+
+def test_keypoints_are_those_of_the_frames_one_by_one(clips: Path, tiny_model) -> None:
+    track = DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, crop="frame", batch_size=2)[0]
+    for row, frame in enumerate(read_clip(clips / "sad" / "walk")):
+        alone = tiny_model.detect(to_batch([frame]))
+        torch.testing.assert_close(track.keypoints[row].value, alone.value, rtol=0, atol=1e-5)
+        torch.testing.assert_close(track.keypoints[row].jacobian, alone.jacobian, rtol=0, atol=1e-4)
+
+
+def test_the_crop_is_what_the_model_sees(clips: Path, tiny_model, media) -> None:
+    frames = [np.pad(frame, ((8, 30), (50, 4), (0, 0))) for frame in read_clip(clips / "sad" / "walk")]
+    wide = media.write_folder(clips.parent / "wide", frames)
+    pool = DrivingPool.from_clips(wide, tiny_model, detector=lambda picture: [(64.2, 22.2, 99.8, 57.8)])
+    assert pool[0].crop == (50, 8, 114, 72)
+    plain = DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, crop="frame")
+    torch.testing.assert_close(pool[0].keypoints.value, plain[0].keypoints.value, rtol=0, atol=1e-5)
+
+
+def test_large_frames_are_brought_down_before_they_are_batched() -> None:
+    assert _build._shrunk(np.zeros((2000, 1000, 3), np.uint8), 64).shape == (64, 32, 3)
+    assert _build._shrunk(np.zeros((70, 90, 3), np.uint8), 64).shape == (50, 64, 3)
+    small = np.zeros((30, 40, 3), np.uint8)
+    assert _build._shrunk(small, 64) is small
+
+
+def test_labels_come_from_folders_files_and_mappings(clips: Path, tiny_model, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("clip,label\nnod.gif,tilt\n")
+    for labels, expected in (
+        ("folders", ("happy", "sad", "sad")),
+        ({"walk": "walk", "nod.mp4": "nod"}, ("nod", None, "walk")),
+        (tmp_path / "labels.csv", (None, "tilt", None)),
+    ):
+        assert DrivingPool.from_clips(clips, tiny_model, crop="frame", labels=labels).labels == expected
+    with pytest.raises(LabelError, match="no such clip"):
+        DrivingPool.from_clips(clips, tiny_model, crop="frame", labels={"nope": "x"})
+
+
+def test_a_bad_clip_is_left_out_and_named_or_raised(clips: Path, tiny_model) -> None:
+    (clips / "bad.mp4").write_text("no video")
+    pool = DrivingPool.from_clips(clips, tiny_model, crop="frame")
+    assert len(pool) == 3
+    assert [name for name, _ in pool.skipped] == ["bad"]
+    assert "is not a video that can be read" in pool.skipped[0][1]
+    with pytest.raises(MediaError, match=r"bad\.mp4 is not a video"):
+        DrivingPool.from_clips(clips, tiny_model, crop="frame", on_error="raise")
+    with pytest.raises(PoolError, match=r"none of 1 clips can be read; the first: .*bad\.mp4"):
+        DrivingPool.from_clips(clips / "bad.mp4", tiny_model)
+
+
+def test_damage_and_cuts_are_noted(clips: Path, tiny_model) -> None:
+    (clips / "sad" / "walk" / "f1.png").write_bytes(b"")
+    track = DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, crop="frame")[0]
+    assert "f1.png is left out" in track.facts["note"]
+    assert len(track) == 2
+    cut = DrivingPool.from_clips(clips / "happy", tiny_model, crop="frame", max_frames=2)[0]
+    assert len(cut) == 2
+    assert cut.facts["note"] == "only the first 2 frames were asked for"
+
+
+def test_a_pool_is_the_same_whatever_the_batch(clips: Path, tiny_model, tmp_path: Path) -> None:
+    one, other = (
+        DrivingPool.from_clips(clips, tiny_model, crop="frame", batch_size=size)[0].keypoints.value for size in (1, 16)
+    )
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+
+
+def test_several_roots_may_be_given(clips: Path, tiny_model) -> None:
+    pool = DrivingPool.from_clips([clips / "happy", clips / "sad" / "walk"], tiny_model, crop="frame")
+    assert pool.names == ("nod", "walk")
+
+
+def test_an_empty_folder_has_no_clips(tmp_path: Path, tiny_model) -> None:
+    with pytest.raises(PoolError, match="there is no clip in"):
+        DrivingPool.from_clips(tmp_path, tiny_model)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"crop": "faces"}, "crop must be 'face' or 'frame', got 'faces'; did you mean 'face'"),
+        ({"on_error": "ignore"}, "on_error must be 'skip' or 'raise', got 'ignore'"),
+        ({"batch_size": 0}, "batch_size must be 1 or more, got 0"),
+        ({"max_frames": 0}, "max_frames must be 1 or more, got 0"),
+    ],
+)
+def test_bad_options_are_refused(option: dict[str, object], message: str, clips: Path, tiny_model) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        DrivingPool.from_clips(clips, tiny_model, **option)
+
+
+def test_progress_is_shown_when_asked(clips: Path, tiny_model, capsys: pytest.CaptureFixture[str]) -> None:
+    DrivingPool.from_clips(clips, tiny_model, crop="frame")
+    assert capsys.readouterr().err == ""
+    DrivingPool.from_clips(clips, tiny_model, crop="frame", progress=True)
+    assert "3/3" in capsys.readouterr().err

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from fomaug import DrivingPool, Keypoints, MotionTrack
+from fomaug._errors import PoolError
+
+
+def track(name: str, count: int = 4, seed: int = 0, **changes: object) -> MotionTrack:
+    generator = torch.Generator().manual_seed(seed)
+    keypoints = Keypoints(torch.rand(count, 5, 2, generator=generator), torch.rand(count, 5, 2, 2, generator=generator))
+    return MotionTrack(name, keypoints, 25.0, **changes)  # type: ignore[arg-type]
+
+
+def pool(*tracks: MotionTrack, model: str = "tiny") -> DrivingPool:
+    return DrivingPool(tracks or (track("nod", label="yes"), track("shake", 6, label="no")), model, f"{model}-hash")
+
+
+def test_a_pool_is_asked_by_number_name_and_loop() -> None:
+    one = pool()
+    assert len(one) == 2
+    assert one[1].name == one["shake"].name == "shake"
+    assert [item.name for item in one] == list(one.names) == ["nod", "shake"]
+    assert one.labels == ("yes", "no")
+    assert one.num_frames == 10
+    assert "nod" in one
+    assert "smile" not in one
+    assert repr(one).startswith("DrivingPool(2 tracks, 10 frames, model='tiny', hash=")
+
+
+def test_an_unknown_track_is_answered_with_the_nearest() -> None:
+    with pytest.raises(PoolError, match=r"no track 'shak'; did you mean 'shake'\?; it has nod, shake"):
+        pool()["shak"]
+    with pytest.raises(PoolError, match="no track 'wave'"):
+        pool().select("nod", "wave")
+
+
+def test_tracks_are_selected_by_name_and_by_label() -> None:
+    assert pool().select("shake").names == ("shake",)
+    assert pool().select("no", "nod").names == ("nod", "shake")
+
+
+def test_pools_of_one_model_add_up() -> None:
+    both = pool(track("a")) + pool(track("b"))
+    assert both.names == ("a", "b")
+    with pytest.raises(PoolError, match="unique, got a more than once"):
+        pool(track("a")) + pool(track("a"))
+    with pytest.raises(PoolError, match=r"'tiny' \(tiny-hash\) and 'other' \(other-hash\) do not go together"):
+        pool(track("a")) + pool(track("b"), model="other")
+
+
+@pytest.mark.parametrize(
+    ("tracks", "message"),
+    [
+        ((), "at least one track, got none"),
+        ((track("a"), track("a")), "unique, got a more than once"),
+        ((track("a"), MotionTrack("b", Keypoints(torch.rand(4, 5, 2)), 25.0)), "'a' and 'b' have other keypoints"),
+        ((track("a", weight=0.0),), "weights of all tracks are 0"),
+    ],
+)
+def test_tracks_that_do_not_make_a_pool_are_refused(tracks: tuple[MotionTrack, ...], message: str) -> None:
+    with pytest.raises(PoolError, match=message):
+        DrivingPool(tracks, "tiny", "hash")
+
+
+def test_the_hash_is_golden() -> None:
+    """Every draw depends on it: a change of this number changes everybody's datasets and needs a new format version."""
+    keypoints = Keypoints(torch.arange(12.0).reshape(2, 3, 2) / 16, torch.eye(2).expand(2, 3, 2, 2))
+    one = DrivingPool([MotionTrack("é", keypoints, 29.97, "nod", "ff", "me", 2.0)], "m", "h")
+    assert one.hash == "c64f8c4598440cd1337b92090288e697d20386746e61709389a5635221ef31c0"
+
+
+CHANGES = {
+    "name": {"name": "other"},
+    "label": {"label": "maybe"},
+    "fps": {"fps": 24.0},
+    "clip": {"clip_hash": "00"},
+    "driver": {"driver": "someone"},
+    "weight": {"weight": 2.0},
+    "points": {"keypoints": track("nod", seed=1).keypoints},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_hash_sees_what_a_draw_can_depend_on(change: str) -> None:
+    assert pool(track("nod")).hash != pool(replace(track("nod"), **CHANGES[change])).hash
+
+
+def test_the_hash_sees_the_model_and_the_order() -> None:
+    assert pool(track("a")).hash != pool(track("a"), model="other").hash
+    assert pool(track("a"), track("b")).hash != pool(track("b"), track("a")).hash
+
+
+def test_the_hash_does_not_see_comments() -> None:
+    assert pool(track("a")).hash == pool(track("a", facts={"note": "dim"}, crop=(0, 0, 9, 9))).hash
+
+
+def test_rounding_changes_points_little_and_only_once() -> None:
+    one = pool()
+    rounded = one.rounded()
+    assert rounded.hash != one.hash
+    assert rounded.rounded().hash == rounded.hash
+    torch.testing.assert_close(rounded[0].keypoints.value, one[0].keypoints.value, rtol=0, atol=5e-4)
+
+
+def test_moving_a_pool_keeps_its_hash() -> None:
+    assert pool().to("cpu").hash == pool().hash
+
+
+def test_pools_travel_between_processes() -> None:
+    assert pickle.loads(pickle.dumps(pool())).hash == pool().hash
+
+
+def test_a_pool_of_another_model_is_refused_with_reason_and_remedy() -> None:
+    pool().check_model(SimpleNamespace(name="tiny", hash="tiny-hash"))
+    with pytest.raises(PoolError) as caught:
+        pool().check_model(SimpleNamespace(name="lite-256", hash="0123456789abcdef"))
+    for part in (
+        "'tiny' (tiny-hash)",
+        "'lite-256' (0123456789ab)",
+        "each model has its own keypoints",
+        "--model lite-256",
+    ):
+        assert part in str(caught.value)

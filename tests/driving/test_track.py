@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+
+from fomaug import Keypoints, MotionTrack
+from fomaug._errors import PoolError
+from fomaug.driving._track import normalise
+from fomaug.geometry import hull_area
+
+
+def track(**changes: object) -> MotionTrack:
+    points = torch.rand(5, 6, 2, generator=torch.Generator().manual_seed(0))
+    return MotionTrack(**{"name": "a", "keypoints": Keypoints(points), "fps": 25.0, **changes})  # type: ignore[arg-type]
+
+
+BAD = {
+    "no name": ({"name": ""}, "the name is empty"),
+    "no frames": ({"keypoints": Keypoints(torch.rand(0, 6, 2))}, r"at least one frame, got \(0, 6, 2\)"),
+    "no points": ({"keypoints": Keypoints(torch.rand(5, 0, 2))}, "at least one frame"),
+    "flat": ({"keypoints": Keypoints(torch.rand(5, 12))}, r"must be \(T, K, 2\)"),
+    "jacobians of other points": (
+        {"keypoints": Keypoints(torch.rand(5, 6, 2), torch.rand(5, 7, 2, 2))},
+        r"jacobians must be \(5, 6, 2, 2\) like the keypoints, got \(5, 7, 2, 2\)",
+    ),
+    "nan": ({"keypoints": Keypoints(torch.full((5, 6, 2), torch.nan))}, "must be finite"),
+    "no time": ({"fps": 0.0}, "fps must be more than 0, got 0"),
+    "nan fps": ({"fps": float("nan")}, "fps must be more than 0, got nan"),
+    "negative weight": ({"weight": -1.0}, "weight must be 0 or more, got -1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_track_that_cannot_be_drawn_from_is_refused(case: str) -> None:
+    changes, message = BAD[case]
+    with pytest.raises(PoolError, match=message):
+        track(**changes)
+
+
+def test_poses_are_centred_and_of_unit_area() -> None:
+    poses = track().poses
+    assert poses.mean(1).abs().max() < 1e-6
+    torch.testing.assert_close(hull_area(poses), torch.ones(5))
+
+
+def test_many_frames_are_normalised_as_single_ones() -> None:
+    points = torch.rand(150, 6, 2, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(normalise(points), torch.cat([normalise(row[None]) for row in points]))
+
+
+def test_points_on_one_line_stay_finite() -> None:
+    assert normalise(torch.linspace(0, 1, 6)[None, :, None].expand(1, 6, 2)).isfinite().all()
+
+
+def test_motion_range_is_the_way_between_extremes_in_widths() -> None:
+    still = torch.zeros(3, 2, 2)
+    assert track(keypoints=Keypoints(still)).motion_range == 0
+    still[1, :, 0] = 0.5
+    assert track(keypoints=Keypoints(still)).motion_range == pytest.approx(0.25)
+
+
+def test_tracks_travel_between_processes() -> None:
+    one = track(label="nod", crop=(0, 0, 4, 4))
+    copy = pickle.loads(pickle.dumps(one))
+    assert copy.keypoints.value.equal(one.keypoints.value)
+    assert (copy.name, copy.label, copy.crop) == ("a", "nod", (0, 0, 4, 4))
+    assert repr(copy) == "MotionTrack('a', 5 frames, 25 fps, label='nod')"
