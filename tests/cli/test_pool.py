@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from fomaug import DrivingPool, save_model
+from fomaug import DrivingPool, load_model, save_model
 from fomaug._errors import MediaError, PoolError
 from fomaug.cli.pool import pool
 
@@ -37,10 +37,10 @@ def clips(tmp_path: Path) -> Path:
     return tmp_path / "clips"
 
 
-def test_a_pool_is_built_and_shown(clips: Path, model: Path, tmp_path: Path, tiny_model) -> None:
+def test_a_pool_is_built_and_shown(clips: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "pool.safetensors"
     built = run("build", clips, "-o", out, "--model", model, "--crop", "frame", "--labels", "folders")
-    made = DrivingPool.load(out, tiny_model)
+    made = DrivingPool.load(out, load_model(model))
     assert built.return_value == 0
     assert made.labels == ("happy",)
     assert f"{out}: 1 tracks, 3 frames" in built.output
