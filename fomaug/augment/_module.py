@@ -44,8 +44,9 @@ class MotionAugment(nn.Module):
         value_range: lowest and highest value of float images; uint8 images go from 0 to 255.
         batch_size: images per pass through the model; None for 64 on an accelerator, 16 on the CPU.
         differentiable: let gradients flow to float images.
-        yaw_range: draw only driving frames turned by so many degrees (estimated; 0 is the pool's usual pose).
-        pitch_range: the same for nodding, positive upwards.
+        yaw_range: draw only driving frames turned by so many degrees (estimated; 0 is the track's most usual pose),
+            positive to the viewer's left.
+        pitch_range: the same for nodding, positive looks down.
     """
 
     def __init__(
@@ -195,6 +196,12 @@ class MotionAugment(nn.Module):
         self.epoch = epoch
         self.count = 0
 
+    def next_keys(self, count: int) -> list[Key]:
+        """Name the next images that come without a key, and count them; see `forward`."""
+        keys = counted_keys(self.count, count)
+        self.count += count
+        return keys
+
     def to_dict(self) -> dict[str, Any]:
         """Return all arguments as plain JSON; a given model or pool by name and hash."""
         hashes = {"pool_hash": self.driving.hash, "model_hash": self.driving.model_hash}
@@ -237,9 +244,8 @@ class MotionAugment(nn.Module):
 
     def _keys(self, images: Tensor, keys: Sequence[Key] | None) -> Sequence[Key]:
         if keys is None:
-            keys = counted_keys(self.count, len(images))
-            self.count += len(images)
-        elif len(keys) != len(images):
+            return self.next_keys(len(images))
+        if len(keys) != len(images):
             raise ArgumentError(f"{len(keys)} keys for {len(images)} images; give one key for each image")
         return keys
 

@@ -18,7 +18,7 @@ Selector = Callable[[MotionSpace, Rows, int, tuple[Word, ...]], Rows]
 
 CANDIDATES: Final = 512  # frames that one source chooses from: enough to spread, few enough to be quick
 STILL: Final = 0.25  # share of the pool's larger motions below which a frame counts as near-still
-MIRROR_WEIGHT: Final = 2.0  # how much farther than it is a mirrored motion seems
+MIRROR_WEIGHT: Final = 4.0  # how much farther than it is a mirrored motion seems
 
 _SELECTORS: dict[str, Selector] = {}
 
@@ -114,14 +114,17 @@ def _candidates(space: MotionSpace, rows: Rows, rng: np.random.Generator) -> Row
 
 
 def _farthest_first(space: MotionSpace, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
+    """Order frames so that each is far from the nearest and from all before it; the source itself is the first of all."""
     motion, mirrored = space.motion[rows], space.mirrored[rows]
-    distance = space.size[rows]
+    nearest = space.size[rows]
+    total = nearest.copy()
     # The first is drawn, or copy 0 of every source would show the pool's most extreme frame.
-    order = [int(np.searchsorted((chance := np.square(distance)).cumsum(), rng.random() * chance.sum()))]
+    order = [int(np.searchsorted((chance := np.square(nearest)).cumsum(), rng.random() * chance.sum()))]
     while len(order) < count:
         last = motion[order[-1]]
         apart = np.sqrt(np.square(motion - last).mean(1))
         mirror_apart = MIRROR_WEIGHT * np.sqrt(np.square(mirrored - last).mean(1))
-        distance = np.minimum(distance, np.minimum(apart, mirror_apart))
-        order.append(int(distance.argmax()))
+        nearest = np.minimum(nearest, np.minimum(apart, mirror_apart))
+        total += apart
+        order.append(int((nearest * total).argmax()))
     return np.array(order)

@@ -29,8 +29,8 @@ class MotionSpace:
         frame: (F,) int, its number in the track.
         motion: (F, 2 K) keypoint displacements, centred, turns weighted by `TURN_WEIGHT`.
         mirrored: (F, 2 K) the same of the mirrored motion.
-        yaw: (F,) estimated turn in degrees, positive towards the right edge of the picture.
-        pitch: (F,) estimated nod in degrees, positive upwards.
+        yaw: (F,) estimated turn in degrees, positive towards the left edge of the picture.
+        pitch: (F,) estimated nod in degrees, positive looks down.
         weight: (tracks,) how often a track is drawn, sums to 1.
     """
 
@@ -89,7 +89,8 @@ def _normalised(value: Array) -> Array:
     """Centre every frame; divide by the track's typical size, so that nearing the camera still counts as motion."""
     centred = value - value.mean(1, keepdims=True)
     size = max(float(np.median(_radius(centred))), 1e-6)
-    return centred / size
+    shape: Array = centred / size
+    return shape
 
 
 def _radius(points: Array) -> Array:
@@ -131,7 +132,7 @@ def _turns(motion: Array, face: Array) -> tuple[Array, Array, Array]:
     shift = rest.transpose(0, 2, 1) @ depth  # (F, 2)
     sine = shift / (DEPTH * np.sqrt(len(depth)))
     yaw, pitch = np.degrees(np.arcsin(sine.clip(-1, 1))).T
-    return shift[:, None] * depth[:, None], yaw, -pitch
+    return shift[:, None] * depth[:, None], -yaw, pitch
 
 
 def _roll_and_scale(motion: Array, face: Array) -> Array:

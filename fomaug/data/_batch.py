@@ -1,0 +1,121 @@
+"""Move the images of a whole batch, and the labels in it that have a place in the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from fomaug._errors import ArgumentError
+from fomaug.augment import MotionAugment, MotionParams
+from fomaug.data._labels import Move, move_boxes, move_masks, move_points
+from fomaug.data._pictures import label_like, label_tensor, like, to_tensor
+from fomaug.data._structure import Place, get_at, image_place, set_at
+
+Key = str | int
+
+
+@dataclass(frozen=True)
+class BatchPlaces:
+    """Where images and labels lie in a batch.
+
+    Attributes:
+        which: the image, or several that move alike; None for the first of a tuple, or what is called "image".
+        masks: (B, H, W) or (B, C, H, W) class numbers.
+        boxes: (B, M, 4), (B, 4), or one (M, 4) for each image; x, y, x, y in pixels.
+        points: (B, M, 2) pixels, or (B, M, 3) with visibility; or one (M, 2 or 3) for each image.
+        keys: what names each image; None for numbers.
+    """
+
+    which: Place | list[Place] | None = None
+    masks: Sequence[Place] = ()
+    boxes: Sequence[Place] = ()
+    points: Sequence[Place] = ()
+    keys: Place | None = None
+
+    def images(self, batch: object) -> list[Place]:
+        """Return the places of the images."""
+        if self.which is None:
+            return [image_place(batch)]
+        return self.which if isinstance(self.which, list) else [self.which]
+
+    def moves(self) -> Iterator[tuple[Place, Move]]:
+        """Return the place of every label, and what moves it."""
+        for names, move in ((self.masks, move_masks), (self.boxes, move_boxes), (self.points, move_points)):
+            for place in names:
+                yield place, move
+
+
+def keys_in(batch: object, places: BatchPlaces) -> list[Key] | None:
+    """Read the names of the images off the batch; None if it holds none."""
+    if places.keys is None:
+        return None
+    keys = get_at(batch, places.keys)
+    return keys.tolist() if isinstance(keys, Tensor) else list(keys)
+
+
+def count_images(batch: object, places: BatchPlaces) -> int:
+    """Return the number of images in a batch."""
+    return len(get_at(batch, places.images(batch)[0]))
+
+
+def move_batch(
+    augment: MotionAugment,
+    batch: Any,
+    places: BatchPlaces,
+    params: Sequence[MotionParams],
+) -> tuple[Any, list[MotionParams]]:
+    """Apply motion parameters to all that moves in a batch.
+
+    Args:
+        augment: the augmentation.
+        batch: any nesting of dicts, lists, tuples, named tuples and dataclasses; not modified.
+        places: where images and labels lie.
+        params: one for each image.
+
+    Returns:
+        A batch of the same structure, and the parameters with their reference frames settled.
+    """
+    settled, flow = list(params), None
+    for place in places.images(batch):
+        images = get_at(batch, place)
+        if not isinstance(images, Tensor):
+            raise ArgumentError(
+                f"what lies at {place!r} is no tensor of images but {type(images).__name__}; set which="
+            )
+        result = augment.apply(images, settled)
+        settled = result.params
+        flow = result.flow if flow is None else flow
+        batch = set_at(batch, place, result.image)
+    rows = [row for row, param in enumerate(settled) if not param.skipped]
+    if not rows or flow is None:
+        return batch, settled
+    height, width = get_at(batch, places.images(batch)[0]).shape[2:]
+    for place, move in places.moves():
+        batch = set_at(batch, place, move(get_at(batch, place), flow, (height, width), rows))
+    return batch, settled
+
+
+def move_item(
+    augment: MotionAugment,
+    item: Any,
+    places: BatchPlaces,
+    param: MotionParams,
+) -> tuple[Any, MotionParams]:
+    """Apply motion parameters to one item: pictures and labels without a batch axis, tensors, arrays or PIL images."""
+    settled, flow, size = [param], None, (0, 0)
+    for place in places.images(item):
+        picture = get_at(item, place)
+        result = augment.apply(to_tensor(picture)[None], settled)
+        settled = result.params
+        if flow is None:
+            flow, size = result.flow, (result.image.shape[2], result.image.shape[3])
+        item = set_at(item, place, like(result.image[0], picture))
+    assert flow is not None
+    for place, move in places.moves():
+        label = get_at(item, place)
+        moved = move(label_tensor(label)[None], flow, size, [0])[0]
+        item = set_at(item, place, label_like(moved, label))
+    return item, settled[0]

@@ -1,0 +1,131 @@
+"""`MotionLoader`: any loader, its batches animated one ahead of the training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+
+from fomaug._errors import ArgumentError
+from fomaug.augment import MotionAugment, MotionParams, counted_keys
+from fomaug.data._ahead import work_ahead
+from fomaug.data._batch import BatchPlaces, count_images, keys_in, move_batch
+from fomaug.data._keyed import Keyed, KeyedBatches
+from fomaug.data._structure import Place, to_device
+
+Key = str | int
+Log = Callable[[list[MotionParams]], None]
+
+
+class Loader(Protocol):
+    """Anything that gives batches, pass after pass."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class MotionLoader:
+    """Wrap a loader: while the training step works on one batch, the next is animated, on a CUDA stream of its own.
+
+    Batches keep their structure: dicts, lists, tuples, named tuples, dataclasses. They arrive on the model's device, or
+    on `device`. After `augment.eval()` nothing moves.
+
+    Each pass is an epoch with draws of its own; `set_epoch` sets its number. An image is named by its dataset index, so
+    that draws depend neither on the batch size nor on workers, order or rank. Of loaders that tell no index (iterable
+    datasets, loaders of other libraries, subclasses of DataLoader) the images are counted, each rank on its own, unless
+    `keys` says where the batch holds their names.
+
+    Args:
+        loader: the loader.
+        augment: the augmentation.
+        which: place of the image in the batch, or of several images that move alike; None for the first of a tuple, or
+            what is called "image".
+        masks: places of (B, H, W) or (B, C, H, W) masks.
+        boxes: places of (B, M, 4) pixel boxes, or of one (M, 4) tensor for each image.
+        points: places of (B, M, 2) pixel points, or (B, M, 3) with visibility.
+        keys: place of what names each image.
+        device: where batches shall arrive; None for the model's device.
+        log: called with the parameters of every batch, in order, when it is handed over.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        augment: MotionAugment,
+        *,
+        which: Place | list[Place] | None = None,
+        masks: Sequence[Place] = (),
+        boxes: Sequence[Place] = (),
+        points: Sequence[Place] = (),
+        keys: Place | None = None,
+        device: torch.device | str | None = None,
+        log: Log | None = None,
+    ) -> None:
+        self.loader = loader
+        self.augment = augment
+        self.device = device
+        self.log = log
+        self.epoch = 0
+        self._places = BatchPlaces(which, masks, boxes, points, keys)
+        self._batches = KeyedBatches(loader)
+
+    def __len__(self) -> int:
+        return len(self.loader)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Any]:
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        return self._pass(iter(self._batches), epoch)
+
+    def __getattr__(self, name: str) -> Any:
+        """Offer what the wrapped loader offers: dataset, sampler, batch_size, ..."""
+        if name.startswith("_") or name == "loader":
+            raise AttributeError(name)
+        return getattr(self.loader, name)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the number of the next pass, for the draws and for a `DistributedSampler`."""
+        self.epoch = epoch
+        for part in ("sampler", "batch_sampler", "dataset"):
+            announce = getattr(getattr(self.loader, part, None), "set_epoch", None)
+            if announce is not None:
+                announce(epoch)
+
+    def _pass(self, batches: Iterator[Keyed], epoch: int) -> Iterator[Any]:
+        names = _Names(self._places)
+
+        def work(keyed: Keyed) -> tuple[Any, list[MotionParams]]:
+            batch = to_device(keyed[0], self.augment.device)
+            if not self.augment.training:
+                return self._deliver(batch), []
+            params = self.augment.draw(names(*keyed), epoch=epoch)
+            moved, settled = move_batch(self.augment, batch, self._places, params)
+            return self._deliver(moved), settled
+
+        for batch, params in work_ahead(batches, work, self.augment.device):
+            if self.log is not None:
+                self.log(params)
+            yield batch
+
+    def _deliver(self, batch: Any) -> Any:
+        return batch if self.device is None else to_device(batch, torch.device(self.device))
+
+
+class _Names:
+    """Names the images of one pass."""
+
+    def __init__(self, places: BatchPlaces) -> None:
+        self.places = places
+        self.count = 0
+
+    def __call__(self, batch: object, indices: list[int] | None) -> Sequence[Key]:
+        count = count_images(batch, self.places)
+        keys = keys_in(batch, self.places) or indices
+        if keys is None:
+            keys = counted_keys(self.count, count)
+            self.count += count
+        if len(keys) != count:
+            raise ArgumentError(
+                f"a batch of {count} images was made from {len(keys)} items; say with keys= where the batch holds the "
+                "names of its images"
+            )
+        return keys

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from fomaug._errors import ArgumentError
+from fomaug.augment._select import STILL, rows_in_range, select
+from fomaug.augment._space import build_space
+
+SELECTIONS = ("diverse", "uniform", "sequence")
+
+
+@pytest.fixture(scope="module")
+def space(heads):
+    return build_space(heads.values, [1.0] * len(heads.values))
+
+
+@pytest.fixture(scope="module")
+def rows(space):
+    return rows_in_range(space, None, None)
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_a_copy_does_not_depend_on_how_many_are_asked_for(space, rows, name):
+    many = select(name, space, rows, 8, (0, "a"))
+    for count in range(1, 8):
+        assert select(name, space, rows, count, (0, "a")).tolist() == many[:count].tolist()
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_sources_get_different_frames(space, rows, name):
+    assert select(name, space, rows, 8, (0, "a")).tolist() != select(name, space, rows, 8, (0, "b")).tolist()
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_more_copies_than_frames_are_possible(space, name):
+    few = np.array([61, 62, 63])
+    assert set(select(name, space, few, 9, (0, "a")).tolist()) <= set(few.tolist())
+
+
+def mean_pair(value: np.ndarray) -> float:
+    return float(np.mean([np.linalg.norm(a - b, axis=-1).mean() for a, b in combinations(value, 2)]))
+
+
+def test_diverse_copies_are_half_as_far_apart_again_as_uniform_ones(space, rows, heads):
+    """Measured in plain keypoints of one face, not in the space that the choice was made in."""
+    plain = np.concatenate([(v - v.mean(1, keepdims=True)) / v.std((1, 2)).mean() for v in heads.values])
+    apart = {
+        name: np.mean([mean_pair(plain[select(name, space, rows, 8, (seed, "a"))]) for seed in range(40)])
+        for name in ("diverse", "uniform")
+    }
+    assert apart["diverse"] >= 1.5 * apart["uniform"]
+
+
+def test_diverse_leaves_near_still_frames_out(space, rows):
+    chosen = np.concatenate([select("diverse", space, rows, 8, (seed, "a")) for seed in range(20)])
+    assert space.size[chosen].min() >= STILL * np.quantile(space.size, 0.95)
+
+
+def test_diverse_avoids_the_mirror_image_of_what_it_has():
+    """Six turns to one side, and their exact mirror images: a slow look at all pairs finds none together."""
+    face = np.array([(-0.5, -0.5), (0.5, -0.5), (0.0, 0.0), (-0.5, 0.5), (0.5, 0.5)])
+    shift = np.array([0.01, 0.01, 0.08, 0.01, 0.01])
+    steps = np.array([0, *range(1, 7), *range(-6, 0)]) / 6
+    value = face + steps[:, None, None] * np.stack([shift, 0 * shift], -1)
+    space = build_space([value], [1.0])
+    for seed in range(20):
+        chosen = steps[select("diverse", space, rows_in_range(space, None, None), 3, (seed, "a"))]
+        assert all(abs(a + b) > 1e-9 for a, b in combinations(chosen, 2))
+
+
+def test_uniform_draws_tracks_by_weight(heads):
+    weights = [3.0, 1.0] + [0.0] * 10
+    space = build_space(heads.values, weights)
+    rows = rows_in_range(space, None, None)
+    tracks = space.track[select("uniform", space, rows, 2000, (0, "a"))]
+    assert set(tracks.tolist()) == {0, 1}
+    assert abs(np.mean(tracks == 0) - 0.75) < 0.04
+
+
+def test_diverse_never_takes_a_track_of_weight_zero(heads):
+    space = build_space(heads.values, [1.0, 1.0] + [0.0] * 10)
+    chosen = select("diverse", space, rows_in_range(space, None, None), 30, (0, "a"))
+    assert set(space.track[chosen].tolist()) == {0, 1}
+
+
+def test_sequence_takes_neighbours_and_turns_round_at_the_ends(space, rows):
+    chosen = select("sequence", space, rows, 200, (0, "a"))
+    assert len(set(space.track[chosen].tolist())) == 1
+    assert set(np.abs(np.diff(space.frame[chosen])).tolist()) == {1}
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_ranges_hold(space, name):
+    rows = rows_in_range(space, (5, 30), (-3, 3))
+    chosen = select(name, space, rows, 8, (0, "a"))
+    assert space.yaw[chosen].min() >= 5
+    assert np.abs(space.pitch[chosen]).max() <= 3
+
+
+def test_empty_range_says_what_the_pool_spans(space):
+    with pytest.raises(ArgumentError, match=r"the pool spans yaw \(-\d+, \d+\)"):
+        rows_in_range(space, (80, 90), None)
