@@ -114,7 +114,7 @@ def _candidates(space: MotionSpace, rows: Rows, rng: np.random.Generator) -> Row
 
 
 def _farthest_first(space: MotionSpace, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
-    """Order frames so that each is far from the nearest and from all before it; the source itself is the first of all."""
+    """Order frames so that each is far from all before it, the nearest above all; the source itself is the first."""
     motion, mirrored = space.motion[rows], space.mirrored[rows]
     nearest = space.size[rows]
     total = nearest.copy()

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fomaug._errors import ArgumentError, PoolError
+from fomaug._types import Keypoints
+from fomaug.augment import DrawSettings, draw
+from fomaug.augment._frames import PoolFrames, pool_frames
+from fomaug.driving import closest_frame
+
+
+@pytest.fixture(scope="module")
+def frames(tiny_pool):
+    return PoolFrames(tiny_pool, torch.device("cpu"))
+
+
+@pytest.fixture
+def params(tiny_pool):
+    return draw(tiny_pool, DrawSettings(p=1.0), range(10))
+
+
+@pytest.fixture
+def source():
+    return Keypoints(torch.rand(10, 4, 2, generator=torch.Generator().manual_seed(3)) - 0.5)
+
+
+def test_gathers_what_the_tracks_hold(frames, tiny_pool, params, source):
+    driving, reference, numbers = frames.gather(params, source)
+    for row, param in enumerate(params):
+        track = tiny_pool[param.clip].keypoints
+        assert torch.equal(driving.value[row], track.value[param.frame])
+        assert torch.equal(driving.jacobian[row], track.jacobian[param.frame])
+        assert torch.equal(reference.value[row], track.value[numbers[row]])
+
+
+def test_closest_reference_is_that_of_the_driving_package(frames, tiny_pool, params, source):
+    _, _, numbers = frames.gather(params, source)
+    alone = [int(closest_frame(tiny_pool[param.clip], source[row])) for row, param in enumerate(params)]
+    assert numbers == alone
+
+
+def test_settled_references_stay(frames, params, source):
+    settled = [param.with_reference(number) for number, param in enumerate(params)]
+    assert frames.gather(settled, source)[2] == list(range(10))
+    mixed = [*settled[:5], *params[5:]]
+    assert frames.gather(mixed, source)[2][:5] == list(range(5))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"clip": "nodd"}, PoolError, "clip 'nodd'.*did you mean 'nod'"),
+        ({"clip_hash": "f" * 64}, PoolError, "is another one than"),
+        ({"frame": 12}, ArgumentError, "has frames 0 to 11, but the motion parameters ask for frame 12"),
+        ({"reference": -3}, ArgumentError, "reference -3"),
+    ],
+)
+def test_parameters_of_other_clips_are_refused(frames, params, source, change, error, message):
+    with pytest.raises(error, match=message):
+        frames.gather([replace(params[0], **change)], source[0])
+
+
+def test_frames_are_shared_by_pools_of_the_same_content(tiny_pool):
+    cpu = torch.device("cpu")
+    assert pool_frames(tiny_pool, cpu) is pool_frames(tiny_pool.to("cpu"), cpu)

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from fomaug._errors import ArgumentError, PoolError
+from fomaug.augment import MotionAugment, _tools
+
+
+@pytest.fixture
+def augment(tiny_model, tiny_pool) -> MotionAugment:
+    return MotionAugment(tiny_pool, tiny_model, p=1.0, seed=3)
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def test_forward_is_draw_then_apply(augment, images):
+    result = augment.apply(images, augment.draw(["a", "b", "c", "d"]))
+    assert torch.equal(augment(images, ["a", "b", "c", "d"]), result.image)
+
+
+def test_images_without_keys_are_counted_so_batching_does_not_matter(augment, images):
+    whole = augment(images)
+    augment.set_epoch(0)
+    parts = torch.cat([augment(images[:1]), augment(images[1:])])
+    torch.testing.assert_close(parts, whole, atol=1e-5, rtol=0)
+    assert torch.equal(whole, augment.apply(images, augment.draw(range(4))).image)
+
+
+def test_every_batch_and_every_epoch_is_fresh(augment, images):
+    first, second = augment(images), augment(images)
+    augment.set_epoch(1)
+    third = augment(images)
+    assert not torch.equal(first, second)
+    assert not torch.equal(first, third)
+
+
+def test_evaluation_mode_gives_the_input_back(augment, images):
+    assert augment.eval()(images) is images
+    assert augment.train()(images) is not images
+
+
+def test_a_net_around_it_switches_it_off(augment, images):
+    net = nn.Sequential(augment, nn.Flatten())
+    assert torch.equal(net.eval()(images), images.flatten(1))
+
+
+def test_multiply_gives_copies_and_their_sources(augment, images):
+    big, index = augment.multiply(images, 3)
+    assert big.shape == (12, 3, 64, 64)
+    assert index.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    expected = augment.apply(images, augment.draw(range(4), copies=3)).image
+    assert torch.equal(big, expected)
+
+
+def test_state_dict_holds_the_count_and_no_weights(augment, images):
+    augment.set_epoch(2)
+    augment(images)
+    state = nn.Sequential(augment).state_dict()
+    assert list(state) == ["0._extra_state"]
+    again = nn.Sequential(MotionAugment(augment.driving, augment.model, p=1.0, seed=3))
+    again.load_state_dict(state)
+    assert torch.equal(again(images), augment(images))
+
+
+def test_the_model_is_no_part_to_be_trained(augment):
+    assert list(augment.parameters()) == []
+    assert not any(module is augment.model for module in augment.modules())
+
+
+def test_moves_with_its_model(augment):
+    copied = copy.deepcopy(augment)
+    assert copied.double().model.dtype == torch.float64
+    assert augment.model.dtype == torch.float32
+
+
+def test_pickles_with_given_tools(augment, images):
+    again = pickle.loads(pickle.dumps(augment))
+    assert torch.equal(again(images, range(4)), augment(images, range(4)))
+
+
+@pytest.fixture
+def named(augment, tmp_path, monkeypatch):
+    """The same augmentation, its model and pool given by name; and how often the model was loaded."""
+    loads = []
+    monkeypatch.setattr(_tools, "load_model", lambda name: loads.append(name) or copy.deepcopy(augment.model))
+    augment.driving.save(tmp_path / "pool.safetensors")
+    return MotionAugment(tmp_path / "pool.safetensors", "tiny", p=1.0, seed=3), loads
+
+
+def test_named_tools_pickle_as_names_and_load_when_first_used(named, augment, images):
+    by_name, loads = named
+    data = pickle.dumps(by_name)
+    assert len(data) < 5_000
+    again = pickle.loads(data)
+    assert loads == ["tiny"]
+    assert torch.equal(again(images, range(4)), augment(images, range(4)))
+    assert loads == ["tiny", "tiny"]
+
+
+def test_survives_json_by_name(named, images):
+    by_name, _ = named
+    by_name.strength_range = (0.1, 0.2)
+    again = MotionAugment.from_dict(json.loads(json.dumps(by_name.to_dict())))
+    assert again.draw(range(4)) == by_name.draw(range(4))
+    assert again.to_dict() == by_name.to_dict()
+
+
+def test_survives_json_with_given_tools(augment):
+    values = json.loads(json.dumps(augment.to_dict()))
+    again = MotionAugment.from_dict(values, driving=augment.driving, model=augment.model)
+    assert again.draw(range(4)) == augment.draw(range(4))
+
+
+def test_from_dict_refuses_what_it_does_not_know(augment):
+    tools = {"driving": augment.driving, "model": augment.model}
+    with pytest.raises(ArgumentError, match=r"'strenght_range'.*did you mean 'strength_range'"):
+        MotionAugment.from_dict({"strenght_range": [0, 1]}, **tools)
+    with pytest.raises(PoolError, match="pass it"):
+        MotionAugment.from_dict(augment.to_dict(), model=augment.model)
+    with pytest.raises(PoolError, match="built with the pool"):
+        MotionAugment.from_dict(augment.to_dict(), driving=augment.driving.select("nod"), model=augment.model)
+
+
+def test_repr_shows_every_argument(augment):
+    text = repr(augment)
+    for name in ("p=1.0", "seed=3", "selection='diverse'", "strength_range=(0.3, 1.0)", "model='tiny'"):
+        assert name in text
+
+
+def test_arguments_are_attributes_and_may_change(augment, images):
+    augment.p = 0.0
+    assert augment(images) is images
+    augment.p = 2.0
+    with pytest.raises(ArgumentError, match="p is a probability"):
+        augment(images)
+
+
+def test_a_pool_of_another_model_is_refused(tiny_model, tiny_pool):
+    from fomaug.driving import DrivingPool
+
+    other = DrivingPool(tiny_pool.tracks, "other", "0" * 64)
+    with pytest.raises(PoolError, match="'other'"):
+        MotionAugment(other, tiny_model)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"value_range": (1, 1)}, "must not be empty"),
+        ({"batch_size": 0}, "batch_size is 1 or more"),
+        ({"p": 3}, "p is"),
+    ],
+)
+def test_wrong_arguments_speak_up_at_once(tiny_model, tiny_pool, argument, message):
+    with pytest.raises(ArgumentError, match=message):
+        MotionAugment(tiny_pool, tiny_model, **argument)
+
+
+def test_keys_must_be_as_many_as_images(augment, images):
+    with pytest.raises(ArgumentError, match="3 keys for 4 images"):
+        augment(images, ["a", "b", "c"])
+
+
+def test_an_empty_batch_stays_empty(augment):
+    empty = torch.zeros(0, 3, 64, 64)
+    assert augment(empty) is empty
+
+
+def test_cuda_in_a_worker_names_the_class_to_use(augment, images, monkeypatch):
+    monkeypatch.setattr(_tools, "get_worker_info", lambda: SimpleNamespace(seed=1))
+    augment._tools._place = (torch.device("cuda:0"), torch.float32)
+    with pytest.raises(ArgumentError, match="MotionLoader"):
+        augment(images)
+
+
+def test_an_enclosing_net_may_apply_a_function(augment):
+    seen = []
+    nn.Sequential(augment).apply(seen.append)
+    assert augment in seen
+
+
+def test_works_inside_a_compiled_step(augment, images):
+    step = torch.compile(lambda x: augment(x, range(4)) * 2, backend="eager")
+    assert torch.equal(step(images), augment(images, range(4)) * 2)

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fomaug._errors import ArgumentError, ShapeError
+from fomaug.augment._pixels import check_images, from_unit, to_unit
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value_range", "tolerance"),
+    [
+        (torch.uint8, (0.0, 1.0), 0),
+        (torch.float16, (0.0, 1.0), 1e-3),
+        (torch.bfloat16, (0.0, 1.0), 8e-3),
+        (torch.float32, (-1.0, 1.0), 1e-6),
+        (torch.float32, (0.0, 255.0), 1e-4),
+        (torch.float64, (0.0, 1.0), 0),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_there_and_back_is_the_same(dtype, value_range, tolerance, channels):
+    low, high = (0, 255) if dtype == torch.uint8 else value_range
+    values = torch.linspace(low, high, 2 * channels * 16).reshape(2, channels, 4, 4).to(dtype)
+    unit = to_unit(values, value_range)
+    assert unit.shape == (2, 3, 4, 4)
+    assert unit.min() == 0
+    assert unit.max() == 1
+    back = from_unit(unit, values, value_range)
+    torch.testing.assert_close(back, values, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        (torch.zeros(3, 8, 8), ShapeError, r"images must be \(B, C, H, W\), got \(3, 8, 8\)"),
+        (torch.zeros(1, 8, 8, 3), ShapeError, "RGB or"),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.int64), ShapeError, "uint8 or float, got torch.int64"),
+        (torch.full((1, 3, 8, 8), 200.0), ArgumentError, "go from 200 to 200, but value_range is"),
+        (torch.full((1, 3, 8, 8), torch.nan), ArgumentError, "go from nan to nan"),
+    ],
+)
+def test_what_is_no_picture_is_an_error(images, error, message):
+    with pytest.raises(error, match=message):
+        check_images(images, (0.0, 1.0))
+
+
+def test_a_little_overshoot_of_resampling_is_allowed():
+    check_images(torch.tensor([-0.1, 1.1]).reshape(1, 1, 1, 2), (0.0, 1.0))
