@@ -22,10 +22,10 @@ Detector = Callable[[Picture], Boxes]
 
 FACE_SHARE: Final = 1.8  # side of the square over the height of the face, as faces lie in the training pictures
 _ROOM: Final = 1.15  # around everything the face reaches
-_SAMPLES: Final = 32
+_SAMPLES: Final = 16
 _ROUNDS: Final = 3
-_ODD_FACE: Final = 0.35  # root mean square distance from the mean face's pose, in face sizes
-_WHOLE: Final = 0.9  # of the frame's short side; a larger square is not worth cutting
+_ODD_FACE: Final = 0.3  # root mean square distance from the mean face's pose, in face sizes
+_WHOLE: Final = 0.8  # of the frame's short side; a larger square is not worth cutting
 
 Item = TypeVar("Item")
 Seen = TypeVar("Seen")

@@ -37,18 +37,25 @@ def video_frames(path: Path, on_damage: Callable[[str], object]) -> Iterator[tup
 
     with _opened(path) as (container, stream):
         check_pixels(str(path), stream.codec_context.width, stream.codec_context.height)
-        count = 0
+        count, last = 0, 0.0
         try:
             for frame in container.decode(stream):
                 if not frame.is_corrupt:
-                    count += 1
+                    count, last = count + 1, frame.time or last
                     yield frame.time, _upright(path, frame)
         except av.error.FFmpegError as error:
             on_damage(f"damaged after {count} frames ({error.strerror})")
         else:
-            # Containers count the frames that edit lists hide, so a few may be missing from sound files.
-            if count < stream.frames - max(2, stream.frames // 50):
-                on_damage(f"damaged: {count} of {stream.frames} frames can be read")
+            length = _seconds(container, stream)
+            if length and last < length - max(0.5, 0.02 * length):
+                on_damage(f"damaged after {count} frames: {last:.1f} of {length:.1f} seconds can be read")
+
+
+def _seconds(container: Any, stream: Any) -> float | None:
+    """How long the pictures should last, where the container says; the sound may well last longer."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return container.duration / 1e6 if container.duration and len(container.streams) == 1 else None
 
 
 def _upright(path: Path, frame: Any) -> Picture:
