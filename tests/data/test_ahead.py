@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+
+import pytest
+import torch
+
+from fomaug.data._ahead import work_ahead
+
+CPU = torch.device("cpu")
+
+
+def threads() -> int:
+    return sum(thread.name == "fomaug" for thread in threading.enumerate())
+
+
+def wait_for(condition) -> None:
+    limit = time.monotonic() + 10
+    while not condition() and time.monotonic() < limit:
+        time.sleep(0.001)
+    assert condition()
+
+
+def test_gives_every_batch_in_order():
+    assert list(work_ahead(iter(range(20)), lambda x: x * 2, CPU)) == list(range(0, 40, 2))
+    assert threads() == 0
+
+
+def test_is_one_batch_ahead_and_no_more():
+    started = []
+    batches = work_ahead(iter(range(9)), lambda x: started.append(x) or x, CPU)
+    for taken in range(4):
+        assert next(batches) == taken
+        wait_for(lambda taken=taken: started == list(range(taken + 2)))
+        time.sleep(0.02)
+        assert started == list(range(taken + 2))
+    batches.close()
+
+
+def test_works_in_a_thread_of_its_own():
+    (name,) = work_ahead(iter([0]), lambda _: threading.current_thread().name, CPU)
+    assert name == "fomaug"
+
+
+def test_leaving_early_ends_the_thread():
+    for batch in work_ahead(iter(range(100)), lambda x: x, CPU):
+        if batch == 3:
+            break
+    assert threads() == 0
+
+
+def test_an_error_in_the_work_comes_with_the_place_where_it_happened():
+    def divide(number: int) -> float:
+        return 1 / (2 - number)
+
+    batches = work_ahead(iter(range(5)), divide, CPU)
+    assert [next(batches), next(batches)] == [0.5, 1.0]
+    with pytest.raises(ZeroDivisionError) as caught:
+        next(batches)
+    assert "divide" in [frame.name for frame in traceback.extract_tb(caught.tb)]
+    assert threads() == 0
+
+
+def test_an_error_in_the_loader_surfaces_too():
+    def broken():
+        yield 1
+        raise OSError("disk")
+
+    batches = work_ahead(broken(), lambda x: x, CPU)
+    assert next(batches) == 1
+    with pytest.raises(OSError, match="disk"):
+        next(batches)
+
+
+def test_nothing_starts_before_the_first_batch_is_asked_for():
+    batches = work_ahead(iter(range(3)), lambda x: x, CPU)
+    assert threads() == 0
+    batches.close()

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import pickle
+import threading
+import traceback
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, TensorDataset, default_collate
+
+from fomaug._errors import ArgumentError
+from fomaug.data import MotionDataset, MotionLoader
+
+
+def gather(loader) -> dict[int, torch.Tensor]:
+    """The moved pictures by their label, which is their dataset index."""
+    return {int(label): image for images, labels in loader for image, label in zip(images, labels, strict=True)}
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    for index in first:
+        torch.testing.assert_close(first[index], second[index], atol=1e-5, rtol=0)
+
+
+@pytest.fixture
+def expected(augment, images):
+    def moved(epoch: int = 0) -> dict[int, torch.Tensor]:
+        result = augment.apply(images, augment.draw(range(7), epoch=epoch))
+        return dict(enumerate(result.image))
+
+    return moved
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 7},
+        {"batch_size": 2},
+        {"batch_size": 3, "shuffle": True},
+        {"batch_size": 3, "num_workers": 2, "multiprocessing_context": "fork"},
+        {"sampler": [6, 5, 4, 3, 2, 1, 0], "batch_size": 4},
+    ],
+    ids=["one batch", "many", "shuffled", "workers", "backwards"],
+)
+def test_draws_depend_on_the_dataset_index_alone(dataset, augment, expected, options):
+    assert_same(gather(MotionLoader(DataLoader(dataset, **options), augment)), expected())
+
+
+def test_every_pass_is_a_new_epoch_until_set(dataset, augment, expected):
+    loader = MotionLoader(DataLoader(dataset, batch_size=4), augment)
+    assert_same(gather(loader), expected(0))
+    assert_same(gather(loader), expected(1))
+    loader.set_epoch(0)
+    assert_same(gather(loader), expected(0))
+
+
+def test_has_the_length_and_the_parts_of_the_loader(dataset, augment):
+    plain = DataLoader(dataset, batch_size=4)
+    loader = MotionLoader(plain, augment)
+    assert len(loader) == 2
+    assert loader.dataset is dataset
+    assert loader.batch_size == 4
+    assert loader.sampler is plain.sampler
+    with pytest.raises(AttributeError, match="bacth_size"):
+        loader.bacth_size  # noqa: B018
+
+
+@dataclass
+class Batch:
+    image: torch.Tensor
+    name: list[str]
+
+
+def collate_dataclass(items):
+    return Batch(torch.stack([image for image, _ in items]), [f"{int(label)}" for _, label in items])
+
+
+def collate_dict(items):
+    images, labels = default_collate(items)
+    return {"image": images, "extra": {"labels": labels}, "list": [images, 3]}
+
+
+def test_structure_stays(dataset, augment, expected):
+    (batch,) = MotionLoader(DataLoader(dataset, batch_size=7, collate_fn=collate_dict), augment)
+    torch.testing.assert_close(batch["image"], torch.stack(list(expected().values())))
+    assert torch.equal(batch["list"][0], dataset.tensors[0])
+    assert batch["extra"]["labels"].tolist() == list(range(7))
+
+    (batch,) = MotionLoader(DataLoader(dataset, batch_size=7, collate_fn=collate_dataclass), augment)
+    assert isinstance(batch, Batch)
+    torch.testing.assert_close(batch.image, torch.stack(list(expected().values())))
+    assert batch.name == [str(number) for number in range(7)]
+
+    (batch,) = DataLoader(TensorDataset(dataset.tensors[0]), batch_size=7)
+    (found,) = MotionLoader(DataLoader(TensorDataset(dataset.tensors[0]), batch_size=7), augment)
+    assert type(found) is type(batch)
+
+
+def test_images_lie_where_which_says(dataset, augment, expected):
+    loader = MotionLoader(DataLoader(dataset, batch_size=7, collate_fn=collate_dict), augment, which=("list", 0))
+    (batch,) = loader
+    assert torch.equal(batch["image"], dataset.tensors[0])
+    torch.testing.assert_close(batch["list"][0], torch.stack(list(expected().values())))
+
+
+def test_keys_in_the_batch_name_the_images(dataset, augment, images):
+    loader = MotionLoader(DataLoader(dataset, batch_size=7, collate_fn=collate_dataclass), augment, keys="name")
+    (batch,) = loader
+    names = [str(number) for number in range(7)]
+    assert torch.equal(batch.image, augment.apply(images, augment.draw(names)).image)
+
+
+class Stream(IterableDataset):
+    def __init__(self, images):
+        self.images = images
+
+    def __iter__(self):
+        return iter(self.images)
+
+
+def test_images_of_a_stream_are_counted(augment, images, expected):
+    for batch_size in (7, 3):
+        loader = MotionLoader(DataLoader(Stream(images), batch_size=batch_size), augment)
+        found = torch.cat(list(loader))
+        torch.testing.assert_close(found, torch.stack(list(expected().values())), atol=1e-5, rtol=0)
+
+
+def test_any_iterable_will_do(augment, images, expected):
+    loader = MotionLoader([images[:4], images[4:]], augment)
+    torch.testing.assert_close(torch.cat(list(loader)), torch.stack(list(expected().values())), atol=1e-5, rtol=0)
+    assert len(loader) == 2
+
+
+def test_a_collate_that_drops_items_needs_keys(dataset, augment):
+    loader = MotionLoader(
+        DataLoader(dataset, batch_size=4, collate_fn=lambda items: default_collate(items[1:])), augment
+    )
+    with pytest.raises(ArgumentError, match="3 images was made from 4 items; say with keys="):
+        list(loader)
+
+
+def test_ranks_share_out_the_images_and_their_draws(dataset, augment, expected):
+    parts = {}
+    for rank in (0, 1):
+        sampler = DistributedSampler(dataset, num_replicas=2, rank=rank, drop_last=True)
+        loader = MotionLoader(DataLoader(dataset, batch_size=2, sampler=sampler), augment)
+        loader.set_epoch(3)
+        assert sampler.epoch == 3
+        part = gather(loader)
+        assert not part.keys() & parts.keys()
+        parts |= part
+    wanted = expected(3)
+    assert_same(parts, {index: wanted[index] for index in parts})
+
+
+def test_evaluation_mode_leaves_all_as_it_is(dataset, augment):
+    augment.eval()
+    ((images, _),) = MotionLoader(DataLoader(dataset, batch_size=7), augment)
+    assert torch.equal(images, dataset.tensors[0])
+
+
+def test_log_replays_to_the_same_pixels(dataset, augment, images):
+    logged = []
+    loader = MotionLoader(DataLoader(dataset, batch_size=3), augment, log=logged.append)
+    moved = [batch for batch, _ in loader]
+    assert [len(params) for params in logged] == [3, 3, 1]
+    for batch, params in zip(moved, logged, strict=True):
+        rows = [param.key for param in params]
+        assert torch.equal(augment.apply(images[rows], params).image, batch)
+
+
+def test_leaving_early_ends_the_thread_and_the_next_pass_works(dataset, augment, expected):
+    loader = MotionLoader(DataLoader(dataset, batch_size=2), augment)
+    for _ in loader:
+        break
+    assert not [thread for thread in threading.enumerate() if thread.name == "fomaug"]
+    assert_same(gather(loader), expected(1))
+
+
+class Broken(TensorDataset):
+    def __getitem__(self, index):
+        if index == 5:
+            raise OSError("picture 5 cannot be read")
+        return super().__getitem__(index)
+
+
+def test_errors_come_with_the_place_where_they_happened(dataset, augment):
+    batches = iter(MotionLoader(DataLoader(Broken(*dataset.tensors), batch_size=3), augment))
+    next(batches)
+    with pytest.raises(OSError, match="picture 5") as caught:
+        list(batches)
+    assert "__getitem__" in [frame.name for frame in traceback.extract_tb(caught.tb)]
+
+
+def test_tells_a_wrapped_dataset_its_epoch(dataset, augment):
+    motion = MotionDataset(dataset, augment)
+    MotionLoader(DataLoader(motion, batch_size=7), augment).set_epoch(4)
+    assert motion.epoch == 4
+
+
+def test_pickles(dataset, augment, expected):
+    loader = pickle.loads(pickle.dumps(MotionLoader(DataLoader(dataset, batch_size=4), augment)))
+    assert_same(gather(loader), expected())
+
+
+def test_batches_arrive_where_they_shall(dataset, augment):
+    ((images, labels),) = MotionLoader(DataLoader(dataset, batch_size=7), augment, device="meta")
+    assert (images.device.type, labels.device.type) == ("meta", "meta")
+
+
+def test_what_is_no_image_is_named(augment):
+    with pytest.raises(ArgumentError, match="what lies at 0 is no tensor of images but list; set which="):
+        list(MotionLoader([([1, 2], 3)], augment))
