@@ -2,6 +2,7 @@
 
 from fomaug.writers._atomic import append_line as append_line
 from fomaug.writers._atomic import is_temporary as is_temporary
+from fomaug.writers._atomic import replacing as replacing
 from fomaug.writers._atomic import write_file as write_file
 from fomaug.writers._image import encode_image as encode_image
 from fomaug.writers._image import save_image as save_image
@@ -27,5 +28,6 @@ __all__ = [
     "contact_sheet",
     "write_file",
     "append_line",
+    "replacing",
     "is_temporary",
 ]

@@ -1,0 +1,28 @@
+"""Option values that click does not know how to read."""
+
+from __future__ import annotations
+
+import click
+
+from fomaug._errors import ArgumentError
+
+
+def read_reference(ctx: click.Context, param: click.Parameter, value: str) -> str | int:
+    """Read closest, first or a frame number."""
+    if value in ("closest", "first"):
+        return value
+    if not value.isdigit():
+        raise click.BadParameter(f"{value!r} is neither closest, first nor the number of a frame", ctx, param)
+    return int(value)
+
+
+def read_labels(ctx: click.Context, param: click.Parameter, value: str) -> str | dict[str, str]:
+    """Read a policy for labels: a word, or OLD=NEW pairs."""
+    if "=" not in value:
+        return value
+    from fomaug.expand import parse_labels
+
+    try:
+        return parse_labels(value)
+    except ArgumentError as error:
+        raise click.BadParameter(str(error), ctx, param) from error

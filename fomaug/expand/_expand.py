@@ -1,0 +1,172 @@
+"""`expand`: a face dataset in, a larger one out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from fomaug import __version__
+from fomaug._errors import ArgumentError, did_you_mean
+from fomaug.animator import Animator
+from fomaug.augment import MotionAugment
+from fomaug.driving import DrivingPool
+from fomaug.expand._contact import save_contact_sheet
+from fomaug.expand._jobs import Shard, plan_shards
+from fomaug.expand._ledger import REJECTED, Ledger
+from fomaug.expand._plan import ExpandPlan, Format, LabelPolicy, OnError, Selection
+from fomaug.expand._policy import check_policy, list_classes
+from fomaug.expand._report import ExpandReport, Failure, count_labels, estimate_bytes
+from fomaug.expand._run import Runner
+from fomaug.expand._sinks import open_sink
+from fomaug.expand._sources import SourceFile, digest_sources, find_sources
+from fomaug.expand._tools import load_tools
+from fomaug.writers import Provenance
+
+
+def expand(
+    dataset: str | Path,
+    out: str | Path,
+    *,
+    driving: str | Path | DrivingPool = "builtin",
+    copies: int = 8,
+    model: str | Path | Animator = "lite-256",
+    seed: int = 0,
+    format: Format = "folder",
+    selection: Selection = "diverse",
+    strength_range: tuple[float, float] = (0.3, 1.0),
+    labels: LabelPolicy | Mapping[str, str] = "keep",
+    on_error: OnError = "skip",
+    resume: bool = False,
+    dry_run: bool = False,
+    progress: bool = False,
+    **options: Any,
+) -> ExpandReport:
+    """Animate every picture of a dataset several times, and write the copies with their labels.
+
+    The arguments are the options of `fomaug expand`; those not listed here are fields of `ExpandPlan`, too.
+
+    Args:
+        dataset: folder of class folders, or of pictures.
+        out: folder to write to; new, unless the job is resumed.
+        driving: "builtin", "gestures", "parametric", a pool or its file, a clip, or a folder of clips.
+        copies: of each picture.
+        model: an animator, an installed model, or the path of a model file.
+        seed: of all draws; equal arguments give equal files.
+        format: "folder", "webdataset" or "parquet".
+        selection: "diverse", "uniform" or "sequence".
+        strength_range: share of the motion, lowest and highest.
+        labels: "keep", "from_clip", "drop", or a mapping from old to new labels.
+        on_error: "skip" pictures that cannot be used, or "raise".
+        resume: go on with an interrupted job; refused if anything that matters is not as it was.
+        dry_run: only count.
+        progress: show a bar.
+        options: further fields of `ExpandPlan`.
+
+    Returns:
+        What was done, and what could not be.
+    """
+    _check_names(options)
+    plan = ExpandPlan(
+        dataset=str(dataset),
+        out=str(out),
+        driving="a given pool" if isinstance(driving, DrivingPool) else str(driving),
+        copies=copies,
+        model=model.name if isinstance(model, Animator) else str(model),
+        seed=seed,
+        format=format,
+        selection=selection,
+        strength_range=strength_range,
+        labels=labels,
+        on_error=on_error,
+        **options,
+    )
+    sources = find_sources(Path(dataset), out=Path(out), split=plan.split)
+    shards = plan_shards(plan, sources)
+    if dry_run:
+        return _foresee(plan, sources, shards)
+    pool = driving if isinstance(driving, DrivingPool) else None
+    augment = load_tools(plan, pool, model if isinstance(model, Animator) else None, progress=progress)
+    check_policy(plan, sources, augment.driving)
+    return _carry_out(plan, sources, shards, augment, resume=resume, progress=progress)
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    known = {field.name for field in fields(ExpandPlan)}
+    for name in options:
+        if name not in known:
+            raise ArgumentError(f"expand has no option {name!r}{did_you_mean(name, known)}")
+
+
+def _foresee(plan: ExpandPlan, sources: Sequence[SourceFile], shards: Sequence[Shard]) -> ExpandReport:
+    jobs = [job for shard in shards for unit in shard.units for job in unit]
+    labels = Counter[str]()
+    for job in jobs:
+        labels[job.source.label if plan.labels == "keep" else ""] += job.copies
+    return ExpandReport(
+        out=Path(plan.out),
+        sources=len(sources),
+        planned=sum(job.copies for job in jobs),
+        labels=tuple(sorted(labels.items())),
+        estimated_bytes=estimate_bytes([job.source.path.stat().st_size for job in jobs], [job.copies for job in jobs]),
+    )
+
+
+def _carry_out(
+    plan: ExpandPlan,
+    sources: Sequence[SourceFile],
+    shards: Sequence[Shard],
+    augment: MotionAugment,
+    *,
+    resume: bool,
+    progress: bool,
+) -> ExpandReport:
+    facts = _facts(plan, sources, augment)
+    ledger = Ledger(Path(plan.out))
+    ledger.begin(facts, resume=resume)
+    sink = open_sink(ledger.out, plan.format, list_classes(plan, sources, augment.driving))
+    runner = Runner(plan, augment, ledger, sink)
+    runner.run(shards, progress=progress)
+    ledger.put_in_order(token for shard in shards for token in shard.tokens)
+    provenance = Provenance(
+        augment.model.name, model_hash=augment.model.hash, pool_hash=augment.driving.hash, source_type="composite"
+    )
+    sheet = save_contact_sheet(ledger.out, ledger.rows(), sources, provenance)
+    rejected = sum(1 for _ in ledger.rows(REJECTED))
+    report = ExpandReport(
+        out=ledger.out,
+        sources=len(sources),
+        planned=sum(len(shard.tokens) for shard in shards),
+        written=len(ledger.settled) - rejected,
+        new=runner.new,
+        rejected=rejected,
+        failed=tuple(runner.failed),
+        skipped_clips=tuple(Failure(clip, reason) for clip, reason in augment.driving.skipped),
+        labels=count_labels(ledger.rows()),
+        contact_sheet=sheet,
+    )
+    ledger.save_summary({"state": "done", **report.result(), **facts, "given": _given(plan)})
+    return report
+
+
+def _facts(plan: ExpandPlan, sources: Sequence[SourceFile], augment: MotionAugment) -> dict[str, Any]:
+    """What must be the same for a job to be resumed, as plain JSON."""
+    pool, model = augment.driving, augment.model
+    return {
+        "fomaug": __version__,
+        "settings": plan.settings(),
+        "model": {"name": model.name, "hash": model.hash},
+        "pool": {"hash": pool.hash, "tracks": len(pool), "frames": pool.num_frames},
+        "dataset": {
+            "pictures": len(sources),
+            "labels": dict(sorted(Counter(source.label for source in sources).items())),
+            "digest": digest_sources(sources),
+        },
+    }
+
+
+def _given(plan: ExpandPlan) -> dict[str, Any]:
+    """The names under which dataset, clips and model were given."""
+    return {name: getattr(plan, name) for name in ("dataset", "driving", "model", "config", "clip_labels")}

@@ -1,0 +1,138 @@
+"""Everything that is asked of an expansion, as one value that prints as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from fomaug._errors import ArgumentError, did_you_mean
+from fomaug.augment import DrawSettings
+
+Format = Literal["folder", "webdataset", "parquet"]
+ImageFormat = Literal["same", "jpeg", "png", "webp"]
+LabelPolicy = Literal["keep", "from_clip", "drop"]
+OnError = Literal["skip", "raise"]
+Selection = Literal["diverse", "uniform", "sequence"]
+Region = Literal["all", "head", "mouth", "eyes", "expression"]
+ClipCrop = Literal["face", "frame"]
+
+# What may differ when a job is resumed: how the work is done, and names of things that are compared by their content.
+_FREE = ("dataset", "out", "driving", "model", "config", "clip_labels", "clip_crop", "device", "workers", "on_error")
+
+
+@dataclass(frozen=True)
+class ExpandPlan:
+    """One expansion; the fields are the options of `fomaug expand` and the arguments of `fomaug.expand`.
+
+    Attributes:
+        dataset: folder of class folders, or of pictures.
+        out: folder to write to; new, or with --resume the one of the job to go on with.
+        driving: "builtin", "gestures", "parametric", a pool file, a clip, or a folder of clips.
+        copies: of each picture.
+        model: an installed model, or the path of a model file.
+        config: of an official checkpoint given as model: its YAML file or the name of an official configuration.
+        seed: of all draws.
+        format: folders of pictures; numbered tar files; or numbered parquet files.
+        image_format: of the pictures written; "same" as each source.
+        quality: of JPEG and WebP, 1 to 100.
+        samples_per_shard: in each tar or parquet file.
+        selection: see `fomaug.MotionAugment`, as for the next nine.
+        strength_range: share of the motion, lowest and highest.
+        region: part of the face that moves.
+        reference: frame of a clip that counts as no motion: "closest", "first" or a number.
+        relative: add the clip's motion to the source's pose; otherwise the clip's pose replaces it.
+        relative_jacobian: the same for the local deformation.
+        adapt_scale: scale the motion to the size of the face.
+        yaw_range: lowest and highest turn of the driving head, in degrees.
+        pitch_range: the same for its nod.
+        labels: "keep" the source's, take it "from_clip", "drop" it, or a mapping from old to new; "*" is any other.
+        clip_labels: CSV file with columns clip,label, or "folders", when driving is a folder of clips.
+        clip_crop: the moving face, or the whole frame of each clip.
+        split: which of the folders train, val and test to expand, where there are any; or "all".
+        balance: make more copies in small classes, so that pictures and copies together are as many in each.
+        max_copies: of one picture, whatever the balance asks for.
+        on_error: skip a picture that cannot be used, or raise.
+        max_pixels: larger pictures are not read.
+        batch_size: copies that go through the model together.
+        device: "auto", "cpu", "cuda", ...
+        dtype: "auto", "float32", "bfloat16" or "float16".
+        workers: threads that read and write.
+    """
+
+    dataset: str
+    out: str
+    driving: str = "builtin"
+    copies: int = 8
+    model: str = "lite-256"
+    config: str | None = None
+    seed: int = 0
+    format: Format = "folder"
+    image_format: ImageFormat = "same"
+    quality: int = 95
+    samples_per_shard: int = 1000
+    selection: Selection = "diverse"
+    strength_range: tuple[float, float] = (0.3, 1.0)
+    region: Region = "all"
+    reference: Literal["closest", "first"] | int = "closest"
+    relative: bool = True
+    relative_jacobian: bool = True
+    adapt_scale: bool = True
+    yaw_range: tuple[float, float] | None = None
+    pitch_range: tuple[float, float] | None = None
+    labels: LabelPolicy | Mapping[str, str] = "keep"
+    clip_labels: str | None = None
+    clip_crop: ClipCrop = "face"
+    split: str = "train"
+    balance: bool = False
+    max_copies: int = 100
+    on_error: OnError = "skip"
+    max_pixels: int = 64_000_000
+    batch_size: int = 16
+    device: str = "auto"
+    dtype: str = "auto"
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        self.draw_settings()
+        for name, kind in _CHOICES.items():
+            check_choice(name, getattr(self, name), get_args(kind))
+        for name in ("copies", "samples_per_shard", "max_copies", "max_pixels", "batch_size", "workers"):
+            if getattr(self, name) < 1:
+                raise ArgumentError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if not 1 <= self.quality <= 100:
+            raise ArgumentError(f"quality must be 1 to 100, got {self.quality}")
+        if isinstance(self.labels, str):
+            check_choice("labels", self.labels, get_args(LabelPolicy))
+
+    def draw_settings(self) -> DrawSettings:
+        """Take out what decides a draw; every copy moves."""
+        names = {field.name for field in fields(DrawSettings)} - {"p"}
+        return DrawSettings(p=1.0, **{name: getattr(self, name) for name in names})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a dict that `json.dumps` takes."""
+        values = asdict(self)
+        for name in ("strength_range", "yaw_range", "pitch_range"):
+            values[name] = list(values[name]) if values[name] is not None else None
+        return {**values, "labels": self.labels if isinstance(self.labels, str) else dict(self.labels)}
+
+    def settings(self) -> dict[str, Any]:
+        """Return what must be the same for a job to be resumed."""
+        return {name: value for name, value in self.to_dict().items() if name not in _FREE}
+
+
+_CHOICES: dict[str, Any] = {
+    "format": Format,
+    "image_format": ImageFormat,
+    "clip_crop": ClipCrop,
+    "on_error": OnError,
+}
+
+
+def check_choice(name: str, value: object, known: Iterable[str]) -> None:
+    """Raise `ArgumentError` unless the value is one of the known words."""
+    known = tuple(known)
+    if value not in known:
+        words = ", ".join(map(repr, known))
+        raise ArgumentError(f"{name} must be one of {words}, got {value!r}{did_you_mean(str(value), known)}")

@@ -1,0 +1,135 @@
+"""The pipeline: read ahead, animate, write behind; rows are recorded in order, after what they tell of is written."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tqdm import tqdm
+
+from fomaug._errors import MediaError
+from fomaug.augment import MotionAugment
+from fomaug.expand._jobs import Shard, Unit
+from fomaug.expand._ledger import Ledger, Row
+from fomaug.expand._make import Loaded, load, make_sample
+from fomaug.expand._move import move
+from fomaug.expand._plan import ExpandPlan
+from fomaug.expand._report import Failure
+from fomaug.expand._sinks import Sample, Sink
+
+_AHEAD: Final = 2  # units that are read before, and written after, the one in the model
+
+
+@dataclass
+class _Written:
+    """A unit whose copies are being encoded in other threads."""
+
+    shard: Shard
+    is_first: bool
+    is_last: bool
+    samples: list[Future[Sample]] = field(default_factory=list)
+    rejected: list[Row] = field(default_factory=list)
+
+
+class Runner:
+    """Runs the units of a plan that are not yet settled.
+
+    Attributes:
+        failed: sources that could not be used.
+        new: copies made.
+    """
+
+    def __init__(self, plan: ExpandPlan, augment: MotionAugment, ledger: Ledger, sink: Sink) -> None:
+        self.plan = plan
+        self.augment = augment
+        self.ledger = ledger
+        self.sink = sink
+        self.failed: list[Failure] = []
+        self.new = 0
+        self._rejected: list[Row] = []
+
+    def run(self, shards: Sequence[Shard], *, progress: bool = False) -> None:
+        """Do all that is left to do.
+
+        Raises:
+            MediaError: a source cannot be used and the plan says to raise; or the disk is full.
+        """
+        tokens = [token for shard in shards for token in shard.tokens]
+        done = sum(token in self.ledger.settled for token in tokens)
+        with (
+            tqdm(total=len(tokens), initial=done, unit="copy", disable=not progress, dynamic_ncols=True) as bar,
+            ThreadPoolExecutor(self.plan.workers, thread_name_prefix="fomaug") as threads,
+        ):
+            try:
+                self._run([shard for shard in shards if not self._is_settled(shard)], threads, bar)
+            except OSError as cause:
+                raise MediaError(f"cannot write to {self.ledger.out}: {cause}; what is there is whole") from cause
+            finally:
+                threads.shutdown(wait=True, cancel_futures=True)
+                self.sink.abandon()
+
+    def _is_settled(self, shard: Shard) -> bool:
+        return all(token in self.ledger.settled for token in shard.tokens)
+
+    def _run(self, shards: Sequence[Shard], threads: ThreadPoolExecutor, bar: Any) -> None:
+        behind: deque[_Written] = deque()
+        for shard, unit, sources in self._read_ahead(shards, threads):
+            written = _Written(shard, unit is shard.units[0], unit is shard.units[-1])
+            self._make(self._usable(sources), written, threads)
+            behind.append(written)
+            if len(behind) > _AHEAD:
+                self._store(behind.popleft(), bar)
+        while behind:
+            self._store(behind.popleft(), bar)
+
+    def _read_ahead(
+        self, shards: Sequence[Shard], threads: ThreadPoolExecutor
+    ) -> Iterator[tuple[Shard, Unit, list[Loaded]]]:
+        ahead: deque[tuple[Shard, Unit, list[Future[Loaded]]]] = deque()
+        for shard in shards:
+            for unit in shard.units:
+                ahead.append((shard, unit, [threads.submit(load, job, self.plan.max_pixels) for job in unit]))
+                if len(ahead) > _AHEAD:
+                    shard_, unit_, futures = ahead.popleft()
+                    yield shard_, unit_, [future.result() for future in futures]
+        for shard_, unit_, futures in ahead:
+            yield shard_, unit_, [future.result() for future in futures]
+
+    def _usable(self, sources: Sequence[Loaded]) -> list[Loaded]:
+        for loaded in sources:
+            if loaded.picture is None:
+                self._fail(loaded.job.source.key, loaded.reason)
+        return [loaded for loaded in sources if loaded.picture is not None]
+
+    def _fail(self, key: str, reason: str) -> None:
+        if self.plan.on_error == "raise":
+            raise MediaError(f"{key}: {reason}")
+        self.failed.append(Failure(key, reason))
+
+    def _make(self, sources: Sequence[Loaded], written: _Written, threads: ThreadPoolExecutor) -> None:
+        pictures = [loaded.picture for loaded in sources if loaded.picture is not None]
+        draws = [self.augment.draw([loaded.job.source.key], copies=loaded.job.copies) for loaded in sources]
+        made = move(self.augment, pictures, draws, batch_size=self.plan.batch_size)
+        for loaded, copies in zip(sources, made, strict=True):
+            for copy, moved in enumerate(copies):
+                if self.plan.format == "folder" and (loaded.job.source.key, copy) in self.ledger.settled:
+                    continue
+                written.samples.append(threads.submit(self._encode, loaded, moved, copy))
+
+    def _encode(self, loaded: Loaded, moved: Any, copy: int) -> Sample:
+        return self.sink.prepare(make_sample(loaded, moved, copy, self.augment.model, self.plan, {}))
+
+    def _store(self, written: _Written, bar: Any) -> None:
+        if written.is_first:
+            self.sink.begin(written.shard.name)
+            self._rejected = []
+        for future in written.samples:
+            self.sink.add(future.result())
+        self._rejected += written.rejected
+        self.new += len(written.samples)
+        bar.update(len(written.samples) + len(written.rejected))
+        if written.is_last:
+            self.ledger.record(self.sink.finish(), self._rejected)

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fomaug.animator import Animator
+from fomaug.cli import main
+from fomaug.cli.expand import expand as command
+from fomaug.driving import DrivingPool
+from fomaug.expand import ExpandPlan, ExpandReport, Failure
+from fomaug.expand import expand as function
+from fomaug.writers import save_image
+
+
+def test_options_are_those_of_the_function_and_the_plan() -> None:
+    ours = {option.name: option.default for option in command.params if option.name not in ("dataset", "out")}
+    plan = {field.name: field.default for field in fields(ExpandPlan)}
+    assert set(ours) == set(plan) - {"dataset", "out"} | {"resume", "dry_run", "progress"}
+    for name in set(plan) & set(ours):
+        assert ours[name] == plan[name] or (plan[name] is None and not isinstance(ours[name], str)), name
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in plan and parameter.default is not inspect.Parameter.empty:
+            assert parameter.default == plan[name], name
+
+
+@pytest.fixture
+def tools(tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Options that name the tiny model and its pool; the model is not folded, so that it can be given by file."""
+    tiny_pool.save(tmp_path / "pool.safetensors")
+    monkeypatch.setattr("fomaug.expand._tools.load_model", lambda *_, **__: tiny_model)
+    return ["--driving", str(tmp_path / "pool.safetensors"), "--model", "tiny", "--copies", "2", "--no-progress"]
+
+
+@pytest.fixture
+def faces(tmp_path: Path, rng: np.random.Generator) -> Path:
+    for name in ("anna", "ben"):
+        save_image(tmp_path / "faces" / name / "1.png", rng.integers(0, 256, (32, 32, 3), np.uint8))
+    return tmp_path / "faces"
+
+
+def test_expand_says_where_things_are(
+    faces: Path, tmp_path: Path, tools: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["expand", str(faces), str(out), *tools]) == 0
+    text = capsys.readouterr().out
+    assert "4 copies of 2 pictures, 4 of them new" in text
+    assert f"contact sheet  {out / 'contact_sheet.png'}" in text
+    assert len((out / "manifest.jsonl").read_text().splitlines()) == 4
+
+
+def test_expand_again_is_refused_and_resume_has_nothing_to_do(
+    faces: Path, tmp_path: Path, tools: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["expand", str(faces), str(tmp_path / "out"), *tools]
+    assert main(words) == 0
+    assert main(words) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert main([*words, "--resume"]) == 0
+    assert "0 of them new" in capsys.readouterr().out
+    assert main([*words, "--resume", "--seed", "1"]) == 2
+    assert "settings.seed: was 0, is 1" in capsys.readouterr().err
+
+
+def test_a_picture_that_fails_ends_with_3_and_is_named(
+    faces: Path, tmp_path: Path, tools: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (faces / "anna" / "2.png").write_bytes(b"hello")
+    assert main(["expand", str(faces), str(tmp_path / "out"), *tools]) == 3
+    found = capsys.readouterr()
+    assert "1 pictures could not be used" in found.err
+    assert "anna/2.png: cannot be read" in found.err
+    assert main(["expand", str(faces), str(tmp_path / "b"), *tools, "--on-error", "raise"]) == 2
+
+
+def test_a_dry_run_needs_no_model(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["expand", str(faces), str(tmp_path / "out"), "--dry-run", "--model", "nowhere"]) == 0
+    assert "2 pictures, 16 copies, about" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_values_of_all_options_arrive(faces: Path, tmp_path: Path, tools: list[str]) -> None:
+    words = ["--strength-range", "0.5", "0.6", "--labels", "anna=x,*=y", "--reference", "3", "--absolute", "--balance"]
+    assert main(["expand", str(faces), str(tmp_path / "out"), *tools, *words]) == 0
+    settings = json.loads((tmp_path / "out" / "expand.json").read_text())["settings"]
+    assert settings["strength_range"] == [0.5, 0.6]
+    assert settings["labels"] == {"anna": "x", "*": "y"}
+    assert (settings["reference"], settings["relative"], settings["balance"]) == (3, False, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--reference", "nearest"], "neither closest, first nor the number of a frame"),
+        (["--labels", "=x"], "OLD=NEW"),
+        (["--copies", "none"], "Invalid value for '--copies'"),
+        (["--driving", "bultin"], "did you mean 'builtin'"),
+        (["--copys", "2"], "--copies"),
+    ],
+)
+def test_wrong_values_end_with_2(
+    faces: Path, tmp_path: Path, tools: list[str], capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(["expand", str(faces), str(tmp_path / "out"), *tools, *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_long_lists_of_failures_are_cut(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures = tuple(Failure(f"{i}.png", "damaged") for i in range(30))
+    monkeypatch.setattr("fomaug.expand.expand", lambda *_, **__: ExpandReport(tmp_path, 30, 30, failed=failures))
+    assert main(["expand", str(faces), str(tmp_path / "out")]) == 3
+    found = capsys.readouterr().err
+    assert found.count("damaged") == 10
+    assert "all of them are in" in found

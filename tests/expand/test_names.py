@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fomaug._errors import ArgumentError
+from fomaug.expand._names import check_label, copy_name, fold, place_inside, unique_stems
+from fomaug.expand._sources import SourceFile
+
+
+def source(key: str, label: str = "", split: str = "") -> SourceFile:
+    return SourceFile(Path(key), key, label, split)
+
+
+@pytest.mark.parametrize(
+    ("keys", "stems"),
+    [
+        (["a.jpg", "b.jpg"], ["a", "b"]),
+        (["x/a.jpg", "y/a.jpg"], ["a", "a"]),
+        (["a.jpg", "a.png"], ["a", "a-png"]),
+        (["A.jpg", "a.jpg"], ["A", "a-jpg"]),
+        (["A.jpg", "a.jpg", "a.JPG"], ["A", "a-jpg", "a-jpg-3"]),
+        (["\u00e9.jpg", "e\u0301.jpg"], ["\u00e9", "e\u0301-jpg"]),
+        (["a-png.jpg", "a.jpg", "a.png"], ["a-png", "a", "a-png-3"]),
+        (["X/a.jpg", "x/a.jpg"], ["a", "a-jpg"]),
+    ],
+)
+def test_stems_stay_unless_a_file_system_would_confuse_them(keys: list[str], stems: list[str]) -> None:
+    found = unique_stems([source(key) for key in keys])
+    assert list(found.values()) == stems
+    folders = [str(Path(key).parent) for key in keys]
+    assert len({fold(f"{folder}/{stem}") for folder, stem in zip(folders, found.values(), strict=True)}) == len(keys)
+
+
+def test_classes_that_come_together_are_told_apart() -> None:
+    items = [source("x/1.jpg", "x"), source("y/1.jpg", "y"), source("z/1.jpg", "z")]
+    assert list(unique_stems(items).values()) == ["1", "1", "1"]
+    assert list(unique_stems(items, merged=True).values()) == ["1", "1-jpg", "1-jpg-3"]
+
+
+def test_dots_can_be_avoided() -> None:
+    items = [source("a.b.jpg"), source("a-b.jpg")]
+    assert list(unique_stems(items, dotless=True).values()) == ["a-b", "a-b-jpg"]
+
+
+@pytest.mark.parametrize(
+    ("item", "label", "name"),
+    [
+        (source("a.jpg"), "", "a_m007.jpg"),
+        (source("x/a.jpg", "x"), "x", "x/a_m007.jpg"),
+        (source("x/a.jpg", "x"), "smile", "smile/a_m007.jpg"),
+        (source("x/a.jpg", "x"), "", "a_m007.jpg"),
+        (source("Train/x/deep/a.jpg", "x", "train"), "x", "Train/x/deep/a_m007.jpg"),
+    ],
+)
+def test_copies_mirror_the_tree(item: SourceFile, label: str, name: str) -> None:
+    assert copy_name(item, "a", 7, label, "jpeg") == name
+
+
+@pytest.mark.parametrize("name", ["../a.jpg", "/etc/a.jpg", "x/../../a.jpg"])
+def test_nothing_is_placed_outside(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArgumentError, match="outside of"):
+        place_inside(tmp_path, name)
+
+
+def test_a_link_inside_the_output_does_not_lead_out(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "x").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ArgumentError, match="outside of"):
+        place_inside(tmp_path / "out", "x/a.jpg")
+    assert place_inside(tmp_path / "out", "y/a.jpg") == tmp_path / "out" / "y" / "a.jpg"
+
+
+@pytest.mark.parametrize("label", ["..", ".", "a/b", "a\\b", "c:"])
+def test_labels_that_cannot_name_a_folder_are_refused(label: str) -> None:
+    with pytest.raises(ArgumentError, match="cannot name a folder"):
+        check_label(label)
