@@ -53,6 +53,8 @@ def video_frames(path: Path, on_damage: Callable[[str], object]) -> Iterator[tup
 
 def _seconds(container: Any, stream: Any) -> float | None:
     """How long the pictures should last, where the container says; the sound may well last longer."""
+    if container.format.name == "avi" and stream.average_rate:
+        return float(stream.frames / stream.average_rate)  # a cut-off avi forgets its duration, not its frames
     if stream.duration:
         return float(stream.duration * stream.time_base)
     return container.duration / 1e6 if container.duration and len(container.streams) == 1 else None

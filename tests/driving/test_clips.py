@@ -126,14 +126,26 @@ def test_frames_of_another_size_are_fitted_into_the_first_ones(tmp_path: Path, m
     assert (frames[1][:5] == 0).all()
 
 
-def test_a_truncated_video_keeps_the_frames_before_the_damage_and_says_so(tmp_path: Path, media) -> None:
+@pytest.mark.parametrize(("suffix", "codec"), [("avi", "mpeg4"), ("webm", "libvpx")])
+def test_a_truncated_video_keeps_the_frames_before_the_damage_and_says_so(
+    suffix: str, codec: str, tmp_path: Path, media
+) -> None:
     rng = np.random.default_rng(0)
-    noise = [rng.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(30)]
-    path = media.write_video(tmp_path / "a.avi", noise, codec="mpeg4")
+    noise = [rng.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(50)]
+    path = media.write_video(tmp_path / f"a.{suffix}", noise, codec=codec)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.warns(DamagedClipWarning, match=r"a\.avi: damaged"):
-        frames = list(read_clip(path))
-    assert 2 < len(frames) < 25
+    damages: list[str] = []
+    frames = list(read_clip(path).frames(on_damage=damages.append))
+    assert 2 < len(frames) < 45
+    assert len(damages) == 1
+    assert damages[0].startswith(f"damaged after {len(frames)} frames")
+
+
+def test_damage_is_warned_of_by_default(tmp_path: Path, media) -> None:
+    folder = media.write_folder(tmp_path / "a", media.grey_steps(3))
+    (folder / "f1.png").write_bytes(b"no picture")
+    with pytest.warns(DamagedClipWarning, match=r"a: f1\.png is left out"):
+        assert len(list(read_clip(folder))) == 2
 
 
 def test_a_truncated_gif_keeps_the_frames_before_the_damage_and_says_so(tmp_path: Path, media) -> None:
