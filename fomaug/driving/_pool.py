@@ -85,7 +85,7 @@ class DrivingPool:
         """
         digest = hashlib.sha256(f"fomaug pool 1\n{self.model_hash}\n".encode())
         for track in self.tracks:
-            words = [track.name, track.label, track.fps, track.clip_hash, track.driver, track.weight]
+            words = [track.name, track.label, float(track.fps), track.clip_hash, track.driver, float(track.weight)]
             digest.update(json.dumps(words, ensure_ascii=True).encode())
             for part in (track.keypoints.value, track.keypoints.jacobian):
                 digest.update(b"none" if part is None else f"{tuple(part.shape)}".encode())
@@ -93,8 +93,9 @@ class DrivingPool:
                     digest.update(part.detach().to("cpu", torch.float32).contiguous().numpy().astype("<f4").tobytes())
         return digest.hexdigest()
 
-    def select(self, *names: str) -> DrivingPool:
+    def select(self, names: str | Iterable[str]) -> DrivingPool:
         """Make a pool of some of the tracks, by name or by label, in the pool's order."""
+        names = [names] if isinstance(names, str) else list(names)
         wanted = {name for name in names if name in self._rows or name in self.labels}
         for name in names:
             if name not in wanted:

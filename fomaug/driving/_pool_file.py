@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from fomaug._errors import PoolError
@@ -51,10 +51,11 @@ def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(header, default=dict)})
+        # Not save_file: it makes files that nobody but their owner may read.
+        temporary.write_bytes(save(tensors, metadata={_KEY: json.dumps(header, default=dict)}))
         temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise PoolError(f"cannot write {path} ({getattr(error, 'strerror', None) or error})") from error
+    except OSError as error:
+        raise PoolError(f"cannot write {path} ({error.strerror or error})") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -62,9 +62,9 @@ class MotionTrack:
 
     @property
     def motion_range(self) -> float:
-        """How far the points wander: the mean over them of the way between their extremes, in widths of the square."""
+        """How far the liveliest point wanders: the way between its extremes, in widths of the square."""
         value = self.keypoints.value
-        return float((value.amax(0) - value.amin(0)).norm(dim=-1).mean() / 2)
+        return float((value.amax(0) - value.amin(0)).norm(dim=-1).max() / 2)
 
 
 def normalise(value: Tensor) -> Tensor:

@@ -45,6 +45,12 @@ def test_nothing_but_the_file_is_left(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
+def test_others_may_read_the_file_as_any_other(tmp_path: Path) -> None:
+    pool().save(tmp_path / "a.safetensors")
+    (tmp_path / "b").write_text("")
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PoolError, match=r"cannot write .*a\.safetensors"):
