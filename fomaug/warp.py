@@ -1,0 +1,162 @@
+"""Move pictures and labels through a backward flow.
+
+A flow comes from `MotionAugment.apply(...).flow` or `Animator.animate(...).flow`: (B, h, w, 2), for every target place
+where in the source it comes from. Pictures and masks are read where it points; points and boxes need its inverse.
+
+>>> import torch
+>>> from fomaug.geometry import identity_grid
+>>> flow = identity_grid((64, 64))[None] * 0.5  # everything twice as large
+>>> moved, visible = points(torch.tensor([[[0.25, 0.125]]]), flow)
+>>> moved.round(decimals=4).tolist(), visible.item()
+([[[0.5, 0.25]]], True)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fomaug._errors import ArgumentError, ShapeError
+from fomaug.geometry import resize_flow, warp_image
+from fomaug.geometry.inverse import invert_points
+from fomaug.geometry.sampling import Padding
+
+Size = tuple[int, int]
+__all__ = ["boxes", "image", "mask", "points"]
+
+_EDGE_SAMPLES = 17  # points along each side of a box
+_VISIBLE_SHARE = 0.1  # of a box's points
+
+
+def image(x: Tensor, flow: Tensor, *, padding: Padding = "border") -> Tensor:
+    """Warp pictures.
+
+    Args:
+        x: (B, C, H, W) float, any range.
+        flow: (B, h, w, 2) backward flow at any resolution.
+        padding: what lies outside of the picture.
+
+    Returns:
+        (B, C, H, W) as `x`.
+    """
+    _check_flow(x, flow)
+    return warp_image(x, flow, padding=padding)
+
+
+def mask(m: Tensor, flow: Tensor, *, void: int | None = None) -> Tensor:
+    """Warp masks of class numbers: every pixel takes the number where the flow points, none is ever blended.
+
+    Args:
+        m: (B, H, W) or (B, C, H, W) of any dtype.
+        flow: (B, h, w, 2) backward flow at any resolution.
+        void: number for what comes from outside of the picture; None repeats the border.
+
+    Returns:
+        As `m`.
+    """
+    _check_flow(m, flow)
+    height, width = m.shape[-2:]
+    fine = resize_flow(flow.to(torch.promote_types(flow.dtype, torch.float32)), (height, width))
+    column = _to_px(fine[..., 0], width).round().long()
+    row = _to_px(fine[..., 1], height).round().long()
+    index = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)  # (B, H, W)
+    planes = m.reshape(len(m), -1, height * width)
+    moved = planes.gather(2, index.flatten(1)[:, None].expand(planes.shape)).view(m.shape)
+    if void is None:
+        return moved
+    outside = (row < 0) | (row >= height) | (column < 0) | (column >= width)
+    return moved.masked_fill(outside if m.ndim == 3 else outside[:, None], void)
+
+
+def points(
+    xy: Tensor, flow: Tensor, *, occlusion: Tensor | None = None, size: Size | None = None
+) -> tuple[Tensor, Tensor]:
+    """Move points.
+
+    Args:
+        xy: (B, M, 2) points (x, y) in [-1, 1], in pixels if `size` is given; (M, 2) with a single flow.
+        flow: (B, h, w, 2) backward flow at any resolution.
+        occlusion: (B, 1, h, w) in [0, 1], as returned beside the flow: what was painted anew is not visible.
+        size: (H, W) of the picture, for points in pixels: (0, 0) is the centre of the first pixel.
+
+    Returns:
+        Points as `xy`, finite always, and (B, M) bool: False for points in folds, behind something, or outside.
+    """
+    together, single = (xy[None], True) if xy.ndim == 2 else (xy, False)
+    if together.ndim != 3 or together.shape[-1] != 2:
+        raise ShapeError(f"xy must be (B, M, 2) or (M, 2), got {tuple(xy.shape)}")
+    _check_flow(together, flow)
+    moved, visible = invert_points(_normalised(together, size), flow)
+    if occlusion is not None:
+        visible &= _read(occlusion, moved) >= 0.5
+    moved = _pixels(moved, size)
+    return (moved[0], visible[0]) if single else (moved, visible)
+
+
+def boxes(
+    xyxy: Tensor, flow: Tensor, *, occlusion: Tensor | None = None, size: Size | None = None
+) -> tuple[Tensor, Tensor]:
+    """Move boxes by what is in them: the box around the places where the flow shows their content.
+
+    Args:
+        xyxy: (B, M, 4) boxes (x0, y0, x1, y1), in [-1, 1]; in pixels if `size` is given. (M, 4) with a single flow.
+        flow: (B, h, w, 2) backward flow at any resolution.
+        occlusion: (B, 1, h, w) in [0, 1], as returned beside the flow.
+        size: (H, W) of the picture, for boxes in pixels.
+
+    Returns:
+        Boxes as `xyxy`, within the picture, and (B, M) bool: False if less than a tenth of the content is visible.
+    """
+    together, single = (xyxy[None], True) if xyxy.ndim == 2 else (xyxy, False)
+    if together.ndim != 3 or together.shape[-1] != 4:
+        raise ShapeError(f"xyxy must be (B, M, 4) or (M, 4), got {tuple(xyxy.shape)}")
+    b, m, _ = together.shape
+    corners = _normalised(together.reshape(b, 2 * m, 2), size).view(b, m, 2, 2)
+    samples = _box_samples(corners.flatten(0, 1)).view(b, -1, 2)  # (B, M * S, 2)
+    moved, seen = points(samples, flow, occlusion=occlusion)
+    moved, seen = moved.clamp(-1, 1).view(b, m, -1, 2), seen.view(b, m, -1)
+    low, high = moved.amin(2), moved.amax(2)
+    out = torch.cat([_pixels(low, size), _pixels(high, size)], dim=-1)
+    visible = seen.float().mean(2) >= _VISIBLE_SHARE
+    return (out[0], visible[0]) if single else (out, visible)
+
+
+def _box_samples(corners: Tensor) -> Tensor:
+    """Points along the sides and through the middle of boxes (N, 2, 2), to (N, S, 2)."""
+    steps = torch.linspace(0, 1, _EDGE_SAMPLES, device=corners.device, dtype=corners.dtype)
+    levels = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], device=corners.device, dtype=corners.dtype)
+    across = torch.cartesian_prod(steps, levels)
+    weights = torch.cat([across, across.flip(-1)])  # (S, 2)
+    return corners[:, :1] + weights * (corners[:, 1:] - corners[:, :1])
+
+
+def _read(maps: Tensor, places: Tensor) -> Tensor:
+    read = torch.nn.functional.grid_sample(
+        maps.to(places.dtype), places[:, None], padding_mode="border", align_corners=True
+    )
+    return read[:, 0, 0]  # (B, M)
+
+
+def _check_flow(batch: Tensor, flow: Tensor) -> None:
+    if flow.ndim != 4 or flow.shape[-1] != 2:
+        raise ShapeError(f"flow must be (B, h, w, 2), got {tuple(flow.shape)}")
+    if len(batch) != len(flow):
+        raise ShapeError(f"{len(batch)} labels or pictures for {len(flow)} flows; give one per flow")
+
+
+def _to_px(values: Tensor, length: int) -> Tensor:
+    return (values + 1) * ((length - 1) / 2)
+
+
+def _normalised(xy: Tensor, size: Size | None) -> Tensor:
+    if not xy.is_floating_point():
+        raise ArgumentError(f"points and boxes must be float, got {xy.dtype}")
+    return xy if size is None else xy / _half_extent(xy, size) - 1
+
+
+def _pixels(xy: Tensor, size: Size | None) -> Tensor:
+    return xy if size is None else (xy + 1) * _half_extent(xy, size)
+
+
+def _half_extent(xy: Tensor, size: Size) -> Tensor:
+    return torch.tensor([max(size[1] - 1, 1) / 2, max(size[0] - 1, 1) / 2], device=xy.device, dtype=xy.dtype)

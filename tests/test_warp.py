@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fomaug import warp
+from fomaug._errors import ArgumentError, ShapeError
+from fomaug.geometry import identity_grid
+
+ZOOM = identity_grid((64, 64))[None] * 0.5  # everything twice as large
+SHIFT = identity_grid((64, 64))[None] - torch.tensor([0.5, 0.0])  # everything a quarter of the width to the right
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool, torch.float32])
+def test_masks_keep_their_kind_and_invent_no_class(dtype: torch.dtype) -> None:
+    masks = torch.randint(0, 2, (1, 50, 70)).to(dtype)
+    moved = warp.mask(masks, ZOOM)
+    assert moved.dtype == dtype
+    assert moved.shape == masks.shape
+    assert set(moved.unique().tolist()) <= set(masks.unique().tolist())
+
+
+def test_the_identity_moves_no_label() -> None:
+    flow = identity_grid((16, 16))[None]
+    masks = torch.randint(0, 2**40, (1, 3, 33, 47))
+    assert warp.mask(masks, flow).equal(masks)
+    xy, visible = warp.points(torch.tensor([[[10.0, 20.0], [0.0, 32.0]]]), flow, size=(33, 47))
+    torch.testing.assert_close(xy, torch.tensor([[[10.0, 20.0], [0.0, 32.0]]]), atol=1e-3, rtol=0)
+    assert visible.all()
+    found, visible = warp.boxes(torch.tensor([[[5.0, 6.0, 20.0, 30.0]]]), flow, size=(33, 47))
+    torch.testing.assert_close(found, torch.tensor([[[5.0, 6.0, 20.0, 30.0]]]), atol=1e-3, rtol=0)
+    assert visible.all()
+
+
+def test_what_comes_from_outside_is_void_where_a_void_is_given() -> None:
+    masks = torch.ones(1, 8, 9, dtype=torch.uint8)
+    moved = warp.mask(masks, SHIFT, void=255)
+    assert moved[0, :, 0].eq(255).all()
+    assert moved[0, :, -1].eq(1).all()
+    assert warp.mask(masks, SHIFT).eq(1).all()
+
+
+def test_a_dot_in_the_picture_and_its_point_move_together() -> None:
+    grid = identity_grid((64, 64))
+    flow = (grid + 0.1 * torch.sin(3 * grid.flip(-1)))[None]
+    picture = torch.zeros(1, 1, 256, 256)
+    picture[0, 0, 98:103, 148:153] = 1  # centre (150, 100)
+    moved = warp.image(picture, flow)[0, 0]
+    rows, columns = torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij")
+    centre = torch.stack([(moved * columns).sum(), (moved * rows).sum()]) / moved.sum()
+    xy, visible = warp.points(torch.tensor([[150.0, 100.0]]), flow, size=(256, 256))
+    assert visible.all()
+    torch.testing.assert_close(xy[0], centre, atol=0.5, rtol=0)
+
+
+def test_a_box_follows_its_content_not_its_corners() -> None:
+    angle = torch.tensor(0.6)
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()]).view(2, 2)
+    flow = (identity_grid((64, 64)) @ turn.T)[None]
+    box = torch.tensor([[[-0.4, -0.2, 0.4, 0.2]]])
+    picture = torch.zeros(1, 1, 512, 512)
+    places = identity_grid((512, 512))
+    inside = (places[..., 0].abs() <= 0.4) & (places[..., 1].abs() <= 0.2)
+    picture[0, 0][inside] = 1
+    seen = places[warp.image(picture, flow)[0, 0] > 0.5]
+    expected = torch.cat([seen.amin(0), seen.amax(0)])
+    found, visible = warp.boxes(box, flow)
+    assert visible.all()
+    torch.testing.assert_close(found[0, 0], expected, atol=0.02, rtol=0)
+
+
+def test_a_box_that_leaves_the_picture_is_cut_and_then_gone() -> None:
+    box = torch.tensor([[[0.2, -0.2, 0.8, 0.2]]])
+    cut, visible = warp.boxes(box, SHIFT)
+    torch.testing.assert_close(cut[0, 0], torch.tensor([0.7, -0.2, 1.0, 0.2]), atol=0.02, rtol=0)
+    assert visible.all()
+    far = identity_grid((64, 64))[None] - torch.tensor([1.5, 0.0])
+    assert not warp.boxes(box, far)[1].any()
+
+
+def test_points_behind_something_are_not_visible() -> None:
+    occlusion = torch.ones(1, 1, 64, 64)
+    occlusion[..., :32] = 0
+    _, visible = warp.points(torch.tensor([[[-0.25, 0.0], [0.25, 0.0]]]), ZOOM, occlusion=occlusion)
+    assert visible.tolist() == [[False, True]]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: warp.points(torch.zeros(3), ZOOM), ShapeError, r"xy must be \(B, M, 2\)"),
+        (lambda: warp.boxes(torch.zeros(1, 2, 2), ZOOM), ShapeError, r"xyxy must be \(B, M, 4\)"),
+        (lambda: warp.mask(torch.zeros(2, 4, 4), ZOOM), ShapeError, "2 labels or pictures for 1 flows"),
+        (lambda: warp.image(torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4)), ShapeError, r"flow must be \(B, h, w, 2\)"),
+        (lambda: warp.points(torch.zeros(1, 2, 2, dtype=torch.long), ZOOM), ArgumentError, "must be float"),
+    ],
+)
+def test_wrong_shapes_are_named(call, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
