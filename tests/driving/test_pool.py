@@ -37,12 +37,12 @@ def test_an_unknown_track_is_answered_with_the_nearest() -> None:
     with pytest.raises(PoolError, match=r"no track 'shak'; did you mean 'shake'\?; it has nod, shake"):
         pool()["shak"]
     with pytest.raises(PoolError, match="no track 'wave'"):
-        pool().select(["nod", "wave"])
+        pool().select("nod", "wave")
 
 
 def test_tracks_are_selected_by_name_and_by_label() -> None:
     assert pool().select("shake").names == ("shake",)
-    assert pool().select(("no", "nod")).names == ("nod", "shake")
+    assert pool().select("no", "nod").names == ("nod", "shake")
 
 
 def test_pools_of_one_model_add_up() -> None:
