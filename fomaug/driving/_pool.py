@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +10,9 @@ from typing import Any
 import torch
 
 from fomaug._errors import PoolError, did_you_mean
-from fomaug._types import Keypoints
 from fomaug.animator import Animator
 from fomaug.driving import _build, _builtin, _pool_file
+from fomaug.driving._contents import check_together, contents_hash, some
 from fomaug.driving._crop import Detector
 from fomaug.driving._track import MotionTrack
 
@@ -44,7 +42,7 @@ class DrivingPool:
         self.model_hash = model_hash
         self.skipped = tuple(skipped)
         self._rows = {track.name: row for row, track in enumerate(self.tracks)}
-        _check_together(self.tracks)
+        check_together(self.tracks)
 
     def __len__(self) -> int:
         return len(self.tracks)
@@ -83,15 +81,7 @@ class DrivingPool:
 
         The same after saving and loading, and on every machine and device.
         """
-        digest = hashlib.sha256(f"fomaug pool 1\n{self.model_hash}\n".encode())
-        for track in self.tracks:
-            words = [track.name, track.label, float(track.fps), track.clip_hash, track.driver, float(track.weight)]
-            digest.update(json.dumps(words, ensure_ascii=True).encode())
-            for part in (track.keypoints.value, track.keypoints.jacobian):
-                digest.update(b"none" if part is None else f"{tuple(part.shape)}".encode())
-                if part is not None:
-                    digest.update(part.detach().to("cpu", torch.float32).contiguous().numpy().astype("<f4").tobytes())
-        return digest.hexdigest()
+        return contents_hash(self.tracks, self.model_hash)
 
     def select(self, *names: str) -> DrivingPool:
         """Make a pool of some of the tracks, by name or by label, in the pool's order."""
@@ -222,29 +212,6 @@ class DrivingPool:
     def _row(self, name: str) -> int:
         if name not in self._rows:
             raise PoolError(
-                f"the pool has no track {name!r}{did_you_mean(name, self._rows)}; it has {_some(self.names)}"
+                f"the pool has no track {name!r}{did_you_mean(name, self._rows)}; it has {some(self.names)}"
             )
         return self._rows[name]
-
-
-def _some(names: Sequence[str], count: int = 8) -> str:
-    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
-
-
-def _kind(keypoints: Keypoints) -> tuple[int, bool]:
-    return keypoints.value.shape[1], keypoints.jacobian is not None
-
-
-def _check_together(tracks: Sequence[MotionTrack]) -> None:
-    if not tracks:
-        raise PoolError("a driving pool needs at least one track, got none")
-    names = [track.name for track in tracks]
-    if twice := {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set():
-        raise PoolError(f"track names must be unique, got {_some(sorted(twice))} more than once")
-    for track in tracks:
-        if _kind(track.keypoints) != _kind(tracks[0].keypoints):
-            raise PoolError(
-                f"tracks {tracks[0].name!r} and {track.name!r} have other keypoints; they come from two models"
-            )
-    if not any(track.weight for track in tracks):
-        raise PoolError("the weights of all tracks are 0; none could be drawn")
