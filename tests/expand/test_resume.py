@@ -1,0 +1,216 @@
+"""A job that is killed at any moment goes on where it was, and ends with the bytes of an unbroken run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fomaug import Animator, DrivingPool, save_model
+from fomaug._errors import ResumeError
+from fomaug.expand import ExpandReport, expand
+
+Contents = Callable[[Path], dict[str, bytes]]
+FORMATS = ["folder", "webdataset", "parquet"]
+
+
+class Killed(BaseException):
+    """What no code catches."""
+
+
+@pytest.fixture
+def run(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path) -> Callable[..., ExpandReport]:
+    def call(out: str, **options: object) -> ExpandReport:
+        options = {"copies": 2, "samples_per_shard": 4, "batch_size": 4, "workers": 1, **options}
+        return expand(faces, tmp_path / out, driving=tiny_pool, model=tiny_model, **options)
+
+    return call
+
+
+def count_down(function: Callable[..., object], steps: int) -> Callable[..., object]:
+    def call(*args: object, **options: object) -> object:
+        nonlocal steps
+        steps -= 1
+        if steps < 0:
+            raise Killed
+        return function(*args, **options)
+
+    return call
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_death_at_every_rename_and_every_row_is_survived(
+    run: Callable[..., ExpandReport], contents: Contents, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    whole = contents(run("whole", format=format).out)
+    died = 0
+    for place in ("os.replace", "fomaug.expand._ledger.append_line"):
+        module, _, name = place.rpartition(".")
+        for steps in range(0, 40, 4 if format == "folder" else 2):
+            out = tmp_path / "broken"
+            shutil.rmtree(out, ignore_errors=True)
+            with monkeypatch.context() as patch:
+                patch.setattr(place, count_down(getattr(sys.modules[module], name), steps))
+                try:
+                    run("broken", format=format)
+                except Killed:
+                    died += 1
+                else:
+                    break
+            run("broken", format=format, resume=True)
+            assert contents(out) == whole, (place, steps)
+    assert died >= 5
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_torn_manifest_is_mended(
+    run: Callable[..., ExpandReport], contents: Contents, rng: np.random.Generator, format: str
+) -> None:
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    out = run("whole", format=format).out
+    whole = contents(out)
+    for length in [0, 1, *rng.integers(2, len(whole["manifest.jsonl"]), 3)]:
+        (out / "manifest.jsonl").write_bytes(whole["manifest.jsonl"][: int(length)])
+        report = run("whole", format=format, resume=True)
+        assert contents(out) == whole
+        assert report.new > 0
+
+
+def test_lost_and_cut_pictures_are_made_again(run: Callable[..., ExpandReport], contents: Contents) -> None:
+    out = run("whole").out
+    whole = contents(out)
+    (out / "anna" / "1_m001.png").unlink()
+    (out / "ben" / "1_m000.png").write_bytes(b"cut")
+    (out / "ben" / ".1_m000.png.fomaug-tmp").write_bytes(b"left behind")
+    assert run("whole", resume=True).new == 2
+    assert contents(out) == whole
+
+
+def test_a_finished_job_has_nothing_left_to_do(run: Callable[..., ExpandReport], contents: Contents) -> None:
+    first = run("whole")
+    before = contents(first.out)
+    again = run("whole", resume=True)
+    assert (again.new, again.written, again.labels) == (0, first.written, first.labels)
+    assert contents(first.out) == before
+
+
+def test_resume_of_a_new_folder_begins(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
+    assert run("new", resume=True).new == 10
+
+
+def test_a_picture_that_failed_is_tried_again(
+    run: Callable[..., ExpandReport], contents: Contents, faces: Path
+) -> None:
+    good = (faces / "anna" / "2.png").read_bytes()
+    (faces / "anna" / "2.png").write_bytes(b"\0" * len(good))
+    assert [failure.source for failure in run("broken").failed] == ["anna/2.png"]
+    (faces / "anna" / "2.png").write_bytes(good)
+    report = run("broken", resume=True)
+    assert (report.new, report.failed) == (2, ())
+    assert contents(report.out) == contents(run("whole").out)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": 3}, "settings.seed: was 0, is 3"),
+        ({"copies": 3}, "settings.copies: was 2, is 3"),
+        ({"strength_range": (0.5, 1.0)}, r"settings.strength_range: was \[0.3, 1.0\], is \[0.5, 1.0\]"),
+        ({"labels": {"*": "x"}}, r'settings.labels: was "keep", is {"\*": "x"}'),
+        ({"format": "webdataset"}, 'settings.format: was "folder", is "webdataset"'),
+    ],
+)
+def test_changed_settings_are_refused_and_named(
+    run: Callable[..., ExpandReport], contents: Contents, options: dict[str, object], message: str
+) -> None:
+    out = run("whole").out
+    before = contents(out)
+    with pytest.raises(ResumeError, match=message):
+        run("whole", resume=True, **options)
+    assert contents(out) == before
+
+
+def test_another_pool_or_dataset_is_refused(
+    run: Callable[..., ExpandReport], tiny_model: Animator, tiny_pool: DrivingPool, faces: Path
+) -> None:
+    out = run("whole").out
+    with pytest.raises(ResumeError, match=r"pool\.hash: was .*pool\.tracks: was 3, is 1"):
+        expand(
+            faces, out, driving=tiny_pool.select("nod"), model=tiny_model, copies=2, batch_size=4, resume=True
+        )  # fmt: skip
+    (faces / "anna" / "3.png").write_bytes((faces / "anna" / "1.png").read_bytes())
+    with pytest.raises(ResumeError, match=r"dataset\.pictures: was 5, is 6"):
+        run("whole", resume=True)
+
+
+def test_what_only_changes_the_work_may_change(run: Callable[..., ExpandReport]) -> None:
+    run("whole")
+    assert run("whole", resume=True, workers=3, on_error="raise").new == 0
+
+
+def test_a_damaged_manifest_is_refused(run: Callable[..., ExpandReport]) -> None:
+    out = run("whole").out
+    lines = (out / "manifest.jsonl").read_text().splitlines(keepends=True)
+    (out / "manifest.jsonl").write_text("".join([*lines[:2], "what?\n", *lines[3:]]))
+    with pytest.raises(ResumeError, match=r"manifest\.jsonl, line 3 is damaged"):
+        run("whole", resume=True)
+
+
+def test_interrupted_leaves_whole_files_only(
+    run: Callable[..., ExpandReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fomaug.expand import _run
+
+    monkeypatch.setattr(_run, "move", count_down(_run.move, 2))
+    with pytest.raises(Killed):
+        run("broken")
+    assert not list((tmp_path / "broken").rglob(".*"))
+    assert json.loads((tmp_path / "broken" / "expand.json").read_text())["state"] == "running"
+
+
+def test_sigkill_again_and_again_loses_nothing(
+    tiny_model: Animator, tiny_pool: DrivingPool, tmp_path: Path, face: Callable[..., np.ndarray], contents: Contents
+) -> None:
+    from fomaug.writers import save_image
+
+    for i in range(16):
+        save_image(tmp_path / "faces" / f"person {i % 3}" / f"{i}.jpg", face(i))
+    save_model(tiny_model, tmp_path / "tiny.safetensors", half=False)
+    tiny_pool.save(tmp_path / "pool.safetensors")
+
+    def start(out: str, *words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "fomaug", "expand", "faces", out, "--model", "tiny.safetensors"]
+        options = ["--driving", "pool.safetensors", "--copies", "4", "--batch-size", "4", "--device", "cpu"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+        return subprocess.Popen([*command, *options, *words], cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
+
+    def rows() -> int:
+        path = tmp_path / "broken" / "manifest.jsonl"
+        return path.read_bytes().count(b"\n") if path.exists() else 0
+
+    whole = start("whole")
+    assert whole.communicate()[1] is not None
+    assert whole.returncode == 0
+    for kills in (15, 40):
+        process = start("broken", "--resume")
+        while rows() < kills and process.poll() is None:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert rows() < 16 * 4, "it was killed before it was done"
+    last = start("broken", "--resume")
+    last.communicate()
+    assert last.returncode == 0
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
