@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,7 +16,7 @@ from fomaug._types import Keypoints
 from fomaug.animator import Animator
 from fomaug.driving._clip_labels import Labels, resolve_labels
 from fomaug.driving._clips import Clip, find_clips, read_clip
-from fomaug.driving._crop import Detector, batches, cut, face_crop, to_batch
+from fomaug.driving._crop import Box, Detector, batches, cut, face_crop, to_batch
 from fomaug.driving._picture import Picture
 from fomaug.driving._track import MotionTrack
 
@@ -84,31 +84,30 @@ def _named_clips(roots: Sequence[str | Path]) -> dict[str, Path]:
 
 
 def _track(clip: Clip, name: str, label: str | None, model: Animator, options: BuildOptions) -> MotionTrack:
-    box = face_crop(_quiet(clip), model, options.detector) if options.crop == "face" else None
-    damages: list[str] = []
-    parts = [
-        model.detect(to_batch(batch)).to("cpu")
-        for batch in batches(
-            (_shrunk(cut(frame, box), model.size) for frame in clip.frames(on_damage=damages.append)),
-            options.batch_size,
-        )
-    ]
+    box, notes = _crop(clip, model, options)
+    frames = (_shrunk(cut(frame, box), model.size) for frame in clip.frames(on_damage=notes.append))
+    parts = [model.detect(to_batch(batch)).to("cpu") for batch in batches(frames, options.batch_size)]
     if not parts:
         raise MediaError(f"{clip.path} has no frame that can be read")
     keypoints = Keypoints.cat(parts)
     if len(keypoints) == clip.max_frames:
-        damages.append(f"only the first {clip.max_frames} frames were asked for")
-    return MotionTrack(name, keypoints, clip.fps, label, clip.hash, crop=box, facts=_facts(clip, damages))
+        notes.append(f"only the first {clip.max_frames} frames were asked for")
+    return MotionTrack(name, keypoints, clip.fps, label, clip.hash, crop=box, facts=_facts(clip, notes))
 
 
-def _facts(clip: Clip, damages: list[str]) -> dict[str, str]:
+def _crop(clip: Clip, model: Animator, options: BuildOptions) -> tuple[Box | None, list[str]]:
+    """Look through the clip once for its face: the square, and what is to be said of it."""
+    if options.crop == "frame":
+        return None, []
+    # What is wrong with the frames is said in the pass that reads the keypoints.
+    box, found, looked = face_crop(clip.frames(on_damage=lambda _: None), model, options.detector)
+    note = f"a face was found in {found} of {looked} frames" + ("" if found else ": the whole frame was taken")
+    return box, [note] if found < looked else []
+
+
+def _facts(clip: Clip, notes: list[str]) -> dict[str, str]:
     facts = {"clip": clip.path.name, "size": f"{clip.size[1]} x {clip.size[0]}"}
-    return {**facts, "note": "; ".join(damages)} if damages else facts
-
-
-def _quiet(clip: Clip) -> Iterator[Picture]:
-    """The frames; what is wrong with them is said in the pass that reads the keypoints."""
-    return clip.frames(on_damage=lambda _: None)
+    return {**facts, "note": "; ".join(notes)} if notes else facts
 
 
 def _shrunk(picture: Picture, side: int) -> Picture:

@@ -40,7 +40,7 @@ def check_together(tracks: Sequence[MotionTrack]) -> None:
     for track in tracks:
         if _kind(track.keypoints) != _kind(tracks[0].keypoints):
             raise PoolError(
-                f"tracks {tracks[0].name!r} and {track.name!r} have other keypoints; they come from two models"
+                f"tracks {tracks[0].name!r} and {track.name!r} differ in their keypoints; they come from two models"
             )
     if not any(track.weight for track in tracks):
         raise PoolError("the weights of all tracks are 0; none could be drawn")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -36,7 +36,21 @@ def is_face_model(model: Animator) -> bool:
     return tuple(model.keypoint_names) == tuple(KEYPOINT_POINTS)
 
 
-def face_crop(frames: Iterable[Picture], model: Animator, detector: Detector | None = None) -> Box | None:
+class FaceCrop(NamedTuple):
+    """Where the face of a clip is.
+
+    Attributes:
+        box: (left, top, right, bottom) in pixels, a square inside the frame; None for the whole frame.
+        found: frames in which it was seen.
+        looked: frames that were looked at.
+    """
+
+    box: Box | None
+    found: int
+    looked: int
+
+
+def face_crop(frames: Iterable[Picture], model: Animator, detector: Detector | None = None) -> FaceCrop:
     """Find one square that holds the face in all frames of a clip.
 
     A sample of the frames is looked at; the square is as large as the middle face asks for, or as the face's wandering
@@ -51,14 +65,17 @@ def face_crop(frames: Iterable[Picture], model: Animator, detector: Detector | N
         detector: finds face boxes in a frame.
 
     Returns:
-        (left, top, right, bottom) in pixels, a square inside the frame; None for the whole frame.
+        The square, and in how many of the frames looked at something to hold was found.
     """
     if detector is None and not is_face_model(model):
         size, sample = _look(frames, _small_grey)
         moving = _moving_box(sample, size)
-        return _square([moving] if moving else [], size, share=_ROOM)
+        return FaceCrop(
+            _square([moving] if moving else [], size, share=_ROOM), len(sample) if moving else 0, len(sample)
+        )
     size, found = _look(frames, detector or (lambda picture: _own_boxes(picture, model)))
-    return _square([_largest(boxes) for boxes in found if len(boxes)], size)
+    faces = [_largest(boxes) for boxes in found if len(boxes)]
+    return FaceCrop(_square(faces, size), len(faces), len(found))
 
 
 def cut(picture: Picture, box: Box | None) -> Picture:

@@ -51,8 +51,19 @@ def test_the_crop_is_what_the_model_sees(clips: Path, tiny_model, media) -> None
     wide = media.write_folder(clips.parent / "wide", frames)
     pool = DrivingPool.from_clips(wide, tiny_model, detector=lambda picture: [(64.2, 22.2, 99.8, 57.8)])
     assert pool[0].crop == (50, 8, 114, 72)
+    assert "note" not in pool[0].facts
     plain = DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, crop="frame")
     torch.testing.assert_close(pool[0].keypoints.value, plain[0].keypoints.value, rtol=0, atol=1e-5)
+
+
+def test_a_face_that_is_not_found_is_noted(clips: Path, tiny_model) -> None:
+    asked = iter([[(8, 8, 24, 24)], [], []])
+    track = DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, detector=lambda picture: next(asked))[0]
+    assert track.crop is not None
+    assert track.facts["note"] == "a face was found in 1 of 3 frames"
+    track = DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, detector=lambda picture: [])[0]
+    assert track.crop is None
+    assert track.facts["note"] == "a face was found in 0 of 3 frames: the whole frame was taken"
 
 
 def test_large_frames_are_brought_down_before_they_are_batched() -> None:

@@ -44,7 +44,8 @@ def marked(left: int, top: int, side: int, size: tuple[int, int] = (200, 300)) -
 
 
 def test_a_face_model_finds_the_face_itself() -> None:
-    box = face_crop([marked(150 + step, 60, 40) for step in range(4)], Seeker())
+    box, found, looked = face_crop([marked(150 + step, 60, 40) for step in range(4)], Seeker())
+    assert found == looked == 4
     assert box is not None
     left, top, right, bottom = box
     assert right - left == bottom - top == pytest.approx(72, abs=3)
@@ -53,26 +54,26 @@ def test_a_face_model_finds_the_face_itself() -> None:
 
 
 def test_the_square_holds_a_face_that_wanders() -> None:
-    box = face_crop([marked(60 + 3 * step, 60, 40) for step in range(31)], Seeker())
+    box = face_crop([marked(60 + 3 * step, 60, 40) for step in range(31)], Seeker()).box
     assert box is not None
     assert box[0] <= 65
     assert box[2] >= 185
 
 
 def test_no_face_gives_the_whole_frame() -> None:
-    assert face_crop([np.zeros((200, 300, 3), np.uint8)] * 3, Seeker()) is None
-    assert face_crop([], Seeker()) is None
+    assert face_crop([np.zeros((200, 300, 3), np.uint8)] * 3, Seeker()) == (None, 0, 3)
+    assert face_crop([], Seeker()) == (None, 0, 0)
 
 
 def test_a_face_that_fills_the_frame_is_not_cut() -> None:
-    assert face_crop([marked(40, 40, 120, (200, 200))], Seeker()) is None
+    assert face_crop([marked(40, 40, 120, (200, 200))], Seeker()) == (None, 1, 1)
 
 
 def test_a_detector_is_asked_and_the_largest_face_taken() -> None:
     model = SimpleNamespace(keypoint_names=())
     boxes = [[0, 0, 10, 10], [100, 50, 140, 100]]
-    assert face_crop([marked(0, 0, 1)] * 3, model, lambda picture: boxes) == (75, 30, 165, 120)
-    assert face_crop([marked(0, 0, 1)] * 3, model, lambda picture: []) is None
+    assert face_crop([marked(0, 0, 1)] * 3, model, lambda picture: boxes) == ((75, 30, 165, 120), 3, 3)
+    assert face_crop([marked(0, 0, 1)] * 3, model, lambda picture: []) == (None, 0, 3)
 
 
 @given(
@@ -82,7 +83,7 @@ def test_a_detector_is_asked_and_the_largest_face_taken() -> None:
 def test_every_square_is_square_and_inside(size: tuple[int, int], faces: list[tuple[float, ...]]) -> None:
     boxes = iter([(x, y, x + width, y + height)] for x, y, width, height in faces)
     frames = [np.zeros((*size, 3), np.uint8)] * len(faces)
-    box = face_crop(frames, SimpleNamespace(keypoint_names=()), lambda picture: next(boxes))
+    box = face_crop(frames, SimpleNamespace(keypoint_names=()), lambda picture: next(boxes)).box
     if box is not None:
         left, top, right, bottom = box
         assert right - left == bottom - top > 0
@@ -95,10 +96,10 @@ def test_for_other_models_the_square_holds_what_moves() -> None:
     assert not is_face_model(model)
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 4, (200, 300, 3), dtype=np.uint8) for _ in range(8)]
-    assert face_crop(frames, model) is None
+    assert face_crop(frames, model) == (None, 0, 8)
     for frame in frames:
         frame[80:140, 200:250] = rng.integers(0, 256, (60, 50, 3))
-    box = face_crop(frames, model)
+    box = face_crop(frames, model).box
     assert box is not None
     assert box[0] <= 200
     assert box[1] <= 80

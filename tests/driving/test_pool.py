@@ -59,7 +59,7 @@ def test_pools_of_one_model_add_up() -> None:
     [
         ((), "at least one track, got none"),
         ((track("a"), track("a")), "unique, got a more than once"),
-        ((track("a"), MotionTrack("b", Keypoints(torch.rand(4, 5, 2)), 25.0)), "'a' and 'b' have other keypoints"),
+        ((track("a"), MotionTrack("b", Keypoints(torch.rand(4, 5, 2)), 25.0)), "'a' and 'b' differ in their keypoints"),
         ((track("a", weight=0.0),), "weights of all tracks are 0"),
     ],
 )
