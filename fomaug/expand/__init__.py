@@ -12,12 +12,10 @@ from typing import Any
 from fomaug.expand._expand import expand as expand
 from fomaug.expand._plan import ExpandPlan as ExpandPlan
 from fomaug.expand._policy import parse_labels as parse_labels
-from fomaug.expand._read import Picture as Picture
-from fomaug.expand._read import read_picture as read_picture
 from fomaug.expand._report import ExpandReport as ExpandReport
 from fomaug.expand._report import Failure as Failure
 
-__all__ = ["expand", "ExpandPlan", "ExpandReport", "Failure", "Picture", "parse_labels", "read_picture"]
+__all__ = ["expand", "ExpandPlan", "ExpandReport", "Failure", "parse_labels"]
 
 
 class _CallableModule(ModuleType):

@@ -7,15 +7,10 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fomaug.expand._ledger import Row
-from fomaug.expand._make import join_channels
-from fomaug.expand._read import Picture, decode_picture, read_picture
 from fomaug.expand._sinks import load_output
 from fomaug.expand._sources import SourceFile
-from fomaug.writers import Provenance, contact_sheet, save_image
+from fomaug.writers import Picture, Provenance, contact_sheet, decode_picture, read_picture, save_image
 
 CONTACT_SHEET: Final = "contact_sheet.png"
 
@@ -29,7 +24,7 @@ def save_contact_sheet(
     pictures = []
     for key, group in groupby((row for row in rows if row["source"] in chosen), lambda row: str(row["source"])):
         copies = list(group)[:most]
-        pictures.append([_thumbnail(_source(paths[key])), *(_thumbnail(_output(out, row)) for row in copies)])
+        pictures.append([read_picture(paths[key]).eight_bits, *(_output(out, row).eight_bits for row in copies)])
     if not pictures:
         return None
     return save_image(out / CONTACT_SHEET, contact_sheet(pictures), provenance=provenance)
@@ -50,14 +45,5 @@ def _spread(keys: Sequence[str], most: int) -> list[str]:
     return [keys[first[int(number * step)]] for number in range(min(most, len(first)))]
 
 
-def _source(path: Path) -> Picture:
-    return read_picture(path)
-
-
 def _output(out: Path, row: dict[str, Any]) -> Picture:
     return decode_picture(load_output(out, row), PurePosixPath(row.get("member", row["file"])).suffix)
-
-
-def _thumbnail(picture: Picture) -> NDArray[np.uint8]:
-    array = join_channels(picture)
-    return (array >> 8).astype(np.uint8) if array.dtype == np.uint16 else array.astype(np.uint8)

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fomaug._errors import MediaError
 from fomaug.animator import Animator
 from fomaug.expand._jobs import Job
@@ -17,9 +14,8 @@ from fomaug.expand._move import Moved
 from fomaug.expand._names import copy_name
 from fomaug.expand._plan import ExpandPlan
 from fomaug.expand._policy import copy_label
-from fomaug.expand._read import Picture, decode_picture
 from fomaug.expand._sinks import Sample
-from fomaug.writers import Provenance, encode_image
+from fomaug.writers import Picture, Provenance, decode_picture, encode_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +72,7 @@ def make_sample(
         source_id=source.id,
     )
     content = encode_image(
-        join_channels(moved.picture),
+        moved.picture.whole,
         encode_format,
         provenance=provenance,
         quality=plan.quality,
@@ -99,10 +95,3 @@ def make_sample(
     }
     name = copy_name(source, loaded.job.stem, copy, label, encode_format)
     return Sample(name, content, provenance.to_xmp() if encode_format == "bmp" else None, row)
-
-
-def join_channels(picture: Picture) -> NDArray[Any]:
-    """Put pixels and alpha together, (H, W) or (H, W, 2 to 4)."""
-    if picture.alpha is not None:
-        return np.concatenate([picture.pixels, picture.alpha], axis=2)
-    return picture.pixels[..., 0] if picture.pixels.shape[2] == 1 else picture.pixels

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug.augment import MotionAugment, MotionParams, MotionResult
-from fomaug.expand._read import Picture
 from fomaug.geometry import warp_image
+from fomaug.writers import Picture
 
 _PIXELS: Final = 16_000_000  # of all results of one pass; larger batches are cut
 

@@ -1,4 +1,4 @@
-"""Image and video files that say what they are: written whole or not at all, marked as synthetic."""
+"""Image and video files: every kind read, written whole or not at all, marked as synthetic."""
 
 from fomaug.writers._atomic import append_line as append_line
 from fomaug.writers._atomic import is_temporary as is_temporary
@@ -9,6 +9,9 @@ from fomaug.writers._image import save_image as save_image
 from fomaug.writers._image import suffix_formats as suffix_formats
 from fomaug.writers._provenance import Provenance as Provenance
 from fomaug.writers._provenance import SourceType as SourceType
+from fomaug.writers._read import Picture as Picture
+from fomaug.writers._read import decode_picture as decode_picture
+from fomaug.writers._read import read_picture as read_picture
 from fomaug.writers._sheet import contact_sheet as contact_sheet
 from fomaug.writers._verify import Mark as Mark
 from fomaug.writers._verify import read_mark as read_mark
@@ -18,6 +21,9 @@ from fomaug.writers._video import open_video as open_video
 __all__ = [
     "Provenance",
     "SourceType",
+    "Picture",
+    "read_picture",
+    "decode_picture",
     "save_image",
     "encode_image",
     "suffix_formats",

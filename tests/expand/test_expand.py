@@ -12,7 +12,7 @@ import fomaug
 from fomaug import Animator, DrivingPool, MotionAugment, MotionParams
 from fomaug._errors import ArgumentError, MediaError, ResumeError
 from fomaug.expand import ExpandReport, expand
-from fomaug.writers import read_mark, save_image
+from fomaug.writers import read_mark, read_picture, save_image
 
 
 @pytest.fixture
@@ -117,8 +117,6 @@ def test_kind_size_and_depth_stay(
 ) -> None:
     if suffix == "webp" and channels < 3:
         pytest.skip("WebP has no grey")
-    from fomaug.expand import read_picture
-
     source = save_image(tmp_path / "one" / f"a.{suffix}", face(3, 40, 56, channels, dtype))
     report = run(dataset=tmp_path / "one", copies=2)
     before = read_picture(source)

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from fomaug._errors import MediaError
-from fomaug.expand._read import decode_picture, read_picture, turn_upright
 from fomaug.writers import encode_image
+from fomaug.writers._read import decode_picture, read_picture, turn_upright
 
 
 def ramp(*shape: int, dtype: type = np.uint8) -> np.ndarray:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from fomaug._errors import MediaError
-from fomaug.writers import suffix_formats
+from fomaug.writers._image import suffix_formats
 
 MIN_SIDE: Final = 16
 _MOST_PIXELS: Final = 1 << 30
@@ -52,6 +52,19 @@ class Picture:
     alpha: NDArray[Any] | None = None
     icc_profile: bytes | None = None
     encode_format: str = "png"
+
+    @property
+    def whole(self) -> NDArray[Any]:
+        """Pixels and alpha together: (H, W), (H, W, 3), or (H, W, 2 or 4) with alpha, as `save_image` takes it."""
+        if self.alpha is not None:
+            return np.concatenate([self.pixels, self.alpha], axis=2)
+        return self.pixels[..., 0] if self.pixels.shape[2] == 1 else self.pixels
+
+    @property
+    def eight_bits(self) -> NDArray[np.uint8]:
+        """The same as uint8, to look at."""
+        array = self.whole
+        return (array >> 8).astype(np.uint8) if array.dtype == np.uint16 else array.astype(np.uint8)
 
     @property
     def size(self) -> tuple[int, int]:
