@@ -10,11 +10,12 @@ from torch import Tensor
 
 from fomaug._errors import ArgumentError
 from fomaug.augment import MotionAugment, MotionParams
-from fomaug.data._labels import Move, move_boxes, move_masks, move_points
+from fomaug.data._labels import Move, Movement, move_boxes, move_labels, move_mask, move_points
 from fomaug.data._pictures import label_like, label_tensor, like, to_tensor
 from fomaug.data._structure import Place, get_at, image_place, set_at
 
 Key = str | int
+Places = Sequence[Place] | Place
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class BatchPlaces:
     """
 
     which: Place | list[Place] | None = None
-    masks: Sequence[Place] = ()
-    boxes: Sequence[Place] = ()
-    points: Sequence[Place] = ()
+    masks: Places = ()
+    boxes: Places = ()
+    points: Places = ()
     keys: Place | None = None
 
     def images(self, batch: object) -> list[Place]:
@@ -43,8 +44,8 @@ class BatchPlaces:
 
     def moves(self) -> Iterator[tuple[Place, Move]]:
         """Return the place of every label, and what moves it."""
-        for names, move in ((self.masks, move_masks), (self.boxes, move_boxes), (self.points, move_points)):
-            for place in names:
+        for places, move in ((self.masks, move_mask), (self.boxes, move_boxes), (self.points, move_points)):
+            for place in (places,) if isinstance(places, str | int) else places:
                 yield place, move
 
 
@@ -78,7 +79,7 @@ def move_batch(
     Returns:
         A batch of the same structure, and the parameters with their reference frames settled.
     """
-    settled, flow = list(params), None
+    settled, movement = list(params), None
     for place in places.images(batch):
         images = get_at(batch, place)
         if not isinstance(images, Tensor):
@@ -86,15 +87,11 @@ def move_batch(
                 f"what lies at {place!r} is no tensor of images but {type(images).__name__}; set which="
             )
         result = augment.apply(images, settled)
-        settled = result.params
-        flow = result.flow if flow is None else flow
+        settled, movement = result.params, movement or Movement.of(result)
         batch = set_at(batch, place, result.image)
-    rows = [row for row, param in enumerate(settled) if not param.skipped]
-    if not rows or flow is None:
-        return batch, settled
-    height, width = get_at(batch, places.images(batch)[0]).shape[2:]
-    for place, move in places.moves():
-        batch = set_at(batch, place, move(get_at(batch, place), flow, (height, width), rows))
+    if movement is not None and movement.rows:
+        for place, move in places.moves():
+            batch = set_at(batch, place, move_labels(get_at(batch, place), movement, move))
     return batch, settled
 
 
@@ -105,17 +102,15 @@ def move_item(
     param: MotionParams,
 ) -> tuple[Any, MotionParams]:
     """Apply motion parameters to one item: pictures and labels without a batch axis, tensors, arrays or PIL images."""
-    settled, flow, size = [param], None, (0, 0)
+    settled, movement = [param], None
     for place in places.images(item):
         picture = get_at(item, place)
         result = augment.apply(to_tensor(picture)[None], settled)
-        settled = result.params
-        if flow is None:
-            flow, size = result.flow, (result.image.shape[2], result.image.shape[3])
+        settled, movement = result.params, movement or Movement.of(result)
         item = set_at(item, place, like(result.image[0], picture))
-    assert flow is not None
-    for place, move in places.moves():
-        label = get_at(item, place)
-        moved = move(label_tensor(label)[None], flow, size, [0])[0]
-        item = set_at(item, place, label_like(moved, label))
+    if movement is not None and movement.rows:
+        for place, move in places.moves():
+            label = get_at(item, place)
+            moved = move_labels(label_tensor(label)[None], movement, move)[0]
+            item = set_at(item, place, label_like(moved, label))
     return item, settled[0]

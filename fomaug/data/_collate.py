@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from torch.utils.data import default_collate
 
 from fomaug.augment import MotionAugment
-from fomaug.data._batch import BatchPlaces, count_images, keys_in, move_batch
+from fomaug.data._batch import BatchPlaces, Places, count_images, keys_in, move_batch
 from fomaug.data._structure import Place
 
 Collate = Callable[[list[Any]], Any]
@@ -20,9 +20,9 @@ def motion_collate(
     collate_fn: Collate = default_collate,
     *,
     which: Place | list[Place] | None = None,
-    masks: Sequence[Place] = (),
-    boxes: Sequence[Place] = (),
-    points: Sequence[Place] = (),
+    masks: Places = (),
+    boxes: Places = (),
+    points: Places = (),
     keys: Place | None = None,
 ) -> Collate:
     """Make a `collate_fn` that collates, then animates the batch; on the CPU, also in worker processes.

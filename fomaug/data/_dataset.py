@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from fomaug._errors import ArgumentError
 from fomaug.augment import MotionAugment, MotionParams
-from fomaug.data._batch import BatchPlaces, move_item
+from fomaug.data._batch import BatchPlaces, Places, move_item
 from fomaug.data._structure import Place
 
 Key = str | int
@@ -57,9 +57,9 @@ class MotionDataset(Dataset[Any]):
         copies: int = 1,
         originals: bool = False,
         which: Place | list[Place] | None = None,
-        masks: Sequence[Place] = (),
-        boxes: Sequence[Place] = (),
-        points: Sequence[Place] = (),
+        masks: Places = (),
+        boxes: Places = (),
+        points: Places = (),
         keys: Sequence[Key] | None = None,
         relabel: Relabel | None = None,
     ) -> None:

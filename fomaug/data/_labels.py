@@ -1,8 +1,9 @@
-"""Labels in pixels, as batches hold them, moved by the flow that moved their picture."""
+"""Labels in pixels, as batches hold them, moved as their pictures moved."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,75 +11,89 @@ from torch import Tensor
 
 from fomaug import warp
 from fomaug._errors import ShapeError
-
-Size = tuple[int, int]
-Move = Callable[[Any, Tensor, Size, Sequence[int]], Any]
+from fomaug.augment import MotionResult
 
 
-def move_masks(masks: Any, flow: Tensor, size: Size, rows: Sequence[int]) -> Any:
-    """Move (B, H, W) or (B, C, H, W) masks; void and class numbers stay what they are."""
+@dataclass(frozen=True, eq=False)
+class Movement:
+    """How the pictures of a batch moved.
 
-    def move(mask: Tensor, flow: Tensor) -> Tensor:
-        return warp.mask(mask, flow)
+    Attributes:
+        flow: (B, h, w, 2) backward flow.
+        occlusion: (B, 1, h, w), 1 where the picture shows its source.
+        size: (H, W) of the pictures.
+        rows: those that moved at all; the labels of the others are left alone.
+    """
 
-    return _by_rows(masks, flow, rows, move)
+    flow: Tensor
+    occlusion: Tensor
+    size: tuple[int, int]
+    rows: Sequence[int]
+
+    @staticmethod
+    def of(result: MotionResult) -> Movement:
+        """Read the movement off a result."""
+        height, width = result.image.shape[2:]
+        rows = [row for row, param in enumerate(result.params) if not param.skipped]
+        return Movement(result.flow, result.occlusion, (height, width), rows)
+
+    def part(self, rows: Sequence[int], device: torch.device) -> Movement:
+        """Take some rows, on the labels' device."""
+        return Movement(self.flow[rows].to(device), self.occlusion[rows].to(device), self.size, range(len(rows)))
 
 
-def move_points(points: Any, flow: Tensor, size: Size, rows: Sequence[int]) -> Any:
+Move = Callable[[Tensor, Movement], Tensor]
+
+
+def move_mask(mask: Tensor, movement: Movement) -> Tensor:
+    """Move (B, H, W) or (B, C, H, W) masks; class numbers are never blended."""
+    return warp.mask(mask, movement.flow)
+
+
+def move_points(points: Tensor, movement: Movement) -> Tensor:
     """Move (B, M, 2) pixel points; a third column is visibility, set to 0 where a point can no longer be seen."""
-
-    def move(points: Tensor, flow: Tensor) -> Tensor:
-        _check_columns("points", points, (2, 3))
-        moved, visible = warp.points(_to_unit(points[..., :2], size), flow)
-        return _with_visibility(_to_pixels(moved, size), visible, points[..., 2:])
-
-    return _by_rows(points, flow, rows, move)
+    _check_columns("points", points, (2, 3))
+    moved, visible = warp.points(
+        _floats(points[..., :2]), movement.flow, occlusion=movement.occlusion, size=movement.size
+    )
+    return _like(moved, visible, points[..., 2:])
 
 
-def move_boxes(boxes: Any, flow: Tensor, size: Size, rows: Sequence[int]) -> Any:
+def move_boxes(boxes: Tensor, movement: Movement) -> Tensor:
     """Move (B, M, 4) pixel boxes x, y, x, y; a fifth column is visibility."""
-
-    def move(boxes: Tensor, flow: Tensor) -> Tensor:
-        _check_columns("boxes", boxes, (4, 5))
-        corners = torch.unflatten(boxes[..., :4], -1, (2, 2))
-        moved, visible = warp.boxes(_to_unit(corners, size).flatten(-2), flow)
-        pixels = _to_pixels(torch.unflatten(moved, -1, (2, 2)), size).flatten(-2)
-        return _with_visibility(pixels, visible, boxes[..., 4:])
-
-    return _by_rows(boxes, flow, rows, move)
+    _check_columns("boxes", boxes, (4, 5))
+    if not boxes.numel():
+        return boxes
+    moved, visible = warp.boxes(
+        _floats(boxes[..., :4]), movement.flow, occlusion=movement.occlusion, size=movement.size
+    )
+    return _like(moved, visible, boxes[..., 4:])
 
 
-def _by_rows(labels: Any, flow: Tensor, rows: Sequence[int], move: Callable[[Tensor, Tensor], Tensor]) -> Any:
-    """Move the labels of some images: a tensor with a batch axis, or one tensor for each image."""
+def move_labels(labels: Any, movement: Movement, move: Move) -> Any:
+    """Move the labels of a batch: a tensor with a batch axis, or a list or tuple of one tensor for each picture."""
+    rows = list(movement.rows)
     if isinstance(labels, Tensor):
-        flat = labels[:, None] if labels.ndim == 2 else labels  # (B, 4) boxes: one for each image
-        moved = flat.clone()
-        chosen = torch.as_tensor(rows, device=labels.device)
-        moved[chosen] = move(flat[chosen], flow[rows].to(labels.device)).to(labels.dtype)
+        # (B, 4) boxes and (B, 2) points: one for each picture.
+        wide = labels[:, None] if labels.ndim == 2 else labels
+        moved = wide.clone()
+        moved[rows] = move(wide[rows], movement.part(rows, labels.device))
         return moved.view_as(labels)
     found = list(labels)
     for row in rows:
-        moved = move(found[row][None], flow[[row]].to(found[row].device))[0]
-        found[row] = moved.to(found[row].dtype)
+        found[row] = move(found[row][None], movement.part([row], found[row].device))[0]
     return type(labels)(found)
 
 
-def _with_visibility(values: Tensor, visible: Tensor, before: Tensor) -> Tensor:
-    after = torch.where(visible[..., None], before, torch.zeros_like(before))
-    return torch.cat([values, after.to(values.dtype)], -1)
+def _floats(values: Tensor) -> Tensor:
+    return values if values.is_floating_point() else values.float()
 
 
-def _to_unit(points: Tensor, size: Size) -> Tensor:
-    return points.to(torch.float32) / _half_sides(points, size) - 1
-
-
-def _to_pixels(points: Tensor, size: Size) -> Tensor:
-    return (points + 1) * _half_sides(points, size)
-
-
-def _half_sides(points: Tensor, size: Size) -> Tensor:
-    height, width = size
-    return torch.tensor([(width - 1) / 2, (height - 1) / 2], device=points.device)
+def _like(moved: Tensor, visible: Tensor, flags: Tensor) -> Tensor:
+    """Put the visibility behind the coordinates, all in the dtype of the label."""
+    kept = torch.where(visible[..., None], flags, torch.zeros_like(flags))
+    exact = moved if flags.is_floating_point() else moved.round()
+    return torch.cat([exact.to(flags.dtype), kept], -1)
 
 
 def _check_columns(name: str, labels: Tensor, allowed: tuple[int, int]) -> None:

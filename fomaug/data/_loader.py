@@ -10,7 +10,7 @@ import torch
 from fomaug._errors import ArgumentError
 from fomaug.augment import MotionAugment, MotionParams, counted_keys
 from fomaug.data._ahead import work_ahead
-from fomaug.data._batch import BatchPlaces, count_images, keys_in, move_batch
+from fomaug.data._batch import BatchPlaces, Places, count_images, keys_in, move_batch
 from fomaug.data._keyed import Keyed, KeyedBatches
 from fomaug.data._structure import Place, to_device
 
@@ -54,9 +54,9 @@ class MotionLoader:
         augment: MotionAugment,
         *,
         which: Place | list[Place] | None = None,
-        masks: Sequence[Place] = (),
-        boxes: Sequence[Place] = (),
-        points: Sequence[Place] = (),
+        masks: Places = (),
+        boxes: Places = (),
+        points: Places = (),
         keys: Place | None = None,
         device: torch.device | str | None = None,
         log: Log | None = None,

@@ -1,0 +1,139 @@
+"""What every face of MotionAugment promises; `build` makes one face after the other."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+
+ALL_DTYPES = (torch.uint8, torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+
+@pytest.fixture
+def typed(build, images, kinds):
+    """A face that moves everything, and images of a dtype that it takes."""
+
+    def made(dtype):
+        face = build(p=1.0)
+        if dtype not in face.dtypes:
+            pytest.skip(f"its library takes no {dtype}")
+        return face, kinds.as_dtype(images, dtype)
+
+    return made
+
+
+@pytest.mark.parametrize("dtype", ALL_DTYPES)
+def test_p_zero_gives_the_input_back_untouched(build, images, kinds, dtype):
+    face = build(p=0.0)
+    if dtype not in face.dtypes:
+        pytest.skip(f"its library takes no {dtype}")
+    images = kinds.as_dtype(images, dtype)
+    moved, _ = face.run(face.thing, images)
+    assert torch.equal(moved, images)
+
+
+def test_p_one_moves_every_image(build, images):
+    face = build(p=1.0)
+    moved, _ = face.run(face.thing, images)
+    assert bool(((moved - images).abs().amax((1, 2, 3)) > 0.05).all())
+
+
+def test_input_is_never_modified(build, images):
+    before, version = images.clone(), images._version
+    for p in (0.0, 0.5, 1.0):
+        face = build(p=p)
+        face.run(face.thing, images)
+    assert torch.equal(images, before)
+    assert images._version == version
+
+
+@pytest.mark.parametrize("dtype", ALL_DTYPES)
+def test_dtype_shape_device_and_range_stay(typed, dtype):
+    face, images = typed(dtype)
+    moved, _ = face.run(face.thing, images)
+    assert (moved.dtype, moved.shape, moved.device) == (images.dtype, images.shape, images.device)
+    high = 255 if dtype == torch.uint8 else 1
+    assert moved.min() >= 0
+    assert moved.max() <= high
+    assert moved.max() > high / 4  # in the range, not a 255th of it
+
+
+@pytest.mark.parametrize("p", [0.5, 1.0])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_layout_stays(build, images, layout, p, request):
+    if any(name in request.node.name for name in ("dataset", "collate", "albumentations")):
+        pytest.skip("single pictures have no batch layout")
+    face = build(p=p)
+    moved, _ = face.run(face.thing, images.contiguous(memory_format=layout))
+    assert moved.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("dtype", ALL_DTYPES)
+def test_replay_of_the_log_gives_the_same_pixels(typed, dtype, kinds):
+    face, images = typed(dtype)
+    moved, record = face.run(face.thing, images)
+    again = face.replay(face.thing, images, record)
+    torch.testing.assert_close(again, moved, atol=kinds.tolerance[dtype], rtol=0)
+
+
+def test_the_same_seed_gives_the_same_draws(build, images):
+    faces = build(p=0.5, seed=7), build(p=0.5, seed=7)
+    moved = []
+    for face in faces:
+        face.restart(face.thing)
+        moved.append(face.run(face.thing, images)[0])
+    assert torch.equal(*moved)
+
+
+def test_another_seed_gives_other_draws(build, images):
+    first, second = build(p=1.0, seed=7), build(p=1.0, seed=8)
+    first.restart(first.thing)
+    moved = first.run(first.thing, images)[0]
+    second.restart(second.thing)
+    assert not torch.equal(moved, second.run(second.thing, images)[0])
+
+
+def test_a_pickled_copy_does_the_same(build, images):
+    face = build(p=0.7)
+    copied = pickle.loads(pickle.dumps(face.thing))
+    moved = face.run(face.thing, images)[0]
+    face.restart(copied)
+    assert torch.equal(face.run(copied, images)[0], moved)
+
+
+@pytest.mark.parametrize("dtype", ALL_DTYPES)
+def test_a_batch_equals_its_singles(typed, dtype, kinds):
+    face, images = typed(dtype)
+    if not face.keyed:
+        pytest.skip("its draws go by order, not by name")
+    whole, _ = face.run(face.thing, images)
+    singles = torch.cat([face.run(face.thing, image[None])[0] for image in images])
+    torch.testing.assert_close(singles, whole, atol=kinds.tolerance[dtype], rtol=0)
+
+
+def test_order_does_not_matter(build, images):
+    face = build(p=0.7)
+    if not face.keyed:
+        pytest.skip("its draws go by order, not by name")
+    order = [3, 0, 4, 2, 1]
+    whole, _ = face.run(face.thing, images)
+    shuffled, _ = face.run(face.thing, images[order])
+    torch.testing.assert_close(shuffled, whole[order], atol=1e-5, rtol=0)
+
+
+def test_gradients_flow_on_request(build, images):
+    face = build(p=1.0, differentiable=True)
+    if not face.differentiable:
+        pytest.skip("its library hands no gradients on")
+    images.requires_grad_()
+    moved, _ = face.run(face.thing, images)
+    moved.mean().backward()
+    assert bool((images.grad.abs().amax((1, 2, 3)) > 0).all())
+
+
+def test_no_gradients_unless_asked_for(build, images):
+    face = build(p=1.0)
+    if not face.differentiable:
+        pytest.skip("its library hands no gradients on")
+    assert not face.run(face.thing, images.requires_grad_())[0].requires_grad
