@@ -1,0 +1,61 @@
+"""`fomaug bench`: speed on this machine, beside the official architecture."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from fomaug.evaluation import Bench
+
+
+@click.command()
+@click.option("--model", "model_name", default="lite-256", show_default=True, help="Name or file of the model.")
+@click.option("--against", default="vox-256", show_default=True, help="Official architecture, or 'none'.")
+@click.option("--threads", type=click.IntRange(1), help="Of the processor; all by default.")
+@click.option("--device", default="auto", show_default=True)
+@click.option("--dtype", default="auto", show_default=True)
+@click.option("--batch", "batch_size", type=click.IntRange(1), default=1, show_default=True, help="Pictures at a time.")
+@click.option("--rounds", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def bench(
+    model_name: str,
+    against: str,
+    threads: int | None,
+    device: str,
+    dtype: str,
+    batch_size: int,
+    rounds: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Time detector, encoder and generator, in turns with the official architecture.
+
+    Weights do not change speed, so the official architecture runs with random ones.
+    """
+    from tqdm import tqdm
+
+    from fomaug.evaluation import bench as run_bench
+    from fomaug.evaluation import official_animator
+    from fomaug.weights import load_model
+
+    animators = [load_model(model_name, device=device, dtype=dtype)]
+    if against != "none":
+        animators.append(official_animator(against).to(animators[0].device, animators[0].dtype))
+    with tqdm(total=rounds + 1, unit="round", disable=None, leave=False) as bar:
+        result = run_bench(animators, batch_size=batch_size, rounds=rounds, threads=threads, progress=bar.update)
+    click.echo(json.dumps(result.to_dict(), indent=2) if as_json else _table(result))
+
+
+def _table(result: Bench) -> str:
+    machine = ", ".join(f"{key} {value}" for key, value in result.machine.items())
+    lines = [machine, f"{'model':28} {'stage':8} {'GFLOP':>9} {'ms':>9} {'quartiles':>19} {'a second':>9}"]
+    for name, timings in result.models.items():
+        for t in timings:
+            spread = f"{t.spread_ms[0]:.2f} to {t.spread_ms[1]:.2f}"
+            lines.append(f"{name:28} {t.stage:8} {t.gflop:9.3f} {t.ms:9.2f} {spread:>19} {t.per_second:9.2f}")
+    if len(result.models) > 1:
+        lines.append(f"frames a second, first over last: {result.ratio:.1f}")
+    return "\n".join(lines)
