@@ -14,7 +14,7 @@ from fomaug import warp
 Size = tuple[int, int]
 
 
-def move_points_px(xy_px: Tensor, flow: Tensor, size: Size) -> Tensor:
+def move_points_px(xy_px: Tensor, flow: Tensor, size: Size) -> tuple[Tensor, Tensor]:
     """Move points along with their pictures.
 
     Args:
@@ -23,16 +23,14 @@ def move_points_px(xy_px: Tensor, flow: Tensor, size: Size) -> Tensor:
         size: (H, W) of the pictures.
 
     Returns:
-        (B, M, 2) in the dtype of `xy_px`; points that nothing shows any more are where they would be.
+        (B, M, 2) in the dtype of `xy_px`, and (B, M) bool: False where the picture no longer shows the point; then it
+        is the nearest place.
     """
-    if xy_px.numel() == 0:
-        return xy_px
-    scale = _half_spans(flow, size)
-    moved, _ = warp.points(xy_px.to(flow.device, flow.dtype) / scale - 1, flow)
-    return _like((moved + 1) * scale, xy_px)
+    moved, visible = warp.points(xy_px.to(flow.dtype), flow, size=size)
+    return _like(moved, xy_px), visible
 
 
-def move_boxes_px(xyxy_px: Tensor, flow: Tensor, size: Size) -> Tensor:
+def move_boxes_px(xyxy_px: Tensor, flow: Tensor, size: Size) -> tuple[Tensor, Tensor]:
     """Move boxes along with their pictures, to the boxes of what they held.
 
     Args:
@@ -41,13 +39,13 @@ def move_boxes_px(xyxy_px: Tensor, flow: Tensor, size: Size) -> Tensor:
         size: (H, W) of the pictures.
 
     Returns:
-        (B, M, 4) in the dtype of `xyxy_px`.
+        (B, M, 4) in the dtype of `xyxy_px`, within the picture, and (B, M) bool: False where hardly anything of the
+        content is left.
     """
-    if xyxy_px.numel() == 0:
-        return xyxy_px
-    scale = _half_spans(flow, size).repeat(2)
-    moved, _ = warp.boxes(xyxy_px.to(flow.device, flow.dtype) / scale - 1, flow)
-    return _like((moved + 1) * scale, xyxy_px)
+    if not xyxy_px.shape[1]:
+        return xyxy_px, torch.ones(xyxy_px.shape[:2], dtype=torch.bool, device=xyxy_px.device)
+    moved, visible = warp.boxes(xyxy_px.to(flow.dtype), flow, size=size)
+    return _like(moved, xyxy_px), visible
 
 
 def edges_to_centres(xyxy_px: Tensor) -> Tensor:
@@ -69,12 +67,7 @@ def centres_to_edges(xyxy_px: Tensor) -> Tensor:
     return torch.cat([xyxy_px[..., :2], xyxy_px[..., 2:] + 1], -1)
 
 
-def _half_spans(flow: Tensor, size: Size) -> Tensor:
-    """Half the distance between the outer pixel centres, (x, y)."""
-    return flow.new_tensor([(size[1] - 1) / 2, (size[0] - 1) / 2]).clamp(min=0.5)
-
-
 def _like(values: Tensor, given: Tensor) -> Tensor:
     if not given.is_floating_point():
         values = values.round()
-    return values.to(given.device, given.dtype)
+    return values.to(given.dtype)

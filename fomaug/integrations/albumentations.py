@@ -203,16 +203,28 @@ class MotionAugment(DualTransform):  # type: ignore[misc]
         return like(warp.mask(values, flow.expand(len(values), -1, -1, -1)), masks)
 
     def apply_to_bboxes(self, bboxes: Array, flow: Tensor, size: Size, **_: Any) -> Array:
-        """Move (N, 4+) boxes, edges in [0, 1]; what follows the corners stays."""
+        """Move (N, 4+) boxes, edges in [0, 1]; what follows the corners stays.
+
+        A box whose content is gone is left without an area: albumentations drops it.
+        """
         span = torch.tensor([size[1], size[0]] * 2)
         edges = torch.from_numpy(bboxes[:, :4].astype(np.float32)) * span
-        moved = centres_to_edges(move_boxes_px(edges_to_centres(edges)[None], flow, size)[0]) / span
-        return _with_columns(bboxes, moved.clamp(0, 1))
+        moved, visible = move_boxes_px(edges_to_centres(edges)[None], flow, size)
+        found = (centres_to_edges(moved[0]) / span).clamp(0, 1)
+        found[~visible[0], 2:] = found[~visible[0], :2]
+        return _with_columns(bboxes, found)
 
     def apply_to_keypoints(self, keypoints: Array, flow: Tensor, size: Size, **_: Any) -> Array:
-        """Move (N, 2+) points in pixels; angle and scale stay."""
+        """Move (N, 2+) points in pixels; angle and scale stay.
+
+        Points that the picture no longer shows go outside of it if albumentations is to drop them
+        (`remove_invisible`); otherwise they take the nearest place.
+        """
         xy = torch.from_numpy(keypoints[:, :2].astype(np.float32))
-        return _with_columns(keypoints, move_points_px(xy[None], flow, size)[0])
+        moved, visible = move_points_px(xy[None], flow, size)
+        if self._drops_points():
+            moved[~visible] = -1.0
+        return _with_columns(keypoints, moved[0])
 
     def get_transform_init_args(self) -> dict[str, Any]:
         """All arguments as plain JSON; a pool or a model that was given as an object by its hash."""
@@ -223,6 +235,10 @@ class MotionAugment(DualTransform):  # type: ignore[misc]
         """Animate (N, H, W[, C]) pictures; returns the like, and the flow (1, h, w, 2) of the first."""
         result = self.engine.apply(to_tensor(pictures), [MotionParams.from_dict(motion)] * len(pictures))
         return like(result.image, pictures), result.flow[:1]
+
+    def _drops_points(self) -> bool:
+        processor = self.get_processor("keypoints")
+        return processor is not None and bool(processor.params.remove_invisible)
 
     def _next_key(self) -> str | int:
         """A number from albumentations' generator, apart in every worker, pass and rank."""

@@ -22,7 +22,7 @@ from fomaug.animator import Animator
 from fomaug.augment import MotionParams
 from fomaug.driving import DrivingPool
 from fomaug.integrations._engine import apply_there, own_engine
-from fomaug.integrations._pixels import move_boxes_px, move_points_px
+from fomaug.integrations._pixels import Size, move_boxes_px, move_points_px
 from fomaug.integrations._require import require
 
 require("kornia")
@@ -32,6 +32,7 @@ from kornia.geometry.boxes import Boxes  # noqa: E402
 from kornia.geometry.keypoints import Keypoints  # noqa: E402
 
 Params = dict[str, Tensor]
+Move = Callable[[Tensor, Tensor, Size], tuple[Tensor, Tensor]]
 Interval = tuple[float, float]
 
 
@@ -209,11 +210,11 @@ def _flow_of(params: Params, labels: Tensor) -> Tensor:
     return params["flow"].to(labels.device)
 
 
-def _size(params: Params) -> tuple[int, int]:
+def _size(params: Params) -> Size:
     height, width = params["forward_input_shape"].tolist()[-2:]
     return height, width
 
 
-def _each(move: Callable[[Tensor, Tensor, tuple[int, int]], Tensor], labels: Tensor, flow: Tensor, size: Any) -> Tensor:
+def _each(move: Move, labels: Tensor, flow: Tensor, size: Size) -> Tensor:
     """Move (B, N, C) labels, or the (N, C) labels of one image."""
-    return move(labels, flow, size) if labels.ndim == 3 else move(labels[None], flow, size)[0]
+    return move(labels, flow, size)[0] if labels.ndim == 3 else move(labels[None], flow, size)[0][0]

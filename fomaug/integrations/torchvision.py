@@ -174,7 +174,7 @@ class _Moved:
     def points(self, xy: Tensor, size: tuple[int, int]) -> Tensor:
         """Move (..., 2) points of one image, or (B, ..., 2) points of B."""
         flow = self._flow(xy)
-        return move_points_px(xy.reshape(len(flow), -1, 2), flow, size).reshape(xy.shape)
+        return move_points_px(xy.reshape(len(flow), -1, 2), flow, size)[0].reshape(xy.shape)
 
     def boxes(self, boxes: Any) -> Any:
         """Move boxes of any format: upright ones to upright ones, others corner by corner; then clamp."""
@@ -190,7 +190,7 @@ class _Moved:
     def _upright(self, edges: Tensor, size: tuple[int, int]) -> Tensor:
         flow = self._flow(edges)
         rows = edges_to_centres(edges).reshape(len(flow), -1, 4)
-        return centres_to_edges(move_boxes_px(rows, flow, size)).reshape(edges.shape)
+        return centres_to_edges(move_boxes_px(rows, flow, size)[0]).reshape(edges.shape)
 
     def _tilted(self, corners: Tensor, size: tuple[int, int]) -> Tensor:
         return (self.points(corners.reshape(len(corners), 4, 2) - 0.5, size) + 0.5).reshape(corners.shape)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +44,9 @@ def _declare_operators() -> None:
 
 _declare_operators()
 
+sys.path.insert(0, str(Path(__file__).parent))
+import exact_animator  # noqa: E402
+
 
 @pytest.fixture
 def image(rng: np.random.Generator) -> np.ndarray:
@@ -48,3 +54,21 @@ def image(rng: np.random.Generator) -> np.ndarray:
     y, x = np.mgrid[0:48, 0:64]
     waves = [np.sin(x / a + y / b + c) for a, b, c in rng.uniform(3, 9, (3, 3))]
     return (127 + 120 * np.stack(waves, -1)).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def exact(tiny_model):
+    """An animator whose pictures follow from its flow alone."""
+    return exact_animator.exact_model(tiny_model)
+
+
+@pytest.fixture(scope="session")
+def pool(exact):
+    """Driving motion for `exact`: twenty directions."""
+    return exact_animator.shifting_pool(exact)
+
+
+@pytest.fixture
+def dots() -> np.ndarray:
+    """(48, 64, 3) uint8, black with three bright dots, at `DOTS`."""
+    return exact_animator.draw_dots((48, 64))

@@ -1,0 +1,87 @@
+"""An animator whose pictures follow from its flow alone, and what worker processes need to run it.
+
+A module of its own, on the path of worker processes too, which have to import what they unpickle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fomaug import DrivingPool, Keypoints, MotionTrack
+from fomaug._types import Animated, Source
+from fomaug.animator import Animator
+from fomaug.geometry import identity_grid, warp_image
+
+ZOOM = 0.9  # so that a flow is no mere shift
+
+
+DOTS = torch.tensor([[20.0, 16.0], [40.0, 20.0], [30.0, 32.0]])  # (x, y) pixel centres
+
+
+def draw_dots(size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8: a round spot in each channel, at `DOTS`."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    spots = [np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 8) for cx, cy in DOTS.tolist()]
+    return (255 * np.stack(spots, -1)).round().astype(np.uint8)
+
+
+def find_dots(picture: np.ndarray) -> Tensor:
+    """Centres of mass of the channels of (H, W, 3), (3, 2) x, y: where `draw_dots`' spots are."""
+    mass = torch.as_tensor(picture).double().permute(2, 0, 1)
+    y, x = torch.meshgrid(*(torch.arange(side).double() for side in mass.shape[1:]), indexing="ij")
+    return torch.stack([(mass * x).sum((1, 2)), (mass * y).sum((1, 2))], -1) / mass.sum((1, 2))[:, None]
+
+
+class ExactAnimator(Animator):
+    """Shifts a picture as the mean of its keypoints moves, and makes it a little smaller."""
+
+    calls = 0
+
+    def animate(self, source: Source, keypoints: Keypoints, *, differentiable: bool = False) -> Animated:
+        self.calls += 1
+        shift = (keypoints.value - source.keypoints.value).mean(1)[:, None, None].clamp(-0.25, 0.25)
+        height, width = source.image.shape[2:]
+        flow = (identity_grid((height, width)) - shift) / ZOOM
+        image = warp_image(source.image, flow)
+        return Animated(image if differentiable else image.detach(), flow, torch.ones(len(flow), 1, height, width))
+
+
+def exact_model(tiny: Animator) -> ExactAnimator:
+    return ExactAnimator(tiny.config, tiny.detector, tiny.generator, name="exact").requires_grad_(False)
+
+
+def shifting_pool(model: Animator) -> DrivingPool:
+    """Twenty tracks, each a straight way of 0.25 in its own direction: no two draws move alike."""
+    tracks = []
+    for i, angle in enumerate(np.linspace(0, 2 * np.pi, 20, endpoint=False)):
+        way = torch.linspace(0, 0.25, 12)[:, None, None] * torch.tensor([np.cos(angle), np.sin(angle)]).float()
+        square = torch.tensor([[-0.4, -0.4], [0.4, -0.4], [-0.4, 0.4], [0.4, 0.4]])
+        keypoints = Keypoints(square + way, torch.eye(2).expand(12, 4, 2, 2).clone())
+        tracks.append(MotionTrack(name=f"way {i}", keypoints=keypoints, fps=25.0, label=None, clip_hash=f"{i:064x}"))
+    return DrivingPool(tracks, model_name=model.name, model_hash=model.hash)
+
+
+def moved_px(xy: Tensor, flow: Tensor, size: tuple[int, int]) -> Tensor:
+    """Where an `ExactAnimator`'s flow brings pixels, (..., 2), worked out from its formula."""
+    half = torch.tensor([(size[1] - 1) / 2, (size[0] - 1) / 2])
+    shift = -flow.mean((0, 1, 2)) * ZOOM  # the mean of the identity is 0
+    return ((xy / half - 1) * ZOOM + shift + 1) * half
+
+
+class Pictures:
+    """A map-style dataset of copies of one picture, each through an albumentations pipeline."""
+
+    def __init__(self, picture: np.ndarray, transform: Any, length: int) -> None:
+        self.picture = picture
+        self.transform = transform
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.transform(image=self.picture)["image"]

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from fomaug import FomaugError
+from fomaug._errors import MissingExtraError
+from fomaug.integrations._require import require
+
+LIBRARIES = ("albumentations", "kornia", "torchvision")
+
+
+def _run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_importing_the_package_loads_no_library():
+    loaded = _run(
+        "import sys, fomaug, fomaug.integrations; fomaug.integrations; "
+        f"print([name for name in {LIBRARIES} if name in sys.modules])"
+    )
+    assert loaded.strip() == "[]"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_missing_library_names_its_extra(library):
+    said = _run(
+        f"import sys; sys.modules[{library!r}] = None\n"
+        "import fomaug\n"
+        f"try: fomaug.integrations.{library}.MotionAugment\n"
+        "except fomaug.FomaugError as error: print(type(error).__name__, error)"
+    )
+    assert said.startswith("MissingExtraError")
+    assert f"pip install 'fomaug[{library}]'" in said
+
+
+def test_a_missing_package_of_the_library_itself_is_not_blamed_on_the_extra(tmp_path, monkeypatch):
+    (tmp_path / "broken_library.py").write_text("import surely_not_installed")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="surely_not_installed") as caught:
+        require("broken_library")
+    assert not isinstance(caught.value, FomaugError)
+    with pytest.raises(MissingExtraError):
+        require("surely_not_installed")
+
+
+def test_an_unknown_adapter_is_an_attribute_error():
+    import fomaug.integrations
+
+    with pytest.raises(AttributeError, match="imgaug"):
+        fomaug.integrations.imgaug  # noqa: B018
