@@ -54,11 +54,17 @@ class LiteDetector(nn.Module):
 
     def forward(self, image: Tensor) -> Keypoints:
         """Find the keypoints of images (B, 3, S, S) in [0, 1]."""
+        return self.observe(image)[0]
+
+    def observe(self, image: Tensor) -> tuple[Keypoints, Tensor]:
+        """Find the keypoints, and where each of them may be: (B, K, h, w) that sum to 1 over every map."""
         maps = self.hourglass(self.stem(F.pixel_unshuffle(self._reduced(image) - 0.5, 2)))
-        heatmap = self._probability(self.heatmap(maps[-1]).float())
+        with full_precision(image):
+            heatmap = self._probability(self.heatmap(maps[-1].to(self.heatmap.weight.dtype)).float())
         level = self.config.jacobian_level
         affine = self.jacobian(maps[-1 - level]).float()
-        return Keypoints(_expected_place(heatmap), _expected_jacobian(affine, F.avg_pool2d(heatmap, 2**level)))
+        keypoints = Keypoints(_expected_place(heatmap), _expected_jacobian(affine, F.avg_pool2d(heatmap, 2**level)))
+        return keypoints, heatmap
 
     def _reduced(self, image: Tensor) -> Tensor:
         size = self.config.input_size

@@ -17,7 +17,7 @@ from fomaug._types import Keypoints
 from fomaug.driving._face import mesh_keypoints
 from fomaug.training.faces.augmentation import disturb, tint
 from fomaug.training.faces.config import FaceTrainConfig
-from fomaug.training.faces.losses import detector_losses, generator_losses
+from fomaug.training.faces.losses import detector_losses, generator_losses, heatmap_loss
 from fomaug.training.faces.pairs import Pair
 from fomaug.training.faces.state import TrainState
 from fomaug.training.faces.store import ClipStore, StillStore
@@ -73,8 +73,8 @@ def train_step(state: TrainState, pair: Pair) -> Losses:
     source, driving = tint((pair.source, pair.driving), state.generator)
     pair = pair._replace(source=source, driving=driving)
     true = Keypoints.cat([mesh_keypoints(pair.source_mesh), mesh_keypoints(pair.driving_mesh)])
-    found = _detect(state, torch.cat([source, driving]))
-    parts = detector_losses(found, true)
+    found, heatmap = _detect(state, torch.cat([source, driving]))
+    parts = detector_losses(found, true) | heatmap_loss(heatmap, true)
     joint = state.step >= state.config.joint_from * state.config.steps
     used = _mixed(true, found, state) if joint else _shaken(true, state.generator)
     b = len(source)
@@ -97,13 +97,11 @@ def _update(state: TrainState, parts: dict[str, Tensor]) -> None:
     state.follow()
 
 
-def _detect(state: TrainState, image: Tensor) -> Keypoints:
+def _detect(state: TrainState, image: Tensor) -> tuple[Keypoints, Tensor]:
     size = state.config.detector.input_size
     small = disturb(F.interpolate(image, size=(size, size), mode="area"), state.generator)
     with torch.autocast("cpu", torch.bfloat16, enabled=state.config.precision == "bf16"):
-        found = state.networks["detector"](small)
-    assert isinstance(found, Keypoints)
-    return found
+        return state.detector_of(state.networks).observe(small)
 
 
 def _shaken(true: Keypoints, generator: torch.Generator) -> Keypoints:

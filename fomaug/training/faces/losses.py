@@ -27,6 +27,8 @@ _GAPS: Final = (
     ("iris left", "eye inner left"),
 )
 _GAP_ENDS: Final = torch.tensor([[_NAMES.index(a), _NAMES.index(b)] for a, b in _GAPS])
+_SPOT: Final = 0.0015
+"""Variance of a keypoint's target heatmap: a standard deviation of 1.2 cells of 64."""
 _FINE: Final = torch.tensor(
     [2.0 if name.startswith(("lid", "lip", "iris", "mouth", "eye")) else 1.0 for name in _NAMES]
 )
@@ -39,9 +41,22 @@ def detector_losses(found: Keypoints, true: Keypoints) -> dict[str, Tensor]:
     gap = _gaps(found.value) - _gaps(true.value)
     return {
         "place": 10 * ((found.value - true.value).abs() * weight).mean(),
-        "gap": 10 * gap.abs().mean(),
+        "gap": 20 * gap.abs().mean(),
         "jacobian": 5 * (found.jacobian - true.jacobian).abs().mean(),
     }
+
+
+def heatmap_loss(probability: Tensor, true: Keypoints) -> dict[str, Tensor]:
+    """Compare heatmaps (B, K, h, w) with narrow Gaussians around the true places: the mean divergence, in nats.
+
+    A mean place can be right for a heatmap that is spread out; such a detector moves too little when a mouth opens.
+    """
+    h, w = probability.shape[2:]
+    target = gaussian_heatmap(true.value, (h, w), _SPOT) + 1e-8
+    target = target / target.sum((2, 3), keepdim=True)
+    inside = (true.value.abs().amax(-1) < 1).float()
+    divergence = (target * (target.log() - (probability + 1e-8).log())).sum((2, 3))
+    return {"heatmap": 0.1 * (divergence * inside).mean()}
 
 
 def _gaps(value: Tensor) -> Tensor:
@@ -50,7 +65,12 @@ def _gaps(value: Tensor) -> Tensor:
 
 
 def generator_losses(output: GeneratorOutput, pair: Pair, true: Keypoints) -> dict[str, Tensor]:
-    """Compare a generator's output with the driving picture and the true flow."""
+    """Compare a generator's output with the driving picture and the true flow.
+
+    Paint costs a little: it should replace the source's own pixels only where they are wrong, since it is blurred where
+    the network is unsure, and a blurred face is another face.
+    """
+    assert output.blend is not None
     weight = attention(true)
     fine = F.interpolate(weight, size=pair.driving.shape[2:], mode="bilinear", align_corners=True)
     away = (output.prediction - pair.driving).abs()
@@ -60,6 +80,7 @@ def generator_losses(output: GeneratorOutput, pair: Pair, true: Keypoints) -> di
         "warp": ((output.deformed - pair.driving).abs() * fine).mean(),
         "edges": 2 * _edge_distance(output.prediction, pair.driving, fine),
         "structure": 0.3 * (1 - structure(output.prediction, pair.driving)).mean(),
+        "paint": 0.1 * ((1 - output.blend) * fine).mean(),
         "flow": 3 * (flow_away * pair.known * weight).mean(),
     }
 

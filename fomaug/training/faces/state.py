@@ -39,6 +39,13 @@ class TrainState:
         }
 
     @staticmethod
+    def detector_of(networks: nn.ModuleDict) -> LiteDetector:
+        """Name the detector's type, which a `ModuleDict` forgets."""
+        network = networks["detector"]
+        assert isinstance(network, LiteDetector)
+        return network
+
+    @staticmethod
     def generator_of(networks: nn.ModuleDict) -> LiteGenerator:
         """Name the generator's type, which a `ModuleDict` forgets."""
         network = networks["generator"]

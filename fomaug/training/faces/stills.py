@@ -124,7 +124,7 @@ def draw_expressions(count: int, generator: torch.Generator) -> dict[str, Tensor
     blink = (uniform() < 0.35) * uniform().pow(0.6)
     wink = torch.where(uniform() < 0.85, torch.ones(count), uniform())
     drawn = {
-        "jaw": (uniform() < 0.6) * uniform().pow(1.7) * 0.9,
+        "jaw": (uniform() < 0.65) * uniform().pow(1.3) * 0.95,
         "smile": 0.6 * normal(),
         "pout": 0.6 * normal().clamp(min=0),
         "mouth aside": 0.35 * normal(),

@@ -1,0 +1,107 @@
+"""Score what `model_card.py` made, with networks that the model was not trained with.
+
+    python benchmarks/model_card_scores.py across OUT
+    python benchmarks/model_card_scores.py heads OUT
+
+Needs an environment of its own with mediapipe 0.10.21, dlib, face_recognition_models, opencv, scipy, numpy < 2, and the
+script that scores reconstructions (its classes find landmarks and embed faces): `--metrics PATH/face_metrics.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SAME_PERSON = 0.6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["across", "heads"])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--metrics", type=Path, required=True)
+    args = parser.parse_args()
+    spec = importlib.util.spec_from_file_location("face_metrics", args.metrics)
+    assert spec is not None and spec.loader is not None
+    metrics = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(metrics)
+    {"across": across, "heads": heads}[args.what](args.out, metrics)
+
+
+def across(folder: Path, metrics: Any) -> None:
+    """Same person, face found, and how the head's angles follow the driver's."""
+    networks = metrics.Networks()
+    found, same, distances, angles, groups = [], [], [], [], []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as data:
+            source, first = data["source"], data["first"]
+            pairs = list(zip(data["pred"], data["driver"], strict=True))
+        rest, own = networks.landmarks(first), networks.landmarks(source)
+        if rest is None or own is None:
+            continue
+        identity = networks.embed(source, own)
+        for pred, driver in pairs:
+            mesh, wanted = networks.landmarks(pred), networks.landmarks(driver)
+            found.append(mesh is not None)
+            groups.append("grey" if np.abs(source[..., 0].astype(int) - source[..., 2]).mean() < 3 else "colour")
+            distance = np.nan if mesh is None else np.linalg.norm(networks.embed(pred, mesh) - identity)
+            distances.append(distance)
+            same.append(distance < SAME_PERSON)
+            if mesh is not None and wanted is not None:
+                angles.append([*(pose(mesh) - pose(own)), *(pose(wanted) - pose(rest))])
+    print(f"frames {len(found)}  face found {np.mean(found):.4f}  same person {np.mean(same):.4f}")
+    print(f"distance mean {np.nanmean(distances):.3f}  95th percentile {np.nanpercentile(distances, 95):.3f}")
+    for group in sorted(set(groups)):
+        rows = [g == group for g in groups]
+        print(f"  {group}: same person {np.mean(np.array(same)[rows]):.4f}  frames {sum(rows)}")
+    turned = np.array(angles)
+    for row, name in enumerate(("yaw", "pitch", "roll")):
+        got, wanted = turned[:, row], turned[:, row + 3]
+        print(f"{name}: correlation {np.corrcoef(got, wanted)[0, 1]:.3f}  slope {np.polyfit(wanted, got, 1)[0]:.3f}")
+
+
+def pose(mesh: Any) -> Any:
+    """Yaw, pitch and roll of a flat mesh, as ratios and an angle that grow with them."""
+    left, right, nose, chin, brow = mesh[454], mesh[234], mesh[1], mesh[152], mesh[10]
+    across_face, along = left - right, chin - brow
+    yaw = ((nose - right) @ across_face) / (across_face @ across_face)
+    pitch = ((nose - brow) @ along) / (along @ along)
+    return np.array([yaw, pitch, np.arctan2(across_face[1], across_face[0])])
+
+
+def heads(folder: Path, metrics: Any) -> None:
+    """Reconstruction of rendered heads, by sex, age and skin tone."""
+    networks = metrics.Networks()
+    rows, attrs = [], []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as data:
+            true, pred = data["true"], data["pred"]
+            attrs.append(data["attrs"])
+        score = metrics.score(np.concatenate([true[:1], true]), np.concatenate([pred[:1], pred]), networks, 1)
+        rows.append([score[key] for key in ("l1", "ssim", "akd", "aed", "lost")])
+    table, (male, age, tone) = np.array(rows), np.array(attrs).T
+    groups: dict[str, Callable[[], Any]] = {
+        "all": lambda: male >= 0,
+        "female": lambda: male < 0.5,
+        "male": lambda: male >= 0.5,
+        "child": lambda: age < 0.25,
+        "adult": lambda: (age >= 0.25) & (age < 0.6),
+        "old": lambda: age >= 0.6,
+        "light skin": lambda: tone < 2,
+        "medium skin": lambda: (tone >= 2) & (tone < 4),
+        "dark skin": lambda: tone >= 4,
+    }
+    print(f"{'group':12s} clips     l1   ssim    akd    aed   lost")
+    for name, choose in groups.items():
+        chosen = table[choose()]
+        means = "  ".join(f"{value:5.3f}" for value in np.nanmean(chosen, 0)) if len(chosen) else "-"
+        print(f"{name:12s} {len(chosen):5d}  {means}")
+
+
+if __name__ == "__main__":
+    main()
