@@ -8,36 +8,25 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
-from fomaug import warp
-from fomaug._errors import ArgumentError, ShapeError
+from fomaug._errors import ArgumentError
 from fomaug.animator import Animator
-from fomaug.augment import MotionAugment as _Engine
-from fomaug.augment import MotionParams, MotionResult
 from fomaug.driving import DrivingPool
-from fomaug.integrations._engine import apply_there, own_engine
-from fomaug.integrations._pixels import centres_to_edges, edges_to_centres, move_boxes_px, move_points_px
+from fomaug.integrations._engine import own_engine
 from fomaug.integrations._require import require
 
 require("torchvision")
 
 import PIL.Image  # noqa: E402
-from torchvision import tv_tensors  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
-from torchvision.transforms.v2 import functional as F  # noqa: E402
+
+from fomaug.integrations._tv_tensors import LABELS, MovedPicture, count_motions  # noqa: E402
 
 Interval = tuple[float, float]
-
-# Points came with torchvision 0.23.
-_KeyPoints: Any = getattr(tv_tensors, "KeyPoints", type(None))
-_LABELS = (tv_tensors.Mask, tv_tensors.BoundingBoxes, _KeyPoints)
-_CORNERS = "XYXYXYXY"
 
 
 class MotionAugment(v2.Transform):  # type: ignore[misc]
@@ -115,117 +104,18 @@ class MotionAugment(v2.Transform):  # type: ignore[misc]
             `motions`, a list of `fomaug.MotionParams`, plain JSON to be logged or replayed; and `first`, the first
             picture and what becomes of it, worked out when it is needed.
         """
-        picture = next((item for item in flat_inputs if not isinstance(item, _LABELS)), None)
+        picture = next((item for item in flat_inputs if not isinstance(item, LABELS)), None)
         if picture is None:
             raise ArgumentError("MotionAugment found labels and no image; pass the image together with its labels")
-        numbers = torch.randint(2**62, (_count(picture),)).tolist()
+        numbers = torch.randint(2**62, (count_motions(picture),)).tolist()
         motions = self._engines[0].draw([str(number) for number in numbers])
-        return {"motions": motions, "first": _Moved(self._engines[0], picture, motions)}
+        return {"motions": motions, "first": MovedPicture(self._engines[0], picture, motions)}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Move a picture or the labels of the first picture."""
-        first: _Moved = params["first"]
-        if isinstance(inpt, tv_tensors.Mask):
-            return tv_tensors.wrap(first.mask(inpt), like=inpt)
-        if isinstance(inpt, tv_tensors.BoundingBoxes):
-            return first.boxes(inpt)
-        if isinstance(inpt, _KeyPoints):
-            return tv_tensors.wrap(first.points(inpt.as_subclass(torch.Tensor), inpt.canvas_size), like=inpt)
+        """Move a picture, or the labels of the first picture."""
+        first: MovedPicture = params["first"]
+        if isinstance(inpt, LABELS):
+            return first.label(inpt)
         if inpt is first.picture:
             return first.image
-        return _Moved(self._engines[0], inpt, params["motions"]).image
-
-
-class _Moved:
-    """A picture, how it shall move, and, once asked for, where everything went."""
-
-    def __init__(self, engine: _Engine, picture: Any, motions: list[MotionParams]) -> None:
-        self.picture = picture
-        self._engine = engine
-        self._motions = motions
-
-    @cached_property
-    def _result(self) -> MotionResult:
-        images = _images(self.picture)
-        copies = len(images) // max(len(self._motions), 1)
-        if copies * len(self._motions) != len(images):
-            raise ShapeError(
-                f"a sample's pictures get the same {len(self._motions)} motions, and one has {len(images)} images; "
-                "give pictures of one batch size"
-            )
-        return apply_there(self._engine, images, [motion for motion in self._motions for _ in range(copies)])
-
-    @property
-    def image(self) -> Any:
-        """The moved picture, as it came; untouched if nothing moves."""
-        if all(motion.skipped for motion in self._motions):
-            return self.picture
-        if isinstance(self.picture, PIL.Image.Image):
-            return F.to_pil_image(self._result.image[0], mode=self.picture.mode)
-        return tv_tensors.wrap(self._result.image.reshape(self.picture.shape), like=self.picture)
-
-    def mask(self, mask: Tensor) -> Tensor:
-        """Move (..., H, W) masks of one image, or (B, ..., H, W) masks of B."""
-        flow = self._flow(mask)
-        values = mask.as_subclass(torch.Tensor).reshape(len(flow), -1, *mask.shape[-2:])
-        moved: Tensor = warp.mask(values, flow)
-        return moved.reshape(mask.shape)
-
-    def points(self, xy: Tensor, size: tuple[int, int]) -> Tensor:
-        """Move (..., 2) points of one image, or (B, ..., 2) points of B."""
-        flow = self._flow(xy)
-        return move_points_px(xy.reshape(len(flow), -1, 2), flow, size)[0].reshape(xy.shape)
-
-    def boxes(self, boxes: Any) -> Any:
-        """Move boxes of any format: upright ones to upright ones, others corner by corner; then clamp."""
-        upright = boxes.format.value in ("XYXY", "XYWH", "CXCYWH")
-        values = F.convert_bounding_box_format(
-            boxes.as_subclass(torch.Tensor).float(),
-            old_format=boxes.format,
-            new_format=tv_tensors.BoundingBoxFormat["XYXY" if upright else _CORNERS],
-        )
-        moved = self._upright(values, boxes.canvas_size) if upright else self._tilted(values, boxes.canvas_size)
-        return _as_boxes(moved, boxes, "XYXY" if upright else _CORNERS)
-
-    def _upright(self, edges: Tensor, size: tuple[int, int]) -> Tensor:
-        flow = self._flow(edges)
-        rows = edges_to_centres(edges).reshape(len(flow), -1, 4)
-        return centres_to_edges(move_boxes_px(rows, flow, size)[0]).reshape(edges.shape)
-
-    def _tilted(self, corners: Tensor, size: tuple[int, int]) -> Tensor:
-        return (self.points(corners.reshape(len(corners), 4, 2) - 0.5, size) + 0.5).reshape(corners.shape)
-
-    def _flow(self, labels: Tensor) -> Tensor:
-        flow = self._result.flow.to(labels.device)
-        if len(flow) > 1 and (labels.ndim == 0 or len(labels) != len(flow)):
-            raise ShapeError(
-                f"the labels of {len(flow)} images carry one row for each of them, got {tuple(labels.shape)}; move "
-                "samples before they are batched if they have several boxes each"
-            )
-        return flow
-
-
-def _as_boxes(values: Tensor, given: Any, layout: str) -> Any:
-    """Bring boxes back to the format, dtype and clamping of those given."""
-    back = F.convert_bounding_box_format(
-        values, old_format=tv_tensors.BoundingBoxFormat[layout], new_format=given.format
-    )
-    if not given.is_floating_point():
-        back = back.round()
-    return F.clamp_bounding_boxes(tv_tensors.wrap(back.to(given.dtype), like=given))
-
-
-def _count(picture: Any) -> int:
-    """How many motions a picture takes: one for each image of a batch, one for each video."""
-    if isinstance(picture, PIL.Image.Image):
-        return 1
-    inner = 4 if isinstance(picture, tv_tensors.Video) else 3
-    return int(torch.Size(picture.shape[:-inner]).numel())
-
-
-def _images(picture: Any) -> Tensor:
-    """Bring a picture to (N, C, H, W)."""
-    if isinstance(picture, PIL.Image.Image):
-        return F.pil_to_tensor(picture)[None]  # type: ignore[no-any-return]
-    plain = picture.as_subclass(torch.Tensor)
-    return plain.reshape(-1, *plain.shape[-3:])  # type: ignore[no-any-return]
+        return MovedPicture(self._engines[0], inpt, params["motions"]).image
