@@ -1,0 +1,24 @@
+"""Pictures to look at: side by side, with what the networks see drawn over them, and whole animated clips.
+
+All but `animate_clip` are pure functions of NumPy arrays.
+"""
+
+from fomaug.visual._animate import AnimateOptions as AnimateOptions
+from fomaug.visual._animate import animate_clip as animate_clip
+from fomaug.visual._overlay import draw_flow as draw_flow
+from fomaug.visual._overlay import draw_keypoints as draw_keypoints
+from fomaug.visual._overlay import draw_occlusion as draw_occlusion
+from fomaug.visual._overlay import keypoint_pixels as keypoint_pixels
+from fomaug.visual._side import side_by_side as side_by_side
+from fomaug.writers import contact_sheet as contact_sheet
+
+__all__ = [
+    "side_by_side",
+    "contact_sheet",
+    "draw_keypoints",
+    "draw_flow",
+    "draw_occlusion",
+    "keypoint_pixels",
+    "AnimateOptions",
+    "animate_clip",
+]

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fomaug.animator import Animator
+from fomaug.cli import main
+from fomaug.cli.animate import animate as command
+from fomaug.visual import AnimateOptions, animate_clip
+from fomaug.writers import open_video, save_image
+
+
+def test_options_are_those_of_the_function() -> None:
+    ours = {option.name: option.default for option in command.params}
+    theirs = {field.name: field.default for field in fields(AnimateOptions)}
+    theirs |= {
+        name: parameter.default
+        for name, parameter in inspect.signature(animate_clip).parameters.items()
+        if name not in ("out", "options")
+    }
+    assert set(ours) - {"output"} == set(theirs)
+    for name in ("relative", "strength", "reference", "crop", "batch_size", "model", "device"):
+        assert ours[name] == theirs[name]
+
+
+def test_animate_writes_the_video_and_says_where(
+    tmp_path: Path, tiny_model: Animator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fomaug.visual._animate.load_model", lambda *_, **__: tiny_model)
+    image = save_image(tmp_path / "a.png", np.zeros((32, 32, 3), np.uint8))
+    with open_video(tmp_path / "clip.gif", 10) as video:
+        for i in range(4):
+            video.write(np.full((32, 32, 3), 50 * i, np.uint8))
+    words = ["animate", str(image), str(tmp_path / "clip.gif"), "-o", str(tmp_path / "out.gif"), "--no-progress"]
+    assert main([*words, "--compare", "--absolute", "--strength", "0.5"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'out.gif'}\n"
+    assert (tmp_path / "out.gif").is_file()
+    assert main([*words, "--overlay", "flwo"]) == 2
+    assert main([*words, "--crop", "frame", "--reference", "9"]) == 2
+    assert "but the clip has 4" in capsys.readouterr().err

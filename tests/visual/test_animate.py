@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fomaug import Animator, DrivingPool, transfer
+from fomaug._errors import ArgumentError, MediaError
+from fomaug.driving import closest_frame
+from fomaug.visual import _animate, animate_clip
+from fomaug.writers import open_video, read_mark, save_image
+
+
+@pytest.fixture
+def image(tmp_path: Path, rng: np.random.Generator) -> Path:
+    small = Image.fromarray(rng.integers(0, 256, (6, 5), np.uint8)).resize((40, 48), Image.Resampling.BICUBIC)
+    return save_image(tmp_path / "a.png", np.repeat(np.asarray(small)[..., None], 3, axis=2))
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    rows, columns = np.mgrid[:64, :64]
+    with open_video(tmp_path / "clip.mp4", 10) as video:
+        for i in range(11):
+            video.write(np.stack([rows * 3, (columns + 5 * i) % 64 * 4, rows + columns], -1).astype(np.uint8))
+    return tmp_path / "clip.mp4"
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_every_frame_is_the_picture_moved_as_the_clip_moves(
+    tiny_model: Animator, image: Path, clip: Path, tmp_path: Path
+) -> None:
+    found = frames_of(animate_clip(image, clip, tmp_path / "out.mp4", model=tiny_model, crop="frame"))
+    track = DrivingPool.from_clips(clip, tiny_model, crop="frame")[0]
+    pixels = torch.from_numpy(np.asarray(Image.open(image)).copy()).permute(2, 0, 1)[None] / 255
+    source = tiny_model.encode(pixels)
+    reference = track.keypoints[int(closest_frame(track, source.keypoints)[0])]
+    assert len(found) == len(track) == 11
+    for i, frame in enumerate(found):
+        moved = tiny_model.animate(source, transfer(source.keypoints, track.keypoints[i], reference))
+        wanted = moved.image[0].permute(1, 2, 0).numpy() * 255
+        assert np.abs(frame.mean(2) - wanted.mean(2)).mean() < 4  # the codec's loss
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "gif", "webp"])
+def test_videos_are_marked(tiny_model: Animator, image: Path, clip: Path, tmp_path: Path, suffix: str) -> None:
+    out = animate_clip(image, clip, tmp_path / f"out.{suffix}", model=tiny_model, max_frames=3)
+    mark = read_mark(out)
+    assert (mark.synthetic, mark.model) == (True, "tiny")
+
+
+@pytest.mark.parametrize("overlay", [None, "keypoints", "flow", "occlusion"])
+def test_compare_shows_source_clip_and_result(
+    tiny_model: Animator, image: Path, clip: Path, tmp_path: Path, overlay: str | None
+) -> None:
+    options = {"model": tiny_model, "compare": True, "overlay": overlay, "crop": "frame", "max_frames": 3}
+    (first, *_, last) = frames_of(animate_clip(image, clip, tmp_path / "out.mp4", **options))
+    assert first.shape == (48, 40 + 4 + 48 + 4 + 40, 3)
+    assert np.abs(first[:, :36].astype(int) - last[:, :36]).mean() < 6, "the source stands still"
+
+
+def test_no_strength_gives_the_picture_itself(
+    tiny_model: Animator, image: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(
+        _animate, "transfer", lambda *args, **options: seen.append(options) or transfer(*args, **options)
+    )
+    animate_clip(image, clip, tmp_path / "out.mp4", model=tiny_model, strength=0.0, relative=False, batch_size=4)
+    assert seen == [{"relative": False, "strength": 0.0}] * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"overlay": "flwo"}, ArgumentError, "did you mean 'flow'"),
+        ({"strenght": 1}, ArgumentError, "did you mean 'strength'"),
+        ({"strength": -1}, ArgumentError, "strength must be 0 or more"),
+        ({"reference": 99}, ArgumentError, "reference is frame 99, but the clip has 11"),
+        ({"image": "nowhere.png"}, MediaError, r"nowhere\.png cannot be read"),
+        ({"clip": "nowhere.mp4"}, MediaError, r"nowhere\.mp4"),
+        ({"out": "out.txt"}, ArgumentError, "suffix must be one of"),
+    ],
+)
+def test_mistakes_are_named_and_leave_no_file(
+    tiny_model: Animator, image: Path, clip: Path, tmp_path: Path, options: dict, error: type, message: str
+) -> None:
+    arguments = {"image": image, "clip": clip, "out": tmp_path / "out.mp4", "model": tiny_model, **options}
+    with pytest.raises(error, match=message):
+        animate_clip(**arguments)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_grey_and_transparent_pictures_can_be_animated(
+    tiny_model: Animator, clip: Path, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    for channels in ((), (2,), (4,)):
+        image = save_image(tmp_path / "b.png", rng.integers(0, 256, (32, 32, *channels), np.uint8))
+        out = animate_clip(image, clip, tmp_path / "out.mp4", model=tiny_model, max_frames=1)
+        assert frames_of(out)[0].shape == (32, 32, 3)
