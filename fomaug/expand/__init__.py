@@ -10,12 +10,26 @@ from types import ModuleType
 from typing import Any
 
 from fomaug.expand._expand import expand as expand
+from fomaug.expand._leaks import Leak as Leak
+from fomaug.expand._leaks import find_leaks as find_leaks
 from fomaug.expand._plan import ExpandPlan as ExpandPlan
 from fomaug.expand._policy import parse_labels as parse_labels
 from fomaug.expand._report import ExpandReport as ExpandReport
 from fomaug.expand._report import Failure as Failure
+from fomaug.expand._summary import Summary as Summary
+from fomaug.expand._summary import summarise as summarise
 
-__all__ = ["expand", "ExpandPlan", "ExpandReport", "Failure", "parse_labels"]
+__all__ = [
+    "expand",
+    "ExpandPlan",
+    "ExpandReport",
+    "Failure",
+    "parse_labels",
+    "Summary",
+    "summarise",
+    "Leak",
+    "find_leaks",
+]
 
 
 class _CallableModule(ModuleType):
