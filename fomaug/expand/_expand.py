@@ -22,7 +22,7 @@ from fomaug.expand._report import ExpandReport, Failure, count_labels, estimate_
 from fomaug.expand._run import Runner
 from fomaug.expand._sinks import open_sink
 from fomaug.expand._sources import SourceFile, digest_sources, find_sources
-from fomaug.expand._tools import load_tools
+from fomaug.expand._tools import GIVEN, keep_pool, load_tools
 from fomaug.writers import Provenance
 
 
@@ -72,7 +72,7 @@ def expand(
     plan = ExpandPlan(
         dataset=str(dataset),
         out=str(out),
-        driving="a given pool" if isinstance(driving, DrivingPool) else str(driving),
+        driving=GIVEN if isinstance(driving, DrivingPool) else str(driving),
         copies=copies,
         model=model.name if isinstance(model, Animator) else str(model),
         seed=seed,
@@ -126,6 +126,7 @@ def _carry_out(
     facts = _facts(plan, sources, augment)
     ledger = Ledger(Path(plan.out))
     ledger.begin(facts, resume=resume)
+    keep_pool(plan, augment.driving)
     sink = open_sink(ledger.out, plan.format, list_classes(plan, sources, augment.driving))
     runner = Runner(plan, augment, ledger, sink)
     runner.run(shards, progress=progress)
@@ -169,4 +170,4 @@ def _facts(plan: ExpandPlan, sources: Sequence[SourceFile], augment: MotionAugme
 
 def _given(plan: ExpandPlan) -> dict[str, Any]:
     """The names under which dataset, clips and model were given."""
-    return {name: getattr(plan, name) for name in ("dataset", "driving", "model", "config", "clip_labels")}
+    return {name: getattr(plan, name) for name in ("dataset", "driving", "model", "config")}

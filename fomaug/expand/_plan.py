@@ -18,7 +18,7 @@ Region = Literal["all", "head", "mouth", "eyes", "expression"]
 ClipCrop = Literal["face", "frame"]
 
 # What may differ when a job is resumed: how the work is done, and names of things that are compared by their content.
-_FREE = ("dataset", "out", "driving", "model", "config", "clip_labels", "clip_crop", "device", "workers", "on_error")
+_FREE = ("dataset", "out", "driving", "model", "config", "device", "workers", "on_error")
 
 
 @dataclass(frozen=True)

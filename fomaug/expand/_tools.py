@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from fomaug._errors import PoolError, did_you_mean
+from fomaug._errors import MediaError, PoolError, did_you_mean
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
-from fomaug.driving import DrivingPool
+from fomaug.driving import DrivingPool, find_clips, read_clip
 from fomaug.expand._plan import ExpandPlan
 from fomaug.weights import load_model
+
+GIVEN: Final = "a given pool"
+POOL_FILE: Final = "driving.safetensors"
 
 _MADE: Final[dict[str, Callable[[Animator], DrivingPool]]] = {
     "builtin": DrivingPool.builtin,
@@ -66,7 +69,7 @@ def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -
     if not path.exists():
         hint = did_you_mean(plan.driving, _MADE)
         raise PoolError(f"driving must be {', '.join(_MADE)}, a pool file or clips; no {plan.driving!r} is here{hint}")
-    return DrivingPool.from_clips(
+    return _reload(path, Path(plan.out) / POOL_FILE) or DrivingPool.from_clips(
         path,
         animator,
         labels=plan.clip_labels,
@@ -75,3 +78,29 @@ def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -
         progress=progress,
         batch_size=plan.batch_size,
     )
+
+
+def keep_pool(plan: ExpandPlan, pool: DrivingPool) -> None:
+    """Save a pool that was made from clips: another device would find slightly other keypoints when it resumes."""
+    if plan.driving in _MADE or plan.driving == GIVEN or Path(plan.driving).suffix == ".safetensors":
+        return
+    path = Path(plan.out) / POOL_FILE
+    if not path.exists():
+        pool.save(path)
+
+
+def _reload(clips: Path, saved: Path) -> DrivingPool | None:
+    """Take the pool of the job that is resumed, if it was made from just these clips."""
+    if not saved.is_file():
+        return None
+    pool = DrivingPool.load(saved)
+    hashes: set[str] = set()
+    skipped: list[tuple[str, str]] = []
+    for path in find_clips(clips):
+        try:
+            hashes.add(read_clip(path).hash)
+        except MediaError as error:
+            skipped.append((path.stem, str(error)))
+    if hashes != {track.clip_hash for track in pool.tracks}:
+        return None
+    return DrivingPool(pool.tracks, pool.model_name, pool.model_hash, skipped=skipped)
