@@ -59,6 +59,13 @@ class LiteGenerator(nn.Module):
         with torch.no_grad():
             assert self.paint.bias is not None
             self.paint.bias[12:] = 2.0  # start from the warped source
+        # The painter must know what the driving face does: a stretched lip does not tell an open mouth.
+        self.hint1 = nn.Conv2d(config.motion.widths[0], middle, 1)
+        self.hint2 = nn.Conv2d(config.motion.widths[1], coarse, 1)
+        for hint in (self.hint1, self.hint2):
+            nn.init.zeros_(hint.weight)
+            assert hint.bias is not None
+            nn.init.zeros_(hint.bias)
 
     def encode(self, image: Tensor) -> tuple[Tensor, ...]:
         """Work out of images (B, 3, S, S) what every frame needs: features at S / 2, S / 4, S / 8, a small picture."""
@@ -71,13 +78,16 @@ class LiteGenerator(nn.Module):
     ) -> GeneratorOutput:
         """Animate images (B, 3, S, S) whose `features` come from `encode`."""
         fine, middle, coarse, small = features
-        flow, occlusion, mask = self.motion(small, source, driving)
-        x = self.decoder(_taken(coarse, flow, occlusion))
-        x = self.refine1(_doubled(self.up1(x)) + _taken(middle, flow, occlusion))
+        flow, occlusion, mask, hints = self.motion(small, source, driving)
+        x = self.decoder(_taken(coarse, flow, occlusion) + _fitted(self.hint2(hints[1]), coarse))
+        x = _doubled(self.up1(x)) + _fitted(self.hint1(hints[0]), middle)
+        x = self.refine1(x + _taken(middle, flow, occlusion))
         x = self.refine2(_doubled(self.up2(x)) + _taken(fine, flow, occlusion))
         drawn = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
         painted, blend = drawn[:, :3].sigmoid(), drawn[:, 3:].sigmoid()
-        deformed = warp_image(image, flow, padding="border")
+        deformed = warp_image(image, flow, padding="border", mode="bicubic" if not self.training else "bilinear").clamp(
+            0, 1
+        )
         return GeneratorOutput(
             prediction=deformed + (1 - blend) * (painted - deformed),
             deformation=flow,
@@ -90,6 +100,10 @@ class LiteGenerator(nn.Module):
 
 def _doubled(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def _fitted(hint: Tensor, features: Tensor) -> Tensor:
+    return resize_map(hint, (features.shape[2], features.shape[3]))
 
 
 def _taken(features: Tensor, flow: Tensor, occlusion: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +29,22 @@ class LiteMotionConfig:
     widths: tuple[int, ...] = (32, 56, 96, 128, 160)
     variance: float = 0.004
     residual: float = 0.2
+
+
+class LiteMotionOutput(NamedTuple):
+    """What is known of a motion.
+
+    Attributes:
+        flow: (B, h, w, 2) backward.
+        occlusion: (B, 1, h, w) in [0, 1].
+        mask: (B, K + 1, h, w) shares of the local motions, background first.
+        hints: features at the grid's size and at half of it: what the driving face does.
+    """
+
+    flow: Tensor
+    occlusion: Tensor
+    mask: Tensor
+    hints: tuple[Tensor, Tensor]
 
 
 class LiteMotion(nn.Module):
@@ -57,18 +74,16 @@ class LiteMotion(nn.Module):
             return F.avg_pool2d(image, 4)
         return F.interpolate(image, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
 
-    def forward(self, small: Tensor, source: Keypoints, driving: Keypoints) -> tuple[Tensor, Tensor, Tensor]:
-        """Predict the motion of reduced images (B, 3, h, w).
-
-        Returns:
-            The flow (B, h, w, 2), the occlusion (B, 1, h, w) and the mask (B, K + 1, h, w), background first.
-        """
+    def forward(self, small: Tensor, source: Keypoints, driving: Keypoints) -> LiteMotionOutput:
+        """Predict the motion of reduced images (B, 3, h, w)."""
         affine, shift = local_affine_maps(source, driving)
-        logits = self.head(self.hourglass(self.stem(self._shown(small, affine, shift, source, driving)))[-1]).float()
+        maps = self.hourglass(self.stem(self._shown(small, affine, shift, source, driving)))
+        logits = self.head(maps[-1]).float()
         mask = logits[:, : self.num_keypoints + 1].softmax(1)
         occlusion = logits[:, -3:-2].sigmoid()
         residual = self.config.residual * torch.tanh(logits[:, -2:]).permute(0, 2, 3, 1)
-        return mixed_motion(mask, affine, shift) + residual, occlusion, mask
+        flow = mixed_motion(mask, affine, shift) + residual
+        return LiteMotionOutput(flow, occlusion, mask, (maps[-1], maps[-2]))
 
     def _shown(self, small: Tensor, affine: Tensor, shift: Tensor, source: Keypoints, driving: Keypoints) -> Tensor:
         b, _, h, w = small.shape

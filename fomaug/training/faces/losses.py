@@ -80,20 +80,24 @@ def generator_losses(output: GeneratorOutput, pair: Pair, true: Keypoints) -> di
         "warp": ((output.deformed - pair.driving).abs() * fine).mean(),
         "edges": 2 * _edge_distance(output.prediction, pair.driving, fine),
         "structure": 0.3 * (1 - structure(output.prediction, pair.driving)).mean(),
-        "paint": 0.1 * ((1 - output.blend) * fine).mean(),
+        "paint": 0.1 * ((1 - output.blend) * (2.2 - fine).clamp(min=0)).mean(),
         "flow": 3 * (flow_away * pair.known * weight).mean(),
     }
 
 
 def attention(true: Keypoints) -> Tensor:
-    """(B, 1, 64, 64) about 1 in the mean: eyes and mouth count several times."""
+    """(B, 1, 64, 64) about 1 in the mean: eyes and mouth count several times, the inside of an open mouth most."""
     eyes = true.value[:, [_NAMES.index("iris right"), _NAMES.index("iris left")]]
     mouth = true.value[:, [_NAMES.index(n) for n in ("mouth corner right", "mouth corner left")]]
-    middle = true.value[:, [_NAMES.index(n) for n in ("lip upper inner", "lip lower inner")]].mean(1, keepdim=True)
+    lips = true.value[:, [_NAMES.index(n) for n in ("lip upper inner", "lip lower inner")]]
+    middle = lips.mean(1, keepdim=True)
     face = true.value[:, [_NAMES.index("nose bridge")]]
-    fine = gaussian_heatmap(torch.cat([eyes, mouth, middle], 1), (GRID, GRID), 0.012).amax(1, keepdim=True)
+    fine = gaussian_heatmap(torch.cat([eyes, mouth, middle], 1), (GRID, GRID), 0.01).amax(1, keepdim=True)
     wide = gaussian_heatmap(face, (GRID, GRID), 0.15)
-    return 0.6 + 0.8 * wide + 2.0 * fine
+    gap = (lips[:, 1] - lips[:, 0]).norm(dim=-1).view(-1, 1, 1, 1)
+    inside = gaussian_heatmap(middle, (GRID, GRID), 0.004) * (gap / 0.1).clamp(max=1)
+    weight: Tensor = 0.6 + 0.8 * wide + 2.5 * fine + 8.0 * inside
+    return weight
 
 
 def structure(a: Tensor, b: Tensor) -> Tensor:
