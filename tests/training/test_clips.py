@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fomaug._errors import MediaError
+from fomaug.training._augment import vary
+from fomaug.training._clips import ClipPairs, epoch_order, open_clips
+from fomaug.training._config import AugmentParams
+
+
+def strip(path: Path, frames: int = 5, side: int = 16) -> None:
+    picture = np.zeros((side, side * frames, 3), np.uint8)
+    for i in range(frames):
+        picture[:, i * side : (i + 1) * side] = 10 * i
+    Image.fromarray(picture).save(path)
+
+
+def test_frames_side_by_side_are_a_clip(tmp_path: Path) -> None:
+    strip(tmp_path / "a.png")
+    (clip,) = open_clips(tmp_path)
+    assert clip.count == 5
+    assert [int(frame[0, 0, 0]) for frame in clip.take([1, 4])] == [10, 40]
+
+
+def test_gifs_and_folders_are_clips(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (16, 16), (40 * i, 0, 0)) for i in range(4)]
+    (tmp_path / "gifs").mkdir()
+    frames[0].save(tmp_path / "gifs" / "a.gif", save_all=True, append_images=frames[1:], duration=40)
+    (tmp_path / "folder").mkdir()
+    for i, frame in enumerate(frames):
+        frame.save(tmp_path / "folder" / f"{i}.png")
+    assert sorted((clip.name, clip.count) for clip in open_clips(tmp_path)) == [("a", 4), ("folder", 4)]
+
+
+def test_pairs_depend_on_seed_epoch_and_index_alone(moving_shapes: Path) -> None:
+    clips = open_clips(moving_shapes)
+    augment = AugmentParams(horizontal_flip=True, time_flip=True, brightness=0.2, hue=0.1)
+    options = {"size": 32, "augment": augment, "num_repeats": 3, "seed": 7}
+    first, second = ClipPairs(clips, **options), ClipPairs(clips, **options)
+    assert len(first) == 12
+    second[3]
+    for ours, theirs in zip(first[5], second[5], strict=True):
+        assert ours.shape == (3, 32, 32)
+        assert ours.equal(theirs)
+    assert not first[5][0].equal(ClipPairs(clips, **options, epoch=1)[5][0])
+
+
+def test_clips_of_a_person_count_once(tmp_path: Path) -> None:
+    for name in ("anchor#1", "anchor#2", "other#1"):
+        strip(tmp_path / f"{name}.png")
+    clips = open_clips(tmp_path)
+    assert len(ClipPairs(clips, size=16, augment=AugmentParams())) == 3
+    assert len(ClipPairs(clips, size=16, augment=AugmentParams(), id_sampling=True)) == 2
+
+
+def test_ranks_share_an_epoch_without_overlap() -> None:
+    parts = [list(epoch_order(11, 0, 3, rank, 3)) for rank in range(3)]
+    assert [len(part) for part in parts] == [3, 3, 3]
+    assert len({index for part in parts for index in part}) == 9
+
+
+def test_colours_change_both_frames_alike_and_nothing_changes_by_default() -> None:
+    frame = torch.rand(3, 8, 8)
+    rng = np.random.default_rng(0)
+    assert all(out.equal(frame) for out in vary(frame, frame, AugmentParams(), rng=rng))
+    jitter = AugmentParams(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.2)
+    source, driving = vary(frame, frame, jitter, rng=rng)
+    assert source.equal(driving)
+    assert not source.equal(frame)
+
+
+def test_a_whole_turn_of_the_hue_changes_nothing() -> None:
+    from fomaug.training._augment import _turn_hue
+
+    pair = torch.rand(2, 3, 4, 4)
+    torch.testing.assert_close(_turn_hue(pair, 2 * np.pi), pair, atol=1e-5, rtol=0)
+
+
+def test_what_is_no_clip_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="is no folder of clips"):
+        open_clips(tmp_path / "nothing")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(MediaError, match=r"bad\.png cannot be read"):
+        open_clips(tmp_path)
+    Image.new("RGB", (20, 16)).save(tmp_path / "bad.png")
+    with pytest.raises(MediaError, match="must be square"):
+        open_clips(tmp_path)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fomaug._errors import ArgumentError
+from fomaug.training import TrainConfig, read_config
+
+
+def official(tiny_config: dict) -> dict:
+    return {
+        "dataset_params": {
+            "root_dir": "data/vox",
+            "frame_shape": [64, 64, 3],
+            "id_sampling": True,
+            "pairs_list": "data/vox256.csv",
+            "augmentation_params": {
+                "flip_param": {"horizontal_flip": True, "time_flip": True},
+                "jitter_param": {"brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "hue": 0.1},
+            },
+        },
+        "model_params": {key: value for key, value in tiny_config.items() if key != "size"},
+        "train_params": {
+            "num_epochs": 5,
+            "num_repeats": 75,
+            "epoch_milestones": [3, 4],
+            "lr_generator": 2.0e-4,
+            "lr_discriminator": 2.0e-4,
+            "lr_kp_detector": 2.0e-4,
+            "batch_size": 4,
+            "scales": [1, 0.5],
+            "checkpoint_freq": 50,
+            "transform_params": {"sigma_affine": 0.05, "sigma_tps": 0.005, "points_tps": 5},
+            "loss_weights": {
+                "generator_gan": 1,
+                "discriminator_gan": 1,
+                "feature_matching": [10, 10],
+                "perceptual": [10, 10],
+                "equivariance_value": 10,
+                "equivariance_jacobian": 10,
+            },
+        },
+        "visualizer_params": {"kp_size": 5},
+    }
+
+
+def test_the_official_layout_is_read(tmp_path: Path, tiny_config: dict) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(official(tiny_config)))
+    config = read_config(path)
+    assert config.model.size == 64
+    assert config.id_sampling
+    assert config.augment.hue == 0.1
+    assert config.weights.perceptual == (10, 10)
+    assert (config.num_epochs, config.num_repeats, config.epoch_milestones) == (5, 75, (3, 4))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "near"),
+    [
+        ("train_params", "num_epoch", "num_epochs"),
+        ("dataset_params", "id_samplings", "id_sampling"),
+        ("model_params", "common_param", "common_params"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest(tiny_config: dict, section: str, key: str, near: str) -> None:
+    values = official(tiny_config)
+    values[section][key] = 1
+    with pytest.raises(ArgumentError, match=f"unknown key '{key}'; did you mean '{near}'"):
+        TrainConfig.from_dict(values)
+
+
+def test_an_unknown_section_and_loss_are_named(tiny_config: dict) -> None:
+    with pytest.raises(ArgumentError, match="did you mean 'train_params'"):
+        TrainConfig.from_dict({**official(tiny_config), "train_param": {}})
+    values = official(tiny_config)
+    values["train_params"]["loss_weights"]["perceptul"] = [1]
+    with pytest.raises(ArgumentError, match="did you mean 'perceptual'"):
+        TrainConfig.from_dict(values)
+
+
+def test_official_names_and_missing_files() -> None:
+    assert read_config("vox-256").model.common.num_kp == 10
+    with pytest.raises(ArgumentError, match="neither a file nor one of"):
+        read_config("nothing.yaml")

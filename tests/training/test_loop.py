@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import fomaug
+from fomaug._errors import ResumeError
+from fomaug.training import TrainConfig, train
+
+
+def losses(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "losses.jsonl").read_text().splitlines()]
+
+
+def test_a_small_run_learns_to_move_shapes(tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path) -> None:
+    weights = replace(tiny_train.weights, generator_gan=0)
+    config = replace(tiny_train, weights=weights)
+    model = fomaug.load_model(train(config, moving_shapes, tmp_path, max_steps=60, progress=False), device="cpu")
+    seen = losses(tmp_path)
+    first, last = seen[0]["perceptual"], sum(row["perceptual"] for row in seen[-10:]) / 10
+    assert last < 0.45 * first
+    assert model.size == 64
+    assert (tmp_path / "pictures" / "step-00000010.png").exists()
+
+
+def test_a_resumed_run_has_the_losses_of_an_unbroken_one(
+    tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path
+) -> None:
+    config = replace(tiny_train, checkpoint_steps=2, keep_checkpoints=2)
+    train(config, moving_shapes, tmp_path / "whole", max_steps=6, progress=False)
+    train(config, moving_shapes, tmp_path / "broken", max_steps=3, progress=False)
+    with (tmp_path / "broken" / "losses.jsonl").open("a") as file:
+        file.write('{"step": 4, "perce')  # a line that a kill cut short
+    train(config, moving_shapes, tmp_path / "broken", max_steps=6, resume=True, progress=False)
+    assert losses(tmp_path / "broken") == losses(tmp_path / "whole")
+    assert len(list((tmp_path / "whole").glob("step-*.pt"))) == 2
+    whole, broken = (
+        fomaug.load_model(tmp_path / run / "model.safetensors", device="cpu") for run in ("whole", "broken")
+    )
+    assert whole.hash == broken.hash
+
+
+def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
+    tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path
+) -> None:
+    train(tiny_train, moving_shapes, tmp_path, max_steps=1, progress=False)
+    with pytest.raises(ResumeError, match="holds a run already"):
+        train(tiny_train, moving_shapes, tmp_path, max_steps=2, progress=False)
+    with pytest.raises(ResumeError, match="other settings: batch_size"):
+        train(replace(tiny_train, batch_size=2), moving_shapes, tmp_path, resume=True, max_steps=2, progress=False)
+
+
+def test_training_starts_from_a_given_model(tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path) -> None:
+    start = train(tiny_train, moving_shapes, tmp_path / "a", max_steps=1, progress=False)
+    still = replace(tiny_train, lr_generator=0, lr_kp_detector=0, ema=0)
+    init = fomaug.load_model(start, device="cpu", fold=False)
+    continued = train(still, moving_shapes, tmp_path / "b", max_steps=1, init=init, progress=False)
+    before = init.generator.final.weight
+    after = fomaug.load_model(continued, device="cpu", fold=False).generator.final.weight
+    assert before.equal(after)
+
+
+def test_bfloat16_trains_as_well(tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path) -> None:
+    train(tiny_train, moving_shapes, tmp_path, max_steps=1, precision="bfloat16", progress=False)
+    assert all(value == value for row in losses(tmp_path) for value in row.values())  # no NaN
+
+
+SCRIPT = """
+    import pickle, sys
+    from pathlib import Path
+    import torch
+    torch.set_num_threads(1)
+    from fomaug.training import TrainConfig, train
+    config = pickle.loads(Path(sys.argv[1]).read_bytes())
+    train(config, Path(sys.argv[2]), Path(sys.argv[3]), max_steps=2, progress=False, device="cpu")
+"""
+
+
+def test_two_processes_train_one_model(tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path) -> None:
+    import pickle
+
+    config = replace(tiny_train, batch_size=2)
+    (tmp_path / "config").write_bytes(pickle.dumps(config))
+    (tmp_path / "run.py").write_text(textwrap.dedent(SCRIPT))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "config"), str(moving_shapes)]
+    environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    environment["PYTHONPATH"] = str(Path(fomaug.__file__).parents[1])
+    processes = [
+        subprocess.Popen([*command, str(tmp_path / "run")], env={**environment, "RANK": str(rank)}) for rank in (0, 1)
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    assert len(losses(tmp_path / "run")) == 2
+    assert fomaug.load_model(tmp_path / "run" / "model.safetensors", device="cpu").size == 64
