@@ -102,6 +102,7 @@ class MotionAugment(GeometricAugmentationBase2D):
         settings = {**self.flags, "p": 1.0, "batch_size": batch_size, "differentiable": differentiable}
         # In a tuple it is no submodule: it has no state to save, and it follows the images, not `.to(...)`.
         self._engines = (own_engine(driving, model, settings),)
+        self._flows: list[Tensor] = []  # on the way from `apply_transform` to `forward`
 
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> Params:
         """Draw a number for each image: (B,) int64."""
@@ -121,8 +122,8 @@ class MotionAugment(GeometricAugmentationBase2D):
         params = self.forward_parameters(shape) if params is None else params
         output = super().forward(input, params, **kwargs)
         # kornia hands a copy of the parameters down; what moves the labels belongs to the ones that are kept.
-        params["flow"] = self._flow
-        del self._flow
+        if self._flows:
+            params["flow"] = self._flows.pop()
         return output
 
     def compute_transformation(self, input: Tensor, params: Params, flags: dict[str, Any]) -> Tensor:
@@ -134,7 +135,7 @@ class MotionAugment(GeometricAugmentationBase2D):
     ) -> Tensor:
         """Animate (B, 3 or 1, H, W) images in [0, 1]; those that p left out come back as they are."""
         result = apply_there(self._engines[0], input, self.motion_params(_for_rows(params, len(input))))
-        self._flow = result.flow.detach()
+        self._flows[:] = [result.flow.detach()]
         return result.image
 
     def apply_transform_mask(
@@ -185,9 +186,12 @@ class MotionAugment(GeometricAugmentationBase2D):
 
     def _moving(self, params: Params) -> Tensor:
         """(B,) which images move; with p = p_batch = 1 all, as kornia has it."""
-        if self.p == 1 and self.p_batch == 1:
+        gate: Tensor = params["batch_prob"].reshape(-1).to(params["motion"].device) > 0.5
+        # Before 0.9, kornia draws parameters for the images that move and for no others.
+        only_moving = len(gate) != len(params["motion"])
+        if only_moving or (self.p == 1 and self.p_batch == 1):
             return torch.ones_like(params["motion"], dtype=torch.bool)
-        return params["batch_prob"].to(params["motion"].device) > 0.5
+        return gate
 
 
 def _still(motion: MotionParams) -> MotionParams:
@@ -197,8 +201,8 @@ def _still(motion: MotionParams) -> MotionParams:
 
 def _for_rows(params: Params, count: int) -> Params:
     """Repeat the parameters of videos for each of their frames."""
-    frames = count // max(len(params["motion"]), 1)
-    return {name: params[name].repeat_interleave(frames) for name in ("motion", "batch_prob") if name in params}
+    frames = max(count // max(len(params["motion"]), 1), 1)
+    return {name: params[name].reshape(-1).repeat_interleave(frames) for name in ("motion", "batch_prob")}
 
 
 def _flow_of(params: Params, labels: Tensor) -> Tensor:

@@ -37,6 +37,8 @@ def _declare_operators() -> None:
     except RuntimeError as error:
         if "operator torchvision::nms does not exist" not in str(error):
             raise
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]  # half imported
         _library = torch.library.Library("torchvision", "DEF")
         for name in OPERATORS:
             _library.define(f"{name}(Tensor values) -> Tensor")
