@@ -16,8 +16,9 @@ from fomaug._types import Keypoints
 from fomaug.animator import Animator
 from fomaug.driving._clip_labels import Labels, resolve_labels
 from fomaug.driving._clips import Clip, find_clips, read_clip
-from fomaug.driving._crop import Box, Detector, batches, cut, face_crop, to_batch
+from fomaug.driving._crop import Detector, face_crop
 from fomaug.driving._picture import Picture
+from fomaug.driving._square import Box, batches, cut, to_batch
 from fomaug.driving._track import MotionTrack
 
 Crop = Literal["face", "frame"]

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.driving._face import KEYPOINT_POINTS, mean_mesh, mesh_keypoints
+from fomaug.driving._face import KEYPOINT_POINTS
 from fomaug.driving._picture import Picture
-from fomaug.driving._track import normalise
+from fomaug.driving._seek import FaceSeeker
+from fomaug.driving._square import FACE_SHARE, Box, square_at
 
-Box = tuple[int, int, int, int]
 Boxes = Sequence[Sequence[float]]
 Detector = Callable[[Picture], Boxes]
 """(H, W, 3) uint8 RGB to face boxes (left, top, right, bottom) in pixels, none if there is no face."""
 
-FACE_SHARE: Final = 1.8  # side of the square over the height of the face, as faces lie in the training pictures
 _ROOM: Final = 1.15  # around everything the face reaches
 _SAMPLES: Final = 16
-_ROUNDS: Final = 3
-_ODD_FACE: Final = 0.3  # root mean square distance from the mean face's pose, in face sizes
-_WHOLE: Final = 0.8  # of the frame's short side; a larger square is not worth cutting
+_WHOLE: Final = 0.8  # of a square frame; a larger square is not worth cutting
 
 Item = TypeVar("Item")
 Seen = TypeVar("Seen")
-
-
-def is_face_model(model: Animator) -> bool:
-    """Whether the model's keypoints are tied to known points of the face."""
-    return tuple(model.keypoint_names) == tuple(KEYPOINT_POINTS)
 
 
 class FaceCrop(NamedTuple):
@@ -50,14 +40,18 @@ class FaceCrop(NamedTuple):
     looked: int
 
 
+def is_face_model(model: Animator) -> bool:
+    """Whether the model's keypoints are tied to known points of the face."""
+    return tuple(model.keypoint_names) == tuple(KEYPOINT_POINTS)
+
+
 def face_crop(frames: Iterable[Picture], model: Animator, detector: Detector | None = None) -> FaceCrop:
     """Find one square that holds the face in all frames of a clip.
 
     A sample of the frames is looked at; the square is as large as the middle face asks for, or as the face's wandering
-    needs. Without a detector, a model whose keypoints are face points looks for the face itself, first in the whole
-    frame, then closer; for other models the square holds what moves. It fails when several people are in view, when the
-    face is much smaller than a third of the frame, and, for other models, when the camera moves: give a detector, or
-    cut the clip and use `crop="frame"`.
+    needs. Without a detector, a model whose keypoints are face points looks for the face itself; for other models the
+    square holds what moves. It fails when several people are in view, when the face is lower than a fifth of the frame,
+    and, for other models, when the camera moves: give a detector, or cut the clip and use `crop="frame"`.
 
     Args:
         frames: (H, W, 3) uint8 RGB, all of one size.
@@ -70,20 +64,10 @@ def face_crop(frames: Iterable[Picture], model: Animator, detector: Detector | N
     if detector is None and not is_face_model(model):
         size, sample = _look(frames, _small_grey)
         moving = _moving_box(sample, size)
-        return FaceCrop(
-            _square([moving] if moving else [], size, share=_ROOM), len(sample) if moving else 0, len(sample)
-        )
-    size, found = _look(frames, detector or (lambda picture: _own_boxes(picture, model)))
+        return FaceCrop(_square(moving, size, _ROOM), len(sample) if moving else 0, len(sample))
+    size, found = _look(frames, detector or FaceSeeker(model))
     faces = [_largest(boxes) for boxes in found if len(boxes)]
-    return FaceCrop(_square(faces, size), len(faces), len(found))
-
-
-def cut(picture: Picture, box: Box | None) -> Picture:
-    """Take the box out of a picture."""
-    if box is None:
-        return picture
-    left, top, right, bottom = box
-    return picture[top:bottom, left:right]
+    return FaceCrop(_square(faces, size, FACE_SHARE), len(faces), len(found))
 
 
 def spread(items: Iterable[Item], count: int, look: Callable[[Item], Seen]) -> list[Seen]:
@@ -108,46 +92,20 @@ def _look(frames: Iterable[Picture], look: Callable[[Picture], Seen]) -> tuple[t
     return seen[0][0] if seen else (1, 1), [part for _, part in seen]
 
 
-def _square(boxes: list[Sequence[float]], size: tuple[int, int], share: float = FACE_SHARE) -> Box | None:
-    """Lay a square around the boxes, inside the frame."""
-    short = min(size)
+def _square(boxes: Sequence[Sequence[float]], size: tuple[int, int], share: float) -> Box | None:
+    """Lay one square around the boxes of several frames, inside the frame."""
     if not boxes:
         return None
     corners = np.asarray([box[:4] for box in boxes], float)
-    reach = np.concatenate([np.percentile(corners[:, :2], 5, axis=0), np.percentile(corners[:, 2:], 95, axis=0)])
-    extent = (corners[:, 2:] - corners[:, :2]).max(1)
-    side = max(share * float(np.median(extent)), _ROOM * float((reach[2:] - reach[:2]).max()))
-    if side > _WHOLE * short and max(size) == short:
+    # The outermost twentieth is left out: one wrong box must not widen the crop of a whole clip.
+    left, top = np.percentile(corners[:, :2], 5, axis=0)
+    right, bottom = np.percentile(corners[:, 2:], 95, axis=0)
+    height = float(np.median((corners[:, 2:] - corners[:, :2]).max(1)))
+    reach = max(float(right - left), float(bottom - top), 1e-6)
+    side = max(share * height, _ROOM * reach)
+    if side > _WHOLE * size[0] and size[0] == size[1]:
         return None
-    whole_side = int(min(round(side), short))
-    centre = (reach[:2] + reach[2:]) / 2
-    left, top = (
-        int(np.clip(round(middle - whole_side / 2), 0, length - whole_side))
-        for middle, length in zip(centre, (size[1], size[0]), strict=True)
-    )
-    return left, top, left + whole_side, top + whole_side
-
-
-def _own_boxes(picture: Picture, model: Animator) -> Boxes:
-    """Look for the face with the model's own keypoints: in the whole frame, then ever closer."""
-    window: Box | None = None
-    for _ in range(_ROUNDS):
-        part = cut(picture, window)
-        points = model.detect(to_batch([part])).value.float().cpu()
-        corner = (0, 0) if window is None else window[:2]
-        pixels = _to_pixels(points[0].numpy(), part.shape[:2]) + corner
-        box = [*pixels.min(0), *pixels.max(0)]
-        closer = _square([box], picture.shape[:2])
-        if closer == window:
-            break
-        window = closer
-    return [] if _oddness(points) > _ODD_FACE else [box]
-
-
-def _oddness(points: Tensor) -> float:
-    """How little points (1, K, 2) look like a face: their distance from the mean face's, both made alike in scale."""
-    face = normalise(mesh_keypoints(mean_mesh()[None]).value)
-    return float((normalise(points) - face).square().sum(-1).mean().sqrt())
+    return square_at((left, top, right, bottom), side / reach, size)
 
 
 def _small_grey(picture: Picture) -> NDArray[np.float64]:
@@ -160,48 +118,18 @@ def _grey_step(size: tuple[int, int]) -> int:
     return max(1, min(size) // 96)
 
 
-def _moving_box(sample: list[NDArray[np.float64]], size: tuple[int, int]) -> list[float] | None:
-    """The box of the pixels that change much over a clip, (left, top, right, bottom); None if nothing does."""
+def _moving_box(sample: Sequence[NDArray[np.float64]], size: tuple[int, int]) -> list[tuple[float, ...]]:
+    """The box of the pixels that change much over a clip, if there are any."""
     if len(sample) < 2:
-        return None
+        return []
     change = np.stack(sample).std(0)
     moving = change > max(4.0, 0.25 * float(np.percentile(change, 99)))
-    rows, columns = (_extent(moving.any(axis)) for axis in (1, 0))
-    if rows is None or columns is None:
-        return None
+    rows, columns = (np.flatnonzero(moving.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return []
     step = _grey_step(size)
-    return [step * float(value) for value in (columns[0], rows[0], columns[1], rows[1])]
-
-
-def _extent(line: NDArray[np.bool_]) -> tuple[int, int] | None:
-    places = np.flatnonzero(line)
-    return (int(places[0]), int(places[-1]) + 1) if len(places) else None
+    return [tuple(float(step * edge) for edge in (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))]
 
 
 def _largest(boxes: Boxes) -> Sequence[float]:
     return max(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
-
-
-def _to_pixels(points: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Carry points from the padded square of a frame (H, W) into its pixels."""
-    square = max(size)
-    padding = np.array([(square - size[1]) // 2, (square - size[0]) // 2])
-    result: NDArray[np.float32] = (points + 1) / 2 * (square - 1) - padding
-    return result
-
-
-def to_batch(pictures: Sequence[Picture]) -> Tensor:
-    """Stack pictures (H, W, 3) uint8 of one size into (B, 3, H, W) float in [0, 1]."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
-
-
-def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Cut a stream into lists of at most `size`."""
-    batch: list[Item] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -8,8 +8,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+
+from fomaug import Keypoints
+from fomaug.driving._face import KEYPOINT_POINTS, mean_mesh, mesh_keypoints
 
 Picture = NDArray[np.uint8]
 
@@ -67,6 +71,42 @@ class Media:
         for index, frame in enumerate(frames):
             Image.fromarray(frame).save(path / name.format(index))
         return path
+
+
+class FaceFinder:
+    """Stands for a face model: where a picture is white, there is its face; where nothing is, it guesses."""
+
+    name = "finder"
+    keypoint_names = tuple(KEYPOINT_POINTS)
+    size = 96
+    frames = 0
+
+    def detect(self, frames: torch.Tensor) -> Keypoints:
+        self.frames += len(frames)
+        return Keypoints(torch.stack([self._find(frame) for frame in frames]).float())
+
+    @staticmethod
+    def _find(frame: torch.Tensor) -> torch.Tensor:
+        size = np.array(frame.shape[:0:-1])
+        rows, columns = np.nonzero(frame.mean(0).numpy() > 0.5)
+        if not len(rows):
+            return torch.rand(len(KEYPOINT_POINTS), 2, generator=torch.Generator().manual_seed(0))
+        low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()])
+        face = mesh_keypoints(mean_mesh()[None]).value[0].numpy()
+        face = (face - (face.max(0) + face.min(0)) / 2) / np.ptp(face[:, 1]) * (high[1] - low[1] + 1)
+        points = face + (low + high) / 2 + (size.max() - size) // 2
+        return torch.from_numpy(points / (size.max() - 1) * 2 - 1)
+
+    @staticmethod
+    def marked(left: int, top: int, side: int, size: tuple[int, int] = (200, 300)) -> Picture:
+        frame = np.zeros((*size, 3), np.uint8)
+        frame[top : top + side, left : left + side] = 255
+        return frame
+
+
+@pytest.fixture
+def finder() -> FaceFinder:
+    return FaceFinder()
 
 
 @pytest.fixture(scope="session")

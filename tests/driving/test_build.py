@@ -9,7 +9,7 @@ import torch
 from fomaug import DrivingPool
 from fomaug._errors import ArgumentError, LabelError, MediaError, PoolError
 from fomaug.driving import _build, read_clip
-from fomaug.driving._crop import to_batch
+from fomaug.driving._square import to_batch
 
 
 @pytest.fixture

@@ -1,0 +1,148 @@
+"""Looking for the face of a clip with the model's own keypoints: no other detector is needed.
+
+A detector of face points answers every picture with points in the shape of a face. Two things tell a true answer:
+looked at closer, the face stays where it is; and the points lie as those of a face do. Both limits were set on real
+clips shrunk into larger frames and on pictures without faces. It takes textures for faces now and then, so a clip
+without any face is not always noticed; and it misses faces below a fifth of the frame's shorter side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from fomaug.animator import Animator
+from fomaug.driving._face import mean_mesh, mesh_keypoints
+from fomaug.driving._picture import Picture
+from fomaug.driving._square import FACE_SHARE, Box, cut, square_at, to_batch
+from fomaug.driving._track import normalise
+
+_WINDOWS: Final = (0.65, 0.4)  # sides of the squares searched after the whole frame, in shorter sides of the frame
+_BEST: Final = 3  # squares that are looked at closer
+_ROUNDS: Final = 6
+_SETTLED: Final = 0.85  # overlap of a face's box with the one found before, from a little farther away
+_ODD: Final = 0.15  # distance from the mean face's pose, in face sizes; real clips reach 0.15, most stay below 0.1
+_SMALL: Final = 0.03  # oddness that a face of half the size must make up for
+_AT_ONCE: Final = 16
+
+
+class _Sight(NamedTuple):
+    box: tuple[float, float, float, float]
+    window: Box
+    oddness: float
+    is_face: bool
+
+
+class FaceSeeker:
+    """Finds the face of one frame after the other of a clip, starting where it was last.
+
+    Args:
+        model: whose keypoints are known points of the face.
+    """
+
+    def __init__(self, model: Animator) -> None:
+        self.model = model
+        self._window: Box | None = None
+
+    def __call__(self, picture: Picture) -> list[tuple[float, float, float, float]]:
+        """Find the face.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB.
+
+        Returns:
+            One box (left, top, right, bottom) in pixels, or none.
+        """
+        sight = self._closer(picture, self._window) if self._window else None
+        if sight is None or not sight.is_face:
+            sight = self._search(picture)
+        self._window = sight.window if sight.is_face else None
+        return [sight.box] if sight.is_face else []
+
+    def _search(self, picture: Picture) -> _Sight:
+        """Look at the whole frame and at squares all over it, and closer where it looks most like a face."""
+        windows = list(_windows(picture.shape[0], picture.shape[1]))
+        odd: list[float] = []
+        for start in range(0, len(windows), _AT_ONCE):
+            odd += _oddness(self._points([cut(picture, window) for window in windows[start : start + _AT_ONCE]]))
+        scores = [oddness + _cost(window) for oddness, window in zip(odd, windows, strict=True)]
+        best = [windows[row] for row in np.argsort(scores, kind="stable")[:_BEST]]
+        sights = [self._closer(picture, window) for window in best]
+        return min(sights, key=lambda sight: (not sight.is_face, sight.oddness + _cost(sight.window)))
+
+    def _closer(self, picture: Picture, window: Box | None) -> _Sight:
+        """Centre the view on what was found, again and again, until it stays."""
+        box: tuple[float, float, float, float] | None = None
+        settled = False
+        for _ in range(_ROUNDS):
+            part = cut(picture, window)
+            points = self._points([part])
+            before, box = box, _box(points, part, window)
+            window = square_at(box, FACE_SHARE, picture.shape[:2])
+            settled = before is not None and _overlap(before, box) >= _SETTLED
+            if settled:
+                break
+        assert box is not None
+        assert window is not None
+        oddness = _oddness(points)[0]
+        return _Sight(box, window, oddness, settled and oddness <= _ODD)
+
+    def _points(self, parts: Sequence[Picture]) -> Tensor:
+        """Keypoints (B, K, 2) of pictures of any size, each in its own padded square."""
+        side = self.model.size
+        squares = [part if len(parts) == 1 else np.array(Image.fromarray(part).resize((side, side))) for part in parts]
+        return self.model.detect(to_batch(squares)).value.float().cpu()
+
+
+def _windows(height: int, width: int) -> Iterator[Box]:
+    """The middle square and smaller ones, each half over the next."""
+    short = min(height, width)
+    for share in (1.0, *_WINDOWS):
+        side = max(1, round(share * short))
+        for top in _steps(height, side):
+            for left in _steps(width, side):
+                yield left, top, left + side, top + side
+
+
+def _steps(length: int, side: int) -> list[int]:
+    # The limit spares strips, which hold no face, thousands of looks.
+    count = min(24, 1 + math.ceil((length - side) / (side / 2)))
+    return [round(place) for place in np.linspace(0, length - side, count)]
+
+
+def _cost(window: Box) -> float:
+    """Of two things that look alike, the larger is the face."""
+    return -_SMALL * math.log2(window[2] - window[0])
+
+
+def _oddness(points: Tensor) -> list[float]:
+    """How little points (B, K, 2) lie like those of a frontal face, each: place and size do not matter."""
+    face = normalise(mesh_keypoints(mean_mesh()[None]).value)
+    distances: list[float] = (normalise(points) - face).square().sum(-1).mean(-1).sqrt().tolist()
+    return distances
+
+
+def _box(points: Tensor, part: Picture, window: Box | None) -> tuple[float, float, float, float]:
+    """The box around the points of one part of a frame, in the frame's pixels."""
+    height, width = part.shape[:2]
+    square = max(height, width)
+    padding = np.array([(square - width) // 2, (square - height) // 2])
+    corner = np.array(window[:2] if window else (0, 0))
+    pixels: NDArray[np.float64] = (points[0].double().numpy() + 1) / 2 * (square - 1) - padding + corner
+    (left, top), (right, bottom) = pixels.min(0).tolist(), pixels.max(0).tolist()
+    return left, top, right, bottom
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Intersection over union."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(width, 0) * max(height, 0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return shared / (sum(areas) - shared) if shared else 0.0
