@@ -16,6 +16,8 @@ class FaceTrainConfig:
         steps: of the optimisers.
         stills: pairs from portraits in a batch.
         clips: pairs from clips in a batch.
+        still_views: further portraits in a batch, for the detector alone.
+        clip_views: further frames of clips, for the detector alone.
         detector_rate: peak learning rate of the detector.
         generator_rate: peak learning rate of the generator.
         joint_from: share of the steps after which the generator is driven by the detector's own keypoints
@@ -29,6 +31,8 @@ class FaceTrainConfig:
     steps: int = 9000
     stills: int = 4
     clips: int = 4
+    still_views: int = 4
+    clip_views: int = 8
     detector_rate: float = 2e-3
     generator_rate: float = 1.5e-3
     joint_from: float = 0.3

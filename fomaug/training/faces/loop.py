@@ -18,7 +18,7 @@ from fomaug.driving._face import mesh_keypoints
 from fomaug.training.faces.augmentation import disturb, tint
 from fomaug.training.faces.config import FaceTrainConfig
 from fomaug.training.faces.losses import detector_losses, generator_losses, heatmap_loss
-from fomaug.training.faces.pairs import Pair
+from fomaug.training.faces.pairs import Pair, Views
 from fomaug.training.faces.state import TrainState
 from fomaug.training.faces.store import ClipStore, StillStore
 
@@ -53,8 +53,8 @@ def train_faces(
     began = saved = time.monotonic()
     stopped = False
     while state.step < config.steps and not stopped:
-        pair = Pair.cat([stills.draw(config.stills, state.generator), clips.draw(config.clips, state.generator)])
-        for name, value in train_step(state, pair).items():
+        pair, views = _draw(state, stills, clips)
+        for name, value in train_step(state, pair, views).items():
             totals[name] = totals.get(name, 0.0) + value / 50
         if state.step % 50 == 0:
             _log(run, {"step": state.step, "seconds": round(time.monotonic() - began, 1), **totals})
@@ -67,17 +67,28 @@ def train_faces(
     return state
 
 
-def train_step(state: TrainState, pair: Pair) -> Losses:
+def _draw(state: TrainState, stills: StillStore, clips: ClipStore) -> tuple[Pair, Views]:
+    config, generator = state.config, state.generator
+    size = config.detector.input_size
+    pair = Pair.cat([stills.draw(config.stills, generator), clips.draw(config.clips, generator)])
+    some = [stills.views(config.still_views, size, generator), clips.views(config.clip_views, size, generator)]
+    return pair, Views.cat(some)
+
+
+def train_step(state: TrainState, pair: Pair, views: Views) -> Losses:
     """Take one step of both networks; returns the parts of the losses."""
     state.advance()
     source, driving = tint((pair.source, pair.driving), state.generator)
     pair = pair._replace(source=source, driving=driving)
     true = Keypoints.cat([mesh_keypoints(pair.source_mesh), mesh_keypoints(pair.driving_mesh)])
-    found, heatmap = _detect(state, torch.cat([source, driving]))
-    parts = detector_losses(found, true) | heatmap_loss(heatmap, true)
-    joint = state.step >= state.config.joint_from * state.config.steps
-    used = _mixed(true, found, state) if joint else _shaken(true, state.generator)
+    clean = torch.rand(len(source), generator=state.generator) < 0.5
+    found, heatmap = _detect(state, torch.cat([source, driving]), clean, views)
+    all_true = Keypoints.cat([true, mesh_keypoints(views.mesh)])
+    parts = detector_losses(found, all_true) | heatmap_loss(heatmap, all_true)
     b = len(source)
+    found = found[: 2 * b]
+    joint = state.step >= state.config.joint_from * state.config.steps
+    used = _mixed(true, found, clean, state) if joint else _shaken(true, state.generator)
     with torch.autocast("cpu", torch.bfloat16, enabled=state.config.precision == "bf16"):
         network = state.generator_of(state.networks)
         output = network(source, network.encode(source), used[:b], used[b:])
@@ -97,9 +108,13 @@ def _update(state: TrainState, parts: dict[str, Tensor]) -> None:
     state.follow()
 
 
-def _detect(state: TrainState, image: Tensor) -> tuple[Keypoints, Tensor]:
+def _detect(state: TrainState, image: Tensor, clean: Tensor, views: Views) -> tuple[Keypoints, Tensor]:
+    """Detect in both pictures of every pair, disturbed unless the pair is clean, and in further single pictures."""
     size = state.config.detector.input_size
-    small = disturb(F.interpolate(image, size=(size, size), mode="area"), state.generator)
+    pairs = F.interpolate(image, size=(size, size), mode="area")
+    disturbed = disturb(torch.cat([pairs, views.image]), state.generator)
+    pairs = torch.where(clean.repeat(2)[:, None, None, None], pairs, disturbed[: len(pairs)])
+    small = torch.cat([pairs, disturbed[len(pairs) :]])
     with torch.autocast("cpu", torch.bfloat16, enabled=state.config.precision == "bf16"):
         return state.detector_of(state.networks).observe(small)
 
@@ -114,13 +129,12 @@ def _shaken(true: Keypoints, generator: torch.Generator) -> Keypoints:
     return Keypoints(value, jacobian)
 
 
-def _mixed(true: Keypoints, found: Keypoints, state: TrainState) -> Keypoints:
-    """Found keypoints for half of the pairs, shaken true ones for the others."""
+def _mixed(true: Keypoints, found: Keypoints, clean: Tensor, state: TrainState) -> Keypoints:
+    """Found keypoints for the clean pairs, shaken true ones for the others."""
     assert found.jacobian is not None
     shaken = _shaken(true, state.generator)
     assert shaken.jacobian is not None
-    own = torch.rand(len(true) // 2, generator=state.generator).repeat(2) < 0.5
-    weight = state.config.joint_weight
+    weight, own = state.config.joint_weight, clean.repeat(2)
     value = _scaled_gradient(found.value, weight)
     jacobian = _scaled_gradient(found.jacobian, weight)
     return Keypoints(

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fomaug.geometry.grid import identity_grid
+
 GRID = 64
 
 
@@ -44,9 +46,9 @@ class Camera(NamedTuple):
     shift: Tensor
 
     @staticmethod
-    def draw(count: int, generator: torch.Generator) -> Camera:
-        """Draw cameras that zoom, turn and shift a little."""
-        normal = torch.randn(4, count, generator=generator)
+    def draw(count: int, generator: torch.Generator, *, reach: float = 1.0) -> Camera:
+        """Draw cameras that zoom, turn and shift a little, or `reach` times as much."""
+        normal = torch.randn(4, count, generator=generator) * reach
         zoom = torch.exp(0.04 + 0.14 * normal[0])
         angle = 0.07 * normal[1]
         c, s = zoom * angle.cos(), zoom * angle.sin()
@@ -63,6 +65,26 @@ class Camera(NamedTuple):
         flat = places.reshape(len(self.shift), -1, 2) - self.shift[:, None]
         back: Tensor = flat @ torch.linalg.inv(self.matrix).transpose(1, 2)
         return back.view(places.shape)
+
+
+class Views(NamedTuple):
+    """Single pictures for the detector: (B, 3, s, s) in [0, 1] and their meshes (B, 478, 2)."""
+
+    image: Tensor
+    mesh: Tensor
+
+    @staticmethod
+    def cat(parts: Sequence[Views]) -> Views:
+        """Join along the batch axis."""
+        return Views(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
+
+    @staticmethod
+    def take(image: Tensor, mesh: Tensor, size: int, generator: torch.Generator) -> Views:
+        """View pictures (B, 3, S, S) with meshes (B, 478, 3) through new cameras, at a smaller size."""
+        camera = Camera.draw(len(image), generator, reach=1.7)
+        places = camera.forth(identity_grid((size, size)).expand(len(image), -1, -1, -1))
+        small = F.interpolate(image, size=(size, size), mode="area")
+        return Views(sample(small, places), camera.back(mesh[..., :2]))
 
 
 def sample(image: Tensor, places: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from fomaug.driving._face import mirror_order
 from fomaug.training.faces.clips import clip_pair
 from fomaug.training.faces.pack import FLOW_UNIT
-from fomaug.training.faces.pairs import Pair
+from fomaug.training.faces.pairs import Pair, Views
 from fomaug.training.faces.stills import still_pair
 
 
@@ -29,12 +29,18 @@ class StillStore:
         """Open what `pack_stills` wrote."""
         return cls(np.load(folder / "stills.npy", mmap_mode="r"), np.load(folder / "stills_mesh.npy"))
 
+    def views(self, count: int, size: int, generator: torch.Generator) -> Views:
+        """Draw single pictures."""
+        return Views.take(*self._some(count, generator), size, generator)
+
     def draw(self, count: int, generator: torch.Generator) -> Pair:
         """Draw pairs, half of them mirrored."""
+        return still_pair(*self._some(count, generator), generator)
+
+    def _some(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         rows = torch.randint(len(self.images), (count,), generator=generator).tolist()
         mirrored = torch.rand(count, generator=generator) < 0.5
-        image, mesh = _mirrored(_pictures(self.images, rows), torch.from_numpy(self.meshes[rows]), mirrored)
-        return still_pair(image, mesh, generator)
+        return _mirrored(_pictures(self.images, rows), torch.from_numpy(self.meshes[rows]), mirrored)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,12 @@ class ClipStore:
         names = ("clips.npy", "clips_mesh.npy", "clips_flow.npy", "clips_mask.npy")
         frames, meshes, flow, known = (np.load(folder / name, mmap_mode="r") for name in names)
         return cls(frames, np.asarray(meshes), flow, known)
+
+    def views(self, count: int, size: int, generator: torch.Generator) -> Views:
+        """Draw single frames."""
+        clips, pairs = self._choose(count, generator)
+        mirrored = torch.rand(count, generator=generator) < 0.5
+        return Views.take(*_mirrored(*self._view(clips, pairs[:, 1].tolist()), mirrored), size, generator)
 
     def draw(self, count: int, generator: torch.Generator) -> Pair:
         """Draw pairs; two thirds start from frame 0, to which the flow is known, and stay unmirrored."""
