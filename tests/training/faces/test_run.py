@@ -13,17 +13,20 @@ from fomaug import load_model
 from fomaug._errors import ArgumentError, WeightsError
 from fomaug._types import Keypoints
 from fomaug.driving._face import mean_mesh, mesh_keypoints
+from fomaug.geometry import gaussian_heatmap
 from fomaug.networks.lite_detector import LiteDetectorConfig
 from fomaug.networks.lite_generator import LiteGeneratorConfig
 from fomaug.networks.lite_motion import LiteMotionConfig
 from fomaug.training.faces import FaceTrainConfig, TrainState, export_model, pack_clips, pack_stills, train_faces
-from fomaug.training.faces.losses import detector_losses, generator_losses, structure
+from fomaug.training.faces.losses import detector_losses, generator_losses, heatmap_loss, structure
 from fomaug.training.faces.store import ClipStore, StillStore
 
 TINY = FaceTrainConfig(
     steps=4,
     stills=2,
     clips=1,
+    still_views=1,
+    clip_views=1,
     joint_from=0.5,
     precision="fp32",
     detector=LiteDetectorConfig(widths=(4, 4, 4, 4, 4)),
@@ -114,6 +117,13 @@ def test_true_keypoints_have_no_loss_and_a_shift_has() -> None:
     assert losses["gap"] < 1e-5
 
 
+def test_a_heatmap_in_the_right_cells_beats_a_wide_one_of_the_same_mean() -> None:
+    true = mesh_keypoints(mean_mesh()[None])
+    narrow, wide = (gaussian_heatmap(true.value, (64, 64), variance) for variance in (0.0015, 0.02))
+    losses = [heatmap_loss(map_ / map_.sum((2, 3), keepdim=True), true)["heatmap"] for map_ in (narrow, wide)]
+    assert losses[0] < 1e-3 < losses[1]
+
+
 def test_structure_of_a_picture_with_itself_is_one() -> None:
     picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(structure(picture, picture), torch.ones(()), atol=1e-4)
@@ -126,6 +136,8 @@ def test_a_perfect_prediction_leaves_no_picture_loss(packed: Path) -> None:
     state = TrainState(TINY)
     generator = state.generator_of(state.average)
     output = generator(pair.source, generator.encode(pair.source), mesh_keypoints(pair.source_mesh), true)
-    perfect = output._replace(prediction=pair.driving, deformed=pair.driving, deformation=pair.flow)
+    assert output.blend is not None
+    unpainted = torch.ones_like(output.blend)
+    perfect = output._replace(prediction=pair.driving, deformed=pair.driving, deformation=pair.flow, blend=unpainted)
     assert all(float(loss) < 1e-5 for loss in generator_losses(perfect, pair, true).values())
     assert all(float(loss.detach()) > 0 for loss in generator_losses(output, pair, true).values())
