@@ -16,6 +16,7 @@ from fomaug.driving import DrivingPool
 from fomaug.expand._contact import save_contact_sheet
 from fomaug.expand._jobs import Shard, plan_shards
 from fomaug.expand._ledger import REJECTED, Ledger
+from fomaug.expand._lock import locked
 from fomaug.expand._plan import ExpandPlan, Format, LabelPolicy, OnError, Selection
 from fomaug.expand._policy import check_policy, list_classes
 from fomaug.expand._report import ExpandReport, Failure, count_labels, estimate_bytes
@@ -90,7 +91,8 @@ def expand(
     pool = driving if isinstance(driving, DrivingPool) else None
     augment = load_tools(plan, pool, model if isinstance(model, Animator) else None, progress=progress)
     check_policy(plan, sources, augment.driving)
-    return _carry_out(plan, sources, shards, augment, resume=resume, progress=progress)
+    with locked(Path(out)):
+        return _carry_out(plan, sources, shards, augment, resume=resume, progress=progress)
 
 
 def _check_names(options: Mapping[str, Any]) -> None:

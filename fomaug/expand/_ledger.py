@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fomaug._errors import ResumeError
+from fomaug.expand._lock import LOCK
 from fomaug.writers import append_line, is_temporary, write_file
 
 SUMMARY: Final = "expand.json"
@@ -39,7 +40,7 @@ class Ledger:
         Raises:
             ResumeError: the folder is not empty, or was made with other facts; both are named.
         """
-        there = self.out.exists() and any(self.out.iterdir())
+        there = self.out.exists() and any(path.name != LOCK for path in self.out.iterdir())
         if there and not resume:
             raise ResumeError(f"{self.out} is not empty; give a new folder, or resume to go on with what is there")
         self.out.mkdir(parents=True, exist_ok=True)

@@ -260,3 +260,31 @@ def test_fomaug_expand_is_the_function_of_the_readme(
 ) -> None:
     report = fomaug.expand(faces, tmp_path / "out", driving=tiny_pool, model=tiny_model, copies=1)
     assert report.written == 5
+
+
+def test_no_more_than_a_few_units_are_read_ahead(
+    run: Callable[..., ExpandReport], tmp_path: Path, face: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fomaug.expand import _run
+
+    for i in range(30):
+        save_image(tmp_path / "many" / f"{i:02d}.png", face(i, 32, 32))
+    loads, moves, most = 0, 0, 0
+    load, move = _run.load, _run.move
+
+    def count_load(*args: object) -> object:
+        nonlocal loads, most
+        loads += 1
+        most = max(most, loads - moves)
+        return load(*args)
+
+    def count_move(*args: object, **options: object) -> object:
+        nonlocal moves
+        moves += 1
+        return move(*args, **options)
+
+    monkeypatch.setattr(_run, "load", count_load)
+    monkeypatch.setattr(_run, "move", count_move)
+    run(dataset=tmp_path / "many", copies=2, batch_size=2)
+    assert (loads, moves) == (30, 30)
+    assert most <= 4

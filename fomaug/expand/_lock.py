@@ -1,0 +1,37 @@
+"""One writer to a folder at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from fomaug._errors import ResumeError
+
+LOCK: Final = ".fomaug-lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a folder to this process for the time of the block; the lock dies with the process.
+
+    Raises:
+        ResumeError: another process has it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks; two writers there are on their own
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LOCK
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as cause:
+            raise ResumeError(f"another process is writing to {folder}; wait for it, or give another folder") from cause
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
