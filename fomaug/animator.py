@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from fomaug._errors import ShapeError
+from fomaug._stream import stream
 from fomaug._types import Animated, Keypoints, Source, check_shape
 from fomaug.geometry import Frame, resize_map, warp_image
 from fomaug.networks import GeneratorOutput
@@ -138,6 +139,19 @@ class Animator(nn.Module):
         with _gradients(differentiable):
             output = self.generator(small, tuple(features), source.keypoints, keypoints)
             return _compose(source.image, output, self._frame(source.image))
+
+    def stream(
+        self, source: Source, frames: Iterable[Tensor], *, reference: Keypoints | None = None, **options: Any
+    ) -> Iterator[Animated]:
+        """Animate one source by frames as they come; see `fomaug._stream.stream` for the options.
+
+        Args:
+            source: one encoded image.
+            frames: (1, 3, H, W) float in [0, 1] each; more at a time for more throughput and more delay.
+            reference: keypoints of a driving frame posed like the source; the first frame's by default.
+            **options: of `fomaug.transfer`.
+        """
+        return stream(self, source, frames, reference=reference, **options)
 
     def _detect(self, small: Tensor) -> Keypoints:
         keypoints: Keypoints = self.detector(small)

@@ -1,0 +1,143 @@
+"""Models as ONNX files, checked against themselves."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fomaug._errors import MissingExtraError, WeightsError
+from fomaug._types import Keypoints
+from fomaug.animator import Animator
+
+_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+_TOLERANCE = 1e-4
+
+
+def export_onnx(animator: Animator, folder: Path) -> dict[str, float]:
+    """Write `detector.onnx`, `encoder.onnx` and `generator.onnx`, batch sizes free, and run them in ONNX Runtime.
+
+    Args:
+        animator: on the CPU, in float32.
+        folder: to write to.
+
+    Returns:
+        The largest difference of any output from the animator's own, by file name.
+
+    Raises:
+        MissingExtraError: if onnx, onnxscript or onnxruntime is not installed.
+        WeightsError: if an output differs by more than 1e-4.
+    """
+    for package in _PACKAGES:
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package, "export")
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {}
+    for name, network, inputs, outputs in _parts(animator):
+        path = folder / f"{name}.onnx"
+        _write(network, inputs, outputs, path)
+        found[path.name] = _difference(network, inputs, path)
+        if found[path.name] > _TOLERANCE:
+            raise WeightsError(f"{path} differs from the model by {found[path.name]:.1e}, more than {_TOLERANCE}")
+    return found
+
+
+class _Detector(nn.Module):
+    def __init__(self, animator: Animator) -> None:
+        super().__init__()
+        self.detector = animator.detector
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return _pack(self.detector(image))
+
+
+class _Encoder(nn.Module):
+    def __init__(self, animator: Animator) -> None:
+        super().__init__()
+        self.generator: Any = animator.generator
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.generator.encode(image))
+
+
+class _Generator(nn.Module):
+    """Image, features, then the keypoints of source and driving frame, to prediction, flow and occlusion."""
+
+    def __init__(self, animator: Animator, num_features: int) -> None:
+        super().__init__()
+        self.generator = animator.generator
+        self.num_features = num_features
+
+    def forward(self, image: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        features, keypoints = rest[: self.num_features], rest[self.num_features :]
+        half = len(keypoints) // 2
+        out = self.generator(image, features, Keypoints(*keypoints[:half]), Keypoints(*keypoints[half:]))
+        optional = [part for part in (out.occlusion, out.blend) if part is not None]
+        return (out.prediction, out.deformation, *optional)
+
+
+_Part = tuple[str, nn.Module, dict[str, Tensor], list[str]]
+
+
+def _parts(animator: Animator) -> list[_Part]:
+    generator = torch.Generator().manual_seed(0)
+    image, other = torch.rand(2, 2, 3, animator.size, animator.size, generator=generator)
+    source, driving = animator.encode(image), animator.detect(other)
+    features = source.features[1:]
+    kp = ["value", "jacobian"][: len(_pack(driving))]
+    named = {f"features_{i}": part for i, part in enumerate(features)}
+    points = dict(zip([f"source_{name}" for name in kp], _pack(source.keypoints), strict=True))
+    points |= dict(zip([f"driving_{name}" for name in kp], _pack(driving), strict=True))
+    network = _Generator(animator, len(features))
+    with torch.no_grad():
+        count = len(network(image, *features, *points.values()))
+    results = ["prediction", "deformation", "occlusion", "blend"][:count]
+    return [
+        ("detector", _Detector(animator), {"image": image}, kp),
+        ("encoder", _Encoder(animator), {"image": image}, list(named)),
+        ("generator", network, {"image": image, **named, **points}, results),
+    ]
+
+
+def _pack(keypoints: Keypoints) -> tuple[Tensor, ...]:
+    return (keypoints.value,) if keypoints.jacobian is None else (keypoints.value, keypoints.jacobian)
+
+
+def _write(network: nn.Module, inputs: dict[str, Tensor], outputs: list[str], path: Path) -> None:
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    shapes = tuple({0: batch} for _ in inputs)
+    several = isinstance(network, _Generator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about its own deprecations
+        torch.onnx.export(
+            network.eval(),
+            tuple(inputs.values()),
+            str(path),
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_shapes=(shapes[0], shapes[1:]) if several else shapes,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _difference(network: nn.Module, inputs: dict[str, Tensor], path: Path) -> float:
+    """Run other numbers of pictures than the export saw."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for count in (1, 2):
+        part = [tensor[:count] for tensor in inputs.values()]
+        with torch.no_grad():
+            expected: Sequence[Tensor] = network(*part)
+        found = session.run(None, {name: tensor.numpy() for name, tensor in zip(inputs, part, strict=True)})
+        worst = max(worst, *(float(np.abs(a - b.numpy()).max()) for a, b in zip(found, expected, strict=True)))
+    return worst
