@@ -79,7 +79,7 @@ def apply(
     # Under a caller's autocast the same parameters would give other pixels than outside of it.
     with torch.autocast(animator.device.type, enabled=False):
         for plan in _plans(params, copies, size):
-            unit = to_unit(images[plan.sources].to(animator.device), value_range)
+            unit = to_unit(_take(images, plan.sources).to(animator.device), value_range)
             source = animator.encode(unit, differentiable=differentiable)
             for rows in plan.chunks:
                 picked = source[_positions(plan.sources, rows, copies)]
@@ -127,6 +127,10 @@ def _positions(sources: Sequence[int], rows: Sequence[int], copies: int) -> list
     found = [place[row // copies] for row in rows]
     # A slice keeps the features where they are; indices would copy them.
     return slice(None) if found == list(range(len(sources))) else found
+
+
+def _take(images: Tensor, rows: list[int]) -> Tensor:
+    return images if rows == list(range(len(images))) else images[rows]
 
 
 def _targets(
@@ -178,15 +182,19 @@ def _gather(
         )
         return MotionResult(image, flow, torch.ones_like(flow[..., 0])[:, None], params)
     rows = [row for part, _ in moved for row in part]
-    new = torch.cat([animated.image for _, animated in moved])
-    flow = torch.cat([animated.flow for _, animated in moved])
-    occlusion = torch.cat([animated.occlusion for _, animated in moved])
+    new = _join([animated.image for _, animated in moved])
+    flow = _join([animated.flow for _, animated in moved])
+    occlusion = _join([animated.occlusion for _, animated in moved])
     if rows != list(range(len(params))):
         new = _scatter(image, rows, new)
         grid = identity_grid((flow.shape[1], flow.shape[2]), device=flow.device)
         flow = _scatter(grid.expand(len(params), -1, -1, -1), rows, flow)
         occlusion = _scatter(occlusion.new_ones(len(params), *occlusion.shape[1:]), rows, occlusion)
     return MotionResult(new.contiguous(memory_format=layout(images)), flow, occlusion, params)
+
+
+def _join(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _scatter(base: Tensor, rows: list[int], values: Tensor) -> Tensor:

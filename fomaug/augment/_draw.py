@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from fomaug._errors import ArgumentError
 from fomaug.augment._params import MotionParams, Reference
 from fomaug.augment._rng import Word, named_rng
-from fomaug.augment._select import Rows, rows_in_range, select
+from fomaug.augment._select import Reach, pool_reach, select
 from fomaug.augment._settings import DrawSettings
-from fomaug.augment._space import MotionSpace, motion_space
 from fomaug.driving import DrivingPool
 
 Key = str | int
@@ -41,28 +40,27 @@ def draw(
     """
     if copies < 1:
         raise ArgumentError(f"copies must be 1 or more, got {copies}")
-    space = motion_space(pool)
-    rows = rows_in_range(space, settings.yaw_range, settings.pitch_range)
+    reach = pool_reach(pool, settings.yaw_range, settings.pitch_range)
     found: list[MotionParams] = []
     for key in keys:
-        found += _draw_source(pool, space, rows, settings, _plain_key(key), copies, epoch)
+        found += _draw_source(pool, reach, settings, _plain_key(key), copies, epoch)
     return found
 
 
 def _draw_source(
-    pool: DrivingPool, space: MotionSpace, rows: Rows, settings: DrawSettings, key: Key, copies: int, epoch: int
+    pool: DrivingPool, reach: Reach, settings: DrawSettings, key: Key, copies: int, epoch: int
 ) -> list[MotionParams]:
     words = (settings.seed, key, epoch, pool.hash, pool.model_hash)
     chances = [_chances(settings, words, copy) for copy in range(copies)]
     last = max((copy for copy, (skipped, _) in enumerate(chances) if not skipped), default=-1)
-    chosen = select(settings.selection, space, rows, last + 1, words) if last >= 0 else ()
+    chosen = select(settings.selection, reach, last + 1, words) if last >= 0 else ()
     found = []
     for copy, (skipped, strength) in enumerate(chances):
         if skipped:
             found.append(_still(pool, settings, key, copy, epoch))
         else:
             row = int(chosen[copy])
-            place = int(space.track[row]), int(space.frame[row])
+            place = int(reach.space.track[row]), int(reach.space.frame[row])
             found.append(_moving(pool, settings, key, copy, epoch, place, strength))
     return found
 

@@ -3,20 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fomaug._errors import ArgumentError
+from fomaug.augment._cache import ByHash
 from fomaug.augment._rng import Word, named_rng
 from fomaug.augment._settings import Interval
-from fomaug.augment._space import Array, MotionSpace
+from fomaug.augment._space import Array, MotionSpace, motion_space
+from fomaug.driving import DrivingPool
 
 Rows = NDArray[np.int64]
-Selector = Callable[[MotionSpace, Rows, int, tuple[Word, ...]], Rows]
 
-CANDIDATES: Final = 512  # frames that one source chooses from: enough to spread, few enough to be quick
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """The frames of a pool that may be drawn.
+
+    Attributes:
+        space: of the pool.
+        rows: (R,) the frames, as rows of the space.
+        odds: (R,) how often each is drawn by its track's weight, the frames of a track alike; cumulated.
+        moving: (M,) those of the frames that move at all and have a weight.
+        weight: (M,) their weights.
+    """
+
+    space: MotionSpace
+    rows: Rows
+    odds: Array
+    moving: Rows
+    weight: Array
+
+
+Selector = Callable[[Reach, int, tuple[Word, ...]], Rows]
+
+CANDIDATES: Final = 384  # frames that one source chooses from: enough to spread, few enough to be quick
 STILL: Final = 0.25  # share of the pool's larger motions below which a frame counts as near-still
 MIRROR_WEIGHT: Final = 4.0  # how much farther than it is a mirrored motion seems
 
@@ -33,24 +58,33 @@ def _register(name: str) -> Callable[[Selector], Selector]:
     return add
 
 
-def select(name: str, space: MotionSpace, rows: Rows, count: int, words: tuple[Word, ...]) -> Rows:
+def select(name: str, reach: Reach, count: int, words: tuple[Word, ...]) -> Rows:
     """Choose frames for copies 0 to count - 1 of one source.
 
     Args:
         name: of the selection.
-        space: of the pool.
-        rows: the frames that may be chosen, as rows of the space.
+        reach: the frames to choose from.
         count: number of copies.
         words: what names the source, for the generators.
 
     Returns:
         (count,) rows of the space.
     """
-    return _SELECTORS[name](space, rows, count, words)
+    return _SELECTORS[name](reach, count, words)
 
 
-def rows_in_range(space: MotionSpace, yaw_range: Interval | None, pitch_range: Interval | None) -> Rows:
-    """Return the rows whose head pose lies in the ranges (degrees)."""
+def pool_reach(pool: DrivingPool, yaw_range: Interval | None, pitch_range: Interval | None) -> Reach:
+    """Return what may be drawn from a pool; worked out once for every content of a pool."""
+    return _cached(ByHash(pool), yaw_range and tuple(yaw_range), pitch_range and tuple(pitch_range))
+
+
+@lru_cache(maxsize=8)
+def _cached(key: ByHash, yaw_range: Interval | None, pitch_range: Interval | None) -> Reach:
+    return find_reach(motion_space(key.pool), yaw_range, pitch_range)
+
+
+def find_reach(space: MotionSpace, yaw_range: Interval | None, pitch_range: Interval | None) -> Reach:
+    """Take the frames whose head pose lies in the ranges (degrees)."""
     allowed = np.ones(len(space.frame), dtype=bool)
     for angle, interval in ((space.yaw, yaw_range), (space.pitch, pitch_range)):
         if interval is not None:
@@ -61,20 +95,24 @@ def rows_in_range(space: MotionSpace, yaw_range: Interval | None, pitch_range: I
             f"no driving frame has yaw in {yaw_range} and pitch in {pitch_range}: the pool spans yaw {yaw} and pitch "
             f"{pitch}; widen the ranges or add clips"
         )
-    return np.flatnonzero(allowed)
+    rows = np.flatnonzero(allowed)
+    weight, size = _row_weights(space, rows), space.size[rows]
+    moves = (size >= STILL * np.quantile(size, 0.95)) & (weight > 0)
+    return Reach(space, rows, weight.cumsum(), rows[moves], weight[moves])
 
 
 @_register("uniform")
-def uniform(space: MotionSpace, rows: Rows, count: int, words: tuple[Word, ...]) -> Rows:
+def uniform(reach: Reach, count: int, words: tuple[Word, ...]) -> Rows:
     """Draw a track by its weight, then one of its frames, for every copy anew."""
-    return np.array([_one_frame(space, rows, named_rng("uniform", *words, copy)) for copy in range(count)])
+    return np.array([_one_frame(reach, named_rng("uniform", *words, copy)) for copy in range(count)])
 
 
 @_register("sequence")
-def sequence(space: MotionSpace, rows: Rows, count: int, words: tuple[Word, ...]) -> Rows:
+def sequence(reach: Reach, count: int, words: tuple[Word, ...]) -> Rows:
     """Take consecutive frames of one track, copy after copy, to and fro between its ends."""
-    start = _one_frame(space, rows, named_rng("sequence", *words))
-    run = rows[space.track[rows] == space.track[start]]
+    start = _one_frame(reach, named_rng("sequence", *words))
+    track = reach.space.track[reach.rows]
+    run = reach.rows[track == reach.space.track[start]]
     period = max(2 * (len(run) - 1), 1)
     step = (np.searchsorted(run, start) + np.arange(count)) % period
     chosen: Rows = run[np.minimum(step, period - step)]
@@ -82,35 +120,35 @@ def sequence(space: MotionSpace, rows: Rows, count: int, words: tuple[Word, ...]
 
 
 @_register("diverse")
-def diverse(space: MotionSpace, rows: Rows, count: int, words: tuple[Word, ...]) -> Rows:
+def diverse(reach: Reach, count: int, words: tuple[Word, ...]) -> Rows:
     """Take each next copy as far as possible from the source and from all copies before it."""
     rng = named_rng("diverse", *words)
-    rows = _candidates(space, rows, rng)
-    order = _farthest_first(space, rows, min(count, len(rows)), rng)
-    return rows[order[np.arange(count) % len(order)]]
+    rows = _candidates(reach, rng)
+    order = _farthest_first(reach.space, rows, min(count, len(rows)), rng)
+    chosen: Rows = rows[order[np.arange(count) % len(order)]]
+    return chosen
 
 
-def _one_frame(space: MotionSpace, rows: Rows, rng: np.random.Generator) -> int:
-    weight = _row_weights(space, rows)
-    place = np.searchsorted(weight.cumsum(), rng.random() * weight.sum(), side="right")
-    return int(rows[min(int(place), len(rows) - 1)])
+def _one_frame(reach: Reach, rng: np.random.Generator) -> int:
+    place = int(np.searchsorted(reach.odds, rng.random() * reach.odds[-1], side="right"))
+    return int(reach.rows[min(place, len(reach.rows) - 1)])
 
 
 def _row_weights(space: MotionSpace, rows: Rows) -> Array:
     """Share each track's weight among its frames."""
     track = space.track[rows]
-    return space.weight[track] / np.bincount(track, minlength=len(space.weight))[track]
+    weight: Array = space.weight[track] / np.bincount(track, minlength=len(space.weight))[track]
+    return weight
 
 
-def _candidates(space: MotionSpace, rows: Rows, rng: np.random.Generator) -> Rows:
+def _candidates(reach: Reach, rng: np.random.Generator) -> Rows:
     """Take a weighted sample of the frames that move at all."""
-    size = space.size[rows]
-    moving = rows[size >= STILL * np.quantile(size, 0.95)]
-    weight = _row_weights(space, moving)
-    moving, weight = moving[weight > 0], weight[weight > 0]
+    if len(reach.moving) <= CANDIDATES:
+        return reach.moving
     # The smallest of exponential waiting times: sampling by weight, without replacement.
-    waiting = rng.exponential(size=len(moving)) / weight
-    return moving[np.argsort(waiting, kind="stable")[:CANDIDATES]]
+    waiting = rng.standard_exponential(len(reach.moving)) / reach.weight
+    rows: Rows = reach.moving[np.argpartition(waiting, CANDIDATES)[:CANDIDATES]]
+    return np.sort(rows)
 
 
 def _farthest_first(space: MotionSpace, rows: Rows, count: int, rng: np.random.Generator) -> Rows:

@@ -31,6 +31,7 @@ class MotionSpace:
         mirrored: (F, 2 K) the same of the mirrored motion.
         yaw: (F,) estimated turn in degrees, positive towards the left edge of the picture.
         pitch: (F,) estimated nod in degrees, positive looks down.
+        size: (F,) how far each frame is from neutral.
         weight: (tracks,) how often a track is drawn, sums to 1.
     """
 
@@ -40,13 +41,8 @@ class MotionSpace:
     mirrored: Array
     yaw: Array
     pitch: Array
+    size: Array
     weight: Array
-
-    @property
-    def size(self) -> Array:
-        """(F,) how far each frame is from neutral."""
-        size: Array = np.sqrt(np.square(self.motion).mean(1))
-        return size
 
 
 def motion_space(pool: DrivingPool) -> MotionSpace:
@@ -81,6 +77,7 @@ def build_space(values: Sequence[Array], weights: Sequence[float]) -> MotionSpac
         mirrored=_mirror(motion, face).reshape(flat),
         yaw=yaw,
         pitch=pitch,
+        size=np.sqrt(np.square(motion).mean((1, 2))),
         weight=np.asarray(weights, dtype=np.float64) / np.sum(weights),
     )
 

@@ -192,3 +192,23 @@ def test_an_enclosing_net_may_apply_a_function(augment):
 def test_works_inside_a_compiled_step(augment, images):
     step = torch.compile(lambda x: augment(x, range(4)) * 2, backend="eager")
     assert torch.equal(step(images), augment(images, range(4)) * 2)
+
+
+def test_works_inside_a_distributed_net(augment, images, tmp_path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/ranks", rank=0, world_size=1)
+    try:
+        head = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 2))
+        net = nn.parallel.DistributedDataParallel(nn.Sequential(augment, head))
+        net(images).sum().backward()
+        assert head[1].weight.grad is not None
+        assert len(list(net.parameters())) == 2
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_works_under_autocast_beside_a_net_of_another_precision(augment, images, dtype):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        moved = augment(images.to(dtype), range(4))
+        features = nn.Conv2d(3, 4, 3)(moved)
+    assert (moved.dtype, features.dtype) == (dtype, torch.bfloat16)
