@@ -49,6 +49,7 @@ _SHOWN = 10  # failures in the terminal; all are in expand.json
 @click.option("--split", type=click.Choice(["train", "val", "test", "all"]), default="train")
 @click.option("--balance/--no-balance", default=False, help="Make more copies in small classes.")
 @click.option("--max-copies", default=100, help="Of one picture, whatever --balance asks for.")
+@click.option("--tries", default=3, help="Draws for a copy that the gates refuse, before it is given up.")
 @click.option("--on-error", type=click.Choice(["skip", "raise"]), default="skip")
 @click.option("--max-pixels", default=64_000_000, help="Larger pictures are not read.")
 @click.option("--batch-size", default=16, help="Copies that go through the model together.")

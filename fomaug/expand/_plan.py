@@ -52,6 +52,7 @@ class ExpandPlan:
         split: which of the folders train, val and test to expand, where there are any; or "all".
         balance: make more copies in small classes, so that pictures and copies together are as many in each.
         max_copies: of one picture, whatever the balance asks for.
+        tries: draws for a copy, if the gates refuse it, before it is given up.
         on_error: skip a picture that cannot be used, or raise.
         max_pixels: larger pictures are not read.
         batch_size: copies that go through the model together.
@@ -86,6 +87,7 @@ class ExpandPlan:
     split: str = "train"
     balance: bool = False
     max_copies: int = 100
+    tries: int = 3
     on_error: OnError = "skip"
     max_pixels: int = 64_000_000
     batch_size: int = 16
@@ -97,7 +99,7 @@ class ExpandPlan:
         self.draw_settings()
         for name, kind in _CHOICES.items():
             check_choice(name, getattr(self, name), get_args(kind))
-        for name in ("copies", "samples_per_shard", "max_copies", "max_pixels", "batch_size", "workers"):
+        for name in ("copies", "samples_per_shard", "max_copies", "tries", "max_pixels", "batch_size", "workers"):
             if getattr(self, name) < 1:
                 raise ArgumentError(f"{name} must be 1 or more, got {getattr(self, name)}")
         if not 1 <= self.quality <= 100:

@@ -12,12 +12,13 @@ from tqdm import tqdm
 
 from fomaug._errors import MediaError
 from fomaug.augment import MotionAugment
+from fomaug.expand._choose import Judge, Outcome, make_copies
 from fomaug.expand._jobs import Shard, Unit
 from fomaug.expand._ledger import Ledger, Row
-from fomaug.expand._make import Loaded, load, make_sample
-from fomaug.expand._move import move
+from fomaug.expand._load import Loaded, load
 from fomaug.expand._plan import ExpandPlan
 from fomaug.expand._report import Failure
+from fomaug.expand._rows import make_sample, reject
 from fomaug.expand._sinks import Sample, Sink
 
 _AHEAD: Final = 2  # units that are read before, and written after, the one in the model
@@ -42,11 +43,14 @@ class Runner:
         new: copies made.
     """
 
-    def __init__(self, plan: ExpandPlan, augment: MotionAugment, ledger: Ledger, sink: Sink) -> None:
+    def __init__(
+        self, plan: ExpandPlan, augment: MotionAugment, ledger: Ledger, sink: Sink, judge: Judge | None = None
+    ) -> None:
         self.plan = plan
         self.augment = augment
         self.ledger = ledger
         self.sink = sink
+        self.judge = judge
         self.failed: list[Failure] = []
         self.new = 0
         self._rejected: list[Row] = []
@@ -110,17 +114,20 @@ class Runner:
         self.failed.append(Failure(key, reason))
 
     def _make(self, sources: Sequence[Loaded], written: _Written, threads: ThreadPoolExecutor) -> None:
-        pictures = [loaded.picture for loaded in sources if loaded.picture is not None]
-        draws = [self.augment.draw([loaded.job.source.key], copies=loaded.job.copies) for loaded in sources]
-        made = move(self.augment, pictures, draws, batch_size=self.plan.batch_size)
-        for loaded, copies in zip(sources, made, strict=True):
-            for copy, moved in enumerate(copies):
-                if self.plan.format == "folder" and (loaded.job.source.key, copy) in self.ledger.settled:
-                    continue
-                written.samples.append(threads.submit(self._encode, loaded, moved, copy))
+        made = make_copies(self.augment, sources, self.judge, tries=self.plan.tries, batch_size=self.plan.batch_size)
+        for loaded, outcomes in zip(sources, made, strict=True):
+            for outcome in outcomes:
+                if outcome.verdict.reasons:
+                    written.rejected.append(reject(loaded, outcome))
+                elif not self._is_there(loaded, outcome):
+                    written.samples.append(threads.submit(self._encode, loaded, outcome))
 
-    def _encode(self, loaded: Loaded, moved: Any, copy: int) -> Sample:
-        return self.sink.prepare(make_sample(loaded, moved, copy, self.augment.model, self.plan, {}))
+    def _is_there(self, loaded: Loaded, outcome: Outcome) -> bool:
+        """Archives are written as a whole; of a folder only what is missing."""
+        return self.plan.format == "folder" and (loaded.job.source.key, outcome.copy) in self.ledger.settled
+
+    def _encode(self, loaded: Loaded, outcome: Outcome) -> Sample:
+        return self.sink.prepare(make_sample(loaded, outcome, self.augment.model, self.plan))
 
     def _store(self, written: _Written, bar: Any) -> None:
         if written.is_first:

@@ -171,16 +171,16 @@ def test_a_damaged_manifest_is_refused(run: Callable[..., ExpandReport]) -> None
 def test_interrupted_leaves_whole_files_only(
     run: Callable[..., ExpandReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fomaug.expand import _run
+    from fomaug.expand import _choose
 
-    monkeypatch.setattr(_run, "move", count_down(_run.move, 2))
+    monkeypatch.setattr(_choose, "move", count_down(_choose.move, 2))
     with pytest.raises(Killed):
         run("broken")
     assert not list((tmp_path / "broken").rglob(".*"))
     assert json.loads((tmp_path / "broken" / "expand.json").read_text())["state"] == "running"
 
 
-def test_sigkill_again_and_again_loses_nothing(
+def test_interrupted_and_killed_processes_lose_nothing(
     tiny_model: Animator, tiny_pool: DrivingPool, tmp_path: Path, face: Callable[..., np.ndarray], contents: Contents
 ) -> None:
     from fomaug.writers import save_image
@@ -203,13 +203,17 @@ def test_sigkill_again_and_again_loses_nothing(
     whole = start("whole")
     assert whole.communicate()[1] is not None
     assert whole.returncode == 0
-    for kills in (15, 40):
+    for kills, number in ((12, signal.SIGINT), (40, signal.SIGKILL)):
         process = start("broken", "--resume")
         while rows() < kills and process.poll() is None:
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert rows() < 16 * 4, "it was killed before it was done"
+        process.send_signal(number)
+        complaint = process.communicate()[1].decode()
+        assert rows() < 16 * 4, "it was stopped before it was done"
+        if number == signal.SIGINT:
+            assert process.returncode == 130
+            assert "--resume goes on" in complaint
+            assert not list((tmp_path / "broken").rglob(".*"))
     last = start("broken", "--resume")
     last.communicate()
     assert last.returncode == 0

@@ -1,0 +1,41 @@
+"""Sources, read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from fomaug._errors import MediaError
+from fomaug.expand._jobs import Job
+from fomaug.writers import Picture, decode_picture
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A source, read; or why it cannot be.
+
+    Attributes:
+        job: what it is.
+        picture: its pixels, None if it cannot be read.
+        hash: sha256 of the file.
+        reason: why it cannot be read.
+    """
+
+    job: Job
+    picture: Picture | None
+    hash: str = ""
+    reason: str = ""
+
+
+def load(job: Job, max_pixels: int) -> Loaded:
+    """Read the source of a job; a picture that cannot be read is a result, too."""
+    try:
+        content = job.source.path.read_bytes()
+    except OSError as cause:
+        return Loaded(job, None, reason=f"cannot be read: {cause.strerror or cause}")
+    try:
+        picture = decode_picture(content, Path(job.source.key).suffix, max_pixels=max_pixels)
+    except MediaError as cause:
+        return Loaded(job, None, reason=str(cause))
+    return Loaded(job, picture, hashlib.sha256(content).hexdigest())
