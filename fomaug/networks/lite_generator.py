@@ -77,6 +77,12 @@ class LiteGenerator(nn.Module):
         self, image: Tensor, features: tuple[Tensor, ...], source: Keypoints, driving: Keypoints
     ) -> GeneratorOutput:
         """Animate images (B, 3, S, S) whose `features` come from `encode`."""
+        return self.draw(image, features, source, driving)[0]
+
+    def draw(
+        self, image: Tensor, features: tuple[Tensor, ...], source: Keypoints, driving: Keypoints
+    ) -> tuple[GeneratorOutput, Tensor]:
+        """Animate, and return the paint (B, 3, S, S) as well, seen or not."""
         fine, middle, coarse, small = features
         flow, occlusion, mask, hints = self.motion(small, source, driving)
         x = self.decoder(_taken(coarse, flow, occlusion) + _fitted(self.hint2(hints[1]), coarse))
@@ -88,7 +94,7 @@ class LiteGenerator(nn.Module):
         deformed = warp_image(image, flow, padding="border", mode="bicubic" if not self.training else "bilinear").clamp(
             0, 1
         )
-        return GeneratorOutput(
+        output = GeneratorOutput(
             prediction=deformed + (1 - blend) * (painted - deformed),
             deformation=flow,
             occlusion=occlusion,
@@ -96,6 +102,7 @@ class LiteGenerator(nn.Module):
             deformed=deformed,
             blend=blend,
         )
+        return output, painted
 
 
 def _doubled(x: Tensor) -> Tensor:

@@ -27,15 +27,16 @@ def clip_pair(
     """
     b, _, size, _ = frames[0].shape
     camera = Camera.draw(b, generator)
-    places = camera.forth(identity_grid((GRID, GRID)).expand(b, -1, -1, -1))
-    fine = camera.forth(identity_grid((size, size)).expand(b, -1, -1, -1))
+    moved = camera.nudged(generator)
+    places = moved.forth(identity_grid((GRID, GRID)).expand(b, -1, -1, -1))
+    fine = identity_grid((size, size)).expand(b, -1, -1, -1)
     at_edges = _edges(places, size)
     stored = torch.cat([flow.permute(0, 3, 1, 2), known], 1)
     read = torch.nn.functional.grid_sample(stored, at_edges, padding_mode="zeros", align_corners=False)
-    moved = camera.back(_corners(read[:, :2].permute(0, 2, 3, 1), size))
+    carried = camera.back(_corners(read[:, :2].permute(0, 2, 3, 1), size))
     certain = (read[:, 2:] > 0.999).float()
-    views = (sample(frames[0], fine), sample(frames[1], fine))
-    return Pair(*views, camera.back(meshes[0][..., :2]), camera.back(meshes[1][..., :2]), moved, certain)
+    views = (sample(frames[0], camera.forth(fine)), sample(frames[1], moved.forth(fine)))
+    return Pair(*views, camera.back(meshes[0][..., :2]), moved.back(meshes[1][..., :2]), carried, certain)
 
 
 def _edges(places: Tensor, size: int) -> Tensor:

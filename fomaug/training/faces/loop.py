@@ -91,8 +91,8 @@ def train_step(state: TrainState, pair: Pair, views: Views) -> Losses:
     used = _mixed(true, found, clean, state) if joint else _shaken(true, state.generator)
     with torch.autocast("cpu", torch.bfloat16, enabled=state.config.precision == "bf16"):
         network = state.generator_of(state.networks)
-        output = network(source, network.encode(source), used[:b], used[b:])
-    parts |= generator_losses(output, pair, true[b:])
+        output, painted = network.draw(source, network.encode(source), used[:b], used[b:])
+    parts |= generator_losses(output, painted, pair, true[b:])
     _update(state, parts)
     return {name: float(value.detach()) for name, value in parts.items()}
 

@@ -64,15 +64,16 @@ def _gaps(value: Tensor) -> Tensor:
     return ends[:, :, 0] - ends[:, :, 1]
 
 
-def generator_losses(output: GeneratorOutput, pair: Pair, true: Keypoints) -> dict[str, Tensor]:
+def generator_losses(output: GeneratorOutput, painted: Tensor, pair: Pair, true: Keypoints) -> dict[str, Tensor]:
     """Compare a generator's output with the driving picture and the true flow.
 
-    Paint costs a little: it should replace the source's own pixels only where they are wrong, since it is blurred where
-    the network is unsure, and a blurred face is another face.
+    The paint is compared where it is not seen, too: else a painter whose paint is not used never learns, and what does
+    not paint well is not used.
     """
     assert output.blend is not None
     weight = attention(true)
     fine = F.interpolate(weight, size=pair.driving.shape[2:], mode="bilinear", align_corners=True)
+    skin = ((fine - 0.6) * (2.2 - fine)).clamp(min=0)  # 0 in the background and where eyes and mouth move
     away = (output.prediction - pair.driving).abs()
     flow_away = (output.deformation - pair.flow).norm(dim=-1).unsqueeze(1)
     return {
@@ -80,9 +81,24 @@ def generator_losses(output: GeneratorOutput, pair: Pair, true: Keypoints) -> di
         "warp": ((output.deformed - pair.driving).abs() * fine).mean(),
         "edges": 2 * _edge_distance(output.prediction, pair.driving, fine),
         "structure": 0.3 * (1 - structure(output.prediction, pair.driving)).mean(),
-        "paint": 0.1 * ((1 - output.blend) * (2.2 - fine).clamp(min=0)).mean(),
+        "painted": 0.7 * ((painted - pair.driving).abs() * fine).mean(),
+        "blend": 0.15 * (_choice_loss(output, painted, pair.driving, 0.01 + 0.05 * skin) * fine).mean(),
         "flow": 3 * (flow_away * pair.known * weight).mean(),
     }
+
+
+def _choice_loss(output: GeneratorOutput, painted: Tensor, driving: Tensor, margin: Tensor) -> Tensor:
+    """(B, 1, S, S) cross entropy of the blend with the better choice; the warped source wins by a margin.
+
+    Paint is blurred where the network is unsure, and a blurred face is another face: on skin it must be clearly better.
+    """
+    assert output.blend is not None
+    with torch.no_grad():
+        errors = torch.cat([(x - driving).abs().mean(1, keepdim=True) for x in (output.deformed, painted)], 1)
+        warped, paint = F.avg_pool2d(errors, 5, 1, 2).chunk(2, 1)
+        target = torch.sigmoid((paint + margin - warped) / 0.02)
+    blend = output.blend.clamp(1e-4, 1 - 1e-4)
+    return -(target * blend.log() + (1 - target) * (1 - blend).log())
 
 
 def attention(true: Keypoints) -> Tensor:

@@ -55,6 +55,16 @@ class Camera(NamedTuple):
         matrix = torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], 1)  # (B, 2, 2)
         return Camera(matrix, 0.09 * normal[2:].T.contiguous())
 
+    def nudged(self, generator: torch.Generator) -> Camera:
+        """Move three cameras in ten, as hands and tracking shots do between two frames."""
+        count = len(self.shift)
+        moves = (torch.rand(count, generator=generator) < 0.3).float()
+        normal = moves * torch.randn(4, count, generator=generator)
+        zoom, angle = torch.exp(0.04 * normal[0]), 0.03 * normal[1]
+        c, s = zoom * angle.cos(), zoom * angle.sin()
+        nudge = torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], 1)
+        return Camera(self.matrix @ nudge, self.shift + 0.1 * normal[2:].T)
+
     def forth(self, places: Tensor) -> Tensor:
         """Carry new places (B, ..., 2) to the old picture."""
         flat = places.reshape(len(self.shift), -1, 2)

@@ -49,11 +49,12 @@ def still_pair(image: Tensor, mesh: Tensor, generator: torch.Generator) -> Pair:
     source = _pose(mesh, frame, 1 - as_is, generator)
     driving = _pose(mesh, frame, torch.ones(b), generator)
     camera = Camera.draw(b, generator)
-    places = camera.forth(identity_grid((_WARP_GRID, _WARP_GRID)).expand(b, -1, -1, -1))
-    to_source = _Spline(driving, source).carry(places)
+    moved = camera.nudged(generator)
+    grid = identity_grid((_WARP_GRID, _WARP_GRID)).expand(b, -1, -1, -1)
+    to_source = _Spline(driving, source).carry(moved.forth(grid))
     to_rest = _Spline(source, rest)
-    pictures = (sample(image, to_rest.carry(places)), sample(image, to_rest.carry(to_source)))
-    meshes = (camera.back(source.mesh), camera.back(driving.mesh))
+    pictures = (sample(image, to_rest.carry(camera.forth(grid))), sample(image, to_rest.carry(to_source)))
+    meshes = (camera.back(source.mesh), moved.back(driving.mesh))
     closed = mouth_gap(mesh) < 0.02
     filled, holes = fill_mouth(torch.cat(pictures), torch.cat(meshes), closed.repeat(2), generator)
     flow = _resized(camera.back(to_source))
@@ -84,8 +85,14 @@ def _pose(mesh: Tensor, frame: Tensor, amount: Tensor, generator: torch.Generato
     moved = moved @ turn.transpose(1, 2)
     size = torch.exp(0.06 * reach * normal[3])[:, None, None]
     shift = 0.09 * (reach * normal[4:]).T[:, None]  # (B, 1, 2)
-    follows = (torch.rand(b, 1, 1, generator=generator) < 0.3) * torch.rand(b, 1, 1, generator=generator)
+    follows = _body(frame) * torch.rand(b, 1, 1, generator=generator)
     return Pose((moved * size + centre)[..., :2] + shift, frame + follows * shift)
+
+
+def _body(frame: Tensor) -> Tensor:
+    """(B, A, 1): how far points around the picture belong to the body, which goes with the head; backgrounds stay."""
+    x, y = frame.unbind(-1)
+    return (torch.sigmoid((y - 0.7) / 0.12) * torch.exp(-((x / 0.9) ** 2)))[..., None]
 
 
 def _frame(count: int, generator: torch.Generator) -> Tensor:

@@ -135,9 +135,27 @@ def test_a_perfect_prediction_leaves_no_picture_loss(packed: Path) -> None:
     true = mesh_keypoints(pair.driving_mesh)
     state = TrainState(TINY)
     generator = state.generator_of(state.average)
-    output = generator(pair.source, generator.encode(pair.source), mesh_keypoints(pair.source_mesh), true)
+    output, painted = generator.draw(pair.source, generator.encode(pair.source), mesh_keypoints(pair.source_mesh), true)
     assert output.blend is not None
-    unpainted = torch.ones_like(output.blend)
-    perfect = output._replace(prediction=pair.driving, deformed=pair.driving, deformation=pair.flow, blend=unpainted)
-    assert all(float(loss) < 1e-5 for loss in generator_losses(perfect, pair, true).values())
-    assert all(float(loss.detach()) > 0 for loss in generator_losses(output, pair, true).values())
+    perfect = output._replace(
+        prediction=pair.driving, deformed=pair.driving, deformation=pair.flow, blend=torch.ones_like(output.blend)
+    )
+    losses = generator_losses(perfect, pair.driving, pair, true)
+    assert all(float(loss) < 1e-5 for name, loss in losses.items() if name != "blend")
+    assert all(float(loss.detach()) > 0 for loss in generator_losses(output, painted, pair, true).values())
+
+
+def test_the_blend_is_told_to_take_what_is_right(packed: Path) -> None:
+    pair = StillStore.open(packed).draw(1, torch.Generator().manual_seed(1))
+    true = mesh_keypoints(pair.driving_mesh)
+    generator = TrainState(TINY).generator_of(TrainState(TINY).average)
+    output = generator(pair.source, generator.encode(pair.source), mesh_keypoints(pair.source_mesh), true)
+    wrong = 1 - pair.driving
+
+    def loss(deformed: torch.Tensor, painted: torch.Tensor, blend: float) -> float:
+        assert output.blend is not None
+        made = output._replace(deformed=deformed, blend=torch.full_like(output.blend, blend))
+        return float(generator_losses(made, painted, pair, true)["blend"])
+
+    assert loss(pair.driving, wrong, 0.9) < loss(pair.driving, wrong, 0.1)
+    assert loss(wrong, pair.driving, 0.1) < loss(wrong, pair.driving, 0.9)
