@@ -60,6 +60,14 @@ class Frame:
         grid, _ = self._model_grid(tensor.permute(0, 2, 3, 1))
         return _sample(tensor, grid)
 
+    def points_to_picture(self, xy: Tensor) -> Tensor:
+        """Bring points (..., 2) of the square into the picture's frame."""
+        if self.is_identity:
+            return xy
+        (y_scale, y_offset), (x_scale, x_offset) = self._axis(0), self._axis(1)
+        scale = torch.tensor([x_scale, y_scale], device=xy.device, dtype=xy.dtype)
+        return (xy - torch.tensor([x_offset, y_offset], device=xy.device, dtype=xy.dtype)) / scale
+
     def _padding(self, axis: int) -> tuple[int, int]:
         missing = max(self.size) - self.size[axis]
         return missing // 2, missing - missing // 2

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import fomaug
+from fomaug._errors import ArgumentError, ShapeError
+from fomaug.geometry import identity_grid
+from fomaug.quality import Gates, Scores, judge, score
+
+ROOT = Path(__file__).parents[2]
+GOOD = Scores(folded=0.0, occluded=0.1, keypoint_error=0.01, residual=0.01, sharpness=0.8, motion=0.1, identity=0.9)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"folded": 0.2}, "folded 0.200 > 0.05"),
+        ({"occluded": 0.9}, "occluded 0.900 > 0.6"),
+        ({"keypoint_error": 0.2}, "keypoint_error 0.200 > 0.055"),
+        ({"residual": 0.3}, "residual 0.300 > 0.055"),
+        ({"sharpness": 0.1}, "sharpness 0.100 < 0.4"),
+        ({"sharpness": float("nan")}, "sharpness nan < 0.4"),
+        ({"motion": 0.0}, "motion 0.000 < 0.02"),
+        ({"identity": 0.1}, "identity 0.100 < 0.5"),
+    ],
+)
+def test_each_gate_says_why(change: dict[str, float], reason: str) -> None:
+    gates = Gates(min_motion=0.02, min_identity=0.5)
+    assert judge(GOOD, gates) == []
+    assert reason in judge(Scores(**{**GOOD.to_dict(), **change}), gates)
+
+
+def test_an_open_gate_lets_everything_pass() -> None:
+    closed = dict.fromkeys(Gates().to_dict())
+    assert judge(Scores(1, 1, 1, 1, 0, 0), Gates(**closed)) == []
+
+
+def test_unknown_gates_and_odd_thresholds_are_errors() -> None:
+    with pytest.raises(ArgumentError, match="did you mean 'max_folded'"):
+        Gates.from_dict({"max_fold": 1})
+    with pytest.raises(ArgumentError, match="must be a number or None"):
+        Gates.from_dict({"max_folded": "much"})
+    with pytest.raises(ArgumentError, match="needs a face embedder"):
+        judge(Scores(0, 0, 0, 0, 1, 1), Gates(min_identity=0.5))
+
+
+def test_a_picture_that_did_not_move_scores_as_itself(tiny_model: fomaug.Animator) -> None:
+    image = torch.rand(2, 3, 96, 80)
+    flow, occlusion = identity_grid((16, 16)).expand(2, -1, -1, -1), torch.ones(2, 1, 16, 16)
+    scores = score(tiny_model, image, image, flow, occlusion, embed=lambda x: x.mean((2, 3)))
+    for found in scores:
+        assert found.folded == found.occluded == found.motion == 0
+        assert found.keypoint_error < 1e-5
+        assert found.residual < 1e-5
+        assert found.sharpness == pytest.approx(1)
+        assert found.identity == pytest.approx(1)
+
+
+def test_as_many_flows_as_results(tiny_model: fomaug.Animator) -> None:
+    image = torch.rand(2, 3, 64, 64)
+    with pytest.raises(ShapeError, match="one source, flow and occlusion for each of 2 results"):
+        score(tiny_model, image[:1], image, identity_grid((4, 4))[None], torch.ones(1, 1, 4, 4))
+
+
+@pytest.fixture(scope="module")
+def spoil() -> ModuleType:
+    """The four ways to break a frame, from the calibration script."""
+    spec = importlib.util.spec_from_file_location("calibrate_gates", ROOT / "benchmarks" / "calibrate_gates.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_good_frames_pass_and_broken_ones_do_not(spoil: ModuleType) -> None:
+    model = fomaug.load_model("lite-256", device="cpu")
+    aug = fomaug.MotionAugment(driving=fomaug.DrivingPool.builtin(model), model=model, p=1.0, seed=3)
+    rng = np.random.default_rng(0)
+    passed: dict[str, list[bool]] = {}
+    for path in sorted((ROOT / "examples" / "faces").rglob("*.jpg"))[:8]:
+        picture = Image.open(path).convert("RGB")
+        image = torch.tensor(np.asarray(picture)).permute(2, 0, 1)[None].float() / 255
+        result = aug.apply(image, aug.draw([path.name], copies=2))
+        for i in range(2):
+            good = result.image[i : i + 1], result.flow[i : i + 1]
+            nose = _in_picture(model, good[0])
+            frames = {
+                "good": good,
+                "melted": spoil.melted(*good, rng),
+                "folded": spoil.folded(*good, rng),
+                "two noses": spoil.two_noses(*good, rng, nose),
+                "blank": spoil.blank(*good, rng),
+            }
+            for kind, (changed, flow) in frames.items():
+                (found,) = score(model, image, changed, flow, result.occlusion[i : i + 1])
+                passed.setdefault(kind, []).append(not judge(found, Gates()))
+    good = passed.pop("good")
+    assert np.mean(good) >= 0.9
+    assert np.mean([not ok for kind in passed.values() for ok in kind]) >= 0.95
+
+
+def _in_picture(model: fomaug.Animator, image: torch.Tensor) -> torch.Tensor:
+    from fomaug.geometry import Frame
+
+    value = model.detect(image).value
+    return Frame((image.shape[2], image.shape[3]), model.size).points_to_picture(value)[0].mean(0)
