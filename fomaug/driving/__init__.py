@@ -5,6 +5,7 @@ from fomaug.driving._clips import DamagedClipWarning as DamagedClipWarning
 from fomaug.driving._clips import find_clips as find_clips
 from fomaug.driving._clips import read_clip as read_clip
 from fomaug.driving._crop import face_crop as face_crop
+from fomaug.driving._parametric import EXPRESSIONS as EXPRESSIONS
 from fomaug.driving._pool import DrivingPool as DrivingPool
 from fomaug.driving._reference import closest_frame as closest_frame
 from fomaug.driving._reference import pose_distance as pose_distance
@@ -18,6 +19,7 @@ __all__ = [
     "face_crop",
     "MotionTrack",
     "DrivingPool",
+    "EXPRESSIONS",
     "closest_frame",
     "pose_distance",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,6 +13,7 @@ from fomaug.animator import Animator
 from fomaug.driving import _build, _builtin, _pool_file
 from fomaug.driving._contents import check_together, contents_hash, some
 from fomaug.driving._crop import Detector
+from fomaug.driving._parametric import Range
 from fomaug.driving._track import MotionTrack
 
 
@@ -193,18 +193,41 @@ class DrivingPool:
         return cls(_builtin.gestures(model), model.name, model.hash)
 
     @classmethod
-    def parametric(cls, model: Animator, **ranges: Any) -> DrivingPool:
+    def parametric(
+        cls,
+        model: Animator,
+        *,
+        yaw_range: Range = (-35.0, 35.0),
+        pitch_range: Range = (-20.0, 20.0),
+        roll_range: Range = (-15.0, 15.0),
+        expressions: Sequence[str] = ("neutral", "smile", "talk", "surprise", "frown", "blink"),
+        count: int = 240,
+        seed: int = 0,
+    ) -> DrivingPool:
         """Turn and deform a mean face: every frame a pose and an expression of its own; no clips needed.
 
         Args:
             model: whose keypoints are tied to known points of the face.
-            ranges: of `parametric_tracks`: `yaw_range`, `pitch_range`, `roll_range` in degrees, `expressions`, `count`,
-                `seed`.
+            yaw_range: degrees to the person's left and right.
+            pitch_range: degrees up and down.
+            roll_range: degrees of tilt.
+            expressions: one track for each; see `fomaug.driving.EXPRESSIONS`.
+            count: poses in all.
+            seed: the same seed gives the same poses.
 
         Raises:
             PoolError: for models that chose their keypoints themselves.
         """
-        return cls(_builtin.parametric(model, **ranges), model.name, model.hash)
+        tracks = _builtin.parametric(
+            model,
+            yaw_range=yaw_range,
+            pitch_range=pitch_range,
+            roll_range=roll_range,
+            expressions=expressions,
+            count=count,
+            seed=seed,
+        )
+        return cls(tracks, model.name, model.hash)
 
     def _with(self, tracks: Iterable[MotionTrack]) -> DrivingPool:
         return DrivingPool(tracks, self.model_name, self.model_hash, skipped=self.skipped)
