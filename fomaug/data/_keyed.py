@@ -42,6 +42,12 @@ class _Indexed(Dataset[Any]):
     def __getitem__(self, index: int) -> tuple[int, Any]:
         return index, self.dataset[index]
 
+    def __getitems__(self, indices: list[int]) -> list[tuple[int, Any]]:
+        """Fetch a batch in one go from datasets that can."""
+        if not hasattr(self.dataset, "__getitems__"):
+            return [self[index] for index in indices]
+        return list(zip(indices, self.dataset.__getitems__(indices), strict=True))
+
 
 @dataclass(frozen=True)
 class _CollateIndexed:

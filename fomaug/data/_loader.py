@@ -16,6 +16,7 @@ from fomaug.data._structure import Place, to_device
 
 Key = str | int
 Log = Callable[[list[MotionParams]], None]
+Relabel = Callable[[Any, list[MotionParams]], Any]
 
 
 class Loader(Protocol):
@@ -45,6 +46,8 @@ class MotionLoader:
         points: places of (B, M, 2) pixel points, or (B, M, 3) with visibility.
         keys: place of what names each image.
         device: where batches shall arrive; None for the model's device.
+        relabel: called with each moved batch and its parameters, returns the batch to use; for labels that come from
+            the clip. None keeps all labels.
         log: called with the parameters of every batch, in order, when it is handed over.
     """
 
@@ -59,11 +62,13 @@ class MotionLoader:
         points: Places = (),
         keys: Place | None = None,
         device: torch.device | str | None = None,
+        relabel: Relabel | None = None,
         log: Log | None = None,
     ) -> None:
         self.loader = loader
         self.augment = augment
         self.device = device
+        self.relabel = relabel
         self.log = log
         self.epoch = 0
         self._places = BatchPlaces(which, masks, boxes, points, keys)
@@ -99,6 +104,7 @@ class MotionLoader:
                 return self._deliver(batch), []
             params = self.augment.draw(names(*keyed), epoch=epoch)
             moved, settled = move_batch(self.augment, batch, self._places, params)
+            moved = moved if self.relabel is None else self.relabel(moved, settled)
             return self._deliver(moved), settled
 
         for batch, params in work_ahead(batches, work, self.augment.device):

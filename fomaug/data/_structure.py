@@ -63,7 +63,8 @@ def tensors_in(batch: object) -> Iterator[Tensor]:
 def to_device(batch: Any, device: torch.device) -> Any:
     """Move every tensor of a batch; everything else stays."""
     if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
+        # Towards the CPU it would hand over memory that is still being written.
+        return batch.to(device, non_blocking=device.type == "cuda")
     if isinstance(batch, Mapping | list | tuple) or dataclasses.is_dataclass(batch):
         for name in _names(batch):
             old = _get(batch, name)

@@ -171,6 +171,34 @@ def test_log_replays_to_the_same_pixels(dataset, augment, images):
         assert torch.equal(augment.apply(images[rows], params).image, batch)
 
 
+def test_labels_may_come_from_the_clips(dataset, augment):
+    loader = MotionLoader(
+        DataLoader(dataset, batch_size=7),
+        augment,
+        relabel=lambda batch, params: (batch[0], [param.label for param in params]),
+    )
+    ((_, labels),) = loader
+    assert labels == [param.label for param in augment.draw(range(7))]
+
+
+class Fetching(TensorDataset):
+    """A dataset that fetches whole batches, as some do to read faster."""
+
+    def __init__(self, *tensors):
+        super().__init__(*tensors)
+        self.fetched = []
+
+    def __getitems__(self, indices):
+        self.fetched.append(list(indices))
+        return [self[index] for index in indices]
+
+
+def test_datasets_that_fetch_batches_still_do(dataset, augment, expected):
+    fetching = Fetching(*dataset.tensors)
+    assert_same(gather(MotionLoader(DataLoader(fetching, batch_size=4), augment)), expected())
+    assert fetching.fetched == [[0, 1, 2, 3], [4, 5, 6]]
+
+
 def test_leaving_early_ends_the_thread_and_the_next_pass_works(dataset, augment, expected):
     loader = MotionLoader(DataLoader(dataset, batch_size=2), augment)
     for _ in loader:
