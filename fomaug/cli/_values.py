@@ -26,3 +26,15 @@ def read_labels(ctx: click.Context, param: click.Parameter, value: str) -> str |
         return parse_labels(value)
     except ArgumentError as error:
         raise click.BadParameter(str(error), ctx, param) from error
+
+
+def read_gates(ctx: click.Context, param: click.Parameter, value: str) -> str | dict[str, float | None]:
+    """Read on, off or thresholds."""
+    if "=" not in value:
+        return value
+    from fomaug.expand import parse_gates
+
+    try:
+        return parse_gates(value)
+    except ArgumentError as error:
+        raise click.BadParameter(str(error), ctx, param) from error

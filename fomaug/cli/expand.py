@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fomaug.cli._values import read_labels, read_reference
+from fomaug.cli._values import read_gates, read_labels, read_reference
 
 if TYPE_CHECKING:
     from fomaug.expand import ExpandReport
@@ -49,6 +49,7 @@ _SHOWN = 10  # failures in the terminal; all are in expand.json
 @click.option("--split", type=click.Choice(["train", "val", "test", "all"]), default="train")
 @click.option("--balance/--no-balance", default=False, help="Make more copies in small classes.")
 @click.option("--max-copies", default=100, help="Of one picture, whatever --balance asks for.")
+@click.option("--gates", callback=read_gates, default="on", help="on, off, or NAME=THRESHOLD,... for some.")
 @click.option("--tries", default=3, help="Draws for a copy that the gates refuse, before it is given up.")
 @click.option("--on-error", type=click.Choice(["skip", "raise"]), default="skip")
 @click.option("--max-pixels", default=64_000_000, help="Larger pictures are not read.")

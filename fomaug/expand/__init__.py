@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from fomaug.expand._expand import expand as expand
+from fomaug.expand._gates import parse_gates as parse_gates
 from fomaug.expand._leaks import Leak as Leak
 from fomaug.expand._leaks import find_leaks as find_leaks
 from fomaug.expand._plan import ExpandPlan as ExpandPlan
@@ -25,6 +26,7 @@ __all__ = [
     "ExpandReport",
     "Failure",
     "parse_labels",
+    "parse_gates",
     "Summary",
     "summarise",
     "Leak",

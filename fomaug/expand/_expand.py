@@ -13,7 +13,9 @@ from fomaug._errors import ArgumentError, did_you_mean
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
 from fomaug.driving import DrivingPool
+from fomaug.expand._choose import Judge
 from fomaug.expand._contact import save_contact_sheet
+from fomaug.expand._gates import Embed, make_judge, read_gates
 from fomaug.expand._jobs import Shard, plan_shards
 from fomaug.expand._ledger import REJECTED, Ledger
 from fomaug.expand._lock import locked
@@ -43,6 +45,7 @@ def expand(
     resume: bool = False,
     dry_run: bool = False,
     progress: bool = False,
+    embed: Embed | None = None,
     **options: Any,
 ) -> ExpandReport:
     """Animate every picture of a dataset several times, and write the copies with their labels.
@@ -64,6 +67,7 @@ def expand(
         resume: go on with an interrupted job; refused if anything that matters is not as it was.
         dry_run: only count.
         progress: show a bar.
+        embed: (N, 3, H, W) pictures in [0, 1] to (N, D): a face embedder, for the gate `min_identity`.
         options: further fields of `ExpandPlan`.
 
     Returns:
@@ -84,6 +88,7 @@ def expand(
         on_error=on_error,
         **options,
     )
+    gates = read_gates(plan.gates)
     sources = find_sources(Path(dataset), out=Path(out), split=plan.split)
     shards = plan_shards(plan, sources)
     if dry_run:
@@ -91,8 +96,9 @@ def expand(
     pool = driving if isinstance(driving, DrivingPool) else None
     augment = load_tools(plan, pool, model if isinstance(model, Animator) else None, progress=progress)
     check_policy(plan, sources, augment.driving)
+    judge = make_judge(gates, augment.model, embed)
     with locked(Path(out)):
-        return _carry_out(plan, sources, shards, augment, resume=resume, progress=progress)
+        return _carry_out(plan, sources, shards, augment, judge, resume=resume, progress=progress)
 
 
 def _check_names(options: Mapping[str, Any]) -> None:
@@ -121,16 +127,17 @@ def _carry_out(
     sources: Sequence[SourceFile],
     shards: Sequence[Shard],
     augment: MotionAugment,
+    judge: Judge | None,
     *,
     resume: bool,
     progress: bool,
 ) -> ExpandReport:
     facts = _facts(plan, sources, augment)
     ledger = Ledger(Path(plan.out))
+    sink = open_sink(ledger.out, plan.format, list_classes(plan, sources, augment.driving))
     ledger.begin(facts, resume=resume)
     keep_pool(plan, augment.driving)
-    sink = open_sink(ledger.out, plan.format, list_classes(plan, sources, augment.driving))
-    runner = Runner(plan, augment, ledger, sink)
+    runner = Runner(plan, augment, ledger, sink, judge)
     runner.run(shards, progress=progress)
     ledger.put_in_order(token for shard in shards for token in shard.tokens)
     provenance = Provenance(

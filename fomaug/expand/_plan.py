@@ -52,6 +52,7 @@ class ExpandPlan:
         split: which of the folders train, val and test to expand, where there are any; or "all".
         balance: make more copies in small classes, so that pictures and copies together are as many in each.
         max_copies: of one picture, whatever the balance asks for.
+        gates: what a copy must pass: "on" for the defaults of `fomaug.quality.Gates`, "off", or thresholds by name.
         tries: draws for a copy, if the gates refuse it, before it is given up.
         on_error: skip a picture that cannot be used, or raise.
         max_pixels: larger pictures are not read.
@@ -87,6 +88,7 @@ class ExpandPlan:
     split: str = "train"
     balance: bool = False
     max_copies: int = 100
+    gates: Literal["on", "off"] | Mapping[str, float | None] = "on"
     tries: int = 3
     on_error: OnError = "skip"
     max_pixels: int = 64_000_000
@@ -117,7 +119,10 @@ class ExpandPlan:
         values = asdict(self)
         for name in ("strength_range", "yaw_range", "pitch_range"):
             values[name] = list(values[name]) if values[name] is not None else None
-        return {**values, "labels": self.labels if isinstance(self.labels, str) else dict(self.labels)}
+        for name in ("labels", "gates"):
+            option = getattr(self, name)
+            values[name] = option if isinstance(option, str) else dict(option)
+        return values
 
     def settings(self) -> dict[str, Any]:
         """Return what must be the same for a job to be resumed."""

@@ -128,5 +128,6 @@ def _numbers(scores: dict[str, Any]) -> Iterable[tuple[str, float]]:
 def _reasons(rows: Iterable[Row]) -> dict[str, int]:
     reasons: Counter[str] = Counter()
     for row in rows:
-        reasons.update(row.get("reasons") or ["no reason given"])
+        # A reason names its gate, then the numbers.
+        reasons.update(reason.split()[0] for reason in row["reasons"])
     return dict(reasons.most_common())

@@ -33,7 +33,17 @@ def tools(tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, monkeypa
     """Options that name the tiny model and its pool; the model is not folded, so that it can be given by file."""
     tiny_pool.save(tmp_path / "pool.safetensors")
     monkeypatch.setattr("fomaug.expand._tools.load_model", lambda *_, **__: tiny_model)
-    return ["--driving", str(tmp_path / "pool.safetensors"), "--model", "tiny", "--copies", "2", "--no-progress"]
+    return [
+        "--driving",
+        str(tmp_path / "pool.safetensors"),
+        "--model",
+        "tiny",
+        "--copies",
+        "2",
+        "--no-progress",
+        "--gates",
+        "off",
+    ]
 
 
 @pytest.fixture

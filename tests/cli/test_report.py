@@ -17,7 +17,7 @@ from fomaug.writers import save_image
 def out(tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, rng: np.random.Generator) -> Path:
     for i in range(14):
         save_image(tmp_path / "faces" / f"person {i:02d}" / "1.png", rng.integers(0, 256, (32, 32, 3), np.uint8))
-    return expand(tmp_path / "faces", tmp_path / "out", driving=tiny_pool, model=tiny_model, copies=2).out
+    return expand(tmp_path / "faces", tmp_path / "out", driving=tiny_pool, model=tiny_model, copies=2, gates="off").out
 
 
 def test_report_shows_the_numbers(out: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from fomaug.writers import read_mark, read_picture, save_image
 @pytest.fixture
 def run(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path) -> Callable[..., ExpandReport]:
     def call(out: str = "out", **options: object) -> ExpandReport:
-        options = {"copies": 3, "dataset": faces, "driving": tiny_pool, "model": tiny_model, **options}
+        options = {"copies": 3, "gates": "off", "dataset": faces, "driving": tiny_pool, "model": tiny_model, **options}
         return expand(options.pop("dataset"), tmp_path / out, **options)
 
     return call
@@ -258,7 +258,7 @@ def test_a_link_in_the_output_leads_nowhere(run: Callable[..., ExpandReport], tm
 def test_fomaug_expand_is_the_function_of_the_readme(
     faces: Path, tmp_path: Path, tiny_model: Animator, tiny_pool
 ) -> None:
-    report = fomaug.expand(faces, tmp_path / "out", driving=tiny_pool, model=tiny_model, copies=1)
+    report = fomaug.expand(faces, tmp_path / "out", driving=tiny_pool, model=tiny_model, copies=1, gates="off")
     assert report.written == 5
 
 

@@ -21,7 +21,7 @@ def make(tiny_model: Animator, tiny_pool: DrivingPool, tmp_path: Path, face: Fac
     def call(name: str, *seeds: int, pool: DrivingPool = tiny_pool, **options: object) -> Path:
         for seed in seeds:
             save_image(tmp_path / name / f"{seed}.png", face(seed))
-        options = {"copies": 3, **options}
+        options = {"gates": "off", "copies": 3, **options}
         return expand(tmp_path / name, tmp_path / f"{name}-out", driving=pool, model=tiny_model, **options).out
 
     return call

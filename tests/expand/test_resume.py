@@ -30,8 +30,8 @@ class Killed(BaseException):
 @pytest.fixture
 def run(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path) -> Callable[..., ExpandReport]:
     def call(out: str, **options: object) -> ExpandReport:
-        options = {"copies": 2, "samples_per_shard": 4, "batch_size": 4, "workers": 1, **options}
-        return expand(faces, tmp_path / out, driving=tiny_pool, model=tiny_model, **options)
+        options = {"gates": "off", "copies": 2, "samples_per_shard": 4, "batch_size": 4, "workers": 1, **options}
+        return expand(faces, tmp_path / out, model=tiny_model, **{"driving": tiny_pool, **options})
 
     return call
 
@@ -143,13 +143,11 @@ def test_changed_settings_are_refused_and_named(
 
 
 def test_another_pool_or_dataset_is_refused(
-    run: Callable[..., ExpandReport], tiny_model: Animator, tiny_pool: DrivingPool, faces: Path
+    run: Callable[..., ExpandReport], tiny_pool: DrivingPool, faces: Path
 ) -> None:
-    out = run("whole").out
+    run("whole")
     with pytest.raises(ResumeError, match=r"pool\.hash: was .*pool\.tracks: was 3, is 1"):
-        expand(
-            faces, out, driving=tiny_pool.select("nod"), model=tiny_model, copies=2, batch_size=4, resume=True
-        )  # fmt: skip
+        run("whole", driving=tiny_pool.select("nod"), resume=True)
     (faces / "anna" / "3.png").write_bytes((faces / "anna" / "1.png").read_bytes())
     with pytest.raises(ResumeError, match=r"dataset\.pictures: was 5, is 6"):
         run("whole", resume=True)
@@ -192,7 +190,18 @@ def test_interrupted_and_killed_processes_lose_nothing(
 
     def start(out: str, *words: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "fomaug", "expand", "faces", out, "--model", "tiny.safetensors"]
-        options = ["--driving", "pool.safetensors", "--copies", "4", "--batch-size", "4", "--device", "cpu"]
+        options = [
+            "--driving",
+            "pool.safetensors",
+            "--copies",
+            "4",
+            "--batch-size",
+            "4",
+            "--device",
+            "cpu",
+            "--gates",
+            "off",
+        ]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
         return subprocess.Popen([*command, *options, *words], cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
 

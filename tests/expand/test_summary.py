@@ -14,7 +14,7 @@ def test_a_summary_counts_what_the_manifest_says(
     tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path
 ) -> None:
     (faces / "ben" / "bad.png").write_bytes(b"x")
-    report = expand(faces, tmp_path / "out", driving=tiny_pool, model=tiny_model, copies=4)
+    report = expand(faces, tmp_path / "out", driving=tiny_pool, model=tiny_model, copies=4, gates="off")
     rows = [json.loads(line) for line in (report.out / "manifest.jsonl").read_text().splitlines()]
     found = summarise(report.out)
     assert (found.sources, found.copies, found.failed, found.state) == (5, 20, 1, "done")

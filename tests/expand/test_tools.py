@@ -27,7 +27,7 @@ def clips(tmp_path: Path) -> Path:
 def test_clips_become_a_pool_that_is_kept_for_resume(
     tiny_model: Animator, faces: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"driving": clips, "model": tiny_model, "copies": 2, "clip_crop": "frame"}
+    options = {"driving": clips, "model": tiny_model, "copies": 2, "clip_crop": "frame", "gates": "off"}
     report = expand(faces, tmp_path / "out", **options)
     assert [failure.source for failure in report.skipped_clips] == ["bad"]
     assert not report.complete
@@ -40,7 +40,7 @@ def test_clips_become_a_pool_that_is_kept_for_resume(
 
 
 def test_other_clips_are_noticed(tiny_model: Animator, faces: Path, clips: Path, tmp_path: Path) -> None:
-    options = {"driving": clips, "model": tiny_model, "copies": 1, "clip_crop": "frame"}
+    options = {"driving": clips, "model": tiny_model, "copies": 1, "clip_crop": "frame", "gates": "off"}
     expand(faces, tmp_path / "out", **options)
     (clips / "two.mp4").unlink()
     with pytest.raises(ResumeError, match=r"pool\.tracks: was 2, is 1"):
@@ -49,7 +49,7 @@ def test_other_clips_are_noticed(tiny_model: Animator, faces: Path, clips: Path,
 
 def test_labels_of_clips_can_come_from_a_table(tiny_model: Animator, faces: Path, clips: Path, tmp_path: Path) -> None:
     (clips / "bad.mp4").unlink()
-    options = {"driving": clips, "model": tiny_model, "copies": 2, "labels": "from_clip"}
+    options = {"driving": clips, "model": tiny_model, "copies": 2, "labels": "from_clip", "gates": "off"}
     with pytest.raises(LabelError, match="2 of 2 driving clips have no label"):
         expand(faces, tmp_path / "out", **options)
     (tmp_path / "labels.csv").write_text("clip,label\none,glad\ntwo,sad\n")

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fomaug import Animator, DrivingPool
+from fomaug.expand import ExpandReport, expand, summarise
+from fomaug.expand._sinks import load_output
+from fomaug.writers import save_image
+
+
+@pytest.fixture
+def run(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path) -> Callable[..., ExpandReport]:
+    def call(out: str = "out", dataset: Path = faces, **options: object) -> ExpandReport:
+        options = {"gates": "off", "copies": 2, "batch_size": 2, "samples_per_shard": 4, **options}
+        return expand(dataset, tmp_path / out, driving=tiny_pool, model=tiny_model, **options)
+
+    return call
+
+
+def rows_of(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+
+
+def test_tar_files_hold_samples_as_webdataset_reads_them(run: Callable[..., ExpandReport]) -> None:
+    report = run(format="webdataset")
+    assert sorted(path.name for path in report.out.glob("*.tar")) == ["00000.tar", "00001.tar", "00002.tar"]
+    samples: dict[str, dict[str, bytes]] = {}
+    for path in sorted(report.out.glob("*.tar")):
+        with tarfile.open(path) as archive:
+            for member in archive:
+                key, _, suffix = member.name.partition(".")
+                samples.setdefault(key, {})[suffix] = archive.extractfile(member).read()
+                assert (member.mtime, member.uid) == (0, 0)
+    assert len(samples) == 10
+    for key, sample in samples.items():
+        row = json.loads(sample["json"])
+        assert row["member"].startswith(key)
+        assert int(sample["cls"]) == ["anna", "ben", "carla"].index(row["label"])
+        suffix = "jpg" if row["source"].endswith("jpg") else "png"
+        assert Image.open(io.BytesIO(sample[suffix])).size == tuple(row["size"][::-1])
+    assert [row["file"] for row in rows_of(report.out)] == ["00000.tar"] * 4 + ["00001.tar"] * 4 + ["00002.tar"] * 2
+
+
+def test_the_manifest_equals_the_rows_in_the_archive(run: Callable[..., ExpandReport]) -> None:
+    report = run(format="webdataset")
+    inside = []
+    for path in sorted(report.out.glob("*.tar")):
+        with tarfile.open(path) as archive:
+            inside += [json.load(archive.extractfile(m)) for m in archive if m.name.endswith(".json")]
+    assert inside == rows_of(report.out)
+
+
+@pytest.mark.parametrize("format", ["folder", "webdataset", "parquet"])
+def test_every_format_holds_the_same_pictures(run: Callable[..., ExpandReport], format: str) -> None:
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    folder, other = run("a"), run("b", format=format)
+    for first, second in zip(rows_of(folder.out), rows_of(other.out), strict=True):
+        assert load_output(other.out, second) == (folder.out / first["file"]).read_bytes()
+        assert first["hash"] == second["hash"]
+    assert summarise(other.out).copies == 10
+    assert other.contact_sheet is not None
+
+
+def test_dots_in_names_do_not_cut_the_keys(
+    run: Callable[..., ExpandReport], tmp_path: Path, face: Callable[..., np.ndarray]
+) -> None:
+    for name in ("a.b.png", "a-b.png"):
+        save_image(tmp_path / "dots" / name, face(0))
+    report = run(dataset=tmp_path / "dots", format="webdataset", copies=1)
+    with tarfile.open(report.out / "00000.tar") as archive:
+        names = archive.getnames()
+    assert len({name.partition(".")[0] for name in names}) == 2
+    assert not any(name.endswith(".cls") for name in names), "no classes, no numbers"
+
+
+def test_bitmaps_take_their_mark_along(
+    run: Callable[..., ExpandReport], tmp_path: Path, face: Callable[..., np.ndarray]
+) -> None:
+    save_image(tmp_path / "bmp" / "a.bmp", face(0))
+    report = run(dataset=tmp_path / "bmp", format="webdataset", copies=1)
+    with tarfile.open(report.out / "00000.tar") as archive:
+        assert b"trainedAlgorithmicMedia" in archive.extractfile("a_m000.xmp").read()
+    report = run("plain", dataset=tmp_path / "bmp", copies=1)
+    assert (report.out / "a_m000.bmp.xmp").is_file()
+
+
+def test_splits_have_their_own_archives(
+    run: Callable[..., ExpandReport], tmp_path: Path, face: Callable[..., np.ndarray]
+) -> None:
+    for i, split in enumerate(("train", "test")):
+        save_image(tmp_path / "split" / split / "anna" / "1.png", face(i))
+    report = run(dataset=tmp_path / "split", format="webdataset", split="all")
+    assert {str(path.relative_to(report.out)) for path in report.out.rglob("*.tar")} == {
+        "test/00000.tar",
+        "train/00000.tar",
+    }
+
+
+def test_parquet_has_the_columns_of_an_image_dataset(run: Callable[..., ExpandReport]) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    report = run(format="parquet")
+    table = parquet.read_table(report.out / "00000.parquet")
+    assert table.column_names == ["image", "label", "source", "source_id", "split", "manifest"]
+    features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
+    assert features["image"] == {"_type": "Image"}
+    first = table.to_pylist()[0]
+    assert json.loads(first["manifest"]) == rows_of(report.out)[0]
+    assert first["label"] == "anna"
+    assert Image.open(io.BytesIO(first["image"]["bytes"])).format == "PNG"
+
+
+def test_parquet_without_its_package_names_the_extra(
+    run: Callable[..., ExpandReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    from fomaug._errors import MissingExtraError
+
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'fomaug\[parquet\]'"):
+        run(format="parquet")
