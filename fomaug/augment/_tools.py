@@ -82,7 +82,9 @@ class Tools:
             state["_animator"] = None
         elif self.device.type != "cpu":
             state["given"] = state["_animator"] = copy.deepcopy(self.given).cpu()
-        if not isinstance(self.driving, DrivingPool):
+        if isinstance(self.driving, DrivingPool):
+            state["driving"] = state["_pool"] = self.driving.to("cpu")
+        else:
             state["_pool"] = None
         return state
 
