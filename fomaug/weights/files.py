@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from fomaug._errors import ArgumentError, WeightsError
+from fomaug._files import write_file
 from fomaug.animator import Animator
 from fomaug.networks import AnyConfig, config_from_dict
 
@@ -56,7 +56,8 @@ def save_model(
         "config": json.dumps(animator.config.to_dict(), sort_keys=True),
         "facts": json.dumps({**animator.facts, **(facts or {})}, sort_keys=True),
     }
-    return _write(Path(path), save(tensors, metadata))
+    write_file(Path(path), save(tensors, metadata))
+    return Path(path)
 
 
 def read_header(path: Path) -> Header:
@@ -96,12 +97,3 @@ def _opened(path: Path) -> Any:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is no intact safetensors file ({error}); was the download cut short?") from error
-
-
-def _write(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        file.write(content)
-    Path(file.name).replace(path)
-    path.chmod(0o644)
-    return path

@@ -1,9 +1,9 @@
 """Image and video files: every kind read, written whole or not at all, marked as synthetic."""
 
-from fomaug.writers._atomic import append_line as append_line
-from fomaug.writers._atomic import is_temporary as is_temporary
-from fomaug.writers._atomic import replacing as replacing
-from fomaug.writers._atomic import write_file as write_file
+from fomaug._files import append_line as append_line
+from fomaug._files import is_temporary as is_temporary
+from fomaug._files import replacing as replacing
+from fomaug._files import write_file as write_file
 from fomaug.writers._image import encode_image as encode_image
 from fomaug.writers._image import save_image as save_image
 from fomaug.writers._image import suffix_formats as suffix_formats

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from fomaug._errors import ArgumentError, ShapeError, did_you_mean
-from fomaug.writers._atomic import write_file
+from fomaug._files import write_file
 from fomaug.writers._provenance import Provenance
 from fomaug.writers._sixteen import encode_png16, encode_tiff16
 

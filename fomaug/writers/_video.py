@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fomaug._errors import ArgumentError, ShapeError, did_you_mean
-from fomaug.writers._atomic import replacing
+from fomaug._files import replacing
 from fomaug.writers._provenance import Provenance
 from fomaug.writers._video_marks import mark_gif, mark_iso_media, mark_webp
 
