@@ -134,8 +134,8 @@ def _keypoint_error(
     wanted = _in_picture(before, animator, size)
     longer = max(size)
     aspect = torch.tensor([size[1] / longer, size[0] / longer], device=flow.device)
-    apart: Tensor = (came - wanted) * aspect
-    return apart.norm(dim=-1).mean(1) / _size(before)
+    apart: Tensor = torch.linalg.vector_norm((came - wanted) * aspect, dim=-1)  # (N, K)
+    return apart.mean(1) / _size(before)
 
 
 def _residual(source: Tensor, result: Tensor, flow: Tensor, occlusion: Tensor, face: Tensor) -> Tensor:

@@ -1,0 +1,24 @@
+"""Labels: landmarks, boxes and masks, read from what datasets keep them in, moved with the picture, written again."""
+
+from fomaug.labels import _coco, _csv, _jsonl, _masks, _pts  # noqa: F401 (each registers its format)
+from fomaug.labels._formats import FORMATS as FORMATS
+from fomaug.labels._formats import Annotations as Annotations
+from fomaug.labels._formats import Format as Format
+from fomaug.labels._formats import find_format as find_format
+from fomaug.labels._formats import read_annotations as read_annotations
+from fomaug.labels._formats import register as register
+from fomaug.labels._formats import write_annotations as write_annotations
+from fomaug.labels._values import FaceLabels as FaceLabels
+from fomaug.labels._values import move as move
+
+__all__ = [
+    "FORMATS",
+    "Annotations",
+    "FaceLabels",
+    "Format",
+    "find_format",
+    "move",
+    "read_annotations",
+    "register",
+    "write_annotations",
+]

@@ -1,0 +1,70 @@
+"""Hugging Face `metadata.jsonl`: `file_name`, `objects.bbox` (x, y, width, height), `points`; others are carried."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fomaug._errors import LabelError
+from fomaug._files import write_file
+from fomaug.labels._formats import Annotations, Format, Row, picture_key, register
+from fomaug.labels._values import FaceLabels
+
+
+def _read(path: Path, root: Path) -> Annotations:
+    found = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelError(f"{path} cannot be read: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            name, labels = _row(path, number, line)
+            found[picture_key(name, path.parent, root)] = labels
+    return found
+
+
+def _row(path: Path, number: int, line: str) -> tuple[str, FaceLabels]:
+    try:
+        row = json.loads(line)
+        name = str(row.pop("file_name"))
+        points, objects = row.pop("points", None), row.pop("objects", None)
+        boxes = None if not objects or "bbox" not in objects else np.array(objects["bbox"], float).reshape(-1, 4)
+        if boxes is not None:
+            boxes = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+        rest = {} if objects is None else {key: value for key, value in objects.items() if key != "bbox"}
+        pairs = None if points is None else np.array(points, float).reshape(-1, 2)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise LabelError(f"{path}, line {number}: {type(error).__name__} {error}") from error
+    return name, FaceLabels(points=pairs, boxes=boxes, fields={**row, **({"objects": rest} if rest else {})})
+
+
+def _write(rows: Iterable[Row], out: Path, like: Path | None) -> list[Path]:
+    target = out / "metadata.jsonl"
+    lines = [json.dumps(_values(file, labels)) + "\n" for file, _, labels in rows]
+    write_file(target, "".join(lines).encode())
+    return [target]
+
+
+def _values(file: str, labels: FaceLabels) -> dict[str, Any]:
+    objects = dict(labels.fields.get("objects", {}))
+    values = {"file_name": file, **{key: value for key, value in labels.fields.items() if key != "objects"}}
+    if labels.boxes is not None:
+        corners = labels.boxes.round(3)
+        objects["bbox"] = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1).round(3).tolist()
+        if labels.box_visible is not None:
+            objects["visible"] = labels.box_visible.tolist()
+    if objects:
+        values["objects"] = objects
+    if labels.points is not None:
+        values["points"] = labels.points.round(3).tolist()
+        if labels.visible is not None:
+            values["points_visible"] = labels.visible.tolist()
+    return values
+
+
+FORMAT = register(Format("jsonl", lambda path: path.suffix.lower() == ".jsonl", _read, _write))
