@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+import torch
 from torch import Tensor
 
 from fomaug._errors import ArgumentError
@@ -20,6 +21,8 @@ Driving = DrivingPool | str | Path
 Model = Animator | str | Path
 
 _MARK: Final = "sha256:"
+_NUMBERS: Final = 2**62
+_STRIDE: Final = 2850178134226440149  # 2**62 by the golden ratio: multiples of it lie far from one another
 # What was given as an object can be found by its hash for as long as it lives in this process.
 _objects: WeakValueDictionary[str, DrivingPool | Animator] = WeakValueDictionary()
 
@@ -35,6 +38,14 @@ def apply_there(engine: MotionAugment, images: Tensor, params: Sequence[MotionPa
     if engine.device != images.device and not all(param.skipped for param in params):
         engine.to(images.device)
     return engine.apply(images, params)
+
+
+def random_numbers(count: int, device: torch.device | str = "cpu") -> Tensor:
+    """Draw (count,) int64 from torch's generator, apart on every rank: ranks are often seeded alike."""
+    numbers = torch.randint(_NUMBERS, (count,), device=device)
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    rank = torch.distributed.get_rank() if distributed else 0
+    return (numbers + rank * _STRIDE % _NUMBERS) % _NUMBERS
 
 
 def shared_engine(driving: Driving, model: Model, settings: Mapping[str, Any], device: str) -> MotionAugment:

@@ -19,9 +19,10 @@ from torch import Tensor
 from fomaug import warp
 from fomaug._errors import ArgumentError
 from fomaug.animator import Animator
+from fomaug.augment import MotionAugment as _Engine
 from fomaug.augment import MotionParams
 from fomaug.driving import DrivingPool
-from fomaug.integrations._engine import apply_there, own_engine
+from fomaug.integrations._engine import apply_there, own_engine, random_numbers
 from fomaug.integrations._pixels import Size, move_boxes_px, move_points_px
 from fomaug.integrations._require import require
 
@@ -104,16 +105,21 @@ class MotionAugment(GeometricAugmentationBase2D):
         self._engines = (own_engine(driving, model, settings),)
         self._flows: list[Tensor] = []  # on the way from `apply_transform` to `forward`
 
+    @property
+    def engine(self) -> _Engine:
+        """The `fomaug.MotionAugment` that does the work."""
+        return self._engines[0]
+
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> Params:
         """Draw a number for each image: (B,) int64."""
         count = 1 if self.same_on_batch else batch_shape[0]
-        motion = torch.randint(2**62, (count,), device=self.device)
+        motion = random_numbers(count, self.device)
         return {"motion": motion.expand(batch_shape[0]).clone()}
 
     def motion_params(self, params: Params) -> list[MotionParams]:
         """Say what motions these parameters stand for, one for each image: for logs and manifests."""
         skipped = (~self._moving(params)).tolist()
-        drawn = self._engines[0].draw([str(number) for number in params["motion"].tolist()])
+        drawn = self.engine.draw([str(number) for number in params["motion"].tolist()])
         return [_still(motion) if skip else motion for motion, skip in zip(drawn, skipped, strict=True)]
 
     def forward(self, input: Tensor, params: Params | None = None, **kwargs: Any) -> Tensor:
@@ -134,7 +140,7 @@ class MotionAugment(GeometricAugmentationBase2D):
         self, input: Tensor, params: Params, flags: dict[str, Any], transform: Tensor | None = None
     ) -> Tensor:
         """Animate (B, 3 or 1, H, W) images in [0, 1]; those that p left out come back as they are."""
-        result = apply_there(self._engines[0], input, self.motion_params(_for_rows(params, len(input))))
+        result = apply_there(self.engine, input, self.motion_params(_for_rows(params, len(input))))
         self._flows[:] = [result.flow.detach()]
         return result.image
 

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +16,10 @@ import torch
 
 from fomaug._errors import ArgumentError
 from fomaug.animator import Animator
+from fomaug.augment import MotionAugment as _Engine
+from fomaug.augment import MotionParams
 from fomaug.driving import DrivingPool
-from fomaug.integrations._engine import own_engine
+from fomaug.integrations._engine import own_engine, random_numbers
 from fomaug.integrations._require import require
 
 require("torchvision")
@@ -55,6 +58,7 @@ class MotionAugment(v2.Transform):  # type: ignore[misc]
         pitch_range: the same for nodding.
         value_range: lowest and highest value of float images; integers go from 0 to 255.
         batch_size: images per pass through the model; None for 64 on an accelerator, 16 on the CPU.
+        differentiable: let gradients flow to float images.
     """
 
     _transformed_types = (torch.Tensor, PIL.Image.Image)
@@ -76,6 +80,7 @@ class MotionAugment(v2.Transform):  # type: ignore[misc]
         pitch_range: Interval | None = None,
         value_range: Interval = (0.0, 1.0),
         batch_size: int | None = None,
+        differentiable: bool = False,
     ) -> None:
         super().__init__()
         settings = {
@@ -91,11 +96,17 @@ class MotionAugment(v2.Transform):  # type: ignore[misc]
             "pitch_range": pitch_range,
             "value_range": value_range,
             "batch_size": batch_size,
+            "differentiable": differentiable,
         }
         for name, value in settings.items():
             setattr(self, name, value)
         # In a tuple it is no submodule: it has no state to save, and it follows the images, not `.to(...)`.
         self._engines = (own_engine(driving, model, settings),)
+
+    @property
+    def engine(self) -> _Engine:
+        """The `fomaug.MotionAugment` that does the work."""
+        return self._engines[0]
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw a motion for each image of the first picture.
@@ -107,9 +118,12 @@ class MotionAugment(v2.Transform):  # type: ignore[misc]
         picture = next((item for item in flat_inputs if not isinstance(item, LABELS)), None)
         if picture is None:
             raise ArgumentError("MotionAugment found labels and no image; pass the image together with its labels")
-        numbers = torch.randint(2**62, (count_motions(picture),)).tolist()
-        motions = self._engines[0].draw([str(number) for number in numbers])
-        return {"motions": motions, "first": MovedPicture(self._engines[0], picture, motions)}
+        numbers = random_numbers(count_motions(picture)).tolist()
+        return self.params_for(picture, self.engine.draw([str(number) for number in numbers]))
+
+    def params_for(self, picture: Any, motions: Sequence[MotionParams]) -> dict[str, Any]:
+        """Take motions that were drawn before instead of drawing: `transform(item, params)` then replays them."""
+        return {"motions": list(motions), "first": MovedPicture(self.engine, picture, list(motions))}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Move a picture, or the labels of the first picture."""
@@ -118,4 +132,4 @@ class MotionAugment(v2.Transform):  # type: ignore[misc]
             return first.label(inpt)
         if inpt is first.picture:
             return first.image
-        return MovedPicture(self._engines[0], inpt, params["motions"]).image
+        return MovedPicture(self.engine, inpt, params["motions"]).image

@@ -16,6 +16,7 @@ from fomaug._types import Animated, Source
 from fomaug.animator import Animator
 from fomaug.geometry import identity_grid, warp_image
 
+SQUARE = torch.tensor([[-0.4, -0.4], [0.4, -0.4], [-0.4, 0.4], [0.4, 0.4]])
 ZOOM = 0.9  # so that a flow is no mere shift
 
 
@@ -41,6 +42,11 @@ class ExactAnimator(Animator):
 
     calls = 0
 
+    def _detect(self, small: Tensor) -> Keypoints:
+        found = super()._detect(small)
+        # Nearly a square, to which the resting frames of `shifting_pool` are closest.
+        return Keypoints(SQUARE + 0.01 * found.value, found.jacobian)
+
     def animate(self, source: Source, keypoints: Keypoints, *, differentiable: bool = False) -> Animated:
         self.calls += 1
         shift = (keypoints.value - source.keypoints.value).mean(1)[:, None, None].clamp(-0.25, 0.25)
@@ -55,12 +61,15 @@ def exact_model(tiny: Animator) -> ExactAnimator:
 
 
 def shifting_pool(model: Animator) -> DrivingPool:
-    """Twenty tracks, each a straight way of 0.25 in its own direction: no two draws move alike."""
+    """Twenty tracks that rest for seven frames, then turn a little and go their own way for five."""
+    # The turn tells resting frames from others: without it all would be equally close to any source.
+    share = torch.cat([torch.zeros(7), torch.linspace(0.2, 1, 5)])
+    turn = 0.3 * share
+    matrix = torch.stack([turn.cos(), -turn.sin(), turn.sin(), turn.cos()], -1).view(12, 2, 2)
     tracks = []
     for i, angle in enumerate(np.linspace(0, 2 * np.pi, 20, endpoint=False)):
-        way = torch.linspace(0, 0.25, 12)[:, None, None] * torch.tensor([np.cos(angle), np.sin(angle)]).float()
-        square = torch.tensor([[-0.4, -0.4], [0.4, -0.4], [-0.4, 0.4], [0.4, 0.4]])
-        keypoints = Keypoints(square + way, torch.eye(2).expand(12, 4, 2, 2).clone())
+        way = 0.25 * share[:, None, None] * torch.tensor([np.cos(angle), np.sin(angle)]).float()
+        keypoints = Keypoints(SQUARE @ matrix + way, torch.eye(2).expand(12, 4, 2, 2).clone())
         tracks.append(MotionTrack(name=f"way {i}", keypoints=keypoints, fps=25.0, label=None, clip_hash=f"{i:064x}"))
     return DrivingPool(tracks, model_name=model.name, model_hash=model.hash)
 

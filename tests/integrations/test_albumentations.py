@@ -13,6 +13,7 @@ from exact_animator import DOTS, exact_model, find_dots, shifting_pool
 from fomaug import DrivingPool, load_model, save_model
 from fomaug._errors import ArgumentError, PoolError
 from fomaug.augment import MotionParams
+from fomaug.integrations import _engine
 from fomaug.integrations.albumentations import MotionAugment
 
 CORNERS = np.array([[-3.0, -3.0, 4.0, 4.0]]) + np.tile(DOTS.numpy(), 2)  # edges of 7 x 7 pixels around the dots
@@ -259,6 +260,18 @@ def test_a_pipeline_of_files_is_written_by_path_and_read_again(tmp_path, tiny_mo
     again.set_random_seed(3)
     assert np.array_equal(again(image=image)["image"], pipeline(image=image)["image"])
     assert again.transforms[0].engine.model is pipeline.transforms[0].engine.model
+
+
+def test_a_replay_of_files_works_where_nothing_is_loaded_yet(tmp_path, tiny_model, tiny_pool, image):
+    paths = str(tmp_path / "pool.safetensors"), str(tmp_path / "model.safetensors")
+    save_model(tiny_model, paths[1])
+    loaded = load_model(paths[1])
+    DrivingPool(tiny_pool.tracks, loaded.name, loaded.hash).save(paths[0])
+    found = A.ReplayCompose([MotionAugment(*paths, p=1.0)])(image=image)
+    _engine._load_model.cache_clear()
+    _engine._load_pool.cache_clear()
+    again = A.ReplayCompose.replay(json.loads(json.dumps(found["replay"])), image=image)
+    assert np.array_equal(again["image"], found["image"])
 
 
 def test_an_object_of_another_process_is_asked_for_as_a_file(always):

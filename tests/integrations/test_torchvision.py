@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 
 import PIL.Image
@@ -15,6 +16,7 @@ from torchvision.transforms import v2  # noqa: E402
 from torchvision.transforms.v2 import functional as F  # noqa: E402
 
 from fomaug._errors import ArgumentError, ShapeError  # noqa: E402
+from fomaug.augment import MotionParams  # noqa: E402
 from fomaug.integrations.torchvision import MotionAugment  # noqa: E402
 
 SIZE = (48, 64)
@@ -253,6 +255,20 @@ def test_parameters_replay_pixels_and_labels(always, image):
     for item in (image, _points(), _boxes("XYXY")):
         assert torch.equal(always.transform(item, params), always.transform(item, again))
     assert [motion.to_dict() for motion in params["motions"]] == [motion.to_dict() for motion in again["motions"]]
+
+
+def test_logged_motions_replay_the_same_pixels(always, images):
+    params = always.make_params([images])
+    logged = json.dumps([motion.to_dict() for motion in params["motions"]])
+    motions = [MotionParams.from_dict(values) for values in json.loads(logged)]
+    again = always.transform(images, always.params_for(images, motions))
+    assert torch.equal(again, always.transform(images, params))
+
+
+def test_gradients_flow_on_request(pool, exact, image):
+    given = (image / 255).as_subclass(torch.Tensor).requires_grad_()
+    MotionAugment(pool, exact, p=1.0, differentiable=True)(given).sum().backward()
+    assert given.grad is not None and given.grad.abs().sum() > 0
 
 
 def test_p_is_the_share_of_images_that_move(pool, exact):
