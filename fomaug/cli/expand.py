@@ -44,6 +44,8 @@ _SHOWN = 10  # failures in the terminal; all are in expand.json
 @click.option(
     "--labels", callback=read_labels, default="keep", help="keep, from_clip, drop, or OLD=NEW,... with * for others."
 )
+@click.option("--annotations", help="Landmarks, boxes or masks that move along: a file or folder.")
+@click.option("--annotation-format", help="Its name, where the path does not tell.")
 @click.option("--clip-labels", help="CSV file with columns clip,label; or folders.")
 @click.option("--clip-crop", type=click.Choice(["face", "frame"]), default="face")
 @click.option("--split", type=click.Choice(["train", "val", "test", "all"]), default="train")
@@ -95,6 +97,8 @@ def _print_report(report: ExpandReport) -> None:
             click.echo(f"  {failure.source}: {failure.reason}", err=True)
         if len(failures) > _SHOWN:
             click.echo(f"  ... all of them are in {report.out / 'expand.json'}", err=True)
+    if report.unannotated:
+        click.echo(f"{report.unannotated} pictures have no annotations; their copies have none, either", err=True)
     rejected = f", {report.rejected} rejected by the gates" if report.rejected else ""
     click.echo(f"{report.written} copies of {report.sources} pictures, {report.new} of them new{rejected}")
     click.echo(f"copies         {report.out}")

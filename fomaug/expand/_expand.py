@@ -13,6 +13,7 @@ from fomaug._errors import ArgumentError, did_you_mean
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
 from fomaug.driving import DrivingPool
+from fomaug.expand._annotate import Annotator, make_annotator
 from fomaug.expand._choose import Judge
 from fomaug.expand._contact import save_contact_sheet
 from fomaug.expand._gates import Embed, make_judge, read_gates
@@ -89,7 +90,7 @@ def expand(
         **options,
     )
     gates = read_gates(plan.gates)
-    sources = find_sources(Path(dataset), out=Path(out), split=plan.split)
+    sources = find_sources(Path(dataset), out=Path(out), split=plan.split, annotations=plan.annotations)
     shards = plan_shards(plan, sources)
     if dry_run:
         return _foresee(plan, sources, shards)
@@ -97,8 +98,9 @@ def expand(
     augment = load_tools(plan, pool, model if isinstance(model, Animator) else None, progress=progress)
     check_policy(plan, sources, augment.driving)
     judge = make_judge(gates, augment.model, embed)
+    annotator = make_annotator(plan, sources)
     with locked(Path(out)):
-        return _carry_out(plan, sources, shards, augment, judge, resume=resume, progress=progress)
+        return _carry_out(plan, sources, shards, augment, judge, annotator, resume=resume, progress=progress)
 
 
 def _check_names(options: Mapping[str, Any]) -> None:
@@ -128,18 +130,21 @@ def _carry_out(
     shards: Sequence[Shard],
     augment: MotionAugment,
     judge: Judge | None,
+    annotator: Annotator | None,
     *,
     resume: bool,
     progress: bool,
 ) -> ExpandReport:
-    facts = _facts(plan, sources, augment)
+    facts = _facts(plan, sources, augment, annotator)
     ledger = Ledger(Path(plan.out))
     sink = open_sink(ledger.out, plan.format, list_classes(plan, sources, augment.driving))
     ledger.begin(facts, resume=resume)
     keep_pool(plan, augment.driving)
-    runner = Runner(plan, augment, ledger, sink, judge)
+    runner = Runner(plan, augment, ledger, sink, judge, annotator)
     runner.run(shards, progress=progress)
     ledger.put_in_order(token for shard in shards for token in shard.tokens)
+    if annotator is not None:
+        annotator.write_all(ledger.rows())
     provenance = Provenance(
         augment.model.name, model_hash=augment.model.hash, pool_hash=augment.driving.hash, source_type="composite"
     )
@@ -154,6 +159,7 @@ def _carry_out(
         rejected=rejected,
         failed=tuple(runner.failed),
         skipped_clips=tuple(Failure(clip, reason) for clip, reason in augment.driving.skipped),
+        unannotated=0 if annotator is None else len(annotator.missing),
         labels=count_labels(ledger.rows()),
         contact_sheet=sheet,
     )
@@ -161,7 +167,9 @@ def _carry_out(
     return report
 
 
-def _facts(plan: ExpandPlan, sources: Sequence[SourceFile], augment: MotionAugment) -> dict[str, Any]:
+def _facts(
+    plan: ExpandPlan, sources: Sequence[SourceFile], augment: MotionAugment, annotator: Annotator | None
+) -> dict[str, Any]:
     """What must be the same for a job to be resumed, as plain JSON."""
     pool, model = augment.driving, augment.model
     return {
@@ -174,9 +182,10 @@ def _facts(plan: ExpandPlan, sources: Sequence[SourceFile], augment: MotionAugme
             "labels": dict(sorted(Counter(source.label for source in sources).items())),
             "digest": digest_sources(sources),
         },
+        "annotations": None if annotator is None else {"format": annotator.format, "digest": annotator.digest()},
     }
 
 
 def _given(plan: ExpandPlan) -> dict[str, Any]:
     """The names under which dataset, clips and model were given."""
-    return {name: getattr(plan, name) for name in ("dataset", "driving", "model", "config")}
+    return {name: getattr(plan, name) for name in ("dataset", "driving", "model", "config", "annotations")}

@@ -18,7 +18,7 @@ Region = Literal["all", "head", "mouth", "eyes", "expression"]
 ClipCrop = Literal["face", "frame"]
 
 # What may differ when a job is resumed: how the work is done, and names of things that are compared by their content.
-_FREE = ("dataset", "out", "driving", "model", "config", "device", "workers", "on_error")
+_FREE = ("dataset", "out", "annotations", "driving", "model", "config", "device", "workers", "on_error")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,9 @@ class ExpandPlan:
         yaw_range: lowest and highest turn of the driving head, in degrees.
         pitch_range: the same for its nod.
         labels: "keep" the source's, take it "from_clip", "drop" it, or a mapping from old to new; "*" is any other.
+        annotations: landmarks, boxes or masks that move along: a COCO or CSV file, a metadata.jsonl, or a folder of
+            `.pts` files or mask PNGs.
+        annotation_format: its name, where the path does not tell.
         clip_labels: CSV file with columns clip,label, or "folders", when driving is a folder of clips.
         clip_crop: the moving face, or the whole frame of each clip.
         split: which of the folders train, val and test to expand, where there are any; or "all".
@@ -83,6 +86,8 @@ class ExpandPlan:
     yaw_range: tuple[float, float] | None = None
     pitch_range: tuple[float, float] | None = None
     labels: LabelPolicy | Mapping[str, str] = "keep"
+    annotations: str | None = None
+    annotation_format: str | None = None
     clip_labels: str | None = None
     clip_crop: ClipCrop = "face"
     split: str = "train"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from fomaug.animator import Animator
+from fomaug.expand._annotate import to_json
 from fomaug.expand._choose import Outcome
 from fomaug.expand._ledger import Row
 from fomaug.expand._load import Loaded
@@ -12,10 +13,13 @@ from fomaug.expand._names import copy_name
 from fomaug.expand._plan import ExpandPlan
 from fomaug.expand._policy import copy_label
 from fomaug.expand._sinks import Sample
+from fomaug.labels import FaceLabels
 from fomaug.writers import Provenance, encode_image
 
 
-def make_sample(loaded: Loaded, outcome: Outcome, model: Animator, plan: ExpandPlan) -> Sample:
+def make_sample(
+    loaded: Loaded, outcome: Outcome, model: Animator, plan: ExpandPlan, annotation: FaceLabels | None = None
+) -> Sample:
     """Encode one copy and write its row.
 
     Args:
@@ -23,6 +27,7 @@ def make_sample(loaded: Loaded, outcome: Outcome, model: Animator, plan: ExpandP
         outcome: the animated copy.
         model: which made it.
         plan: how to encode and to name.
+        annotation: of the copy.
     """
     source, moved = loaded.job.source, outcome.moved
     encode_format = moved.picture.encode_format if plan.image_format == "same" else plan.image_format
@@ -55,6 +60,7 @@ def make_sample(loaded: Loaded, outcome: Outcome, model: Animator, plan: ExpandP
         "hash": hashlib.sha256(content).hexdigest(),
         "model": model.name,
         "scores": outcome.verdict.scores,
+        **({} if annotation is None else {"annotation": to_json(annotation)}),
         "motion": moved.params.to_dict(),
     }
     name = copy_name(source, loaded.job.stem, outcome.copy, label, encode_format)

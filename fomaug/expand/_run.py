@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from fomaug._errors import MediaError
 from fomaug.augment import MotionAugment
+from fomaug.expand._annotate import Annotator
 from fomaug.expand._choose import Judge, Outcome, make_copies
 from fomaug.expand._jobs import Shard, Unit
 from fomaug.expand._ledger import Ledger, Row
@@ -44,13 +45,20 @@ class Runner:
     """
 
     def __init__(
-        self, plan: ExpandPlan, augment: MotionAugment, ledger: Ledger, sink: Sink, judge: Judge | None = None
+        self,
+        plan: ExpandPlan,
+        augment: MotionAugment,
+        ledger: Ledger,
+        sink: Sink,
+        judge: Judge | None = None,
+        annotator: Annotator | None = None,
     ) -> None:
         self.plan = plan
         self.augment = augment
         self.ledger = ledger
         self.sink = sink
         self.judge = judge
+        self.annotator = annotator
         self.failed: list[Failure] = []
         self.new = 0
         self._rejected: list[Row] = []
@@ -127,7 +135,13 @@ class Runner:
         return self.plan.format == "folder" and (loaded.job.source.key, outcome.copy) in self.ledger.settled
 
     def _encode(self, loaded: Loaded, outcome: Outcome) -> Sample:
-        return self.sink.prepare(make_sample(loaded, outcome, self.augment.model, self.plan))
+        annotation = None
+        if self.annotator is not None:
+            annotation = self.annotator.move(loaded.job.source.key, outcome.moved)
+        sample = self.sink.prepare(make_sample(loaded, outcome, self.augment.model, self.plan, annotation))
+        if self.annotator is not None and annotation is not None:
+            self.annotator.write_with(sample.name, outcome.moved.picture.size, annotation)
+        return sample
 
     def _store(self, written: _Written, bar: Any) -> None:
         if written.is_first:

@@ -58,14 +58,16 @@ class SourceFile:
         return PurePosixPath(self.key).parts[0] if self.split else ""
 
 
-def find_sources(dataset: Path, *, out: Path, split: str = "train") -> list[SourceFile]:
+def find_sources(dataset: Path, *, out: Path, split: str = "train", annotations: str | None = None) -> list[SourceFile]:
     """List the pictures below a folder, sorted by key.
 
-    Hidden files and folders, and `out` if it lies inside, are left out. Links to folders are not followed.
+    Hidden files and folders, and `out` and `annotations` if they lie inside, are left out. Links to folders are not
+    followed.
 
     Args:
         dataset: folder of class folders or pictures; where its top folders are splits, folder of such folders.
         out: what the expansion writes to.
+        annotations: a folder of masks, perhaps.
         split: the split to take, or "all"; without split folders everything is taken.
 
     Raises:
@@ -76,7 +78,8 @@ def find_sources(dataset: Path, *, out: Path, split: str = "train") -> list[Sour
     check_split(split)
     if out.resolve() == dataset.resolve():
         raise ArgumentError(f"out is the dataset itself ({dataset}); give another folder")
-    keys = sorted(_picture_keys(dataset, out))
+    avoided = {out.resolve(), *([Path(annotations).resolve()] if annotations else [])}
+    keys = sorted(_picture_keys(dataset, avoided))
     has_splits = bool(keys) and all(_split_of(key) for key in keys)
     sources = [_source(dataset, key, has_splits=has_splits) for key in keys]
     chosen = [source for source in sources if not has_splits or split in ("all", source.split)]
@@ -102,11 +105,10 @@ def digest_sources(sources: Sequence[SourceFile]) -> str:
     return digest.hexdigest()
 
 
-def _picture_keys(dataset: Path, out: Path) -> Iterator[str]:
-    avoided = out.resolve()
+def _picture_keys(dataset: Path, avoided: set[Path]) -> Iterator[str]:
     for folder, folders, files in os.walk(dataset):
         here = Path(folder)
-        folders[:] = [name for name in folders if not name.startswith(".") and (here / name).resolve() != avoided]
+        folders[:] = [name for name in folders if not name.startswith(".") and (here / name).resolve() not in avoided]
         for name in files:
             if not name.startswith(".") and Path(name).suffix.lower() in suffix_formats:
                 yield (here / name).relative_to(dataset).as_posix()
