@@ -30,7 +30,10 @@ _objects: WeakValueDictionary[str, DrivingPool | Animator] = WeakValueDictionary
 def own_engine(driving: Driving, model: Model, settings: Mapping[str, Any]) -> MotionAugment:
     """Build a `MotionAugment` whose model follows its images: one that was given by name starts on the CPU."""
     engine = MotionAugment(driving=driving, model=model, **settings)
-    return engine if isinstance(model, Animator) else engine.to("cpu")
+    if not isinstance(model, Animator):
+        engine.to("cpu")
+        _ = engine.model  # moves now: a forked worker could not fetch it from a GPU
+    return engine
 
 
 def apply_there(engine: MotionAugment, images: Tensor, params: Sequence[MotionParams]) -> MotionResult:

@@ -156,6 +156,20 @@ def test_only_images_that_move_are_animated(tiny_model, images, monkeypatch):
     assert sum(seen) == int((augment._params["batch_prob"] > 0.5).sum()) < BATCH
 
 
+def test_videos_and_nested_containers_keep_labels_and_picture_together(pool, exact, images, labels):
+    inner = K.VideoSequential(MotionAugment(pool, exact, p=1.0), data_format="BTCHW", same_on_frame=True)
+    augment = K.AugmentationSequential(inner, data_keys=["input", "keypoints"])
+    frames, points = augment(images.unflatten(0, (2, 2)), labels[4].unflatten(0, (2, 2)))
+    assert torch.allclose(points.flatten(0, 1), _found(frames.flatten(0, 1)), atol=0.35)
+    assert torch.allclose(frames[:, 0], frames[:, 1], atol=1e-4) and not torch.equal(frames[0], frames[1])
+    nested = K.AugmentationSequential(
+        K.AugmentationSequential(MotionAugment(pool, exact, p=1.0), data_keys=["input", "keypoints"]),
+        data_keys=["input", "keypoints"],
+    )
+    moved, points = nested(images, labels[4])
+    assert torch.allclose(points, _found(moved), atol=0.35)
+
+
 # Draws and replay ---------------------------------------------------------------------------------------------------
 
 
