@@ -120,11 +120,12 @@ def _detect(state: TrainState, image: Tensor, clean: Tensor, views: Views) -> tu
 
 
 def _shaken(true: Keypoints, generator: torch.Generator) -> Keypoints:
-    """True keypoints with the errors a detector may make."""
+    """True keypoints with the errors a detector may make: most of them move together, so that lids still tell a blink."""
     assert true.jacobian is not None
     b = len(true)
     amount = torch.rand(b, 1, 1, generator=generator)
-    value = true.value + 0.01 * amount * torch.randn(true.value.shape, generator=generator)
+    together = 0.007 * torch.randn(b, 1, 2, generator=generator)
+    value = true.value + amount * (together + 0.004 * torch.randn(true.value.shape, generator=generator))
     jacobian = true.jacobian + 0.06 * amount[..., None] * torch.randn(true.jacobian.shape, generator=generator)
     return Keypoints(value, jacobian)
 

@@ -27,6 +27,8 @@ _GAPS: Final = (
     ("iris left", "eye inner left"),
 )
 _GAP_ENDS: Final = torch.tensor([[_NAMES.index(a), _NAMES.index(b)] for a, b in _GAPS])
+_GAP_WEIGHT: Final = torch.tensor([3.0, 3.0, 2.0, 1.0, 1.0, 0.5, 0.5, 1.0, 1.0])
+"""Lids above all: they are open or closed within two cells of a heatmap."""
 _SPOT: Final = 0.0015
 """Variance of a keypoint's target heatmap: a standard deviation of 1.2 cells of 64."""
 _FINE: Final = torch.tensor(
@@ -41,7 +43,7 @@ def detector_losses(found: Keypoints, true: Keypoints) -> dict[str, Tensor]:
     gap = _gaps(found.value) - _gaps(true.value)
     return {
         "place": 10 * ((found.value - true.value).abs() * weight).mean(),
-        "gap": 20 * gap.abs().mean(),
+        "gap": 20 * (gap.abs() * _GAP_WEIGHT[:, None]).mean(),
         "jacobian": 5 * (found.jacobian - true.jacobian).abs().mean(),
     }
 
@@ -73,7 +75,8 @@ def generator_losses(output: GeneratorOutput, painted: Tensor, pair: Pair, true:
     assert output.blend is not None
     weight = attention(true)
     fine = F.interpolate(weight, size=pair.driving.shape[2:], mode="bilinear", align_corners=True)
-    skin = ((fine - 0.6) * (2.2 - fine)).clamp(min=0)  # 0 in the background and where eyes and mouth move
+    coarse = F.avg_pool2d(fine, 2)
+    face = (2 * (coarse - 0.7)).clamp(0, 1)
     away = (output.prediction - pair.driving).abs()
     flow_away = (output.deformation - pair.flow).norm(dim=-1).unsqueeze(1)
     return {
@@ -82,22 +85,22 @@ def generator_losses(output: GeneratorOutput, painted: Tensor, pair: Pair, true:
         "edges": 2 * _edge_distance(output.prediction, pair.driving, fine),
         "structure": 0.3 * (1 - structure(output.prediction, pair.driving)).mean(),
         "painted": 0.7 * ((painted - pair.driving).abs() * fine).mean(),
-        "blend": 0.15 * (_choice_loss(output, painted, pair.driving, 0.01 + 0.05 * skin) * fine).mean(),
+        "blend": 0.25 * (_choice_loss(output, painted, pair.driving, 0.01 + 0.04 * face) * coarse).mean(),
         "flow": 3 * (flow_away * pair.known * weight).mean(),
     }
 
 
 def _choice_loss(output: GeneratorOutput, painted: Tensor, driving: Tensor, margin: Tensor) -> Tensor:
-    """(B, 1, S, S) cross entropy of the blend with the better choice; the warped source wins by a margin.
+    """(B, 1, S / 2, S / 2) cross entropy of the blend with the better choice; the warped source wins by a margin.
 
-    Paint is blurred where the network is unsure, and a blurred face is another face: on skin it must be clearly better.
+    Paint is blurred where the network is unsure, and a blurred face is another face: there it must be clearly better.
     """
     assert output.blend is not None
     with torch.no_grad():
         errors = torch.cat([(x - driving).abs().mean(1, keepdim=True) for x in (output.deformed, painted)], 1)
-        warped, paint = F.avg_pool2d(errors, 5, 1, 2).chunk(2, 1)
+        warped, paint = F.avg_pool2d(errors, 4, 2, 1).chunk(2, 1)
         target = torch.sigmoid((paint + margin - warped) / 0.02)
-    blend = output.blend.clamp(1e-4, 1 - 1e-4)
+    blend = F.avg_pool2d(output.blend, 2).clamp(1e-4, 1 - 1e-4)
     return -(target * blend.log() + (1 - target) * (1 - blend).log())
 
 
