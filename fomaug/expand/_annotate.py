@@ -85,7 +85,7 @@ def from_json(values: dict[str, Any]) -> FaceLabels:
     arrays: dict[str, Any] = {}
     for name, (kind, width) in _ARRAYS.items():
         if name in values:
-            array = np.array(values[name], kind)
+            array: NDArray[Any] = np.array(values[name], kind)
             arrays[name] = array.reshape(-1, width) if width else array
     return FaceLabels(**arrays, fields=values.get("fields", {}))
 
