@@ -112,9 +112,10 @@ def boxes(
         raise ShapeError(f"xyxy must be (B, M, 4) or (M, 4), got {tuple(xyxy.shape)}")
     b, m, _ = together.shape
     corners = _normalised(together.reshape(b, 2 * m, 2), size).view(b, m, 2, 2)
-    samples = _box_samples(corners.flatten(0, 1)).view(b, -1, 2)  # (B, M * S, 2)
-    moved, seen = points(samples, flow, occlusion=occlusion)
-    moved, seen = moved.clamp(-1, 1).view(b, m, -1, 2), seen.view(b, m, -1)
+    samples = _box_samples(corners.flatten(0, 1))  # (B * M, S, 2)
+    count = samples.shape[1]
+    moved, seen = points(samples.view(b, m * count, 2), flow, occlusion=occlusion)
+    moved, seen = moved.clamp(-1, 1).view(b, m, count, 2), seen.view(b, m, count)
     low, high = moved.amin(2), moved.amax(2)
     out = torch.cat([_pixels(low, size), _pixels(high, size)], dim=-1)
     visible = seen.float().mean(2) >= _VISIBLE_SHARE

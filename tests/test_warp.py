@@ -85,6 +85,12 @@ def test_points_behind_something_are_not_visible() -> None:
     assert visible.tolist() == [[False, True]]
 
 
+def test_no_boxes_are_no_trouble() -> None:
+    found, visible = warp.boxes(torch.zeros(1, 0, 4), ZOOM)
+    assert found.shape == (1, 0, 4)
+    assert visible.shape == (1, 0)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

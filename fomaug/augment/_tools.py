@@ -45,7 +45,7 @@ class Tools:
         """The model, on its device."""
         self._refuse_cuda_in_worker()
         if self._animator is None:
-            self._animator = load_model(str(self.given))
+            self._animator = load_model(str(self.given), device=self._place[0], dtype=self._place[1])
         device, dtype = self._place
         if (self._animator.device, self._animator.dtype) != self._place:
             self._animator.to(device=device, dtype=dtype)
