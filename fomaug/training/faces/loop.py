@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +18,12 @@ from fomaug._types import Keypoints
 from fomaug.driving._face import mesh_keypoints
 from fomaug.training.faces.augmentation import disturb, tint
 from fomaug.training.faces.config import FaceTrainConfig
+from fomaug.training.faces.export import export_model
 from fomaug.training.faces.losses import detector_losses, generator_losses, heatmap_loss
 from fomaug.training.faces.pairs import Pair, Views
 from fomaug.training.faces.state import TrainState
 from fomaug.training.faces.store import ClipStore, StillStore
+from fomaug.weights.places import find_model
 
 Losses = dict[str, float]
 
@@ -30,24 +33,19 @@ def train_faces(
     data: Path,
     run: Path,
     *,
-    init: Path | None = None,
+    init: str | os.PathLike[str] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> TrainState:
-    """Train a detector and a generator; go on from `run` if it holds a state.
+    """Train a detector and a generator; go on from `run` if it holds a state. The last step leaves `model.safetensors`.
 
     Args:
         config: the recipe.
         data: folder of packed pictures.
         run: folder for the state, the log and sample pictures.
-        init: a model file whose weights to start from, where `run` holds no state.
+        init: name or file of a model whose weights to start from, where `run` holds no state.
         stop: asked after every step whether to save and return early.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    state = TrainState(config)
-    if (run / "state.pt").exists():
-        state.load(run / "state.pt")
-    elif init is not None:
-        state.start_from(init)
+    state = _begun(config, run, init)
     stills, clips = StillStore.open(data), ClipStore.open(data)
     totals: Losses = {}
     began = saved = time.monotonic()
@@ -64,6 +62,18 @@ def train_faces(
             state.save(run / "state.pt")
             _picture(state, pair, run / "sample.png")
             saved = time.monotonic()
+    if state.step >= config.steps:
+        export_model(state, run / "model.safetensors")
+    return state
+
+
+def _begun(config: FaceTrainConfig, run: Path, init: str | os.PathLike[str] | None) -> TrainState:
+    run.mkdir(parents=True, exist_ok=True)
+    state = TrainState(config)
+    if (run / "state.pt").exists():
+        state.load(run / "state.pt")
+    elif init is not None:
+        state.start_from(find_model(init))
     return state
 
 
@@ -120,7 +130,7 @@ def _detect(state: TrainState, image: Tensor, clean: Tensor, views: Views) -> tu
 
 
 def _shaken(true: Keypoints, generator: torch.Generator) -> Keypoints:
-    """True keypoints with the errors a detector may make: most of them move together, so that lids still tell a blink."""
+    """True keypoints with the errors a detector may make; they move together, so that lids still tell a blink."""
     assert true.jacobian is not None
     b = len(true)
     amount = torch.rand(b, 1, 1, generator=generator)
