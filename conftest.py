@@ -1,4 +1,4 @@
-"""A stand-in for the compiled half of torchvision where it is missing, and what is not collected without its library."""
+"""A stand-in for the compiled half of torchvision where it is missing; what is not collected without its library."""
 
 from __future__ import annotations
 

@@ -5,10 +5,10 @@ Two steps, since MediaPipe wants an environment of its own (mediapipe==0.10.21, 
     python benchmarks/landmark_agreement.py animate PORTRAITS WORK [--count 60] [--copies 4]
     python benchmarks/landmark_agreement.py detect WORK
 
-PORTRAITS holds `images/` and `landmarks.npz` (files; landmarks (N, 478, 3) in pixels). The first step animates at strength 1
-with the built-in pool, selection "diverse", and moves the landmarks; the second one detects them anew with the MediaPipe
-face mesh and prints the distance as a share of the distance between the outer eye corners. The detector's own noise is part
-of the figure: it is shown by the same comparison on the pictures that did not move.
+PORTRAITS holds `images/` and `landmarks.npz` (files; landmarks (N, 478, 3) in pixels). The first step animates at
+strength 1 with the built-in pool, selection "diverse", and moves the landmarks; the second one detects them anew with
+the MediaPipe face mesh and prints the distance as a share of the distance between the outer eye corners. The detector's
+own noise is part of the figure: it is shown by the same comparison on the pictures that did not move.
 """
 
 from __future__ import annotations

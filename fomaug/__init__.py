@@ -52,7 +52,27 @@ _HOMES = {
 }
 _MODULES = ("data", "integrations", "warp")
 
-__all__ = ["__version__", *sorted(_HOMES), *_MODULES]
+__all__ = [
+    "Animated",
+    "Animator",
+    "DrivingPool",
+    "FomaugError",
+    "Keypoints",
+    "MotionAugment",
+    "MotionParams",
+    "MotionResult",
+    "MotionTrack",
+    "Source",
+    "__version__",
+    "data",
+    "expand",
+    "integrations",
+    "list_models",
+    "load_model",
+    "save_model",
+    "transfer",
+    "warp",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -56,7 +56,10 @@ def load_model(
         fold_batch_norms(animator)
     animator = animator.to(pick_device(device), pick_dtype(dtype))
     # Channels last is what convolutions compute in on CPUs and GPUs of today; results keep the layout of the pictures.
-    return animator.to(memory_format=torch.channels_last).requires_grad_(False)  # noqa: FBT003 (torch's signature)
+    for parameter in animator.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return animator.requires_grad_(False)  # noqa: FBT003 (torch's signature)
 
 
 def pick_device(device: str | torch.device) -> torch.device:

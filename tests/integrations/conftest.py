@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-import exact_animator  # noqa: E402 (from this folder)
+import exact_animator
 
 
 @pytest.fixture
