@@ -44,6 +44,8 @@ _SHOWN = 10  # failures in the terminal; all are in expand.json
 @click.option(
     "--labels", callback=read_labels, default="keep", help="keep, from_clip, drop, or OLD=NEW,... with * for others."
 )
+@click.option("--faces", type=click.Choice(["frame", "boxes", "detect"]), default="frame", help="What is animated.")
+@click.option("--on-missing", type=click.Choice(["skip", "copy", "error"]), default="skip", help="Without a face.")
 @click.option("--annotations", help="Landmarks, boxes or masks that move along: a file or folder.")
 @click.option("--annotation-format", help="Its name, where the path does not tell.")
 @click.option("--clip-labels", help="CSV file with columns clip,label; or folders.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fomaug.augment import MotionAugment, MotionParams
 from fomaug.expand._load import Loaded
 from fomaug.expand._move import Moved, move
+from fomaug.expand._regions import compose
 from fomaug.writers import Picture
 
 
@@ -37,12 +38,14 @@ class Outcome:
         moved: the picture.
         attempt: draws before this one.
         verdict: on the picture.
+        faces: the parameters of each of its faces; they differ in nothing but the reference frame.
     """
 
     copy: int
     moved: Moved
     attempt: int
     verdict: Verdict
+    faces: tuple[MotionParams, ...] = ()
 
 
 def make_copies(
@@ -66,28 +69,55 @@ def make_copies(
         rows = [row for row, copies in enumerate(missing) if copies]
         if not rows:
             break
-        pictures = [_picture(sources[row]) for row in rows]
         draws = [_draw(augment, sources[row], missing[row], attempt) for row in rows]
-        for row, picture, moved in zip(
-            rows, pictures, move(augment, pictures, draws, batch_size=batch_size), strict=True
-        ):
-            verdicts = judge(picture, moved) if judge else [Verdict()] * len(moved)
-            for copy, one, verdict in zip(missing[row], moved, verdicts, strict=True):
-                found[row][copy] = Outcome(copy, one, attempt, verdict)
+        made = _animate(augment, [sources[row] for row in rows], draws, batch_size)
+        for row, faces in zip(rows, made, strict=True):
+            for outcome in _outcomes(sources[row], faces, missing[row], attempt, judge):
+                found[row][outcome.copy] = outcome
     return [[outcomes[copy] for copy in sorted(outcomes)] for outcomes in found]
+
+
+def _animate(
+    augment: MotionAugment, sources: Sequence[Loaded], draws: Sequence[list[MotionParams]], batch_size: int
+) -> list[list[list[Moved]]]:
+    """For each source and each of its faces the copies; all faces of a copy move by the same draw."""
+    parts = [source.parts for source in sources]
+    flat = [part for pictures in parts for part in pictures]
+    repeated = [draw for pictures, draw in zip(parts, draws, strict=True) for _ in pictures]
+    moved = iter(move(augment, flat, repeated, batch_size=batch_size))
+    return [[next(moved) for _ in pictures] for pictures in parts]
+
+
+def _outcomes(
+    source: Loaded, faces: Sequence[Sequence[Moved]], copies: Sequence[int], attempt: int, judge: Judge | None
+) -> Iterator[Outcome]:
+    assert source.picture is not None
+    judged = judge if not source.still else None
+    verdicts = [
+        judged(part, moved) if judged else [Verdict()] * len(moved)
+        for part, moved in zip(source.parts, faces, strict=True)
+    ]
+    for place, copy in enumerate(copies):
+        verdict = _worst([of_face[place] for of_face in verdicts])
+        if source.still and copy:
+            verdict = Verdict(("no_face",))
+        parts = [moved[place] for moved in faces]
+        whole = compose(source.picture, source.regions, parts) if source.regions and not verdict.reasons else parts[0]
+        yield Outcome(copy, whole, attempt, verdict, tuple(part.params for part in parts))
+
+
+def _worst(verdicts: Sequence[Verdict]) -> Verdict:
+    return max(verdicts, key=lambda verdict: len(verdict.reasons))
 
 
 def _missing(source: Loaded, outcomes: dict[int, Outcome]) -> list[int]:
     copies = range(source.job.copies)
+    if source.still and outcomes:
+        return []  # another draw finds no face, either
     return [copy for copy in copies if copy not in outcomes or outcomes[copy].verdict.reasons]
 
 
 def _draw(augment: MotionAugment, source: Loaded, copies: Sequence[int], attempt: int) -> list[MotionParams]:
     key = source.job.source.key
     draws = augment.draw([f"{key}#{attempt}" if attempt else key], copies=source.job.copies)
-    return [draws[copy] for copy in copies]
-
-
-def _picture(source: Loaded) -> Picture:
-    assert source.picture is not None
-    return source.picture
+    return [replace(draws[copy], skipped=True, strength=0.0) if source.still else draws[copy] for copy in copies]

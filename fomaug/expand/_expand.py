@@ -8,26 +8,21 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fomaug import __version__
 from fomaug._errors import ArgumentError, did_you_mean
 from fomaug.animator import Animator
-from fomaug.augment import MotionAugment
 from fomaug.driving import DrivingPool
-from fomaug.expand._annotate import Annotator, make_annotator
-from fomaug.expand._choose import Judge
-from fomaug.expand._contact import save_contact_sheet
+from fomaug.expand._annotate import make_annotator
+from fomaug.expand._carry_out import carry_out
+from fomaug.expand._faces import Detector, make_locator
 from fomaug.expand._gates import Embed, make_judge, read_gates
 from fomaug.expand._jobs import Shard, plan_shards
-from fomaug.expand._ledger import REJECTED, Ledger
 from fomaug.expand._lock import locked
 from fomaug.expand._plan import ExpandPlan, Format, LabelPolicy, OnError, Selection
-from fomaug.expand._policy import check_policy, list_classes
-from fomaug.expand._report import ExpandReport, Failure, count_labels, estimate_bytes
-from fomaug.expand._run import Runner
-from fomaug.expand._sinks import open_sink
-from fomaug.expand._sources import SourceFile, digest_sources, find_sources
-from fomaug.expand._tools import GIVEN, keep_pool, load_tools
-from fomaug.writers import Provenance
+from fomaug.expand._policy import check_policy
+from fomaug.expand._report import ExpandReport, estimate_bytes
+from fomaug.expand._run import Crew
+from fomaug.expand._sources import SourceFile, find_sources
+from fomaug.expand._tools import GIVEN, load_tools
 
 
 def expand(
@@ -47,6 +42,7 @@ def expand(
     dry_run: bool = False,
     progress: bool = False,
     embed: Embed | None = None,
+    detector: Detector | None = None,
     **options: Any,
 ) -> ExpandReport:
     """Animate every picture of a dataset several times, and write the copies with their labels.
@@ -69,6 +65,8 @@ def expand(
         dry_run: only count.
         progress: show a bar.
         embed: (N, 3, H, W) pictures in [0, 1] to (N, D): a face embedder, for the gate `min_identity`.
+        detector: (H, W, 3) uint8 pictures to face boxes (x0, y0, x1, y1) in pixels, for `faces="detect"`; None lets the
+            model look for the face itself.
         options: further fields of `ExpandPlan`.
 
     Returns:
@@ -97,10 +95,15 @@ def expand(
     pool = driving if isinstance(driving, DrivingPool) else None
     augment = load_tools(plan, pool, model if isinstance(model, Animator) else None, progress=progress)
     check_policy(plan, sources, augment.driving)
-    judge = make_judge(gates, augment.model, embed)
     annotator = make_annotator(plan, sources)
+    crew = Crew(
+        augment=augment,
+        judge=make_judge(gates, augment.model, embed),
+        annotator=annotator,
+        locate=make_locator(plan, annotator.labels if annotator else None, augment.model, detector),
+    )
     with locked(Path(out)):
-        return _carry_out(plan, sources, shards, augment, judge, annotator, resume=resume, progress=progress)
+        return carry_out(plan, sources, shards, crew, resume=resume, progress=progress)
 
 
 def _check_names(options: Mapping[str, Any]) -> None:
@@ -122,70 +125,3 @@ def _foresee(plan: ExpandPlan, sources: Sequence[SourceFile], shards: Sequence[S
         labels=tuple(sorted(labels.items())),
         estimated_bytes=estimate_bytes([job.source.path.stat().st_size for job in jobs], [job.copies for job in jobs]),
     )
-
-
-def _carry_out(
-    plan: ExpandPlan,
-    sources: Sequence[SourceFile],
-    shards: Sequence[Shard],
-    augment: MotionAugment,
-    judge: Judge | None,
-    annotator: Annotator | None,
-    *,
-    resume: bool,
-    progress: bool,
-) -> ExpandReport:
-    facts = _facts(plan, sources, augment, annotator)
-    ledger = Ledger(Path(plan.out))
-    sink = open_sink(ledger.out, plan.format, list_classes(plan, sources, augment.driving))
-    ledger.begin(facts, resume=resume)
-    keep_pool(plan, augment.driving)
-    runner = Runner(plan, augment, ledger, sink, judge, annotator)
-    runner.run(shards, progress=progress)
-    ledger.put_in_order(token for shard in shards for token in shard.tokens)
-    if annotator is not None:
-        annotator.write_all(ledger.rows())
-    provenance = Provenance(
-        augment.model.name, model_hash=augment.model.hash, pool_hash=augment.driving.hash, source_type="composite"
-    )
-    sheet = save_contact_sheet(ledger.out, ledger.rows(), sources, provenance)
-    rejected = sum(1 for _ in ledger.rows(REJECTED))
-    report = ExpandReport(
-        out=ledger.out,
-        sources=len(sources),
-        planned=sum(len(shard.tokens) for shard in shards),
-        written=len(ledger.settled) - rejected,
-        new=runner.new,
-        rejected=rejected,
-        failed=tuple(runner.failed),
-        skipped_clips=tuple(Failure(clip, reason) for clip, reason in augment.driving.skipped),
-        unannotated=0 if annotator is None else len(annotator.missing),
-        labels=count_labels(ledger.rows()),
-        contact_sheet=sheet,
-    )
-    ledger.save_summary({"state": "done", **report.result(), **facts, "given": _given(plan)})
-    return report
-
-
-def _facts(
-    plan: ExpandPlan, sources: Sequence[SourceFile], augment: MotionAugment, annotator: Annotator | None
-) -> dict[str, Any]:
-    """What must be the same for a job to be resumed, as plain JSON."""
-    pool, model = augment.driving, augment.model
-    return {
-        "fomaug": __version__,
-        "settings": plan.settings(),
-        "model": {"name": model.name, "hash": model.hash},
-        "pool": {"hash": pool.hash, "tracks": len(pool), "frames": pool.num_frames},
-        "dataset": {
-            "pictures": len(sources),
-            "labels": dict(sorted(Counter(source.label for source in sources).items())),
-            "digest": digest_sources(sources),
-        },
-        "annotations": None if annotator is None else {"format": annotator.format, "digest": annotator.digest()},
-    }
-
-
-def _given(plan: ExpandPlan) -> dict[str, Any]:
-    """The names under which dataset, clips and model were given."""
-    return {name: getattr(plan, name) for name in ("dataset", "driving", "model", "config", "annotations")}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fomaug._errors import MediaError
 from fomaug.expand._jobs import Job
+from fomaug.expand._regions import Region, crop
 from fomaug.writers import Picture, decode_picture
 
 
@@ -20,12 +21,22 @@ class Loaded:
         picture: its pixels, None if it cannot be read.
         hash: sha256 of the file.
         reason: why it cannot be read.
+        regions: where its faces are, each to be animated on its own; empty for the whole picture.
+        still: it has no face, and shall be written as it is, once.
     """
 
     job: Job
     picture: Picture | None
     hash: str = ""
     reason: str = ""
+    regions: tuple[Region, ...] = ()
+    still: bool = False
+
+    @property
+    def parts(self) -> list[Picture]:
+        """What is to be animated: the faces cut out, or the whole picture."""
+        assert self.picture is not None
+        return [crop(self.picture, region) for region in self.regions] or [self.picture]
 
 
 def load(job: Job, max_pixels: int) -> Loaded:

@@ -16,6 +16,8 @@ OnError = Literal["skip", "raise"]
 Selection = Literal["diverse", "uniform", "sequence"]
 Region = Literal["all", "head", "mouth", "eyes", "expression"]
 ClipCrop = Literal["face", "frame"]
+FaceOption = Literal["frame", "boxes", "detect"]
+OnMissing = Literal["skip", "copy", "error"]
 
 # What may differ when a job is resumed: how the work is done, and names of things that are compared by their content.
 _FREE = ("dataset", "out", "annotations", "driving", "model", "config", "device", "workers", "on_error")
@@ -47,6 +49,8 @@ class ExpandPlan:
         yaw_range: lowest and highest turn of the driving head, in degrees.
         pitch_range: the same for its nod.
         labels: "keep" the source's, take it "from_clip", "drop" it, or a mapping from old to new; "*" is any other.
+        faces: what is animated: the whole "frame"; or the annotated "boxes", or what is found ("detect"), blended back.
+        on_missing: what becomes of a picture without a face: "skip" it, "copy" it once as it is, or raise an "error".
         annotations: landmarks, boxes or masks that move along: a COCO or CSV file, a metadata.jsonl, or a folder of
             `.pts` files or mask PNGs.
         annotation_format: its name, where the path does not tell.
@@ -86,6 +90,8 @@ class ExpandPlan:
     yaw_range: tuple[float, float] | None = None
     pitch_range: tuple[float, float] | None = None
     labels: LabelPolicy | Mapping[str, str] = "keep"
+    faces: FaceOption = "frame"
+    on_missing: OnMissing = "skip"
     annotations: str | None = None
     annotation_format: str | None = None
     clip_labels: str | None = None
@@ -138,6 +144,8 @@ _CHOICES: dict[str, Any] = {
     "format": Format,
     "image_format": ImageFormat,
     "clip_crop": ClipCrop,
+    "faces": FaceOption,
+    "on_missing": OnMissing,
     "on_error": OnError,
 }
 

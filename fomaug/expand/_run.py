@@ -14,6 +14,7 @@ from fomaug._errors import MediaError
 from fomaug.augment import MotionAugment
 from fomaug.expand._annotate import Annotator
 from fomaug.expand._choose import Judge, Outcome, make_copies
+from fomaug.expand._faces import Locate
 from fomaug.expand._jobs import Shard, Unit
 from fomaug.expand._ledger import Ledger, Row
 from fomaug.expand._load import Loaded, load
@@ -23,6 +24,23 @@ from fomaug.expand._rows import make_sample, reject
 from fomaug.expand._sinks import Sample, Sink
 
 _AHEAD: Final = 2  # units that are read before, and written after, the one in the model
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who does the work on each picture.
+
+    Attributes:
+        augment: draws and animates.
+        judge: the gates; None lets everything pass.
+        annotator: moves annotations; None if there are none.
+        locate: marks the faces; None for whole pictures.
+    """
+
+    augment: MotionAugment
+    judge: Judge | None = None
+    annotator: Annotator | None = None
+    locate: Locate | None = None
 
 
 @dataclass
@@ -44,21 +62,11 @@ class Runner:
         new: copies made.
     """
 
-    def __init__(
-        self,
-        plan: ExpandPlan,
-        augment: MotionAugment,
-        ledger: Ledger,
-        sink: Sink,
-        judge: Judge | None = None,
-        annotator: Annotator | None = None,
-    ) -> None:
+    def __init__(self, plan: ExpandPlan, crew: Crew, ledger: Ledger, sink: Sink) -> None:
         self.plan = plan
-        self.augment = augment
+        self.crew = crew
         self.ledger = ledger
         self.sink = sink
-        self.judge = judge
-        self.annotator = annotator
         self.failed: list[Failure] = []
         self.new = 0
         self._rejected: list[Row] = []
@@ -111,18 +119,25 @@ class Runner:
             yield shard_, unit_, [future.result() for future in futures]
 
     def _usable(self, sources: Sequence[Loaded]) -> list[Loaded]:
+        usable = []
         for loaded in sources:
-            if loaded.picture is None:
-                self._fail(loaded.job.source.key, loaded.reason)
-        return [loaded for loaded in sources if loaded.picture is not None]
+            found = self.crew.locate(loaded) if self.crew.locate and loaded.picture is not None else loaded
+            if found.picture is None:
+                self._fail(found, missing=loaded.picture is not None)
+            else:
+                usable.append(found)
+        return usable
 
-    def _fail(self, key: str, reason: str) -> None:
-        if self.plan.on_error == "raise":
-            raise MediaError(f"{key}: {reason}")
-        self.failed.append(Failure(key, reason))
+    def _fail(self, loaded: Loaded, *, missing: bool) -> None:
+        failure = Failure(loaded.job.source.key, loaded.reason)
+        if (self.plan.on_missing == "error") if missing else (self.plan.on_error == "raise"):
+            raise MediaError(f"{failure.source}: {failure.reason}")
+        self.failed.append(failure)
 
     def _make(self, sources: Sequence[Loaded], written: _Written, threads: ThreadPoolExecutor) -> None:
-        made = make_copies(self.augment, sources, self.judge, tries=self.plan.tries, batch_size=self.plan.batch_size)
+        made = make_copies(
+            self.crew.augment, sources, self.crew.judge, tries=self.plan.tries, batch_size=self.plan.batch_size
+        )
         for loaded, outcomes in zip(sources, made, strict=True):
             for outcome in outcomes:
                 if outcome.verdict.reasons:
@@ -135,12 +150,11 @@ class Runner:
         return self.plan.format == "folder" and (loaded.job.source.key, outcome.copy) in self.ledger.settled
 
     def _encode(self, loaded: Loaded, outcome: Outcome) -> Sample:
-        annotation = None
-        if self.annotator is not None:
-            annotation = self.annotator.move(loaded.job.source.key, outcome.moved)
-        sample = self.sink.prepare(make_sample(loaded, outcome, self.augment.model, self.plan, annotation))
-        if self.annotator is not None and annotation is not None:
-            self.annotator.write_with(sample.name, outcome.moved.picture.size, annotation)
+        annotator, model = self.crew.annotator, self.crew.augment.model
+        annotation = annotator.move(loaded.job.source.key, outcome.moved) if annotator else None
+        sample = self.sink.prepare(make_sample(loaded, outcome, model, self.plan, annotation))
+        if annotator and annotation:
+            annotator.write_with(sample.name, outcome.moved.picture.size, annotation)
         return sample
 
     def _store(self, written: _Written, bar: Any) -> None:

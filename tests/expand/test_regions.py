@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fomaug import Animator, DrivingPool, MotionAugment, MotionParams, warp
+from fomaug._errors import ArgumentError, MediaError
+from fomaug.expand import ExpandReport, expand
+from fomaug.expand._ledger import read_rows
+from fomaug.expand._move import Moved, move
+from fomaug.expand._regions import Region, compose, crop, region_around, seam
+from fomaug.geometry import identity_grid
+from fomaug.writers import Picture, read_mark, read_picture, save_image
+
+REGION = Region(20, 10, 84, 74)
+
+
+@pytest.fixture
+def picture(face: Callable[..., np.ndarray]) -> Picture:
+    return Picture(face(1, 90, 120))
+
+
+def still(picture: Picture) -> Moved:
+    return Moved(picture, MotionParams("a"), identity_grid((16, 16))[None], torch.full((1, 1, 16, 16), 0.25))
+
+
+def test_a_region_is_a_raised_square_around_the_face() -> None:
+    assert region_around((40, 40, 60, 60), (200, 200)) == Region(32, 30, 68, 66)
+
+
+def test_a_region_ends_with_the_picture() -> None:
+    region = region_around((0, 0, 40, 40), (100, 60))
+    assert region == Region(0, 0, 56, 53)
+
+
+@pytest.mark.parametrize("box", [(500, 500, 540, 540), (5, 5, 12, 12), (50, 50, 40, 40)])
+def test_boxes_that_hold_nothing_give_no_region(box: tuple[float, ...]) -> None:
+    assert region_around(box, (100, 100)) is None
+
+
+def test_faces_that_do_not_move_leave_picture_and_motion(picture: Picture) -> None:
+    whole = compose(picture, [REGION], [still(crop(picture, REGION))])
+    np.testing.assert_array_equal(whole.picture.pixels, picture.pixels)
+    rows, columns = whole.flow.shape[1:3]
+    torch.testing.assert_close(whole.flow, identity_grid((rows, columns))[None], atol=1e-5, rtol=0)
+
+
+def test_nothing_changes_outside_of_the_regions(picture: Picture) -> None:
+    black = Picture(np.zeros((64, 64, 3), np.uint8))
+    whole = compose(picture, [REGION], [still(black)]).picture.pixels
+    outside = np.ones(picture.size, bool)
+    outside[REGION.top : REGION.bottom, REGION.left : REGION.right] = False
+    np.testing.assert_array_equal(whole[outside], picture.pixels[outside])
+    assert (whole[30:54, 40:64] == 0).all(), "the middle is the face's own"
+
+
+def test_the_seam_has_no_step(picture: Picture) -> None:
+    weight = seam(REGION, picture.size)
+    assert weight[0].max() == weight[-1].max() == weight[:, 0].max() == 0
+    assert weight[32, 32] == 1
+    assert max(np.abs(np.diff(weight, axis=0)).max(), np.abs(np.diff(weight, axis=1)).max()) < 0.25
+
+
+def test_at_the_edge_of_the_picture_there_is_no_seam() -> None:
+    weight = seam(Region(0, 0, 64, 64), (64, 100))
+    assert (weight[:, :40] == 1).all()
+    assert weight[32, -1] == 0
+
+
+def test_points_follow_the_motion_of_their_face(picture: Picture, tiny_model: Animator, tiny_pool: DrivingPool) -> None:
+    """In the middle of a region, the whole picture's flow moves a point as the face's own flow does."""
+    shift = torch.tensor([0.1, -0.2])
+    part = crop(picture, REGION)
+    moved = Moved(part, MotionParams("a"), identity_grid((64, 64))[None] + shift, torch.ones(1, 1, 64, 64))
+    whole = compose(picture, [REGION], [moved])
+    points = torch.tensor([[52.0, 42.0], [48.0, 45.0]], dtype=torch.float64)
+    found, visible = warp.points(points, whole.flow.double(), size=picture.size)
+    wanted = points - shift.double() * (REGION.size[0] - 1) / 2
+    assert visible.all()
+    np.testing.assert_allclose(found.reshape(2, 2), wanted, atol=0.3)
+
+
+def test_the_picture_agrees_with_its_flow(picture: Picture, tiny_model: Animator, tiny_pool: DrivingPool) -> None:
+    """Where nothing is invented, the composed picture is the source, read where the composed flow points."""
+    part = crop(picture, REGION)
+    flow = identity_grid((64, 64))[None] * 0.9
+    read = warp.image(torch.from_numpy(part.pixels / 255.0).permute(2, 0, 1)[None].float(), flow)
+    pixels = (read[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    whole = compose(picture, [REGION], [Moved(Picture(pixels), MotionParams("a"), flow, torch.ones(1, 1, 64, 64))])
+    wanted = warp.image(torch.from_numpy(picture.pixels / 255.0).permute(2, 0, 1)[None].float(), whole.flow)
+    middle = (slice(24, 60), slice(34, 70))
+    apart = np.abs(wanted[0].permute(1, 2, 0).numpy() * 255 - whole.picture.pixels)[middle]
+    assert apart.mean() < 1.5
+
+
+@pytest.fixture
+def run(tiny_model: Animator, tiny_pool: DrivingPool, tmp_path: Path, face: Callable[..., np.ndarray]):
+    for i in range(2):
+        save_image(tmp_path / "big" / f"{i}.png", face(i, 120, 160))
+
+    def call(out: str = "out", **options: object) -> ExpandReport:
+        options = {"copies": 2, "gates": "off", "faces": "detect", **options}
+        return expand(tmp_path / "big", tmp_path / out, driving=tiny_pool, model=tiny_model, **options)
+
+    return call
+
+
+BOXES = [[20.0, 30.0, 60.0, 70.0], [100.0, 40.0, 140.0, 80.0]]
+
+
+def test_every_face_of_a_picture_moves_and_the_rest_does_not(
+    run: Callable[..., ExpandReport], tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool
+) -> None:
+    report = run(detector=lambda image: BOXES)
+    assert report.written == 4
+    for row in read_rows(report.out / "manifest.jsonl"):
+        regions = [Region(*face["region"]) for face in row["faces"]]
+        assert regions == [region_around(box, (120, 160)) for box in BOXES]
+        before, after = (
+            read_picture(path).pixels for path in (tmp_path / "big" / row["source"], report.out / row["file"])
+        )
+        for region in regions:
+            rows, columns = slice(region.top, region.bottom), slice(region.left, region.right)
+            assert (before[rows, columns] != after[rows, columns]).any()
+        assert (before[100:] == after[100:]).all()
+        assert read_mark(report.out / row["file"]).source_type == "compositeWithTrainedAlgorithmicMedia"
+
+
+def test_a_face_in_a_picture_is_the_face_cut_out(
+    run: Callable[..., ExpandReport], tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool
+) -> None:
+    row = next(iter(read_rows(run(detector=lambda image: BOXES[:1]).out / "manifest.jsonl")))
+    region = Region(*row["faces"][0]["region"])
+    part = crop(read_picture(tmp_path / "big" / row["source"]), region)
+    alone = move(
+        MotionAugment(tiny_pool, tiny_model), [part], [[MotionParams.from_dict(row["motion"])]], batch_size=1
+    )[0][0]  # fmt: skip
+    whole = read_picture(tmp_path / "out" / row["file"]).pixels
+    height, width = part.size
+    middle = (slice(height // 4, height // 2), slice(width // 4, width // 2))
+    inside = whole[region.top : region.bottom, region.left : region.right][middle].astype(int)
+    assert np.abs(inside - alone.picture.pixels[middle]).max() <= 1
+
+
+@pytest.mark.parametrize(("on_missing", "written", "rejected", "failed"), [("skip", 0, 0, 2), ("copy", 2, 2, 0)])
+def test_pictures_without_a_face_follow_the_policy(
+    run: Callable[..., ExpandReport], tmp_path: Path, on_missing: str, written: int, rejected: int, failed: int
+) -> None:
+    report = run(detector=lambda image: [], on_missing=on_missing)
+    assert (report.written, report.rejected, len(report.failed)) == (written, rejected, failed)
+    for row in read_rows(report.out / "manifest.jsonl"):
+        assert row["motion"]["skipped"]
+        before, after = (
+            read_picture(path).pixels for path in (tmp_path / "big" / row["source"], report.out / row["file"])
+        )
+        np.testing.assert_array_equal(before, after)
+
+
+def test_a_missing_face_can_stop_the_job(run: Callable[..., ExpandReport]) -> None:
+    with pytest.raises(MediaError, match=r"0\.png: has no face"):
+        run(detector=lambda image: [], on_missing="error")
+
+
+def test_boxes_come_from_the_annotations(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
+    import json
+
+    lines = [{"file_name": f"{i}.png", "objects": {"bbox": [[20, 30, 40, 40]]}} for i in range(1)]
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report = run(faces="boxes", annotations=str(tmp_path / "metadata.jsonl"))
+    assert (report.written, [failure.source for failure in report.failed]) == (2, ["1.png"])
+    moved = [json.loads(line) for line in (report.out / "metadata.jsonl").read_text().splitlines()]
+    assert [line["file_name"] for line in moved] == ["0_m000.png", "0_m001.png"]
+    with pytest.raises(ArgumentError, match="give annotations, or use faces='detect'"):
+        run("b", faces="boxes")
+
+
+def test_a_model_that_knows_no_face_cannot_look_for_one(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="'tiny' does not know which points"):
+        run()
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_shipped_model_finds_a_face_in_a_larger_picture(tmp_path: Path) -> None:
+    face = read_picture(Path(__file__).parents[2] / "examples/faces/mona_lisa/leonardo.jpg").pixels[::2, ::2]
+    wall = np.full((400, 600, 3), 128, np.uint8)
+    height, width = face.shape[:2]
+    wall[100 : 100 + height, 250 : 250 + width] = face
+    save_image(tmp_path / "wall" / "1.png", wall)
+    report = expand(tmp_path / "wall", tmp_path / "out", copies=2, faces="detect", gates="off", device="cpu")
+    for row in read_rows(report.out / "manifest.jsonl"):
+        (found,) = row["faces"]
+        left, top, right, bottom = found["region"]
+        assert left < 250 + width / 2 < right
+        assert top < 100 + height / 2 < bottom
+        assert right - left < 400
+        after = read_picture(report.out / row["file"]).pixels
+        assert (after != wall).any()
+        assert (after[:, :100] == wall[:, :100]).all()
