@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fomaug._types import Keypoints
 from fomaug.driving._face import KEYPOINT_POINTS
-from fomaug.geometry.grid import gaussian_heatmap
+from fomaug.geometry.grid import gaussian_heatmap, identity_grid
 from fomaug.networks.output import GeneratorOutput
 from fomaug.training.faces.pairs import GRID, Pair
 
@@ -114,8 +114,9 @@ def attention(true: Keypoints) -> Tensor:
     fine = gaussian_heatmap(torch.cat([eyes, mouth, middle], 1), (GRID, GRID), 0.01).amax(1, keepdim=True)
     wide = gaussian_heatmap(face, (GRID, GRID), 0.15)
     gap = (lips[:, 1] - lips[:, 0]).norm(dim=-1).view(-1, 1, 1, 1)
-    inside = gaussian_heatmap(middle, (GRID, GRID), 0.004) * (gap / 0.1).clamp(max=1)
-    weight: Tensor = 0.6 + 0.8 * wide + 2.5 * fine + 8.0 * inside
+    away = (identity_grid((GRID, GRID)) - middle[:, :, None]).square().sum(-1, keepdim=True)  # (B, 64, 64, 1)
+    inside = torch.exp(-0.5 * away.permute(0, 3, 1, 2) / (0.002 + 0.2 * gap.square())) * (gap / 0.08).clamp(max=1)
+    weight: Tensor = 0.6 + 0.8 * wide + 2.5 * fine + 15.0 * inside
     return weight
 
 

@@ -119,7 +119,7 @@ def _expression(mesh: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def draw_expressions(count: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw the strength (count,) of every expression; a fifth of the faces stay neutral."""
+    """Draw the strength (count,) of every expression; a tenth of the faces stay neutral."""
 
     def uniform() -> Tensor:
         return torch.rand(count, generator=generator)
@@ -127,11 +127,11 @@ def draw_expressions(count: int, generator: torch.Generator) -> dict[str, Tensor
     def normal() -> Tensor:
         return torch.randn(count, generator=generator)
 
-    lively = (uniform() < 0.8).float()
+    lively = (uniform() < 0.9).float()
     blink = (uniform() < 0.35) * uniform().pow(0.6)
     wink = torch.where(uniform() < 0.85, torch.ones(count), uniform())
     drawn = {
-        "jaw": (uniform() < 0.65) * uniform().pow(1.3) * 0.95,
+        "jaw": (uniform() < 0.7) * uniform() * 0.95,
         "smile": 0.6 * normal(),
         "pout": 0.6 * normal().clamp(min=0),
         "mouth aside": 0.35 * normal(),
