@@ -3,8 +3,8 @@
 All but `animate_clip` are pure functions of NumPy arrays.
 """
 
-from fomaug.visual._animate import AnimateOptions as AnimateOptions
 from fomaug.visual._animate import animate_clip as animate_clip
+from fomaug.visual._options import AnimateOptions as AnimateOptions
 from fomaug.visual._overlay import draw_flow as draw_flow
 from fomaug.visual._overlay import draw_keypoints as draw_keypoints
 from fomaug.visual._overlay import draw_occlusion as draw_occlusion
