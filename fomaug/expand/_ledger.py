@@ -50,13 +50,15 @@ class Ledger:
         else:
             self.save_summary({"state": "running", **facts})
 
-    def record(self, rows: Sequence[Row], rejected: Sequence[Row] = ()) -> None:
-        """Append rows that are not yet there."""
+    def record(self, rows: Sequence[Row], rejected: Sequence[Row] = ()) -> int:
+        """Append rows that are not yet there; return how many copies are new."""
+        count = sum(_token(row) not in self.settled for row in rows)
         for name, lines in ((MANIFEST, rows), (REJECTED, rejected)):
             new = [row for row in lines if _token(row) not in self.settled]
             if new:
                 append_line(self.out / name, "".join(map(_line, new)), durable=True)
         self.settled.update(_token(row) for row in (*rows, *rejected))
+        return count
 
     def rows(self, name: str = MANIFEST) -> Iterator[Row]:
         """Read the rows one by one."""

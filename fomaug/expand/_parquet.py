@@ -41,8 +41,8 @@ class ParquetSink:
     def add(self, sample: Sample) -> None:
         """Append a line to the table; lines are written in groups, so that memory stays bounded."""
         row = {"file": self.file, "member": sample.name, **sample.row}
-        picture = {"bytes": sample.content, "path": sample.name}
-        texts = {name: str(sample.row.get(name) or "") for name in _TEXTS}
+        picture = {"bytes": sample.content, "path": _text(sample.name)}
+        texts = {name: _text(sample.row.get(name) or "") for name in _TEXTS}
         self._lines.append({"image": picture, **texts, "manifest": json.dumps(row)})
         self.rows.append(row)
         if sum(len(line["image"]["bytes"]) for line in self._lines) > _GROUP_BYTES:
@@ -69,7 +69,12 @@ def load_picture(path: Path, name: str) -> bytes:
     """Read one picture of a table."""
     _, parquet = _pyarrow()
     images = parquet.read_table(path, columns=["image"])["image"].to_pylist()
-    return next(bytes(image["bytes"]) for image in images if image["path"] == name)
+    return next(bytes(image["bytes"]) for image in images if image["path"] == _text(name))
+
+
+def _text(name: str) -> str:
+    """Escape what is no UTF-8: file names may hold any bytes, parquet's strings may not."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _schema(arrow: Any) -> Any:

@@ -164,7 +164,6 @@ class Runner:
         for future in written.samples:
             self.sink.add(future.result())
         self._rejected += written.rejected
-        self.new += len(written.samples)
         bar.update(len(written.samples) + len(written.rejected))
         if written.is_last:
-            self.ledger.record(self.sink.finish(), self._rejected)
+            self.new += self.ledger.record(self.sink.finish(), self._rejected)

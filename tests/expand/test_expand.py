@@ -288,3 +288,24 @@ def test_no_more_than_a_few_units_are_read_ahead(
     run(dataset=tmp_path / "many", copies=2, batch_size=2)
     assert (loads, moves) == (30, 30)
     assert most <= 4
+
+
+@pytest.mark.parametrize("format", ["folder", "webdataset", "parquet"])
+def test_names_of_any_bytes_come_through(
+    run: Callable[..., ExpandReport], tmp_path: Path, face: Callable[..., np.ndarray], format: str
+) -> None:
+    import os
+    import sys
+
+    if sys.platform != "linux":
+        pytest.skip("other systems allow text only")
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/odd")
+    for name in (b"\xff\xfe.png", "\u2028 'quoted' \u00e9.png".encode(), b"new\nline.png", b"bad\xff.png"):
+        save_image(Path(folder) / os.fsdecode(name), face(0))
+    (Path(folder) / os.fsdecode(b"bad\xff.png")).write_bytes(b"x")
+    report = run(dataset=Path(folder), copies=1, format=format)
+    assert (report.written, len(report.failed)) == (3, 1)
+    assert run(dataset=Path(folder), copies=1, format=format, resume=True).new == 0
+    assert len(report.labels) == 1
