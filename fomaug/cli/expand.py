@@ -92,9 +92,9 @@ def _print_plan(report: ExpandReport) -> None:
 
 
 def _print_report(report: ExpandReport) -> None:
-    for kind, failures in (("pictures", report.failed), ("clips", report.skipped_clips)):
+    for kind, failures in (("picture", report.failed), ("clip", report.skipped_clips)):
         if failures:
-            click.echo(f"{len(failures)} {kind} could not be used:", err=True)
+            click.echo(f"{len(failures)} {kind}{'s' * (len(failures) > 1)} could not be used:", err=True)
         for failure in failures[:_SHOWN]:
             click.echo(f"  {failure.source}: {failure.reason}", err=True)
         if len(failures) > _SHOWN:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import av
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from fomaug._errors import MediaError
 from fomaug.writers._image import suffix_formats
@@ -95,6 +95,8 @@ def decode_picture(content: bytes, suffix: str, *, max_pixels: int = _MOST_PIXEL
                 array, profile = _decode_wide(content, image, wide), image.info.get("icc_profile")
             else:
                 array, profile = _to_array(image)
+    except UnidentifiedImageError as cause:
+        raise MediaError("cannot be read as a picture: it is of no known kind, or damaged") from cause
     except _DAMAGE as cause:
         raise MediaError(f"cannot be read as a picture: {cause}") from cause
     array = np.ascontiguousarray(turn_upright(array, orientation))

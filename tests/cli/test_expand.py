@@ -83,7 +83,7 @@ def test_a_picture_that_fails_ends_with_3_and_is_named(
     (faces / "anna" / "2.png").write_bytes(b"hello")
     assert main(["expand", str(faces), str(tmp_path / "out"), *tools]) == 3
     found = capsys.readouterr()
-    assert "1 pictures could not be used" in found.err
+    assert "1 picture could not be used" in found.err
     assert "anna/2.png: cannot be read" in found.err
     assert main(["expand", str(faces), str(tmp_path / "b"), *tools, "--on-error", "raise"]) == 2
 

@@ -115,7 +115,9 @@ def test_a_picture_that_failed_is_tried_again(
 ) -> None:
     good = (faces / "anna" / "2.png").read_bytes()
     (faces / "anna" / "2.png").write_bytes(b"\0" * len(good))
-    assert [failure.source for failure in run("broken").failed] == ["anna/2.png"]
+    report = run("broken")
+    assert [failure.source for failure in report.failed] == ["anna/2.png"]
+    assert contents(run("broken", resume=True).out) == contents(run("broken too").out)
     (faces / "anna" / "2.png").write_bytes(good)
     report = run("broken", resume=True)
     assert (report.new, report.failed) == (2, ())
