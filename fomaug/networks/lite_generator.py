@@ -91,9 +91,7 @@ class LiteGenerator(nn.Module):
         x = self.refine2(_doubled(self.up2(x)) + _taken(fine, flow, occlusion))
         drawn = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
         painted, blend = drawn[:, :3].sigmoid(), drawn[:, 3:].sigmoid()
-        deformed = warp_image(image, flow, padding="border", mode="bicubic" if not self.training else "bilinear").clamp(
-            0, 1
-        )
+        deformed = warp_image(image, flow, padding="border")
         output = GeneratorOutput(
             prediction=deformed + (1 - blend) * (painted - deformed),
             deformation=flow,
