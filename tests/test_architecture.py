@@ -77,6 +77,7 @@ def test_files_stay_readable() -> None:
 
 
 def test_the_version_stands_in_the_changelog() -> None:
-    assert f"## {fomaug.__version__}" in (ROOT / "CHANGELOG.md").read_text() or "## Unreleased" in (
-        ROOT / "CHANGELOG.md"
-    ).read_text()
+    assert (
+        f"## {fomaug.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+        or "## Unreleased" in (ROOT / "CHANGELOG.md").read_text()
+    )
