@@ -14,7 +14,7 @@ import numpy as np
 
 from fomaug._errors import LabelError
 from fomaug._files import write_file
-from fomaug.labels._formats import Annotations, Format, Row, picture_key, register
+from fomaug.labels._formats import Annotations, Format, Row, check_finite, picture_key, register
 from fomaug.labels._values import FaceLabels
 
 _DERIVED = ("id", "image_id", "bbox", "keypoints", "num_keypoints", "area", "segmentation")
@@ -52,13 +52,14 @@ def _labels(path: Path, name: str, faces: list[dict[str, Any]]) -> FaceLabels:
         points = [np.array(face.get("keypoints") or [], float).reshape(-1, 3) for face in faces]
         together = np.concatenate(points) if points else np.zeros((0, 3))
         kept = [{key: value for key, value in face.items() if key not in _DERIVED} for face in faces]
+        check_finite(together, np.array(boxes, float))
         counts = [len(part) for part in points]
         has_box = ["bbox" in face for face in faces]
         return FaceLabels(
             points=together[:, :2] if len(together) else None,
             visible=together[:, 2] > 0 if len(together) else None,
             boxes=np.array(boxes, float) if boxes else None,
-            fields={"faces": kept, "points": counts, "has_box": has_box},
+            fields={"faces": kept, "points": counts, "has_box": has_box, "flags": together[:, 2].tolist()},
         )
     except (KeyError, TypeError, ValueError) as error:
         raise LabelError(f"{path}: the annotations of {name} are damaged: {error}") from error
@@ -105,10 +106,12 @@ def _faces(labels: FaceLabels) -> list[dict[str, Any]]:
 def _keypoints(labels: FaceLabels, start: int, count: int) -> dict[str, Any]:
     assert labels.points is not None
     seen = np.ones(len(labels.points), bool) if labels.visible is None else labels.visible
+    flags = labels.fields.get("flags", [2] * len(labels.points))
     flat: list[float] = []
-    for (x, y), v in zip(labels.points[start : start + count], seen[start : start + count], strict=True):
-        # COCO: 0 is not labelled and has no place, 2 is visible.
-        flat += [round(float(x), 3), round(float(y), 3), 2] if v else [0, 0, 0]
+    for i in range(start, start + count):
+        x, y = labels.points[i]
+        # COCO: 0 is not labelled and has no place, 1 is labelled behind something, 2 is visible.
+        flat += [round(float(x), 3), round(float(y), 3), int(flags[i])] if seen[i] else [0, 0, 0]
     return {"keypoints": flat, "num_keypoints": int(seen[start : start + count].sum())}
 
 

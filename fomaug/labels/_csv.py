@@ -6,12 +6,13 @@ import csv
 import io
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fomaug._errors import LabelError
 from fomaug._files import write_file
-from fomaug.labels._formats import Annotations, Format, Row, picture_key, register
+from fomaug.labels._formats import Annotations, Format, Row, check_finite, picture_key, register
 from fomaug.labels._values import FaceLabels
 
 
@@ -22,11 +23,20 @@ def _read(path: Path, root: Path) -> Annotations:
             columns = list(reader.fieldnames or [])
             pairs = _pairs(path, columns)
             return {
-                picture_key(row["file"], path.parent, root): _labels(path, reader.line_num, row, pairs)
+                picture_key(_file(path, reader.line_num, row), path.parent, root): _labels(
+                    path, reader.line_num, row, pairs
+                )
                 for row in reader
             }
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LabelError(f"{path} cannot be read as CSV: {error}") from error
+
+
+def _file(path: Path, line: int, row: dict[str, Any]) -> str:
+    # csv gives None as the name of cells without a column, and as the value of columns without a cell.
+    if None in row or not row["file"]:
+        raise LabelError(f"{path}, line {line}: there are more cells than columns, or no name of a picture")
+    return str(row["file"])
 
 
 def _pairs(path: Path, columns: list[str]) -> int:
@@ -43,6 +53,7 @@ def _pairs(path: Path, columns: list[str]) -> int:
 def _labels(path: Path, line: int, row: dict[str, str], pairs: int) -> FaceLabels:
     try:
         points = np.array([[float(row[f"x{i}"]), float(row[f"y{i}"])] for i in range(pairs)])
+        check_finite(points)
     except (TypeError, ValueError) as error:
         raise LabelError(f"{path}, line {line}: a coordinate is missing or no number") from error
     taken = {"file", *(f"{axis}{i}" for axis in "xy" for i in range(pairs))}

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fomaug._errors import LabelError, did_you_mean
 from fomaug.labels._values import FaceLabels, Size
 
@@ -108,6 +111,12 @@ def picture_key(name: str, listed_in: Path, root: Path) -> str:
         except (ValueError, OSError):
             continue  # outside of the root, or no name that a file can have
     return Path(name).as_posix()
+
+
+def check_finite(*arrays: NDArray[np.float64] | None) -> None:
+    """Raise ValueError for coordinates that are not numbers: no flow could move them."""
+    if not all(array is None or np.isfinite(array).all() for array in arrays):
+        raise ValueError("a coordinate is not a finite number")
 
 
 def by_stem(root: Path, suffixes: Iterable[str]) -> Mapping[str, str]:

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fomaug._errors import LabelError
 from fomaug._files import write_file
-from fomaug.labels._formats import Annotations, Format, Row, picture_key, register
+from fomaug.labels._formats import Annotations, Format, Row, check_finite, picture_key, register
 from fomaug.labels._values import FaceLabels
 
 
 def _read(path: Path, root: Path) -> Annotations:
     found = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: JSON strings may hold other line separators as they are.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise LabelError(f"{path} cannot be read: {error}") from error
     for number, line in enumerate(lines, start=1):
@@ -38,9 +40,22 @@ def _row(path: Path, number: int, line: str) -> tuple[str, FaceLabels]:
             boxes = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
         rest = {} if objects is None else {key: value for key, value in objects.items() if key != "bbox"}
         pairs = None if points is None else np.array(points, float).reshape(-1, 2)
+        check_finite(boxes, pairs)
+        seen = _flags(row.pop("points_visible", None), pairs)
+        boxes_seen = _flags(rest.pop("visible", None) if boxes is not None else None, boxes)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LabelError(f"{path}, line {number}: {type(error).__name__} {error}") from error
-    return name, FaceLabels(points=pairs, boxes=boxes, fields={**row, **({"objects": rest} if rest else {})})
+    fields = {**row, **({"objects": rest} if rest else {})}
+    return name, FaceLabels(points=pairs, visible=seen, boxes=boxes, box_visible=boxes_seen, fields=fields)
+
+
+def _flags(values: list[bool] | None, like: NDArray[np.float64] | None) -> NDArray[np.bool_] | None:
+    """Visibility as `_values` wrote it."""
+    if values is None:
+        return None
+    if like is None or len(values) != len(like):
+        raise ValueError("there is not one flag of visibility for each point or box")
+    return np.array(values, bool)
 
 
 def _write(rows: Iterable[Row], out: Path, like: Path | None) -> list[Path]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fomaug._errors import LabelError
 from fomaug._files import write_file
-from fomaug.labels._formats import Annotations, Format, Row, by_stem, register
+from fomaug.labels._formats import Annotations, Format, Row, by_stem, check_finite, register
 from fomaug.labels._values import FaceLabels
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -41,21 +41,26 @@ def read_pts(path: Path) -> NDArray[np.float64]:
         lines = path.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise LabelError(f"{path} cannot be read: {error}") from error
-    points, inside = [], False
+    points, inside, promised = [], False, None
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if text in ("{", "}"):
             inside = text == "{"
         elif inside and text:
             points.append(_point(path, number, text))
+        elif text.lower().startswith("n_points:"):
+            promised = text.partition(":")[2].strip()
     if not points:
         raise LabelError(f"{path} holds no points between braces")
+    if promised not in (None, str(len(points))):
+        raise LabelError(f"{path} promises {promised[:40]} points and holds {len(points)}")
     return np.array(points)
 
 
 def _point(path: Path, number: int, text: str) -> tuple[float, float]:
     try:
         x, y = (float(word) for word in text.split())
+        check_finite(np.array([x, y]))
     except ValueError as error:
         raise LabelError(f"{path}, line {number}: two numbers were expected, got {text[:40]!r}") from error
     return x, y

@@ -81,6 +81,33 @@ def test_coco_keeps_categories_faces_and_fields(root: Path, tmp_path: Path) -> N
     assert again["images"][0] == {"id": 1, "file_name": "b/new.jpg", "width": 40, "height": 30}
 
 
+def test_coco_points_behind_something_stay_labelled(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "points.json"
+    face = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [1, 2, 1, 3, 4, 2, 0, 0, 0]}
+    path.write_text(json.dumps({"images": [{"id": 1, "file_name": "a/one.jpg"}], "annotations": [face]}))
+    found = read_annotations(path, root)["a/one.jpg"]
+    write_annotations([("a/one.jpg", (30, 40), found)], tmp_path / "out", "coco", like=path)
+    (again,) = json.loads((tmp_path / "out" / "points.json").read_text())["annotations"]
+    assert again["keypoints"] == face["keypoints"]
+    assert again["num_keypoints"] == 2
+
+
+def test_jsonl_keeps_what_is_hidden_hidden(root: Path) -> None:
+    given = FaceLabels(
+        points=POINTS,
+        visible=np.array([True, False, True]),
+        boxes=BOXES,
+        box_visible=np.array([False, True]),
+        fields={"text": "a\u2028b", "objects": {"kind": ["x", "y"]}},
+    )
+    (path,) = write_annotations([("a/one.jpg", (30, 40), given)], root, "jsonl")
+    path.write_text(path.read_text().replace("\\u2028", "\u2028"), encoding="utf-8")
+    found = read_annotations(path, root)["a/one.jpg"]
+    np.testing.assert_array_equal(found.visible, given.visible)
+    np.testing.assert_array_equal(found.box_visible, given.box_visible)
+    assert found.fields == given.fields
+
+
 def test_a_face_that_left_the_picture_leaves_coco(tmp_path: Path) -> None:
     given = FaceLabels(
         points=POINTS,
@@ -115,6 +142,17 @@ def test_other_columns_are_carried_along(root: Path, tmp_path: Path) -> None:
         ("a.csv", "file,x0,y0\na,1,2\nb,x,2\n", r"a\.csv, line 3: a coordinate"),
         ("a.jsonl", '{"file_name": "x"}\nnonsense\n', r"a\.jsonl, line 2"),
         ("one.pts", "version: 1\n{\n1 2\n3\n}\n", r"one\.pts, line 4: two numbers"),
+        ("a.csv", "file,x0,y0\na,1,nan\n", r"a\.csv, line 2: a coordinate"),
+        ("a.csv", "file,x0,y0\na,1,2,3\n", r"a\.csv, line 2: there are more cells"),
+        ("a.csv", "x0,y0,file\n1,2\n", r"a\.csv, line 2: there are more cells than columns, or no name"),
+        ("a.jsonl", '{"file_name": "x", "points": [[1, 2]], "points_visible": []}', r"a\.jsonl, line 1.*one flag"),
+        (
+            "a.json",
+            '{"images": [{"id": 1, "file_name": "x"}], "annotations": [{"image_id": 1, "bbox": [1, 2, 3]}]}',
+            "the annotations of x are damaged",
+        ),
+        ("one.pts", "n_points: 3\n{\n1 2\n}\n", "promises 3 points and holds 1"),
+        ("one.pts", "{\n1 inf\n}\n", r"one\.pts, line 2: two numbers"),
         ("one.pts", "nothing\n", "holds no points"),
         ("a.xml", "", "is of no format known here"),
     ],
