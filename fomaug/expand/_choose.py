@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fomaug.augment import MotionAugment, MotionParams
+from fomaug.expand._compose import compose
 from fomaug.expand._load import Loaded
 from fomaug.expand._move import Moved, move
-from fomaug.expand._regions import compose
 from fomaug.writers import Picture
 
 

@@ -5,27 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from fomaug import Animator, DrivingPool, MotionAugment, MotionParams, warp
+from fomaug import Animator, DrivingPool, MotionAugment, MotionParams
 from fomaug._errors import ArgumentError, MediaError
 from fomaug.expand import ExpandReport, expand
 from fomaug.expand._ledger import read_rows
-from fomaug.expand._move import Moved, move
-from fomaug.expand._regions import Region, compose, crop, region_around, seam
-from fomaug.geometry import identity_grid
-from fomaug.writers import Picture, read_mark, read_picture, save_image
-
-REGION = Region(20, 10, 84, 74)
-
-
-@pytest.fixture
-def picture(face: Callable[..., np.ndarray]) -> Picture:
-    return Picture(face(1, 90, 120))
-
-
-def still(picture: Picture) -> Moved:
-    return Moved(picture, MotionParams("a"), identity_grid((16, 16))[None], torch.full((1, 1, 16, 16), 0.25))
+from fomaug.expand._move import move
+from fomaug.expand._regions import Region, crop, region_around
+from fomaug.writers import read_mark, read_picture, save_image
 
 
 def test_a_region_is_a_raised_square_around_the_face() -> None:
@@ -40,61 +27,6 @@ def test_a_region_ends_with_the_picture() -> None:
 @pytest.mark.parametrize("box", [(500, 500, 540, 540), (5, 5, 12, 12), (50, 50, 40, 40)])
 def test_boxes_that_hold_nothing_give_no_region(box: tuple[float, ...]) -> None:
     assert region_around(box, (100, 100)) is None
-
-
-def test_faces_that_do_not_move_leave_picture_and_motion(picture: Picture) -> None:
-    whole = compose(picture, [REGION], [still(crop(picture, REGION))])
-    np.testing.assert_array_equal(whole.picture.pixels, picture.pixels)
-    rows, columns = whole.flow.shape[1:3]
-    torch.testing.assert_close(whole.flow, identity_grid((rows, columns))[None], atol=1e-5, rtol=0)
-
-
-def test_nothing_changes_outside_of_the_regions(picture: Picture) -> None:
-    black = Picture(np.zeros((64, 64, 3), np.uint8))
-    whole = compose(picture, [REGION], [still(black)]).picture.pixels
-    outside = np.ones(picture.size, bool)
-    outside[REGION.top : REGION.bottom, REGION.left : REGION.right] = False
-    np.testing.assert_array_equal(whole[outside], picture.pixels[outside])
-    assert (whole[30:54, 40:64] == 0).all(), "the middle is the face's own"
-
-
-def test_the_seam_has_no_step(picture: Picture) -> None:
-    weight = seam(REGION, picture.size)
-    assert weight[0].max() == weight[-1].max() == weight[:, 0].max() == 0
-    assert weight[32, 32] == 1
-    assert max(np.abs(np.diff(weight, axis=0)).max(), np.abs(np.diff(weight, axis=1)).max()) < 0.25
-
-
-def test_at_the_edge_of_the_picture_there_is_no_seam() -> None:
-    weight = seam(Region(0, 0, 64, 64), (64, 100))
-    assert (weight[:, :40] == 1).all()
-    assert weight[32, -1] == 0
-
-
-def test_points_follow_the_motion_of_their_face(picture: Picture, tiny_model: Animator, tiny_pool: DrivingPool) -> None:
-    """In the middle of a region, the whole picture's flow moves a point as the face's own flow does."""
-    shift = torch.tensor([0.1, -0.2])
-    part = crop(picture, REGION)
-    moved = Moved(part, MotionParams("a"), identity_grid((64, 64))[None] + shift, torch.ones(1, 1, 64, 64))
-    whole = compose(picture, [REGION], [moved])
-    points = torch.tensor([[52.0, 42.0], [48.0, 45.0]], dtype=torch.float64)
-    found, visible = warp.points(points, whole.flow.double(), size=picture.size)
-    wanted = points - shift.double() * (REGION.size[0] - 1) / 2
-    assert visible.all()
-    np.testing.assert_allclose(found.reshape(2, 2), wanted, atol=0.3)
-
-
-def test_the_picture_agrees_with_its_flow(picture: Picture, tiny_model: Animator, tiny_pool: DrivingPool) -> None:
-    """Where nothing is invented, the composed picture is the source, read where the composed flow points."""
-    part = crop(picture, REGION)
-    flow = identity_grid((64, 64))[None] * 0.9
-    read = warp.image(torch.from_numpy(part.pixels / 255.0).permute(2, 0, 1)[None].float(), flow)
-    pixels = (read[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-    whole = compose(picture, [REGION], [Moved(Picture(pixels), MotionParams("a"), flow, torch.ones(1, 1, 64, 64))])
-    wanted = warp.image(torch.from_numpy(picture.pixels / 255.0).permute(2, 0, 1)[None].float(), whole.flow)
-    middle = (slice(24, 60), slice(34, 70))
-    apart = np.abs(wanted[0].permute(1, 2, 0).numpy() * 255 - whole.picture.pixels)[middle]
-    assert apart.mean() < 1.5
 
 
 @pytest.fixture
