@@ -51,11 +51,16 @@ def bench(
 
 def _table(result: Bench) -> str:
     machine = ", ".join(f"{key} {value}" for key, value in result.machine.items())
-    lines = [machine, f"{'model':28} {'stage':8} {'GFLOP':>9} {'ms':>9} {'quartiles':>19} {'a second':>9}"]
+    lines = [
+        machine,
+        f"{'model':28} {'stage':8} {'GFLOP':>9} {'ms':>9} {'quartiles':>19} {'a second':>9} {'peak MB':>9}",
+    ]
     for name, timings in result.models.items():
         for t in timings:
             spread = f"{t.spread_ms[0]:.2f} to {t.spread_ms[1]:.2f}"
-            lines.append(f"{name:28} {t.stage:8} {t.gflop:9.3f} {t.ms:9.2f} {spread:>19} {t.per_second:9.2f}")
+            lines.append(
+                f"{name:28} {t.stage:8} {t.gflop:9.3f} {t.ms:9.2f} {spread:>19} {t.per_second:9.2f} {t.peak_mb:9.1f}"
+            )
     if len(result.models) > 1:
         lines.append(f"frames a second, first over last: {result.ratio:.1f}")
     return "\n".join(lines)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from fomaug.evaluation import Reconstruction
+    from fomaug.evaluation import Figure, Reconstruction
 
 
 def judging(command: Callable[..., int]) -> Callable[..., int]:
@@ -86,6 +87,7 @@ def compare(
         found = reconstruct(
             animators, clips, extractors=extractors, step=step, max_frames=max_frames, watch=watch, progress=bar.update
         )
+    found = [replace(result, model=name) for result, name in zip(found, models, strict=True)]  # as the user knows them
     click.echo(table(found))
     if output is not None:
         write_file(output, json.dumps([result.to_dict() for result in found], indent=2).encode())
@@ -98,17 +100,21 @@ def table(results: Sequence[Reconstruction]) -> str:
     """Lay out figures, a column for each model, with their 95 % intervals."""
     width = max(26, *(len(result.model) + 2 for result in results))
     lines = [f"{'':18}" + "".join(f"{result.model:>{width}}" for result in results)]
-    for name in results[0].figures:
+    for name in dict.fromkeys(name for result in results for name in result.figures):
         cells = []
         for result in results:
-            figure = result.figures[name]
-            interval = f" [{figure.low:.4f}, {figure.high:.4f}]" if figure.low == figure.low else ""
-            cells.append(f"{figure.mean:.4f}{interval}")
+            figure = result.figures.get(name)
+            cells.append("not measured" if figure is None else _cell(figure))
         lines.append(f"{name:18}" + "".join(f"{cell:>{width}}" for cell in cells))
     lines.append(
         "means over clips with 95 % bootstrap intervals; keypoint_distance in pixels, by each model's own detector"
     )
     return "\n".join(lines)
+
+
+def _cell(figure: Figure) -> str:
+    interval = f" [{figure.low:.4f}, {figure.high:.4f}]" if figure.low == figure.low else ""
+    return f"{figure.mean:.4f}{interval}"
 
 
 def _video(stack: contextlib.ExitStack, path: Path, models: Sequence[str]) -> Callable[..., Any]:

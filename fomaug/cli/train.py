@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from fomaug.animator import Animator
@@ -45,6 +46,7 @@ def train(
     torchrun --nproc-per-node N -m fomaug train ...
     """
     if config == "faces":
+        _refuse_for_faces(features=features, precision=precision, workers=workers, tensorboard=tensorboard)
         _train_faces(data, out, init_name, max_steps)
         return
     from fomaug._plugins import named_callable
@@ -70,6 +72,14 @@ def train(
         max_steps=max_steps,
     )
     click.echo(f"{path}: the model; losses.jsonl and pictures/ beside it")
+
+
+def _refuse_for_faces(**options: object) -> None:
+    """Nothing is dropped in silence: the recipe for faces settles these itself."""
+    context = click.get_current_context()
+    for name in options:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} is not for `faces`, whose recipe settles it")
 
 
 def _train_faces(data: Path, out: Path, init: str | None, max_steps: int | None) -> None:

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fomaug._errors import ArgumentError, did_you_mean
 from fomaug.animator import Animator
+from fomaug.evaluation._memory import peak_bytes
 from fomaug.networks import OFFICIAL, build_networks, fold_batch_norms
 
 
@@ -23,11 +24,13 @@ class Timing:
     """One stage of one model.
 
     Attributes:
-        stage: "detect" a driving frame, "encode" a source, "animate" from both, or "frame": detect and animate.
+        stage: "detect" a driving frame, "encode" a source, "animate" from both, or "frame": detect, transfer and
+            animate, which is the delay of `Animator.stream`.
         gflop: floating point operations for one picture, in billions; a multiply-add counts two.
         ms: median milliseconds for one picture.
         spread_ms: first and third quartile.
         per_second: pictures a second, by the median.
+        peak_mb: the most megabytes that tensors made in the stage hold at once, for the whole batch, weights aside.
     """
 
     stage: str
@@ -35,6 +38,7 @@ class Timing:
     ms: float
     spread_ms: tuple[float, float]
     per_second: float
+    peak_mb: float
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,13 @@ class Bench:
     Attributes:
         machine: processor, threads, torch version.
         models: the timings of each model by name.
+        weights_mb: megabytes of each model's weights.
         ratio: frames a second of the first model over those of the last.
     """
 
     machine: dict[str, Any]
     models: dict[str, list[Timing]]
+    weights_mb: dict[str, float]
     ratio: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,6 +99,7 @@ def bench(
     with _threads(threads):
         stages = [(animator, stage, run) for animator in animators for stage, run in _stages(animator, batch_size)]
         gflops = [_gflop(run) / batch_size for _, _, run in stages]
+        peaks = [peak_bytes(run) / 2**20 for _, _, run in stages]
         times: list[list[float]] = [[] for _ in stages]
         for round_number in range(rounds + 1):
             for row, (animator, _, run) in enumerate(stages):
@@ -103,10 +110,11 @@ def bench(
                 progress()
         machine = _machine(animators[0], batch_size)
     models: dict[str, list[Timing]] = {animator.name: [] for animator in animators}
-    for (animator, stage, _), gflop, found in zip(stages, gflops, times, strict=True):
-        models[animator.name].append(_timing(stage, gflop, found))
+    for (animator, stage, _), gflop, peak, found in zip(stages, gflops, peaks, times, strict=True):
+        models[animator.name].append(_timing(stage, gflop, peak, found))
+    weights = {animator.name: _weights_mb(animator) for animator in animators}
     first, last = models[animators[0].name][-1], models[animators[-1].name][-1]
-    return Bench(machine, models, round(first.per_second / last.per_second, 2))
+    return Bench(machine, models, weights, round(first.per_second / last.per_second, 2))
 
 
 def _stages(animator: Animator, batch_size: int) -> list[tuple[str, Callable[[], object]]]:
@@ -116,14 +124,25 @@ def _stages(animator: Animator, batch_size: int) -> list[tuple[str, Callable[[],
         ("encode", lambda: animator.encode(pictures)),
         ("detect", lambda: animator.detect(pictures)),
         ("animate", lambda: animator.animate(source, driving)),
-        ("frame", lambda: animator.animate(source, animator.detect(pictures))),
+        ("frame", lambda: next(animator.stream(source, [pictures], reference=driving))),
     ]
 
 
-def _timing(stage: str, gflop: float, times: list[float]) -> Timing:
+def _timing(stage: str, gflop: float, peak_mb: float, times: list[float]) -> Timing:
     median = statistics.median(times)
     low, _, high = statistics.quantiles(times, n=4) if len(times) > 1 else (median, median, median)
-    return Timing(stage, round(gflop, 3), round(median, 2), (round(low, 2), round(high, 2)), round(1000 / median, 2))
+    return Timing(
+        stage,
+        round(gflop, 3),
+        round(median, 2),
+        (round(low, 2), round(high, 2)),
+        round(1000 / median, 2),
+        round(peak_mb, 1),
+    )
+
+
+def _weights_mb(animator: Animator) -> float:
+    return round(sum(p.numel() * p.element_size() for p in animator.parameters()) / 2**20, 1)
 
 
 def _gflop(run: Callable[[], object]) -> float:

@@ -9,35 +9,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug._errors import FomaugError, MediaError
 from fomaug.animator import Animator
 from fomaug.driving import find_clips, read_clip
 from fomaug.evaluation._frechet import Spread
-from fomaug.evaluation._similarity import confidence, l1, ms_ssim, psnr, ssim
+from fomaug.evaluation._measures import Extractors, Frame, compare, judge, to_tensor
+from fomaug.evaluation._similarity import confidence
 
-Frame = NDArray[np.uint8]
-Extract = Callable[[Frame], Any]  # a frame (H, W, 3) to a vector or (M, 2) points; None where no face is found
 Watch = Callable[[str, Frame, Frame, Sequence[Frame]], object]
-
-
-@dataclass(frozen=True)
-class Extractors:
-    """Judges from outside, each (H, W, 3) uint8 to an array; None ones are left out.
-
-    Attributes:
-        landmarks: to (M, 2) pixels, or None where no face is found; gives `akd` and `lost`.
-        embedding: to a vector, or None; gives `aed`.
-        features: to a vector; gives `fid` over all frames.
-    """
-
-    landmarks: Extract | None = None
-    embedding: Extract | None = None
-    features: Extract | None = None
 
 
 @dataclass(frozen=True)
@@ -68,8 +50,15 @@ class Reconstruction:
     skipped: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+        """Plain JSON values; None for what could not be measured."""
+        plain: dict[str, Any] = _without_nan(asdict(self))
+        return plain
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def reconstruct(
@@ -103,13 +92,14 @@ def reconstruct(
     spreads = [Spread() for _ in animators]
     skipped: dict[str, str] = {}
     for path in find_clips(clips):
+        name = path.name if path == clips else path.relative_to(clips).as_posix()
         try:
             found = _clip(animators, path, extractors, spreads, step, max_frames, watch)
         except FomaugError as error:
-            skipped[path.name] = str(error)
+            skipped[name] = str(error)
         else:
             for row, measures in zip(rows, found, strict=True):
-                row[path.name] = measures
+                row[name] = measures
         if progress is not None:
             progress()
     if not rows[0]:
@@ -132,17 +122,17 @@ def _clip(
 ) -> list[dict[str, float]]:
     frames = iter(read_clip(path, max_frames=max_frames).frames(on_damage=lambda _: None))
     first = next(frames)
-    sources = [animator.encode(_tensor(first)) for animator in animators]
+    sources = [animator.encode(to_tensor(first)) for animator in animators]
     sums: list[dict[str, list[float]]] = [{} for _ in animators]
     for frame in islice(frames, step - 1, None, step):
-        judged = _judge(frame, extractors)
+        judged = judge(frame, extractors)
         predictions = []
         for animator, source, values, spread in zip(animators, sources, sums, spreads, strict=True):
-            driving = animator.detect(_tensor(frame))
+            driving = animator.detect(to_tensor(frame))
             result = animator.animate(source, driving).image.cpu()
             predictions.append(_picture(result))
             again = animator.detect(result)
-            measures = _compare(result, frame, judged, _judge(predictions[-1], extractors), spread)
+            measures = compare(result, frame, judged, judge(predictions[-1], extractors), spread)
             distance = (again.value - driving.value).norm(dim=-1).mean() * (animator.size - 1) / 2
             for name, value in {**measures, "keypoint_distance": float(distance)}.items():
                 values.setdefault(name, []).append(value)
@@ -151,37 +141,6 @@ def _clip(
     if not sums[0]:
         raise MediaError(f"{path} has one frame; rebuilding needs two or more (and step frames after the first)")
     return [{name: _mean(found) for name, found in values.items()} for values in sums]
-
-
-@dataclass(frozen=True)
-class _Judged:
-    landmarks: Any
-    embedding: Any
-    features: Any
-
-
-def _judge(frame: Frame, extractors: Extractors) -> _Judged:
-    return _Judged(
-        *(None if extract is None else extract(frame) for extract in vars(extractors).values()),
-    )
-
-
-def _compare(result: Tensor, frame: Frame, true: _Judged, found: _Judged, spread: Spread) -> dict[str, float]:
-    wanted = _tensor(frame)
-    measures = {"l1": l1(result, wanted), "psnr": psnr(result, wanted), "ssim": ssim(result, wanted)}
-    if min(wanted.shape[2:]) >= 176:
-        measures["ms_ssim"] = ms_ssim(result, wanted)
-    row = {name: float(value) for name, value in measures.items()}
-    if true.landmarks is not None:
-        row["lost"] = float(found.landmarks is None)
-        if found.landmarks is not None:
-            apart = np.asarray(true.landmarks, float) - np.asarray(found.landmarks, float)
-            row["akd"] = float(np.linalg.norm(apart, axis=-1).mean())
-    if true.embedding is not None and found.embedding is not None:
-        row["aed"] = float(np.linalg.norm(np.asarray(true.embedding, float) - np.asarray(found.embedding, float)))
-    if true.features is not None and found.features is not None:
-        spread.add(true.features, found.features)
-    return row
 
 
 def _figures(clips: dict[str, dict[str, float]], spread: Spread) -> dict[str, Figure]:
@@ -198,10 +157,6 @@ def _figures(clips: dict[str, dict[str, float]], spread: Spread) -> dict[str, Fi
 def _mean(values: Sequence[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
     return sum(finite) / len(finite) if finite else math.nan
-
-
-def _tensor(frame: Frame) -> Tensor:
-    return torch.tensor(frame).permute(2, 0, 1)[None].float() / 255
 
 
 def _picture(image: Tensor) -> Frame:

@@ -1,4 +1,4 @@
-"""Variation of training pairs: mirror, swap, colours; both frames alike."""
+"""Variation of training pairs: mirror, swap, zoom, colours; both frames alike."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug.training._config import AugmentParams
@@ -22,8 +24,22 @@ def vary(source: Tensor, driving: Tensor, params: AugmentParams, *, rng: np.rand
         pair = pair.flip(-1)
     if params.time_flip and swap:
         pair = pair.flip(0)
+    pair = _zoom(pair, rng.uniform(*params.zoom_range), rng.random(2))
     pair = _jitter(pair, params, rng=rng)
     return pair[0], pair[1]
+
+
+def _zoom(pair: Tensor, ratio: float, place: NDArray[np.float64]) -> Tensor:
+    """Resize, then crop at `place` in [0, 1], or pad by the border's colours."""
+    size = pair.shape[-1]
+    side = round(size * ratio)
+    if side == size:
+        return pair
+    pair = F.interpolate(pair, size=(side, side), mode="bilinear", antialias=True)
+    left, top = (round(float(share) * abs(side - size)) for share in place)
+    if side > size:
+        return pair[..., top : top + size, left : left + size]
+    return F.pad(pair, (left, size - side - left, top, size - side - top), mode="replicate")
 
 
 def _jitter(pair: Tensor, params: AugmentParams, *, rng: np.random.Generator) -> Tensor:

@@ -1,25 +1,19 @@
-"""Training pairs from clips: videos, gifs, folders of frames, and pictures with the frames side by side."""
+"""Clips to train on: videos, gifs, folders of frames, and pictures with the frames side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
-from torch.utils.data import Dataset
 
-from fomaug._errors import FomaugError, MediaError
+from fomaug._errors import MediaError
 from fomaug.driving import Clip, find_clips, read_clip
-from fomaug.training._augment import vary
-from fomaug.training._config import AugmentParams
 
 Picture = NDArray[np.uint8]
 
@@ -51,8 +45,13 @@ class _Stream:
         return self.clip.name
 
     def take(self, indices: Sequence[int]) -> list[Picture]:
-        frames = list(islice(self.clip.frames(on_damage=lambda _: None), indices[-1] + 1))
-        return [frames[index] for index in indices]
+        found: dict[int, Picture] = {}
+        for index, frame in enumerate(self.clip.frames(on_damage=lambda _: None)):  # told of when it was opened
+            if index in indices:
+                found[index] = frame
+            if index >= indices[-1]:
+                break
+        return [found[index] for index in indices]
 
 
 @dataclass(frozen=True)
@@ -89,29 +88,40 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 def open_clips(root: Path) -> list[Frames]:
-    """Open every clip below a folder.
+    """Open every clip below a folder; damaged ends of videos are warned of and left out.
 
     Raises:
-        MediaError: if there is none, or one of them cannot be read.
+        MediaError: if there is none, or one of them cannot be read or has less than two frames.
     """
     if not root.is_dir():
         raise MediaError(f"{root} is no folder of clips")
-    strips = [path for path in sorted(root.iterdir()) if path.suffix.lower() in _PICTURES]
-    clips: list[Frames] = [_open_strip(path) for path in strips]
-    if not strips:
-        clips = [_open(path) for path in find_clips(root)]
-    else:
-        clips += [_open(path) for folder in sorted(root.iterdir()) if folder.is_dir() for path in find_clips(folder)]
+    found = [path for path in find_clips(root) if path != root]  # pictures in the root itself are strips
+    strips = [path for path in sorted(root.iterdir()) if path.suffix.lower() in _PICTURES and path not in found]
+    clips = [_open_strip(path) for path in strips] + [_open(path) for path in found]
     if not clips:
         raise MediaError(f"{root} holds no clips: videos, gifs, folders of frames, or frames side by side in a picture")
+    short = [clip.name for clip in clips if clip.count < 2]
+    if short:
+        names = ", ".join(short[:5]) + (f" and {len(short) - 5} more" if len(short) > 5 else "")
+        raise MediaError(
+            f"clips of one frame have no pairs to learn from: {names}; remove them"
+            " (frames of one clip belong in a folder of their own)"
+        )
     return clips
 
 
 def _open(path: Path) -> Frames:
     if path.is_dir():
-        return _Folder(tuple(sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES)), path.name)
+        pictures = sorted((p for p in path.iterdir() if p.suffix.lower() in _PICTURES), key=_natural)
+        return _Folder(tuple(pictures), path.name)
     clip = read_clip(path)
-    return _Stream(clip, sum(1 for _ in clip.frames(on_damage=lambda _: None)))
+    return _Stream(clip, sum(1 for _ in clip))
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """Order `2.png` before `10.png`."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
 
 
 def _open_strip(path: Path) -> Frames:
@@ -131,59 +141,3 @@ def _read(path: Path) -> Picture:
             return np.asarray(picture.convert("RGB"))
     except (OSError, UnidentifiedImageError) as error:
         raise MediaError(f"{path} cannot be read: {error}") from error
-
-
-class ClipPairs(Dataset[tuple[Tensor, Tensor]]):
-    """Source and driving frames; what is drawn depends on (seed, epoch, index) alone."""
-
-    def __init__(
-        self,
-        clips: Sequence[Frames],
-        *,
-        size: int,
-        augment: AugmentParams,
-        id_sampling: bool = False,
-        num_repeats: int = 1,
-        seed: int = 0,
-        epoch: int = 0,
-    ) -> None:
-        self.groups = _groups(clips, id_sampling=id_sampling)
-        self.size, self.augment, self.num_repeats, self.seed, self.epoch = size, augment, num_repeats, seed, epoch
-
-    def __len__(self) -> int:
-        return len(self.groups) * self.num_repeats
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng([self.seed, self.epoch, index])
-        group = self.groups[index % len(self.groups)]
-        clip = group[int(rng.integers(len(group)))]
-        first, second = sorted(int(i) for i in rng.integers(clip.count, size=2))
-        try:
-            frames = clip.take([first, second])
-        except FomaugError as error:
-            raise MediaError(f"clip {clip.name}: {error}") from error
-        source, driving = (_tensor(frame, self.size) for frame in frames)
-        return vary(source, driving, self.augment, rng=rng)
-
-
-def _groups(clips: Sequence[Frames], *, id_sampling: bool) -> list[list[Frames]]:
-    if not id_sampling:
-        return [[clip] for clip in clips]
-    people: dict[str, list[Frames]] = {}
-    for clip in clips:
-        people.setdefault(clip.name.split("#")[0], []).append(clip)
-    return list(people.values())
-
-
-def _tensor(frame: Picture, size: int) -> Tensor:
-    image = torch.tensor(frame).permute(2, 0, 1)[None].float() / 255
-    if image.shape[2:] != (size, size):
-        image = F.interpolate(image, size=(size, size), mode="bilinear", antialias=True)
-    return image[0]
-
-
-def epoch_order(count: int, seed: int, epoch: int, rank: int, ranks: int) -> Iterator[int]:
-    """Shuffle an epoch the same way on every rank, and deal it out evenly."""
-    order = np.random.default_rng([seed, epoch]).permutation(count)
-    even = len(order) - len(order) % ranks
-    return iter(int(i) for i in order[rank:even:ranks])

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fomaug._errors import ArgumentError, did_you_mean
-from fomaug.networks import OFFICIAL, ModelConfig
+from fomaug.networks import ModelConfig
 from fomaug.networks.config import build
+from fomaug.training._numbers import check_numbers
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,7 @@ class AugmentParams:
         contrast: see brightness.
         saturation: see brightness.
         hue: turn of the colour circle up to this share of it.
+        zoom_range: pairs are enlarged by a factor from this range, then cropped or padded anywhere.
     """
 
     horizontal_flip: bool = False
@@ -63,6 +62,12 @@ class AugmentParams:
     contrast: float = 0
     saturation: float = 0
     hue: float = 0
+    zoom_range: tuple[float, float] = (1, 1)
+
+    def __post_init__(self) -> None:
+        low, high = self.zoom_range
+        if not 0 < low <= high:
+            raise ArgumentError(f"zoom_range (resize_param.ratio) must be 0 < low <= high, got {self.zoom_range}")
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,11 @@ class TrainConfig:
     ema: float = 0.999
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        check_numbers("train_params", self)
+        if self.model.common.num_channels != 3:
+            raise ArgumentError(f"clips are read in 3 channels, but num_channels is {self.model.common.num_channels}")
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
         """Read the content of an official YAML file, or of one with our additional `train_params`.
@@ -147,32 +157,12 @@ _SECTIONS = (
 _DATA_KEYS = ("root_dir", "frame_shape", "pairs_list", "id_sampling", "augmentation_params")
 
 
-def read_config(source: str | Path) -> TrainConfig:
-    """Read a training configuration from a YAML or JSON file, or take the name of an official one.
-
-    Raises:
-        ArgumentError: if there is none, or a key of it is unknown.
-    """
-    if str(source) in OFFICIAL:
-        return TrainConfig(model=OFFICIAL[str(source)])
-    path = Path(source)
-    if not path.is_file():
-        raise ArgumentError(
-            f"{path} is neither a file nor one of {', '.join(OFFICIAL)}{did_you_mean(str(source), OFFICIAL)}"
-        )
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ArgumentError(f"{path} is no YAML file: {error}") from error
-    if not isinstance(values, dict):
-        raise ArgumentError(f"{path} holds no configuration")
-    return TrainConfig.from_dict(values)
-
-
 def _augment(params: Mapping[str, Any]) -> AugmentParams:
-    known = ("flip_param", "jitter_param")
+    known = ("flip_param", "jitter_param", "resize_param", "crop_param")
     for key in params:
         if key not in known:
             raise ArgumentError(f"augmentation_params has an unknown key {key!r}{did_you_mean(key, known)}")
     flat = {**(params.get("flip_param") or {}), **(params.get("jitter_param") or {})}
-    return build(AugmentParams, "augmentation_params", flat)
+    # What is resized is always cropped back to the size of the model, so `crop_param` says nothing new.
+    ratio = (params.get("resize_param") or {}).get("ratio", (1, 1))
+    return build(AugmentParams, "augmentation_params", {**flat, "zoom_range": tuple(ratio)})

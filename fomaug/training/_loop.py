@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from dataclasses import asdict
+import math
 from pathlib import Path
-from typing import Any, Literal
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from fomaug._errors import ResumeError
+from fomaug._errors import FomaugError, ResumeError
 from fomaug.animator import Animator
-from fomaug.geometry.tps import ThinPlateSpline
 from fomaug.training._checkpoint import last_checkpoint, save_checkpoint
-from fomaug.training._clips import ClipPairs, Frames, epoch_order, open_clips
+from fomaug.training._clips import open_clips
 from fomaug.training._config import TrainConfig
 from fomaug.training._losses import Features, pixels
-from fomaug.training._model import Batch, TrainedNetworks
 from fomaug.training._ranks import Ranks
 from fomaug.training._report import Report
+from fomaug.training._trainer import Precision, Trainer
 from fomaug.weights import save_model
 
-Precision = Literal["float32", "bfloat16"]
-_PARTS = {"generator": "lr_generator", "discriminator": "lr_discriminator", "kp_detector": "lr_kp_detector"}
+
+class TrainingError(FomaugError, ArithmeticError):
+    """A run has diverged."""
 
 
 def train(
@@ -55,10 +46,11 @@ def train(
 
     Args:
         config: the recipe.
-        clips: folder of videos, gifs, folders of frames, or pictures with the frames side by side.
+        clips: folder of videos, gifs, folders of frames, or pictures with the frames side by side; frames that are not
+            square are squeezed.
         run: folder for checkpoints, `losses.jsonl`, pictures and the model.
         features: (B, 3, h, w) in [0, 1] to feature maps, for the perceptual loss; none is shipped. Without it the
-            pixels themselves are compared, at every scale.
+            pixels themselves are compared, at every scale. A network is moved to the device, set to `eval` and frozen.
         resume: go on from the newest checkpoint; without it a run that has one is refused.
         init: start from this model, loaded with `fold=False`.
         device: "auto" is the first CUDA device, else the CPU.
@@ -70,6 +62,11 @@ def train(
 
     Returns:
         The model file, `run / model.safetensors`, with averaged weights where `config.ema` asks for them.
+
+    Raises:
+        ResumeError: if `run` holds a run and `resume` is not asked for, or one of other settings.
+        MediaError: for clips that cannot be read, or too few of them.
+        TrainingError: if a loss is not finite; the checkpoints before it are kept.
     """
     ranks = Ranks.join(device)
     run.mkdir(parents=True, exist_ok=True)
@@ -86,11 +83,14 @@ def train(
             if max_steps is not None and trainer.step >= max_steps:
                 break
             losses, prediction = trainer.train_step(batch, precision)
+            _check_finite(losses, trainer.step)
             bar.update()
             if report is not None:
                 report.write(trainer.step, losses, batch, prediction)
             if ranks.first and trainer.step % config.checkpoint_steps == 0:
                 save_checkpoint(run, trainer.step, trainer.state(), keep=config.keep_checkpoints)
+    if report is not None:
+        report.close()
     if ranks.first:
         save_checkpoint(run, trainer.step, trainer.state(), keep=config.keep_checkpoints)
         save_model(trainer.animator(), run / "model.safetensors", facts={"steps": trainer.step}, half=False)
@@ -98,124 +98,10 @@ def train(
     return run / "model.safetensors"
 
 
-class Trainer:
-    """Networks, optimisers and averages of one process."""
-
-    def __init__(self, config: TrainConfig, extract: Features, ranks: Ranks, *, init: Animator | None = None) -> None:
-        self.config, self.ranks, self.step = config, ranks, 0
-        with torch.random.fork_rng():
-            torch.random.manual_seed(config.seed)  # initial weights, the same on every rank
-            networks = TrainedNetworks(config, extract)
-        if init is not None:
-            networks.kp_detector.load_state_dict(init.detector.state_dict())
-            networks.generator.load_state_dict(init.generator.state_dict())
-        self.networks = ranks.synchronise(networks)
-        self.shared = ranks.wrap(self.networks)
-        moving = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
-        self.average = AveragedModel(self.networks, multi_avg_fn=moving, use_buffers=True)
-        self.optimisers = {
-            part: torch.optim.Adam(
-                getattr(self.networks, part).parameters(), lr=getattr(config, rate), betas=(0.5, 0.999)
-            )
-            for part, rate in _PARTS.items()
-        }
-
-    def batches(self, clips: list[Frames], workers: int) -> Iterator[Batch]:
-        """Yield the batches of all epochs that are left; a resumed run goes on within its epoch."""
-        config, size = self.config, self.config.model.size or 256
-        for epoch in itertools.count(0):
-            pairs = ClipPairs(
-                clips,
-                size=size,
-                augment=config.augment,
-                id_sampling=config.id_sampling,
-                num_repeats=config.num_repeats,
-                seed=config.seed,
-                epoch=epoch,
-            )
-            per_epoch = max(1, len(pairs) // self.ranks.count // config.batch_size)
-            if epoch >= config.num_epochs:
-                return
-            done = self.step - epoch * per_epoch
-            if done >= per_epoch:
-                continue
-            order = list(epoch_order(len(pairs), config.seed, epoch, self.ranks.rank, self.ranks.count))
-            start, end = done * config.batch_size, per_epoch * config.batch_size
-            loader = DataLoader(pairs, config.batch_size, sampler=order[start:end], num_workers=workers)
-            self._set_rates(epoch)
-            for source, driving in loader:
-                yield Batch(source, driving, self._spline(len(source)))
-
-    def train_step(self, batch: Batch, precision: Precision) -> tuple[dict[str, float], Tensor]:
-        """Improve detector and generator, then the discriminator."""
-        batch = batch.to(self.ranks.device)
-        self.networks.train()
-        with self._autocast(precision):
-            losses, prediction = self.shared(batch)
-        self._improve(losses, ("generator", "kp_detector"))
-        if self.config.weights.generator_gan:
-            with self._autocast(precision):
-                judged, _ = self.shared(batch, prediction.detach())
-            self._improve(judged, ("discriminator",))
-            losses = {**losses, **judged}
-        if self.config.ema:
-            self.average.update_parameters(self.networks)
-        self.step += 1
-        return {name: float(value.detach()) for name, value in losses.items()}, prediction.detach()
-
-    def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs."""
-        return {
-            "step": self.step,
-            "config": json.dumps(asdict(self.config), sort_keys=True),
-            "networks": self.networks.state_dict(),
-            "average": self.average.state_dict(),
-            "optimisers": {part: optimiser.state_dict() for part, optimiser in self.optimisers.items()},
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken.
-
-        Raises:
-            ResumeError: if it belongs to another configuration; names the settings that differ.
-        """
-        old, new = json.loads(state["config"]), json.loads(json.dumps(asdict(self.config)))
-        changed = [key for key in new if old.get(key) != new[key] and key not in _MAY_CHANGE]
-        if changed:
-            raise ResumeError(
-                f"the run was started with other settings: {', '.join(changed)}; resume with the same ones"
-            )
-        self.step = state["step"]
-        self.networks.load_state_dict(state["networks"])
-        self.average.load_state_dict(state["average"])
-        for part, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][part])
-
-    def animator(self) -> Animator:
-        """The model as it is now."""
-        networks = self.average.module if self.config.ema else self.networks
-        assert isinstance(networks, TrainedNetworks)
-        return Animator(self.config.model, networks.kp_detector, networks.generator, name="trained")
-
-    def _improve(self, losses: dict[str, Tensor], parts: tuple[str, ...]) -> None:
-        for optimiser in self.optimisers.values():
-            optimiser.zero_grad(set_to_none=True)
-        torch.stack([value.float() for value in losses.values()]).sum().backward()  # type: ignore[no-untyped-call]
-        for part in parts:
-            self.optimisers[part].step()
-
-    def _set_rates(self, epoch: int) -> None:
-        factor = 0.1 ** sum(epoch >= milestone for milestone in self.config.epoch_milestones)
-        for part, rate in _PARTS.items():
-            for group in self.optimisers[part].param_groups:
-                group["lr"] = getattr(self.config, rate) * factor
-
-    def _spline(self, count: int) -> ThinPlateSpline:
-        rng = np.random.default_rng([self.config.seed, self.step, self.ranks.rank])
-        return ThinPlateSpline.draw(count, rng=rng, **asdict(self.config.transform))
-
-    def _autocast(self, precision: Precision) -> AbstractContextManager[None]:
-        return torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=precision == "bfloat16")
-
-
-_MAY_CHANGE = ("num_epochs", "checkpoint_steps", "keep_checkpoints")
+def _check_finite(losses: dict[str, float], step: int) -> None:
+    bad = [name for name, value in losses.items() if not math.isfinite(value)]
+    if bad:
+        raise TrainingError(
+            f"{', '.join(bad)} not finite at step {step}: the run has diverged; lower the learning rates, "
+            "or train in float32 if it was bfloat16"
+        )

@@ -46,8 +46,10 @@ def perceptual(extract: Features, real: Pyramid, fake: Pyramid, weights: Sequenc
     """
     total = torch.zeros((), device=next(iter(fake.values())).device)
     for scale, picture in fake.items():
-        for found, wanted, weight in zip(extract(picture), extract(real[scale]), weights, strict=False):
-            total = total + weight * (found - wanted.detach()).abs().mean()
+        with torch.no_grad():
+            target = extract(real[scale])
+        for found, wanted, weight in zip(extract(picture), target, weights, strict=False):
+            total = total + weight * (found - wanted).abs().mean()
     return total
 
 

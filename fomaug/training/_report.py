@@ -41,6 +41,11 @@ class Report:
         if step in (1, 10, 100) or step % 1000 == 0:
             self._picture(step, batch, prediction)
 
+    def close(self) -> None:
+        """Write what TensorBoard has not written yet."""
+        if self.board is not None:
+            self.board.close()
+
     def _picture(self, step: int, batch: Batch, prediction: Tensor) -> None:
         rows = [part[:8].detach().float().cpu() for part in (batch.source, batch.driving, prediction)]
         sheet = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)  # (3, 3 S, 8 S)

@@ -13,6 +13,8 @@ def test_every_stage_of_every_model_is_timed(tiny_model: Animator) -> None:
     timings = result.models["tiny"]
     assert [timing.stage for timing in timings[:4]] == ["encode", "detect", "animate", "frame"]
     assert all(timing.ms > 0 for timing in timings)
+    assert all(timing.peak_mb > 0 for timing in timings)
+    assert result.weights_mb["tiny"] > 0
     assert result.machine["threads"] == 1
     assert len(calls) == 3
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image
 from fomaug import Animator, save_model
 from fomaug._errors import MediaError
 from fomaug.cli import main
+from fomaug.cli.evaluate import table
 from fomaug.evaluation import Extractors, reconstruct
 
 
@@ -77,3 +80,25 @@ def test_the_commands_write_table_json_and_video(
     assert video.stat().st_size > 0
     assert main(["reconstruct", str(model), str(clips), "--landmarks", "math:nothing", "--device", "cpu"]) == 2
     assert "cannot be imported" in capsys.readouterr().err
+
+
+def test_clips_of_one_name_in_two_folders_are_both_measured(tiny_model: Animator, clips: Path, tmp_path: Path) -> None:
+    for folder in ("left", "right"):
+        shutil.copytree(clips / "one", tmp_path / "both" / folder / "clip")
+    (found,) = reconstruct([tiny_model], tmp_path / "both")
+    assert set(found.clips) == {"left/clip", "right/clip"}
+
+
+def test_the_report_is_strict_json(tiny_model: Animator, clips: Path) -> None:
+    (found,) = reconstruct(
+        [tiny_model], clips / "one", extractors=Extractors(features=lambda frame: frame.mean((0, 1)))
+    )
+    text = json.dumps(found.to_dict(), allow_nan=False)
+    assert json.loads(text)["figures"]["fid"]["low"] is None
+
+
+def test_the_table_names_models_as_given_and_what_was_not_measured(tiny_model: Animator, clips: Path) -> None:
+    (found,) = reconstruct([tiny_model], clips)
+    less = replace(found, model="other", figures={"l1": found.figures["l1"]})
+    assert "not measured" in table([found, less])
+    assert "ssim" in table([less, found])

@@ -18,10 +18,12 @@ def pair(size: int = 192) -> tuple[torch.Tensor, torch.Tensor]:
     return a.clamp(0, 1), (a + 0.1 * torch.randn(a.shape, generator=generator)).clamp(0, 1)
 
 
-def slow_ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Wang et al. by scipy's Gaussian filter, cut to the 11 x 11 window."""
-    luma = np.array([0.299, 0.587, 0.114])
-    a, b = np.einsum("chw,c->hw", a, luma), np.einsum("chw,c->hw", b, luma)
+def luma(x: np.ndarray) -> np.ndarray:
+    return np.einsum("chw,c->hw", x, np.array([0.299, 0.587, 0.114]))
+
+
+def slow_maps(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Luminance and contrast of Wang et al. by scipy's Gaussian filter, cut to the 11 x 11 window."""
 
     def blur(x: np.ndarray) -> np.ndarray:
         return gaussian_filter(x, 1.5, truncate=3.5)
@@ -29,14 +31,35 @@ def slow_ssim(a: np.ndarray, b: np.ndarray) -> float:
     ma, mb = blur(a), blur(b)
     va, vb, cab = blur(a * a) - ma * ma, blur(b * b) - mb * mb, blur(a * b) - ma * mb
     c1, c2 = 1e-4, 9e-4
-    full = (2 * ma * mb + c1) * (2 * cab + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2))
-    return float(full[5:-5, 5:-5].mean())
+    luminance, contrast = (2 * ma * mb + c1) / (ma**2 + mb**2 + c1), (2 * cab + c2) / (va + vb + c2)
+    return luminance[5:-5, 5:-5], contrast[5:-5, 5:-5]
+
+
+def slow_ssim(a: np.ndarray, b: np.ndarray) -> float:
+    luminance, contrast = slow_maps(luma(a), luma(b))
+    return float((luminance * contrast).mean())
 
 
 def test_ssim_is_that_of_the_slow_way() -> None:
     a, b = (x.double() for x in pair(64))
     expected = [slow_ssim(x.numpy(), y.numpy()) for x, y in zip(a, b, strict=True)]
     torch.testing.assert_close(ssim(a, b), torch.tensor(expected, dtype=torch.float64), atol=1e-6, rtol=0)
+
+
+def slow_ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """Wang et al. 2003: contrast and structure at five scales, luminance at the last."""
+    product = 1.0
+    for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+        luminance, contrast = slow_maps(a, b)
+        product *= ((contrast * luminance) if scale == 4 else contrast).mean() ** weight
+        a, b = (x.reshape(len(x) // 2, 2, -1, 2).mean((1, 3)) for x in (a, b))
+    return float(product)
+
+
+def test_ms_ssim_is_that_of_the_slow_way() -> None:
+    a, b = (x.double() for x in pair(192))
+    expected = [slow_ms_ssim(luma(x.numpy()), luma(y.numpy())) for x, y in zip(a, b, strict=True)]
+    torch.testing.assert_close(ms_ssim(a, b), torch.tensor(expected, dtype=torch.float64), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(("measure", "best"), [(l1, 0.0), (psnr, math.inf), (ssim, 1.0), (ms_ssim, 1.0)])

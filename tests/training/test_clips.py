@@ -7,10 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from fomaug._errors import MediaError
+from fomaug._errors import ArgumentError, MediaError
+from fomaug.driving import DamagedClipWarning
 from fomaug.training._augment import vary
-from fomaug.training._clips import ClipPairs, epoch_order, open_clips
+from fomaug.training._clips import open_clips
 from fomaug.training._config import AugmentParams
+from fomaug.training._pairs import ClipPairs, epoch_order
 
 
 def strip(path: Path, frames: int = 5, side: int = 16) -> None:
@@ -79,6 +81,57 @@ def test_a_whole_turn_of_the_hue_changes_nothing() -> None:
 
     pair = torch.rand(2, 3, 4, 4)
     torch.testing.assert_close(_turn_hue(pair, 2 * np.pi), pair, atol=1e-5, rtol=0)
+
+
+def test_zoom_keeps_the_size_and_moves_both_frames_alike() -> None:
+    frame = torch.rand(3, 16, 16)
+    for ratio in (0.8, 1.25):
+        params = AugmentParams(zoom_range=(ratio, ratio))
+        source, driving = vary(frame, frame, params, rng=np.random.default_rng(0))
+        assert source.shape == frame.shape
+        assert source.equal(driving)
+        assert not source.equal(frame)
+    with pytest.raises(ArgumentError, match="zoom_range"):
+        AugmentParams(zoom_range=(1.1, 0.9))
+
+
+def test_videos_beside_frames_side_by_side_are_all_taken(tmp_path: Path) -> None:
+    strip(tmp_path / "strip.png")
+    frames = [Image.new("RGB", (16, 16), (40 * i, 0, 0)) for i in range(3)]
+    frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:], duration=40)
+    frames[0].save(tmp_path / "animated.png", save_all=True, append_images=frames[1:], duration=40)
+    assert sorted((clip.name, clip.count) for clip in open_clips(tmp_path)) == [
+        ("animated", 3),
+        ("film", 3),
+        ("strip", 5),
+    ]
+
+
+def test_frames_of_a_folder_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    for i in (0, 2, 10):
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / "clip" / f"{i}.png")
+    (clip,) = open_clips(tmp_path)
+    assert [int(frame[0, 0, 0]) for frame in clip.take([0, 1, 2])] == [0, 2, 10]
+
+
+def test_a_video_with_a_broken_end_gives_the_frames_that_can_be_read(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frames = [Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)) for _ in range(8)]
+    path = tmp_path / "a.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=40)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.warns(DamagedClipWarning):
+        (clip,) = open_clips(tmp_path)
+    assert 2 <= clip.count < 8
+    assert len(clip.take([0, clip.count - 1])) == 2
+
+
+def test_clips_of_one_frame_are_refused_and_named(tmp_path: Path) -> None:
+    for i in range(7):
+        Image.new("RGB", (16, 16)).save(tmp_path / f"{i}.png")
+    with pytest.raises(MediaError, match=r"one frame .*: 0, 1, 2, 3, 4 and 2 more"):
+        open_clips(tmp_path)
 
 
 def test_what_is_no_clip_is_named(tmp_path: Path) -> None:

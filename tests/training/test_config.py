@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
 from fomaug._errors import ArgumentError
+from fomaug.networks import OFFICIAL
 from fomaug.training import TrainConfig, read_config
 
 
@@ -85,3 +87,60 @@ def test_official_names_and_missing_files() -> None:
     assert read_config("vox-256").model.common.num_kp == 10
     with pytest.raises(ArgumentError, match="neither a file nor one of"):
         read_config("nothing.yaml")
+
+
+def test_every_official_name_has_the_recipe_of_its_file() -> None:
+    recipes = {name: read_config(name) for name in OFFICIAL}
+    assert len(recipes) == 8
+    assert [recipes[name].batch_size for name in ("vox-256", "vox-adv-256", "taichi-adv-256")] == [40, 36, 27]
+    assert [name for name, recipe in recipes.items() if not recipe.weights.generator_gan] == ["vox-256", "taichi-256"]
+    assert recipes["bair-256"].epoch_milestones == (12, 18)
+    assert recipes["taichi-adv-256"].lr_kp_detector == 0
+    assert recipes["mgif-256"].augment.zoom_range == (0.9, 1.1)
+    assert all(recipe.augment.horizontal_flip and recipe.augment.time_flip for recipe in recipes.values())
+
+
+def test_resized_and_cropped_pairs_are_read(tiny_config: dict) -> None:
+    values = official(tiny_config)
+    values["dataset_params"]["augmentation_params"] |= {
+        "resize_param": {"ratio": [0.9, 1.1]},
+        "crop_param": {"size": [64, 64]},
+    }
+    assert TrainConfig.from_dict(values).augment.zoom_range == (0.9, 1.1)
+
+
+def test_json_is_read_as_json(tmp_path: Path, tiny_config: dict) -> None:
+    values = official(tiny_config)
+    values["train_params"]["lr_generator"] = 2e-5
+    path = tmp_path / "tiny.json"
+    path.write_text(json.dumps(values))  # 2e-05: a number in JSON, a word in YAML
+    assert read_config(path).lr_generator == 2e-5
+    path.write_text("{")
+    with pytest.raises(ArgumentError, match="neither YAML nor JSON"):
+        read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("batch_size", 0, "batch_size must be a whole number of 1 or more, got 0"),
+        ("batch_size", "4", "got '4'"),
+        ("num_epochs", 1.5, "num_epochs must be a whole number"),
+        ("lr_generator", "2e-4", "write 2.0e-4"),
+        ("lr_generator", -1, "lr_generator must be a number of 0 or more"),
+        ("ema", 1, "ema must be at least 0 and less than 1"),
+        ("scales", [2], "scales must be"),
+    ],
+)
+def test_impossible_numbers_are_refused(tiny_config: dict, key: str, value: object, message: str) -> None:
+    values = official(tiny_config)
+    values["train_params"][key] = value
+    with pytest.raises(ArgumentError, match=message):
+        TrainConfig.from_dict(values)
+
+
+def test_other_than_three_channels_are_refused(tiny_config: dict) -> None:
+    values = official(tiny_config)
+    values["model_params"] = {**values["model_params"], "common_params": {"num_kp": 4, "num_channels": 1}}
+    with pytest.raises(ArgumentError, match="num_channels is 1"):
+        TrainConfig.from_dict(values)

@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import fomaug
 from fomaug._errors import ResumeError
-from fomaug.training import TrainConfig, train
+from fomaug.cli import main
+from fomaug.training import TrainConfig, TrainingError, train
 
 
 def losses(run: Path) -> list[dict[str, float]]:
@@ -71,6 +73,55 @@ def test_training_starts_from_a_given_model(tiny_train: TrainConfig, moving_shap
 def test_bfloat16_trains_as_well(tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path) -> None:
     train(tiny_train, moving_shapes, tmp_path, max_steps=1, precision="bfloat16", progress=False)
     assert all(value == value for row in losses(tmp_path) for value in row.values())  # no NaN
+
+
+class Edges(torch.nn.Module):
+    """Stands for a network of the user's, whose maps are compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 4, 3)
+
+    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+        return [image, self.layer(image)]
+
+
+def test_a_network_among_the_features_is_frozen_and_not_saved(
+    tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path
+) -> None:
+    edges = Edges()
+    before = edges.layer.weight.clone()
+    train(tiny_train, moving_shapes, tmp_path, features=edges, max_steps=2, progress=False)
+    assert edges.layer.weight.equal(before)
+    assert not edges.training
+    assert edges.layer.weight.grad is None
+    saved = torch.load(next(tmp_path.glob("step-*.pt")), weights_only=True)["networks"]
+    assert not any("extract" in name or "layer" in name for name in saved)
+
+
+def test_a_run_that_diverges_stops_and_says_so(tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path) -> None:
+    def broken(image: torch.Tensor) -> list[torch.Tensor]:
+        return [image * float("nan")]
+
+    with pytest.raises(TrainingError, match=r"perceptual.* not finite at step 1"):
+        train(tiny_train, moving_shapes, tmp_path, features=broken, max_steps=2, progress=False)
+    assert not list(tmp_path.glob("step-*.pt"))
+
+
+def test_training_leaves_the_global_random_state_alone(
+    tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path
+) -> None:
+    before = torch.get_rng_state()
+    train(tiny_train, moving_shapes, tmp_path, max_steps=1, progress=False)
+    assert torch.get_rng_state().equal(before)
+
+
+@pytest.mark.parametrize("option", [["--workers", "2"], ["--features", "math:sqrt"], ["--tensorboard"]])
+def test_options_that_faces_would_ignore_are_refused(
+    option: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "faces", "--data", str(tmp_path), "--out", str(tmp_path / "run"), *option]) == 2
+    assert f"{option[0]} is not for `faces`" in capsys.readouterr().err
 
 
 SCRIPT = """
