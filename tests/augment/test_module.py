@@ -92,7 +92,7 @@ def test_pickles_with_given_tools(augment, images):
 def named(augment, tmp_path, monkeypatch):
     """The same augmentation, its model and pool given by name; and how often the model was loaded."""
     loads = []
-    monkeypatch.setattr(_tools, "load_model", lambda name: loads.append(name) or copy.deepcopy(augment.model))
+    monkeypatch.setattr(_tools, "load_model", lambda name, **_: loads.append(name) or copy.deepcopy(augment.model))
     augment.driving.save(tmp_path / "pool.safetensors")
     return MotionAugment(tmp_path / "pool.safetensors", "tiny", p=1.0, seed=3), loads
 
