@@ -85,7 +85,7 @@ def generator_losses(output: GeneratorOutput, painted: Tensor, pair: Pair, true:
         "edges": 2 * _edge_distance(output.prediction, pair.driving, fine),
         "structure": 0.3 * (1 - structure(output.prediction, pair.driving)).mean(),
         "painted": 0.7 * ((painted - pair.driving).abs() * fine).mean(),
-        "blend": 0.4 * (_choice_loss(output, painted, pair.driving, 0.08 * face) * coarse).mean(),
+        "blend": 0.4 * (_choice_loss(output, painted, pair.driving, 0.04 + 0.04 * face) * coarse).mean(),
         "flow": 3 * (flow_away * pair.known * weight).mean(),
     }
 
