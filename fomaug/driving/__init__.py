@@ -1,5 +1,7 @@
 """Driving: clips read as streams, their motion kept as tracks, tracks gathered in pools."""
 
+from fomaug.driving._boxes import face_boxes as face_boxes
+from fomaug.driving._boxes import is_face_model as is_face_model
 from fomaug.driving._clips import Clip as Clip
 from fomaug.driving._clips import DamagedClipWarning as DamagedClipWarning
 from fomaug.driving._clips import find_clips as find_clips
@@ -16,7 +18,9 @@ __all__ = [
     "DamagedClipWarning",
     "find_clips",
     "read_clip",
+    "face_boxes",
     "face_crop",
+    "is_face_model",
     "MotionTrack",
     "DrivingPool",
     "EXPRESSIONS",

@@ -14,9 +14,10 @@ from tqdm import tqdm
 from fomaug._errors import ArgumentError, MediaError, PoolError, did_you_mean
 from fomaug._types import Keypoints
 from fomaug.animator import Animator
+from fomaug.driving._boxes import Detector
 from fomaug.driving._clip_labels import Labels, resolve_labels
 from fomaug.driving._clips import Clip, find_clips, read_clip
-from fomaug.driving._crop import Detector, face_crop
+from fomaug.driving._crop import face_crop
 from fomaug.driving._picture import Picture
 from fomaug.driving._square import Box, batches, cut, to_batch
 from fomaug.driving._track import MotionTrack

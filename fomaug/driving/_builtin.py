@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from fomaug._errors import PoolError
 from fomaug.animator import Animator
-from fomaug.driving._crop import is_face_model
+from fomaug.driving._boxes import is_face_model
 from fomaug.driving._gestures import gesture_tracks
 from fomaug.driving._parametric import FaceTrack, parametric_tracks
 from fomaug.driving._track import MotionTrack

@@ -9,14 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomaug.animator import Animator
-from fomaug.driving._face import KEYPOINT_POINTS
+from fomaug.driving._boxes import Boxes, Detector, is_face_model
 from fomaug.driving._picture import Picture
 from fomaug.driving._seek import FaceSeeker
 from fomaug.driving._square import FACE_SHARE, Box, square_at
-
-Boxes = Sequence[Sequence[float]]
-Detector = Callable[[Picture], Boxes]
-"""(H, W, 3) uint8 RGB to face boxes (left, top, right, bottom) in pixels, none if there is no face."""
 
 _ROOM: Final = 1.15  # around everything the face reaches
 _SAMPLES: Final = 16
@@ -38,11 +34,6 @@ class FaceCrop(NamedTuple):
     box: Box | None
     found: int
     looked: int
-
-
-def is_face_model(model: Animator) -> bool:
-    """Whether the model's keypoints are tied to known points of the face."""
-    return tuple(model.keypoint_names) == tuple(KEYPOINT_POINTS)
 
 
 def face_crop(frames: Iterable[Picture], model: Animator, detector: Detector | None = None) -> FaceCrop:

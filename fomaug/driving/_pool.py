@@ -11,8 +11,8 @@ import torch
 from fomaug._errors import PoolError, did_you_mean
 from fomaug.animator import Animator
 from fomaug.driving import _build, _builtin, _pool_file
+from fomaug.driving._boxes import Detector
 from fomaug.driving._contents import check_together, contents_hash, some
-from fomaug.driving._crop import Detector
 from fomaug.driving._parametric import Range
 from fomaug.driving._track import MotionTrack
 

@@ -1,9 +1,9 @@
 """Looking for the face of a clip with the model's own keypoints: no other detector is needed.
 
-A detector of face points answers every picture with points in the shape of a face. Two things tell a true answer:
-looked at closer, the face stays where it is; and the points lie as those of a face do. Both limits were set on real
-clips shrunk into larger frames and on pictures without faces. It takes textures for faces now and then, so a clip
-without any face is not always noticed; and it misses faces below a fifth of the frame's shorter side.
+A detector of face points answers every picture with points in the shape of a face. Three things tell a true answer:
+looked at closer, the face stays where it is; the points lie as those of a face do; and each stays where it is in a
+mirror. How often that is right stands in docs/decisions/0005-face-detector.md. Faces below a fifth of the frame's
+shorter side are missed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from fomaug.animator import Animator
 from fomaug.driving._face import mean_mesh, mesh_keypoints
 from fomaug.driving._picture import Picture
 from fomaug.driving._square import FACE_SHARE, Box, cut, square_at, to_batch
+from fomaug.driving._steady import wandering
 from fomaug.driving._track import normalise
 
 _WINDOWS: Final = (0.65, 0.4)  # sides of the squares searched after the whole frame, in shorter sides of the frame
@@ -28,12 +29,40 @@ _BEST: Final = 3  # squares that are looked at closer
 _ROUNDS: Final = 6
 _SETTLED: Final = 0.85  # overlap of a face's box with the one found before, from a little farther away
 _ODD: Final = 0.15  # distance from the mean face's pose, in face sizes; real clips reach 0.15, most stay below 0.1
+_WANDERING: Final = 0.125  # of the points, in face sizes; faces reach 0.11, and what is none begins at 0.15
 _SMALL: Final = 0.03  # oddness that a face of half the size must make up for
 _AT_ONCE: Final = 16
 
 
-class _Sight(NamedTuple):
-    box: tuple[float, float, float, float]
+FaceBox = tuple[float, float, float, float]
+"""(left, top, right, bottom) in pixels."""
+
+
+class Guess(NamedTuple):
+    """What the points of one square of a frame say.
+
+    Attributes:
+        box: around the points, in the frame's pixels.
+        window: the square.
+        score: how little that looks like a face.
+    """
+
+    box: FaceBox
+    window: Box
+    score: float
+
+
+class Sight(NamedTuple):
+    """What was found by looking closer.
+
+    Attributes:
+        box: around the points, in the frame's pixels.
+        window: a square around it.
+        oddness: distance from the mean face's pose, in face sizes.
+        is_face: whether it passed all checks.
+    """
+
+    box: FaceBox
     window: Box
     oddness: float
     is_face: bool
@@ -50,7 +79,7 @@ class FaceSeeker:
         self.model = model
         self._window: Box | None = None
 
-    def __call__(self, picture: Picture) -> list[tuple[float, float, float, float]]:
+    def __call__(self, picture: Picture) -> list[FaceBox]:
         """Find the face.
 
         Args:
@@ -59,39 +88,46 @@ class FaceSeeker:
         Returns:
             One box (left, top, right, bottom) in pixels, or none.
         """
-        sight = self._closer(picture, self._window) if self._window else None
+        sight = self.closer(picture, self._window) if self._window else None
         if sight is None or not sight.is_face:
             sight = self._search(picture)
         self._window = sight.window if sight.is_face else None
         return [sight.box] if sight.is_face else []
 
-    def _search(self, picture: Picture) -> _Sight:
-        """Look at the whole frame and at squares all over it, and closer where it looks most like a face."""
+    def guesses(self, picture: Picture) -> list[Guess]:
+        """Look at the whole frame and at squares all over it; what looks most like a face comes first."""
         windows = list(_windows(picture.shape[0], picture.shape[1]))
-        odd: list[float] = []
+        guesses: list[Guess] = []
         for start in range(0, len(windows), _AT_ONCE):
-            odd += _oddness(self._points([cut(picture, window) for window in windows[start : start + _AT_ONCE]]))
-        scores = [oddness + _cost(window) for oddness, window in zip(odd, windows, strict=True)]
-        best = [windows[row] for row in np.argsort(scores, kind="stable")[:_BEST]]
-        sights = [self._closer(picture, window) for window in best]
+            some = windows[start : start + _AT_ONCE]
+            points = self._points([cut(picture, window) for window in some])
+            for row, (window, oddness) in enumerate(zip(some, _oddness(points), strict=True)):
+                box = _box(points[row : row + 1], cut(picture, window), window)
+                guesses.append(Guess(box, window, oddness + _cost(window)))
+        return sorted(guesses, key=lambda guess: guess.score)
+
+    def _search(self, picture: Picture) -> Sight:
+        """Look closer where the frame looks most like a face."""
+        sights = [self.closer(picture, guess.window) for guess in self.guesses(picture)[:_BEST]]
         return min(sights, key=lambda sight: (not sight.is_face, sight.oddness + _cost(sight.window)))
 
-    def _closer(self, picture: Picture, window: Box | None) -> _Sight:
+    def closer(self, picture: Picture, window: Box | None) -> Sight:
         """Centre the view on what was found, again and again, until it stays."""
-        box: tuple[float, float, float, float] | None = None
+        box: FaceBox | None = None
         settled = False
         for _ in range(_ROUNDS):
             part = cut(picture, window)
             points = self._points([part])
             before, box = box, _box(points, part, window)
             window = square_at(box, FACE_SHARE, picture.shape[:2])
-            settled = before is not None and _overlap(before, box) >= _SETTLED
+            settled = before is not None and overlap(before, box) >= _SETTLED
             if settled:
                 break
         assert box is not None
         assert window is not None
         oddness = _oddness(points)[0]
-        return _Sight(box, window, oddness, settled and oddness <= _ODD)
+        looks_it = settled and oddness <= _ODD
+        return Sight(box, window, oddness, looks_it and wandering(self.model, cut(picture, window)) <= _WANDERING)
 
     def _points(self, parts: Sequence[Picture]) -> Tensor:
         """Keypoints (B, K, 2) of pictures of any size, each in its own padded square."""
@@ -128,7 +164,7 @@ def _oddness(points: Tensor) -> list[float]:
     return distances
 
 
-def _box(points: Tensor, part: Picture, window: Box | None) -> tuple[float, float, float, float]:
+def _box(points: Tensor, part: Picture, window: Box | None) -> FaceBox:
     """The box around the points of one part of a frame, in the frame's pixels."""
     height, width = part.shape[:2]
     square = max(height, width)
@@ -139,7 +175,7 @@ def _box(points: Tensor, part: Picture, window: Box | None) -> tuple[float, floa
     return left, top, right, bottom
 
 
-def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
+def overlap(one: Sequence[float], other: Sequence[float]) -> float:
     """Intersection over union."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])

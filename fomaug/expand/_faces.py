@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fomaug._errors import ArgumentError
 from fomaug.animator import Animator
-from fomaug.driving import face_crop
+from fomaug.driving import face_boxes, is_face_model
 from fomaug.expand._load import Loaded
 from fomaug.expand._plan import ExpandPlan
 from fomaug.expand._regions import Region, region_around
 from fomaug.labels import FaceLabels
 from fomaug.writers import Picture
+
+_WHOLE: Final = 0.64  # of the picture; the rest of one that is cropped to its face is not worth a seam
 
 Detector = Callable[[NDArray[np.uint8]], Sequence[Sequence[float]]]
 Locate = Callable[[Loaded], Loaded]
@@ -40,7 +43,7 @@ def make_locator(
         return lambda loaded: loaded
     if plan.faces == "boxes" and labels is None:
         raise ArgumentError("faces='boxes' takes the boxes of annotations; give annotations, or use faces='detect'")
-    if plan.faces == "detect" and detector is None and not animator.keypoint_names:
+    if plan.faces == "detect" and detector is None and not is_face_model(animator):
         raise ArgumentError(
             f"model {animator.name!r} does not know which points of a face its keypoints are, so it finds none; "
             "call fomaug.expand(..., detector=...), give annotations with faces='boxes', or use faces='frame'"
@@ -67,12 +70,10 @@ def _annotated(loaded: Loaded, labels: Mapping[str, FaceLabels]) -> tuple[Region
 
 
 def _detected(picture: Picture, animator: Animator, detector: Detector | None) -> tuple[Region, ...]:
-    shown = _to_rgb(picture)
-    if detector is not None:
-        return _regions(detector(shown), picture.size)
-    seen = face_crop([shown], animator)
-    height, width = picture.size
-    return (Region(*(seen.box or (0, 0, width, height))),) if seen.found else ()
+    regions = _regions(face_boxes(_to_rgb(picture), animator, detector=detector), picture.size)
+    if len(regions) == 1 and math.prod(regions[0].size) > _WHOLE * math.prod(picture.size):
+        return (Region(0, 0, picture.size[1], picture.size[0]),)
+    return regions
 
 
 def _regions(boxes: Sequence[Sequence[float]], size: tuple[int, int]) -> tuple[Region, ...]:
