@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 import fomaug
-from fomaug.geometry import identity_grid, warp_image
+from fomaug.geometry import Frame, identity_grid, warp_image
 from fomaug.quality import Gates, judge, score
 
 
@@ -46,15 +46,15 @@ def folded(image: Tensor, flow: Tensor, rng: np.random.Generator) -> tuple[Tenso
 
 def two_noses(image: Tensor, flow: Tensor, rng: np.random.Generator, nose: Tensor) -> tuple[Tensor, Tensor]:
     """A second nose on a cheek."""
-    size = image.shape[2]
-    x, y = ((nose + 1) / 2 * (size - 1)).round().long().tolist()
-    half, side = size // 12, size // 6 * (1 if rng.random() < 0.5 else -1)
-    x, y = (min(max(place, half), size - half - 1) for place in (x, y))
-    target = min(max(x + side, half), size - half - 1)
+    height, width = image.shape[2:]
+    side = min(height, width)
+    half, aside = side // 12, side // 6 * (1 if rng.random() < 0.5 else -1)
+    x, y = (round((place + 1) / 2 * (length - 1)) for place, length in zip(nose.tolist(), (width, height), strict=True))
+    x, target = (min(max(place, half), width - half) for place in (x, x + aside))
+    y = min(max(y, half), height - half)
     spoilt = image.clone()
-    spoilt[..., y - half : y + half, target - half : target + half] = image[
-        ..., y - half : y + half, x - half : x + half
-    ]
+    rows = slice(y - half, y + half)
+    spoilt[..., rows, target - half : target + half] = image[..., rows, x - half : x + half]
     return spoilt, flow
 
 
@@ -86,7 +86,8 @@ def main() -> None:
         result = aug.apply(image, aug.draw([path.name], copies=args.copies))
         for copy in range(args.copies):
             good = result.image[copy : copy + 1], result.flow[copy : copy + 1]
-            nose = model.detect(good[0]).value[0].mean(0)
+            frame = Frame(tuple(image.shape[2:]), model.size)
+            nose = frame.points_to_picture(model.detect(good[0]).value)[0].mean(0)
             frames = {
                 "good": good,
                 "melted": melted(*good, rng),
@@ -105,7 +106,7 @@ def main() -> None:
         print(f"{kind:10} passed {passed[kind] / total[kind]:.3f} of {total[kind]}; rejected by {dict(reasons[kind])}")
     levels = [0.01, 0.05, 0.5, 0.95, 0.99]
     for kind, found_rows in rows.items():
-        for name in ("folded", "occluded", "keypoint_error", "residual", "sharpness", "motion"):
+        for name in ("folded", "stretch", "occluded", "keypoint_error", "residual", "sharpness", "motion"):
             values = [row[name] for row in found_rows]
             quantiles = np.nanquantile(np.array(values, float), levels).round(4).tolist()
             print(f"{kind:10} {name:15} {json.dumps(dict(zip(levels, quantiles, strict=True)))}")

@@ -15,6 +15,7 @@ class Gates:
 
     Attributes:
         max_folded: of `Scores.folded`, and so on.
+        max_stretch: of `Scores.stretch`.
         max_occluded: share of the face that may be painted.
         max_keypoint_error: as a share of the face's size.
         max_residual: in [0, 1].
@@ -28,6 +29,7 @@ class Gates:
     """
 
     max_folded: float | None = 0.05
+    max_stretch: float | None = 0.5
     max_occluded: float | None = 0.6
     max_keypoint_error: float | None = 0.055
     max_residual: float | None = 0.055
@@ -64,7 +66,7 @@ def judge(scores: Scores, gates: Gates) -> list[str]:
     Raises:
         ArgumentError: if there is an identity gate and no identity was measured.
 
-    >>> good = Scores(folded=0.0, occluded=0.1, keypoint_error=0.01, residual=0.02, sharpness=1.0, motion=0.1)
+    >>> good = Scores(0.0, 0.1, 0.1, keypoint_error=0.01, residual=0.02, sharpness=1.0, motion=0.1)
     >>> judge(good, Gates()), judge(good, Gates(min_motion=0.2))
     ([], ['motion 0.100 < 0.2'])
     """

@@ -29,6 +29,8 @@ class Scores:
 
     Attributes:
         folded: share of the flow's cells that are turned over, squeezed to nothing or stretched beyond measure.
+        stretch: how unevenly the flow stretches: standard deviation of the logarithm of its cells' areas. A face that
+            is turned or enlarged as a whole has little of it; one that runs like wax has much.
         occluded: share that had to be painted.
         keypoint_error: how far the keypoints found on the result are from where the flow takes the source's, as a
             share of the face's size.
@@ -40,6 +42,7 @@ class Scores:
     """
 
     folded: float
+    stretch: float
     occluded: float
     keypoint_error: float
     residual: float
@@ -82,6 +85,7 @@ def score(
     old_face = _face_weight(_in_picture(before, animator, (height, width)))
     parts = {
         "folded": _folded(flow, face),
+        "stretch": _stretch(flow, face),
         "occluded": _average(1 - resize_map(occlusion.to(face), (_SIDE, _SIDE)), face),
         "keypoint_error": _keypoint_error(animator, before, after, flow, (height, width)),
         "residual": _residual(source, result, flow, occlusion, face),
@@ -119,6 +123,12 @@ def _folded(flow: Tensor, face: Tensor) -> Tensor:
     area = cell_determinant(flow.float())[:, None]
     bad = ((area < _SMALLEST) | (area > _LARGEST)).float()
     return _average(F.interpolate(bad, size=(_SIDE, _SIDE), mode="nearest"), face)
+
+
+def _stretch(flow: Tensor, face: Tensor) -> Tensor:
+    size = cell_determinant(flow.float())[:, None].clamp(min=1e-2).log()
+    fine = F.interpolate(size, size=(_SIDE, _SIDE), mode="nearest")
+    return (_average(fine.square(), face) - _average(fine, face).square()).clamp(min=0).sqrt()
 
 
 def _keypoint_error(

@@ -15,13 +15,23 @@ from fomaug.geometry import identity_grid
 from fomaug.quality import Gates, Scores, judge, score
 
 ROOT = Path(__file__).parents[2]
-GOOD = Scores(folded=0.0, occluded=0.1, keypoint_error=0.01, residual=0.01, sharpness=0.8, motion=0.1, identity=0.9)
+GOOD = Scores(
+    folded=0.0,
+    stretch=0.1,
+    occluded=0.1,
+    keypoint_error=0.01,
+    residual=0.01,
+    sharpness=0.8,
+    motion=0.1,
+    identity=0.9,
+)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"folded": 0.2}, "folded 0.200 > 0.05"),
+        ({"stretch": 0.7}, "stretch 0.700 > 0.5"),
         ({"occluded": 0.9}, "occluded 0.900 > 0.6"),
         ({"keypoint_error": 0.2}, "keypoint_error 0.200 > 0.055"),
         ({"residual": 0.3}, "residual 0.300 > 0.055"),
@@ -39,7 +49,7 @@ def test_each_gate_says_why(change: dict[str, float], reason: str) -> None:
 
 def test_an_open_gate_lets_everything_pass() -> None:
     closed = dict.fromkeys(Gates().to_dict())
-    assert judge(Scores(1, 1, 1, 1, 0, 0), Gates(**closed)) == []
+    assert judge(Scores(1, 1, 1, 1, 1, 0, 0), Gates(**closed)) == []
 
 
 def test_unknown_gates_and_odd_thresholds_are_errors() -> None:
@@ -48,7 +58,7 @@ def test_unknown_gates_and_odd_thresholds_are_errors() -> None:
     with pytest.raises(ArgumentError, match="must be a number or None"):
         Gates.from_dict({"max_folded": "much"})
     with pytest.raises(ArgumentError, match="needs a face embedder"):
-        judge(Scores(0, 0, 0, 0, 1, 1), Gates(min_identity=0.5))
+        judge(Scores(0, 0, 0, 0, 0, 1, 1), Gates(min_identity=0.5))
 
 
 def test_a_picture_that_did_not_move_scores_as_itself(tiny_model: fomaug.Animator) -> None:
@@ -57,10 +67,20 @@ def test_a_picture_that_did_not_move_scores_as_itself(tiny_model: fomaug.Animato
     scores = score(tiny_model, image, image, flow, occlusion, embed=lambda x: x.mean((2, 3)))
     for found in scores:
         assert found.folded == found.occluded == found.motion == 0
+        assert found.stretch < 1e-3
         assert found.keypoint_error < 1e-5
         assert found.residual < 1e-5
         assert found.sharpness == pytest.approx(1)
         assert found.identity == pytest.approx(1)
+
+
+def test_enlarging_is_no_stretch_and_running_like_wax_is(tiny_model: fomaug.Animator) -> None:
+    image, occlusion = torch.rand(2, 3, 64, 64), torch.ones(2, 1, 64, 64)
+    grid = identity_grid((64, 64))
+    wax = grid + 0.12 * torch.sin(2 * np.pi * grid.flip(-1)) + 0.12 * torch.sin(2 * np.pi * grid)
+    enlarged, waxen = score(tiny_model, image, image, torch.stack([grid * 0.5, wax]), occlusion)
+    assert enlarged.stretch < 1e-3
+    assert waxen.stretch > 0.5
 
 
 def test_as_many_flows_as_results(tiny_model: fomaug.Animator) -> None:
