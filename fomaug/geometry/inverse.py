@@ -1,34 +1,24 @@
 """Where a point of the source comes to lie: the inverse of a backward flow.
 
-A flow says for every target place where in the source it comes from; a landmark asks the opposite. On the flow's grid
-the map is bilinear in every cell. Each cell is split into two triangles, on which a linear map inverts exactly; the
-triangles that hold the point are its pre-images: one where the flow does not fold, none where the point is hidden,
-several in a fold. Newton steps on the bilinear map then take the last hundredths of a pixel away.
+A flow says for every target place where in the source it comes from; a landmark asks the opposite. The places that show
+the point are its pre-images: one where the flow does not fold, none where the point is hidden, several in a fold. They
+are found on a piecewise linear map; Newton steps on the bilinear one then take the last hundredths of a pixel away.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from fomaug.geometry.grid import identity_grid
 from fomaug.geometry.matrix import inverse_2x2
+from fomaug.geometry.preimages import find_preimages
 
-_SLACK = 1e-4  # of a cell: points on an edge belong to both its triangles
 _NEWTON_STEPS = 4
-_CELLS_AT_ONCE = 4_000_000
-
-
-class _Triangles(NamedTuple):
-    """Both triangles of every cell, as the affine map from a source point to places (s, t) along the cell's axes."""
-
-    matrix: Tensor  # (C, 2, 2)
-    offset: Tensor  # (C, 2)
-    origin: Tensor  # (C, 2), target place of s = t = 0
-    axes: Tensor  # (C, 2), target step of s along x and of t along y
-    upright: Tensor  # (C,), False where the flow turns the triangle over
+_APART = 1e-2  # nearer pre-images are one, found in two triangles
+_FOLDED = 100.0  # added to the cost of a place where the source is turned over
+_MOST_NODES = 64  # a side, for guesses
+_GUESSES_AT_ONCE = 512
 
 
 def invert_points(xy: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,66 +38,41 @@ def invert_points(xy: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
     ([0.6, -0.4], True)
     """
     exact = torch.promote_types(xy.dtype, torch.float32)
-    flow = flow.to(exact)
-    found, single = zip(*(_invert_one(p, f) for p, f in zip(xy.to(exact), flow, strict=True)), strict=True)
-    places, valid = _refine(xy.to(exact), torch.stack(found), flow)
-    return places.to(xy.dtype), valid & torch.stack(single)
+    points, fine = xy.to(exact), flow.to(exact)
+    guess, single = _choose(points, fine)
+    places, valid = _refine(points, guess, fine)
+    return places.to(xy.dtype), valid & single
 
 
-def _invert_one(points: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Invert (M, 2) points of one flow (h, w, 2) on its triangles."""
-    triangles, grid = (
-        _triangles(flow),
-        identity_grid((flow.shape[0], flow.shape[1]), device=flow.device, dtype=flow.dtype),
-    )
-    step = max(1, _CELLS_AT_ONCE // len(triangles.upright))
-    parts = [_search(chunk, triangles, flow, grid) for chunk in torch.split(points, step)]
-    if not parts:
-        return points, torch.ones(0, dtype=torch.bool, device=points.device)
-    return torch.cat([place for place, _ in parts]), torch.cat([single for _, single in parts])
+def _choose(points: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+    """Take of each point's pre-images an upright one, then the nearest: (B, M, 2), and whether it is the only one."""
+    flat = points.reshape(-1, 2)
+    found = find_preimages(points, flow)
+    cost = (found.place - flat[found.point]).norm(dim=-1) + _FOLDED * ~found.upright
+    best = torch.full((len(flat),), torch.inf, device=flat.device, dtype=flat.dtype)
+    best = best.scatter_reduce(0, found.point, cost, "amin")
+    guess, single = flat.clone(), best < _FOLDED
+    chosen = cost == best[found.point]
+    guess[found.point[chosen]] = found.place[chosen]
+    elsewhere = ((found.place - guess[found.point]).abs() > _APART).any(-1) | ~found.upright
+    single[found.point[elsewhere]] = False
+    missing = (~best.isfinite()).nonzero()[:, 0]
+    guess[missing] = _nearest(flat[missing], missing // max(points.shape[1], 1), flow)
+    return guess.view_as(points), single.view(points.shape[:2])
 
 
-def _triangles(flow: Tensor) -> _Triangles:
-    h, w, _ = flow.shape
-    grid = identity_grid((h, w), device=flow.device, dtype=flow.dtype)
-    cell = torch.tensor([2 / (w - 1), 2 / (h - 1)], device=flow.device, dtype=flow.dtype)
-    first = _half(flow[:-1, :-1], flow[:-1, 1:], flow[1:, :-1], grid[:-1, :-1], cell)
-    second = _half(flow[1:, 1:], flow[1:, :-1], flow[:-1, 1:], grid[1:, 1:], -cell)
-    return _Triangles(*(torch.cat(pair) for pair in zip(first, second, strict=True)))
-
-
-def _half(corner: Tensor, along_x: Tensor, along_y: Tensor, origin: Tensor, cell: Tensor) -> _Triangles:
-    edges = torch.stack([along_x - corner, along_y - corner], dim=-1).reshape(-1, 2, 2)
-    determinant = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
-    matrix = inverse_2x2(edges)
-    offset = (matrix @ corner.reshape(-1, 2, 1))[..., 0]
-    # A cell squeezed to a line has no inverse; NaN compares false everywhere, so no point is ever found in it.
-    return _Triangles(matrix, offset, origin.reshape(-1, 2), cell.expand(len(offset), 2), determinant > 0)
-
-
-def _search(points: Tensor, triangles: _Triangles, flow: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the pre-images of a few points among all triangles; prefer upright ones, then the nearest."""
-    local = torch.einsum("cij,mj->cmi", triangles.matrix, points) - triangles.offset[:, None]  # (C, M, 2)
-    inside = (local >= -_SLACK).all(-1) & (local.sum(-1) <= 1 + _SLACK)
-    cell, point = inside.nonzero(as_tuple=True)
-    place = triangles.origin[cell] + local[cell, point] * triangles.axes[cell]  # (P, 2)
-    count = len(points)
-    cost = (place - points[point]).norm(dim=-1) + 100 * (~triangles.upright[cell])
-    best = torch.full((count,), torch.inf, device=points.device, dtype=points.dtype).scatter_reduce(
-        0, point, cost, "amin"
-    )
-    guess = grid.reshape(-1, 2)[torch.cdist(points, flow.reshape(-1, 2)).argmin(1)]
-    chosen = cost == best[point]
-    guess[point[chosen]] = place[chosen]
-    return guess, _is_single(place, point, triangles.upright[cell], guess, best)
-
-
-def _is_single(place: Tensor, point: Tensor, upright: Tensor, chosen: Tensor, best: Tensor) -> Tensor:
-    """Whether all pre-images of a point are one place (an edge between triangles counts once), seen upright."""
-    single = best < 100
-    elsewhere = ((place - chosen[point]).abs() > 1e-2).any(-1) | ~upright
-    single[point[elsewhere]] = False
-    return single
+def _nearest(points: Tensor, sample: Tensor, flow: Tensor) -> Tensor:
+    """For (P, 2) points of the samples named, the node of the grid that shows what is nearest to them."""
+    stride = max(1, max(flow.shape[1:3]) // _MOST_NODES)
+    grid = identity_grid((flow.shape[1], flow.shape[2]), device=flow.device, dtype=flow.dtype)
+    nodes, places = flow[:, ::stride, ::stride].flatten(1, 2), grid[::stride, ::stride].reshape(-1, 2)
+    parts = [
+        (nodes[which] - part[:, None]).norm(dim=-1).argmin(1)
+        for part, which in zip(
+            torch.split(points, _GUESSES_AT_ONCE), torch.split(sample, _GUESSES_AT_ONCE), strict=True
+        )
+    ]
+    return places[torch.cat(parts)]
 
 
 def _refine(points: Tensor, places: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
