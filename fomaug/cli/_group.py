@@ -33,11 +33,11 @@ COMMANDS: Final = {
     ),
     "pool": _Entry("fomaug.cli.pool:pool", "Build and show driving pools."),
     "model": _Entry("fomaug.cli.model:model", "List, describe and import models."),
-    "train": _Entry("fomaug.cli.train:train", "Train a model on videos."),
+    "train": _Entry("fomaug.cli.train:train", "Train a model on videos.", _RESUME),
     "reconstruct": _Entry("fomaug.cli.reconstruct:reconstruct", "Rebuild clips from their first frame and measure it."),
-    "evaluate": _Entry("fomaug.cli.evaluate:evaluate", "Measure animated clips."),
+    "evaluate": _Entry("fomaug.cli.evaluate:evaluate", "Compare models on the same clips."),
     "bench": _Entry("fomaug.cli.bench:bench", "Measure speed and memory on this machine."),
-    "export": _Entry("fomaug.cli.export:export", "Export a model to ONNX or TorchScript."),
+    "export": _Entry("fomaug.cli.export:export", "Export a model to ONNX."),
 }
 
 
