@@ -110,10 +110,15 @@ def local_affine_maps(source: Keypoints, driving: Keypoints) -> tuple[Tensor, Te
 
 def carried_grids(affine: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
     """Carry the identity grid by every affine map: (B, K, h, w, 2)."""
+    (b, k, _), (h, w) = shift.shape, size
     x, y = _axes(size, affine)
-    along = affine[..., 0][:, :, None] * x[:, None]  # (B, K, w, 2)
     down = affine[..., 1][:, :, None] * y[:, None] + shift[:, :, None]  # (B, K, h, 2)
-    return along[:, :, None] + down[:, :, :, None]
+    across = affine[..., 0][:, :, None].expand(b, k, h, 2)
+    # One row of a grid is x0, y0, x1, y1, ...: a matrix product lays it out at once, where adding grids is slow.
+    pair = torch.eye(2, device=x.device, dtype=x.dtype)
+    rows = torch.cat([(x[:, None, None] * pair).transpose(0, 1).reshape(2, 2 * w), pair.repeat(1, w)])  # (4, 2 w)
+    with full_precision(affine):
+        return (torch.cat([across, down], -1) @ rows).view(b, k, h, w, 2)
 
 
 def mixed_motion(mask: Tensor, affine: Tensor, shift: Tensor) -> Tensor:
