@@ -78,6 +78,16 @@ def test_a_box_that_leaves_the_picture_is_cut_and_then_gone() -> None:
     assert not warp.boxes(box, far)[1].any()
 
 
+@pytest.mark.parametrize("cells", [(2, 2), (64, 64), (300, 200)])
+def test_how_fine_the_flow_is_does_not_matter(cells: tuple[int, int]) -> None:
+    shift = identity_grid(cells)[None] - torch.tensor([0.5, 0.1])
+    box, _ = warp.boxes(torch.tensor([[[0.2, -0.2, 0.8, 0.2]]]), shift)
+    torch.testing.assert_close(box[0, 0], torch.tensor([0.7, -0.1, 1.0, 0.3]), atol=1e-3, rtol=0)
+    xy, visible = warp.points(torch.tensor([[[0.2, -0.2], [0.8, 0.0]]]), shift)
+    torch.testing.assert_close(xy[0, 0], torch.tensor([0.7, -0.1]), atol=1e-4, rtol=0)
+    assert visible.tolist() == [[True, False]]
+
+
 def test_points_behind_something_are_not_visible() -> None:
     occlusion = torch.ones(1, 1, 64, 64)
     occlusion[..., :32] = 0

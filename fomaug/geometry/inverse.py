@@ -63,9 +63,13 @@ def _choose(points: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
 
 def _nearest(points: Tensor, sample: Tensor, flow: Tensor) -> Tensor:
     """For (P, 2) points of the samples named, the node of the grid that shows what is nearest to them."""
-    stride = max(1, max(flow.shape[1:3]) // _MOST_NODES)
+    # Evenly spaced ones, the outermost among them: points that leave the picture do so at its border.
+    rows, columns = (
+        torch.linspace(0, length - 1, min(length, _MOST_NODES), device=flow.device).round().long()
+        for length in flow.shape[1:3]
+    )
     grid = identity_grid((flow.shape[1], flow.shape[2]), device=flow.device, dtype=flow.dtype)
-    nodes, places = flow[:, ::stride, ::stride].flatten(1, 2), grid[::stride, ::stride].reshape(-1, 2)
+    nodes, places = flow[:, rows][:, :, columns].flatten(1, 2), grid[rows][:, columns].reshape(-1, 2)
     parts = [
         (nodes[which] - part[:, None]).norm(dim=-1).argmin(1)
         for part, which in zip(
