@@ -9,7 +9,7 @@ Three steps, since MediaPipe wants an environment of its own (mediapipe==0.10.21
 The first step finds face-mesh landmarks on pictures; the second one animates them at strength 1 with the built-in
 pool, selection "diverse", and moves the landmarks; the third one finds landmarks anew and prints the distance as a
 share of the distance between the outer eye corners. Part of it is the detector's own noise: its answer to the same
-picture shifted by three pixels is printed beside it.
+picture shifted by three pixels is printed beside it, and the distance over those that pass the default gates.
 """
 
 from __future__ import annotations
@@ -46,21 +46,25 @@ def move(work: Path, copies: int, model_name: str) -> None:
     import torch
 
     import fomaug
+    from fomaug.quality import Gates, judge, score
 
     model = fomaug.load_model(model_name, device="cpu")
     pool = fomaug.DrivingPool.builtin(model)
     aug = fomaug.MotionAugment(driving=pool, model=model, p=1.0, strength_range=(1.0, 1.0))
     known = np.load(work / "found.npz")
-    pictures, points, seen = [], [], []
+    pictures, points, seen, passed = [], [], [], []
     for number, (image, own) in enumerate(zip(known["images"], known["points"], strict=True)):
         source = torch.tensor(image).permute(2, 0, 1)[None]
         result = aug.apply(source, aug.draw([number], copies=copies))
         xy = torch.tensor(own)[None].repeat(copies, 1, 1)
         moved, visible = fomaug.warp.points(xy, result.flow, occlusion=result.occlusion, size=(SIZE, SIZE))
+        before, after = source.expand(copies, -1, -1, -1) / 255, result.image / 255
+        scores = score(model, before, after, result.flow, result.occlusion)
+        passed.append([not judge(found, Gates()) for found in scores])
         pictures.append(result.image.permute(0, 2, 3, 1).numpy())
         points.append(moved.numpy())
         seen.append(visible.numpy())
-    np.savez_compressed(work / "moved.npz", pictures=pictures, points=points, seen=seen)
+    np.savez_compressed(work / "moved.npz", pictures=pictures, points=points, seen=seen, passed=passed)
     print(f"{len(pictures)} pictures x {copies} copies; now run: compare {work}")
 
 
@@ -73,6 +77,7 @@ def compare(work: Path) -> None:
         for picture, own, visible in zip(*copies, strict=True)
     ]
     _print("moved", rows)
+    _print("let out by the gates", [row for row, kept in zip(rows, moved["passed"].flatten(), strict=True) if kept])
     shifted = [np.roll(image, 3, axis=1) for image in known["images"]]
     own = known["points"] + np.array([3.0, 0.0])
     _print("noise", [_apart(mesh, a, b, np.ones(MESH, bool)) for a, b in zip(shifted, own, strict=True)])
