@@ -13,7 +13,7 @@ from fomaug.driving._face import KEYPOINT_POINTS
 from fomaug.driving._picture import Picture
 from fomaug.driving._seek import FaceBox, FaceSeeker, overlap
 
-_LOOKS: Final = 12  # that a picture is worth at most
+_LOOKS: Final = 8  # that a picture is worth at most
 _SAME: Final = 0.3  # overlap of two boxes around one face
 
 Boxes = Sequence[Sequence[float]]
