@@ -29,7 +29,7 @@ class Gates:
     """
 
     max_folded: float | None = 0.05
-    max_stretch: float | None = 0.5
+    max_stretch: float | None = 0.6
     max_occluded: float | None = 0.6
     max_keypoint_error: float | None = 0.055
     max_residual: float | None = 0.055
