@@ -36,7 +36,7 @@ class MotionParams:
         pool_hash: the driving pool the draw was made from.
         model_hash: the model the draw was made for.
 
-    >>> MotionParams.from_dict(MotionParams(key="anna.jpg", frame=3).to_dict()).frame
+    >>> MotionParams.from_dict(MotionParams(key="face.jpg", frame=3).to_dict()).frame
     3
     """
 

@@ -34,7 +34,7 @@ GOOD = Scores(
         ({"stretch": 0.7}, "stretch 0.700 > 0.6"),
         ({"occluded": 0.9}, "occluded 0.900 > 0.6"),
         ({"keypoint_error": 0.2}, "keypoint_error 0.200 > 0.055"),
-        ({"residual": 0.3}, "residual 0.300 > 0.055"),
+        ({"residual": 0.3}, "residual 0.300 > 0.05"),
         ({"sharpness": 0.1}, "sharpness 0.100 < 0.4"),
         ({"sharpness": float("nan")}, "sharpness nan < 0.4"),
         ({"motion": 0.0}, "motion 0.000 < 0.02"),
