@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from fomaug._errors import ResumeError
+from fomaug._files import replacing
 from fomaug.weights.pickles import read_pickle
 
 _PATTERN = "step-*.pt"
@@ -17,9 +18,8 @@ _PATTERN = "step-*.pt"
 def save_checkpoint(run: Path, step: int, content: Mapping[str, Any], *, keep: int) -> Path:
     """Write a checkpoint under a temporary name, rename it, then drop the oldest beyond `keep`."""
     target = run / f"step-{step:08d}.pt"
-    temporary = target.with_suffix(".part")
-    torch.save(dict(content), temporary)
-    temporary.replace(target)
+    with replacing(target) as temporary:
+        torch.save(dict(content), temporary)
     for old in sorted(run.glob(_PATTERN))[:-keep]:
         old.unlink()
     return target

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from fomaug._errors import MissingExtraError
+from fomaug._files import write_file
 from fomaug.training._model import Batch
 
 
@@ -26,9 +27,7 @@ class Report:
         path = run / "losses.jsonl"
         if path.exists():
             kept = [line for line in path.read_text().splitlines(keepends=True) if _step(line) in range(from_step + 1)]
-            temporary = path.with_suffix(".part")
-            temporary.write_text("".join(kept))
-            temporary.replace(path)
+            write_file(path, "".join(kept).encode())
         return cls(run, _board(run) if tensorboard else None)
 
     def write(self, step: int, losses: dict[str, float], batch: Batch, prediction: Tensor) -> None:
