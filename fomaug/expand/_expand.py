@@ -13,7 +13,7 @@ from fomaug.animator import Animator
 from fomaug.driving import DrivingPool
 from fomaug.expand._annotate import make_annotator
 from fomaug.expand._carry_out import carry_out
-from fomaug.expand._faces import Detector, make_locator
+from fomaug.expand._faces import make_locator
 from fomaug.expand._gates import Embed, make_judge, read_gates
 from fomaug.expand._jobs import Shard, plan_shards
 from fomaug.expand._lock import locked
@@ -23,6 +23,7 @@ from fomaug.expand._report import ExpandReport, estimate_bytes
 from fomaug.expand._run import Crew
 from fomaug.expand._sources import SourceFile, find_sources
 from fomaug.expand._tools import GIVEN, load_tools
+from fomaug.faces import Detector
 
 
 def expand(

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fomaug._errors import ArgumentError
 from fomaug.animator import Animator
-from fomaug.driving import face_boxes, is_face_model
 from fomaug.expand._load import Loaded
 from fomaug.expand._plan import ExpandPlan
-from fomaug.expand._regions import Region, region_around
+from fomaug.faces import Detector, Region, check_finder, find_regions, regions_around
 from fomaug.labels import FaceLabels
 from fomaug.writers import Picture
 
-_WHOLE: Final = 0.64  # of the picture; the rest of one that is cropped to its face is not worth a seam
-
-Detector = Callable[[NDArray[np.uint8]], Sequence[Sequence[float]]]
 Locate = Callable[[Loaded], Loaded]
 
 
@@ -43,18 +38,15 @@ def make_locator(
         return lambda loaded: loaded
     if plan.faces == "boxes" and labels is None:
         raise ArgumentError("faces='boxes' takes the boxes of annotations; give annotations, or use faces='detect'")
-    if plan.faces == "detect" and detector is None and not is_face_model(animator):
-        raise ArgumentError(
-            f"model {animator.name!r} does not know which points of a face its keypoints are, so it finds none; "
-            "call fomaug.expand(..., detector=...), give annotations with faces='boxes', or use faces='frame'"
-        )
+    if plan.faces == "detect":
+        check_finder(animator, detector)
 
     def locate(loaded: Loaded) -> Loaded:
         assert loaded.picture is not None
         if plan.faces == "boxes":
             regions = _annotated(loaded, labels or {})
         else:
-            regions = _detected(loaded.picture, animator, detector)
+            regions = find_regions(_to_rgb(loaded.picture), animator, detector=detector)
         return replace(loaded, regions=regions) if regions else _without_face(loaded, plan.on_missing)
 
     return locate
@@ -66,19 +58,7 @@ def _annotated(loaded: Loaded, labels: Mapping[str, FaceLabels]) -> tuple[Region
     if found is None or found.boxes is None:
         return ()
     seen = np.ones(len(found.boxes), bool) if found.box_visible is None else found.box_visible
-    return _regions(found.boxes[seen].tolist(), loaded.picture.size)
-
-
-def _detected(picture: Picture, animator: Animator, detector: Detector | None) -> tuple[Region, ...]:
-    regions = _regions(face_boxes(_to_rgb(picture), animator, detector=detector), picture.size)
-    if len(regions) == 1 and math.prod(regions[0].size) > _WHOLE * math.prod(picture.size):
-        return (Region(0, 0, picture.size[1], picture.size[0]),)
-    return regions
-
-
-def _regions(boxes: Sequence[Sequence[float]], size: tuple[int, int]) -> tuple[Region, ...]:
-    found = (region_around(box, size) for box in boxes)
-    return tuple(region for region in found if region is not None)
+    return regions_around(found.boxes[seen].tolist(), loaded.picture.size)
 
 
 def _without_face(loaded: Loaded, on_missing: str) -> Loaded:

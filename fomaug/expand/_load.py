@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fomaug._errors import MediaError
+from fomaug.expand._compose import crop
 from fomaug.expand._jobs import Job
-from fomaug.expand._regions import Region, crop
+from fomaug.faces import Region
 from fomaug.writers import Picture, decode_picture
 
 

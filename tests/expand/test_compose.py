@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from fomaug import MotionParams, warp
-from fomaug.expand._compose import compose, fades
+from fomaug.expand._compose import compose, crop
 from fomaug.expand._move import Moved
-from fomaug.expand._regions import Region, crop
+from fomaug.faces import Region
 from fomaug.geometry import identity_grid, resize_flow
 from fomaug.writers import Picture
 
@@ -142,22 +142,6 @@ def test_alpha_moves_with_the_face(face: Callable[..., np.ndarray]) -> None:
     assert picture.alpha is not None
     assert (whole.alpha[60:110, 100:150] == 0).all()
     np.testing.assert_array_equal(whole.alpha[outside(REGION)], picture.alpha[outside(REGION)])
-
-
-def test_weights_fade_one_after_the_other() -> None:
-    for weight in fades(REGION, SIZE):
-        assert weight[0].max() == weight[-1].max() == weight[:, 0].max() == weight[:, -1].max() == 0
-        assert weight[64, 64] == 1
-        assert max(weight.diff(dim=0).abs().max(), weight.diff(dim=1).abs().max()) < 0.2
-    calm, cross = fades(REGION, SIZE)
-    assert (calm[cross > 0] == 1).all()
-    assert calm[cross == 0].max() > 0.95, "one begins where the other ends"
-
-
-def test_at_the_edge_of_the_picture_there_is_no_seam() -> None:
-    for weight in fades(Region(0, 0, 64, 64), (64, 100)):
-        assert (weight[:, :40] == 1).all()
-        assert weight[32, -1] == 0
 
 
 def test_the_whole_picture_as_a_region_is_the_face_itself(picture: Picture) -> None:

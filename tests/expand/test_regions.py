@@ -9,24 +9,11 @@ import pytest
 from fomaug import Animator, DrivingPool, MotionAugment, MotionParams
 from fomaug._errors import ArgumentError, MediaError
 from fomaug.expand import ExpandReport, expand
+from fomaug.expand._compose import crop
 from fomaug.expand._ledger import read_rows
 from fomaug.expand._move import move
-from fomaug.expand._regions import Region, crop, region_around
+from fomaug.faces import Region, region_around
 from fomaug.writers import read_mark, read_picture, save_image
-
-
-def test_a_region_is_a_raised_square_around_the_face() -> None:
-    assert region_around((40, 40, 60, 60), (200, 200)) == Region(32, 30, 68, 66)
-
-
-def test_a_region_ends_with_the_picture() -> None:
-    region = region_around((0, 0, 40, 40), (100, 60))
-    assert region == Region(0, 0, 56, 53)
-
-
-@pytest.mark.parametrize("box", [(500, 500, 540, 540), (5, 5, 12, 12), (50, 50, 40, 40)])
-def test_boxes_that_hold_nothing_give_no_region(box: tuple[float, ...]) -> None:
-    assert region_around(box, (100, 100)) is None
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
-"""Faces in larger pictures: where to cut them out, with some room, to be animated on their own."""
+"""Where to cut a face out, with some room, to be animated on its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from fomaug.writers import Picture
+from torch import Tensor
 
 ROOM: Final = 1.8  # side of the square over the longer side of the face box, as faces lie in the training pictures
 _RAISE: Final = 0.08  # of the box: boxes end at the brows, heads do not
@@ -28,6 +28,19 @@ class Region:
     def size(self) -> tuple[int, int]:
         """(H, W)."""
         return self.bottom - self.top, self.right - self.left
+
+    def cut(self, images: Tensor) -> Tensor:
+        """Take the region out of pictures (..., H, W); a view.
+
+        >>> import torch
+        >>> Region(2, 1, 6, 4).cut(torch.zeros(3, 8, 8)).shape
+        torch.Size([3, 3, 4])
+        """
+        return images[..., self.top : self.bottom, self.left : self.right]
+
+    def lies_in(self, size: tuple[int, int]) -> bool:
+        """Whether a picture of (H, W) holds all of it, and it holds a pixel."""
+        return 0 <= self.left < self.right <= size[1] and 0 <= self.top < self.bottom <= size[0]
 
 
 def region_around(box: Box, size: tuple[int, int]) -> Region | None:
@@ -52,8 +65,7 @@ def region_around(box: Box, size: tuple[int, int]) -> Region | None:
     return region if min(region.size) >= _LEAST else None
 
 
-def crop(picture: Picture, region: Region) -> Picture:
-    """Cut a region out."""
-    rows, columns = slice(region.top, region.bottom), slice(region.left, region.right)
-    alpha = None if picture.alpha is None else picture.alpha[rows, columns]
-    return replace(picture, pixels=picture.pixels[rows, columns], alpha=alpha)
+def regions_around(boxes: Iterable[Box], size: tuple[int, int]) -> tuple[Region, ...]:
+    """Lay squares around face boxes, see `region_around`; those that hold nothing are left out."""
+    found = (region_around(box, size) for box in boxes)
+    return tuple(region for region in found if region is not None)
