@@ -25,10 +25,7 @@ class Ranks:
     def join(cls, device: str | torch.device = "auto") -> Ranks:
         """Meet the other processes, if `torchrun` started this one."""
         count, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
-        if device == "auto":
-            local = int(os.environ.get("LOCAL_RANK", 0))
-            device = f"cuda:{local}" if torch.cuda.is_available() else "cpu"
-        own = torch.device(device)
+        own = own_device(device, local_rank=int(os.environ.get("LOCAL_RANK", 0)), cuda=torch.cuda.is_available())
         if count > 1:
             torch.distributed.init_process_group("nccl" if own.type == "cuda" else "gloo")
         return cls(rank, count, own)
@@ -38,11 +35,14 @@ class Ranks:
         """Whether this process writes the files."""
         return self.rank == 0
 
+    @property
+    def shares_statistics(self) -> bool:
+        """Whether batch norms see the batches of all processes: on GPUs only, torch has no such layer for the CPU."""
+        return self.count > 1 and self.device.type == "cuda"
+
     def synchronise(self, networks: Network) -> Network:
         """Move networks to the device; share batch statistics where there are several GPUs."""
-        if self.count > 1 and self.device.type == "cuda":
-            networks = nn.SyncBatchNorm.convert_sync_batchnorm(networks)  # type: ignore[no-untyped-call]
-        return networks.to(self.device)
+        return (share_statistics(networks) if self.shares_statistics else networks).to(self.device)
 
     def wrap(self, networks: nn.Module) -> nn.Module:
         """Share gradients."""
@@ -55,3 +55,15 @@ class Ranks:
         """Part from the other processes."""
         if self.count > 1:
             torch.distributed.destroy_process_group()
+
+
+def own_device(device: str | torch.device, *, local_rank: int, cuda: bool) -> torch.device:
+    """The device of this process: each process of a machine takes a GPU of its own, unless one is named by number."""
+    wanted = torch.device(("cuda" if cuda else "cpu") if device == "auto" else device)
+    return torch.device("cuda", local_rank) if wanted.type == "cuda" and wanted.index is None else wanted
+
+
+def share_statistics(networks: Network) -> Network:
+    """Put `SyncBatchNorm` in the place of every batch norm; names and values of the weights stay."""
+    converted: Network = nn.SyncBatchNorm.convert_sync_batchnorm(networks)  # type: ignore[no-untyped-call]
+    return converted

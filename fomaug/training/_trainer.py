@@ -41,8 +41,8 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, extract: Features, ranks: Ranks, *, init: Animator | None = None) -> None:
         self.config, self.ranks, self.step = config, ranks, 0
-        with torch.random.fork_rng():
-            torch.random.manual_seed(config.seed)  # initial weights, the same on every rank
+        with torch.random.fork_rng(devices=()):
+            torch.default_generator.manual_seed(config.seed)  # initial weights, made on the CPU, the same on every rank
             networks = TrainedNetworks(config, _judge(extract, ranks.device))
         if init is not None:
             networks.kp_detector.load_state_dict(init.detector.state_dict())

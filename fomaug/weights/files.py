@@ -46,7 +46,7 @@ def save_model(
     Raises:
         ArgumentError: if the batch norms were folded: such a model cannot be trained on.
     """
-    if not any(isinstance(module, nn.BatchNorm2d) for module in animator.modules()):
+    if not any(isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm)) for module in animator.modules()):
         raise ArgumentError(f"{animator.name} has its batch norms folded; load it with fold=False to save it")
     tensors = {name: _stored(tensor, half=half) for name, tensor in animator.state_dict().items()}
     metadata = {

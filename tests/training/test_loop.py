@@ -1,11 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,34 +117,3 @@ def test_options_that_faces_would_ignore_are_refused(
 ) -> None:
     assert main(["train", "faces", "--data", str(tmp_path), "--out", str(tmp_path / "run"), *option]) == 2
     assert f"{option[0]} is not for `faces`" in capsys.readouterr().err
-
-
-SCRIPT = """
-    import pickle, sys
-    from pathlib import Path
-    import torch
-    torch.set_num_threads(1)
-    from fomaug.training import TrainConfig, train
-    config = pickle.loads(Path(sys.argv[1]).read_bytes())
-    train(config, Path(sys.argv[2]), Path(sys.argv[3]), max_steps=2, progress=False, device="cpu")
-"""
-
-
-def test_two_processes_train_one_model(tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path) -> None:
-    import pickle
-
-    config = replace(tiny_train, batch_size=2)
-    (tmp_path / "config").write_bytes(pickle.dumps(config))
-    (tmp_path / "run.py").write_text(textwrap.dedent(SCRIPT))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "config"), str(moving_shapes)]
-    environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    environment["PYTHONPATH"] = str(Path(fomaug.__file__).parents[1])
-    processes = [
-        subprocess.Popen([*command, str(tmp_path / "run")], env={**environment, "RANK": str(rank)}) for rank in (0, 1)
-    ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    assert len(losses(tmp_path / "run")) == 2
-    assert fomaug.load_model(tmp_path / "run" / "model.safetensors", device="cpu").size == 64
