@@ -81,9 +81,9 @@ def generator_losses(output: GeneratorOutput, painted: Tensor, pair: Pair, true:
     flow_away = (output.deformation - pair.flow).norm(dim=-1).unsqueeze(1)
     return {
         "colour": 2 * (away * fine).mean(),
-        "warp": ((output.deformed - pair.driving).abs() * fine).mean(),
+        "warp": _pyramid_distance(output.deformed, pair.driving, fine),
         "edges": 2 * _edge_distance(output.prediction, pair.driving, fine),
-        "structure": 0.3 * (1 - structure(output.prediction, pair.driving)).mean(),
+        "structure": 0.5 * (1 - structure(output.prediction, pair.driving)).mean(),
         "painted": 0.7 * ((painted - pair.driving).abs() * fine).mean(),
         "blend": 0.4 * (_choice_loss(output, painted, pair.driving, 0.04 + 0.04 * face) * coarse).mean(),
         "flow": 3 * (flow_away * pair.known * weight).mean(),
@@ -128,6 +128,15 @@ def structure(a: Tensor, b: Tensor) -> Tensor:
     variance_x, variance_y, covariance = xx - mx * mx, yy - my * my, xy - mx * my
     c1, c2 = 0.01**2, 0.03**2
     return ((2 * mx * my + c1) * (2 * covariance + c2)) / ((mx**2 + my**2 + c1) * (variance_x + variance_y + c2))
+
+
+def _pyramid_distance(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+    """Mean distance at full, half, quarter and eighth size: a coarse one still pulls where fine ones are blind."""
+    away, total = a - b, torch.zeros(())
+    for _ in range(4):
+        total = total + (away.abs() * weight).mean()
+        away, weight = F.avg_pool2d(away, 2), F.avg_pool2d(weight, 2)
+    return total / 2
 
 
 def _edge_distance(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
