@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fomaug._errors import ArgumentError, WeightsError
-from fomaug._files import write_file
+from fomaug._files import replacing
 from fomaug.animator import Animator
 from fomaug.networks import AnyConfig, config_from_dict
 
@@ -56,7 +56,8 @@ def save_model(
         "config": json.dumps(animator.config.to_dict(), sort_keys=True),
         "facts": json.dumps({**animator.facts, **(facts or {})}, sort_keys=True),
     }
-    write_file(Path(path), save(tensors, metadata))
+    with replacing(Path(path)) as temporary:
+        save_file(tensors, temporary, metadata)
     return Path(path)
 
 

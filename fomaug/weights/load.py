@@ -35,7 +35,8 @@ def load_model(
 
     Args:
         name: an installed model, the path of a `.safetensors` file, or of an official `.pth.tar` checkpoint.
-        config: for an official checkpoint: its YAML file, the name of an official configuration, or a mapping.
+        config: for an official checkpoint: its YAML file, the name of an official configuration, or a mapping;
+            None takes the YAML file of the same name beside it, or else goes by the file's name.
         device: "auto" is the first CUDA device, else Apple's GPU, else the CPU.
         dtype: "auto" is float32 everywhere; "bfloat16" and "float16" are for GPUs.
         fold: fold batch norms into convolutions: faster, but not to be trained or saved.

@@ -31,7 +31,8 @@ def import_official(
 
     Args:
         checkpoint: the `.pth.tar` file, with or without discriminator and optimiser states, also from DataParallel.
-        config: its YAML file, the name of an official configuration, or a mapping; None goes by the file's name.
+        config: its YAML file, the name of an official configuration, or a mapping; None takes the YAML file of the
+            same name beside it, or else goes by the file's name.
         name: to list it under; the file's stem without `-cpk` by default.
         folder: to write to, `models_folder()` by default.
 
@@ -94,13 +95,15 @@ def official_stem(path: Path) -> str:
 
 
 def official_config(path: Path, config: Config) -> AnyConfig:
-    """Read a configuration from a YAML file, a name or a mapping; None goes by the checkpoint's name.
+    """Read a configuration from a YAML file, a name or a mapping; None looks beside the checkpoint, then at its name.
 
     Raises:
         ArgumentError: if there is none of that name, or the file does not hold one.
     """
     if isinstance(config, Mapping):
         return config_from_dict(config)
+    if config is None:
+        config = _beside(path)
     name = official_stem(path) if config is None else str(config)
     if name in OFFICIAL:
         return OFFICIAL[name]
@@ -119,6 +122,12 @@ def official_config(path: Path, config: Config) -> AnyConfig:
     if not isinstance(values, dict):
         raise ArgumentError(f"{config} holds no configuration")
     return config_from_dict(values)
+
+
+def _beside(path: Path) -> Path | None:
+    """The YAML file that lies beside `NAME-cpk.pth.tar`: `NAME.yaml`, or `NAME-256.yaml` for official names."""
+    places = [path.with_name(f"{official_stem(path)}{suffix}") for suffix in (".yaml", ".yml")]
+    return next((place for place in places if place.is_file()), None)
 
 
 def _read_states(path: Path) -> dict[str, dict[str, Tensor]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from fomaug import Animator, load_model
 from fomaug._errors import ArgumentError, ModelNotFoundError, WeightsError
@@ -57,6 +58,35 @@ def test_an_imported_model_is_found_by_name(
     written = import_official(path, config=config)
     assert written == tmp_path / "home" / "models" / "tiny.safetensors"
     assert load_model("tiny", device="cpu").hash == tiny_model.hash
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("name", ["tiny", "zero-order"])
+def test_an_imported_checkpoint_computes_what_the_official_code_did(shared: Path, tmp_path: Path, name: str) -> None:
+    folder = shared / "fomm-golden"
+    golden = load_file(folder / f"{name}-outputs.safetensors")
+    written = import_official(folder / f"{name}-cpk.pth.tar", folder=tmp_path)  # the YAML file lies beside it
+    model = load_model(written, device="cpu")
+    torch.testing.assert_close(model.detect(golden["driving"]).value, golden["kp_driving.value"], atol=1e-5, rtol=0)
+    driving = model.detect(golden["driving"][:2])
+    found = model.animate(model.encode(golden["source"]), driving).image
+    torch.testing.assert_close(found, golden["align_true.generator.prediction"], atol=1e-5, rtol=0)
+
+
+def test_the_configuration_beside_a_checkpoint_is_taken(tiny_model: Animator, tmp_path: Path, config: Path) -> None:
+    path = write(tmp_path / "tiny-cpk.pth.tar", states(tiny_model))
+    assert config == tmp_path / "tiny.yaml"
+    assert load_model(path, device="cpu").hash == tiny_model.hash
+    config.rename(tmp_path / "other.yaml")
+    with pytest.raises(ArgumentError, match="does not say its configuration"):
+        load_model(path, device="cpu")
+
+
+def test_the_file_beside_a_checkpoint_of_an_official_name_comes_before_the_name(
+    tiny_model: Animator, tmp_path: Path, config: Path
+) -> None:
+    config.rename(tmp_path / "vox-256.yaml")
+    assert load_model(write(tmp_path / "vox-cpk.pth.tar", states(tiny_model)), device="cpu").size == 64
 
 
 class Bomb:
