@@ -12,29 +12,14 @@ from torch import Tensor
 from fomaug._errors import ArgumentError, PoolError
 from fomaug._types import Animated, Keypoints
 from fomaug.animator import Animator
+from fomaug.augment._boxes import apply_in_boxes
 from fomaug.augment._frames import pool_frames
 from fomaug.augment._params import MotionParams
 from fomaug.augment._pixels import Range, check_images, from_unit, layout, to_unit
 from fomaug.augment._region import check_region, confine
+from fomaug.augment._result import MotionResult
 from fomaug.driving import DrivingPool
 from fomaug.geometry import identity_grid, transfer
-
-
-@dataclass(frozen=True, eq=False)
-class MotionResult:
-    """Animated images and what moves their labels along.
-
-    Attributes:
-        image: (N, C, H, W), as the images given: dtype, device, layout, range.
-        flow: (N, h, w, 2) float32 backward flow, for `fomaug.warp`; the identity where skipped.
-        occlusion: (N, 1, h, w) float32 in [0, 1], 1 where taken from the source; ones where skipped.
-        params: the N parameters, their reference frames settled: replaying them gives the same pixels.
-    """
-
-    image: Tensor
-    flow: Tensor
-    occlusion: Tensor
-    params: list[MotionParams]
 
 
 @dataclass(frozen=True)
@@ -63,7 +48,7 @@ def apply(
         animator: the model.
         pool: which the parameters were drawn from.
         images: (B, 3 or 1, H, W), uint8 or float in `value_range`; not modified.
-        params: B * copies parameters, all copies of the first image first.
+        params: B * copies parameters, all copies of the first image first. Those with a box move a face in its place.
         value_range: lowest and highest value of float images.
         batch_size: images per pass through the model; None for 64 on an accelerator and 16 on the CPU.
         differentiable: let gradients flow to float images.
@@ -73,8 +58,27 @@ def apply(
     _check_params(animator, params)
     if differentiable and not images.is_floating_point():
         raise ArgumentError("differentiable=True needs float images: gradients do not flow through uint8")
-    params = list(params)
     size = batch_size or (16 if animator.device.type == "cpu" else 64)
+
+    def animate(images: Tensor, params: Sequence[MotionParams]) -> MotionResult:
+        return _apply(animator, pool, images, params, (value_range, size), differentiable=differentiable)
+
+    if any(param.box is not None and not param.skipped for param in params):
+        return apply_in_boxes(animate, images, params, copies, value_range)
+    return animate(images, params)
+
+
+def _apply(
+    animator: Animator,
+    pool: DrivingPool,
+    images: Tensor,
+    params: Sequence[MotionParams],
+    how: tuple[Range, int],
+    *,
+    differentiable: bool,
+) -> MotionResult:
+    """Move whole images, as many in a pass as `how` allows."""
+    copies, params, (value_range, size) = _copies(images, params), list(params), how
     moved = []
     # Under a caller's autocast the same parameters would give other pixels than outside of it.
     with torch.autocast(animator.device.type, enabled=False):
@@ -103,13 +107,14 @@ def _copies(images: Tensor, params: Sequence[MotionParams]) -> int:
 
 
 def _check_params(animator: Animator, params: Sequence[MotionParams]) -> None:
-    for param in params:
+    faces = [own for param in params for own in param.faces]
+    for param in faces:
         if param.model_hash != animator.hash:
             raise PoolError(
                 f"the motion of {param.key!r} was drawn for model {param.model_hash[:12]!r}, not for {animator.name!r} "
                 f"({animator.hash[:12]!r}); load that model, or draw again"
             )
-    for region in {param.region for param in params}:
+    for region in {own.region for own in faces}:
         check_region(region, animator.keypoint_names)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fomaug._errors import ArgumentError
 from fomaug.augment._params import MotionParams, Reference
 from fomaug.augment._rng import Word, named_rng
 from fomaug.augment._select import Reach, pool_reach, select
-from fomaug.augment._settings import DrawSettings
+from fomaug.augment._settings import HANDED_ON, DrawSettings
 from fomaug.driving import DrivingPool
 
 Key = str | int
@@ -22,11 +23,12 @@ def draw(
     *,
     copies: int = 1,
     epoch: int = 0,
+    face: int = 0,
 ) -> list[MotionParams]:
     """Draw the motion of every copy of every image.
 
-    A draw depends on (seed, key, copy, epoch, pool, model) and on the settings: not on its neighbours, their order or
-    number, the process or the device.
+    A draw depends on (seed, key, face, copy, epoch, pool, model) and on the settings: not on its neighbours, their
+    order or number, the process or the device.
 
     Args:
         pool: what to draw from; its hashes go into the draw.
@@ -34,6 +36,7 @@ def draw(
         keys: what names each image, B of them.
         copies: draws for each image.
         epoch: the pass over the data.
+        face: number of the face in each image. Whether an image is skipped is settled by face 0; the others move.
 
     Returns:
         B * copies parameters, all copies of the first image first.
@@ -43,25 +46,37 @@ def draw(
     reach = pool_reach(pool, settings.yaw_range, settings.pitch_range)
     found: list[MotionParams] = []
     for key in keys:
-        found += _draw_source(pool, reach, settings, _plain_key(key), copies, epoch)
+        origin = MotionParams(
+            key=_plain_key(key),
+            epoch=epoch,
+            seed=settings.seed,
+            pool_hash=pool.hash,
+            model_hash=pool.model_hash,
+            face=face,
+        )
+        found += _draw_face(pool, reach, settings, origin, copies)
     return found
 
 
-def _draw_source(
-    pool: DrivingPool, reach: Reach, settings: DrawSettings, key: Key, copies: int, epoch: int
+def _draw_face(
+    pool: DrivingPool, reach: Reach, settings: DrawSettings, origin: MotionParams, copies: int
 ) -> list[MotionParams]:
-    words = (settings.seed, key, epoch, pool.hash, pool.model_hash)
+    words: tuple[Word, ...] = (settings.seed, origin.key, origin.epoch, pool.hash, pool.model_hash)
+    if origin.face:
+        # The first face of a picture moves as if it were the only one.
+        settings, words = replace(settings, p=1.0), (*words, f"face {origin.face}")
     chances = [_chances(settings, words, copy) for copy in range(copies)]
     last = max((copy for copy, (skipped, _) in enumerate(chances) if not skipped), default=-1)
     chosen = select(settings.selection, reach, last + 1, words) if last >= 0 else ()
     found = []
     for copy, (skipped, strength) in enumerate(chances):
+        own = replace(origin, copy=copy)
         if skipped:
-            found.append(_still(pool, settings, key, copy, epoch))
+            found.append(own.at_rest())
         else:
             row = int(chosen[copy])
             place = int(reach.space.track[row]), int(reach.space.frame[row])
-            found.append(_moving(pool, settings, key, copy, epoch, place, strength))
+            found.append(_moving(pool, settings, own, place, strength))
     return found
 
 
@@ -74,47 +89,20 @@ def _chances(settings: DrawSettings, words: tuple[Word, ...], copy: int) -> tupl
     return bool(skip >= settings.p), float(low + share * (high - low))
 
 
-def _still(pool: DrivingPool, settings: DrawSettings, key: Key, copy: int, epoch: int) -> MotionParams:
-    return MotionParams(
-        key=key,
-        copy=copy,
-        epoch=epoch,
-        seed=settings.seed,
-        skipped=True,
-        strength=0.0,
-        pool_hash=pool.hash,
-        model_hash=pool.model_hash,
-    )
-
-
 def _moving(
-    pool: DrivingPool,
-    settings: DrawSettings,
-    key: Key,
-    copy: int,
-    epoch: int,
-    place: tuple[int, int],
-    strength: float,
+    pool: DrivingPool, settings: DrawSettings, own: MotionParams, place: tuple[int, int], strength: float
 ) -> MotionParams:
     track, frame = pool.tracks[place[0]], place[1]
-    return MotionParams(
-        key=key,
-        copy=copy,
-        epoch=epoch,
-        seed=settings.seed,
+    return replace(
+        own,
         clip=track.name,
         clip_hash=track.clip_hash,
         driver=track.driver,
         label=track.label,
         frame=frame,
         reference=_reference(settings, len(track.keypoints)),
-        relative=settings.relative,
-        relative_jacobian=settings.relative_jacobian,
-        adapt_scale=settings.adapt_scale,
         strength=strength,
-        region=settings.region,
-        pool_hash=pool.hash,
-        model_hash=pool.model_hash,
+        **{name: getattr(settings, name) for name in HANDED_ON},
     )
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, cast, get_args, overload
 
 import torch
 from torch import Tensor, nn
 
 from fomaug._errors import ArgumentError, PoolError
 from fomaug.animator import Animator
-from fomaug.augment._apply import MotionResult, apply
+from fomaug.augment._apply import apply
 from fomaug.augment._count import counted_keys
 from fomaug.augment._draw import Key, draw
 from fomaug.augment._params import MotionParams
 from fomaug.augment._pixels import Range
+from fomaug.augment._place import Faces, OnMissing, make_locator, place
+from fomaug.augment._result import MotionResult
 from fomaug.augment._serial import ARGUMENTS, SETTINGS, check_same, named_tools, plain_arguments, read_arguments
-from fomaug.augment._settings import DrawSettings, Interval, Region, Selection, check_interval
+from fomaug.augment._settings import DrawSettings, Interval, Region, Selection, check_choice, check_sizes
 from fomaug.augment._tools import Driving, Model, Tools
 from fomaug.driving import DrivingPool
 
@@ -47,6 +49,8 @@ class MotionAugment(nn.Module):
         yaw_range: draw only driving frames turned by so many degrees (estimated; 0 is the track's most usual pose),
             positive to the viewer's left.
         pitch_range: the same for nodding, positive looks down.
+        on_missing: where faces are asked for, an image without one stays as it is ("copy"), is left out by `multiply`
+            and stays as it is elsewhere ("skip"), or is an "error".
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class MotionAugment(nn.Module):
         differentiable: bool = False,
         yaw_range: Interval | None = None,
         pitch_range: Interval | None = None,
+        on_missing: OnMissing = "copy",
     ) -> None:
         super().__init__()
         self.p = p
@@ -84,9 +89,11 @@ class MotionAugment(nn.Module):
         self.differentiable = differentiable
         self.yaw_range = yaw_range
         self.pitch_range = pitch_range
+        self.on_missing = on_missing
         self.epoch = 0
         self.count = 0  # images seen without a key since the epoch began
-        _check_sizes(value_range, batch_size)
+        check_sizes(value_range, batch_size)
+        check_choice("on_missing", on_missing, get_args(OnMissing))
         _ = self.settings  # a wrong setting speaks up before the model loads
         self._tools = Tools(driving, model)
 
@@ -110,28 +117,53 @@ class MotionAugment(nn.Module):
         """All that decides a draw, checked."""
         return DrawSettings(**{name: getattr(self, name) for name in SETTINGS})
 
-    def draw(self, keys: Sequence[Key], *, copies: int = 1, epoch: int | None = None) -> list[MotionParams]:
+    def draw(
+        self, keys: Sequence[Key], *, copies: int = 1, epoch: int | None = None, face: int = 0
+    ) -> list[MotionParams]:
         """Draw the motion of every copy of every image; the same arguments always give the same draw.
 
         Args:
             keys: what names each image: path, id or dataset index.
             copies: draws for each image.
             epoch: None for the module's own, see `set_epoch`.
+            face: number of the face in the image; each has draws of its own.
 
         Returns:
             len(keys) * copies parameters, all copies of the first image first.
         """
         epoch = self.epoch if epoch is None else epoch
-        return draw(self.driving, self.settings, keys, copies=copies, epoch=epoch)
+        return draw(self.driving, self.settings, keys, copies=copies, epoch=epoch, face=face)
+
+    def place(self, images: Tensor, params: Sequence[MotionParams], faces: Faces) -> list[MotionParams]:
+        """Tell parameters which faces of their images they move; `apply` does so if it is given faces.
+
+        Args:
+            images: (B, 3 or 1, H, W), uint8 or float in `value_range`.
+            params: B * copies parameters. Those that know their faces already keep them.
+            faces: boxes (x0, y0, x1, y1) in pixels, (B, M, 4) or one (M, 4) for each image, a fifth column being their
+                visibility; or a detector, a function from an (H, W, 3) uint8 picture to boxes; or "auto": the model
+                looks for faces itself, which takes it a second or more.
+
+        Returns:
+            B * copies parameters with boxes, and with a draw for each further face; see `on_missing` for images without
+            a face.
+        """
+        locate = make_locator(images, faces, self.model, self.value_range)
+        copies = max(len(params) // max(len(images), 1), 1)
+        return place(self.driving, self.settings, params, locate, copies=copies, on_missing=self.on_missing)
 
     @overload
-    def apply(self, images: Tensor, params: Sequence[MotionParams]) -> MotionResult: ...
+    def apply(self, images: Tensor, params: Sequence[MotionParams], *, faces: Faces | None = None) -> MotionResult: ...
 
     @overload
     def apply(self, images: Callable[[nn.Module], None]) -> MotionAugment: ...
 
     def apply(
-        self, images: Tensor | Callable[[nn.Module], None], params: Sequence[MotionParams] = ()
+        self,
+        images: Tensor | Callable[[nn.Module], None],
+        params: Sequence[MotionParams] = (),
+        *,
+        faces: Faces | None = None,
     ) -> MotionResult | MotionAugment:
         """Move images as drawn; nothing random, works in every mode.
 
@@ -140,13 +172,17 @@ class MotionAugment(nn.Module):
         Args:
             images: (B, 3 or 1, H, W), uint8 or float in `value_range`; not modified.
             params: one for each image, or the same number of copies for every image, all copies of the first first.
+            faces: which faces to cut out, animate and blend back, see `place`; None for the whole image, or for what
+                the parameters say.
 
         Returns:
-            image, flow, occlusion and the parameters with their reference frames settled. Labels move by the flow, with
-            `fomaug.warp`.
+            image, flow, occlusion and the parameters with their reference frames and faces settled. Labels move by the
+            flow, with `fomaug.warp`.
         """
         if not isinstance(images, Tensor):
             return super().apply(images)
+        if faces is not None:
+            params = self.place(images, params, faces)
         return apply(
             self.model,
             self.driving,
@@ -157,22 +193,30 @@ class MotionAugment(nn.Module):
             differentiable=self.differentiable,
         )
 
-    def multiply(self, images: Tensor, copies: int, keys: Sequence[Key] | None = None) -> tuple[Tensor, Tensor]:
+    def multiply(
+        self, images: Tensor, copies: int, keys: Sequence[Key] | None = None, *, faces: Faces | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Make several copies of every image, each moved with probability `p`.
 
         Args:
             images: (B, 3 or 1, H, W).
             copies: of each image.
             keys: what names each image; None counts them, as `forward` does.
+            faces: see `place`; None for the whole image.
 
         Returns:
             (B * copies, 3 or 1, H, W) images, and (B * copies,) int64: the source row of each, on the images' device.
+            With `on_missing="skip"`, copies that would have moved but have no face are left out of both.
         """
         params = self.draw(self._keys(images, keys), copies=copies)
         index = torch.arange(len(images), device=images.device).repeat_interleave(copies)
-        return self.apply(images, params).image, index
+        result = self.apply(images, params, faces=faces)
+        if self.on_missing != "skip":
+            return result.image, index
+        kept = [row for row, param in enumerate(params) if param.skipped or not result.params[row].skipped]
+        return result.image[kept], index[kept]
 
-    def forward(self, images: Tensor, keys: Sequence[Key] | None = None) -> Tensor:
+    def forward(self, images: Tensor, keys: Sequence[Key] | None = None, *, faces: Faces | None = None) -> Tensor:
         """Animate each image with probability `p`; in evaluation mode, return the images.
 
         Args:
@@ -180,6 +224,7 @@ class MotionAugment(nn.Module):
             keys: what names each image. None: the n-th image since `set_epoch` is named n, so the draws depend on the
                 order of the images and not on how they are batched; ranks and worker processes count apart. The count
                 is part of `state_dict()`.
+            faces: see `place`; None for the whole image.
 
         Returns:
             Images of the same shape, dtype, device, layout and range; the input itself where nothing moves.
@@ -188,8 +233,8 @@ class MotionAugment(nn.Module):
             return images
         if torch.compiler.is_compiling():
             # Hashes and Python loops are nothing to trace: a compiled step breaks its graph here, once.
-            return cast(Tensor, torch.compiler.disable(self._animate)(images, keys))  # type: ignore[no-untyped-call]
-        return self._animate(images, keys)
+            return cast(Tensor, torch.compiler.disable(self._animate)(images, keys, faces))  # type: ignore[no-untyped-call]
+        return self._animate(images, keys, faces)
 
     def set_epoch(self, epoch: int) -> None:
         """Begin a pass over the data: its draws are its own, and images without keys are counted from 0."""
@@ -239,8 +284,8 @@ class MotionAugment(nn.Module):
         self._tools.move(fn)
         return cast(MotionAugment, super()._apply(fn, recurse))  # type: ignore[no-untyped-call]
 
-    def _animate(self, images: Tensor, keys: Sequence[Key] | None) -> Tensor:
-        return self.apply(images, self.draw(self._keys(images, keys))).image
+    def _animate(self, images: Tensor, keys: Sequence[Key] | None, faces: Faces | None) -> Tensor:
+        return self.apply(images, self.draw(self._keys(images, keys)), faces=faces).image
 
     def _keys(self, images: Tensor, keys: Sequence[Key] | None) -> Sequence[Key]:
         if keys is None:
@@ -248,11 +293,3 @@ class MotionAugment(nn.Module):
         if len(keys) != len(images):
             raise ArgumentError(f"{len(keys)} keys for {len(images)} images; give one key for each image")
         return keys
-
-
-def _check_sizes(value_range: Range, batch_size: int | None) -> None:
-    check_interval("value_range", value_range)
-    if value_range[0] == value_range[1]:
-        raise ArgumentError(f"value_range must not be empty, got {tuple(value_range)}")
-    if batch_size is not None and batch_size < 1:
-        raise ArgumentError(f"batch_size is 1 or more, or None, got {batch_size}")

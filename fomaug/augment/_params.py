@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from fomaug._errors import ArgumentError, did_you_mean
 
 Reference = Literal["closest"] | int
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class MotionParams:
         region: the group of keypoints that moves.
         pool_hash: the driving pool the draw was made from.
         model_hash: the model the draw was made for.
+        face: number of the face in the picture, from 0; each has a draw of its own.
+        box: (left, top, right, bottom) in pixels of the square around the face that is animated and blended back; None
+            for the whole picture.
+        others: the draws of the picture's further faces; all have a box. Later ones lie over earlier ones.
 
     >>> MotionParams.from_dict(MotionParams(key="face.jpg", frame=3).to_dict()).frame
     3
@@ -58,10 +63,19 @@ class MotionParams:
     region: str = "all"
     pool_hash: str = ""
     model_hash: str = ""
+    face: int = 0
+    box: Box | None = None
+    others: tuple[MotionParams, ...] = ()
+
+    @property
+    def faces(self) -> tuple[MotionParams, ...]:
+        """The draws of all faces of the picture, this one first."""
+        return self, *self.others
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dict that `json.dumps` takes."""
-        return asdict(self)
+        plain = {"box": None if self.box is None else list(self.box)}
+        return {**asdict(self), **plain, "others": [other.to_dict() for other in self.others]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MotionParams:
@@ -74,11 +88,26 @@ class MotionParams:
             raise ArgumentError("motion parameters need a 'key' that names the image")
         for name, value in values.items():
             _check_kind(name, value)
-        return cls(**values)
+        box, others = values.get("box"), values.get("others", ())
+        nested = {"box": _read_box(box), "others": tuple(cls.from_dict(other) for other in others)}
+        return cls(**{**values, **nested})
 
     def with_reference(self, frame: int) -> MotionParams:
         """Return the same draw with its reference frame settled."""
         return replace(self, reference=frame)
+
+    def at_rest(self) -> MotionParams:
+        """Return the parameters that leave the same copy of the same image as it is."""
+        return MotionParams(
+            key=self.key,
+            copy=self.copy,
+            epoch=self.epoch,
+            seed=self.seed,
+            skipped=True,
+            strength=0.0,
+            pool_hash=self.pool_hash,
+            model_hash=self.model_hash,
+        )
 
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -96,7 +125,18 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "relative_jacobian": (bool,),
     "adapt_scale": (bool,),
     "strength": (float, int),
+    "box": (list, tuple, type(None)),
+    "others": (list, tuple),
 }
+
+
+def _read_box(box: Sequence[int] | None) -> Box | None:
+    if box is None:
+        return None
+    if len(box) != 4 or not all(type(edge) is int for edge in box):
+        raise ArgumentError(f"motion parameter 'box' must be 4 whole numbers, got {list(box)}")
+    left, top, right, bottom = box
+    return left, top, right, bottom
 
 
 def _check_kind(name: str, value: object) -> None:

@@ -13,7 +13,7 @@ from fomaug.augment._tools import Tools
 from fomaug.driving import DrivingPool
 
 SETTINGS: Final = tuple(field.name for field in fields(DrawSettings))
-ARGUMENTS: Final = (*SETTINGS, "value_range", "batch_size", "differentiable")
+ARGUMENTS: Final = (*SETTINGS, "value_range", "batch_size", "differentiable", "on_missing")
 _SOURCES: Final = ("driving", "model", "pool_hash", "model_hash")
 
 

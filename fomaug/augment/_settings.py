@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, fields
+from typing import Any, Final, Literal, get_args
 
 from fomaug._errors import ArgumentError, did_you_mean
 
 Selection = Literal["diverse", "uniform", "sequence"]
 Region = Literal["all", "head", "mouth", "eyes", "expression"]
 Interval = tuple[float, float]
+
+HANDED_ON: Final = (
+    "relative",
+    "relative_jacobian",
+    "adapt_scale",
+    "region",
+)  # from the settings to every draw as they are
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,10 @@ class DrawSettings:
         elif self.reference < 0:
             raise ArgumentError(f"reference is 'closest', 'first' or a frame number from 0, got {self.reference}")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings by name, as `MotionAugment` takes them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
 
 def check_choice(name: str, value: str, known: Sequence[str]) -> None:
     """Raise `ArgumentError` unless the value is one of the known words."""
@@ -59,3 +70,12 @@ def check_interval(name: str, interval: Sequence[float]) -> None:
     ordered = len(interval) == 2 and all(map(math.isfinite, interval)) and interval[0] <= interval[1]
     if not ordered:
         raise ArgumentError(f"{name} is (low, high) with low <= high, got {tuple(interval)}")
+
+
+def check_sizes(value_range: Interval, batch_size: int | None) -> None:
+    """Raise `ArgumentError` for an empty range or pass."""
+    check_interval("value_range", value_range)
+    if value_range[0] == value_range[1]:
+        raise ArgumentError(f"value_range must not be empty, got {tuple(value_range)}")
+    if batch_size is not None and batch_size < 1:
+        raise ArgumentError(f"batch_size is 1 or more, or None, got {batch_size}")

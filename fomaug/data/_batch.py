@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from fomaug._errors import ArgumentError
-from fomaug.augment import MotionAugment, MotionParams
+from fomaug.augment import Faces, MotionAugment, MotionParams
 from fomaug.data._labels import Move, Movement, move_boxes, move_labels, move_mask, move_points
 from fomaug.data._pictures import label_like, label_tensor, like, to_tensor
 from fomaug.data._structure import Place, get_at, image_place, set_at
+from fomaug.faces import Detector
 
 Key = str | int
 Places = Sequence[Place] | Place
+FacesAt = Place | Detector | Literal["auto"] | None
+"""The place of face boxes, a detector, "auto" for the model itself, or None for whole pictures."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class BatchPlaces:
         boxes: (B, M, 4), (B, 4), or one (M, 4) for each image; x, y, x, y in pixels.
         points: (B, M, 2) pixels, or (B, M, 3) with visibility; or one (M, 2 or 3) for each image.
         keys: what names each image; None for numbers.
+        faces: boxes as those above of the faces that move, or what finds them; None for whole pictures.
     """
 
     which: Place | list[Place] | None = None
@@ -35,6 +39,7 @@ class BatchPlaces:
     boxes: Places = ()
     points: Places = ()
     keys: Place | None = None
+    faces: FacesAt = None
 
     def images(self, batch: object) -> list[Place]:
         """Return the places of the images."""
@@ -47,6 +52,12 @@ class BatchPlaces:
         for places, move in ((self.masks, move_mask), (self.boxes, move_boxes), (self.points, move_points)):
             for place in (places,) if isinstance(places, str | int) else places:
                 yield place, move
+
+    def faces_in(self, batch: object) -> Any:
+        """Return the face boxes that a batch holds, or what finds them."""
+        if self.faces is None or self.faces == "auto" or callable(self.faces):
+            return self.faces
+        return get_at(batch, self.faces)
 
 
 def keys_in(batch: object, places: BatchPlaces) -> list[Key] | None:
@@ -80,13 +91,14 @@ def move_batch(
         A batch of the same structure, and the parameters with their reference frames settled.
     """
     settled, movement = list(params), None
+    faces: Faces | None = places.faces_in(batch)
     for place in places.images(batch):
         images = get_at(batch, place)
         if not isinstance(images, Tensor):
             raise ArgumentError(
                 f"what lies at {place!r} is no tensor of images but {type(images).__name__}; set which="
             )
-        result = augment.apply(images, settled)
+        result = augment.apply(images, settled, faces=faces)
         settled, movement = result.params, movement or Movement.of(result)
         batch = set_at(batch, place, result.image)
     if movement is not None and movement.rows:
@@ -103,9 +115,11 @@ def move_item(
 ) -> tuple[Any, MotionParams]:
     """Apply motion parameters to one item: pictures and labels without a batch axis, tensors, arrays or PIL images."""
     settled, movement = [param], None
+    found = places.faces_in(item)
+    faces: Faces | None = found if found is None or isinstance(found, str) or callable(found) else [found]
     for place in places.images(item):
         picture = get_at(item, place)
-        result = augment.apply(to_tensor(picture)[None], settled)
+        result = augment.apply(to_tensor(picture)[None], settled, faces=faces)
         settled, movement = result.params, movement or Movement.of(result)
         item = set_at(item, place, like(result.image[0], picture))
     if movement is not None and movement.rows:

@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.data import default_collate
 
 from fomaug.augment import MotionAugment
-from fomaug.data._batch import BatchPlaces, Places, count_images, keys_in, move_batch
+from fomaug.data._batch import BatchPlaces, FacesAt, Places, count_images, keys_in, move_batch
 from fomaug.data._structure import Place
 
 Collate = Callable[[list[Any]], Any]
@@ -24,6 +24,7 @@ def motion_collate(
     boxes: Places = (),
     points: Places = (),
     keys: Place | None = None,
+    faces: FacesAt = None,
 ) -> Collate:
     """Make a `collate_fn` that collates, then animates the batch; on the CPU, also in worker processes.
 
@@ -36,8 +37,10 @@ def motion_collate(
         points: places of (B, M, 2 or 3) pixel points.
         keys: place of what names each image, so that draws do not depend on workers and order. None: images are
             counted, each worker on its own, and a seeded DataLoader repeats its run only with as many workers.
+        faces: place of the boxes of the faces that move, as for `boxes`; a detector; "auto"; or None for whole images.
+            See `MotionAugment.place`.
     """
-    return _MotionCollate(augment, collate_fn, BatchPlaces(which, masks, boxes, points, keys))
+    return _MotionCollate(augment, collate_fn, BatchPlaces(which, masks, boxes, points, keys, faces))
 
 
 @dataclass(frozen=True)

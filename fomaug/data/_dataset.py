@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from fomaug._errors import ArgumentError
 from fomaug.augment import MotionAugment, MotionParams
-from fomaug.data._batch import BatchPlaces, Places, move_item
+from fomaug.data._batch import BatchPlaces, FacesAt, Places, move_item
 from fomaug.data._structure import Place
 
 Key = str | int
@@ -45,6 +45,9 @@ class MotionDataset(Dataset[Any]):
         boxes: places of (M, 4) pixel boxes.
         points: places of (M, 2) pixel points, or (M, 3) with visibility.
         keys: what names each item; None for its number.
+        faces: place of the (M, 4) pixel boxes of the faces that move, a fifth column being their visibility; a
+            detector, called with (H, W, 3) uint8 pictures; or "auto": the model looks, which takes it a second or more.
+            None for whole pictures. Items without a face stay as they are, or are an error: `augment.on_missing`.
         relabel: called with each moved item and its parameters, returns the item to use; for labels that come from the
             clip. None keeps all labels.
     """
@@ -61,6 +64,7 @@ class MotionDataset(Dataset[Any]):
         boxes: Places = (),
         points: Places = (),
         keys: Sequence[Key] | None = None,
+        faces: FacesAt = None,
         relabel: Relabel | None = None,
     ) -> None:
         if copies < 1:
@@ -73,7 +77,7 @@ class MotionDataset(Dataset[Any]):
         self.originals = originals
         self.keys = keys
         self.relabel = relabel
-        self._places = BatchPlaces(which, masks, boxes, points)
+        self._places = BatchPlaces(which, masks, boxes, points, faces=faces)
         # In shared memory, so that workers which outlive an epoch see the next one begin.
         self._epoch = torch.tensor(0).share_memory_()  # type: ignore[no-untyped-call]
 
@@ -91,6 +95,8 @@ class MotionDataset(Dataset[Any]):
         if param is None or param.skipped:
             return item
         moved, settled = move_item(self.augment, item, self._places, param)
+        if settled.skipped:
+            return item  # it has no face
         return moved if self.relabel is None else self.relabel(moved, settled)
 
     @property

@@ -10,7 +10,7 @@ import torch
 from fomaug._errors import ArgumentError
 from fomaug.augment import MotionAugment, MotionParams, counted_keys
 from fomaug.data._ahead import work_ahead
-from fomaug.data._batch import BatchPlaces, Places, count_images, keys_in, move_batch
+from fomaug.data._batch import BatchPlaces, FacesAt, Places, count_images, keys_in, move_batch
 from fomaug.data._keyed import Keyed, KeyedBatches
 from fomaug.data._structure import Place, to_device
 
@@ -45,6 +45,9 @@ class MotionLoader:
         boxes: places of (B, M, 4) pixel boxes, or of one (M, 4) tensor for each image.
         points: places of (B, M, 2) pixel points, or (B, M, 3) with visibility.
         keys: place of what names each image.
+        faces: place of the boxes of the faces that move, as for `boxes`, a fifth column being their visibility; a
+            detector, called with (H, W, 3) uint8 pictures; or "auto": the model looks, which takes it a second or more.
+            None for whole images. Images without a face stay as they are, or are an error: `augment.on_missing`.
         device: where batches shall arrive; None for the model's device.
         relabel: called with each moved batch and its parameters, returns the batch to use; for labels that come from
             the clip. None keeps all labels.
@@ -61,6 +64,7 @@ class MotionLoader:
         boxes: Places = (),
         points: Places = (),
         keys: Place | None = None,
+        faces: FacesAt = None,
         device: torch.device | str | None = None,
         relabel: Relabel | None = None,
         log: Log | None = None,
@@ -71,7 +75,7 @@ class MotionLoader:
         self.relabel = relabel
         self.log = log
         self.epoch = 0
-        self._places = BatchPlaces(which, masks, boxes, points, keys)
+        self._places = BatchPlaces(which, masks, boxes, points, keys, faces)
         self._batches = KeyedBatches(loader)
 
     def __len__(self) -> int:

@@ -36,23 +36,7 @@ def load_tools(
     """
     animator = model or load_model(plan.model, config=plan.config, device=plan.device, dtype=plan.dtype)
     pool = driving or load_pool(plan, animator, progress=progress)
-    settings = plan.draw_settings()
-    return MotionAugment(
-        driving=pool,
-        model=animator,
-        p=settings.p,
-        strength_range=settings.strength_range,
-        selection=settings.selection,
-        relative=settings.relative,
-        relative_jacobian=settings.relative_jacobian,
-        adapt_scale=settings.adapt_scale,
-        reference=settings.reference,
-        region=settings.region,
-        seed=settings.seed,
-        yaw_range=settings.yaw_range,
-        pitch_range=settings.pitch_range,
-        batch_size=plan.batch_size,
-    )
+    return MotionAugment(pool, animator, **plan.draw_settings().to_dict(), batch_size=plan.batch_size)
 
 
 def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -> DrivingPool:

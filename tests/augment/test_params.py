@@ -48,3 +48,29 @@ def test_ill_typed_field_is_an_error(name, value):
 
 def test_with_reference_changes_nothing_else():
     assert dataclasses.replace(FULL.with_reference(9), reference=1) == FULL
+
+
+BOXED = dataclasses.replace(FULL, box=(1, 2, 40, 41), others=(dataclasses.replace(FULL, face=1, box=(9, 9, 50, 50)),))
+
+
+def test_faces_survive_json():
+    again = MotionParams.from_dict(json.loads(json.dumps(BOXED.to_dict())))
+    assert again == BOXED
+    assert hash(again) == hash(BOXED)
+    assert [face.face for face in again.faces] == [0, 1]
+
+
+def test_rows_written_before_there_were_faces_are_read():
+    old = {name: value for name, value in FULL.to_dict().items() if name not in ("face", "box", "others")}
+    assert MotionParams.from_dict(old) == FULL
+
+
+@pytest.mark.parametrize("box", [[1, 2, 3], [1.5, 2, 3, 4], "1234", [True, 2, 3, 4]])
+def test_a_box_is_four_whole_numbers(box):
+    with pytest.raises(ArgumentError, match="box"):
+        MotionParams.from_dict({"key": "a", "box": box})
+
+
+def test_an_ill_typed_face_within_is_an_error():
+    with pytest.raises(ArgumentError, match="strength"):
+        MotionParams.from_dict({"key": "a", "others": [{"key": "a", "strength": "much"}]})
