@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, Literal
 
@@ -102,15 +102,10 @@ def _with_faces(
     others = [
         draw(pool, seeded, [first.key], copies=copies, epoch=first.epoch, face=face) for face in range(1, len(regions))
     ]
-    boxes = [_edges(region) for region in regions]
+    boxes = [region.edges for region in regions]
     for param in params:
         rest = [replace(draws[param.copy], box=box) for draws, box in zip(others, boxes[1:], strict=True)]
         yield replace(param, box=boxes[0], others=tuple(rest))
-
-
-def _edges(region: Region) -> tuple[int, int, int, int]:
-    left, top, right, bottom = astuple(region)
-    return left, top, right, bottom
 
 
 def _boxes(boxes: Any) -> list[list[float]]:

@@ -12,7 +12,7 @@ from fomaug.augment import MotionAugment
 from fomaug.expand._annotate import Annotator
 from fomaug.expand._contact import save_contact_sheet
 from fomaug.expand._jobs import Shard
-from fomaug.expand._ledger import REJECTED, Ledger
+from fomaug.expand._ledger import MANIFEST_FORMAT, REJECTED, Ledger
 from fomaug.expand._plan import ExpandPlan
 from fomaug.expand._policy import list_classes
 from fomaug.expand._report import ExpandReport, Failure, count_labels
@@ -91,6 +91,7 @@ def _facts(
     pool, model = augment.driving, augment.model
     return {
         "fomaug": __version__,
+        "manifest": MANIFEST_FORMAT,
         "settings": plan.settings(),
         "model": {"name": model.name, "hash": model.hash},
         "pool": {"hash": pool.hash, "tracks": len(pool), "frames": pool.num_frames},

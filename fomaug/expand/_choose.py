@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from fomaug.augment import MotionAugment, MotionParams
@@ -38,18 +38,22 @@ class Outcome:
         moved: the picture.
         attempt: draws before this one.
         verdict: on the picture.
-        faces: the parameters of each of its faces; they differ in nothing but the reference frame.
     """
 
     copy: int
     moved: Moved
     attempt: int
     verdict: Verdict
-    faces: tuple[MotionParams, ...] = ()
 
 
 def make_copies(
-    augment: MotionAugment, sources: Sequence[Loaded], judge: Judge | None, *, tries: int, batch_size: int
+    augment: MotionAugment,
+    sources: Sequence[Loaded],
+    judge: Judge | None,
+    *,
+    tries: int,
+    batch_size: int,
+    alike: bool = False,
 ) -> list[list[Outcome]]:
     """Make all copies of some sources; what the gates refuse is drawn anew.
 
@@ -59,6 +63,7 @@ def make_copies(
         judge: the gates; None lets everything pass.
         tries: draws for a copy before it is given up.
         batch_size: copies in one pass.
+        alike: all faces of a copy move by one draw; otherwise each by its own.
 
     Returns:
         For each source the outcome of each copy, in order; those given up carry their reasons.
@@ -69,7 +74,7 @@ def make_copies(
         rows = [row for row, copies in enumerate(missing) if copies]
         if not rows:
             break
-        draws = [_draw(augment, sources[row], missing[row], attempt) for row in rows]
+        draws = [_draw(augment, sources[row], missing[row], attempt, alike=alike) for row in rows]
         made = _animate(augment, [sources[row] for row in rows], draws, batch_size)
         for row, faces in zip(rows, made, strict=True):
             for outcome in _outcomes(sources[row], faces, missing[row], attempt, judge):
@@ -78,13 +83,12 @@ def make_copies(
 
 
 def _animate(
-    augment: MotionAugment, sources: Sequence[Loaded], draws: Sequence[list[MotionParams]], batch_size: int
+    augment: MotionAugment, sources: Sequence[Loaded], draws: Sequence[list[list[MotionParams]]], batch_size: int
 ) -> list[list[list[Moved]]]:
-    """For each source and each of its faces the copies; all faces of a copy move by the same draw."""
+    """For each source and each of its faces the copies."""
     parts = [source.parts for source in sources]
     flat = [part for pictures in parts for part in pictures]
-    repeated = [draw for pictures, draw in zip(parts, draws, strict=True) for _ in pictures]
-    moved = iter(move(augment, flat, repeated, batch_size=batch_size))
+    moved = iter(move(augment, flat, [draw for faces in draws for draw in faces], batch_size=batch_size))
     return [[next(moved) for _ in pictures] for pictures in parts]
 
 
@@ -103,7 +107,7 @@ def _outcomes(
             verdict = Verdict(("no_face",))
         parts = [moved[place] for moved in faces]
         whole = compose(source.picture, source.regions, parts) if source.regions and not verdict.reasons else parts[0]
-        yield Outcome(copy, whole, attempt, verdict, tuple(part.params for part in parts))
+        yield Outcome(copy, whole, attempt, verdict)
 
 
 def _worst(verdicts: Sequence[Verdict]) -> Verdict:
@@ -117,7 +121,13 @@ def _missing(source: Loaded, outcomes: dict[int, Outcome]) -> list[int]:
     return [copy for copy in copies if copy not in outcomes or outcomes[copy].verdict.reasons]
 
 
-def _draw(augment: MotionAugment, source: Loaded, copies: Sequence[int], attempt: int) -> list[MotionParams]:
+def _draw(
+    augment: MotionAugment, source: Loaded, copies: Sequence[int], attempt: int, *, alike: bool
+) -> list[list[MotionParams]]:
+    """The draws of each face; `alike` gives all faces of a copy the first one's."""
     key = source.job.source.key
-    draws = augment.draw([f"{key}#{attempt}" if attempt else key], copies=source.job.copies)
-    return [replace(draws[copy], skipped=True, strength=0.0) if source.still else draws[copy] for copy in copies]
+    named = [f"{key}#{attempt}" if attempt else key]
+    faces = [
+        augment.draw(named, copies=source.job.copies, face=0 if alike else face) for face in range(len(source.parts))
+    ]
+    return [[draws[copy].at_rest() if source.still else draws[copy] for copy in copies] for draws in faces]

@@ -34,7 +34,8 @@ def compose(picture: Picture, regions: Sequence[Region], faces: Sequence[Moved])
         faces: the animated cuttings.
 
     Returns:
-        The whole picture, with the parameters of the first face; outside of the regions it is the source, bit for bit.
+        The whole picture, its parameters those of all faces with their boxes; outside of the regions it is the source,
+        bit for bit.
     """
     pixels = picture.pixels.copy()
     alpha = None if picture.alpha is None else picture.alpha.copy()
@@ -44,7 +45,9 @@ def compose(picture: Picture, regions: Sequence[Region], faces: Sequence[Moved])
             _paste(alpha, face.picture.alpha, face, region)
     motions = [FaceMotion(region, face.flow, face.occlusion) for region, face in zip(regions, faces, strict=True)]
     flow, occlusion = compose_motion(picture.size, _cells(picture.size, regions), motions)
-    return Moved(replace(picture, pixels=pixels, alpha=alpha), faces[0].params, flow, occlusion)
+    boxed = [replace(face.params, box=region.edges) for region, face in zip(regions, faces, strict=True)]
+    params = replace(boxed[0], others=tuple(boxed[1:]))
+    return Moved(replace(picture, pixels=pixels, alpha=alpha), params, flow, occlusion)
 
 
 def _paste(whole: NDArray[Any], part: NDArray[Any], face: Moved, region: Region) -> None:

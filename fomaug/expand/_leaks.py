@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fomaug._errors import ArgumentError
-from fomaug.expand._ledger import MANIFEST, SUMMARY, Row, read_rows, read_summary
+from fomaug.expand._ledger import MANIFEST, SUMMARY, read_rows, read_summary
 from fomaug.expand._sources import find_sources
 
 Kind = Literal["source", "driver"]
@@ -65,7 +65,8 @@ def _traces(folder: Path) -> Iterator[Trace]:
         for row in read_rows(folder / MANIFEST):
             place = f"{folder}:{row['split']}" if row["split"] else str(folder)
             yield "source", row["source_hash"], place, row["source"]
-            yield "driver", _driver(row), place, row["motion"]["driver"] or row["motion"]["clip"]
+            for motion in (row["motion"], *row["motion"].get("others", ())):
+                yield "driver", _driver(motion), place, motion["driver"] or motion["clip"]
         return
     if not folder.is_dir():
         raise ArgumentError(f"{folder} is no folder; give folders that fomaug expand wrote, or folders of pictures")
@@ -74,8 +75,7 @@ def _traces(folder: Path) -> Iterator[Trace]:
         yield "source", hashlib.sha256(source.path.read_bytes()).hexdigest(), place, source.key
 
 
-def _driver(row: Row) -> str:
-    motion = row["motion"]
+def _driver(motion: Mapping[str, Any]) -> str:
     if not motion["clip_hash"]:
         return ""
     return f"person {motion['driver']}" if motion["driver"] else f"clip {motion['clip_hash']}"

@@ -14,6 +14,7 @@ from fomaug.writers import append_line, is_temporary, write_file
 SUMMARY: Final = "expand.json"
 MANIFEST: Final = "manifest.jsonl"
 REJECTED: Final = "rejected.jsonl"
+MANIFEST_FORMAT: Final = 2  # 1: all faces of a picture moved by one draw, and their regions stood in "faces"
 
 Row = dict[str, Any]
 Token = tuple[str, int]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import astuple
 
 from fomaug.animator import Animator
 from fomaug.expand._annotate import to_json
@@ -63,7 +62,6 @@ def make_sample(
         "model": model.name,
         "scores": outcome.verdict.scores,
         **({} if annotation is None else {"annotation": to_json(annotation)}),
-        **_faces(loaded, outcome),
         "motion": moved.params.to_dict(),
     }
     name = copy_name(source, loaded.job.stem, outcome.copy, label, encode_format)
@@ -79,12 +77,3 @@ def reject(loaded: Loaded, outcome: Outcome) -> Row:
         "reasons": list(outcome.verdict.reasons),
         "scores": outcome.verdict.scores,
     }
-
-
-def _faces(loaded: Loaded, outcome: Outcome) -> Row:
-    """Where each face was, and the reference frame that was found for it."""
-    if not loaded.regions:
-        return {}
-    pairs = zip(loaded.regions, outcome.faces, strict=True)
-    faces = [{"region": list(astuple(region)), "reference": params.reference} for region, params in pairs]
-    return {"faces": faces}

@@ -136,7 +136,13 @@ class Runner:
 
     def _make(self, sources: Sequence[Loaded], written: _Written, threads: ThreadPoolExecutor) -> None:
         made = make_copies(
-            self.crew.augment, sources, self.crew.judge, tries=self.plan.tries, batch_size=self.plan.batch_size
+            self.crew.augment,
+            sources,
+            self.crew.judge,
+            tries=self.plan.tries,
+            batch_size=self.plan.batch_size,
+            # A copy takes one label from its clip, so all its faces have to wear it.
+            alike=self.plan.labels == "from_clip",
         )
         for loaded, outcomes in zip(sources, made, strict=True):
             for outcome in outcomes:

@@ -90,7 +90,8 @@ def summarise(out: Path) -> Summary:
     strength, scores, size = _Running(), dict[str, _Running](), 0
     for row in read_rows(out / MANIFEST):
         _count(row, counts)
-        strength.add(row["motion"]["strength"])
+        for motion in _motions(row):
+            strength.add(motion["strength"])
         size += row["bytes"]
         for name, score in _numbers(row.get("scores", {})):
             scores.setdefault(name, _Running()).add(score)
@@ -99,7 +100,7 @@ def summarise(out: Path) -> Summary:
         out=out,
         state=str(summary.get("state", "")),
         sources=len(counts["sources"]),
-        copies=strength.count,
+        copies=sum(counts["labels"].values()),
         bytes=size,
         labels=dict(sorted(counts["labels"].items())),
         splits=dict(sorted(counts["splits"].items())),
@@ -115,10 +116,15 @@ def summarise(out: Path) -> Summary:
 
 def _count(row: Row, counts: dict[str, Counter[str]]) -> None:
     counts["labels"][row["label"] or ""] += 1
-    counts["clips"][row["motion"]["clip"]] += 1
+    counts["clips"].update(motion["clip"] for motion in _motions(row))
     counts["sources"][row["source"]] += 1
     if row["split"]:
         counts["splits"][row["split"]] += 1
+
+
+def _motions(row: Row) -> list[dict[str, Any]]:
+    """The motion of each face of a copy."""
+    return [row["motion"], *row["motion"].get("others", ())]
 
 
 def _numbers(scores: dict[str, Any]) -> Iterable[tuple[str, float]]:

@@ -29,6 +29,11 @@ class Region:
         """(H, W)."""
         return self.bottom - self.top, self.right - self.left
 
+    @property
+    def edges(self) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom)."""
+        return self.left, self.top, self.right, self.bottom
+
     def cut(self, images: Tensor) -> Tensor:
         """Take the region out of pictures (..., H, W); a view.
 

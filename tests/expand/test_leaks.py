@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -87,3 +88,18 @@ def test_splits_of_one_set_are_told_apart(make: Callable[..., Path], tmp_path: P
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="nowhere is no folder"):
         find_leaks([tmp_path / "nowhere"])
+
+
+def test_the_drivers_of_all_faces_of_a_picture_count(
+    make: Callable[..., Path], tiny_pool: DrivingPool, tmp_path: Path, face: Face
+) -> None:
+    """The second face borrows from the test set's clip, the first does not."""
+    two = DrivingPool(tiny_pool.tracks[:2], tiny_pool.model_name, tiny_pool.model_hash)
+    first = make("train", 0, pool=two)
+    rows = [json.loads(line) for line in (first / "manifest.jsonl").read_text().splitlines()]
+    by_clip = {row["motion"]["clip"]: row["motion"] for row in rows}
+    for row in rows:
+        row["motion"] = {**by_clip["nod"], "others": [by_clip["shake"]]}
+    (first / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (leak,) = find_leaks([first, make("test", 2, pool=pool_of(tiny_pool, 1))])
+    assert (leak.kind, leak.names) == ("driver", ("shake",))

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from fomaug import Animator, DrivingPool, MotionAugment, MotionParams
-from fomaug._errors import ArgumentError, MediaError
+from fomaug._errors import ArgumentError, MediaError, ResumeError
 from fomaug.expand import ExpandReport, expand
 from fomaug.expand._compose import crop
 from fomaug.expand._ledger import read_rows
@@ -28,6 +31,16 @@ def run(tiny_model: Animator, tiny_pool: DrivingPool, tmp_path: Path, face: Call
     return call
 
 
+def motions_of(row: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row["motion"], *row["motion"]["others"]]
+
+
+def replayed(path: Path, row: dict[str, Any], augment: MotionAugment) -> np.ndarray:
+    image = torch.from_numpy(read_picture(path).pixels.copy()).permute(2, 0, 1)[None]
+    moved = augment.apply(image, [MotionParams.from_dict(row["motion"])]).image
+    return moved[0].permute(1, 2, 0).numpy()
+
+
 BOXES = [[20.0, 30.0, 60.0, 70.0], [100.0, 40.0, 140.0, 80.0]]
 
 
@@ -37,7 +50,7 @@ def test_every_face_of_a_picture_moves_and_the_rest_does_not(
     report = run(detector=lambda image: BOXES)
     assert report.written == 4
     for row in read_rows(report.out / "manifest.jsonl"):
-        regions = [Region(*face["region"]) for face in row["faces"]]
+        regions = [Region(*motion["box"]) for motion in motions_of(row)]
         assert regions == [region_around(box, (120, 160)) for box in BOXES]
         before, after = (
             read_picture(path).pixels for path in (tmp_path / "big" / row["source"], report.out / row["file"])
@@ -53,16 +66,61 @@ def test_a_face_in_a_picture_is_the_face_cut_out(
     run: Callable[..., ExpandReport], tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool
 ) -> None:
     row = next(iter(read_rows(run(detector=lambda image: BOXES[:1]).out / "manifest.jsonl")))
-    region = Region(*row["faces"][0]["region"])
+    region = Region(*row["motion"]["box"])
     part = crop(read_picture(tmp_path / "big" / row["source"]), region)
-    alone = move(
-        MotionAugment(tiny_pool, tiny_model), [part], [[MotionParams.from_dict(row["motion"])]], batch_size=1
-    )[0][0]  # fmt: skip
+    params = MotionParams.from_dict({**row["motion"], "box": None})
+    alone = move(MotionAugment(tiny_pool, tiny_model), [part], [[params]], batch_size=1)[0][0]
     whole = read_picture(tmp_path / "out" / row["file"]).pixels
     height, width = part.size
     middle = (slice(height // 4, height // 2), slice(width // 4, width // 2))
     inside = whole[region.top : region.bottom, region.left : region.right][middle].astype(int)
     assert np.abs(inside - alone.picture.pixels[middle]).max() <= 1
+
+
+def test_every_face_has_a_draw_of_its_own_and_its_row_replays_them(
+    run: Callable[..., ExpandReport], tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool
+) -> None:
+    augment = MotionAugment(tiny_pool, tiny_model, p=1.0)
+    apart = 0
+    for row in read_rows(run(detector=lambda image: BOXES, copies=3).out / "manifest.jsonl"):
+        first, second = motions_of(row)
+        drawn = [augment.draw([row["source"]], copies=3, face=face)[row["copy"]] for face in range(2)]
+        for motion, param in zip((first, second), drawn, strict=True):
+            assert (motion["clip"], motion["frame"], motion["strength"]) == (param.clip, param.frame, param.strength)
+        assert first["strength"] != second["strength"]
+        apart += (first["clip"], first["frame"]) != (second["clip"], second["frame"])
+        written = read_picture(tmp_path / "out" / row["file"]).pixels
+        np.testing.assert_array_equal(replayed(tmp_path / "big" / row["source"], row, augment), written)
+    assert apart, "the frames, too, are drawn apart"
+
+
+def test_faces_share_a_draw_where_the_copy_takes_its_label_from_it(run: Callable[..., ExpandReport]) -> None:
+    report = run(detector=lambda image: BOXES, labels="from_clip")
+    for row in read_rows(report.out / "manifest.jsonl"):
+        assert {motion["label"] for motion in motions_of(row)} == {row["label"]}
+
+
+def test_a_job_with_several_faces_resumes_to_the_same_bytes(
+    run: Callable[..., ExpandReport], tmp_path: Path, contents: Callable[[Path], dict[str, bytes]]
+) -> None:
+    wanted = contents(run(detector=lambda image: BOXES).out)
+    manifest = tmp_path / "out" / "manifest.jsonl"
+    manifest.write_text("".join(f"{line}\n" for line in manifest.read_text().splitlines()[:-2]))
+    (tmp_path / "out" / "1_m000.png").unlink()
+    run(detector=lambda image: BOXES, resume=True)
+    found = contents(tmp_path / "out")
+    assert found.pop("expand.json") != b""
+    wanted.pop("expand.json")
+    assert found == wanted
+
+
+def test_a_folder_with_the_old_manifest_is_not_gone_on_with(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
+    out = run(detector=lambda image: BOXES).out
+    summary = json.loads((out / "expand.json").read_text())
+    del summary["manifest"]
+    (out / "expand.json").write_text(json.dumps(summary))
+    with pytest.raises(ResumeError, match="manifest: was null, is 2"):
+        run(detector=lambda image: BOXES, resume=True)
 
 
 @pytest.mark.parametrize(("on_missing", "written", "rejected", "failed"), [("skip", 0, 0, 2), ("copy", 2, 2, 0)])
@@ -85,8 +143,6 @@ def test_a_missing_face_can_stop_the_job(run: Callable[..., ExpandReport]) -> No
 
 
 def test_boxes_come_from_the_annotations(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
-    import json
-
     lines = [{"file_name": f"{i}.png", "objects": {"bbox": [[20, 30, 40, 40]]}} for i in range(1)]
     (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     report = run(faces="boxes", annotations=str(tmp_path / "metadata.jsonl"))
@@ -111,8 +167,8 @@ def test_the_shipped_model_finds_a_face_in_a_larger_picture(tmp_path: Path) -> N
     save_image(tmp_path / "wall" / "1.png", wall)
     report = expand(tmp_path / "wall", tmp_path / "out", copies=2, faces="detect", gates="off", device="cpu")
     for row in read_rows(report.out / "manifest.jsonl"):
-        (found,) = row["faces"]
-        left, top, right, bottom = found["region"]
+        (found,) = motions_of(row)
+        left, top, right, bottom = found["box"]
         assert left < 250 + width / 2 < right
         assert top < 100 + height / 2 < bottom
         assert right - left < 400
