@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from torch import Tensor
 
 from fomaug._types import Animated, Keypoints, Source
-from fomaug.geometry import transfer
+from fomaug.geometry import check_region, confine, transfer
 
 
 class Animates(Protocol):
     """What a stream asks of an animator."""
+
+    keypoint_names: tuple[str, ...]
 
     def detect(self, frames: Tensor) -> Keypoints:
         """Find keypoints."""
@@ -31,8 +33,12 @@ def stream(
     relative_jacobian: bool = True,
     adapt_scale: bool = True,
     strength: float = 1.0,
+    region: str = "all",
 ) -> Iterator[Animated]:
     """Animate a source by frames as they come; nothing is kept but the reference.
+
+    A frame is asked for when the animated one before it has been taken, and is answered before the next is asked for:
+    the delay is the time of one frame.
 
     Args:
         animator: the model.
@@ -43,20 +49,30 @@ def stream(
         relative_jacobian: see `fomaug.transfer`.
         adapt_scale: see `fomaug.transfer`.
         strength: see `fomaug.transfer`.
+        region: part of the face that moves: "all", "head", "mouth", "eyes" or "expression".
 
-    Yields:
-        As many animated frames as came.
+    Returns:
+        As many animated frames as come.
+
+    Raises:
+        ArgumentError: there is no such region, or the model's keypoints have no names.
     """
+    check_region(region, animator.keypoint_names)  # at once, not when the first frame comes
+    options = {"relative": relative, "relative_jacobian": relative_jacobian, "adapt_scale": adapt_scale}
+    return _stream(animator, source, frames, reference, strength, region, options)
+
+
+def _stream(
+    animator: Animates,
+    source: Source,
+    frames: Iterable[Tensor],
+    reference: Keypoints | None,
+    strength: float,
+    region: str,
+    options: Mapping[str, bool],
+) -> Iterator[Animated]:
     for frame in frames:
         driving = animator.detect(frame)
         reference = driving[0] if reference is None else reference
-        moved = transfer(
-            source.keypoints,
-            driving,
-            reference,
-            relative=relative,
-            relative_jacobian=relative_jacobian,
-            adapt_scale=adapt_scale,
-            strength=strength,
-        )
-        yield animator.animate(source, moved)
+        moved = transfer(source.keypoints, driving, reference, strength=strength, **options)
+        yield animator.animate(source, confine(source.keypoints, moved, region, animator.keypoint_names))

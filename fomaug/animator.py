@@ -149,7 +149,7 @@ class Animator(nn.Module):
             source: one encoded image.
             frames: (1, 3, H, W) float in [0, 1] each; more at a time for more throughput and more delay.
             reference: keypoints of a driving frame posed like the source; the first frame's by default.
-            **options: of `fomaug.transfer`.
+            **options: of `fomaug.transfer`, and `region`: the part of the face that moves.
         """
         return stream(self, source, frames, reference=reference, **options)
 

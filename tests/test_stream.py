@@ -3,10 +3,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 
+import pytest
 import torch
 from torch import Tensor
 
-from fomaug import Animator, transfer
+from fomaug import Animator, load_model, transfer
+from fomaug._errors import ArgumentError
+from fomaug.geometry import confine
 
 
 def test_a_stream_is_relative_transfer_frame_by_frame(tiny_model: Animator) -> None:
@@ -28,3 +31,24 @@ def test_a_stream_keeps_no_frame(tiny_model: Animator) -> None:
 
     for _ in tiny_model.stream(tiny_model.encode(torch.rand(1, 3, 64, 64)), camera()):
         assert sum(ref() is not None for ref in seen) <= 2
+
+
+def test_a_stream_moves_a_region_of_the_face() -> None:
+    model = load_model(device="cpu")
+    soft = torch.rand(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    first, *clip = torch.nn.functional.interpolate(soft, (64, 64), mode="bilinear").split(1)
+    source = model.encode(first)
+    streamed = [out.image for out in model.stream(source, clip, region="mouth")]
+    reference = model.detect(clip[0])
+    for frame, found in zip(clip, streamed, strict=True):
+        moved = transfer(source.keypoints, model.detect(frame), reference)
+        wanted = model.animate(source, confine(source.keypoints, moved, "mouth", model.keypoint_names))
+        torch.testing.assert_close(found, wanted.image, atol=1e-5, rtol=0)
+
+
+def test_a_region_that_is_not_known_is_refused_before_a_frame_comes(tiny_model: Animator) -> None:
+    source = tiny_model.encode(torch.rand(1, 3, 64, 64))
+    with pytest.raises(ArgumentError, match="did you mean 'mouth'"):
+        tiny_model.stream(source, iter(()), region="mouht")
+    with pytest.raises(ArgumentError, match="names its keypoints"):
+        tiny_model.stream(source, iter(()), region="mouth")

@@ -16,10 +16,9 @@ from fomaug.augment._boxes import apply_in_boxes
 from fomaug.augment._frames import pool_frames
 from fomaug.augment._params import MotionParams
 from fomaug.augment._pixels import Range, check_images, from_unit, layout, to_unit
-from fomaug.augment._region import check_region, confine
 from fomaug.augment._result import MotionResult
 from fomaug.driving import DrivingPool
-from fomaug.geometry import identity_grid, transfer
+from fomaug.geometry import check_region, confine, identity_grid, transfer
 
 
 @dataclass(frozen=True)

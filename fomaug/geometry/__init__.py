@@ -8,13 +8,19 @@ from fomaug.geometry.grid import gaussian_heatmap as gaussian_heatmap
 from fomaug.geometry.grid import identity_grid as identity_grid
 from fomaug.geometry.hull import hull_area as hull_area
 from fomaug.geometry.matrix import inverse_2x2 as inverse_2x2
+from fomaug.geometry.region import FaceRegion as FaceRegion
+from fomaug.geometry.region import check_region as check_region
+from fomaug.geometry.region import confine as confine
 from fomaug.geometry.sampling import resize_flow as resize_flow
 from fomaug.geometry.sampling import resize_map as resize_map
 from fomaug.geometry.sampling import warp_image as warp_image
 from fomaug.geometry.transfer import transfer as transfer
 
 __all__ = [
+    "FaceRegion",
     "Frame",
+    "check_region",
+    "confine",
     "gaussian_heatmap",
     "hull_area",
     "identity_grid",

@@ -5,7 +5,7 @@ import torch
 
 from fomaug._errors import ArgumentError
 from fomaug._types import Keypoints
-from fomaug.augment._region import check_region, confine
+from fomaug.geometry import check_region, confine
 
 NAMES = ("eye outer left", "brow left", "mouth corner left", "lip lower", "nose tip", "chin", "ear left", "ear right")
 EYES, MOUTH, HEAD = [0, 1], [2, 3], [4, 5, 6, 7]
@@ -72,3 +72,17 @@ def test_a_model_without_names_knows_no_regions():
     check_region("all", ())
     with pytest.raises(ArgumentError, match="region='mouth' needs a model that names its keypoints"):
         check_region("mouth", ())
+
+
+def test_an_unknown_region_is_named_with_the_nearest():
+    with pytest.raises(ArgumentError, match="did you mean 'mouth'"):
+        check_region("mouht", NAMES)
+
+
+@pytest.mark.parametrize("region", ["head", "mouth", "eyes", "expression"])
+def test_one_source_serves_all_frames(source, region):
+    moved = turn(speak(source))
+    together = confine(source[0], moved, region, NAMES)
+    alone = Keypoints.cat([confine(source[0], moved[i], region, NAMES) for i in range(3)])
+    torch.testing.assert_close(together.value, alone.value)
+    torch.testing.assert_close(together.jacobian, alone.jacobian)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from fomaug._errors import ArgumentError
+from fomaug._errors import ArgumentError, did_you_mean
 from fomaug._types import Keypoints
+
+FaceRegion = Literal["all", "head", "mouth", "eyes", "expression"]
 
 # First words of keypoint names. What belongs to no feature is the head's own.
 _FEATURES: Final[dict[str, tuple[str, ...]]] = {"eyes": ("eye", "lid", "iris", "brow"), "mouth": ("mouth", "lip")}
 
 
 def check_region(region: str, names: Sequence[str]) -> None:
-    """Raise `ArgumentError` where a model without keypoint names is asked for a region."""
+    """Raise `ArgumentError` for an unknown region, and where a model without keypoint names is asked for one."""
+    if region not in (known := get_args(FaceRegion)):
+        hint = did_you_mean(region, known)
+        raise ArgumentError(f"region must be one of {', '.join(known)}, got {region!r}{hint}")
     if region != "all" and not names:
         raise ArgumentError(
             f"region={region!r} needs a model that names its keypoints, and this one does not; use region='all'"
@@ -30,7 +35,7 @@ def confine(source: Keypoints, moved: Keypoints, region: str, names: Sequence[st
     this map; "mouth", "eyes" and "expression" (both) take the map off and move the region's points by what is left.
 
     Args:
-        source: B keypoints before the motion.
+        source: B keypoints before the motion; or 1, for all of them.
         moved: B keypoints after it.
         region: "all", "head", "mouth", "eyes" or "expression".
         names: of the K keypoints.
