@@ -1,36 +1,70 @@
+"""`torch.compile` takes the animator's own methods as whole graphs."""
+
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 
 import pytest
 import torch
+from torch import Tensor
 
-from fomaug import Animator
+from fomaug import Animator, load_model
+
+COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+IGNORED = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of inductor, about its own parts of torch
+SLOW = (COMPILER, IGNORED, pytest.mark.slow)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of inductor, about its own parts of torch
+@pytest.fixture(autouse=True)
+def _nothing_compiled_before() -> Iterator[None]:
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("method", ["detect", "encode", "animate"])
 @pytest.mark.parametrize(
-    "backend",
+    ("name", "backend"),
     [
-        "aot_eager",
-        pytest.param(
-            "inductor",
-            marks=[
-                pytest.mark.slow,
-                pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler"),
-            ],
-        ),
+        ("tiny", "aot_eager"),
+        ("lite-256", "eager"),
+        pytest.param("tiny", "inductor", marks=SLOW),
+        pytest.param("lite-256", "inductor", marks=SLOW),
     ],
 )
-def test_compiled_networks_compute_what_they_computed_before(tiny_model: Animator, backend: str) -> None:
-    torch.compiler.reset()
-    image, other = torch.rand(2, 1, 3, 64, 64)
-    source, driving = tiny_model.encode(image), tiny_model.detect(other)
-    detector = torch.compile(tiny_model.detector, backend=backend, fullgraph=True)
-    generator = torch.compile(tiny_model.generator, backend=backend, fullgraph=True)
-    with torch.no_grad():
-        torch.testing.assert_close(detector(other).value, driving.value, atol=1e-5, rtol=0)
-        compiled = generator(image, source.features[1:], source.keypoints, driving)
-        plain = tiny_model.generator(image, source.features[1:], source.keypoints, driving)
-    torch.testing.assert_close(compiled.prediction, plain.prediction, atol=1e-4, rtol=0)
-    torch.testing.assert_close(compiled.deformation, plain.deformation, atol=1e-4, rtol=0)
+def test_a_compiled_method_is_one_graph_and_computes_the_same(
+    tiny_model: Animator, name: str, backend: str, method: str
+) -> None:
+    check(tiny_model if name == "tiny" else load_model(name, device="cpu"), method, backend)
+
+
+@COMPILER
+@IGNORED
+def test_the_default_backend_compiles_the_detector(tiny_model: Animator) -> None:
+    check(tiny_model, "detect", "inductor")
+
+
+@pytest.mark.parametrize("method", ["detect", "animate"])
+def test_pictures_that_are_resized_inside_are_no_break(tiny_model: Animator, method: str) -> None:
+    check(tiny_model, method, "eager", side=90)
+
+
+def check(model: Animator, method: str, backend: str, side: int | None = None) -> None:
+    """Compare a method with its compiled form."""
+    side = side or model.size
+    image, other = torch.rand(2, 1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    source, driving = model.encode(image), model.detect(other)
+    arguments = {"detect": (other,), "encode": (image,), "animate": (source, driving)}[method]
+    plain = getattr(model, method)
+    compiled = torch.compile(plain, backend=backend, fullgraph=True)
+    for before, after in zip(tensors(plain(*arguments)), tensors(compiled(*arguments)), strict=True):
+        torch.testing.assert_close(after, before, atol=1e-4, rtol=0)
+
+
+def tensors(result: object) -> list[Tensor]:
+    """All tensors of a result, in order."""
+    if isinstance(result, Tensor):
+        return [result]
+    parts = result if isinstance(result, tuple) else vars(result).values()
+    return [tensor for part in parts if part is not None for tensor in tensors(part)]
