@@ -77,7 +77,9 @@ def make_annotator(plan: ExpandPlan, sources: Sequence[SourceFile]) -> Annotator
 def to_json(labels: FaceLabels) -> dict[str, Any]:
     """Turn labels into plain JSON, but for the mask, which has a file."""
     arrays = {name: _rounded(getattr(labels, name)) for name in _ARRAYS}
-    return {name: value for name, value in arrays.items() if value is not None} | {"fields": labels.fields}
+    segments = None if labels.segments is None else list(labels.segments)
+    values = {**arrays, "segments": segments}
+    return {name: value for name, value in values.items() if value is not None} | {"fields": labels.fields}
 
 
 def from_json(values: dict[str, Any]) -> FaceLabels:
@@ -87,7 +89,8 @@ def from_json(values: dict[str, Any]) -> FaceLabels:
         if name in values:
             array: NDArray[Any] = np.array(values[name], kind)
             arrays[name] = array.reshape(-1, width) if width else array
-    return FaceLabels(**arrays, fields=values.get("fields", {}))
+    segments = tuple(values["segments"]) if "segments" in values else None
+    return FaceLabels(**arrays, segments=segments, fields=values.get("fields", {}))
 
 
 _ARRAYS: Final[dict[str, tuple[type, int]]] = {

@@ -1,23 +1,22 @@
-"""COCO annotations: boxes (x, y, width, height) and keypoints (x, y, visibility) of each face; categories kept.
-
-Segmentations are not carried along: a polygon that is bent needs more corners than it has; give masks as PNGs.
-"""
+"""COCO annotations: boxes (x, y, width, height), keypoints (x, y, visibility) and segmentations of each face."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from fomaug._errors import LabelError
 from fomaug._files import write_file
 from fomaug.labels._formats import Annotations, Format, Row, check_finite, picture_key, register
+from fomaug.labels._segments import Segment, read_segment, segment_area, segment_box
 from fomaug.labels._values import FaceLabels
 
 _DERIVED = ("id", "image_id", "bbox", "keypoints", "num_keypoints", "area", "segmentation")
+_TIGHT: Final = 1.5  # pixels
 
 
 def _read(path: Path, root: Path) -> Annotations:
@@ -55,13 +54,17 @@ def _labels(path: Path, name: str, faces: list[dict[str, Any]]) -> FaceLabels:
         check_finite(together, np.array(boxes, float))
         counts = [len(part) for part in points]
         has_box = ["bbox" in face for face in faces]
+        segments = tuple(read_segment(face.get("segmentation")) for face in faces)
+        tight = [_is_tight(face, segment) for face, segment in zip(faces, segments, strict=True)]
+        fields = {"faces": kept, "points": counts, "has_box": has_box, "flags": together[:, 2].tolist()}
         return FaceLabels(
             points=together[:, :2] if len(together) else None,
             visible=together[:, 2] > 0 if len(together) else None,
             boxes=np.array(boxes, float) if boxes else None,
-            fields={"faces": kept, "points": counts, "has_box": has_box, "flags": together[:, 2].tolist()},
+            segments=segments if any(segments) else None,
+            fields=fields | ({"tight": tight} if any(segments) else {}),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, LabelError) as error:
         raise LabelError(f"{path}: the annotations of {name} are damaged: {error}") from error
 
 
@@ -80,27 +83,43 @@ def _write(rows: Iterable[Row], out: Path, like: Path | None) -> list[Path]:
     return [target]
 
 
+def _is_tight(face: dict[str, Any], segment: Segment | None) -> bool:
+    """Whether a face's box is the one around its segmentation, as COCO has it, and not one of its own."""
+    if segment is None or "bbox" not in face:
+        return False
+    x, y, w, h = face["bbox"]
+    return bool(np.abs(np.subtract(segment_box(segment), (x, y, x + w, y + h))).max() <= _TIGHT)
+
+
 def _faces(labels: FaceLabels) -> list[dict[str, Any]]:
     """Take the faces of a picture apart again: points and boxes lie one after another."""
     counts = labels.fields.get("points", [0 if labels.points is None else len(labels.points)])
     has_box = labels.fields.get("has_box", [labels.boxes is not None])
     kept = labels.fields.get("faces", [{} for _ in counts])
+    tight = labels.fields.get("tight", [False for _ in counts])
+    segments = labels.segments or [None for _ in counts]
     faces, point, box = [], 0, 0
-    for count, boxed, fields in zip(counts, has_box, kept, strict=True):
+    for count, boxed, fields, is_tight, segment in zip(counts, has_box, kept, tight, segments, strict=True):
         face = dict(fields)
+        gone = is_tight and segment is None
         if boxed and labels.boxes is not None:
-            gone = labels.box_visible is not None and not labels.box_visible[box]
-            x0, y0, x1, y1 = (round(float(value), 3) for value in labels.boxes[box])
-            face |= {"bbox": [x0, y0, round(x1 - x0, 3), round(y1 - y0, 3)], "area": round((x1 - x0) * (y1 - y0), 3)}
+            gone = gone or (labels.box_visible is not None and not labels.box_visible[box])
+            face |= _bbox(tuple(labels.boxes[box]))
             box += 1
-            if gone:
-                point += count
-                continue
+        if segment is not None:
+            face |= _bbox(segment_box(segment)) if is_tight else {}
+            face |= {"segmentation": segment, "area": round(segment_area(segment), 3)}
         if count:
             face |= _keypoints(labels, point, count)
             point += count
-        faces.append(face)
+        if not gone:
+            faces.append(face)
     return faces
+
+
+def _bbox(box: Sequence[float]) -> dict[str, Any]:
+    x0, y0, x1, y1 = (round(float(value), 3) for value in box)
+    return {"bbox": [x0, y0, round(x1 - x0, 3), round(y1 - y0, 3)], "area": round((x1 - x0) * (y1 - y0), 3)}
 
 
 def _keypoints(labels: FaceLabels, start: int, count: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug import warp
+from fomaug.labels._segments import Segment, move_segment
 
 Size = tuple[int, int]
 
@@ -27,6 +28,7 @@ class FaceLabels:
         mask: (H, W) integer class numbers.
         palette: of the mask's PNG, kept as it is.
         void: class number for what is not known; it fills what comes from outside of the picture.
+        segments: a segmentation of each face, as COCO has them: polygons or run lengths, None for a face without.
         fields: whatever else the annotation says; carried along unchanged.
     """
 
@@ -37,6 +39,7 @@ class FaceLabels:
     mask: NDArray[Any] | None = None
     palette: tuple[int, ...] | None = None
     void: int | None = None
+    segments: tuple[Segment | None, ...] | None = None
     fields: dict[str, Any] = field(default_factory=dict)
 
 
@@ -63,6 +66,9 @@ def move(labels: FaceLabels, flow: Tensor, size: Size, *, occlusion: Tensor | No
         plane = torch.from_numpy(labels.mask.astype(np.int64))[None]
         mask = warp.mask(plane, flow, void=labels.void)[0].numpy().astype(labels.mask.dtype)
         moved = replace(moved, mask=mask)
+    if labels.segments is not None:
+        segments = (None if segment is None else move_segment(segment, flow, size) for segment in labels.segments)
+        moved = replace(moved, segments=tuple(segments))
     return moved
 
 

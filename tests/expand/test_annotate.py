@@ -15,6 +15,8 @@ from fomaug._errors import LabelError, ResumeError
 from fomaug.expand import ExpandReport, expand
 from fomaug.expand._annotate import from_json, to_json
 from fomaug.labels import FaceLabels
+from fomaug.labels._rle import decode_mask, encode_mask
+from fomaug.labels._segments import move_segment
 from fomaug.writers import read_picture, save_image
 
 POINTS = [[10.0, 12.0], [30.0, 20.0], [24.0, 24.0]]
@@ -100,6 +102,29 @@ def test_boxes_of_a_coco_file_move_and_categories_stay(run: Callable[..., Expand
     assert written["categories"] == content["categories"]
     assert [image["file_name"] for image in written["images"]] == ["anna/1_m000.png", "anna/1_m001.png"]
     assert all(found["mood"] == "glad" and found["category_id"] == 4 for found in written["annotations"])
+
+
+def test_segmentations_of_a_coco_file_move_with_each_copy(
+    run: Callable[..., ExpandReport], faces: Path, tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool
+) -> None:
+    polygon = [[10.0, 8.0, 36.0, 12.0, 30.0, 40.0]]
+    runs = encode_mask(np.pad(np.ones((20, 24), np.uint8), ((10, 18), (8, 16))), packed=True)
+    annotations = [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 8, 26, 32], "segmentation": polygon, "iscrowd": 0},
+        {"id": 2, "image_id": 1, "category_id": 1, "bbox": [8, 10, 24, 20], "segmentation": runs, "iscrowd": 1},
+    ]
+    content = {"images": [{"id": 1, "file_name": "anna/1.png"}], "annotations": annotations, "categories": [{"id": 1}]}
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    report = run(tmp_path / "coco.json")
+    written = json.loads((report.out / "coco.json").read_text())
+    rows = {row["file"]: row for row in rows_of(report.out)}
+    for image in written["images"]:
+        flow = replay(rows[image["file_name"]], faces, tiny_model, tiny_pool)
+        first, second = (face for face in written["annotations"] if face["image_id"] == image["id"])
+        assert first["segmentation"] == move_segment(polygon, flow, (48, 48))
+        assert second["segmentation"] == move_segment(runs, flow, (48, 48))
+        assert (first["iscrowd"], second["iscrowd"]) == (0, 1)
+        assert second["area"] == decode_mask(second["segmentation"]).sum()
 
 
 def test_a_folder_of_pts_files_is_mirrored(run: Callable[..., ExpandReport], faces: Path) -> None:
