@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -97,15 +98,20 @@ class ModelConfig:
         Raises:
             ArgumentError: for an unknown or missing key, named with the nearest known one.
         """
-        params = dict(values.get("model_params", values))
+        if not any(section in values for section in ("model_params", *_PARTS)):
+            near = difflib.get_close_matches("model_params", map(str, values), n=1)
+            raise ArgumentError(
+                f"the configuration lacks model_params{f'; is {near[0]!r} meant for it?' if near else ''}"
+            )
+        params = dict(_mapping("model_params", values.get("model_params", values)))
         params.pop("architecture", None)
+        _refuse_surplus("model_params", params, _PARTS)
         size = params.pop("size", None) or _frame_size(values)
         generator = dict(_take(params, "generator_params"))
         motion = dict(_take(generator, "dense_motion_params"))
         detector = dict(_take(params, "kp_detector_params"))
         common = dict(_take(params, "common_params"))
         discriminator = params.pop("discriminator_params", None)
-        _refuse_surplus("model_params", params, _PARTS)
         return cls(
             common=build(CommonConfig, "common_params", common),
             kp_detector=build(KeypointDetectorConfig, "kp_detector_params", detector),
@@ -116,7 +122,7 @@ class ModelConfig:
             ),
             discriminator=None
             if discriminator is None
-            else build(DiscriminatorConfig, "discriminator_params", discriminator),
+            else build(DiscriminatorConfig, "discriminator_params", _mapping("discriminator_params", discriminator)),
             size=size,
         )
 
@@ -143,7 +149,7 @@ def build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
     """Build a frozen configuration from a mapping.
 
     Raises:
-        ArgumentError: for keys it does not know or that are missing.
+        ArgumentError: for keys it does not know or that are missing, and for words where a number should be.
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     _refuse_surplus(name, values, fields)
@@ -151,7 +157,32 @@ def build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
     missing = [key for key in required if key not in values]
     if missing:
         raise ArgumentError(f"{name} lacks {', '.join(missing)}")
+    for key, value in values.items():
+        _check_kind(f"{name}.{key}", value, str(fields[key].type))
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "int": ("a whole number", (int,)),
+    "float": ("a number", (int, float)),
+    "bool": ("true or false", (bool,)),
+}
+
+
+def _check_kind(name: str, value: object, annotation: str) -> None:
+    """Refuse a value that is no number or switch where one is asked for; tuples and parts are not looked into."""
+    if annotation not in _KINDS:
+        return
+    words, kinds = _KINDS[annotation]
+    if not isinstance(value, kinds) or (isinstance(value, bool) and annotation != "bool"):
+        hint = "; YAML reads 2e-4 as a word, write 2.0e-4" if isinstance(value, str) else ""
+        raise ArgumentError(f"{name} must be {words}, got {value!r}{hint}")
+
+
+def _mapping(name: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ArgumentError(f"{name} must hold keys and values, got {value!r}")
+    return value
 
 
 def _take(values: dict[str, Any], key: str) -> Mapping[str, Any]:

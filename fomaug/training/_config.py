@@ -127,19 +127,20 @@ class TrainConfig:
         for section in values:
             if section not in _SECTIONS:
                 raise ArgumentError(
-                    f"the configuration has an unknown section {section!r}{did_you_mean(section, _SECTIONS)}"
+                    f"the configuration has an unknown section {section!r}{did_you_mean(str(section), _SECTIONS)}"
                 )
-        train = {key: value for key, value in (values.get("train_params") or {}).items() if key != "checkpoint_freq"}
-        data = dict(values.get("dataset_params") or {})
+        train, data = (_section(values, name) for name in ("train_params", "dataset_params"))
+        train.pop("checkpoint_freq", None)
         parts: dict[str, Any] = {
             "model": ModelConfig.from_dict(
                 {key: values[key] for key in ("model_params", "dataset_params") if key in values}
             ),
-            "weights": build(LossWeights, "loss_weights", train.pop("loss_weights", {})),
-            "transform": build(TransformParams, "transform_params", train.pop("transform_params", {})),
-            "augment": _augment(data.pop("augmentation_params", {})),
+            "weights": build(LossWeights, "loss_weights", _section(train, "loss_weights")),
+            "transform": build(TransformParams, "transform_params", _section(train, "transform_params")),
+            "augment": _augment(_section(data, "augmentation_params")),
             "id_sampling": bool(data.pop("id_sampling", False)),
         }
+        train = {key: value for key, value in train.items() if key not in ("loss_weights", "transform_params")}
         for key in data:
             if key not in _DATA_KEYS:
                 raise ArgumentError(f"dataset_params has an unknown key {key!r}{did_you_mean(key, _DATA_KEYS)}")
@@ -157,12 +158,22 @@ _SECTIONS = (
 _DATA_KEYS = ("root_dir", "frame_shape", "pairs_list", "id_sampling", "augmentation_params")
 
 
+def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Copy a part that may be left out, or left empty."""
+    section = values.get(name)
+    if section is None:
+        return {}
+    if not isinstance(section, Mapping):
+        raise ArgumentError(f"{name} must hold keys and values, got {section!r}")
+    return dict(section)
+
+
 def _augment(params: Mapping[str, Any]) -> AugmentParams:
     known = ("flip_param", "jitter_param", "resize_param", "crop_param")
     for key in params:
         if key not in known:
             raise ArgumentError(f"augmentation_params has an unknown key {key!r}{did_you_mean(key, known)}")
-    flat = {**(params.get("flip_param") or {}), **(params.get("jitter_param") or {})}
+    flat = {**_section(params, "flip_param"), **_section(params, "jitter_param")}
     # What is resized is always cropped back to the size of the model, so `crop_param` says nothing new.
-    ratio = (params.get("resize_param") or {}).get("ratio", (1, 1))
+    ratio = _section(params, "resize_param").get("ratio", (1, 1))
     return build(AugmentParams, "augmentation_params", {**flat, "zoom_range": tuple(ratio)})

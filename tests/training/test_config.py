@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest
 import yaml
 
 from fomaug._errors import ArgumentError
-from fomaug.networks import OFFICIAL
+from fomaug.networks import OFFICIAL, ModelConfig
 from fomaug.training import TrainConfig, read_config
+from fomaug.training._config import LossWeights
 
 
 def official(tiny_config: dict) -> dict:
@@ -63,14 +65,65 @@ def test_the_official_layout_is_read(tmp_path: Path, tiny_config: dict) -> None:
     ("section", "key", "near"),
     [
         ("train_params", "num_epoch", "num_epochs"),
+        ("train_params.loss_weights", "perceptul", "perceptual"),
+        ("train_params.transform_params", "sigma_afine", "sigma_affine"),
         ("dataset_params", "id_samplings", "id_sampling"),
+        ("dataset_params.augmentation_params", "flip_params", "flip_param"),
+        ("dataset_params.augmentation_params.jitter_param", "brightnes", "brightness"),
         ("model_params", "common_param", "common_params"),
+        ("model_params.common_params", "num_kps", "num_kp"),
+        ("model_params.kp_detector_params", "temprature", "temperature"),
+        ("model_params.generator_params", "num_down_block", "num_down_blocks"),
+        ("model_params.generator_params.dense_motion_params", "kp_varianc", "kp_variance"),
+        ("model_params.discriminator_params", "use_kps", "use_kp"),
     ],
 )
 def test_an_unknown_key_is_answered_with_the_nearest(tiny_config: dict, section: str, key: str, near: str) -> None:
-    values = official(tiny_config)
-    values[section][key] = 1
+    values = copy.deepcopy(official(tiny_config))
+    values["model_params"]["discriminator_params"] = {"sn": True}
+    part = values
+    for name in section.split("."):
+        part = part[name]
+    part[key] = 1
     with pytest.raises(ArgumentError, match=f"unknown key '{key}'; did you mean '{near}'"):
+        TrainConfig.from_dict(values)
+
+
+def test_a_misspelt_part_of_the_model_is_named(tiny_config: dict) -> None:
+    values = copy.deepcopy(official(tiny_config))
+    values["model_params"]["generator_param"] = values["model_params"].pop("generator_params")
+    with pytest.raises(ArgumentError, match="unknown key 'generator_param'; did you mean 'generator_params'"):
+        TrainConfig.from_dict(values)
+    with pytest.raises(ArgumentError, match="lacks model_params; is 'model_param' meant for it"):
+        ModelConfig.from_dict({"dataset_params": {}, "model_param": {}})
+
+
+def test_parts_left_empty_are_their_defaults_and_other_things_are_named(tiny_config: dict) -> None:
+    values = official(tiny_config)
+    values["train_params"] |= {"loss_weights": None, "transform_params": None}
+    values["dataset_params"]["augmentation_params"] = {"flip_param": None}
+    config = TrainConfig.from_dict(values)
+    assert config.weights == LossWeights()
+    assert not config.augment.horizontal_flip
+    with pytest.raises(ArgumentError, match="loss_weights must hold keys and values, got 3"):
+        TrainConfig.from_dict({**values, "train_params": {"loss_weights": 3}})
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("common_params", "num_kp", "ten", "num_kp must be a whole number, got 'ten'"),
+        ("common_params", "num_kp", 4.5, "num_kp must be a whole number, got 4.5"),
+        ("common_params", "estimate_jacobian", 1, "estimate_jacobian must be true or false, got 1"),
+        ("kp_detector_params", "temperature", "1e-1", "write 2.0e-4"),
+    ],
+)
+def test_words_and_switches_in_the_place_of_numbers_are_refused(
+    tiny_config: dict, section: str, key: str, value: object, message: str
+) -> None:
+    values = copy.deepcopy(official(tiny_config))
+    values["model_params"][section][key] = value
+    with pytest.raises(ArgumentError, match=message):
         TrainConfig.from_dict(values)
 
 
