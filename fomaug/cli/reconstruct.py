@@ -6,29 +6,17 @@ from pathlib import Path
 
 import click
 
-from fomaug.cli.evaluate import compare, judging
+from fomaug.cli._measuring import Measuring, with_measuring
 
 
 @click.command()
 @click.argument("model_name", metavar="MODEL")
 @click.argument("clips", type=click.Path(path_type=Path))
-@judging
-def reconstruct(
-    model_name: str,
-    clips: Path,
-    output: Path | None,
-    video: Path | None,
-    landmarks: str | None,
-    embedding: str | None,
-    features: str | None,
-    step: int,
-    max_frames: int | None,
-    device: str,
-) -> int:
+@with_measuring
+def reconstruct(model_name: str, clips: Path, measuring: Measuring) -> int:
     """Rebuild CLIPS from their first frames with MODEL and measure how well that went.
 
     Judges from outside are functions of yours: a frame (H, W, 3) uint8 to points, to a vector, or to None. The exit
     code is 3 if clips were skipped.
     """
-    judges = {"landmarks": landmarks, "embedding": embedding, "features": features}
-    return compare((model_name,), clips, output, video, judges, step, max_frames, device)
+    return measuring.run((model_name,), clips)

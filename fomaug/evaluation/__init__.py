@@ -4,6 +4,7 @@ from fomaug.evaluation._bench import Bench as Bench
 from fomaug.evaluation._bench import Timing as Timing
 from fomaug.evaluation._bench import bench as bench
 from fomaug.evaluation._bench import official_animator as official_animator
+from fomaug.evaluation._comparison import comparison_video as comparison_video
 from fomaug.evaluation._measures import Extractors as Extractors
 from fomaug.evaluation._reconstruct import Figure as Figure
 from fomaug.evaluation._reconstruct import Reconstruction as Reconstruction
@@ -20,6 +21,7 @@ __all__ = [
     "Reconstruction",
     "Timing",
     "bench",
+    "comparison_video",
     "l1",
     "ms_ssim",
     "official_animator",

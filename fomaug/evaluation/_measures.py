@@ -32,6 +32,12 @@ class Extractors:
     embedding: Extract | None = None
     features: Extract | None = None
 
+    def name(self, part: str) -> str:
+        """Name a judge by where its code is, "module:name"; empty where there is none."""
+        judge = getattr(self, part)
+        named = judge if hasattr(judge, "__qualname__") else type(judge)
+        return "" if judge is None else f"{named.__module__}:{named.__qualname__}"
+
 
 @dataclass(frozen=True)
 class Judged:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -37,17 +38,20 @@ class Reconstruction:
 
     Attributes:
         model: its name.
-        detector: what `keypoint_distance` was measured with: the model's own detector, so not for comparing models.
+        judges: who gave the figures that need one, by measure: the functions passed in, and for `keypoint_distance`
+            the model's own detector, which makes it no measure for comparing models.
         figures: by measure.
         clips: the measures of each clip.
         skipped: clips that could not be read, with the reason.
+        damaged: clips of which only some frames could be read and were measured, with the reason.
     """
 
     model: str
-    detector: str
+    judges: dict[str, str]
     figures: dict[str, Figure]
     clips: dict[str, dict[str, float]]
     skipped: dict[str, str]
+    damaged: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; None for what could not be measured."""
@@ -91,10 +95,12 @@ def reconstruct(
     rows: list[dict[str, dict[str, float]]] = [{} for _ in animators]
     spreads = [Spread() for _ in animators]
     skipped: dict[str, str] = {}
+    damaged: dict[str, str] = {}
     for path in find_clips(clips):
         name = path.name if path == clips else path.relative_to(clips).as_posix()
         try:
-            found = _clip(animators, path, extractors, spreads, step, max_frames, watch)
+            frames = read_clip(path, max_frames=max_frames).frames(on_damage=partial(damaged.setdefault, name))
+            found = _clip(animators, frames, extractors, spreads, step, watch and partial(watch, path.name))
         except FomaugError as error:
             skipped[name] = str(error)
         else:
@@ -106,21 +112,19 @@ def reconstruct(
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
         raise MediaError(f"no clip of {clips} could be measured ({reasons or 'there is none'})")
     return [
-        Reconstruction(animator.name, f"{animator.name}'s own", _figures(row, spread), row, skipped)
+        Reconstruction(animator.name, _judges(animator, extractors), _figures(row, spread), row, skipped, damaged)
         for animator, row, spread in zip(animators, rows, spreads, strict=True)
     ]
 
 
 def _clip(
     animators: Sequence[Animator],
-    path: Path,
+    frames: Iterator[Frame],
     extractors: Extractors,
     spreads: Sequence[Spread],
     step: int,
-    max_frames: int | None,
-    watch: Watch | None,
+    watch: Callable[[Frame, Frame, Sequence[Frame]], object] | None,
 ) -> list[dict[str, float]]:
-    frames = iter(read_clip(path, max_frames=max_frames).frames(on_damage=lambda _: None))
     first = next(frames)
     sources = [animator.encode(to_tensor(first)) for animator in animators]
     sums: list[dict[str, list[float]]] = [{} for _ in animators]
@@ -137,9 +141,9 @@ def _clip(
             for name, value in {**measures, "keypoint_distance": float(distance)}.items():
                 values.setdefault(name, []).append(value)
         if watch is not None:
-            watch(path.name, first, frame, predictions)
+            watch(first, frame, predictions)
     if not sums[0]:
-        raise MediaError(f"{path} has one frame; rebuilding needs two or more (and step frames after the first)")
+        raise MediaError("it has one frame; rebuilding needs two or more (and step frames after the first)")
     return [{name: _mean(found) for name, found in values.items()} for values in sums]
 
 
@@ -152,6 +156,16 @@ def _figures(clips: dict[str, dict[str, float]], spread: Spread) -> dict[str, Fi
     if spread.true:
         figures["fid"] = Figure(spread.distance(), math.nan, math.nan)
     return figures
+
+
+def _judges(animator: Animator, extractors: Extractors) -> dict[str, str]:
+    outside = {
+        measure: name for part, measures in _GIVES.items() if (name := extractors.name(part)) for measure in measures
+    }
+    return {"keypoint_distance": f"{animator.name}'s own detector", **outside}
+
+
+_GIVES = {"landmarks": ("akd", "lost"), "embedding": ("aed",), "features": ("fid",)}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -12,7 +12,7 @@ from PIL import Image
 from fomaug import Animator, save_model
 from fomaug._errors import MediaError
 from fomaug.cli import main
-from fomaug.cli.evaluate import table
+from fomaug.cli._measuring import table
 from fomaug.evaluation import Extractors, reconstruct
 
 
@@ -40,7 +40,7 @@ def test_models_are_measured_on_the_same_frames(tiny_model: Animator, clips: Pat
     assert set(first.figures) == {"l1", "psnr", "ssim", "ms_ssim", "keypoint_distance"}
     for figure in first.figures.values():
         assert figure.low <= figure.mean <= figure.high
-    assert first.detector == "tiny's own"
+    assert first.judges == {"keypoint_distance": "tiny's own detector"}
 
 
 def test_judges_from_outside_give_their_measures(tiny_model: Animator, clips: Path) -> None:
@@ -55,6 +55,9 @@ def test_judges_from_outside_give_their_measures(tiny_model: Animator, clips: Pa
     assert found.figures["lost"].mean == 0
     assert found.figures["akd"].mean > 0
     assert {"aed", "fid"} <= set(found.figures)
+    assert set(found.judges) == {"keypoint_distance", "akd", "lost", "aed", "fid"}
+    assert found.judges["akd"].endswith(":test_judges_from_outside_give_their_measures.<locals>.landmarks")
+    assert f"akd: by {found.judges['akd']}" in table([found])
     (blind,) = reconstruct([tiny_model], clips, extractors=Extractors(landmarks=lambda _: None))
     assert "akd" not in blind.figures
 
@@ -66,6 +69,23 @@ def test_a_clip_of_one_frame_is_skipped_and_named(tiny_model: Animator, clips: P
     assert "has one frame" in found.skipped["short"]
     with pytest.raises(MediaError, match=r"no clip of .* could be measured"):
         reconstruct([tiny_model], clips / "short")
+
+
+def test_a_clip_with_a_broken_end_is_measured_to_there_and_named(
+    tiny_model: Animator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    frames = [Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)) for _ in range(8)]
+    path = tmp_path / "clips" / "torn.gif"
+    path.parent.mkdir()
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=40)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    (found,) = reconstruct([tiny_model], path.parent)
+    assert "damaged after" in found.damaged["torn.gif"]
+    assert set(found.clips) == {"torn.gif"}
+    model = save_model(tiny_model, tmp_path / "tiny.safetensors")
+    assert main(["reconstruct", str(model), str(path.parent), "--device", "cpu"]) == 0
+    assert "measured in part: torn.gif: damaged after" in capsys.readouterr().err
 
 
 def test_the_commands_write_table_json_and_video(
