@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,19 @@ def test_files_of_another_kind(tmp_path: Path, content: bytes, message: str) -> 
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=message):
         load_model(path)
+
+
+@pytest.mark.parametrize("start", [b"\x80", b" <"], ids=["as a pickle does", "as a web page does"])
+def test_a_file_is_known_whatever_the_length_of_its_header_looks_like(
+    tiny_model: Animator, tmp_path: Path, start: bytes
+) -> None:
+    path = tmp_path / "tiny.safetensors"
+    save_model(tiny_model, path, facts={"pad": "x"}, half=False)
+    length = int.from_bytes(path.read_bytes()[:8], "little")  # of the header, the first number of the file
+    wanted = next(n for n in itertools.count(length, 8) if n.to_bytes(8, "little").startswith(start))
+    save_model(tiny_model, path, facts={"pad": "x" * (1 + wanted - length)}, half=False)
+    assert path.read_bytes().startswith(start)
+    assert load_model(path, device="cpu").hash == tiny_model.hash
 
 
 def test_a_truncated_file(saved: Path, tmp_path: Path) -> None:
