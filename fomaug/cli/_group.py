@@ -25,7 +25,7 @@ COMMANDS: Final = {
     "expand": _Entry(
         "fomaug.cli.expand:expand", "Multiply a face dataset: borrowed motion, labels moved along.", _RESUME
     ),
-    "animate": _Entry("fomaug.cli.animate:animate", "Animate one picture by one clip, as a video."),
+    "animate": _Entry("fomaug.cli.animate:animate", "Animate a picture by a clip, as a video; or many from a list."),
     "report": _Entry("fomaug.cli.report:report", "Sum up an expanded dataset."),
     "check": _Entry("fomaug.cli.check:check", "Look for sources and drivers that leak between expanded datasets."),
     "verify": _Entry(

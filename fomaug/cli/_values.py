@@ -38,3 +38,13 @@ def read_gates(ctx: click.Context, param: click.Parameter, value: str) -> str | 
         return parse_gates(value)
     except ArgumentError as error:
         raise click.BadParameter(str(error), ctx, param) from error
+
+
+def read_face(ctx: click.Context, param: click.Parameter, value: str) -> str | tuple[int, int, int, int]:
+    """Read auto, whole or X,Y,WIDTH,HEIGHT."""
+    from fomaug.visual import parse_face
+
+    try:
+        return parse_face(value)
+    except ArgumentError as error:
+        raise click.BadParameter(str(error), ctx, param) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -85,16 +85,56 @@ def _named_clips(roots: Sequence[str | Path]) -> dict[str, Path]:
     return named
 
 
+def read_track(
+    path: str | Path,
+    model: Animator,
+    *,
+    crop: Crop = "face",
+    detector: Detector | None = None,
+    max_frames: int | None = None,
+    progress: bool = False,
+    batch_size: int = 16,
+) -> tuple[MotionTrack, tuple[str, ...]]:
+    """Read the motion of one clip; memory is that of one batch of frames, and of the keypoints.
+
+    Args:
+        path: a clip, or a picture, which is a clip of one frame.
+        model: that finds the keypoints.
+        crop: a fixed square around the face, see `face_crop`, or the whole frame.
+        detector: finds faces for `crop="face"`, see `face_crop`.
+        max_frames: read no more than these.
+        progress: show a bar.
+        batch_size: frames that the model looks at together.
+
+    Returns:
+        The track, and sentences about what was not as it should be: damage, a face that was not found.
+
+    Raises:
+        MediaError: there is no such clip, or it cannot be read.
+    """
+    options = BuildOptions(crop, detector, max_frames, "raise", progress, batch_size)
+    clip = read_clip(path, max_frames=max_frames)
+    keypoints, box, notes = _read(clip, model, options)
+    track = MotionTrack(clip.name, keypoints, clip.fps, None, clip.hash, crop=box, facts=_facts(clip, notes))
+    return track, tuple(notes)
+
+
 def _track(clip: Clip, name: str, label: str | None, model: Animator, options: BuildOptions) -> MotionTrack:
-    box, notes = _crop(clip, model, options)
-    frames = (_shrunk(cut(frame, box), model.size) for frame in clip.frames(on_damage=notes.append))
-    parts = [model.detect(to_batch(batch)).to("cpu") for batch in batches(frames, options.batch_size)]
-    if not parts:
-        raise MediaError(f"{clip.path} has no frame that can be read")
-    keypoints = Keypoints.cat(parts)
+    keypoints, box, notes = _read(clip, model, replace(options, progress=False))
     if len(keypoints) == clip.max_frames:
         notes.append(f"only the first {clip.max_frames} frames were asked for")
     return MotionTrack(name, keypoints, clip.fps, label, clip.hash, crop=box, facts=_facts(clip, notes))
+
+
+def _read(clip: Clip, model: Animator, options: BuildOptions) -> tuple[Keypoints, Box | None, list[str]]:
+    box, notes = _crop(clip, model, options)
+    frames = clip.frames(on_damage=notes.append)
+    shown = tqdm(frames, desc=f"motion of {clip.name}", unit="frame", disable=not options.progress, leave=False)
+    small = (_shrunk(cut(frame, box), model.size) for frame in shown)
+    parts = [model.detect(to_batch(batch)).to("cpu") for batch in batches(small, options.batch_size)]
+    if not parts:
+        raise MediaError(f"{clip.path} has no frame that can be read")
+    return Keypoints.cat(parts), box, notes
 
 
 def _crop(clip: Clip, model: Animator, options: BuildOptions) -> tuple[Box | None, list[str]]:

@@ -130,13 +130,16 @@ def find_clips(root: str | Path) -> list[Path]:
     if not root.is_dir():
         return [root]
     children = sorted((child for child in root.iterdir() if not child.name.startswith(".")), key=natural_order)
-    clips = [child for child in children if child.is_file() and _is_clip(child)]
+    clips = [child for child in children if child.is_file() and is_clip(child)]
     if not clips and any(child.is_file() and child.suffix.lower() in PICTURES for child in children):
         clips = [root]
     return clips + [clip for child in children if child.is_dir() for clip in find_clips(child)]
 
 
-def _is_clip(path: Path) -> bool:
+def is_clip(path: Path) -> bool:
+    """Whether a path is a clip by its kind: a folder, a video, or a picture that is animated."""
+    if path.is_dir():
+        return True
     suffix = path.suffix.lower()
     if suffix not in (".webp", ".png"):
         return suffix in VIDEOS or suffix in ANIMATIONS

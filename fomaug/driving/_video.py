@@ -19,7 +19,7 @@ _CONTAINERS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ivf,flv,asf,
 
 def video_fps(path: Path) -> float:
     """Read the mean frame rate off the container."""
-    with _opened(path) as (_, stream):
+    with opened_video(path) as (_, stream):
         return choose_fps(*(rate and float(rate) for rate in (stream.average_rate, stream.guessed_rate)))
 
 
@@ -35,7 +35,7 @@ def video_frames(path: Path, on_damage: Callable[[str], object]) -> Iterator[tup
     """
     import av  # opens in a tenth of a second, too long for everyone who imports fomaug
 
-    with _opened(path) as (container, stream):
+    with opened_video(path) as (container, stream):
         check_pixels(str(path), stream.codec_context.width, stream.codec_context.height)
         count, last = 0, 0.0
         try:
@@ -68,7 +68,8 @@ def _upright(path: Path, frame: Any) -> Picture:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Open a video file, and no other it may name: PyAV's container and its first stream of pictures."""
     import av
 
     try:

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fomaug._errors import ArgumentError, ShapeError, did_you_mean
+from fomaug._errors import ArgumentError, MediaError, ShapeError, did_you_mean
 from fomaug._files import replacing
 from fomaug.writers._provenance import Provenance
 from fomaug.writers._video_marks import mark_gif, mark_iso_media, mark_webp
+from fomaug.writers._video_sound import Sound, SoundTrack, can_write
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,13 @@ class VideoWriter:
         num_frames: how many were written so far.
     """
 
-    def __init__(self, container: Any, kind: _Kind, fps: float) -> None:
+    def __init__(self, container: Any, kind: _Kind, fps: float, sound: Sound | None = None) -> None:
         self._container = container
         self._kind = kind
         self._fps = Fraction(fps).limit_denominator(1001)
         self._stream: Any = None
+        self._sound: Sound | None = sound if kind.container == "mp4" and sound and can_write(sound) else None
+        self._sound_track: SoundTrack | None = None
         self._size = (0, 0)
         self.num_frames = 0
 
@@ -69,6 +72,8 @@ class VideoWriter:
         picture.pts = self.num_frames
         self.num_frames += 1
         self._send(picture)
+        if self._sound_track is not None:
+            self._sound_track.write_until(float(self.num_frames / self._fps))
 
     def finish(self) -> None:
         """Write what the encoder still holds."""
@@ -86,11 +91,15 @@ class VideoWriter:
         even = self._kind.pixels == "yuv420p"
         stream.height, stream.width = (size + (size % 2 if even else 0) for size in self._size)
         stream.pix_fmt = self._kind.pixels
+        if self._sound is not None:
+            self._sound_track = SoundTrack(self._container, self._sound)
         return stream
 
 
 @contextmanager
-def open_video(path: str | Path, fps: float, *, provenance: Provenance | None = None) -> Iterator[VideoWriter]:
+def open_video(
+    path: str | Path, fps: float, *, provenance: Provenance | None = None, sound: Sound | None = None
+) -> Iterator[VideoWriter]:
     """Open a video for writing; the file appears, whole and marked, when the block ends well.
 
     Args:
@@ -98,19 +107,31 @@ def open_video(path: str | Path, fps: float, *, provenance: Provenance | None = 
             but GIF.
         fps: frames per second.
         provenance: what the frames were made from; None writes no mark.
+        sound: of a clip, see `fomaug.driving.clip_sound`, to be heard with the frames, as long as they last. MP4 only:
+            the others are silent. AAC, MP3, Opus and the like are copied, what MP4 players do not know becomes AAC.
 
     Raises:
         ArgumentError: if the suffix is another, or no frame was written.
+        MediaError: the encoder takes no pictures of this size, or the disk is full.
     """
     path = Path(path)
     kind = kind_of(path)
-    with replacing(path) as temporary:
+    with _explained(path), replacing(path) as temporary:
         with av.open(str(temporary), "w", format=kind.container, options=kind.options) as container:
-            writer = VideoWriter(container, kind, fps)
+            writer = VideoWriter(container, kind, fps, sound)
             yield writer
             writer.finish()
         if provenance is not None:
             _MARKS[path.suffix.lower()](temporary, provenance.to_xmp())
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (av.error.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MediaError(f"{path} cannot be written ({reason})") from error
 
 
 def kind_of(path: Path) -> _Kind:

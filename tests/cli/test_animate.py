@@ -10,21 +10,21 @@ import pytest
 from fomaug.animator import Animator
 from fomaug.cli import main
 from fomaug.cli.animate import animate as command
-from fomaug.visual import AnimateOptions, animate_clip
+from fomaug.visual import AnimateOptions, animate_clip, animate_pairs
 from fomaug.writers import open_video, save_image
 
 
 def test_options_are_those_of_the_function() -> None:
-    ours = {option.name: option.default for option in command.params}
+    ours = command.make_context("animate", ["-o", "out.mp4"]).params
     theirs = {field.name: field.default for field in fields(AnimateOptions)}
-    theirs |= {
-        name: parameter.default
-        for name, parameter in inspect.signature(animate_clip).parameters.items()
-        if name not in ("out", "options")
-    }
+    for function in (animate_clip, animate_pairs):
+        parameters = inspect.signature(function).parameters
+        theirs |= {name: parameter.default for name, parameter in parameters.items()}
+    del theirs["out"], theirs["options"], theirs["on_note"]
     assert set(ours) - {"output"} == set(theirs)
-    for name in ("relative", "strength", "reference", "crop", "batch_size", "model", "device"):
-        assert ours[name] == theirs[name]
+    for name, default in theirs.items():
+        if name != "progress" and default is not inspect.Parameter.empty:
+            assert ours[name] == default, name
 
 
 def test_animate_writes_the_video_and_says_where(

@@ -11,7 +11,7 @@ from PIL import Image
 from fomaug import Animator, DrivingPool, transfer
 from fomaug._errors import ArgumentError, MediaError
 from fomaug.driving import closest_frame
-from fomaug.visual import _animate, animate_clip
+from fomaug.visual import _render, animate_clip
 from fomaug.writers import open_video, read_mark, save_image
 
 
@@ -72,7 +72,7 @@ def test_no_strength_gives_the_picture_itself(
 ) -> None:
     seen = []
     monkeypatch.setattr(
-        _animate, "transfer", lambda *args, **options: seen.append(options) or transfer(*args, **options)
+        _render, "transfer", lambda *args, **options: seen.append(options) or transfer(*args, **options)
     )
     animate_clip(image, clip, tmp_path / "out.mp4", model=tiny_model, strength=0.0, relative=False, batch_size=4)
     assert seen == [{"relative": False, "strength": 0.0}] * 3
@@ -104,5 +104,5 @@ def test_grey_and_transparent_pictures_can_be_animated(
 ) -> None:
     for channels in ((), (2,), (4,)):
         image = save_image(tmp_path / "b.png", rng.integers(0, 256, (32, 32, *channels), np.uint8))
-        out = animate_clip(image, clip, tmp_path / "out.mp4", model=tiny_model, max_frames=1)
+        out = animate_clip(image, clip, tmp_path / "out.mp4", model=tiny_model, max_frames=1, crop="frame")
         assert frames_of(out)[0].shape == (32, 32, 3)
