@@ -95,6 +95,23 @@ def test_points_behind_something_are_not_visible() -> None:
     assert visible.tolist() == [[False, True]]
 
 
+def test_points_on_a_surface_that_turns_away_are_not_visible() -> None:
+    """The right half is squeezed to a third of its width, as the far side of a turned head is."""
+    grid = identity_grid((65, 65))[None]
+    flow = torch.stack([torch.where(grid[..., 0] > 0, 3 * grid[..., 0], grid[..., 0]), grid[..., 1]], -1)
+    xy, occlusion = torch.tensor([[[-0.5, 0.0], [0.5, 0.0]]]), torch.ones(1, 1, 65, 65)
+    assert warp.points(xy, flow, occlusion=occlusion)[1].tolist() == [[True, False]]
+    assert warp.points(xy, flow)[1].all(), "of a flow alone nobody knows what it shows"
+
+
+def test_a_face_that_becomes_small_stays_visible() -> None:
+    xy, occlusion = torch.tensor([[[-0.5, 0.0], [0.5, 0.3]]]), torch.ones(1, 1, 64, 64)
+    angle = torch.tensor(1.2)
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()]).view(2, 2)
+    for flow in (identity_grid((64, 64))[None] * 4, identity_grid((64, 64))[None] @ (1.8 * turn)):
+        assert warp.points(xy, flow, occlusion=occlusion)[1].all()
+
+
 def test_no_boxes_are_no_trouble() -> None:
     found, visible = warp.boxes(torch.zeros(1, 0, 4), ZOOM)
     assert found.shape == (1, 0, 4)

@@ -44,6 +44,35 @@ def invert_points(xy: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
     return places.to(xy.dtype), valid & single
 
 
+def uneven_stretch(places: Tensor, flow: Tensor) -> Tensor:
+    """How much more a flow stretches the source in one direction than across it.
+
+    A surface that turns away from the viewer is squeezed in one direction only, so its flow passes over much of the
+    source there; a change of size alone does not count.
+
+    Args:
+        places: (B, M, 2) in the target, [-1, 1].
+        flow: (B, h, w, 2) backward flow, h and w at least 2, its cells about as wide as high.
+
+    Returns:
+        (B, M): the difference of the singular values of the flow's derivative, 0 for turns and zooms.
+
+    >>> from fomaug.geometry import identity_grid
+    >>> squeezed = identity_grid((8, 8))[None] * torch.tensor([3.0, 1.0])
+    >>> round(uneven_stretch(torch.zeros(1, 1, 2), squeezed).item(), 4)
+    2.0
+    """
+    _, h, w, _ = flow.shape
+    exact = torch.promote_types(torch.promote_types(places.dtype, flow.dtype), torch.float32)
+    _, jacobian = _evaluate(places.to(exact), flow.to(exact))
+    # In units of cells, or a picture that is wider than high would count as stretched when it is turned.
+    (xx, xy), (yx, yy) = (row.unbind(-1) for row in jacobian.unbind(-2))
+    shape = (w - 1) / (h - 1)
+    turn_over = torch.hypot(xx - yy, xy * shape + yx / shape)
+    straight = torch.hypot(xx + yy, xy * shape - yx / shape)
+    return torch.minimum(turn_over, straight)
+
+
 def _choose(points: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
     """Take of each point's pre-images an upright one, then the nearest: (B, M, 2), and whether it is the only one."""
     flat = points.reshape(-1, 2)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fomaug.geometry import identity_grid, resize_flow
 from fomaug.geometry.folding import cell_determinant, folded_share
-from fomaug.geometry.inverse import invert_points
+from fomaug.geometry.inverse import invert_points, uneven_stretch
 
 HALF_PIXEL = 0.5 * 2 / 255
 
@@ -103,3 +103,16 @@ def test_the_determinant_is_the_area_of_affine_maps() -> None:
     flow = identity_grid((9, 13))[None] @ matrix.T
     torch.testing.assert_close(cell_determinant(flow), torch.full((1, 8, 12), torch.linalg.det(matrix).item()))
     assert folded_share(flow * torch.tensor([-1.0, 1.0])).item() == 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(33, 33), (25, 49)])
+def test_uneven_stretch_is_the_spread_of_the_singular_values(height: int, width: int) -> None:
+    """In pixels: a picture that is wider than high, turned as a whole, is not stretched."""
+    rng = torch.Generator().manual_seed(0)
+    half = torch.tensor([(width - 1) / 2, (height - 1) / 2])
+    places = torch.zeros(1, 1, 2)
+    for _ in range(20):
+        matrix = torch.randn(2, 2, generator=rng)
+        flow = ((identity_grid((height, width)) * half) @ matrix.T / half)[None]
+        largest, least = torch.linalg.svdvals(matrix)
+        torch.testing.assert_close(uneven_stretch(places, flow)[0, 0], largest - least, atol=1e-3, rtol=1e-3)
