@@ -101,11 +101,11 @@ def with_measuring(command: Callable[..., int]) -> Callable[..., int]:
 
 def table(results: Sequence[Reconstruction]) -> str:
     """Lay out figures, a column for each model, with their 95 % intervals, and say who judged."""
-    width = max(26, *(len(result.model) + 2 for result in results))
-    lines = [f"{'':18}" + "".join(f"{result.model:>{width}}" for result in results)]
+    rows = {"": [result.model for result in results]}
     for name in dict.fromkeys(name for result in results for name in result.figures):
-        cells = [_cell(result.figures.get(name)) for result in results]
-        lines.append(f"{name:18}" + "".join(f"{cell:>{width}}" for cell in cells))
+        rows[name] = [_cell(result.figures.get(name)) for result in results]
+    width = 2 + max(len(cell) for cells in rows.values() for cell in cells)
+    lines = [f"{name:18}" + "".join(f"{cell:>{width}}" for cell in cells) for name, cells in rows.items()]
     lines.append("means over clips with 95 % bootstrap intervals over clips; fid is of all frames together")
     lines.append("keypoint_distance: by each model's own detector, not for comparing models")
     named = {name: who for name, who in results[0].judges.items() if name != "keypoint_distance"}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomaug._errors import MissingExtraError, WeightsError
@@ -86,8 +87,7 @@ _Part = tuple[str, nn.Module, dict[str, Tensor], list[str]]
 
 
 def _parts(animator: Animator) -> list[_Part]:
-    generator = torch.Generator().manual_seed(0)
-    image, other = torch.rand(2, 2, 3, animator.size, animator.size, generator=generator)
+    image, other = _pictures(animator.size)
     source, driving = animator.encode(image), animator.detect(other)
     features = source.features[1:]
     kp = ["value", "jacobian"][: len(_pack(driving))]
@@ -103,6 +103,13 @@ def _parts(animator: Animator) -> list[_Part]:
         ("encoder", _Encoder(animator), {"image": image}, list(named)),
         ("generator", network, {"image": image, **named, **points}, results),
     ]
+
+
+def _pictures(size: int) -> tuple[Tensor, Tensor]:
+    """Two batches of two pictures, coloured clouds: between the pixels of white noise, rounding alone passes 1e-4."""
+    coarse = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    pictures = F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True).clamp(0, 1)
+    return pictures[:2], pictures[2:]
 
 
 def _pack(keypoints: Keypoints) -> tuple[Tensor, ...]:

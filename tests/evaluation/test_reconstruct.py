@@ -13,7 +13,7 @@ from fomaug import Animator, save_model
 from fomaug._errors import MediaError
 from fomaug.cli import main
 from fomaug.cli._measuring import table
-from fomaug.evaluation import Extractors, reconstruct
+from fomaug.evaluation import Extractors, Figure, reconstruct
 
 
 @pytest.fixture
@@ -122,3 +122,10 @@ def test_the_table_names_models_as_given_and_what_was_not_measured(tiny_model: A
     less = replace(found, model="other", figures={"l1": found.figures["l1"]})
     assert "not measured" in table([found, less])
     assert "ssim" in table([less, found])
+
+
+def test_columns_of_the_table_do_not_touch(tiny_model: Animator, clips: Path) -> None:
+    (found,) = reconstruct([tiny_model], clips)
+    wide = replace(found, figures={"psnr": Figure(1063.12174, 1057.33745, 1068.90611)})
+    row = table([wide, wide]).splitlines()[1]
+    assert row.split("  ")[-2:] == ["1063.1217 [1057.3374, 1068.9061]"] * 2
