@@ -1,14 +1,22 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import fomaug
-from fomaug._errors import ResumeError
+from fomaug._errors import MissingExtraError, ResumeError
 from fomaug.cli import main
 from fomaug.training import TrainConfig, TrainingError, train
 
@@ -65,9 +73,101 @@ def test_training_starts_from_a_given_model(tiny_train: TrainConfig, moving_shap
     assert before.equal(after)
 
 
-def test_bfloat16_trains_as_well(tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path) -> None:
-    train(tiny_train, moving_shapes, tmp_path, max_steps=1, precision="bfloat16", progress=False)
-    assert all(value == value for row in losses(tmp_path) for value in row.values())  # no NaN
+def test_bfloat16_rounds_what_is_computed_and_keeps_the_weights_in_float32(
+    tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path
+) -> None:
+    for precision in ("float32", "bfloat16"):
+        train(tiny_train, moving_shapes, tmp_path / precision, max_steps=2, precision=precision, progress=False)
+    plain, rounded = (losses(tmp_path / precision)[0] for precision in ("float32", "bfloat16"))
+    assert plain != rounded
+    assert rounded == pytest.approx(plain, rel=0.05, abs=0.05)
+    weights = fomaug.load_model(tmp_path / "bfloat16" / "model.safetensors", device="cpu", fold=False).state_dict()
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32, torch.int64}
+
+
+def test_the_average_follows_the_weights_by_its_decay(
+    tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path
+) -> None:
+    def weights(run: str, steps: int, **changes: float) -> torch.Tensor:
+        path = train(replace(tiny_train, **changes), moving_shapes, tmp_path / run, max_steps=steps, progress=False)
+        return fomaug.load_model(path, device="cpu", fold=False).generator.final.weight
+
+    now = [weights(f"now{step}", step, ema=0) for step in (1, 2, 3)]
+    average = now[0]  # the first step begins it
+    for later in now[1:]:
+        average = 0.75 * average + 0.25 * later
+    torch.testing.assert_close(weights("average", 3, ema=0.75), average, atol=1e-6, rtol=0)
+
+
+KILLED = """
+    import pickle, sys
+    from pathlib import Path
+    import torch
+    torch.set_num_threads(1)
+    from fomaug.training import train
+    config = pickle.loads(Path(sys.argv[1]).read_bytes())
+    train(config, Path(sys.argv[2]), Path(sys.argv[3]), progress=False, device="cpu")
+"""
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_losses(
+    tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path
+) -> None:
+    config = replace(tiny_train, checkpoint_steps=3, keep_checkpoints=2)
+    (tmp_path / "config").write_bytes(pickle.dumps(config))
+    (tmp_path / "run.py").write_text(textwrap.dedent(KILLED))
+    run = tmp_path / "killed"
+    words = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "config"), str(moving_shapes), str(run)]
+    process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(Path(fomaug.__file__).parents[1])})
+    deadline = time.monotonic() + 120
+    while not (run / "losses.jsonl").exists() or len(losses_so_far(run)) < 5:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    steps = len(losses_so_far(run)) + 3  # some that the kill lost, and new ones
+    train(config, moving_shapes, run, max_steps=steps, resume=True, progress=False, device="cpu")
+    train(config, moving_shapes, tmp_path / "whole", max_steps=steps, progress=False, device="cpu")
+    assert losses(run) == losses(tmp_path / "whole")
+    assert len(losses(run)) == steps
+
+
+def losses_so_far(run: Path) -> list[str]:
+    return (run / "losses.jsonl").read_text().splitlines()
+
+
+def test_tensorboard_is_an_extra_that_is_named_before_anything_is_trained(
+    tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'fomaug\[tensorboard\]'"):
+        train(tiny_train, moving_shapes, tmp_path, max_steps=1, tensorboard=True, progress=False)
+    assert not list(tmp_path.glob("losses*")) and not list(tmp_path.glob("step-*"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorboard, about its own parts
+def test_tensorboard_shows_the_losses_of_the_log(tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    train(tiny_train, moving_shapes, tmp_path, max_steps=2, tensorboard=True, progress=False)
+    events = accumulator.EventAccumulator(str(tmp_path)).Reload()
+    for name in set(losses(tmp_path)[0]) - {"step"}:
+        shown = [(event.step, event.value) for event in events.Scalars(name)]
+        assert shown == [(row["step"], pytest.approx(row[name], rel=1e-5)) for row in losses(tmp_path)]
+
+
+def test_early_pictures_show_source_driving_and_prediction(
+    tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path
+) -> None:
+    train(replace(tiny_train, batch_size=2), moving_shapes, tmp_path, max_steps=10, progress=False)
+    found = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert found == ["step-00000001.png", "step-00000010.png"]
+    with Image.open(tmp_path / "pictures" / found[0]) as picture:
+        sheet = np.asarray(picture)
+    assert sheet.shape == (3 * 64, 2 * 64, 3)
+    frames = [np.asarray(Image.open(path)) for path in sorted(moving_shapes.rglob("*.png"))]
+    for row in (0, 1):  # source and driving are frames of the clips
+        shown = sheet[row * 64 : (row + 1) * 64, :64].astype(int)
+        assert min(np.abs(shown - frame).max() for frame in frames) <= 1
 
 
 class Edges(torch.nn.Module):
