@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from fomaug.driving import read_clip
 from fomaug.networks import ModelConfig
 from fomaug.networks.config import DiscriminatorConfig
 from fomaug.training import TrainConfig
@@ -28,6 +30,18 @@ def moving_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
             stripes = 0.75 + 0.25 * np.sin((x - cx) * 0.8)
             picture = np.where(inside[..., None], stripes[..., None] * colour, ground)
             Image.fromarray((picture * 255).astype(np.uint8)).save(folder / f"{frame:02d}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def shipped_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example clips, rendered heads that move, as small frames: every eighth, 64 x 64, in a folder a clip."""
+    root = tmp_path_factory.mktemp("heads")
+    for path in sorted((Path(__file__).parents[2] / "examples" / "clips").glob("*.mp4")):
+        folder = root / path.stem
+        folder.mkdir()
+        for number, frame in enumerate(islice(read_clip(path), 0, 64, 8)):
+            Image.fromarray(frame).resize((64, 64), Image.Resampling.BOX).save(folder / f"{number}.png")
     return root
 
 

@@ -13,6 +13,7 @@ from fomaug.training._augment import vary
 from fomaug.training._clips import open_clips
 from fomaug.training._config import AugmentParams
 from fomaug.training._pairs import ClipPairs, epoch_order
+from fomaug.writers import open_video
 
 
 def strip(path: Path, frames: int = 5, side: int = 16) -> None:
@@ -58,6 +59,40 @@ def test_clips_of_a_person_count_once(tmp_path: Path) -> None:
     clips = open_clips(tmp_path)
     assert len(ClipPairs(clips, size=16, augment=AugmentParams())) == 3
     assert len(ClipPairs(clips, size=16, augment=AugmentParams(), id_sampling=True)) == 2
+
+
+def test_each_clip_of_a_person_is_drawn(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        Image.new("RGB", (32, 16), (60 * number, 0, 0)).save(tmp_path / f"anchor#{number}.png")
+    pairs = ClipPairs(open_clips(tmp_path), size=16, augment=AugmentParams(), id_sampling=True, num_repeats=40)
+    drawn = [tuple(round(float(frame[0].mean()) * 255) for frame in pairs[i]) for i in range(len(pairs))]
+    assert {first for first, _ in drawn} == {60, 120, 180}
+    assert all(first == second for first, second in drawn)  # both frames of one clip
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_videos_give_the_frames_asked_for(tmp_path: Path, suffix: str) -> None:
+    with open_video(tmp_path / f"a{suffix}", fps=10) as video:
+        for i in range(6):
+            video.write(np.full((32, 32, 3), 40 * i, np.uint8))
+    (clip,) = open_clips(tmp_path)
+    assert (clip.name, clip.count) == ("a", 6)
+    assert [float(frame.mean()) for frame in clip.take([0, 2, 2, 5])] == pytest.approx([0, 80, 80, 200], abs=4)
+
+
+def test_time_flip_swaps_half_of_the_pairs_and_mirroring_takes_both_frames() -> None:
+    first, second = torch.rand(2, 3, 8, 8)
+    swapped = mirrored = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        source, driving = vary(first, second, AugmentParams(time_flip=True, horizontal_flip=True), rng=rng)
+        turned = source.equal(first.flip(-1)) or source.equal(second.flip(-1))
+        if turned:
+            source, driving = source.flip(-1), driving.flip(-1)
+        assert (source.equal(first) and driving.equal(second)) or (source.equal(second) and driving.equal(first))
+        swapped += source.equal(second)
+        mirrored += turned
+    assert 70 < swapped < 130 and 70 < mirrored < 130
 
 
 def test_ranks_share_an_epoch_without_overlap() -> None:
