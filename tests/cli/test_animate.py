@@ -42,3 +42,35 @@ def test_animate_writes_the_video_and_says_where(
     assert main([*words, "--overlay", "flwo"]) == 2
     assert main([*words, "--crop", "frame", "--reference", "9"]) == 2
     assert "but the clip has 4" in capsys.readouterr().err
+
+
+def test_many_pairs_end_with_3_if_one_is_damaged(
+    tmp_path: Path, tiny_model: Animator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fomaug.visual._pairs.load_model", lambda *_, **__: tiny_model)
+    save_image(tmp_path / "a.png", np.zeros((32, 32, 3), np.uint8))
+    save_image(tmp_path / "b.png", np.full((32, 32, 3), 99, np.uint8))
+    (tmp_path / "pairs.csv").write_text("source,driving\na.png,b.png\n")
+    words = ["animate", "--pairs", str(tmp_path / "pairs.csv"), "-o", str(tmp_path / "out"), "--no-progress"]
+    assert main([*words, "--crop", "frame"]) == 0
+    assert capsys.readouterr().out == f"1 made, in {tmp_path / 'out'}\n"
+    (tmp_path / "pairs.csv").write_text("source,driving\na.png,b.png\nb.png,none.png\n")
+    assert main([*words, "--crop", "frame"]) == 3
+    shown = capsys.readouterr()
+    assert shown.out == f"0 made, 1 were there already, in {tmp_path / 'out'}\n"
+    assert "1 of the pairs could not be animated" in shown.err
+    assert "none.png" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-o", "out.mp4"], "give IMAGE and CLIP, or a list with --pairs"),
+        (["a.png", "b.mp4", "--pairs", "p.csv", "-o", "out"], "take 'a.png' away"),
+        (["--pairs", "nowhere.csv", "-o", "out"], "nowhere.csv cannot be read"),
+        (["a.png", "b.mp4", "-o", "out.mp4", "--face", "1,2,3"], "X,Y,WIDTH,HEIGHT in pixels, got '1,2,3'"),
+    ],
+)
+def test_wrong_words_are_said(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["animate", *words]) == 2
+    assert message in capsys.readouterr().err

@@ -12,22 +12,7 @@ from fomaug import Animator, DrivingPool, transfer
 from fomaug._errors import ArgumentError, MediaError
 from fomaug.driving import closest_frame
 from fomaug.visual import _render, animate_clip
-from fomaug.writers import open_video, read_mark, save_image
-
-
-@pytest.fixture
-def image(tmp_path: Path, rng: np.random.Generator) -> Path:
-    small = Image.fromarray(rng.integers(0, 256, (6, 5), np.uint8)).resize((40, 48), Image.Resampling.BICUBIC)
-    return save_image(tmp_path / "a.png", np.repeat(np.asarray(small)[..., None], 3, axis=2))
-
-
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    rows, columns = np.mgrid[:64, :64]
-    with open_video(tmp_path / "clip.mp4", 10) as video:
-        for i in range(11):
-            video.write(np.stack([rows * 3, (columns + 5 * i) % 64 * 4, rows + columns], -1).astype(np.uint8))
-    return tmp_path / "clip.mp4"
+from fomaug.writers import read_mark, save_image
 
 
 def frames_of(path: Path) -> list[np.ndarray]:
