@@ -99,4 +99,17 @@ def main(args: Sequence[str] | None = None) -> int:
         entry = COMMANDS.get(words[0]) if words else None
         click.echo(f"\nInterrupted; {entry.interrupted if entry else 'nothing was done'}.", err=True)
         return 130
+    except (MemoryError, RuntimeError) as error:
+        if not _is_lack_of_memory(error):
+            raise
+        entry = COMMANDS.get(words[0])
+        click.echo(f"Error: not enough memory: {str(error).splitlines()[0] if str(error) else 'none left'}", err=True)
+        click.echo(f"Take smaller pictures or batches; {entry.interrupted if entry else 'nothing was done'}.", err=True)
+        return 2
     return code if isinstance(code, int) else 0
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Torch says it by an error of its own on GPUs, and by a plain one with these words on CPUs."""
+    kind, words = type(error).__name__, str(error)
+    return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "DefaultCPUAllocator" in words

@@ -6,6 +6,7 @@ import sys
 
 import click
 import pytest
+import torch
 
 from fomaug._errors import ArgumentError
 from fomaug.cli import _group as group
@@ -71,6 +72,34 @@ def test_interrupted_says_how_to_resume(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "--resume goes on from there" in capsys.readouterr().err
     assert run_raising(KeyboardInterrupt(), monkeypatch, "animate") == 130
     assert "nothing half-written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: 8 bytes\nmore"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+    ],
+)
+def test_too_little_memory_is_said_and_what_to_do(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_raising(error, monkeypatch, "train") == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and said[0].startswith("Error: not enough memory: ")
+    assert "smaller pictures or batches" in said[1] and "--resume goes on from there" in said[1]
+
+
+def test_torch_words_lack_of_memory_as_expected() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert group._is_lack_of_memory(caught.value)
+
+
+def test_other_runtime_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError, match="a bug"):
+        run_raising(RuntimeError("a bug"), monkeypatch)
 
 
 def test_errors_that_are_bugs_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
