@@ -26,6 +26,8 @@ from fomaug.writers import Provenance, open_video, save_image, suffix_formats
 PICTURES: Final = tuple(suffix for suffix in suffix_formats if suffix != ".webp")
 """Suffixes of results that are no videos."""
 
+_OUT_OF_MEMORY: Final = ("out of memory", "allocate memory", "not enough memory")  # as torch says it, on its devices
+
 
 class AnimateWarning(UserWarning):
     """A clip is damaged, or a face was not found; there is a result all the same."""
@@ -46,8 +48,8 @@ def animate_clip(
 ) -> Path:
     """Animate a picture as the face of a clip moves, and write a video.
 
-    The clip is read twice: for its keypoints, of which all are kept, and for its pictures if they are to be shown, of
-    which only a batch is held.
+    The clip is read as a stream, more than once: to find the face, for its keypoints, of which all are kept, and for
+    its pictures if they are to be shown, of which only one is held.
 
     Args:
         image: picture file; or a video or folder of pictures, one frame of which is animated.
@@ -134,8 +136,7 @@ def enough_memory(image: Path, clip: Path) -> Iterator[None]:
     try:
         yield
     except (MemoryError, torch.cuda.OutOfMemoryError, RuntimeError) as error:
-        text = str(error)
-        if isinstance(error, RuntimeError) and "memory" not in text:
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in _OUT_OF_MEMORY):
             raise
         raise MediaError(
             f"there is too little memory for {image} and {clip}; take a smaller picture or a smaller batch_size"

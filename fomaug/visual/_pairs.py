@@ -109,12 +109,14 @@ def animate_pairs(
     jobs = _plan(listed, Path(out), make_options(options), video_format)
     note = on_note or warn
     kept = [job for job in jobs if job.out.exists() and not overwrite]
-    todo = [job for job in jobs if job not in kept]
+    there = {job.out for job in kept}
     animator = model if isinstance(model, Animator) else load_model(model, config=config, device=device, dtype=dtype)
     for job in kept:
         _check_kept(job.out, animator, note)
     run = _Run(animator, note, progress)
-    for job in tqdm(_by_source(todo), desc="pairs", unit="pair", disable=not progress):
+    for job in tqdm(
+        _by_source(job for job in jobs if job.out not in there), desc="pairs", unit="pair", disable=not progress
+    ):
         run.carry_out(job)
     return AnimateReport(tuple(run.made), tuple(job.out for job in kept), tuple(run.failed))
 

@@ -82,7 +82,15 @@ class VideoWriter:
         self._send(None)
 
     def _send(self, picture: Any) -> None:
-        for packet in self._stream.encode(picture):
+        try:
+            packets = self._stream.encode(picture)
+        except av.error.FFmpegError as error:
+            height, width = self._size
+            raise MediaError(
+                f"{self._stream.codec_context.name} cannot encode frames of {width} x {height} pixels "
+                f"({error.strerror}); H.264 ends at 16384 on a side; use a smaller picture"
+            ) from error
+        for packet in packets:
             self._container.mux(packet)
 
     def _start(self) -> Any:

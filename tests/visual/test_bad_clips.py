@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import weakref
 from pathlib import Path
 
 import av
@@ -13,7 +14,7 @@ from PIL import Image
 from fomaug import Animator
 from fomaug._errors import ArgumentError, MediaError
 from fomaug.visual import AnimateWarning, _animate, animate_clip
-from fomaug.writers import save_image
+from fomaug.writers import VideoWriter, save_image
 
 
 def run(model: Animator, image: Path, clip: Path, **options: object) -> Path:
@@ -137,3 +138,22 @@ def test_a_place_that_cannot_be_written_is_named(tiny_model, image, clip, tmp_pa
         with pytest.raises(MediaError, match=rf"{name} cannot be written"):
             animate_clip(image, clip if name == "out.mp4" else image, tmp_path / "file" / name, model=tiny_model,
                          crop="frame")  # fmt: skip
+
+
+def test_no_more_than_a_batch_of_frames_is_alive(tiny_model, image, tmp_path, media, monkeypatch) -> None:
+    """Memory does not grow with the clip: results are gone soon after they are written."""
+    written: list[weakref.ref[np.ndarray]] = []
+    most = 0
+    original = VideoWriter.write
+
+    def counted(writer: VideoWriter, frame: np.ndarray) -> None:
+        nonlocal most
+        written.append(weakref.ref(frame))
+        most = max(most, sum(ref() is not None for ref in written))
+        original(writer, frame)
+
+    path = media.write(tmp_path / "long.mp4", media.stripes(60))
+    monkeypatch.setattr(VideoWriter, "write", counted)
+    run(tiny_model, image, path, compare=True)
+    assert len(written) == 60
+    assert most <= 2

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fomaug._errors import ArgumentError
@@ -34,14 +35,15 @@ def listed(folder: Path, *lines: str) -> Path:
     return folder / "pairs.csv"
 
 
-def test_every_pair_gives_what_it_gives_alone(run, tiny_model, folder) -> None:
+def test_every_pair_gives_what_it_gives_alone(run, tiny_model, folder, media) -> None:
     report = run(listed(folder, "a.png,clip.mp4,", "b.png,clip.mp4,sub/x.gif"))
     assert report.complete
     assert [path.relative_to(folder).as_posix() for path in report.made] == ["out/a--clip.mp4", "out/sub/x.gif"]
     alone = animate_clip(
         folder / "a.png", folder / "clip.mp4", folder / "x.mp4", model=tiny_model, crop="frame", max_frames=3
     )
-    assert alone.read_bytes() == report.made[0].read_bytes()
+    for frame, wanted in zip(media.frames_of(report.made[0]), media.frames_of(alone), strict=True):
+        assert np.abs(frame.astype(int) - wanted).mean() < 0.5
     assert all(read_mark(path).synthetic for path in report.made)
 
 

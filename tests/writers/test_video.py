@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fomaug._errors import ArgumentError, ShapeError
+from fomaug._errors import ArgumentError, MediaError, ShapeError
 from fomaug.writers import Provenance, open_video, read_mark
 
 
@@ -79,3 +79,15 @@ def test_unknown_containers_are_refused(tmp_path: Path) -> None:
         open_video(tmp_path / "a.txt", 25),
     ):
         pass
+
+
+def test_frames_that_the_encoder_does_not_take_are_said_with_their_size(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="cannot encode frames of 17000 x 16 pixels"):
+        write(tmp_path / "a.mp4", [np.zeros((16, 17000, 3), np.uint8)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MediaError, match=r"a\.mp4 cannot be written \("):
+        write(tmp_path / "file" / "a.mp4", frames(1))
