@@ -142,6 +142,12 @@ def test_official_names_and_missing_files() -> None:
         read_config("nothing.yaml")
 
 
+def test_the_example_configuration_is_one() -> None:
+    config = read_config(Path(__file__).parents[2] / "examples" / "tiny.yaml")
+    assert (config.model.size, config.model.common.num_kp) == (64, 10)
+    assert config.augment.time_flip
+
+
 def test_every_official_name_has_the_recipe_of_its_file() -> None:
     recipes = {name: read_config(name) for name in OFFICIAL}
     assert len(recipes) == 8
