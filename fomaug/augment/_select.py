@@ -152,17 +152,25 @@ def _candidates(reach: Reach, rng: np.random.Generator) -> Rows:
 
 
 def _farthest_first(space: MotionSpace, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
-    """Order frames so that each is far from all before it, the nearest above all; the source itself is the first."""
-    motion, mirrored = space.motion[rows], space.mirrored[rows]
+    """Order frames so that each is far from all before it, the nearest above all; the source itself is the first.
+
+    What a track has given counts against its other frames, by the track's weight: else one restless clip among calm
+    ones would give most copies.
+    """
+    motion, mirrored, track = space.motion[rows], space.mirrored[rows], space.track[rows]
+    share = space.weight[track] * len(space.weight)
+    given = np.zeros(len(space.weight))
     nearest = space.size[rows]
     total = nearest.copy()
     # The first is drawn, or copy 0 of every source would show the pool's most extreme frame.
-    order = [int(np.searchsorted((chance := np.square(nearest)).cumsum(), rng.random() * chance.sum()))]
+    chance = np.square(nearest) * _row_weights(space, rows)
+    order = [int(np.searchsorted(chance.cumsum(), rng.random() * chance.sum()))]
     while len(order) < count:
         last = motion[order[-1]]
+        given[track[order[-1]]] += 1
         apart = np.sqrt(np.square(motion - last).mean(1))
         mirror_apart = MIRROR_WEIGHT * np.sqrt(np.square(mirrored - last).mean(1))
         nearest = np.minimum(nearest, np.minimum(apart, mirror_apart))
         total += apart
-        order.append(int((nearest * total).argmax()))
+        order.append(int((nearest * total / (1 + given[track] / share)).argmax()))
     return np.array(order)

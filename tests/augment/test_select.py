@@ -86,6 +86,32 @@ def test_diverse_never_takes_a_track_of_weight_zero(heads):
     assert set(space.track[chosen].tolist()) == {0, 1}
 
 
+def restless_among_calm(heads) -> list[np.ndarray]:
+    """Twelve people of whom the first moves three times as much as anybody."""
+    usual = [value.mean(0) for value in heads.values]
+    calm = [mean + 0.3 * (value - mean) for mean, value in zip(usual, heads.values, strict=True)]
+    return [heads.values[int(np.argmax([v.std(0).sum() for v in heads.values]))], *calm[1:]]
+
+
+def test_one_restless_clip_does_not_give_most_copies(heads):
+    space = build_space(restless_among_calm(heads), [1.0] * 12)
+    chosen = np.concatenate([select("diverse", find_reach(space, None, None), 8, (seed, "a")) for seed in range(40)])
+    share = np.bincount(space.track[chosen], minlength=12) / len(chosen)
+    assert share[0] == share.max(), "it does give more than others"
+    assert share[0] < 0.5
+
+
+def test_diverse_respects_the_weights_of_tracks(heads):
+    """The same six motions twice, the second time with a sixth of the weight."""
+    values, light = [*heads.values[:6], *heads.values[:6]], {}
+    for weight in (1.0, 6.0):
+        reach = find_reach(build_space(values, [weight] * 6 + [1.0] * 6), None, None)
+        chosen = np.concatenate([select("diverse", reach, 8, (seed, "a")) for seed in range(40)])
+        light[weight] = float(np.mean(reach.space.track[chosen] >= 6))
+    assert light[1.0] == pytest.approx(0.5, abs=0.08)
+    assert 0.02 < light[6.0] < 0.4
+
+
 def test_sequence_takes_neighbours_and_turns_round_at_the_ends(space, reach):
     chosen = select("sequence", reach, 200, (0, "a"))
     assert len(set(space.track[chosen].tolist())) == 1
