@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fomaug._errors import ArgumentError
@@ -11,6 +13,9 @@ from fomaug._errors import ArgumentError
 
 def named_callable(name: str) -> Callable[..., Any]:
     """Import what `module:attribute` names; a class is called without arguments first.
+
+    The current folder is searched last, whichever way the program was started, so that a file of the user's beside the
+    data can be named; it stays in `sys.path` for what that file imports later, and for worker processes.
 
     Raises:
         ArgumentError: if there is no such module or attribute, or it cannot be called.
@@ -21,6 +26,9 @@ def named_callable(name: str) -> Callable[..., Any]:
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise ArgumentError(f"{name!r} does not name a function; write module:attribute")
+    folder = str(Path.cwd())
+    if not {"", folder} & set(sys.path):
+        sys.path.append(folder)
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
