@@ -154,11 +154,11 @@ def _candidates(reach: Reach, rng: np.random.Generator) -> Rows:
 def _farthest_first(space: MotionSpace, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
     """Order frames so that each is far from all before it, the nearest above all; the source itself is the first.
 
-    What a track has given counts against its other frames, by the track's weight: else one restless clip among calm
-    ones would give most copies.
+    A frame counts by its track's weight over one more than what the track has given, as parliaments share out seats:
+    else one restless clip among calm ones would give most copies.
     """
     motion, mirrored, track = space.motion[rows], space.mirrored[rows], space.track[rows]
-    share = space.weight[track] * len(space.weight)
+    weight = space.weight[track]
     given = np.zeros(len(space.weight))
     nearest = space.size[rows]
     total = nearest.copy()
@@ -172,5 +172,5 @@ def _farthest_first(space: MotionSpace, rows: Rows, count: int, rng: np.random.G
         mirror_apart = MIRROR_WEIGHT * np.sqrt(np.square(mirrored - last).mean(1))
         nearest = np.minimum(nearest, np.minimum(apart, mirror_apart))
         total += apart
-        order.append(int((nearest * total / (1 + given[track] / share)).argmax()))
+        order.append(int((nearest * total * weight / (1 + given[track])).argmax()))
     return np.array(order)

@@ -108,8 +108,8 @@ def test_diverse_respects_the_weights_of_tracks(heads):
         reach = find_reach(build_space(values, [weight] * 6 + [1.0] * 6), None, None)
         chosen = np.concatenate([select("diverse", reach, 8, (seed, "a")) for seed in range(40)])
         light[weight] = float(np.mean(reach.space.track[chosen] >= 6))
-    assert light[1.0] == pytest.approx(0.5, abs=0.08)
-    assert 0.02 < light[6.0] < 0.4
+    assert light[1.0] > 0.4
+    assert light[6.0] < 0.25
 
 
 def test_sequence_takes_neighbours_and_turns_round_at_the_ends(space, reach):
