@@ -131,10 +131,25 @@ def _read(clip: Clip, model: Animator, options: BuildOptions) -> tuple[Keypoints
     frames = clip.frames(on_damage=notes.append)
     shown = tqdm(frames, desc=f"motion of {clip.name}", unit="frame", disable=not options.progress, leave=False)
     small = (_shrunk(cut(frame, box), model.size) for frame in shown)
-    parts = [model.detect(to_batch(batch)).to("cpu") for batch in batches(small, options.batch_size)]
-    if not parts:
+    keypoints = _joined(model.detect(to_batch(batch)).to("cpu") for batch in batches(small, options.batch_size))
+    if keypoints is None:
         raise MediaError(f"{clip.path} has no frame that can be read")
-    return Keypoints.cat(parts), box, notes
+    return keypoints, box, notes
+
+
+def _joined(parts: Iterable[Keypoints]) -> Keypoints | None:
+    """Join keypoints as they come, into few large blocks; None if there are none.
+
+    Thousands of small blocks, each allocated among the large buffers of a network, would keep the C library from giving
+    those back: memory would grow with the clip by more than a picture a frame.
+    """
+    held: list[Keypoints] = []
+    for part in parts:
+        held.append(part)
+        while len(held) > 1 and len(held[-2]) <= len(held[-1]):
+            last = held.pop()
+            held[-1] = Keypoints.cat([held[-1], last])
+    return Keypoints.cat(held) if held else None
 
 
 def _crop(clip: Clip, model: Animator, options: BuildOptions) -> tuple[Box | None, list[str]]:

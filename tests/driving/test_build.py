@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from fomaug import DrivingPool
+from fomaug import DrivingPool, Keypoints
 from fomaug._errors import ArgumentError, LabelError, MediaError, PoolError
-from fomaug.driving import _build, read_clip
+from fomaug.driving import _build, read_clip, read_track
 from fomaug.driving._square import to_batch
 
 
@@ -143,3 +143,26 @@ def test_progress_is_shown_when_asked(clips: Path, tiny_model, capsys: pytest.Ca
     assert capsys.readouterr().err == ""
     DrivingPool.from_clips(clips, tiny_model, crop="frame", progress=True)
     assert "3/3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lengths", [[], [3], [16] * 11 + [5], [1, 2, 3, 4]])
+def test_keypoints_are_joined_in_order(lengths: list[int]) -> None:
+    whole = torch.arange(sum(lengths) * 4.0).view(-1, 2, 2)
+    parts = [Keypoints(part) for part in torch.split(whole, lengths)] if lengths else []
+    joined = _build._joined(iter(parts))
+    if joined is None:
+        assert not lengths
+    else:
+        torch.testing.assert_close(joined.value, whole, atol=0, rtol=0)
+
+
+def test_one_clip_is_read_as_in_a_pool(clips: Path, tiny_model, capsys: pytest.CaptureFixture[str]) -> None:
+    path = clips / "happy" / "nod.mp4"
+    track, notes = read_track(path, tiny_model, crop="frame", max_frames=4, progress=True)
+    pooled = DrivingPool.from_clips(path, tiny_model, crop="frame", max_frames=4)[0]
+    assert (track.name, track.fps, track.clip_hash) == (pooled.name, pooled.fps, pooled.clip_hash)
+    torch.testing.assert_close(track.keypoints.value, pooled.keypoints.value)
+    assert notes == (), "that no more was read was asked for"
+    assert "motion of nod" in capsys.readouterr().err
+    with pytest.raises(MediaError, match=r"there is no clip .*none\.mp4"):
+        read_track(clips / "none.mp4", tiny_model)
