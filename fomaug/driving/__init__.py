@@ -11,11 +11,13 @@ from fomaug.driving._clips import read_clip as read_clip
 from fomaug.driving._crop import face_crop as face_crop
 from fomaug.driving._neutral import neutral_like as neutral_like
 from fomaug.driving._parametric import EXPRESSIONS as EXPRESSIONS
+from fomaug.driving._picture import to_rgb as to_rgb
 from fomaug.driving._pool import DrivingPool as DrivingPool
 from fomaug.driving._reference import closest_frame as closest_frame
 from fomaug.driving._reference import pose_distance as pose_distance
 from fomaug.driving._sound import Sound as Sound
 from fomaug.driving._sound import clip_sound as clip_sound
+from fomaug.driving._stills import folder_pictures as folder_pictures
 from fomaug.driving._track import MotionTrack as MotionTrack
 
 __all__ = [
@@ -36,4 +38,6 @@ __all__ = [
     "pose_distance",
     "Sound",
     "clip_sound",
+    "folder_pictures",
+    "to_rgb",
 ]

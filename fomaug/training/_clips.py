@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from fomaug._errors import MediaError
-from fomaug.driving import Clip, find_clips, read_clip
+from fomaug.driving import Clip, find_clips, folder_pictures, read_clip, to_rgb
 
 Picture = NDArray[np.uint8]
 
@@ -112,16 +111,9 @@ def open_clips(root: Path) -> list[Frames]:
 
 def _open(path: Path) -> Frames:
     if path.is_dir():
-        pictures = sorted((p for p in path.iterdir() if p.suffix.lower() in _PICTURES), key=_natural)
-        return _Folder(tuple(pictures), path.name)
+        return _Folder(tuple(folder_pictures(path)), path.name)
     clip = read_clip(path)
     return _Stream(clip, sum(1 for _ in clip))
-
-
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """Order `2.png` before `10.png`."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
 
 
 def _open_strip(path: Path) -> Frames:
@@ -138,6 +130,6 @@ def _open_strip(path: Path) -> Frames:
 def _read(path: Path) -> Picture:
     try:
         with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
+            return to_rgb(picture)
     except (OSError, UnidentifiedImageError) as error:
         raise MediaError(f"{path} cannot be read: {error}") from error

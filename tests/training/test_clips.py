@@ -162,6 +162,29 @@ def test_a_video_with_a_broken_end_gives_the_frames_that_can_be_read(tmp_path: P
     assert len(clip.take([0, clip.count - 1])) == 2
 
 
+@pytest.mark.parametrize(
+    ("mode", "colour"),
+    [("L", 100), ("RGBA", (100, 100, 100, 255)), ("I;16", 100 * 257), ("P", 0)],
+)
+def test_frames_of_any_number_of_channels_are_rgb(tmp_path: Path, mode: str, colour: object) -> None:
+    (tmp_path / "clip").mkdir()
+    for i in range(2):
+        picture = Image.new(mode, (16, 16), colour)
+        if mode == "P":
+            picture.putpalette([100] * 768)
+        picture.save(tmp_path / "clip" / f"{i}.png")
+    (clip,) = open_clips(tmp_path)
+    assert all(frame.shape == (16, 16, 3) and (frame == 100).all() for frame in clip.take([0, 1]))
+
+
+def test_frames_of_changing_size_make_pairs_of_one_size(tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    for i, size in enumerate([(16, 16), (40, 20), (9, 30)]):
+        Image.new("RGB", size, (200, 0, 0)).save(tmp_path / "clip" / f"{i}.png")
+    pairs = ClipPairs(open_clips(tmp_path), size=32, augment=AugmentParams(), num_repeats=6)
+    assert {frame.shape for i in range(6) for frame in pairs[i]} == {(3, 32, 32)}
+
+
 def test_clips_of_one_frame_are_refused_and_named(tmp_path: Path) -> None:
     for i in range(7):
         Image.new("RGB", (16, 16)).save(tmp_path / f"{i}.png")

@@ -10,8 +10,17 @@ from safetensors.torch import load_file
 
 from fomaug import Keypoints
 from fomaug.geometry.tps import ThinPlateSpline
+from fomaug.networks.discriminator import Judgement
 from fomaug.training import TrainConfig
-from fomaug.training._losses import ImagePyramid, equivariance, perceptual, pixels
+from fomaug.training._losses import (
+    ImagePyramid,
+    discriminator_gan,
+    equivariance,
+    feature_matching,
+    generator_gan,
+    perceptual,
+    pixels,
+)
 from fomaug.training._model import Batch, TrainedNetworks
 
 REACHED = {
@@ -70,6 +79,29 @@ def test_the_discriminators_loss_reaches_the_discriminator_alone(tiny_train: Tra
     losses["discriminator_gan"].backward()
     assert all(p.grad is None for part in (networks.generator, networks.kp_detector) for p in part.parameters())
     assert all(p.grad is not None for p in networks.discriminator.parameters())
+
+
+def judged(maps: list[float], predictions: float) -> Judgement:
+    return Judgement([torch.full((2, 3, 4, 4), value) for value in maps], torch.full((2, 1, 4, 4), predictions))
+
+
+def test_the_adversarial_losses_by_hand() -> None:
+    real = {1: judged([0.5, 2.0], 0.75), 0.5: judged([1.0, 1.0], 0.5)}
+    fake = {1: judged([0.25, 3.0], 0.25), 0.5: judged([1.5, 0.0], -1.0)}
+    assert float(generator_gan(fake)) == pytest.approx(0.75**2 + 2**2)
+    assert float(discriminator_gan(real, fake)) == pytest.approx(0.25**2 + 0.25**2 + 0.5**2 + 1.0)
+    assert float(feature_matching(real, fake, (10, 100))) == pytest.approx(10 * (0.25 + 0.5) + 100 * (1 + 1))
+
+
+def test_discriminators_at_several_scales_all_learn(tiny_train: TrainConfig, batch: Batch) -> None:
+    assert tiny_train.model.discriminator is not None
+    scales = replace(tiny_train.model.discriminator, scales=(1, 0.5), num_blocks=2)
+    networks = TrainedNetworks(replace(tiny_train, model=replace(tiny_train.model, discriminator=scales)), pixels)
+    losses, prediction = networks(batch)
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    networks(batch, prediction)[0]["discriminator_gan"].backward()
+    assert len(networks.discriminator.discs) == 2
+    assert all(p.grad is not None and p.grad.any() for p in networks.discriminator.parameters())
 
 
 def test_losses_of_weight_zero_are_not_computed(tiny_train: TrainConfig, batch: Batch) -> None:
