@@ -77,14 +77,14 @@ def animate(
     overwrite: bool,
     **options: Any,
 ) -> int:
-    r"""Animate the face in IMAGE as the face in CLIP moves.
+    """Animate the face in IMAGE as the face in CLIP moves.
 
     CLIP is a video, a GIF, an animated WebP or a folder of pictures; or one picture, for its pose and expression. IMAGE
     is a picture, or any of these, for one frame of it.
 
-    \b
-    With --pairs, many: fomaug animate --pairs LIST.csv -o FOLDER
-    Results that are there are kept, so the same command goes on where it was stopped.
+    With --pairs, many: fomaug animate --pairs LIST.csv -o FOLDER. Results that are there are kept, so the same command
+    goes on where it was stopped.
+
     Exit codes: 0 all done, 2 wrong arguments or input, 3 done but for pairs that are named.
     """
     from fomaug.visual import animate_clip, animate_pairs

@@ -13,11 +13,10 @@ _SHOWN = 20
 @click.argument("sets", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--drivers/--no-drivers", default=True, show_default=True, help="Look for shared drivers, too.")
 def check(sets: tuple[Path, ...], *, drivers: bool) -> int:
-    r"""Look for pictures and drivers that appear in two of the SETS, or in two splits of one.
+    """Look for pictures and drivers that appear in two of the SETS, or in two splits of one.
 
     A set is a folder that fomaug expand wrote, or a folder of pictures, such as a test set as it is.
 
-    \b
     Exit codes: 0 nothing is shared, 1 something is, 2 a folder cannot be read.
     """
     from fomaug.expand import find_leaks

@@ -12,12 +12,11 @@ import click
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file, with everything that the mark says.")
 def verify(files: tuple[Path, ...], *, as_json: bool) -> int:
-    r"""Say of each of FILES whether it is marked as synthetic, and by which model.
+    """Say of each of FILES whether it is marked as synthetic, and by which model.
 
     Reads JPEG, PNG, WebP, TIFF, GIF, MP4 and MOV, and for BMP the .xmp file beside it. The mark says what the maker
     wrote into the file; a file without it may still be synthetic.
 
-    \b
     Exit codes: 0 all are marked as synthetic, 1 some are not, 2 some cannot be read.
     """
     from fomaug._errors import MediaError
