@@ -40,6 +40,18 @@ def read_gates(ctx: click.Context, param: click.Parameter, value: str) -> str | 
         raise click.BadParameter(str(error), ctx, param) from error
 
 
+def read_weights(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, float] | None:
+    """Read CLIP=WEIGHT pairs."""
+    if value is None:
+        return None
+    from fomaug.expand import parse_weights
+
+    try:
+        return parse_weights(value)
+    except ArgumentError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
 def read_face(ctx: click.Context, param: click.Parameter, value: str) -> str | tuple[int, int, int, int]:
     """Read auto, whole or X,Y,WIDTH,HEIGHT."""
     from fomaug.visual import parse_face

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fomaug.cli._values import read_gates, read_labels, read_reference
+from fomaug.cli._values import read_gates, read_labels, read_reference, read_weights
 
 if TYPE_CHECKING:
     from fomaug.expand import ExpandReport
@@ -49,6 +49,7 @@ _SHOWN = 10  # failures in the terminal; all are in expand.json
 @click.option("--annotations", help="Landmarks, boxes or masks that move along: a file or folder.")
 @click.option("--annotation-format", help="Its name, where the path does not tell.")
 @click.option("--clip-labels", help="CSV file with columns clip,label; or folders.")
+@click.option("--clip-weights", callback=read_weights, help="CLIP=WEIGHT,...: how often clips are drawn; 0 is never.")
 @click.option("--clip-crop", type=click.Choice(["face", "frame"]), default="face")
 @click.option("--split", type=click.Choice(["train", "val", "test", "all"]), default="train")
 @click.option("--balance/--no-balance", default=False, help="Make more copies in small classes.")
@@ -65,12 +66,11 @@ _SHOWN = 10  # failures in the terminal; all are in expand.json
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--progress/--no-progress", default=True, help="Show a bar.")
 def expand(dataset: Path, out: Path, **options: Any) -> int:
-    r"""Animate every picture of DATASET several times and write the copies to OUT, with their labels.
+    """Animate every picture of DATASET several times and write the copies to OUT, with their labels.
 
     DATASET is a folder of class folders, or of pictures. With top folders train, val and test, only train is expanded.
     Every copy has a row in OUT/manifest.jsonl; OUT/expand.json sums up; OUT/contact_sheet.png shows some.
 
-    \b
     Exit codes: 0 all done, 2 wrong arguments or input, 3 done but for pictures or clips that are named,
     130 interrupted: the same command with --resume goes on.
     """

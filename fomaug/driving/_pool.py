@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -90,6 +91,20 @@ class DrivingPool:
             if name not in wanted:
                 self._row(name)
         return self._with(track for track in self.tracks if track.name in wanted or track.label in wanted)
+
+    def weighted(self, weights: Mapping[str, float]) -> DrivingPool:
+        """Make a pool of the same tracks that draws some more often, or less often, or never.
+
+        Args:
+            weights: by name or by label; a name goes before a label. All other tracks keep theirs, which is usually 1.
+        """
+        for name in weights:
+            if name not in self.labels:
+                self._row(name)
+        return self._with(
+            replace(track, weight=float(weights.get(track.name, weights.get(track.label or "", track.weight))))
+            for track in self.tracks
+        )
 
     def __add__(self, other: DrivingPool) -> DrivingPool:
         """Put two pools of one model together; their names must differ."""

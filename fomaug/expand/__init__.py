@@ -19,6 +19,7 @@ from fomaug.expand._report import ExpandReport as ExpandReport
 from fomaug.expand._report import Failure as Failure
 from fomaug.expand._summary import Summary as Summary
 from fomaug.expand._summary import summarise as summarise
+from fomaug.expand._tools import parse_weights as parse_weights
 
 __all__ = [
     "expand",
@@ -27,6 +28,7 @@ __all__ = [
     "Failure",
     "parse_labels",
     "parse_gates",
+    "parse_weights",
     "Summary",
     "summarise",
     "Leak",

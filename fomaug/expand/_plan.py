@@ -55,6 +55,7 @@ class ExpandPlan:
             `.pts` files or mask PNGs.
         annotation_format: its name, where the path does not tell.
         clip_labels: CSV file with columns clip,label, or "folders", when driving is a folder of clips.
+        clip_weights: how often clips are drawn, by their name or label; others keep 1, and 0 is never.
         clip_crop: the moving face, or the whole frame of each clip.
         split: which of the folders train, val and test to expand, where there are any; or "all".
         balance: make more copies in small classes, so that pictures and copies together are as many in each.
@@ -95,6 +96,7 @@ class ExpandPlan:
     annotations: str | None = None
     annotation_format: str | None = None
     clip_labels: str | None = None
+    clip_weights: Mapping[str, float] | None = None
     clip_crop: ClipCrop = "face"
     split: str = "train"
     balance: bool = False
@@ -133,6 +135,7 @@ class ExpandPlan:
         for name in ("labels", "gates"):
             option = getattr(self, name)
             values[name] = option if isinstance(option, str) else dict(option)
+        values["clip_weights"] = None if self.clip_weights is None else dict(self.clip_weights)
         return values
 
     def settings(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from fomaug._errors import MediaError, PoolError, did_you_mean
+from fomaug._errors import ArgumentError, MediaError, PoolError, did_you_mean
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
 from fomaug.driving import DrivingPool, find_clips, read_clip
@@ -36,7 +36,28 @@ def load_tools(
     """
     animator = model or load_model(plan.model, config=plan.config, device=plan.device, dtype=plan.dtype)
     pool = driving or load_pool(plan, animator, progress=progress)
+    if plan.clip_weights is not None:
+        pool = pool.weighted(plan.clip_weights)
     return MotionAugment(pool, animator, **plan.draw_settings().to_dict(), batch_size=plan.batch_size)
+
+
+def parse_weights(text: str) -> dict[str, float]:
+    """Read the option: CLIP=WEIGHT pairs with commas between.
+
+    >>> parse_weights("talk=0,nod=2.5")
+    {'talk': 0.0, 'nod': 2.5}
+    """
+    pairs = [pair.rpartition("=") for pair in text.split(",") if pair]
+    try:
+        return {name.strip(): float(weight) for name, _, weight in pairs if _check_name(name)}
+    except ValueError as cause:
+        raise ArgumentError(f"clip weights must be CLIP=WEIGHT pairs with commas between, got {text!r}") from cause
+
+
+def _check_name(name: str) -> str:
+    if not name.strip():
+        raise ValueError("no name")
+    return name
 
 
 def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -> DrivingPool:

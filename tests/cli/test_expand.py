@@ -96,9 +96,11 @@ def test_a_dry_run_needs_no_model(faces: Path, tmp_path: Path, capsys: pytest.Ca
 
 def test_values_of_all_options_arrive(faces: Path, tmp_path: Path, tools: list[str]) -> None:
     words = ["--strength-range", "0.5", "0.6", "--labels", "anna=x,*=y", "--reference", "3", "--absolute", "--balance"]
+    words += ["--clip-weights", "nod=2"]
     assert main(["expand", str(faces), str(tmp_path / "out"), *tools, *words]) == 0
     settings = json.loads((tmp_path / "out" / "expand.json").read_text())["settings"]
     assert settings["strength_range"] == [0.5, 0.6]
+    assert settings["clip_weights"] == {"nod": 2.0}
     assert settings["labels"] == {"anna": "x", "*": "y"}
     assert (settings["reference"], settings["relative"], settings["balance"]) == (3, False, True)
 

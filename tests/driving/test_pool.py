@@ -45,6 +45,17 @@ def test_tracks_are_selected_by_name_and_by_label() -> None:
     assert pool().select("no", "nod").names == ("nod", "shake")
 
 
+def test_tracks_are_weighted_by_name_and_by_label() -> None:
+    both = pool(track("nod", label="yes"), track("bow", label="yes"), track("shake", label="no"))
+    weights = {item.name: item.weight for item in both.weighted({"yes": 3, "bow": 0.5})}
+    assert weights == {"nod": 3.0, "bow": 0.5, "shake": 1.0}
+    assert both.weighted({"nod": 2}).hash != both.hash == both.weighted({"nod": 1}).hash
+    with pytest.raises(PoolError, match=r"no track 'shak'; did you mean 'shake'"):
+        both.weighted({"shak": 1})
+    with pytest.raises(PoolError, match="weight must be 0 or more"):
+        both.weighted({"nod": -1})
+
+
 def test_pools_of_one_model_add_up() -> None:
     both = pool(track("a")) + pool(track("b"))
     assert both.names == ("a", "b")

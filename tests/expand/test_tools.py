@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from fomaug import Animator, DrivingPool
-from fomaug._errors import LabelError, PoolError, ResumeError
-from fomaug.expand import expand
+from fomaug._errors import ArgumentError, LabelError, PoolError, ResumeError
+from fomaug.expand import expand, parse_weights
+from fomaug.expand._ledger import read_rows
 from fomaug.writers import open_video
 
 
@@ -76,3 +77,20 @@ def test_a_pool_of_another_model_is_refused(
     pool = other(tiny_pool.tracks, "other", "0" * 64)
     with pytest.raises(PoolError, match="was made by model 'other'"):
         expand(faces, tmp_path / "out", driving=pool, model=tiny_model)
+
+
+@pytest.mark.parametrize("selection", ["diverse", "uniform", "sequence"])
+def test_clips_of_weight_zero_drive_nothing(
+    tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path, selection: str
+) -> None:
+    options = {"driving": tiny_pool, "model": tiny_model, "copies": 4, "gates": "off", "selection": selection}
+    report = expand(faces, tmp_path / "out", clip_weights={"nod": 0, "smile": 0}, **options)
+    assert {row["motion"]["clip"] for row in read_rows(report.out / "manifest.jsonl")} == {"shake"}
+    with pytest.raises(ResumeError, match="clip_weights"):
+        expand(faces, tmp_path / "out", clip_weights={"nod": 1}, resume=True, **options)
+
+
+@pytest.mark.parametrize("text", ["nod", "nod=much", "=2"])
+def test_weights_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(ArgumentError, match="CLIP=WEIGHT"):
+        parse_weights(text)
