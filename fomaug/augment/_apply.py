@@ -62,9 +62,12 @@ def apply(
     def animate(images: Tensor, params: Sequence[MotionParams]) -> MotionResult:
         return _apply(animator, pool, images, params, (value_range, size), differentiable=differentiable)
 
-    if any(param.box is not None and not param.skipped for param in params):
-        return apply_in_boxes(animate, images, params, copies, value_range)
-    return animate(images, params)
+    # Under a caller's autocast the same parameters would give other pixels than outside of it.
+    with torch.autocast(animator.device.type, enabled=False), torch.autocast(images.device.type, enabled=False):
+        if any(param.box is not None and not param.skipped for param in params):
+            still = images if differentiable else images.detach()
+            return apply_in_boxes(animate, still, params, copies, value_range)
+        return animate(images, params)
 
 
 def _apply(
@@ -79,18 +82,16 @@ def _apply(
     """Move whole images, as many in a pass as `how` allows."""
     copies, params, (value_range, size) = _copies(images, params), list(params), how
     moved = []
-    # Under a caller's autocast the same parameters would give other pixels than outside of it.
-    with torch.autocast(animator.device.type, enabled=False):
-        for plan in _plans(params, copies, size):
-            unit = to_unit(_take(images, plan.sources).to(animator.device), value_range)
-            source = animator.encode(unit, differentiable=differentiable)
-            for rows in plan.chunks:
-                picked = source[_positions(plan.sources, rows, copies)]
-                target, references = _targets(animator, pool, picked.keypoints, [params[row] for row in rows])
-                for row, reference in zip(rows, references, strict=True):
-                    params[row] = params[row].with_reference(reference)
-                animated = animator.animate(picked, target, differentiable=differentiable)
-                moved.append((rows, _like(animated, images, value_range)))
+    for plan in _plans(params, copies, size):
+        unit = to_unit(_take(images, plan.sources).to(animator.device), value_range)
+        source = animator.encode(unit, differentiable=differentiable)
+        for rows in plan.chunks:
+            picked = source[_positions(plan.sources, rows, copies)]
+            target, references = _targets(animator, pool, picked.keypoints, [params[row] for row in rows])
+            for row, reference in zip(rows, references, strict=True):
+                params[row] = params[row].with_reference(reference)
+            animated = animator.animate(picked, target, differentiable=differentiable)
+            moved.append((rows, _like(animated, images, value_range)))
     return _gather(images, copies, params, moved)
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from fomaug import warp
+from fomaug import load_model, warp
 from fomaug._errors import ArgumentError, MediaError, ShapeError
 from fomaug.augment import MotionAugment, MotionParams
 from fomaug.faces import Region, paste, region_around
 from fomaug.geometry import identity_grid
+from fomaug.writers import read_picture
 
 SIZE = (96, 120)
 LEFT, RIGHT = (10.0, 20.0, 40.0, 50.0), (70.0, 30.0, 100.0, 60.0)
@@ -212,3 +214,33 @@ def test_boxes_of_another_image_are_refused(augment, images):
 def test_an_unknown_policy_is_refused(tiny_model, tiny_pool):
     with pytest.raises(ArgumentError, match="on_missing must be one of 'skip', 'copy', 'error'"):
         MotionAugment(tiny_pool, tiny_model, on_missing="drop")
+
+
+def test_autocast_around_changes_nothing(augment, images):
+    plain = augment.apply(images, augment.draw("abc"), faces=BOXES)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = augment.apply(images, augment.draw("abc"), faces=BOXES)
+    assert torch.equal(plain.image, inside.image)
+    assert torch.equal(plain.flow, inside.flow)
+
+
+def test_no_gradients_flow_unless_asked_for(augment, images):
+    images.requires_grad_()
+    assert not augment(images, faces=BOXES).requires_grad
+
+
+def test_the_shipped_model_finds_the_face_of_an_image():
+    face = read_picture(Path(__file__).parents[2] / "examples/faces/mona_lisa/leonardo.jpg").pixels[::2, ::2]
+    wall = np.full((400, 600, 3), 128, np.uint8)
+    height, width = face.shape[:2]
+    wall[100 : 100 + height, 250 : 250 + width] = face
+    image = torch.from_numpy(wall).permute(2, 0, 1)[None]
+    augment = MotionAugment(model=load_model("lite-256", device="cpu"), p=1.0, strength_range=(1.0, 1.0))
+    result = augment.apply(image, augment.draw(["wall"]), faces="auto")
+    left, top, right, bottom = result.params[0].box
+    assert left < 250 + width / 2 < right
+    assert top < 100 + height / 2 < bottom
+    changed = (result.image != image).any(1)[0]
+    assert changed[top:bottom, left:right].any()
+    changed[top:bottom, left:right] = False
+    assert not changed.any()
