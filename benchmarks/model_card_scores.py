@@ -26,11 +26,16 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--metrics", type=Path, required=True)
     args = parser.parse_args()
-    spec = importlib.util.spec_from_file_location("face_metrics", args.metrics)
+    {"across": across, "heads": heads}[args.what](args.out, load_metrics(args.metrics))
+
+
+def load_metrics(path: Path) -> Any:
+    """Import the script that scores reconstructions."""
+    spec = importlib.util.spec_from_file_location("face_metrics", path)
     assert spec is not None and spec.loader is not None
     metrics = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(metrics)
-    {"across": across, "heads": heads}[args.what](args.out, metrics)
+    return metrics
 
 
 def across(folder: Path, metrics: Any) -> None:
