@@ -24,7 +24,7 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if tuple(flow.shape[1:3]) == size:
         return flow
-    channels_first = flow.permute(0, 3, 1, 2)
+    channels_first = flow.permute(0, 3, 1, 2).contiguous()  # strided planes take four times as long
     return F.interpolate(channels_first, size=size, mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
 
 
@@ -52,3 +52,45 @@ def warp_image(image: Tensor, flow: Tensor, *, mode: Mode = "bilinear", padding:
     exact = torch.promote_types(torch.promote_types(image.dtype, flow.dtype), torch.float32)
     warped = F.grid_sample(image.to(exact), flow.to(exact), mode=mode, padding_mode=padding, align_corners=True)
     return warped.to(image.dtype)
+
+
+def warp_features(features: Tensor, flow: Tensor, share: Tensor) -> Tensor:
+    """Warp feature maps as `warp_image` does with its border padding, and scale them.
+
+    Where no gradient is asked for on a CPU, every pixel's four neighbours are summed as whole rows of features: the
+    result has its channels innermost, as convolutions read and write them, and nothing is copied between two layouts.
+
+    Args:
+        features: (B, C, H, W) float.
+        flow: (B, h, w, 2) in [-1, 1], corner-aligned; resized to (H, W) where it differs.
+        share: (B, 1, h, w) factor, of the flow's grid.
+
+    Returns:
+        (B, C, H, W) as the features.
+    """
+    size = (features.shape[2], features.shape[3])
+    exact = features.to(torch.promote_types(features.dtype, flow.dtype))  # half floats would lose half a pixel
+    flow, share = resize_flow(flow.to(exact.dtype), size), resize_map(share.to(exact.dtype), size)
+    if exact.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        warped = warp_image(exact, flow, padding="border") * share
+    else:
+        warped = _sum_neighbours(exact, flow, share[:, 0])
+    return warped.to(features.dtype)
+
+
+def _sum_neighbours(features: Tensor, flow: Tensor, share: Tensor) -> Tensor:
+    batch, channels, height, width = features.shape
+    flow = flow.nan_to_num()  # no place in memory is called NaN
+    x = ((flow[..., 0] + 1) * ((width - 1) / 2)).clamp(0, width - 1)
+    y = ((flow[..., 1] + 1) * ((height - 1) / 2)).clamp(0, height - 1)
+    left, top = x.floor(), y.floor()
+    across, down = (left < width - 1).int(), (top < height - 1).int() * width
+    first = (top * width + left).int()
+    first += torch.arange(batch, dtype=torch.int32)[:, None, None] * (height * width)
+    places = torch.stack([first, first + across, first + down, first + across + down], -1)
+    right, bottom = x - left, (y - top) * share
+    upper = share - bottom
+    weights = torch.stack([upper - right * upper, right * upper, bottom - right * bottom, right * bottom], -1)
+    rows = features.permute(0, 2, 3, 1).reshape(-1, channels)
+    summed = F.embedding_bag(places.view(-1, 4), rows, mode="sum", per_sample_weights=weights.view(-1, 4))
+    return summed.view(batch, height, width, channels).permute(0, 3, 1, 2)

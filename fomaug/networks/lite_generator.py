@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomaug._types import Keypoints
-from fomaug.geometry.sampling import resize_map, warp_image
+from fomaug.geometry.sampling import resize_map, warp_features, warp_image
 from fomaug.networks.lite_blocks import ConvBlock, ResidualBlock
 from fomaug.networks.lite_motion import LiteMotion, LiteMotionConfig
 from fomaug.networks.output import GeneratorOutput
@@ -85,15 +85,15 @@ class LiteGenerator(nn.Module):
         """Animate, and return the paint (B, 3, S, S) as well, seen or not."""
         fine, middle, coarse, small = features
         flow, occlusion, mask, hints = self.motion(small, source, driving)
-        x = self.decoder(_taken(coarse, flow, occlusion) + _fitted(self.hint2(hints[1]), coarse))
+        x = self.decoder(warp_features(coarse, flow, occlusion) + _fitted(self.hint2(hints[1]), coarse))
         x = _doubled(self.up1(x)) + _fitted(self.hint1(hints[0]), middle)
-        x = self.refine1(x + _taken(middle, flow, occlusion))
-        x = self.refine2(_doubled(self.up2(x)) + _taken(fine, flow, occlusion))
+        x = self.refine1(x + warp_features(middle, flow, occlusion))
+        x = self.refine2(_doubled(self.up2(x)) + warp_features(fine, flow, occlusion))
         drawn = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
-        painted, blend = drawn[:, :3].sigmoid(), drawn[:, 3:].sigmoid()
-        deformed = self._warped(image, flow)
+        painted, blend = torch.split(drawn.sigmoid(), [3, 1], 1)
+        deformed = self._warped(image.to(drawn.dtype), flow)
         output = GeneratorOutput(
-            prediction=deformed + (1 - blend) * (painted - deformed),
+            prediction=torch.lerp(painted, deformed, blend),
             deformation=flow,
             occlusion=occlusion,
             mask=mask,
@@ -115,8 +115,3 @@ def _doubled(x: Tensor) -> Tensor:
 
 def _fitted(hint: Tensor, features: Tensor) -> Tensor:
     return resize_map(hint, (features.shape[2], features.shape[3]))
-
-
-def _taken(features: Tensor, flow: Tensor, occlusion: Tensor) -> Tensor:
-    warped = warp_image(features.to(flow.dtype), flow, padding="border")  # half a flow's bits would lose half a pixel
-    return warped * resize_map(occlusion, (features.shape[2], features.shape[3]))

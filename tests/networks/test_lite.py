@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+import fomaug
 from fomaug._types import Keypoints
 from fomaug.geometry import gaussian_heatmap, identity_grid
 from fomaug.networks import fold_batch_norms
@@ -95,6 +96,18 @@ def test_places_keep_their_precision_under_autocast(random: torch.Generator) -> 
     with torch.autocast("cpu", torch.bfloat16):
         under = mixed_motion(mask, *local_affine_maps(source, driving))
     assert torch.equal(plain, under)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_the_shipped_model_works_in_half_precision(dtype: str, random: torch.Generator) -> None:
+    plain, half = (fomaug.load_model("lite-256", device="cpu", dtype=name) for name in ("float32", dtype))
+    coarse = torch.rand(2, 3, 16, 16, generator=random)
+    pictures = torch.nn.functional.interpolate(coarse, (256, 256), mode="bilinear")
+    keypoints = plain.detect(pictures.flip(3))
+    expected, found = (model.animate(model.encode(pictures), keypoints) for model in (plain, half))
+    assert found.image.dtype == found.flow.dtype == torch.float32
+    assert (found.image - expected.image).abs().mean() < 0.005
+    assert (found.flow - expected.flow).abs().mean() < 0.5 / 128, "half a pixel"
 
 
 def test_folded_networks_give_the_same_picture(random: torch.Generator) -> None:
