@@ -37,7 +37,7 @@ def _check_values(images: Tensor, value_range: Range) -> None:
 def to_unit(images: Tensor, value_range: Range) -> Tensor:
     """Bring (B, 1 or 3, H, W) images to (B, 3, H, W) float32 or wider in [0, 1]."""
     if images.dtype == torch.uint8:
-        unit = images.float() / 255
+        unit = images.float().div_(255)
     else:
         low, high = value_range
         unit = images.to(torch.promote_types(images.dtype, torch.float32))
@@ -51,7 +51,7 @@ def from_unit(unit: Tensor, like: Tensor, value_range: Range) -> Tensor:
     if like.shape[1] == 1:
         unit = unit.mean(1, keepdim=True)
     if like.dtype == torch.uint8:
-        unit = (unit * 255).round().clamp(0, 255)
+        unit = (unit * 255).round_().clamp_(0, 255)
     elif tuple(value_range) != (0, 1):
         low, high = value_range
         unit = unit * (high - low) + low

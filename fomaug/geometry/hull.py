@@ -21,18 +21,19 @@ def hull_area(value: Tensor) -> Tensor:
     >>> hull_area(torch.tensor([[[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [0.0, 1.0], [1.0, 0.5]]])).tolist()
     [2.0]
     """
-    start, end = value[:, :, None], value[:, None]  # (B, K, 1, 2), (B, 1, K, 2)
-    edge = end - start  # (B, K, K, 2)
-    to_point = value[:, None, None] - start[:, :, :, None]  # (B, K, 1, K, 2)
-    side = edge[..., None, 0] * to_point[..., 1] - edge[..., None, 1] * to_point[..., 0]  # (B, K, K, K)
-    along = (edge[..., None, :] * to_point).sum(-1)
-    length = edge.square().sum(-1, keepdim=True)
+    x, y = value.detach().unbind(-1)
+    edge_x, edge_y = x[:, None] - x[:, :, None], y[:, None] - y[:, :, None]  # (B, K, K), from the first to the second
+    side = edge_x[..., None] * edge_y[:, :, None]
+    side = side - side.transpose(2, 3)  # (B, K, K, K), positive where the third point lies on the left
     # Of points on one line only the outer two make an edge: with a point beyond its end or before its start it is none.
-    beyond = (side == 0) & ((along > length) | (along < 0))
-    on_hull = (side >= 0).all(-1) & ~beyond.any(-1) & (length[..., 0] > 0)
-    shoelace = start[..., 0] * end[..., 1] - start[..., 1] * end[..., 0]
+    along = edge_x[..., None] * edge_x[:, :, None] + edge_y[..., None] * edge_y[:, :, None]
+    length = edge_x.square() + edge_y.square()
+    between = torch.minimum(along, length[..., None] - along)
+    on_hull = (torch.where(side == 0, between, side).amin(-1) >= 0) & (length > 0)
     # Points that coincide would count their edges several times.
-    same = (value[:, :, None] == value[:, None]).all(-1)
+    same = (x[:, :, None] == x[:, None]) & (y[:, :, None] == y[:, None])
     first = ~(same & torch.ones_like(same).tril(-1)).any(-1)
     counted = on_hull & first[:, :, None] & first[:, None]
+    start, end = value[:, :, None], value[:, None]
+    shoelace = start[..., 0] * end[..., 1] - start[..., 1] * end[..., 0]
     return 0.5 * (shoelace * counted).sum((1, 2)).abs()
