@@ -50,6 +50,15 @@ def test_pictures_that_are_resized_inside_are_no_break(tiny_model: Animator, met
     check(tiny_model, method, "eager", side=90)
 
 
+def test_compiled_methods_can_take_the_place_of_the_plain_ones() -> None:
+    plain, model = (load_model("lite-256", device="cpu") for _ in range(2))
+    for method in ("detect", "animate"):
+        setattr(model, method, torch.compile(getattr(model, method), backend="eager"))
+    frames = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(1))
+    expected, found = (list(m.stream(m.encode(frames[:1]), frames.split(1)))[1] for m in (plain, model))
+    torch.testing.assert_close(found.image, expected.image, atol=1e-4, rtol=0)
+
+
 def check(model: Animator, method: str, backend: str, side: int | None = None) -> None:
     """Compare a method with its compiled form."""
     side = side or model.size
