@@ -44,7 +44,7 @@ def bench(
     animators = [load_model(model_name, device=device, dtype=dtype)]
     if against != "none":
         animators.append(official_animator(against).to(animators[0].device, animators[0].dtype))
-    with tqdm(total=rounds + 1, unit="round", disable=None, leave=False) as bar:
+    with tqdm(total=rounds, unit="round", disable=None, leave=False) as bar:
         result = run_bench(animators, batch_size=batch_size, rounds=rounds, threads=threads, progress=bar.update)
     click.echo(json.dumps(result.to_dict(), indent=2) if as_json else _table(result))
 

@@ -49,9 +49,22 @@ def warp_image(image: Tensor, flow: Tensor, *, mode: Mode = "bilinear", padding:
     """
     flow = resize_flow(flow, (image.shape[2], image.shape[3]))
     # Half floats cannot name a pixel of a large picture.
-    exact = torch.promote_types(torch.promote_types(image.dtype, flow.dtype), torch.float32)
-    warped = F.grid_sample(image.to(exact), flow.to(exact), mode=mode, padding_mode=padding, align_corners=True)
-    return warped.to(image.dtype)
+    dtype, exact = image.dtype, torch.promote_types(torch.promote_types(image.dtype, flow.dtype), torch.float32)
+    parts = _row_parts(flow)
+    image, flow = image.to(exact), flow.to(exact)
+    if parts == 1:
+        return F.grid_sample(image, flow, mode=mode, padding_mode=padding, align_corners=True).to(dtype)
+    rows = flow.reshape(parts, -1, flow.shape[2], 2)
+    warped = F.grid_sample(image.expand(parts, -1, -1, -1), rows, mode=mode, padding_mode=padding, align_corners=True)
+    return warped.transpose(0, 1).reshape(1, image.shape[1], *flow.shape[1:3]).to(dtype)
+
+
+def _row_parts(flow: Tensor) -> int:
+    """In how many bands of rows to warp a single picture: CPU threads divide a batch among them, never a picture."""
+    if flow.shape[0] != 1 or flow.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return 1
+    rows = flow.shape[1]
+    return max(parts for parts in range(1, min(torch.get_num_threads(), rows) + 1) if rows % parts == 0)
 
 
 def warp_features(features: Tensor, flow: Tensor, share: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Feature maps warped with their channels innermost."""
+"""Warps of feature maps and of single pictures: quicker ways to what the plain warp gives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fomaug.geometry import identity_grid, resize_flow, resize_map, warp_image
-from fomaug.geometry.sampling import warp_features
+from fomaug.geometry.sampling import Mode, warp_features
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -64,3 +64,13 @@ def test_a_flow_in_planes_resizes_as_one_in_pairs() -> None:
     torch.testing.assert_close(
         resize_flow(planes.permute(0, 2, 3, 1), (9, 4)), resize_flow(planes.permute(0, 2, 3, 1).contiguous(), (9, 4))
     )
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "nearest"])
+def test_bands_of_rows_give_what_the_whole_picture_gives(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture, flow = torch.rand(1, 3, 9, 7), 1.2 * torch.rand(1, 6, 5, 2)
+    with torch.no_grad():
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+        whole = warp_image(picture, flow, mode=mode)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+        assert torch.equal(warp_image(picture, flow, mode=mode), whole)
