@@ -1,26 +1,26 @@
 """Images a second: MotionAugment beside plain loading and beside the deformations people use now. Prints JSON.
 
-    python benchmarks/throughput.py                      on the best device here
-    python benchmarks/throughput.py --device cpu --threads 1 --seconds 20
-    python benchmarks/throughput.py --out throughput.json
+    python benchmarks/throughput.py --part deformations --threads 1
+    python benchmarks/throughput.py --part loading training --device cuda
+    python benchmarks/throughput.py --out throughput.json             all parts on the best device here
 
-All candidates take turns in one run, so that whatever else the machine does hits them alike; each gets the median of
-its turns. docs/benchmarks.md says what the regimes mean.
+All candidates of a part take turns in one run, so that whatever else the machine does hits them alike; each gets the
+median of its turns. docs/benchmarks.md says what the parts and the regimes mean.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from resnet import resnet18
+from timing import Turn, machine, portraits, rates
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
@@ -28,28 +28,24 @@ from torch.utils.flop_counter import FlopCounterMode
 import fomaug
 from fomaug.data import MotionLoader
 
-SIDE = 256
-Turn = Callable[[], object]
+Measure = Callable[..., dict[str, float]]
+BATCHES = 4  # of a pass over the data
 
 
 def main() -> None:
     args = read_arguments()
     torch.set_num_threads(args.threads)
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dtype = args.dtype or ("bfloat16" if device.type == "cuda" else "float32")
+    gpu = device.type == "cuda"
+    dtype = args.dtype or ("bfloat16" if gpu else "float32")
+    batch = args.batch or (64 if gpu else 8)
     model = fomaug.load_model(args.model, device=str(device), dtype=dtype)
-    augment = fomaug.MotionAugment(fomaug.DrivingPool.builtin(model), model, p=1.0)
-    batch = args.batch or (64 if device.type == "cuda" else 16)
-    augment.batch_size = batch
-    images = portraits(batch)
-    report = {
-        "machine": machine(device, args.threads),
-        "settings": {"model": model.name, "dtype": dtype, "batch": batch, "size": SIDE, "seconds": args.seconds},
-        "deformations": deformations(augment, images, args.seconds),
-        "loading": loading(augment, images, args.seconds),
-        "training": training(augment, images, args.seconds),
-        "network": network(augment, images, args.seconds),
-    }
+    augment = fomaug.MotionAugment(model=model, p=1.0)
+    measure = partial(rates, device=device, seconds=args.seconds, least=args.turns)
+    settings = {"model": model.name, "dtype": dtype, "batch": batch, "size": 256, "seconds": args.seconds}
+    report = {"machine": machine(device), "settings": settings}
+    for part in args.part:
+        report[part] = PARTS[part](augment, portraits(batch), measure)
     text = json.dumps(report, indent=2)
     print(text)
     if args.out:
@@ -58,66 +54,27 @@ def main() -> None:
 
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS), help="all if left out")
     parser.add_argument("--model", default="lite-256")
     parser.add_argument("--device", help="cpu, cuda, ...; the best here if left out")
     parser.add_argument("--dtype", help="of the model; bfloat16 on CUDA and float32 elsewhere if left out")
-    parser.add_argument("--batch", type=int, help="64 on CUDA and 16 elsewhere if left out")
+    parser.add_argument("--batch", type=int, help="64 on CUDA and 8 elsewhere if left out")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each candidate of each part")
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each candidate")
+    parser.add_argument("--turns", type=int, default=3, help="of each candidate at least, however long they take")
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     return parser.parse_args()
 
 
-def machine(device: torch.device, threads: int) -> dict[str, Any]:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    cpu = next(
-        (line.split(":")[1].strip() for line in cpu_lines() if line.startswith("model name")), platform.machine()
-    )
-    return {"device": name, "cpu": cpu, "threads": threads, "torch": torch.__version__, "fomaug": fomaug.__version__}
-
-
-def cpu_lines() -> list[str]:
-    info = Path("/proc/cpuinfo")
-    return info.read_text().splitlines() if info.exists() else []
-
-
-def portraits(count: int) -> Tensor:
-    """Return (count, 3, 256, 256) uint8 pictures, smooth as photographs are."""
-    rng = np.random.default_rng(0)
-    small = torch.from_numpy(rng.random((count, 3, 16, 16), dtype=np.float32))
-    large = nn.functional.interpolate(small, (SIDE, SIDE), mode="bicubic", align_corners=True)
-    return (large.clamp(0, 1) * 255).byte()
-
-
-def rates(turns: dict[str, Turn], count: int, seconds: float, device: torch.device) -> dict[str, float]:
-    """Let all candidates take turns; return the images a second of each one's median turn."""
-    times: dict[str, list[float]] = {name: [] for name in turns}
-    for name, turn in turns.items():
-        timed(turn, device)  # the first turn loads, compiles and allocates
-        times[name] = []
-    end = time.perf_counter() + seconds * len(turns)
-    while time.perf_counter() < end or min(map(len, times.values())) < 3:
-        for name, turn in turns.items():
-            times[name].append(timed(turn, device))
-    return {name: round(count / statistics.median(spent), 2) for name, spent in times.items()}
-
-
-def timed(turn: Turn, device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    turn()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
-
-
-def deformations(augment: fomaug.MotionAugment, images: Tensor, seconds: float) -> dict[str, Any]:
-    """One batch through each deformation: ours, albumentations' one picture after the other, kornia's as a batch."""
+def deformations(augment: fomaug.MotionAugment, images: Tensor, measure: Measure) -> dict[str, Any]:
+    """The same pictures through each deformation: ours and kornia's as a batch, albumentations' one after the other."""
     there = images.to(augment.device)
-    turns: dict[str, Turn] = {"fomaug MotionAugment": lambda: augment(there)}
+    turns: dict[str, Turn] = {
+        "fomaug MotionAugment": lambda: augment(there),
+        "fomaug MotionAugment, one by one": lambda: [augment(image) for image in there.split(1)],
+    }
     turns |= albumentations_turns(images) | kornia_turns(there)
-    found = rates(turns, len(images), seconds, augment.device)
+    found = measure(turns, len(images))
     ours = found["fomaug MotionAugment"]
     return {
         "images_per_second": found,
@@ -146,34 +103,36 @@ def kornia_turns(images: Tensor) -> dict[str, Turn]:
         import kornia.augmentation as K
     except ImportError:
         return {}
-    # uint8 in, uint8 out, like the others.
     names = {
         "RandomThinPlateSpline": K.RandomThinPlateSpline(p=1.0),
         "RandomElasticTransform": K.RandomElasticTransform(p=1.0),
     }
 
     def turn(transform: Any) -> Turn:
+        # uint8 in, uint8 out, like the others.
         return lambda: (transform(images.float() / 255) * 255).round().byte()
 
     return {f"kornia {name}": turn(transform.to(images.device)) for name, transform in names.items()}
 
 
-def loading(augment: fomaug.MotionAugment, images: Tensor, seconds: float) -> dict[str, Any]:
-    """Passes over four batches: plain, through the network alone, through the module, through the loader."""
-    batches = 4
-    dataset = TensorDataset(images.repeat(batches, 1, 1, 1))
-    plain = DataLoader(dataset, batch_size=len(images))
+def loading(augment: fomaug.MotionAugment, images: Tensor, measure: Measure) -> dict[str, Any]:
+    """Passes over the data: plain, through the network alone, through the module, through the loader."""
+    plain = batches_of(images)
     moved = MotionLoader(plain, augment)
     alone = network_alone(augment, images)
     turns: dict[str, Turn] = {
         "plain loading": lambda: exhaust(plain),
-        "network alone": lambda: [alone() for _ in range(batches)],
+        "network alone": lambda: [alone() for _ in range(BATCHES)],
         "module": lambda: [augment(batch.to(augment.device)) for (batch,) in plain],
         "MotionLoader": lambda: exhaust(moved),
     }
-    found = rates(turns, batches * len(images), seconds, augment.device)
+    found = measure(turns, BATCHES * len(images))
     overhead = {name: round(found["network alone"] / found[name] - 1, 4) for name in ("module", "MotionLoader")}
     return {"images_per_second": found, "overhead_beyond_network": overhead}
+
+
+def batches_of(images: Tensor) -> DataLoader[Any]:
+    return DataLoader(TensorDataset(images.repeat(BATCHES, 1, 1, 1)), batch_size=len(images))
 
 
 def network_alone(augment: fomaug.MotionAugment, images: Tensor) -> Turn:
@@ -193,22 +152,24 @@ def exhaust(batches: Any) -> None:
         pass
 
 
-def training(augment: fomaug.MotionAugment, images: Tensor, seconds: float) -> dict[str, Any]:
-    """Steps of a ResNet-18 on pictures of 224, without and with moved faces."""
+def training(augment: fomaug.MotionAugment, images: Tensor, measure: Measure) -> dict[str, Any]:
+    """Passes of a ResNet-18 over pictures of 224, without and with moved faces."""
     net = resnet18().to(augment.device)
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
-    plain = DataLoader(TensorDataset(images.repeat(4, 1, 1, 1)), batch_size=len(images))
-    half = fomaug.MotionAugment(augment.driving, augment.model, p=0.5, batch_size=augment.batch_size)
+    plain = batches_of(images)
+    half = fomaug.MotionAugment(augment.driving, augment.model, p=0.5)
 
-    def passes(batches: Any) -> Turn:
-        return lambda: [step(net, optimizer, batch.to(augment.device)) for (batch,) in batches]
+    def passes(batches: Any, move: Callable[[Tensor], Tensor] | None = None) -> Turn:
+        own = move or nn.Identity()
+        return lambda: [step(net, optimizer, own(batch.to(augment.device))) for (batch,) in batches]
 
     turns = {
         "plain": passes(plain),
-        "MotionLoader, p=0.5": passes(MotionLoader(plain, half)),
+        "module, p=1": passes(plain, augment),
         "MotionLoader, p=1": passes(MotionLoader(plain, augment)),
+        "MotionLoader, p=0.5": passes(MotionLoader(plain, half)),
     }
-    found = rates(turns, 4 * len(images), seconds, augment.device)
+    found = measure(turns, BATCHES * len(images))
     return {"images_per_second": found, "times_slower": {n: round(found["plain"] / r, 3) for n, r in found.items()}}
 
 
@@ -221,49 +182,27 @@ def step(net: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor) -> No
     optimizer.step()
 
 
-class Residual(nn.Module):
-    """Two convolutions and a shortcut."""
-
-    def __init__(self, given: int, made: int, stride: int) -> None:
-        super().__init__()
-        self.first = nn.Sequential(nn.Conv2d(given, made, 3, stride, 1, bias=False), nn.BatchNorm2d(made), nn.ReLU())
-        self.second = nn.Sequential(nn.Conv2d(made, made, 3, 1, 1, bias=False), nn.BatchNorm2d(made))
-        self.shortcut = nn.Conv2d(given, made, 1, stride, bias=False) if stride > 1 else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.second(self.first(x)) + self.shortcut(x))
-
-
-def resnet18() -> nn.Module:
-    def stages() -> Iterator[nn.Module]:
-        for given, made, stride in ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)):
-            yield Residual(given, made, stride)
-            yield Residual(made, made, 1)
-
-    stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
-    return nn.Sequential(*stem, *stages(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
-
-
-def network(augment: fomaug.MotionAugment, images: Tensor, seconds: float) -> dict[str, Any]:
-    """Count the network's work a frame, and how much of the machine's measured ceiling it uses."""
+def network(augment: fomaug.MotionAugment, images: Tensor, measure: Measure) -> dict[str, Any]:
+    """Count the network's work for an image, and how much of the machine's measured ceiling it uses."""
     turn = network_alone(augment, images)
     with FlopCounterMode(display=False) as counter:
         turn()
     operations = counter.get_total_flops() / len(images)
-    side = 4096 if augment.device.type == "cuda" else 1024
-    square = torch.ones(side, side, device=augment.device, dtype=augment.model.dtype)
-    turns: dict[str, Turn] = {"network": turn, "matrix product": lambda: square @ square}
-    found = rates(turns, 1, seconds, augment.device)
+    side = 8192 if augment.device.type == "cuda" else 1024
+    square = torch.rand(side, side, device=augment.device, dtype=augment.model.dtype)
+    found = measure({"network": turn, "matrix product": lambda: square @ square}, 1)
     ceiling = found["matrix product"] * 2 * side**3
-    used = found["network"] * len(images) * operations
+    frames = found["network"] * len(images)
     return {
         "gflop_per_frame": round(operations / 1e9, 3),
-        "frames_per_second": round(found["network"] * len(images), 1),
-        "tflops_used": round(used / 1e12, 3),
+        "frames_per_second": round(frames, 1),
+        "tflops_used": round(frames * operations / 1e12, 3),
         "tflops_of_a_large_matrix_product": round(ceiling / 1e12, 3),
-        "share_of_ceiling": round(used / ceiling, 4),
+        "share_of_ceiling": round(frames * operations / ceiling, 4),
     }
 
+
+PARTS = {"deformations": deformations, "loading": loading, "training": training, "network": network}
 
 if __name__ == "__main__":
     main()

@@ -44,7 +44,7 @@ class MotionAugment(nn.Module):
         region: "all"; or "head", "mouth", "eyes" or "expression", for models that name their keypoints.
         seed: of all draws.
         value_range: lowest and highest value of float images; uint8 images go from 0 to 255.
-        batch_size: images per pass through the model; None for 64 on an accelerator, 16 on the CPU.
+        batch_size: images per pass through the model; None for 64 on an accelerator, 8 on the CPU.
         differentiable: let gradients flow to float images.
         yaw_range: draw only driving frames turned by so many degrees (estimated; 0 is the track's most usual pose),
             positive to the viewer's left.

@@ -59,7 +59,7 @@ class MotionAugment(GeometricAugmentationBase2D):
         region: "all", or the part of the face that moves: "head", "mouth", "eyes", "expression".
         yaw_range: draw only driving frames turned by so many degrees.
         pitch_range: the same for nodding.
-        batch_size: images per pass through the model; None for 64 on an accelerator, 16 on the CPU.
+        batch_size: images per pass through the model; None for 64 on an accelerator, 8 on the CPU.
         differentiable: let gradients flow to the images.
         p: probability of moving an image.
         p_batch: probability of moving any image of a batch.

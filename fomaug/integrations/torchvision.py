@@ -57,7 +57,7 @@ class MotionAugment(v2.Transform):  # type: ignore[misc]
         yaw_range: draw only driving frames turned by so many degrees.
         pitch_range: the same for nodding.
         value_range: lowest and highest value of float images; integers go from 0 to 255.
-        batch_size: images per pass through the model; None for 64 on an accelerator, 16 on the CPU.
+        batch_size: images per pass through the model; None for 64 on an accelerator, 8 on the CPU.
         differentiable: let gradients flow to float images.
     """
 
