@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
@@ -112,6 +113,21 @@ def test_a_batch_equals_its_singles(typed, dtype, kinds):
     torch.testing.assert_close(singles, whole, atol=kinds.tolerance[dtype], rtol=0)
 
 
+def test_one_alone_replays_to_its_row_of_the_batch(build, images):
+    face = build(p=0.7)
+    moved, record = face.run(face.thing, images)
+    for row in range(len(images)):
+        alone = face.replay(face.thing, images[row : row + 1], one_of(record, row, len(images)))
+        torch.testing.assert_close(alone, moved[row : row + 1], atol=1e-5, rtol=0)
+
+
+def one_of(record, row, count):
+    """The record of one image; kornia's is a dict of tensors."""
+    if isinstance(record, list):
+        return record[row : row + 1]
+    return {name: value[row : row + 1] if len(value) == count else value for name, value in record.items()}
+
+
 def test_order_does_not_matter(build, images):
     face = build(p=0.7)
     if not face.keyed:
@@ -137,3 +153,28 @@ def test_no_gradients_unless_asked_for(build, images):
     if not face.differentiable:
         pytest.skip("its library hands no gradients on")
     assert not face.run(face.thing, images.requires_grad_())[0].requires_grad
+
+
+def test_grey_pictures_stay_grey(build, images):
+    face = build(p=1.0)
+    grey = images[:, :1].contiguous()
+    moved, _ = face.run(face.thing, grey)
+    assert moved.shape == grey.shape
+    assert bool(((moved - grey).abs().amax((1, 2, 3)) > 0.01).all())
+
+
+@pytest.mark.parametrize("size", [(48, 80), (96, 96)])
+def test_pictures_of_any_size_keep_it(build, images, size):
+    face = build(p=1.0)
+    resized = torch.nn.functional.interpolate(images, size)
+    assert face.run(face.thing, resized)[0].shape == (*images.shape[:2], *size)
+
+
+def test_global_generators_are_left_alone_but_by_libraries_that_draw_from_them(build, images, request):
+    if any(name in request.node.name for name in ("kornia", "torchvision", "collate")):
+        pytest.skip("its library draws from torch's generator")
+    face = build(p=0.5)
+    before, numbers = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    face.run(face.thing, images)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], numbers)  # noqa: NPY002
