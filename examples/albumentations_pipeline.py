@@ -1,6 +1,6 @@
 """Motion inside an albumentations pipeline: pictures, masks, boxes and points together, replayed, and in workers.
 
-Run `python examples/albumentations_pipeline.py` (about a minute on a CPU), or with `--quick` (some seconds).
+Run `python examples/albumentations_pipeline.py`, some ten seconds on a CPU; less with `--quick`.
 """
 
 from __future__ import annotations

@@ -90,8 +90,8 @@ def train() -> None:
             return torch.optim.Adam(self.parameters(), lr=1e-3)
 
     loader = DataLoader(TensorDataset(*make_batch(16)), batch_size=8)
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "auto"}
-    trainer = lightning.Trainer(max_epochs=2, **quiet)
+    parts = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    trainer = lightning.Trainer(max_epochs=2, **dict.fromkeys(parts, False))
     trainer.fit(Recogniser(), loader)
     print(f"trained {trainer.global_step} steps with moving faces")
 

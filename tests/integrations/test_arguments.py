@@ -1,0 +1,47 @@
+"""The adapters spell out their arguments, as their libraries want it: this keeps the lists in step."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+import pytest
+
+from fomaug import MotionAugment
+
+# What a library has a way of its own for, or decides itself.
+ABSENT = {
+    "albumentations": {"seed", "value_range", "batch_size", "differentiable", "on_missing"},
+    "kornia": {"seed", "value_range", "on_missing"},
+    "torchvision": {"seed", "on_missing"},
+}
+OWN = {"albumentations": {"device"}, "kornia": {"p_batch", "same_on_batch", "keepdim"}, "torchvision": set()}
+
+
+@pytest.fixture(params=ABSENT)
+def adapter(request):
+    """Name and class of an adapter."""
+    pytest.importorskip(request.param, exc_type=(ImportError, RuntimeError))
+    return request.param, importlib.import_module(f"fomaug.integrations.{request.param}").MotionAugment
+
+
+def arguments(kind: type) -> dict[str, inspect.Parameter]:
+    found = dict(inspect.signature(kind.__init__).parameters)
+    del found["self"]
+    return found
+
+
+def test_an_adapter_takes_what_the_module_takes_with_the_same_defaults(adapter):
+    name, kind = adapter
+    known, found = arguments(MotionAugment), arguments(kind)
+    assert known.keys() - found.keys() == ABSENT[name]
+    assert found.keys() - known.keys() == OWN[name]
+    for argument in known.keys() & found.keys():
+        assert found[argument].default == known[argument].default, argument
+
+
+def test_every_argument_is_described_in_the_order_in_which_it_is_taken(adapter):
+    _, kind = adapter
+    lines = inspect.getdoc(kind).split("Args:\n")[1].splitlines()
+    described = [line.strip().split(":")[0] for line in lines if line.startswith("    ") and line[4] != " "]
+    assert described == list(arguments(kind))
