@@ -54,8 +54,9 @@ def _relative(
 ) -> Keypoints:
     motion = driving.value - reference.value
     if adapt_scale:
-        ratio = hull_area(source.value).sqrt() / hull_area(reference.value).sqrt()
-        motion = motion * ratio[:, None, None]
+        # Both in one call: for few faces its price is that of the call.
+        length = hull_area(torch.cat([source.value, reference.value])).sqrt()
+        motion = motion * (length[: len(source)] / length[len(source) :])[:, None, None]
     jacobian = driving.jacobian
     if relative_jacobian and source.jacobian is not None:
         assert driving.jacobian is not None and reference.jacobian is not None
