@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from fomaug._errors import ArgumentError, WeightsError
-from fomaug._files import replacing
+from fomaug._files import write_file
 from fomaug.animator import Animator
 from fomaug.networks import AnyConfig, config_from_dict
 
@@ -56,8 +56,8 @@ def save_model(
         "config": json.dumps(animator.config.to_dict(), sort_keys=True),
         "facts": json.dumps({**animator.facts, **(facts or {})}, sort_keys=True),
     }
-    with replacing(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata)
+    # Not save_file: it makes files that nobody but their owner may read.
+    write_file(Path(path), save(tensors, metadata))
     return Path(path)
 
 

@@ -26,6 +26,11 @@ def test_a_saved_model_is_the_same_model(tiny_model: Animator, saved: Path) -> N
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
 
 
+def test_a_saved_model_may_be_read_by_whoever_may_read_other_new_files(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    assert saved.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_folding_changes_nothing_but_the_passes(saved: Path) -> None:
     folded, plain = load_model(saved, device="cpu"), load_model(saved, device="cpu", fold=False)
     images = torch.rand(1, 3, 64, 64)
