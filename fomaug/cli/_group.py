@@ -99,6 +99,11 @@ def main(args: Sequence[str] | None = None) -> int:
         entry = COMMANDS.get(words[0]) if words else None
         click.echo(f"\nInterrupted; {entry.interrupted if entry else 'nothing was done'}.", err=True)
         return 130
+    except SystemExit:  # click's only one: whoever read our output has gone, as `head` does; 1 would mean a "no"
+        return 141
+    except OSError as error:
+        click.echo(f"Error: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}", err=True)
+        return 2
     except (MemoryError, RuntimeError) as error:
         if not _is_lack_of_memory(error):
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -33,6 +34,8 @@ class Measuring:
         """Measure models on clips, print a table, write JSON and the video where asked for; give the exit code."""
         from fomaug._files import write_file
 
+        for path in (self.output, self.video):
+            _check_place(path)
         found = [replace(result, model=name) for result, name in zip(self._measure(models, clips), models, strict=True)]
         click.echo(table(found))
         if self.output is not None:
@@ -84,7 +87,7 @@ _OPTIONS = (
     click.option("--features", help="module:attribute of a feature extractor, for FID."),
     click.option("--step", type=click.IntRange(1), default=1, show_default=True, help="Measure every step-th frame."),
     click.option("--max-frames", type=click.IntRange(2), help="Of each clip."),
-    click.option("--device", default="auto", show_default=True),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ..."),
 )
 
 
@@ -118,6 +121,17 @@ def _cell(figure: Figure | None) -> str:
         return "not measured"
     interval = f" [{figure.low:.4f}, {figure.high:.4f}]" if figure.low == figure.low else ""
     return f"{figure.mean:.4f}{interval}"
+
+
+def _check_place(path: Path | None) -> None:
+    """Measuring takes long: say before it, not after, that the result cannot be written."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise click.UsageError(f"{path} is a folder; name the file to write")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass
 
 
 def _fps(paths: Sequence[Path]) -> float:

@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--model", "model_name", default="lite-256", show_default=True, help="Name or file of the model.")
+@click.option(
+    "--model", "model_name", default="lite-256", show_default=True, help="An installed model, or a model file."
+)
 @click.option("--against", default="vox-256", show_default=True, help="Official architecture, or 'none'.")
 @click.option("--threads", type=click.IntRange(1), help="Of the processor; all by default.")
-@click.option("--device", default="auto", show_default=True)
-@click.option("--dtype", default="auto", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
+@click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16.")
 @click.option("--batch", "batch_size", type=click.IntRange(1), default=1, show_default=True, help="Pictures at a time.")
-@click.option("--rounds", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=10, show_default=True, help="Times that each stage is timed.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def bench(
     model_name: str,

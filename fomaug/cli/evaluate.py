@@ -11,7 +11,9 @@ from fomaug.cli._measuring import Measuring, with_measuring
 
 @click.command()
 @click.argument("clips", type=click.Path(path_type=Path))
-@click.option("--model", "models", multiple=True, required=True, help="Name or file of a model; give several.")
+@click.option(
+    "--model", "models", multiple=True, required=True, help="An installed model, or a model file; give several."
+)
 @with_measuring
 def evaluate(clips: Path, models: tuple[str, ...], measuring: Measuring) -> int:
     """Compare models: each rebuilds CLIPS from their first frames, all on the same frames.

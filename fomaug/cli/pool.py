@@ -20,7 +20,9 @@ def pool() -> None:
 @pool.command()
 @click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The pool file to write.")
-@click.option("--model", "model_name", default="lite-256", show_default=True, help="Name or file of the model.")
+@click.option(
+    "--model", "model_name", default="lite-256", show_default=True, help="An installed model, or a model file."
+)
 @click.option(
     "--crop",
     type=click.Choice(["face", "frame"]),
@@ -39,8 +41,14 @@ def pool() -> None:
 )
 @click.option("--gestures", is_flag=True, help="Add the named motions that need no clips.")
 @click.option("--half", is_flag=True, help="Round keypoints to half precision: half the file.")
-@click.option("--device", default="auto", show_default=True)
-@click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Frames that go through the model together.",
+)
 def build(
     clips: tuple[Path, ...],
     output: Path,

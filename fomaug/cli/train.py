@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 @click.option(
     "--data", required=True, type=click.Path(path_type=Path), help="Folder of clips (for faces: of packed pictures)."
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint of the run.")
-@click.option("--init", "init_name", help="Name or file of a model to start from.")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint of the run, or start a new one.")
+@click.option("--init", "init_name", help="An installed model, or a model file, to start from.")
 @click.option("--features", help="module:attribute of a feature extractor for the perceptual loss.")
-@click.option("--device", default="auto", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
 @click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read clips.")
 @click.option("--max-steps", type=click.IntRange(1), help="Stop after so many steps.")
@@ -54,7 +55,8 @@ def train(
     from fomaug.training import train as run_training
 
     parsed = read_config(config)
-    if features is None:
+    speaks = os.environ.get("RANK", "0") == "0"  # of several processes one
+    if features is None and speaks:
         click.echo(
             "no --features: the perceptual loss compares pixels at every scale, not the features of a network", err=True
         )
@@ -71,7 +73,8 @@ def train(
         tensorboard=tensorboard,
         max_steps=max_steps,
     )
-    click.echo(f"{path}: the model; losses.jsonl and pictures/ beside it")
+    if speaks:
+        click.echo(f"{path}: the model; losses.jsonl and pictures/ beside it")
 
 
 def _refuse_for_faces(**options: object) -> None:

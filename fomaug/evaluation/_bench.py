@@ -71,7 +71,7 @@ def official_animator(name: str = "vox-256") -> Animator:
     """
     if name not in OFFICIAL:
         raise ArgumentError(
-            f"{name!r} is no official architecture{did_you_mean(name, OFFICIAL)}: {', '.join(OFFICIAL)}"
+            f"{name!r} is no official architecture: {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}"
         )
     config = OFFICIAL[name]
     detector, generator = build_networks(config)

@@ -109,7 +109,8 @@ def reconstruct(
         if progress is not None:
             progress()
     if not rows[0]:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
+        reasons += f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
         raise MediaError(f"no clip of {clips} could be measured ({reasons or 'there is none'})")
     return [
         Reconstruction(animator.name, _judges(animator, extractors), _figures(row, spread), row, skipped, damaged)

@@ -120,7 +120,7 @@ def _open_strip(path: Path) -> Frames:
     try:
         with Image.open(path) as picture:
             width, height = picture.size
-    except (OSError, UnidentifiedImageError) as error:
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise MediaError(f"{path} cannot be read: {error}") from error
     if width % height:
         raise MediaError(f"{path} is {width} x {height}: frames side by side must be square, so the width a multiple")
@@ -131,5 +131,5 @@ def _read(path: Path) -> Picture:
     try:
         with Image.open(path) as picture:
             return to_rgb(picture)
-    except (OSError, UnidentifiedImageError) as error:
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise MediaError(f"{path} cannot be read: {error}") from error

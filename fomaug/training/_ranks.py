@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from fomaug.weights.load import pick_device
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -26,6 +28,7 @@ class Ranks:
         """Meet the other processes, if `torchrun` started this one."""
         count, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
         own = own_device(device, local_rank=int(os.environ.get("LOCAL_RANK", 0)), cuda=torch.cuda.is_available())
+        pick_device(own)
         if count > 1:
             torch.distributed.init_process_group("nccl" if own.type == "cuda" else "gloo")
         return cls(rank, count, own)

@@ -77,6 +77,8 @@ def read_config(source: str | Path) -> TrainConfig:
     if name in OFFICIAL:
         return TrainConfig(model=OFFICIAL[name], **_RECIPES[name])
     path = Path(source)
+    if path.is_dir():
+        raise ArgumentError(f"{path} is a folder; give its YAML file")
     if not path.is_file():
         raise ArgumentError(f"{path} is neither a file nor one of {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}")
     try:

@@ -74,6 +74,7 @@ def animate_clip(
     """
     settings = make_options(options)
     image, clip, out = Path(image), Path(clip), Path(out)
+    _check_ends(image, out)
     note = on_note or warn
     animator = model if isinstance(model, Animator) else load_model(model, config=config, device=device, dtype=dtype)
     with enough_memory(image, clip):
@@ -81,6 +82,18 @@ def animate_clip(
         frame = choose_frame(image, motion, settings, lambda: read_track(image, animator, progress=progress)[0])
         portrait = read_portrait(image, animator, settings, frame=frame, on_note=note)
         return write(animator, portrait, motion, out, settings, progress=progress)
+
+
+def _check_ends(image: Path, out: Path) -> None:
+    """Say what cannot be before the clip is read, which takes long."""
+    if not image.exists():
+        raise MediaError(f"there is no picture or clip {image}")
+    if out.is_dir():
+        raise ArgumentError(f"{out} is a folder; name the file to write")
+    known = (".mp4", ".gif", ".webp", *PICTURES)
+    if out.suffix.lower() not in known:
+        hint = did_you_mean(out.suffix.lower(), known)
+        raise ArgumentError(f"cannot write {out.name!r}: its suffix must be one of {', '.join(known)}{hint}")
 
 
 def write(

@@ -64,12 +64,29 @@ def load_model(
 
 
 def pick_device(device: str | torch.device) -> torch.device:
-    """Turn "auto" into the best device here."""
+    """Turn "auto" into the best device here.
+
+    Raises:
+        ArgumentError: for an unknown device, or one that this machine does not have.
+    """
     if device != "auto":
-        return torch.device(device)
+        return _usable(device)
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch built without it says so by an assertion
+        here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        here += ["mps"] * torch.backends.mps.is_available()
+        reason = str(error).splitlines()[0]
+        raise ArgumentError(
+            f"device {str(device)!r} cannot be used here ({reason}); there are: {', '.join(here)}"
+        ) from error
+    return torch.device(device)
 
 
 def pick_dtype(dtype: str | torch.dtype) -> torch.dtype:

@@ -45,7 +45,7 @@ def import_official(
     """
     path = Path(checkpoint)
     if not path.is_file():
-        raise ModelNotFoundError(f"no such file: {path}")
+        raise ModelNotFoundError(f"{path} is a folder; give the file" if path.is_dir() else f"no such file: {path}")
     animator = read_official(path, config)
     target = (folder or models_folder()) / f"{name or official_stem(path)}{SUFFIX}"
     facts = {"origin": f"imported from {path.name}", "licence": "as the checkpoint's; it is not part of fomaug"}

@@ -42,6 +42,8 @@ def find_model(name: str | os.PathLike[str]) -> Path:
             f"{name} is an official model whose weights are not shipped; put its {name}.pth.tar anywhere and run: "
             f"fomaug model import {name}.pth.tar --config {name} (it is then kept in {models_folder()})"
         )
+    if Path(name).is_dir():
+        raise ModelNotFoundError(f"{name} is a folder; give the model file in it")
     raise ModelNotFoundError(
         f"no model named {str(name)!r} and no such file; installed: {', '.join(models) or 'none'}"
         f"{did_you_mean(str(name), [*models, *OFFICIAL])}"

@@ -48,7 +48,7 @@ def read_mark(path: str | Path) -> Mark:
     """
     path = Path(path)
     if not path.is_file():
-        raise MediaError(f"no file {path}")
+        raise MediaError(f"{path} is a folder; give the files in it" if path.is_dir() else f"no file {path}")
     packet = _find_packet(path)
     properties = _parse(packet, path) if packet else {}
     source_type = properties.get("Iptc4xmpExt:DigitalSourceType", "").rstrip("/").rpartition("/")[2]
@@ -68,7 +68,7 @@ def _find_packet(path: Path) -> bytes:
             packet = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp", b"")
             if picture.format == "TIFF":
                 packet = picture.getexif().get(700, packet)
-    except (UnidentifiedImageError, OSError) as cause:
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as cause:
         raise MediaError(f"{path} is neither an image, nor an MP4, MOV, GIF or WebP file: {cause}") from cause
     if not packet and sidecar_of(path).is_file():
         packet = sidecar_of(path).read_bytes()

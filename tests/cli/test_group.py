@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -100,6 +103,76 @@ def test_torch_words_lack_of_memory_as_expected() -> None:
 def test_other_runtime_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="a bug"):
         run_raising(RuntimeError("a bug"), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "out/a.png"), "Error: out/a.png: Permission denied\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), "Error: No space left on device\n"),
+        (FileExistsError(errno.EEXIST, "File exists", "run"), "Error: run: File exists\n"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line_and_2(
+    error: OSError, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_raising(error, monkeypatch, "train") == 2
+    assert capsys.readouterr().err == said
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    code = f"{sys.executable} -m fomaug model info lite-256 --json"
+    done = subprocess.run(["bash", "-c", f"{code} | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout in ("141\n", "0\n")  # 0 where everything was printed before the reader had gone
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_here_is_named_with_what_is(device: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--device", device, "--against", "none", "--rounds", "1"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"Error: device {device!r} cannot be used here (") and said.count("\n") == 1
+    assert "cpu" in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["verify", "{folder}"],
+        ["model", "import", "{folder}"],
+        ["train", "{folder}", "--data", "x", "--out", "y"],
+        ["model", "info", "{folder}"],
+        ["export", "{folder}", "out"],
+    ],
+)
+def test_a_folder_in_place_of_a_file_is_called_a_folder(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([word.format(folder=tmp_path) for word in words]) == 2
+    assert f"{tmp_path} is a folder" in capsys.readouterr().err
+
+
+def test_every_option_says_what_it_is_and_the_same_name_the_same_thing() -> None:
+    helps: dict[str, set[str]] = {}
+    for command in commands(group.fomaug):
+        for option in command.params:
+            if isinstance(option, click.Option) and not option.is_flag:
+                assert option.help or isinstance(option.type, click.Choice), (command.name, option.name)
+                said = (option.help or "").split(";")[0].rstrip(".")
+                helps.setdefault(option.opts[-1], set()).add(said)
+    for shared in ("--device", "--dtype", "--model"):
+        assert len(helps[shared]) == 1, helps[shared]
+
+
+def commands(command: click.Command) -> Iterator[click.Command]:
+    if isinstance(command, click.Group):
+        with click.Context(command) as context:
+            for name in command.list_commands(context):
+                found = command.get_command(context, name)
+                assert found is not None
+                yield from commands(found)
+    else:
+        yield command
 
 
 def test_errors_that_are_bugs_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

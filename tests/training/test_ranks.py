@@ -73,20 +73,28 @@ def test_a_model_with_shared_batch_norms_is_saved_like_any_other(tiny_model: Ani
 def start(script: str, arguments: list[str], tmp_path: Path) -> list[int]:
     """Run a script in two processes that meet as those of torchrun do."""
     (tmp_path / "run.py").write_text(textwrap.dedent(script))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    environment.update({"MASTER_PORT": free_port(), "SECOND_PORT": free_port()})
     environment["PYTHONPATH"] = os.pathsep.join([str(Path(fomaug.__file__).parents[1]), str(Path(__file__).parent)])
     processes = [
         subprocess.Popen([sys.executable, str(tmp_path / "run.py"), *arguments], env={**environment, "RANK": str(rank)})
         for rank in (0, 1)
     ]
-    return [process.wait(timeout=180) for process in processes]
+    try:
+        return [process.wait(timeout=180) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 SCRIPT = """
-    import pickle, sys
+    import os, pickle, sys
     from pathlib import Path
     import torch
     torch.set_num_threads(1)
@@ -104,6 +112,7 @@ SCRIPT = """
     grads = {name: p.grad for name, p in trainer.networks.named_parameters() if p.grad is not None}
     torch.save(grads, run.with_name(f"grads{ranks.rank}.pt"))
     ranks.leave()
+    os.environ["MASTER_PORT"] = os.environ["SECOND_PORT"]  # at the first one they may still find those who just left
     train(config, clips, run, max_steps=2, progress=False, device="cpu")
 """
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from fomaug import Animator, DrivingPool, transfer
-from fomaug._errors import ArgumentError, MediaError
+from fomaug._errors import ArgumentError, FomaugError, MediaError
 from fomaug.driving import closest_frame
 from fomaug.visual import _render, animate_clip
 from fomaug.writers import read_mark, save_image
@@ -70,7 +70,7 @@ def test_no_strength_gives_the_picture_itself(
         ({"strenght": 1}, ArgumentError, "did you mean 'strength'"),
         ({"strength": -1}, ArgumentError, "strength must be 0 or more"),
         ({"reference": 99}, ArgumentError, "reference is frame 99, but the clip has 11"),
-        ({"image": "nowhere.png"}, MediaError, r"nowhere\.png cannot be read"),
+        ({"image": "nowhere.png"}, MediaError, r"there is no picture or clip .*nowhere\.png"),
         ({"clip": "nowhere.mp4"}, MediaError, r"nowhere\.mp4"),
         ({"out": "out.txt"}, ArgumentError, "suffix must be one of"),
     ],
@@ -91,3 +91,19 @@ def test_grey_and_transparent_pictures_can_be_animated(
         image = save_image(tmp_path / "b.png", rng.integers(0, 256, (32, 32, *channels), np.uint8))
         out = animate_clip(image, clip, tmp_path / "out.mp4", model=tiny_model, max_frames=1, crop="frame")
         assert frames_of(out)[0].shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("image", "out", "said"),
+    [
+        ("nowhere.png", "out.mp4", "there is no picture or clip .*nowhere.png"),
+        (".", "out.xyz", "cannot write 'out.xyz': its suffix must be one of .mp4, .gif, .webp"),
+        (".", ".", "is a folder; name the file to write"),
+    ],
+)
+def test_what_cannot_be_is_said_before_the_clip_is_read(
+    tiny_model: Animator, tmp_path: Path, image: str, out: str, said: str
+) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"no clip, which would be said if it were read")
+    with pytest.raises(FomaugError, match=said):
+        animate_clip(tmp_path / image, tmp_path / "clip.mp4", tmp_path / out, model=tiny_model)
