@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from resnet import resnet18
-from timing import Turn, machine, portraits, rates
+from timing import Times, Turn, machine, portraits, rates, take_turns, times_slower
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import fomaug
 from fomaug.data import MotionLoader
 
-Measure = Callable[..., dict[str, float]]
+Measure = Callable[[dict[str, Turn]], Times]
 BATCHES = 4  # of a pass over the data
 
 
@@ -41,7 +41,7 @@ def main() -> None:
     batch = args.batch or (64 if gpu else 8)
     model = fomaug.load_model(args.model, device=str(device), dtype=dtype)
     augment = fomaug.MotionAugment(model=model, p=1.0)
-    measure = partial(rates, device=device, seconds=args.seconds, least=args.turns)
+    measure = partial(take_turns, device=device, seconds=args.seconds, least=args.turns)
     settings = {"model": model.name, "dtype": dtype, "batch": batch, "size": 256, "seconds": args.seconds}
     report = {"machine": machine(device), "settings": settings}
     for part in args.part:
@@ -74,12 +74,10 @@ def deformations(augment: fomaug.MotionAugment, images: Tensor, measure: Measure
         "fomaug MotionAugment, one by one": lambda: [augment(image) for image in there.split(1)],
     }
     turns |= albumentations_turns(images) | kornia_turns(there)
-    found = measure(turns, len(images))
-    ours = found["fomaug MotionAugment"]
-    return {
-        "images_per_second": found,
-        "times_as_fast_as_fomaug": {name: round(rate / ours, 2) for name, rate in found.items()},
-    }
+    times = measure(turns)
+    ours = "fomaug MotionAugment"
+    slower = {name: times_slower({ours: times[ours], name: spent}, name)[ours] for name, spent in times.items()}
+    return {"images_per_second": rates(times, len(images)), "times_as_fast_as_fomaug": slower}
 
 
 def albumentations_turns(images: Tensor) -> dict[str, Turn]:
@@ -126,9 +124,10 @@ def loading(augment: fomaug.MotionAugment, images: Tensor, measure: Measure) -> 
         "module": lambda: [augment(batch.to(augment.device)) for (batch,) in plain],
         "MotionLoader": lambda: exhaust(moved),
     }
-    found = measure(turns, BATCHES * len(images))
-    overhead = {name: round(found["network alone"] / found[name] - 1, 4) for name in ("module", "MotionLoader")}
-    return {"images_per_second": found, "overhead_beyond_network": overhead}
+    times = measure(turns)
+    slower = times_slower(times, "network alone")
+    overhead = {name: round(slower[name] - 1, 3) for name in ("module", "MotionLoader")}
+    return {"images_per_second": rates(times, BATCHES * len(images)), "overhead_beyond_network": overhead}
 
 
 def batches_of(images: Tensor) -> DataLoader[Any]:
@@ -138,13 +137,23 @@ def batches_of(images: Tensor) -> DataLoader[Any]:
 def network_alone(augment: fomaug.MotionAugment, images: Tensor) -> Turn:
     """Encode and animate one batch, from uint8 to uint8: what no wrapper can do without."""
     model, there = augment.model, images.to(augment.device)
-    keypoints = model.detect(there.float() / 255)
+    keypoints = drawn_keypoints(augment, there)
 
     def turn() -> Tensor:
         animated = model.animate(model.encode(there.float() / 255), keypoints)
         return (animated.image * 255).round().byte()
 
     return turn
+
+
+def drawn_keypoints(augment: fomaug.MotionAugment, images: Tensor) -> fomaug.Keypoints:
+    """Where a draw asks keypoints to be: a network that moves nothing has less to fetch from memory."""
+    params = augment.apply(images, augment.draw(range(len(images)))).params
+    frames = {track.name: track.keypoints for track in augment.driving.tracks}
+    driving = fomaug.Keypoints.cat([frames[param.clip][param.frame] for param in params]).to(images.device)
+    reference = fomaug.Keypoints.cat([frames[param.clip][int(param.reference)] for param in params]).to(images.device)
+    strength = torch.tensor([param.strength for param in params], device=images.device)
+    return fomaug.transfer(augment.model.detect(images.float() / 255), driving, reference, strength=strength)
 
 
 def exhaust(batches: Any) -> None:
@@ -169,8 +178,8 @@ def training(augment: fomaug.MotionAugment, images: Tensor, measure: Measure) ->
         "MotionLoader, p=1": passes(MotionLoader(plain, augment)),
         "MotionLoader, p=0.5": passes(MotionLoader(plain, half)),
     }
-    found = measure(turns, BATCHES * len(images))
-    return {"images_per_second": found, "times_slower": {n: round(found["plain"] / r, 3) for n, r in found.items()}}
+    times = measure(turns)
+    return {"images_per_second": rates(times, BATCHES * len(images)), "times_slower": times_slower(times, "plain")}
 
 
 def step(net: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor) -> None:
@@ -190,7 +199,7 @@ def network(augment: fomaug.MotionAugment, images: Tensor, measure: Measure) -> 
     operations = counter.get_total_flops() / len(images)
     side = 8192 if augment.device.type == "cuda" else 1024
     square = torch.rand(side, side, device=augment.device, dtype=augment.model.dtype)
-    found = measure({"network": turn, "matrix product": lambda: square @ square}, 1)
+    found = rates(measure({"network": turn, "matrix product": lambda: square @ square}), 1)
     ceiling = found["matrix product"] * 2 * side**3
     frames = found["network"] * len(images)
     return {

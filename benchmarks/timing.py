@@ -22,26 +22,42 @@ Turn = Callable[[], object]
 LIBRARIES = ("torch", "albumentations", "opencv-python-headless", "kornia")
 
 
-def rates(
-    turns: dict[str, Turn], count: int, device: torch.device, *, seconds: float, least: int = 3
-) -> dict[str, float]:
-    """Let all candidates take turns; return the images a second of each one's median turn.
+Times = dict[str, list[float]]
+
+
+def take_turns(turns: dict[str, Turn], device: torch.device, *, seconds: float, least: int = 3) -> Times:
+    """Let all candidates take turns; return the seconds of every turn, the n-th of all candidates taken side by side.
 
     Args:
         turns: the candidates.
-        count: images that each handles in a turn.
         device: where they work.
         seconds: for each candidate, roughly.
         least: turns of each candidate, however long they take.
     """
     for turn in turns.values():
         timed(turn, device)  # the first turn loads, picks kernels and allocates
-    times: dict[str, list[float]] = {name: [] for name in turns}
+    times: Times = {name: [] for name in turns}
     end = time.perf_counter() + seconds * len(turns)
     while time.perf_counter() < end or min(map(len, times.values())) < least:
         for name, turn in turns.items():
             times[name].append(timed(turn, device))
+    return times
+
+
+def rates(times: Times, count: int) -> dict[str, float]:
+    """Images a second of each candidate's median turn of `count` images."""
     return {name: round(count / statistics.median(spent), 2) for name, spent in times.items()}
+
+
+def times_slower(times: Times, than: str) -> dict[str, float]:
+    """How many times the other's time each candidate takes: the median over turns that were taken side by side.
+
+    So a machine that slows down or speeds up during the run counts less than in a ratio of `rates`.
+    """
+    return {
+        name: round(statistics.median(a / b for a, b in zip(spent, times[than], strict=True)), 3)
+        for name, spent in times.items()
+    }
 
 
 def timed(turn: Turn, device: torch.device) -> float:
