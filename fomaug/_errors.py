@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 
 
@@ -61,3 +62,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def shortened(value: object) -> str:
+    """Show a value that may be of any size: a few hundred bytes of YAML can stand for gigabytes.
+
+    >>> shortened("4")
+    "'4'"
+    >>> shortened([[["x"] * 9] * 9] * 9)
+    '[[[...], [...], [...], [...], [...], [...], ...], [[...], [...], [...], [...], [...], [...], ...], ...]'
+    """
+    short = reprlib.Repr()
+    short.maxlevel, short.maxlist, short.maxdict, short.maxstring, short.maxother = 2, 6, 6, 80, 80
+    return short.repr(value)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fomaug._errors import ArgumentError, did_you_mean
+from fomaug._errors import ArgumentError, did_you_mean, shortened
 
 T = TypeVar("T")
 
@@ -176,12 +176,12 @@ def _check_kind(name: str, value: object, annotation: str) -> None:
     words, kinds = _KINDS[annotation]
     if not isinstance(value, kinds) or (isinstance(value, bool) and annotation != "bool"):
         hint = "; YAML reads 2e-4 as a word, write 2.0e-4" if isinstance(value, str) else ""
-        raise ArgumentError(f"{name} must be {words}, got {value!r}{hint}")
+        raise ArgumentError(f"{name} must be {words}, got {shortened(value)}{hint}")
 
 
 def _mapping(name: str, value: object) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ArgumentError(f"{name} must hold keys and values, got {value!r}")
+        raise ArgumentError(f"{name} must hold keys and values, got {shortened(value)}")
     return value
 
 

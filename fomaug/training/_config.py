@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fomaug._errors import ArgumentError, did_you_mean
+from fomaug._errors import ArgumentError, did_you_mean, shortened
 from fomaug.networks import ModelConfig
 from fomaug.networks.config import build
 from fomaug.training._numbers import check_numbers
@@ -164,7 +164,7 @@ def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     if section is None:
         return {}
     if not isinstance(section, Mapping):
-        raise ArgumentError(f"{name} must hold keys and values, got {section!r}")
+        raise ArgumentError(f"{name} must hold keys and values, got {shortened(section)}")
     return dict(section)
 
 

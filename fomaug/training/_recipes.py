@@ -84,7 +84,7 @@ def read_config(source: str | Path) -> TrainConfig:
     try:
         text = path.read_text(encoding="utf-8")
         values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ArgumentError(f"{path} is neither YAML nor JSON: {error}") from error
     if not isinstance(values, dict):
         raise ArgumentError(f"{path} holds no configuration")

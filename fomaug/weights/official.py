@@ -124,7 +124,7 @@ def official_config(path: Path, config: Config) -> AnyConfig:
         )
     try:
         values = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ArgumentError(f"{config} is no YAML file: {error}") from error
     if not isinstance(values, dict):
         raise ArgumentError(f"{config} holds no configuration")

@@ -179,6 +179,25 @@ def test_json_is_read_as_json(tmp_path: Path, tiny_config: dict) -> None:
         read_config(path)
 
 
+def test_a_file_that_nests_without_end_is_no_configuration(tmp_path: Path) -> None:
+    for name in ("deep.yaml", "deep.json"):
+        (tmp_path / name).write_text("[" * 100_000)
+        with pytest.raises(ArgumentError, match="neither YAML nor JSON"):
+            read_config(tmp_path / name)
+
+
+@pytest.mark.parametrize("key", ["batch_size", "lr_generator", "scales", "ema"])
+def test_a_value_that_unfolds_to_millions_is_shown_in_part(tiny_config: dict, key: str) -> None:
+    bomb: list[object] = ["x"] * 9
+    for _ in range(6):
+        bomb = [bomb] * 9
+    values = official(tiny_config)
+    for section, name in (("train_params", key), ("model_params", "common_params")):
+        with pytest.raises(ArgumentError) as caught:
+            TrainConfig.from_dict(values | {section: values[section] | {name: bomb}})
+        assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [

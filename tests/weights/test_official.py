@@ -175,9 +175,10 @@ def test_configurations_that_are_none(tiny_model: Animator, tmp_path: Path, tiny
     with pytest.raises(ArgumentError, match="did you mean 'vox-256'"):
         load_model(path, config="vox256")
     bad = tmp_path / "bad.yaml"
-    bad.write_text("a: [")
-    with pytest.raises(ArgumentError, match="is no YAML file"):
-        load_model(path, config=bad)
+    for text in ("a: [", "[" * 100_000):
+        bad.write_text(text)
+        with pytest.raises(ArgumentError, match="is no YAML file"):
+            load_model(path, config=bad)
     with pytest.raises(ArgumentError, match="unknown key 'num_kps'; did you mean 'num_kp'"):
         load_model(path, config={**tiny_config, "common_params": {"num_kps": 4}})
     with pytest.raises(ModelNotFoundError, match="no such file"):
