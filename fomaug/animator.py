@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fomaug._errors import ShapeError
+from fomaug._memory import keep_freed_memory
 from fomaug._stream import stream
 from fomaug._types import Animated, Keypoints, Source, check_shape
 from fomaug.geometry import Frame, resize_map, warp_image
@@ -68,6 +69,7 @@ class Animator(nn.Module):
         self.keypoint_names = keypoint_names
         self.hash = hash or model_hash(config, self)
         self.eval()
+        keep_freed_memory()
         probe = self._probe()
         self.num_keypoints = probe.value.shape[1]
         self.has_jacobian = probe.jacobian is not None
@@ -86,6 +88,11 @@ class Animator(nn.Module):
     def dtype(self) -> torch.dtype:
         """What the networks compute in; keypoints and flows are float32 or wider all the same."""
         return next(self.parameters()).dtype
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Arrive in another process."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        keep_freed_memory()
 
     def extra_repr(self) -> str:
         """Name, hash and size."""
