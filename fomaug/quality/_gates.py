@@ -31,7 +31,7 @@ class Gates:
     max_folded: float | None = 0.05
     max_stretch: float | None = 0.6
     max_occluded: float | None = 0.6
-    max_keypoint_error: float | None = 0.055
+    max_keypoint_error: float | None = 0.07
     max_residual: float | None = 0.05
     min_sharpness: float | None = 0.4
     max_sharpness: float | None = 2.5

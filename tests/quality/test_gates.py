@@ -33,7 +33,7 @@ GOOD = Scores(
         ({"folded": 0.2}, "folded 0.200 > 0.05"),
         ({"stretch": 0.7}, "stretch 0.700 > 0.6"),
         ({"occluded": 0.9}, "occluded 0.900 > 0.6"),
-        ({"keypoint_error": 0.2}, "keypoint_error 0.200 > 0.055"),
+        ({"keypoint_error": 0.2}, "keypoint_error 0.200 > 0.07"),
         ({"residual": 0.3}, "residual 0.300 > 0.05"),
         ({"sharpness": 0.1}, "sharpness 0.100 < 0.4"),
         ({"sharpness": float("nan")}, "sharpness nan < 0.4"),
@@ -75,8 +75,8 @@ def test_a_picture_that_did_not_move_scores_as_itself(tiny_model: fomaug.Animato
 
 
 def test_enlarging_is_no_stretch_and_running_like_wax_is(tiny_model: fomaug.Animator) -> None:
-    image, occlusion = torch.rand(2, 3, 64, 64), torch.ones(2, 1, 64, 64)
-    grid = identity_grid((64, 64))
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))  # says where the face is
+    grid, occlusion = identity_grid((64, 64)), torch.ones(2, 1, 64, 64)
     wax = grid + 0.12 * torch.sin(2 * np.pi * grid.flip(-1)) + 0.12 * torch.sin(2 * np.pi * grid)
     enlarged, waxen = score(tiny_model, image, image, torch.stack([grid * 0.5, wax]), occlusion)
     assert enlarged.stretch < 1e-3
