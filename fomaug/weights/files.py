@@ -57,8 +57,16 @@ def save_model(
         "facts": json.dumps({**animator.facts, **(facts or {})}, sort_keys=True),
     }
     # Not save_file: it makes files that nobody but their owner may read.
-    write_file(Path(path), save(tensors, metadata))
+    write_file(Path(path), _in_order(save(tensors, metadata)))
     return Path(path)
+
+
+def _in_order(content: bytes) -> bytes:
+    """Sort the header of a safetensors file, whose metadata come in any order: equal models become equal files."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the tensors stay aligned
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def read_header(path: Path) -> Header:

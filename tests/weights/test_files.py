@@ -31,6 +31,12 @@ def test_a_saved_model_may_be_read_by_whoever_may_read_other_new_files(saved: Pa
     assert saved.stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
+def test_equal_models_become_equal_files(tiny_model: Animator, tmp_path: Path) -> None:
+    names = [tmp_path / str(number) / "tiny.safetensors" for number in range(8)]
+    contents = {save_model(tiny_model, name).read_bytes() for name in names}
+    assert len(contents) == 1
+
+
 def test_folding_changes_nothing_but_the_passes(saved: Path) -> None:
     folded, plain = load_model(saved, device="cpu"), load_model(saved, device="cpu", fold=False)
     images = torch.rand(1, 3, 64, 64)
