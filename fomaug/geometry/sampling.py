@@ -61,10 +61,15 @@ def warp_image(image: Tensor, flow: Tensor, *, mode: Mode = "bilinear", padding:
 
 def _row_parts(flow: Tensor) -> int:
     """In how many bands of rows to warp a single picture: CPU threads divide a batch among them, never a picture."""
-    if flow.shape[0] != 1 or flow.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if flow.shape[0] != 1 or not _can_be_rearranged(flow):
         return 1
     rows = flow.shape[1]
     return max(parts for parts in range(1, min(torch.get_num_threads(), rows) + 1) if rows % parts == 0)
+
+
+def _can_be_rearranged(flow: Tensor) -> bool:
+    """Whether a quicker order of work may take the place of the plain one, which compilers and gradients see."""
+    return flow.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
 def warp_features(features: Tensor, flow: Tensor, share: Tensor) -> Tensor:
@@ -82,12 +87,13 @@ def warp_features(features: Tensor, flow: Tensor, share: Tensor) -> Tensor:
         (B, C, H, W) as the features.
     """
     size = (features.shape[2], features.shape[3])
-    exact = features.to(torch.promote_types(features.dtype, flow.dtype))  # half floats would lose half a pixel
+    # Half floats would lose half a pixel.
+    exact = features.to(torch.promote_types(torch.promote_types(features.dtype, flow.dtype), torch.float32))
     flow, share = resize_flow(flow.to(exact.dtype), size), resize_map(share.to(exact.dtype), size)
-    if exact.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
-        warped = warp_image(exact, flow, padding="border") * share
-    else:
+    if _can_be_rearranged(flow):
         warped = _sum_neighbours(exact, flow, share[:, 0])
+    else:
+        warped = warp_image(exact, flow, padding="border") * share
     return warped.to(features.dtype)
 
 
@@ -98,7 +104,7 @@ def _sum_neighbours(features: Tensor, flow: Tensor, share: Tensor) -> Tensor:
     y = ((flow[..., 1] + 1) * ((height - 1) / 2)).clamp(0, height - 1)
     left, top = x.floor(), y.floor()
     across, down = (left < width - 1).int(), (top < height - 1).int() * width
-    first = (top * width + left).int()
+    first = top.int() * width + left.int()  # floats would miss a pixel of very large maps
     first += torch.arange(batch, dtype=torch.int32)[:, None, None] * (height * width)
     places = torch.stack([first, first + across, first + down, first + across + down], -1)
     right, bottom = x - left, (y - top) * share

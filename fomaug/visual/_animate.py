@@ -21,10 +21,15 @@ from fomaug.visual._options import AnimateOptions
 from fomaug.visual._portrait import Portrait, choose_frame, read_portrait
 from fomaug.visual._render import render
 from fomaug.weights import load_model
-from fomaug.writers import Provenance, open_video, save_image, suffix_formats
+from fomaug.writers import Provenance, check_suffix, open_video, save_image, suffix_formats
 
 PICTURES: Final = tuple(suffix for suffix in suffix_formats if suffix != ".webp")
 """Suffixes of results that are no videos."""
+
+VIDEO_FORMATS: Final = ("mp4", "gif", "webp")
+
+SUFFIXES: Final = (*(f".{name}" for name in VIDEO_FORMATS), *PICTURES)
+"""Suffixes of all results."""
 
 _OUT_OF_MEMORY: Final = ("out of memory", "allocate memory", "not enough memory")  # as torch says it, on its devices
 
@@ -90,10 +95,7 @@ def _check_ends(image: Path, out: Path) -> None:
         raise MediaError(f"there is no picture or clip {image}")
     if out.is_dir():
         raise ArgumentError(f"{out} is a folder; name the file to write")
-    known = (".mp4", ".gif", ".webp", *PICTURES)
-    if out.suffix.lower() not in known:
-        hint = did_you_mean(out.suffix.lower(), known)
-        raise ArgumentError(f"cannot write {out.name!r}: its suffix must be one of {', '.join(known)}{hint}")
+    check_suffix(out, SUFFIXES)
 
 
 def write(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from tqdm import tqdm
 
 from fomaug._errors import ArgumentError, FomaugError, MediaError, did_you_mean
 from fomaug.animator import Animator
 from fomaug.driving import MotionTrack, is_clip, read_track
-from fomaug.visual._animate import PICTURES, enough_memory, make_options, warn, write
+from fomaug.visual._animate import SUFFIXES, VIDEO_FORMATS, enough_memory, make_options, warn, write
 from fomaug.visual._motion import Motion, OnNote, read_motion
 from fomaug.visual._options import AnimateOptions
 from fomaug.visual._pair_list import Pair, read_pairs
@@ -20,7 +20,6 @@ from fomaug.visual._portrait import Portrait, choose_frame, read_portrait
 from fomaug.weights import load_model
 from fomaug.writers import read_mark
 
-_FORMATS: Final = ("mp4", "gif", "webp")
 Made = TypeVar("Made")
 
 
@@ -102,9 +101,9 @@ def animate_pairs(
         ArgumentError: the list or an option is wrong; nothing was written.
         MediaError: the list cannot be read.
     """
-    if video_format not in _FORMATS:
-        hint = did_you_mean(video_format, _FORMATS)
-        raise ArgumentError(f"video_format must be one of {', '.join(_FORMATS)}, got {video_format!r}{hint}")
+    if video_format not in VIDEO_FORMATS:
+        hint = did_you_mean(video_format, VIDEO_FORMATS)
+        raise ArgumentError(f"video_format must be one of {', '.join(VIDEO_FORMATS)}, got {video_format!r}{hint}")
     listed = read_pairs(pairs, root=root) if isinstance(pairs, str | Path) else [_to_pair(pair) for pair in pairs]
     jobs = _plan(listed, Path(out), make_options(options), video_format)
     note = on_note or warn
@@ -201,9 +200,8 @@ def _named(pair: Pair, out: Path) -> Path:
     path = out / pair.out
     if not path.resolve().is_relative_to(out.resolve()):
         raise ArgumentError(f"out is {pair.out!r}, which leads out of {out}; give a path below it")
-    known = (*(f".{name}" for name in _FORMATS), *PICTURES)
-    if path.suffix.lower() not in known:
-        raise ArgumentError(f"out is {pair.out!r}; its suffix must be one of {', '.join(known)}")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ArgumentError(f"out is {pair.out!r}; its suffix must be one of {', '.join(SUFFIXES)}")
     return path
 
 

@@ -13,6 +13,7 @@ from fomaug.writers._read import Picture as Picture
 from fomaug.writers._read import decode_picture as decode_picture
 from fomaug.writers._read import read_picture as read_picture
 from fomaug.writers._sheet import contact_sheet as contact_sheet
+from fomaug.writers._suffix import check_suffix as check_suffix
 from fomaug.writers._verify import Mark as Mark
 from fomaug.writers._verify import read_mark as read_mark
 from fomaug.writers._video import VideoWriter as VideoWriter
@@ -27,6 +28,7 @@ __all__ = [
     "save_image",
     "encode_image",
     "suffix_formats",
+    "check_suffix",
     "VideoWriter",
     "open_video",
     "Mark",

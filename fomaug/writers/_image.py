@@ -14,6 +14,7 @@ from fomaug._errors import ArgumentError, ShapeError, did_you_mean
 from fomaug._files import write_file
 from fomaug.writers._provenance import Provenance
 from fomaug.writers._sixteen import encode_png16, encode_tiff16
+from fomaug.writers._suffix import check_suffix
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -98,11 +99,7 @@ def encode_image(
 
 def format_of(path: Path) -> str:
     """Name the image format of a path."""
-    found = suffix_formats.get(path.suffix.lower())
-    if found is None:
-        hint = did_you_mean(path.suffix.lower(), suffix_formats)
-        raise ArgumentError(f"cannot write {path.name!r}: its suffix must be one of {', '.join(suffix_formats)}{hint}")
-    return found
+    return suffix_formats[check_suffix(path, suffix_formats)]
 
 
 def sidecar_of(path: Path) -> Path:

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fomaug._errors import ArgumentError, MediaError, ShapeError, did_you_mean
+from fomaug._errors import ArgumentError, MediaError, ShapeError
 from fomaug._files import replacing
 from fomaug.writers._provenance import Provenance
+from fomaug.writers._suffix import check_suffix
 from fomaug.writers._video_marks import mark_gif, mark_iso_media, mark_webp
 from fomaug.writers._video_sound import Sound, SoundTrack, can_write
 
@@ -144,11 +145,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 def kind_of(path: Path) -> _Kind:
     """Look up how a path's suffix is written."""
-    kind = _KINDS.get(path.suffix.lower())
-    if kind is None:
-        hint = did_you_mean(path.suffix.lower(), _KINDS)
-        raise ArgumentError(f"cannot write {path.name!r}: its suffix must be one of {', '.join(_KINDS)}{hint}")
-    return kind
+    return _KINDS[check_suffix(path, _KINDS)]
 
 
 def _even(frame: NDArray[np.uint8]) -> Any:
