@@ -26,8 +26,8 @@ def fit_spline(points: Tensor, images: Tensor) -> Tensor:
     system[:, n:, :n] = affine.transpose(1, 2)
     target = torch.zeros(b, n + 3, 2)
     target[:, :n] = images
-    weights: Tensor = torch.linalg.solve(system, target)
-    return weights
+    # One system at a time: several large ones at once fail on some CPUs with more than one thread.
+    return torch.stack([torch.linalg.solve(*one) for one in zip(system, target, strict=True)])
 
 
 def eval_spline(weights: Tensor, points: Tensor, at: Tensor) -> Tensor:

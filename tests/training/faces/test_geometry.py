@@ -33,6 +33,18 @@ def test_spline_passes_through_its_points(generator: torch.Generator) -> None:
     assert torch.allclose(eval_spline(weights, points, points), images, atol=0.03)
 
 
+def test_large_splines_fit_together_on_two_threads(generator: torch.Generator) -> None:
+    side = torch.linspace(-1, 1, 14)
+    points = torch.cartesian_prod(side, side).expand(4, -1, -1)
+    images = points + 0.01 * torch.randn(4, 196, 2, generator=generator)
+    torch.set_num_threads(2)
+    try:
+        weights = fit_spline(points, images)
+    finally:
+        torch.set_num_threads(1)
+    assert torch.allclose(eval_spline(weights, points, points), images, atol=0.03)
+
+
 def test_spline_of_an_affine_map_is_that_map(generator: torch.Generator) -> None:
     points = torch.rand(1, 20, 2, generator=generator) * 2 - 1
     matrix, shift = torch.tensor([[0.9, 0.2], [-0.1, 1.1]]), torch.tensor([0.3, -0.2])
