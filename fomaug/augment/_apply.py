@@ -18,7 +18,7 @@ from fomaug.augment._params import MotionParams
 from fomaug.augment._pixels import Range, check_images, from_unit, layout, to_unit
 from fomaug.augment._result import MotionResult
 from fomaug.driving import DrivingPool
-from fomaug.geometry import check_region, confine, identity_grid, transfer
+from fomaug.geometry import check_region, confine, identity_grid, showable_share, take_share, transfer
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,9 @@ def _apply(
         source = animator.encode(unit, differentiable=differentiable)
         for rows in plan.chunks:
             picked = source[_positions(plan.sources, rows, copies)]
-            target, references = _targets(animator, pool, picked.keypoints, [params[row] for row in rows])
-            for row, reference in zip(rows, references, strict=True):
-                params[row] = params[row].with_reference(reference)
+            target, settled = _targets(animator, pool, picked.keypoints, [params[row] for row in rows])
+            for row, param in zip(rows, settled, strict=True):
+                params[row] = param
             animated = animator.animate(picked, target, differentiable=differentiable)
             moved.append((rows, _like(animated, images, value_range)))
     return _gather(images, copies, params, moved)
@@ -141,27 +141,46 @@ def _take(images: Tensor, rows: list[int]) -> Tensor:
 
 def _targets(
     animator: Animator, pool: DrivingPool, source: Keypoints, params: Sequence[MotionParams]
-) -> tuple[Keypoints, list[int]]:
-    """Where the keypoints shall go, and the reference frames that were used."""
+) -> tuple[Keypoints, list[MotionParams]]:
+    """Where the keypoints shall go, and the parameters with reference frame and strength settled for the source."""
     driving, reference, numbers = pool_frames(pool, animator.device).gather(params, source)
     strength = torch.tensor([param.strength for param in params]).to(source.value)
+    bounded = torch.tensor([param.relative and not param.settled for param in params]).to(strength.device)
+    share = torch.ones_like(strength)
     places = sorted(range(len(params)), key=lambda row: _mode(params[row]))
     parts = []
     for mode, group in groupby(places, key=lambda row: _mode(params[row])):
         rows = list(group)
         relative, relative_jacobian, adapt_scale, region = mode
-        moved = transfer(
+        whole = transfer(
             source[rows],
             driving[rows],
             reference[rows],
             relative=relative,
             relative_jacobian=relative_jacobian,
             adapt_scale=adapt_scale,
-            strength=strength[rows],
         )
-        parts.append(confine(source[rows], moved, region, animator.keypoint_names))
+        target, share[rows] = _bounded(animator, source[rows], whole, strength[rows], bounded[rows], region)
+        parts.append(target)
     back = sorted(range(len(places)), key=places.__getitem__)
-    return Keypoints.cat(parts)[back], numbers
+    taken = (strength * share).tolist()
+    settled = [
+        param.settle(number, param.strength if whole else less)
+        for param, number, less, whole in zip(params, numbers, taken, (share == 1).tolist(), strict=True)
+    ]
+    return Keypoints.cat(parts)[back], settled
+
+
+def _bounded(
+    animator: Animator, source: Keypoints, whole: Keypoints, strength: Tensor, bounded: Tensor, region: str
+) -> tuple[Keypoints, Tensor]:
+    """Take `strength` of a motion; of what is bounded only the share that shows nothing the source hides."""
+    names = animator.keypoint_names
+    moved = confine(source, take_share(source, whole, strength), region, names)
+    share = torch.where(bounded, showable_share(source, moved, names), 1.0)
+    if bool((share < 1).any()):
+        moved = confine(source, take_share(source, whole, strength * share), region, names)
+    return moved, share
 
 
 def _mode(param: MotionParams) -> tuple[bool, bool, bool, str]:

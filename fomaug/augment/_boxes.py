@@ -63,7 +63,7 @@ def apply_in_boxes(
         image[row] = _paste_all(images[row // copies], faces, regions, value_range)
         motions = [FaceMotion(region, face.flow, face.occlusion) for face, region in zip(faces, regions, strict=True)]
         flow[row], occlusion[row] = (part[0] for part in compose_motion(size, cells, motions))
-        settled[row] = _settle(param, [face.params.reference for face in faces])
+        settled[row] = _settle(param, [face.params for face in faces])
     return MotionResult(image.contiguous(memory_format=layout(images)), flow, occlusion, settled)
 
 
@@ -107,11 +107,8 @@ def _paste_all(image: Tensor, faces: Iterable[_Face], regions: Sequence[Region],
     return whole[0]
 
 
-def _settle(param: MotionParams, references: Sequence[str | int]) -> MotionParams:
-    first, *others = [
-        own if isinstance(reference, str) else own.with_reference(reference)
-        for own, reference in zip(param.faces, references, strict=True)
-    ]
+def _settle(param: MotionParams, done: Sequence[MotionParams]) -> MotionParams:
+    first, *others = [own.settle(face.reference, face.strength) for own, face in zip(param.faces, done, strict=True)]
     return replace(first, others=tuple(others))
 
 

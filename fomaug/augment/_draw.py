@@ -108,7 +108,8 @@ def _moving(
 
 def _reference(settings: DrawSettings, num_frames: int) -> Reference:
     if settings.reference == "closest":
-        return "closest"
+        # All frames of a sequence start from one frame, or the face would jump; a copy of its own shall move.
+        return "moving" if settings.selection == "diverse" else "closest"
     if settings.reference == "first":
         return 0
     return min(settings.reference, num_frames - 1)

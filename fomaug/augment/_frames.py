@@ -16,6 +16,7 @@ from fomaug.driving import DrivingPool
 from fomaug.geometry import hull_area
 
 _HULLS_AT_ONCE = 256
+_MOVING = 0.25  # share of a track's farthest move below which a frame hardly moves from another
 
 
 class PoolFrames:
@@ -42,7 +43,7 @@ class PoolFrames:
 
         Args:
             params: N draws.
-            source: keypoints of their N images; decides the reference frames that are still "closest".
+            source: keypoints of their N images; decides the reference frames that are not settled.
 
         Returns:
             Driving keypoints, reference keypoints (N each), and the number of each reference frame.
@@ -50,27 +51,31 @@ class PoolFrames:
         tracks = [self._track(param) for param in params]
         starts = [self._starts[track] for track in tracks]
         driving = [start + param.frame for start, param in zip(starts, params, strict=True)]
-        references = self._references(params, tracks, source)
+        references = self._references(params, driving, source)
         numbers = [row - start for row, start in zip(references, starts, strict=True)]
         return self._rows(driving), self._rows(references), numbers
 
-    def _references(self, params: Sequence[MotionParams], tracks: Sequence[int], source: Keypoints) -> list[int]:
-        settled = [
-            -1 if isinstance(param.reference, str) else self._starts[track] + param.reference
-            for param, track in zip(params, tracks, strict=True)
+    def _references(self, params: Sequence[MotionParams], driving: Sequence[int], source: Keypoints) -> list[int]:
+        if all(param.settled for param in params):
+            closest = list(driving)
+        else:
+            moving = [param.reference == "moving" for param in params]
+            closest = self._closest(torch.tensor(driving), torch.tensor(moving), source)
+        return [
+            found if isinstance(param.reference, str) else row - param.frame + param.reference
+            for param, row, found in zip(params, driving, closest, strict=True)
         ]
-        if -1 not in settled:
-            return settled
-        closest = self._closest(tracks, source)
-        return [found if row < 0 else row for row, found in zip(settled, closest, strict=True)]
 
-    def _closest(self, tracks: Sequence[int], source: Keypoints) -> list[int]:
+    def _closest(self, driving: Tensor, moving: Tensor, source: Keypoints) -> list[int]:
         """The rows in which the driving faces are posed most like the sources."""
-        poses = _pose(source.value.detach().to(self._poses))
-        # Without matrix products, whose last digits depend on the number of rows.
-        apart = torch.cdist(poses, self._poses, compute_mode="donot_use_mm_for_euclid_dist")  # (N, F)
-        wanted = torch.tensor(tracks).to(apart.device)
-        rows: list[int] = apart.masked_fill(self._owner != wanted[:, None], torch.inf).argmin(1).tolist()
+        driving, moving = driving.to(self._owner.device), moving.to(self._owner.device)
+        elsewhere = self._owner != self._owner[driving][:, None]  # (N, F)
+        if bool(moving.any()):
+            motion = _apart(self._poses[driving], self._poses).masked_fill(elsewhere, 0)
+            near = motion < _MOVING * motion.amax(1, keepdim=True)
+            elsewhere |= near & moving[:, None]
+        away = _apart(_pose(source.value.detach().to(self._poses)), self._poses)
+        rows: list[int] = away.masked_fill(elsewhere, torch.inf).argmin(1).tolist()
         return rows
 
     def _rows(self, rows: Sequence[int]) -> Keypoints:
@@ -105,6 +110,11 @@ def pool_frames(pool: DrivingPool, device: torch.device) -> PoolFrames:
 @lru_cache(maxsize=8)
 def _cached(key: ByHash, device: torch.device) -> PoolFrames:
     return PoolFrames(key.pool, device)
+
+
+def _apart(poses: Tensor, others: Tensor) -> Tensor:
+    """(N, F) distances; without matrix products, whose last digits depend on the number of rows."""
+    return torch.cdist(poses, others, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _pose(value: Tensor) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fomaug._errors import ArgumentError, did_you_mean
 
-Reference = Literal["closest"] | int
+Fitting = Literal["closest", "moving"]
+Reference = Fitting | int
 Box = tuple[int, int, int, int]
 
 
@@ -27,12 +28,13 @@ class MotionParams:
         driver: who is seen in the clip, where known.
         label: the clip's label, for example its expression; None where it has none.
         frame: the driving frame in the track.
-        reference: the frame in which the driving face is posed like the source; "closest" until `apply` has seen
-            the source.
+        reference: the frame in which the driving face is posed like the source. Until `apply` has seen the source:
+            "closest" for the one whose pose is nearest, "moving" for the nearest from which the driving frame moves.
         relative: the driving motion is added to the source's keypoints; otherwise it replaces them.
         relative_jacobian: with `relative`, the change of the jacobians is added, too.
         adapt_scale: with `relative`, the motion is scaled by the ratio of the two faces' sizes.
-        strength: share of the motion, 1 is all of it.
+        strength: share of the motion, 1 is all of it. With a reference that `apply` is to settle, it takes less where
+            all would show a side of the face that the source hides.
         region: the group of keypoints that moves.
         pool_hash: the driving pool the draw was made from.
         model_hash: the model the draw was made for.
@@ -92,9 +94,14 @@ class MotionParams:
         nested = {"box": _read_box(box), "others": tuple(cls.from_dict(other) for other in others)}
         return cls(**{**values, **nested})
 
-    def with_reference(self, frame: int) -> MotionParams:
-        """Return the same draw with its reference frame settled."""
-        return replace(self, reference=frame)
+    @property
+    def settled(self) -> bool:
+        """Whether the source's pose has nothing left to decide."""
+        return not isinstance(self.reference, str)
+
+    def settle(self, reference: Reference, strength: float) -> MotionParams:
+        """Return the same draw as it was done: with its reference frame, and the share of the motion that was taken."""
+        return replace(self, reference=reference, strength=strength)
 
     def at_rest(self) -> MotionParams:
         """Return the parameters that leave the same copy of the same image as it is."""
@@ -144,7 +151,7 @@ def _check_kind(name: str, value: object) -> None:
     # bool is an int to Python, not to a reader of the file.
     fits = isinstance(value, kinds) and (isinstance(value, bool) is (kinds == (bool,)))
     if name == "reference" and isinstance(value, str):
-        fits = value == "closest"
+        fits = value in get_args(Fitting)
     if not fits:
         expected = " or ".join(kind.__name__ for kind in kinds)
         raise ArgumentError(f"motion parameter {name!r} must be {expected}, got {value!r}")

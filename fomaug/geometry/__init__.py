@@ -14,7 +14,9 @@ from fomaug.geometry.region import confine as confine
 from fomaug.geometry.sampling import resize_flow as resize_flow
 from fomaug.geometry.sampling import resize_map as resize_map
 from fomaug.geometry.sampling import warp_image as warp_image
+from fomaug.geometry.transfer import take_share as take_share
 from fomaug.geometry.transfer import transfer as transfer
+from fomaug.geometry.turn import showable_share as showable_share
 
 __all__ = [
     "FaceRegion",
@@ -27,6 +29,8 @@ __all__ = [
     "inverse_2x2",
     "resize_flow",
     "resize_map",
+    "showable_share",
+    "take_share",
     "transfer",
     "warp_image",
 ]

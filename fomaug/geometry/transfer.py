@@ -46,7 +46,7 @@ def transfer(
         moved = _relative(source, driving, reference, relative_jacobian=relative_jacobian, adapt_scale=adapt_scale)
     else:
         moved = driving
-    return _blend(source, moved, strength)
+    return take_share(source, moved, strength)
 
 
 def _relative(
@@ -64,7 +64,8 @@ def _relative(
     return Keypoints(source.value + motion, jacobian)
 
 
-def _blend(source: Keypoints, moved: Keypoints, strength: Strength) -> Keypoints:
+def take_share(source: Keypoints, moved: Keypoints, strength: Strength) -> Keypoints:
+    """Go a share of the way from keypoints to moved ones; `strength` as in `transfer`."""
     if isinstance(strength, float | int) and strength == 1:
         return moved
     weight = torch.as_tensor(strength, dtype=moved.value.dtype, device=moved.value.device)

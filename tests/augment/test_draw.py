@@ -92,9 +92,10 @@ def test_a_sequence_keeps_clip_and_strength(tiny_pool):
     for key in range(20):
         params = draw(tiny_pool, settings, [key], copies=5)
         assert len({(param.clip, param.strength, param.skipped) for param in params}) == 1
+        assert all(param.skipped or param.reference == "closest" for param in params)
 
 
-@pytest.mark.parametrize(("reference", "expected"), [("closest", "closest"), ("first", 0), (5, 5), (99, 11)])
+@pytest.mark.parametrize(("reference", "expected"), [("closest", "moving"), ("first", 0), (5, 5), (99, 11)])
 def test_reference_is_settled_where_it_can_be(tiny_pool, reference, expected):
     assert draw(tiny_pool, replace(ALWAYS, reference=reference), ["a"])[0].reference == expected
 

@@ -19,7 +19,7 @@ def frames(tiny_pool):
 
 @pytest.fixture
 def params(tiny_pool):
-    return draw(tiny_pool, DrawSettings(p=1.0), range(10))
+    return draw(tiny_pool, DrawSettings(p=1.0, selection="uniform"), range(10))
 
 
 @pytest.fixture
@@ -42,8 +42,20 @@ def test_closest_reference_is_that_of_the_driving_package(frames, tiny_pool, par
     assert numbers == alone
 
 
+def test_a_copy_that_shall_move_starts_from_another_pose(frames, tiny_pool, params):
+    # The hardest case: every source is posed exactly as its driving frame.
+    alike = Keypoints(torch.stack([tiny_pool[param.clip].keypoints.value[param.frame] for param in params]))
+    assert frames.gather(params, alike)[2] == [param.frame for param in params]
+    moving = [replace(param, reference="moving") for param in params]
+    for param, number in zip(moving, frames.gather(moving, alike)[2], strict=True):
+        poses = tiny_pool[param.clip].poses
+        motion = (poses - poses[param.frame]).flatten(1).norm(dim=1)
+        assert motion[number] >= 0.25 * motion.max() > 0
+        assert motion[number] == motion[motion >= 0.25 * motion.max()].min()
+
+
 def test_settled_references_stay(frames, params, source):
-    settled = [param.with_reference(number) for number, param in enumerate(params)]
+    settled = [param.settle(number, param.strength) for number, param in enumerate(params)]
     assert frames.gather(settled, source)[2] == list(range(10))
     mixed = [*settled[:5], *params[5:]]
     assert frames.gather(mixed, source)[2][:5] == list(range(5))

@@ -46,8 +46,8 @@ def test_ill_typed_field_is_an_error(name, value):
         MotionParams.from_dict({"key": "a", name: value})
 
 
-def test_with_reference_changes_nothing_else():
-    assert dataclasses.replace(FULL.with_reference(9), reference=1) == FULL
+def test_settling_changes_nothing_else():
+    assert dataclasses.replace(FULL.settle(9, 0.1), reference=1, strength=FULL.strength) == FULL
 
 
 BOXED = dataclasses.replace(FULL, box=(1, 2, 40, 41), others=(dataclasses.replace(FULL, face=1, box=(9, 9, 50, 50)),))
