@@ -163,11 +163,12 @@ def _targets(
         target, share[rows] = _bounded(animator, source[rows], whole, strength[rows], bounded[rows], region)
         parts.append(target)
     back = sorted(range(len(places)), key=places.__getitem__)
-    taken = (strength * share).tolist()
-    settled = [
-        param.settle(number, param.strength if whole else less)
-        for param, number, less, whole in zip(params, numbers, taken, (share == 1).tolist(), strict=True)
+    # Only where it was bounded: else the digits of the draw stay.
+    taken = [
+        param.strength if full else less
+        for param, full, less in zip(params, (share == 1).tolist(), (strength * share).tolist(), strict=True)
     ]
+    settled = [param.settle(number, own) for param, number, own in zip(params, numbers, taken, strict=True)]
     return Keypoints.cat(parts)[back], settled
 
 
@@ -177,7 +178,7 @@ def _bounded(
     """Take `strength` of a motion; of what is bounded only the share that shows nothing the source hides."""
     names = animator.keypoint_names
     moved = confine(source, take_share(source, whole, strength), region, names)
-    share = torch.where(bounded, showable_share(source, moved, names), 1.0)
+    share = torch.where(bounded, showable_share(source, moved, names).detach(), 1.0)
     if bool((share < 1).any()):
         moved = confine(source, take_share(source, whole, strength * share), region, names)
     return moved, share
