@@ -21,10 +21,11 @@ _LIDS: Final = (33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 15
 _LIDS_LEFT: Final = (263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398)
 _IRISES: Final = (468, 473)
 _CONTROLS: Final = tuple(sorted({*range(0, 468, 5), *_LIPS, *_INNER, *_LIDS, *_LIDS_LEFT, *_IRISES}))
+_ANGLES: Final = torch.linspace(-0.15, 1.15, 12) * torch.pi  # from ear to ear over the crown
 
 
 class Pose(NamedTuple):
-    """B poses: the mesh (B, 478, 2) and the picture's frame (B, A, 2) of still points around it."""
+    """B poses: the mesh (B, 478, 2), and points (B, A, 2) where the hair ends and around the picture."""
 
     mesh: Tensor
     frame: Tensor
@@ -44,7 +45,7 @@ def still_pair(image: Tensor, mesh: Tensor, generator: torch.Generator) -> Pair:
     """
     b = len(image)
     frame = _frame(b, generator)
-    rest = Pose(mesh[..., :2], frame)
+    rest = Pose(mesh[..., :2], torch.cat([frame, _outline(mesh)[..., :2]], 1))
     as_is = (torch.rand(b, generator=generator) < 0.45).float()
     source = _pose(mesh, frame, 1 - as_is, generator)
     driving = _pose(mesh, frame, torch.ones(b), generator)
@@ -85,8 +86,19 @@ def _pose(mesh: Tensor, frame: Tensor, amount: Tensor, generator: torch.Generato
     moved = moved @ turn.transpose(1, 2)
     size = torch.exp(0.06 * reach * normal[3])[:, None, None]
     shift = 0.09 * (reach * normal[4:]).T[:, None]  # (B, 1, 2)
+    outline = ((_outline(mesh) - centre) @ turn.transpose(1, 2) * size + centre)[..., :2] + shift
     follows = _body(frame) * torch.rand(b, 1, 1, generator=generator)
-    return Pose((moved * size + centre)[..., :2] + shift, frame + follows * shift)
+    return Pose((moved * size + centre)[..., :2] + shift, torch.cat([frame + follows * shift, outline], 1))
+
+
+def _outline(mesh: Tensor) -> Tensor:
+    """(B, 12, 3): about where the hair ends, behind the face; it goes where the head goes, and turns with it."""
+    low, high = mesh.amin(1), mesh.amax(1)
+    centre, radius = (low + high) / 2, (high - low) / 2
+    x = centre[:, None, 0] + 1.4 * radius[:, None, 0] * _ANGLES.cos()
+    y = centre[:, None, 1] - radius[:, None, 1] * (0.15 + 1.4 * _ANGLES.sin())
+    z = (mesh[:, :, 2].mean(1) + 0.6 * radius[:, 0])[:, None].expand_as(x)
+    return torch.stack([x.clamp(-0.87, 0.87), y.clamp(-0.87, 0.87), z], -1)
 
 
 def _body(frame: Tensor) -> Tensor:
@@ -153,8 +165,8 @@ def _resized(flow: Tensor) -> Tensor:
 
 
 def _certainty(mesh: Tensor) -> Tensor:
-    """(B, 1, 64, 64): 1 on the face, falling to 0.15 far from it, where a spline says little of true motion."""
+    """(B, 1, 64, 64): 1 on the face, falling to 0.4 far from it, where a spline says little of true motion."""
     low, high = mesh.amin(1), mesh.amax(1)
     centre, radius = (low + high) / 2, (high - low) / 2
     away = (identity_grid((GRID, GRID)) - centre[:, None, None]) / (1.25 * radius[:, None, None])
-    return (0.15 + 0.85 * torch.sigmoid(6 * (1 - away.norm(dim=-1))))[:, None]
+    return (0.4 + 0.6 * torch.sigmoid(6 * (1 - away.norm(dim=-1))))[:, None]
