@@ -104,7 +104,9 @@ def test_what_a_source_hides_is_not_shown_and_the_taken_share_is_written_down(
     tiny_model, tiny_pool, images, params, monkeypatch
 ):
     plain = apply(tiny_model, tiny_pool, images, params)
-    monkeypatch.setattr("fomaug.augment._apply.showable_share", lambda source, moved, names: torch.full((len(moved),), 0.25))
+    monkeypatch.setattr(
+        "fomaug.augment._apply.showable_share", lambda source, moved, names: torch.full((len(moved),), 0.25)
+    )
     less = apply(tiny_model, tiny_pool, images, params)
     assert [param.strength for param in less.params] == pytest.approx([0.25 * param.strength for param in params])
     again = apply(tiny_model, tiny_pool, images, [MotionParams.from_dict(param.to_dict()) for param in less.params])
@@ -117,7 +119,9 @@ def test_what_a_source_hides_is_not_shown_and_the_taken_share_is_written_down(
 def test_a_motion_that_is_to_be_as_drawn_is_not_bounded(tiny_model, tiny_pool, images, params, monkeypatch, change):
     drawn = [replace(param, **change) for param in params]
     plain = apply(tiny_model, tiny_pool, images, drawn)
-    monkeypatch.setattr("fomaug.augment._apply.showable_share", lambda source, moved, names: torch.full((len(moved),), 0.25))
+    monkeypatch.setattr(
+        "fomaug.augment._apply.showable_share", lambda source, moved, names: torch.full((len(moved),), 0.25)
+    )
     assert torch.equal(apply(tiny_model, tiny_pool, images, drawn).image, plain.image)
 
 
