@@ -2,6 +2,7 @@
 
     python benchmarks/model_card_scores.py across OUT
     python benchmarks/model_card_scores.py heads OUT
+    python benchmarks/model_card_scores.py features OUT --clips CLIPS
 
 Needs an environment of its own with mediapipe 0.10.21, dlib, face_recognition_models, opencv, scipy, numpy < 2, and the
 script that scores reconstructions (its classes find landmarks and embed faces): `--metrics PATH/face_metrics.py`.
@@ -22,11 +23,17 @@ SAME_PERSON = 0.6
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["across", "heads"])
+    parser.add_argument("what", choices=["across", "heads", "features"])
     parser.add_argument("out", type=Path)
     parser.add_argument("--metrics", type=Path, required=True)
+    parser.add_argument("--clips", type=Path, help="the true clips, for features")
+    parser.add_argument("--step", type=int, default=15, help="frames between two that are looked at, for features")
     args = parser.parse_args()
-    {"across": across, "heads": heads}[args.what](args.out, load_metrics(args.metrics))
+    metrics = load_metrics(args.metrics)
+    if args.what == "features":
+        features(args.clips, args.out, metrics, args.step)
+    else:
+        {"across": across, "heads": heads}[args.what](args.out, metrics)
 
 
 def load_metrics(path: Path) -> Any:
@@ -77,6 +84,44 @@ def pose(mesh: Any) -> Any:
     yaw = ((nose - right) @ across_face) / (across_face @ across_face)
     pitch = ((nose - brow) @ along) / (along @ along)
     return np.array([yaw, pitch, np.arctan2(across_face[1], across_face[0])])
+
+
+def features(clips: Path, folder: Path, metrics: Any, step: int) -> None:
+    """How lids, gaze, brows and mouth of a reconstruction follow the true frames, as changes since the first frame."""
+    import mediapipe
+
+    mesh = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True)
+    changes = []
+    for path in sorted(clips.glob("*.mp4")):
+        true, pred = metrics.frames(str(path)), np.load(folder / f"{path.stem}.npy")
+        first = measured(mesh, true[0])
+        for row in range(step, min(len(true), len(pred)), step):
+            changes.append([measured(mesh, frames[row]) - first for frames in (true, pred)])
+    table = np.array(changes)
+    table = table[np.isfinite(table).all((1, 2))]
+    print(f"frames {len(table)}")
+    for column, name in enumerate(("lids", "gaze aside", "gaze down", "brows", "mouth open", "mouth wide")):
+        wanted, got = table[:, 0, column], table[:, 1, column]
+        slope = (wanted @ got) / (wanted @ wanted)
+        print(f"{name:11s} correlation {np.corrcoef(got, wanted)[0, 1]:.2f}  slope {slope:.2f}")
+
+
+def measured(mesh: Any, frame: Any) -> Any:
+    """Openings and places within a face, means of both sides: (6,), in widths of an eye; nan where no face is found."""
+    found = mesh.process(np.ascontiguousarray(frame)).multi_face_landmarks
+    if not found:
+        return np.full(6, np.nan)
+    p = np.array([[point.x * frame.shape[1], point.y * frame.shape[0]] for point in found[0].landmark])
+    sides = []
+    for outer, inner, upper, lower, iris, brow in ((33, 133, 159, 145, 468, 105), (263, 362, 386, 374, 473, 334)):
+        width = np.linalg.norm(p[inner] - p[outer])
+        right = (p[inner] - p[outer]) / width * (1 if outer == 33 else -1)
+        down, middle = np.array([-right[1], right[0]]), (p[inner] + p[outer]) / 2
+        parts = [(p[lower] - p[upper]) @ down, (p[iris] - middle) @ right, (p[iris] - middle) @ down]
+        sides.append([part / width for part in (*parts, (p[brow] - middle) @ down)])
+    between = np.linalg.norm(p[33] - p[133] + p[362] - p[263]) / 2
+    mouth = [np.linalg.norm(p[a] - p[b]) / between for a, b in ((13, 14), (61, 291))]
+    return np.array([*np.mean(sides, 0), *mouth])
 
 
 def heads(folder: Path, metrics: Any) -> None:
