@@ -29,6 +29,8 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, help="the true clips, for features")
     parser.add_argument("--step", type=int, default=15, help="frames between two that are looked at, for features")
     args = parser.parse_args()
+    if args.what == "features" and args.clips is None:
+        parser.error("features needs --clips")
     metrics = load_metrics(args.metrics)
     if args.what == "features":
         features(args.clips, args.out, metrics, args.step)
@@ -113,14 +115,15 @@ def measured(mesh: Any, frame: Any) -> Any:
         return np.full(6, np.nan)
     p = np.array([[point.x * frame.shape[1], point.y * frame.shape[0]] for point in found[0].landmark])
     sides = []
-    for outer, inner, upper, lower, iris, brow in ((33, 133, 159, 145, 468, 105), (263, 362, 386, 374, 473, 334)):
-        width = np.linalg.norm(p[inner] - p[outer])
-        right = (p[inner] - p[outer]) / width * (1 if outer == 33 else -1)
-        down, middle = np.array([-right[1], right[0]]), (p[inner] + p[outer]) / 2
-        parts = [(p[lower] - p[upper]) @ down, (p[iris] - middle) @ right, (p[iris] - middle) @ down]
-        sides.append([part / width for part in (*parts, (p[brow] - middle) @ down)])
-    between = np.linalg.norm(p[33] - p[133] + p[362] - p[263]) / 2
-    mouth = [np.linalg.norm(p[a] - p[b]) / between for a, b in ((13, 14), (61, 291))]
+    for begin, end, upper, lower, iris, brow in ((33, 133, 159, 145, 468, 105), (362, 263, 386, 374, 473, 334)):
+        along, middle = p[end] - p[begin], (p[begin] + p[end]) / 2
+        axes = np.array([along, [-along[1], along[0]]]) / (along @ along)  # right and down, in widths of the eye
+        _, lids = axes @ (p[lower] - p[upper])
+        aside, down = axes @ (p[iris] - middle)
+        _, raised = axes @ (p[brow] - middle)
+        sides.append([lids, aside, down, raised])
+    width = np.linalg.norm(p[133] - p[33] + p[263] - p[362]) / 2
+    mouth = [np.linalg.norm(p[a] - p[b]) / width for a, b in ((13, 14), (61, 291))]
     return np.array([*np.mean(sides, 0), *mouth])
 
 
