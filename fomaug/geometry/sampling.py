@@ -61,13 +61,13 @@ def warp_image(image: Tensor, flow: Tensor, *, mode: Mode = "bilinear", padding:
 
 def _row_parts(flow: Tensor) -> int:
     """In how many bands of rows to warp a single picture: CPU threads divide a batch among them, never a picture."""
-    if flow.shape[0] != 1 or not _can_be_rearranged(flow):
+    if flow.shape[0] != 1 or not can_be_rearranged(flow):
         return 1
     rows = flow.shape[1]
     return max(parts for parts in range(1, min(torch.get_num_threads(), rows) + 1) if rows % parts == 0)
 
 
-def _can_be_rearranged(flow: Tensor) -> bool:
+def can_be_rearranged(flow: Tensor) -> bool:
     """Whether a quicker order of work may take the place of the plain one, which compilers and gradients see."""
     return flow.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
@@ -90,7 +90,7 @@ def warp_features(features: Tensor, flow: Tensor, share: Tensor) -> Tensor:
     # Half floats would lose half a pixel.
     exact = features.to(torch.promote_types(torch.promote_types(features.dtype, flow.dtype), torch.float32))
     flow, share = resize_flow(flow.to(exact.dtype), size), resize_map(share.to(exact.dtype), size)
-    if _can_be_rearranged(flow):
+    if can_be_rearranged(flow):
         warped = _sum_neighbours(exact, flow, share[:, 0])
     else:
         warped = warp_image(exact, flow, padding="border") * share

@@ -159,7 +159,12 @@ def build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
         raise ArgumentError(f"{name} lacks {', '.join(missing)}")
     for key, value in values.items():
         _check_kind(f"{name}.{key}", value, str(fields[key].type))
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    return kind(**{key: _frozen(value) for key, value in values.items()})
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, at any depth."""
+    return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
 
 
 _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {

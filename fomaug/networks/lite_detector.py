@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from fomaug._types import Keypoints
 from fomaug.geometry.grid import identity_grid
 from fomaug.networks.lite_blocks import AddingHourglass, ConvBlock, full_precision
+from fomaug.networks.lite_closeup import Closeup
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,10 @@ class LiteDetectorConfig:
         widths: features at half, a quarter, ... of the input size.
         temperature: of the softmax over a heatmap.
         jacobian_level: how many halvings below the heatmap the jacobians are read.
+        eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris, which are
+            looked at closely; none by default.
+        mouth: the keypoints at the mouth's corners, then others of the lips, which are looked at closely.
+        bridge: the keypoint whose jacobian tells close-ups where down is.
     """
 
     num_keypoints: int = 28
@@ -30,6 +36,23 @@ class LiteDetectorConfig:
     widths: tuple[int, ...] = (24, 48, 80, 128, 160)
     temperature: float = 0.1
     jacobian_level: int = 2
+    eyes: tuple[tuple[int, ...], ...] = ()
+    mouth: tuple[int, ...] = ()
+    bridge: int = 15
+
+
+class Observation(NamedTuple):
+    """What a detector sees.
+
+    Attributes:
+        keypoints: the K keypoints.
+        coarse: the same before the second look.
+        heatmap: (B, K, h, w) where each of them may be, summing to 1 over every map.
+    """
+
+    keypoints: Keypoints
+    coarse: Keypoints
+    heatmap: Tensor
 
 
 class LiteDetector(nn.Module):
@@ -51,20 +74,34 @@ class LiteDetector(nn.Module):
         with torch.no_grad():
             assert self.jacobian.bias is not None
             self.jacobian.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]).repeat(features))
+        if config.eyes:
+            self.eye = Closeup(len(config.eyes[0]), height=0.21, margin=1.7, drop=-0.05)
+        if config.mouth:
+            self.mouth = Closeup(len(config.mouth), height=0.5, margin=1.6, drop=0.1)
 
     def forward(self, image: Tensor) -> Keypoints:
         """Find the keypoints of images (B, 3, S, S) in [0, 1]."""
-        return self.observe(image)[0]
+        return self.observe(image).keypoints
 
-    def observe(self, image: Tensor) -> tuple[Keypoints, Tensor]:
-        """Find the keypoints, and where each of them may be: (B, K, h, w) that sum to 1 over every map."""
+    def observe(self, image: Tensor) -> Observation:
+        """Find the keypoints, and tell how."""
         maps = self.hourglass(self.stem(F.pixel_unshuffle(self._reduced(image) - 0.5, 2)))
         with full_precision(image):
             heatmap = self._probability(self.heatmap(maps[-1].to(self.heatmap.weight.dtype)).float())
         level = self.config.jacobian_level
         affine = self.jacobian(maps[-1 - level]).float()
-        keypoints = Keypoints(_expected_place(heatmap), _expected_jacobian(affine, F.avg_pool2d(heatmap, 2**level)))
-        return keypoints, heatmap
+        coarse = Keypoints(_expected_place(heatmap), _expected_jacobian(affine, F.avg_pool2d(heatmap, 2**level)))
+        return Observation(self._closer(image, coarse), coarse, heatmap)
+
+    def _closer(self, image: Tensor, coarse: Keypoints) -> Keypoints:
+        """Look again at eyes and mouth."""
+        config = self.config
+        parts = [(self.eye, config.eyes)] if config.eyes else []
+        parts += [(self.mouth, (config.mouth,))] if config.mouth else []
+        value = coarse.value.clone()
+        for closeup, rows in parts:
+            value[:, torch.tensor(rows)] = closeup(image, coarse.detach(), rows, config.bridge)
+        return Keypoints(value, coarse.jacobian)
 
     def _reduced(self, image: Tensor) -> Tensor:
         size = self.config.input_size

@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomaug._types import Keypoints
+from fomaug.geometry.eye import EyePoints, still_eyes
 from fomaug.geometry.sampling import resize_map, warp_features, warp_image
 from fomaug.networks.lite_blocks import ConvBlock, ResidualBlock
+from fomaug.networks.lite_eyes import flow_with_eyes
 from fomaug.networks.lite_motion import LiteMotion, LiteMotionConfig
 from fomaug.networks.output import GeneratorOutput
 
@@ -25,6 +27,9 @@ class LiteGeneratorConfig:
         widths: encoder features at half, a quarter and an eighth of the picture's size.
         encoder_blocks: residual blocks that end the encoder; paid once for each source.
         decoder_blocks: residual blocks that start the decoder; paid for each frame.
+        eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris, which are
+            moved on their own at full size; none by default.
+        bridge: the keypoint whose jacobian tells where down is in an eye.
     """
 
     num_keypoints: int = 28
@@ -32,6 +37,8 @@ class LiteGeneratorConfig:
     widths: tuple[int, int, int] = (20, 40, 64)
     encoder_blocks: int = 2
     decoder_blocks: int = 1
+    eyes: tuple[tuple[int, ...], ...] = ()
+    bridge: int = 15
 
 
 class LiteGenerator(nn.Module):
@@ -62,7 +69,12 @@ class LiteGenerator(nn.Module):
         # The painter must know what the driving face does: a stretched lip does not tell an open mouth.
         self.hint1 = nn.Conv2d(config.motion.widths[0], middle, 1)
         self.hint2 = nn.Conv2d(config.motion.widths[1], coarse, 1)
-        for hint in (self.hint1, self.hint2):
+        hints = [self.hint1, self.hint2]
+        if config.eyes:
+            self.eyes = EyePoints(config.eyes, config.bridge)
+            self.eye_hint = nn.Conv2d(3, fine, 1)
+            hints.append(self.eye_hint)
+        for hint in hints:
             nn.init.zeros_(hint.weight)
             assert hint.bias is not None
             nn.init.zeros_(hint.bias)
@@ -84,11 +96,18 @@ class LiteGenerator(nn.Module):
     ) -> tuple[GeneratorOutput, Tensor]:
         """Animate, and return the paint (B, 3, S, S) as well, seen or not."""
         fine, middle, coarse, small = features
-        flow, occlusion, mask, hints = self.motion(small, source, driving)
+        has_eyes = bool(self.config.eyes)
+        head = still_eyes(source, driving, self.eyes) if has_eyes else driving
+        flow, occlusion, mask, hints = self.motion(small, source, head)
+        if has_eyes:
+            flow, signs = flow_with_eyes(flow, source, driving, self.eyes, image.shape[2])
         x = self.decoder(warp_features(coarse, flow, occlusion) + _fitted(self.hint2(hints[1]), coarse))
         x = _doubled(self.up1(x)) + _fitted(self.hint1(hints[0]), middle)
         x = self.refine1(x + warp_features(middle, flow, occlusion))
-        x = self.refine2(_doubled(self.up2(x)) + warp_features(fine, flow, occlusion))
+        x = _doubled(self.up2(x)) + warp_features(fine, flow, occlusion)
+        if has_eyes:
+            x = x + self.eye_hint(F.avg_pool2d(signs, 2).to(x.dtype))
+        x = self.refine2(x)
         drawn = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
         painted, blend = torch.split(drawn.sigmoid(), [3, 1], 1)
         deformed = self._warped(image.to(drawn.dtype), flow)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import fomaug
 from fomaug._types import Keypoints
-from fomaug.geometry import gaussian_heatmap, identity_grid
-from fomaug.networks import fold_batch_norms
+from fomaug.driving._face import mean_mesh, mesh_keypoints
+from fomaug.geometry import gaussian_heatmap, identity_grid, resize_flow
+from fomaug.geometry.eye import EyePoints
+from fomaug.networks import LiteConfig, fold_batch_norms
+from fomaug.networks.lite_closeup import Closeup
 from fomaug.networks.lite_detector import LiteDetector, LiteDetectorConfig
+from fomaug.networks.lite_eyes import flow_with_eyes
 from fomaug.networks.lite_generator import LiteGenerator, LiteGeneratorConfig
 from fomaug.networks.lite_motion import _spots, carried_grids, local_affine_maps, mixed_motion
+
+EYES = ((0, 1, 4, 5, 8), (3, 2, 6, 7, 9))
+MOUTH = (16, 17, 18, 19, 20, 21)
+MIRROR = torch.tensor([-1.0, 1.0])
 
 
 @pytest.fixture
@@ -29,7 +39,18 @@ def _keypoints(count: int, random: torch.Generator, k: int = 28) -> Keypoints:
 def _generator() -> LiteGenerator:
     with torch.random.fork_rng():
         torch.random.manual_seed(0)
-        return LiteGenerator(LiteGeneratorConfig()).eval()
+        return LiteGenerator(LiteGeneratorConfig(eyes=EYES)).eval()
+
+
+def _detector() -> LiteDetector:
+    with torch.random.fork_rng():
+        torch.random.manual_seed(0)
+        return LiteDetector(LiteDetectorConfig(eyes=EYES, mouth=MOUTH)).eval()
+
+
+def _faces(count: int, random: torch.Generator) -> Keypoints:
+    """Keypoints of mean faces whose points were shaken a little."""
+    return mesh_keypoints(mean_mesh() + 0.01 * torch.randn(count, 478, 3, generator=random))
 
 
 def test_carried_grids_are_every_cell_mapped_on_its_own(random: torch.Generator) -> None:
@@ -58,7 +79,7 @@ def test_spots_are_gaussian_heatmaps(random: torch.Generator) -> None:
 def test_an_untrained_generator_leaves_a_picture_that_shall_not_move(random: torch.Generator) -> None:
     generator, picture, keypoints = _generator(), torch.rand(1, 3, 256, 256, generator=random), _keypoints(1, random)
     output = generator(picture, generator.encode(picture), keypoints, keypoints)
-    assert torch.allclose(output.deformation, identity_grid((64, 64))[None], atol=1e-4)
+    assert torch.allclose(output.deformation, identity_grid((256, 256))[None], atol=1e-4)
     assert torch.allclose(output.deformed, picture, atol=1e-2)
 
 
@@ -82,9 +103,8 @@ def test_a_batch_equals_its_singles(random: torch.Generator) -> None:
 
 
 def test_detector_reads_places_within_the_picture_and_starts_with_upright_jacobians(random: torch.Generator) -> None:
-    detector = LiteDetector(LiteDetectorConfig()).eval()
-    found, heatmap = detector.observe(torch.rand(2, 3, 256, 256, generator=random))
-    assert found.value.shape == (2, 28, 2) and found.value.abs().max() <= 1
+    found, coarse, heatmap = _detector().observe(torch.rand(2, 3, 256, 256, generator=random))
+    assert found.value.shape == (2, 28, 2) and coarse.value.abs().max() <= 1
     assert torch.allclose(heatmap.sum((2, 3)), torch.ones(2, 28), atol=1e-4)
     assert torch.allclose(found.jacobian, torch.eye(2).expand(2, 28, 2, 2), atol=1e-4)
 
@@ -120,10 +140,61 @@ def test_folded_networks_give_the_same_picture(random: torch.Generator) -> None:
 
 
 def test_a_frame_costs_less_than_four_billion_operations(random: torch.Generator) -> None:
-    generator, detector = _generator(), LiteDetector(LiteDetectorConfig()).eval()
+    generator, detector = _generator(), _detector()
     picture, keypoints = torch.rand(1, 3, 256, 256, generator=random), _keypoints(1, random)
     features = generator.encode(picture)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         detector(picture)
         generator(picture, features, keypoints, keypoints)
     assert counter.get_total_flops() < 4e9
+
+
+def test_only_eyes_and_mouth_are_looked_at_twice(random: torch.Generator) -> None:
+    found, coarse, _ = _detector().observe(torch.rand(2, 3, 256, 256, generator=random))
+    close = sorted({*EYES[0], *EYES[1], *MOUTH})
+    others = [k for k in range(28) if k not in close]
+    assert torch.equal(found.value[:, others], coarse.value[:, others])
+    assert (found.value[:, close] != coarse.value[:, close]).any(-1).all()
+    assert torch.equal(found.jacobian, coarse.jacobian)
+
+
+def test_a_close_up_of_a_mirrored_eye_is_mirrored(random: torch.Generator) -> None:
+    closeup = _detector().eye
+    picture, face = torch.rand(2, 3, 256, 256, generator=random), _faces(2, random)
+    flipped = Keypoints(face.value * MIRROR, face.jacobian * torch.outer(MIRROR, MIRROR))
+    found = closeup(picture, face, EYES[:1], 15)
+    mirrored = closeup(picture.flip(3), flipped, EYES[:1], 15)
+    assert torch.allclose(found, mirrored * MIRROR, atol=1e-4)
+
+
+def test_a_close_up_follows_the_frame_it_is_told(random: torch.Generator) -> None:
+    """A picture of one colour shows nothing, so the same places in the part's frame are read wherever it lies."""
+    closeup: Closeup = _detector().mouth
+    grey, face = torch.full((1, 3, 256, 256), 0.4), _faces(1, random)
+    shifted = Keypoints(face.value + 0.1, face.jacobian)
+    moved = closeup(grey, shifted, (MOUTH,), 15) - closeup(grey, face, (MOUTH,), 15)
+    assert torch.allclose(moved, torch.full_like(moved, 0.1), atol=1e-5)
+
+
+def test_eyes_are_set_alike_with_and_without_the_short_cut(random: torch.Generator) -> None:
+    source, driving = _faces(2, random), _faces(2, random)
+    flow = identity_grid((64, 64)) + 0.02 * torch.randn(2, 1, 1, 2, generator=random)
+    points = EyePoints(EYES, 15)
+    plain = flow_with_eyes(flow, source, driving, points, 256)
+    with torch.no_grad():
+        quick = flow_with_eyes(flow, source, driving, points, 256)
+    assert torch.allclose(plain[0], quick[0], atol=1e-5)
+    assert torch.allclose(plain[1], quick[1], atol=1e-5)
+    assert (plain[0] - resize_flow(flow, (256, 256))).abs().max() > 0.01, "something moved"
+
+
+def test_an_eye_painter_learns_from_what_eyes_do(random: torch.Generator) -> None:
+    generator, picture = _generator(), torch.rand(1, 3, 256, 256, generator=random)
+    source, driving = _faces(1, random), _faces(1, random)
+    generator(picture, generator.encode(picture), source, driving).prediction.sum().backward()
+    assert generator.eye_hint.weight.grad.abs().sum() > 0
+
+
+def test_configurations_with_eyes_survive_json() -> None:
+    config = LiteConfig(LiteDetectorConfig(eyes=EYES, mouth=MOUTH), LiteGeneratorConfig(eyes=EYES))
+    assert LiteConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config

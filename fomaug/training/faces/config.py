@@ -3,9 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
+from fomaug.driving._face import KEYPOINT_POINTS
 from fomaug.networks.lite_detector import LiteDetectorConfig
 from fomaug.networks.lite_generator import LiteGeneratorConfig
+
+
+def _rows(*names: str) -> tuple[int, ...]:
+    return tuple(list(KEYPOINT_POINTS).index(name) for name in names)
+
+
+EYES: Final = tuple(
+    _rows(*(f"{part} {side}" for part in ("eye outer", "eye inner", "lid upper", "lid lower", "iris")))
+    for side in ("right", "left")
+)
+MOUTH: Final = _rows(
+    "mouth corner right",
+    "mouth corner left",
+    "lip upper outer",
+    "lip upper inner",
+    "lip lower inner",
+    "lip lower outer",
+)
+(BRIDGE,) = _rows("nose bridge")
+
+
+def _detector() -> LiteDetectorConfig:
+    return LiteDetectorConfig(eyes=EYES, mouth=MOUTH, bridge=BRIDGE)
+
+
+def _generator() -> LiteGeneratorConfig:
+    return LiteGeneratorConfig(eyes=EYES, bridge=BRIDGE)
 
 
 @dataclass(frozen=True)
@@ -40,5 +69,5 @@ class FaceTrainConfig:
     ema: float = 0.997
     seed: int = 0
     precision: str = "bf16"
-    detector: LiteDetectorConfig = field(default_factory=LiteDetectorConfig)
-    generator: LiteGeneratorConfig = field(default_factory=LiteGeneratorConfig)
+    detector: LiteDetectorConfig = field(default_factory=_detector)
+    generator: LiteGeneratorConfig = field(default_factory=_generator)

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from fomaug._types import Keypoints
 from fomaug.driving._face import mesh_keypoints
+from fomaug.networks.lite_detector import Observation
 from fomaug.training.faces.augmentation import disturb, tint
 from fomaug.training.faces.config import FaceTrainConfig
 from fomaug.training.faces.export import export_model
-from fomaug.training.faces.losses import detector_losses, generator_losses, heatmap_loss
+from fomaug.training.faces.losses import closeup_losses, detector_losses, generator_losses, heatmap_loss
 from fomaug.training.faces.pairs import Pair, Views
 from fomaug.training.faces.state import TrainState
 from fomaug.training.faces.store import ClipStore, StillStore
@@ -79,9 +79,8 @@ def _begun(config: FaceTrainConfig, run: Path, init: str | os.PathLike[str] | No
 
 def _draw(state: TrainState, stills: StillStore, clips: ClipStore) -> tuple[Pair, Views]:
     config, generator = state.config, state.generator
-    size = config.detector.input_size
     pair = Pair.cat([stills.draw(config.stills, generator), clips.draw(config.clips, generator)])
-    some = [stills.views(config.still_views, size, generator), clips.views(config.clip_views, size, generator)]
+    some = [stills.views(config.still_views, generator), clips.views(config.clip_views, generator)]
     return pair, Views.cat(some)
 
 
@@ -92,11 +91,12 @@ def train_step(state: TrainState, pair: Pair, views: Views) -> Losses:
     pair = pair._replace(source=source, driving=driving)
     true = Keypoints.cat([mesh_keypoints(pair.source_mesh), mesh_keypoints(pair.driving_mesh)])
     clean = torch.rand(len(source), generator=state.generator) < 0.5
-    found, heatmap = _detect(state, torch.cat([source, driving]), clean, views)
+    seen = _detect(state, torch.cat([source, driving]), clean, views)
     all_true = Keypoints.cat([true, mesh_keypoints(views.mesh)])
-    parts = detector_losses(found, all_true) | heatmap_loss(heatmap, all_true)
+    parts = detector_losses(seen.coarse, all_true) | heatmap_loss(seen.heatmap, all_true)
+    parts |= closeup_losses(seen.keypoints, all_true)
     b = len(source)
-    found = found[: 2 * b]
+    found = seen.keypoints[: 2 * b]
     joint = state.step >= state.config.joint_from * state.config.steps
     used = _mixed(true, found, clean, state) if joint else _shaken(true, state.generator)
     with torch.autocast("cpu", torch.bfloat16, enabled=state.config.precision == "bf16"):
@@ -118,15 +118,12 @@ def _update(state: TrainState, parts: dict[str, Tensor]) -> None:
     state.follow()
 
 
-def _detect(state: TrainState, image: Tensor, clean: Tensor, views: Views) -> tuple[Keypoints, Tensor]:
+def _detect(state: TrainState, image: Tensor, clean: Tensor, views: Views) -> Observation:
     """Detect in both pictures of every pair, disturbed unless the pair is clean, and in further single pictures."""
-    size = state.config.detector.input_size
-    pairs = F.interpolate(image, size=(size, size), mode="area")
-    disturbed = disturb(torch.cat([pairs, views.image]), state.generator)
-    pairs = torch.where(clean.repeat(2)[:, None, None, None], pairs, disturbed[: len(pairs)])
-    small = torch.cat([pairs, disturbed[len(pairs) :]])
+    disturbed = disturb(torch.cat([image, views.image]), state.generator)
+    image = torch.where(clean.repeat(2)[:, None, None, None], image, disturbed[: len(image)])
     with torch.autocast("cpu", torch.bfloat16, enabled=state.config.precision == "bf16"):
-        return state.detector_of(state.networks).observe(small)
+        return state.detector_of(state.networks).observe(torch.cat([image, disturbed[len(image) :]]))
 
 
 def _shaken(true: Keypoints, generator: torch.Generator) -> Keypoints:

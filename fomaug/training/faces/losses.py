@@ -11,7 +11,9 @@ from torch import Tensor
 from fomaug._types import Keypoints
 from fomaug.driving._face import KEYPOINT_POINTS
 from fomaug.geometry.grid import gaussian_heatmap, identity_grid
+from fomaug.geometry.sampling import resize_flow
 from fomaug.networks.output import GeneratorOutput
+from fomaug.training.faces.config import EYES, MOUTH
 from fomaug.training.faces.pairs import GRID, Pair
 
 _NAMES: Final = list(KEYPOINT_POINTS)
@@ -29,6 +31,7 @@ _GAPS: Final = (
 _GAP_ENDS: Final = torch.tensor([[_NAMES.index(a), _NAMES.index(b)] for a, b in _GAPS])
 _GAP_WEIGHT: Final = torch.tensor([3.0, 3.0, 2.0, 1.0, 1.0, 0.5, 0.5, 1.0, 1.0])
 """Lids above all: they are open or closed within two cells of a heatmap."""
+_CLOSE: Final = sorted({point for row in (*EYES, MOUTH) for point in row})
 _SPOT: Final = 0.0015
 """Variance of a keypoint's target heatmap: a standard deviation of 1.2 cells of 64."""
 _FINE: Final = torch.tensor(
@@ -45,6 +48,15 @@ def detector_losses(found: Keypoints, true: Keypoints) -> dict[str, Tensor]:
         "place": 10 * ((found.value - true.value).abs() * weight).mean(),
         "gap": 20 * (gap.abs() * _GAP_WEIGHT[:, None]).mean(),
         "jacobian": 5 * (found.jacobian - true.jacobian).abs().mean(),
+    }
+
+
+def closeup_losses(found: Keypoints, true: Keypoints) -> dict[str, Tensor]:
+    """Compare the keypoints that were looked at closely: places, and the openings of lids and lips."""
+    gap = _gaps(found.value) - _gaps(true.value)
+    return {
+        "close place": 20 * (found.value - true.value)[:, _CLOSE].abs().mean(),
+        "close gap": 20 * (gap.abs() * _GAP_WEIGHT[:, None]).mean(),
     }
 
 
@@ -78,7 +90,7 @@ def generator_losses(output: GeneratorOutput, painted: Tensor, pair: Pair, true:
     coarse = F.avg_pool2d(fine, 2)
     face = (2 * (coarse - 0.7)).clamp(0, 1)
     away = (output.prediction - pair.driving).abs()
-    flow_away = (output.deformation - pair.flow).norm(dim=-1).unsqueeze(1)
+    flow_away = (resize_flow(output.deformation, (GRID, GRID)) - pair.flow).norm(dim=-1).unsqueeze(1)
     return {
         "colour": 2 * (away * fine).mean(),
         "warp": _pyramid_distance(output.deformed, pair.driving, fine),

@@ -21,8 +21,9 @@ def pack_stills(folder: Path, out: Path, *, size: int = 256) -> int:
 
     Args:
         folder: holds `images/` and `landmarks.npz` with `files` (N,) and `landmarks` (N, 478, 3), the face meshes in
-            pixels of each square picture.
-        out: folder for `stills.npy` and `stills_mesh.npy`.
+            pixels of each square picture; and in `mattes/`, where they are known, a grey `NAME.png` for each picture,
+            white where it shows the person.
+        out: folder for `stills.npy`, `stills_mesh.npy` and `stills_matte.npy`.
         size: side of the pictures.
 
     Returns:
@@ -31,9 +32,13 @@ def pack_stills(folder: Path, out: Path, *, size: int = 256) -> int:
     names, landmarks = _landmarks(folder / "landmarks.npz", (478, 3))
     out.mkdir(parents=True, exist_ok=True)
     images = _array(out / "stills.npy", np.uint8, (len(names), size, size, 3))
+    mattes = _array(out / "stills_matte.npy", np.uint8, (len(names), size, size))
     for row, name in enumerate(names):
         images[row] = _picture(folder / "images" / name, (size, size))
+        matte = (folder / "mattes" / name).with_suffix(".png")
+        mattes[row] = _picture(matte, (size, size))[..., 0] if matte.exists() else 255
     images.flush()
+    mattes.flush()
     np.save(out / "stills_mesh.npy", normalised(landmarks, size))
     return len(names)
 

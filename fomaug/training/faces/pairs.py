@@ -56,9 +56,9 @@ class Camera(NamedTuple):
         return Camera(matrix, 0.09 * normal[2:].T.contiguous())
 
     def nudged(self, generator: torch.Generator) -> Camera:
-        """Move three cameras in ten, as hands and tracking shots do between two frames."""
+        """Move one camera in ten, as hands and tracking shots do between two frames."""
         count = len(self.shift)
-        moves = (torch.rand(count, generator=generator) < 0.3).float()
+        moves = (torch.rand(count, generator=generator) < 0.1).float()
         normal = moves * torch.randn(4, count, generator=generator)
         zoom, angle = torch.exp(0.04 * normal[0]), 0.03 * normal[1]
         c, s = zoom * angle.cos(), zoom * angle.sin()
@@ -78,7 +78,7 @@ class Camera(NamedTuple):
 
 
 class Views(NamedTuple):
-    """Single pictures for the detector: (B, 3, s, s) in [0, 1] and their meshes (B, 478, 2)."""
+    """Single pictures for the detector: (B, 3, S, S) in [0, 1] and their meshes (B, 478, 2)."""
 
     image: Tensor
     mesh: Tensor
@@ -89,18 +89,28 @@ class Views(NamedTuple):
         return Views(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
 
     @staticmethod
-    def take(image: Tensor, mesh: Tensor, size: int, generator: torch.Generator) -> Views:
-        """View pictures (B, 3, S, S) with meshes (B, 478, 3) through new cameras, at a smaller size."""
+    def take(image: Tensor, mesh: Tensor, generator: torch.Generator) -> Views:
+        """View pictures (B, 3, S, S) with meshes (B, 478, 3) through new cameras."""
+        size = image.shape[2]
         camera = Camera.draw(len(image), generator, reach=1.7)
         places = camera.forth(identity_grid((size, size)).expand(len(image), -1, -1, -1))
-        small = F.interpolate(image, size=(size, size), mode="area")
-        return Views(sample(small, places), camera.back(mesh[..., :2]))
+        return Views(sample(image, places), camera.back(mesh[..., :2]))
 
 
 def sample(image: Tensor, places: Tensor) -> Tensor:
     """Read pictures (B, C, S, S) at places (B, h, w, 2) spread over the full picture; pictures are mirrored outside."""
-    size = image.shape[2]
-    if places.shape[1] != size:
-        first = places.permute(0, 3, 1, 2)
-        places = F.interpolate(first, size=(size, size), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
-    return F.grid_sample(image, places, padding_mode="reflection", align_corners=True)
+    return F.grid_sample(image, resized(places, image.shape[2]), padding_mode="reflection", align_corners=True)
+
+
+def resized(field: Tensor, size: int) -> Tensor:
+    """Bring places (B, h, w, 2) spread over the full picture to a finer grid."""
+    if field.shape[1] == size:
+        return field
+    first = field.permute(0, 3, 1, 2)
+    return F.interpolate(first, size=(size, size), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+
+
+def carried(field: Tensor, places: Tensor) -> Tensor:
+    """Carry places (B, S, S, 2) by a coarser field (B, h, w, 2) of places."""
+    fine = resized(field, places.shape[1]).permute(0, 3, 1, 2)
+    return F.grid_sample(fine, places, padding_mode="border", align_corners=True).permute(0, 2, 3, 1)

@@ -2,50 +2,70 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fomaug.driving._expression import expression_fields
-from fomaug.driving._face import mean_mesh, rotation
+from fomaug.driving._face import mean_mesh, mesh_keypoints, rotation
+from fomaug.geometry.eye import EyePoints, read_eyes, set_eyes
 from fomaug.geometry.grid import identity_grid
+from fomaug.training.faces.config import BRIDGE, EYES
+from fomaug.training.faces.layers import Layers, take_apart
 from fomaug.training.faces.mouth import fill_mouth, mouth_gap
-from fomaug.training.faces.pairs import GRID, Camera, Pair, sample
+from fomaug.training.faces.pairs import GRID, Camera, Pair, carried, sample
 from fomaug.training.faces.spline import eval_spline, fit_spline
 
 _WARP_GRID: Final = 40
 _LIPS: Final = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409)
+_CORNERS: Final = (33, 133, 362, 263)  # of the eyes
 _INNER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
-_LIDS: Final = (33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173)
-_LIDS_LEFT: Final = (263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398)
-_IRISES: Final = (468, 473)
-_CONTROLS: Final = tuple(sorted({*range(0, 468, 5), *_LIPS, *_INNER, *_LIDS, *_LIDS_LEFT, *_IRISES}))
+_EYE_EXPRESSIONS: Final = ("blink right", "blink left", "look aside", "look down")
+_EYE_POINTS: Final = EyePoints(EYES, BRIDGE)
 _ANGLES: Final = torch.linspace(-0.15, 1.15, 12) * torch.pi  # from ear to ear over the crown
 
 
 class Pose(NamedTuple):
-    """B poses: the mesh (B, 478, 2), and points (B, A, 2) where the hair ends and around the picture."""
+    """B poses.
+
+    Attributes:
+        mesh: (B, 478, 2).
+        own_eyes: (B, 478, 2) the same with the portrait's own lids and gaze.
+        frame: (B, A, 2) points where the hair ends and around the picture.
+    """
 
     mesh: Tensor
+    own_eyes: Tensor
     frame: Tensor
 
     def controls(self) -> Tensor:
-        """(B, N, 2): the points the spline goes through."""
-        return torch.cat([self.mesh[:, list(_CONTROLS)], self.frame], 1)
+        """(B, N, 2): the points the spline goes through; lids and irises move on their own, as in the generator."""
+        return torch.cat([self.own_eyes[:, _controls()], self.frame], 1)
 
 
-def still_pair(image: Tensor, mesh: Tensor, generator: torch.Generator) -> Pair:
+@cache
+def _controls() -> list[int]:
+    fields = expression_fields()
+    still = torch.stack([fields[name].abs().amax(-1) for name in _EYE_EXPRESSIONS]).amax(0) == 0
+    return [point for point in sorted({*range(0, 468, 5), *_LIPS, *_INNER, *_CORNERS}) if still[point]]
+
+
+def still_pair(image: Tensor, mesh: Tensor, matte: Tensor, generator: torch.Generator) -> Pair:
     """Pose portraits twice.
 
     Args:
         image: (B, 3, S, S) in [0, 1].
         mesh: (B, 478, 3) normalised face meshes.
+        matte: (B, 1, S, S) in [0, 1], how far a pixel shows the person.
         generator: where the randomness comes from.
     """
     b = len(image)
     frame = _frame(b, generator)
-    rest = Pose(mesh[..., :2], torch.cat([frame, _outline(mesh)[..., :2]], 1))
+    flat = mesh[..., :2]
+    rest = Pose(flat, flat, torch.cat([frame, _outline(mesh)[..., :2]], 1))
     as_is = (torch.rand(b, generator=generator) < 0.45).float()
     source = _pose(mesh, frame, 1 - as_is, generator)
     driving = _pose(mesh, frame, torch.ones(b), generator)
@@ -54,13 +74,43 @@ def still_pair(image: Tensor, mesh: Tensor, generator: torch.Generator) -> Pair:
     grid = identity_grid((_WARP_GRID, _WARP_GRID)).expand(b, -1, -1, -1)
     to_source = _Spline(driving, source).carry(moved.forth(grid))
     to_rest = _Spline(source, rest)
-    pictures = (sample(image, to_rest.carry(camera.forth(grid))), sample(image, to_rest.carry(to_source)))
+    layers = take_apart(image, matte, flat)
+    seen = torch.cat(
+        [
+            _seen(layers, to_rest.carry(camera.forth(grid)), camera, source),
+            _seen(layers, to_rest.carry(to_source), moved, driving),
+        ]
+    )
     meshes = (camera.back(source.mesh), moved.back(driving.mesh))
     closed = mouth_gap(mesh) < 0.02
-    filled, holes = fill_mouth(torch.cat(pictures), torch.cat(meshes), closed.repeat(2), generator)
-    flow = _resized(camera.back(to_source))
-    hole = torch.nn.functional.interpolate(holes[b:], size=(GRID, GRID), mode="area")
-    return Pair(filled[:b], filled[b:], *meshes, flow, _certainty(meshes[1]) * (1 - hole))
+    filled, holes = fill_mouth(seen[:, :3], torch.cat(meshes), closed.repeat(2), generator)
+    flow = carried(camera.back(to_source), _eye_places(*meshes, GRID))
+    behind = camera.back(moved.forth(identity_grid((GRID, GRID)).expand(b, -1, -1, -1)))
+    hole = F.interpolate(holes[b:], size=(GRID, GRID), mode="area")
+    person = F.interpolate(seen[b:, 3:], size=(GRID, GRID), mode="area") > 0.5  # (B, 1, 64, 64)
+    shown = F.grid_sample(seen[:b, 3:], behind, align_corners=True) < 0.5
+    known = torch.where(person, _certainty(meshes[1]) * (1 - hole), shown.float())
+    return Pair(filled[:b], filled[b:], *meshes, torch.where(person.permute(0, 2, 3, 1), flow, behind), known)
+
+
+def _seen(layers: Layers, field: Tensor, camera: Camera, pose: Pose) -> Tensor:
+    """See portraits through a camera: (B, 4, S, S), the picture and how far it shows the person.
+
+    The eyes are set first; then `field` (B, h, w, 2) leads to the portrait's person. What is behind stays.
+    """
+    size = layers.behind.shape[2]
+    eyes = _eye_places(camera.back(pose.own_eyes), camera.back(pose.mesh), size)
+    person = sample(layers.person, carried(field, eyes))
+    behind = sample(layers.behind, camera.forth(identity_grid((size, size)).expand(len(person), -1, -1, -1)))
+    matte = person[:, 3:]
+    return torch.cat([torch.lerp(behind, person[:, :3], matte), matte], 1)
+
+
+def _eye_places(source: Tensor, driving: Tensor, size: int) -> Tensor:
+    """(B, S, S, 2): where the driving mesh's pose shows, with the source mesh's eyes, what belongs to a cell."""
+    old, new = (read_eyes(mesh_keypoints(mesh), _EYE_POINTS) for mesh in (source, driving))
+    axis = torch.linspace(-1, 1, size)
+    return set_eyes(old, new, axis, axis)[0]
 
 
 class _Spline:
@@ -82,13 +132,16 @@ def _pose(mesh: Tensor, frame: Tensor, amount: Tensor, generator: torch.Generato
     reach = amount * torch.where(small, 0.1, 0.3 + torch.rand(b, generator=generator))
     centre = mesh.mean(1, keepdim=True)
     turn = rotation(0.22 * reach * normal[0], 0.13 * reach * normal[1], 0.12 * reach * normal[2])
-    moved = mesh - centre + amount[:, None, None] * _expression(mesh, generator)
-    moved = moved @ turn.transpose(1, 2)
+    own_eyes, eyes = (amount[:, None, None] * part for part in _expression(mesh, generator))
     size = torch.exp(0.06 * reach * normal[3])[:, None, None]
     shift = 0.09 * (reach * normal[4:]).T[:, None]  # (B, 1, 2)
-    outline = ((_outline(mesh) - centre) @ turn.transpose(1, 2) * size + centre)[..., :2] + shift
+
+    def posed(points: Tensor) -> Tensor:
+        return ((points - centre) @ turn.transpose(1, 2) * size + centre)[..., :2] + shift
+
     follows = _body(frame) * torch.rand(b, 1, 1, generator=generator)
-    return Pose((moved * size + centre)[..., :2] + shift, torch.cat([frame + follows * shift, outline], 1))
+    around = torch.cat([frame + follows * shift, posed(_outline(mesh))], 1)
+    return Pose(posed(mesh + own_eyes + eyes), posed(mesh + own_eyes), around)
 
 
 def _outline(mesh: Tensor) -> Tensor:
@@ -114,8 +167,8 @@ def _frame(count: int, generator: torch.Generator) -> Tensor:
     return ring * (0.97 + 0.25 * torch.rand(count, 1, 1, generator=generator))
 
 
-def _expression(mesh: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw expressions and return their displacements (B, 478, 3) in each face's own size."""
+def _expression(mesh: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw expressions; displacements (B, 478, 3), in each face's own size, of all but the eyes and of the eyes."""
     b = len(mesh)
     fields = expression_fields()
     strength = draw_expressions(b, generator)
@@ -124,10 +177,10 @@ def _expression(mesh: Tensor, generator: torch.Generator) -> Tensor:
     for eye, upper, lower in (("blink right", 159, 145), ("blink left", 386, 374)):
         gap = (mesh[:, lower] - mesh[:, upper]).norm(dim=-1) / (neutral[lower] - neutral[upper]).norm()
         strength[eye] = strength[eye] * gap / size
-    total = torch.zeros_like(mesh)
+    rest, eyes = torch.zeros_like(mesh), torch.zeros_like(mesh)
     for name, field in fields.items():
-        total = total + strength[name][:, None, None] * field
-    return size[:, None, None] * total
+        (eyes if name in _EYE_EXPRESSIONS else rest).add_(strength[name][:, None, None] * field)
+    return size[:, None, None] * rest, size[:, None, None] * eyes
 
 
 def draw_expressions(count: int, generator: torch.Generator) -> dict[str, Tensor]:
@@ -140,7 +193,7 @@ def draw_expressions(count: int, generator: torch.Generator) -> dict[str, Tensor
         return torch.randn(count, generator=generator)
 
     lively = (uniform() < 0.9).float()
-    blink = (uniform() < 0.35) * uniform().pow(0.6)
+    blink = (uniform() < 0.5) * (1.35 * uniform().pow(0.6) - 0.35)  # or opened wider
     wink = torch.where(uniform() < 0.85, torch.ones(count), uniform())
     drawn = {
         "jaw": (uniform() < 0.7) * uniform() * 0.95,
@@ -156,12 +209,6 @@ def draw_expressions(count: int, generator: torch.Generator) -> dict[str, Tensor
         "look down": 0.5 * normal(),
     }
     return {name: lively * strength for name, strength in drawn.items()}
-
-
-def _resized(flow: Tensor) -> Tensor:
-    first = flow.permute(0, 3, 1, 2)
-    resized = torch.nn.functional.interpolate(first, size=(GRID, GRID), mode="bicubic", align_corners=True)
-    return resized.permute(0, 2, 3, 1)
 
 
 def _certainty(mesh: Tensor) -> Tensor:

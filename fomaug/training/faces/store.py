@@ -19,28 +19,33 @@ from fomaug.training.faces.stills import still_pair
 
 @dataclass(frozen=True)
 class StillStore:
-    """Portraits: images (N, S, S, 3) uint8 and meshes (N, 478, 3) float32, normalised."""
+    """Portraits: images (N, S, S, 3) uint8, meshes (N, 478, 3) float32, normalised, and mattes (N, S, S) uint8."""
 
     images: NDArray[np.uint8]
     meshes: NDArray[np.float32]
+    mattes: NDArray[np.uint8]
 
     @classmethod
     def open(cls, folder: Path) -> StillStore:
         """Open what `pack_stills` wrote."""
-        return cls(np.load(folder / "stills.npy", mmap_mode="r"), np.load(folder / "stills_mesh.npy"))
+        images, mattes = (np.load(folder / name, mmap_mode="r") for name in ("stills.npy", "stills_matte.npy"))
+        return cls(images, np.load(folder / "stills_mesh.npy"), mattes)
 
-    def views(self, count: int, size: int, generator: torch.Generator) -> Views:
+    def views(self, count: int, generator: torch.Generator) -> Views:
         """Draw single pictures."""
-        return Views.take(*self._some(count, generator), size, generator)
+        image, mesh, _ = self._some(count, generator)
+        return Views.take(image, mesh, generator)
 
     def draw(self, count: int, generator: torch.Generator) -> Pair:
         """Draw pairs, half of them mirrored."""
         return still_pair(*self._some(count, generator), generator)
 
-    def _some(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _some(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         rows = torch.randint(len(self.images), (count,), generator=generator).tolist()
         mirrored = torch.rand(count, generator=generator) < 0.5
-        return _mirrored(_pictures(self.images, rows), torch.from_numpy(self.meshes[rows]), mirrored)
+        both = np.concatenate([self.images[rows], self.mattes[rows][..., None]], -1)
+        layers, mesh = _mirrored(_pictures(both), torch.from_numpy(self.meshes[rows]), mirrored)
+        return layers[:, :3], mesh, layers[:, 3:]
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,11 @@ class ClipStore:
         frames, meshes, flow, known = (np.load(folder / name, mmap_mode="r") for name in names)
         return cls(frames, np.asarray(meshes), flow, known)
 
-    def views(self, count: int, size: int, generator: torch.Generator) -> Views:
+    def views(self, count: int, generator: torch.Generator) -> Views:
         """Draw single frames."""
         clips, pairs = self._choose(count, generator)
         mirrored = torch.rand(count, generator=generator) < 0.5
-        return Views.take(*_mirrored(*self._view(clips, pairs[:, 1].tolist()), mirrored), size, generator)
+        return Views.take(*_mirrored(*self._view(clips, pairs[:, 1].tolist()), mirrored), generator)
 
     def draw(self, count: int, generator: torch.Generator) -> Pair:
         """Draw pairs; two thirds start from frame 0, to which the flow is known, and stay unmirrored."""
@@ -91,12 +96,11 @@ class ClipStore:
         return clips, torch.stack(pairs)
 
     def _view(self, clips: list[int], times: list[int]) -> tuple[Tensor, Tensor]:
-        frames = torch.from_numpy(self.frames[clips, times]).permute(0, 3, 1, 2).float() / 255
-        return frames, torch.from_numpy(self.meshes[clips, times])
+        return _pictures(self.frames[clips, times]), torch.from_numpy(self.meshes[clips, times])
 
 
-def _pictures(images: NDArray[np.uint8], rows: list[int]) -> Tensor:
-    return torch.from_numpy(images[rows]).permute(0, 3, 1, 2).float() / 255
+def _pictures(images: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
 
 
 def _mirrored(image: Tensor, mesh: Tensor, flip: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from fomaug.driving._face import mean_mesh
 from fomaug.geometry import identity_grid, warp_image
 from fomaug.training.faces.clips import clip_pair
+from fomaug.training.faces.layers import fill, take_apart
 from fomaug.training.faces.mean_face import mean_face
 from fomaug.training.faces.mouth import fill_mouth, mouth_gap
 from fomaug.training.faces.pairs import Camera
@@ -61,7 +62,7 @@ def test_cameras_go_back_where_they_came_from(generator: torch.Generator) -> Non
 
 def test_a_posed_still_is_its_source_moved_by_the_flow(generator: torch.Generator) -> None:
     mesh = 0.8 * mean_mesh().expand(4, -1, -1)
-    pair = still_pair(_smooth_picture().expand(4, -1, -1, -1), mesh, generator)
+    pair = still_pair(_smooth_picture().expand(4, -1, -1, -1), mesh, torch.ones(4, 1, 64, 64), generator)
     inside = (pair.flow.abs().amax(-1) < 0.95).float()[:, None] * (pair.known > 0.5)
     away = (warp_image(pair.source, pair.flow) - pair.driving).abs() * inside
     assert away.sum() / inside.sum() / 3 < 0.02
@@ -70,7 +71,7 @@ def test_a_posed_still_is_its_source_moved_by_the_flow(generator: torch.Generato
 
 def test_meshes_of_a_posed_still_lie_where_the_flow_says(generator: torch.Generator) -> None:
     mesh = 0.8 * mean_mesh().expand(2, -1, -1)
-    pair = still_pair(_smooth_picture().expand(2, -1, -1, -1), mesh, generator)
+    pair = still_pair(_smooth_picture().expand(2, -1, -1, -1), mesh, torch.ones(2, 1, 64, 64), generator)
     at = pair.driving_mesh[:, ::5][:, :90, None]
     carried = torch.nn.functional.grid_sample(pair.flow.permute(0, 3, 1, 2), at, align_corners=True)[..., 0]
     away = (carried.transpose(1, 2) - pair.source_mesh[:, ::5][:, :90]).norm(dim=-1)
@@ -112,3 +113,54 @@ def test_only_mouths_that_opened_are_filled(generator: torch.Generator) -> None:
     assert mouth_gap(opened[None]) > 0.02
     assert [bool(hole.any()) for hole in holes] == [False, True, False, False]
     assert torch.equal(filled[[0, 2, 3]], picture[[0, 2, 3]])
+
+
+def _matte(size: int = 64) -> torch.Tensor:
+    """A head and shoulders, about."""
+    x, y = identity_grid((size, size)).unbind(-1)
+    return ((x.square() + (y / 1.3).square() < 0.4) | ((y > 0.6) & (x.abs() < 0.8))).float()[None, None]
+
+
+def test_behind_a_person_the_background_stays(generator: torch.Generator) -> None:
+    mesh, matte = 0.8 * mean_mesh().expand(6, -1, -1), _matte().expand(6, -1, -1, -1)
+    pair = still_pair(_smooth_picture().expand(6, -1, -1, -1), mesh, matte, generator)
+    corner = pair.flow[:, 2:6, 2:6] - identity_grid((64, 64))[2:6, 2:6]
+    moved = (pair.driving_mesh - pair.source_mesh).norm(dim=-1).mean(1)
+    still = corner.norm(dim=-1).amax((1, 2)) < 1e-3
+    assert still.sum() >= 4 and moved[still].mean() > 0.02
+    assert (pair.known[still][:, :, 2:6, 2:6] == 1).all()
+
+
+def test_what_a_person_hid_is_not_known(generator: torch.Generator) -> None:
+    mesh, matte = 0.8 * mean_mesh().expand(8, -1, -1), _matte().expand(8, -1, -1, -1)
+    layered = still_pair(_smooth_picture().expand(8, -1, -1, -1), mesh, matte, generator)
+    hidden = (layered.known == 0).float().mean((1, 2, 3))
+    assert (hidden > 0).any() and hidden.max() < 0.3
+
+
+def test_filling_keeps_what_is_known_and_spreads_it(generator: torch.Generator) -> None:
+    known = 1 - _matte()
+    picture = torch.rand(1, 3, 64, 64, generator=generator)
+    assert torch.equal(fill(picture, known) * known, picture * known)
+    grey = torch.where(known > 0, 0.3, torch.ones(1, 3, 64, 64))
+    assert torch.allclose(fill(grey, known), torch.full((1, 3, 64, 64), 0.3), atol=1e-4)
+
+
+def test_a_matte_that_misses_the_face_is_not_believed() -> None:
+    mesh = 0.5 * mean_mesh()[None, :, :2]
+    picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(take_apart(picture, torch.zeros(1, 1, 64, 64), mesh).person[:, 3:], torch.ones(1, 1, 64, 64))
+    assert torch.equal(take_apart(picture, _matte(), mesh).person[:, 3:], _matte())
+
+
+def test_posed_eyes_lie_where_the_mesh_says(generator: torch.Generator) -> None:
+    """The iris of a portrait is a dark spot; after posing, the darkest place is where the mesh has its iris."""
+    mesh = 0.8 * mean_mesh().expand(6, -1, -1)
+    x, y = identity_grid((256, 256)).unbind(-1)
+    away = torch.stack([(x - p[0]).square() + (y - p[1]).square() for p in mesh[0, [468, 473], :2]]).amin(0)
+    picture = (1 - torch.exp(-away / 0.0004)).expand(6, 3, -1, -1).contiguous()
+    pair = still_pair(picture, mesh, torch.ones(6, 1, 256, 256), generator)
+    image, found = torch.cat([pair.source, pair.driving]), torch.cat([pair.source_mesh, pair.driving_mesh])
+    shade = torch.nn.functional.grid_sample(image, found[:, [468, 473], None], align_corners=True)[:, 0, :, 0]
+    seen = (found[:, [145, 374]] - found[:, [159, 386]]).norm(dim=-1) > 0.028
+    assert seen.sum() > 8 and (shade[seen] < 0.35).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,9 @@ from fomaug._errors import ArgumentError, WeightsError
 from fomaug._types import Keypoints
 from fomaug.driving._face import mean_mesh, mesh_keypoints
 from fomaug.geometry import gaussian_heatmap
-from fomaug.networks.lite_detector import LiteDetectorConfig
-from fomaug.networks.lite_generator import LiteGeneratorConfig
 from fomaug.networks.lite_motion import LiteMotionConfig
 from fomaug.training.faces import FaceTrainConfig, TrainState, export_model, pack_clips, pack_stills, train_faces
-from fomaug.training.faces.losses import detector_losses, generator_losses, heatmap_loss, structure
+from fomaug.training.faces.losses import closeup_losses, detector_losses, generator_losses, heatmap_loss, structure
 from fomaug.training.faces.store import ClipStore, StillStore
 
 TINY = FaceTrainConfig(
@@ -29,8 +28,8 @@ TINY = FaceTrainConfig(
     clip_views=1,
     joint_from=0.5,
     precision="fp32",
-    detector=LiteDetectorConfig(widths=(4, 4, 4, 4, 4)),
-    generator=LiteGeneratorConfig(widths=(4, 4, 4), motion=LiteMotionConfig(widths=(4, 4, 4, 4, 4))),
+    detector=replace(FaceTrainConfig().detector, widths=(4, 4, 4, 4, 4)),
+    generator=replace(FaceTrainConfig().generator, widths=(4, 4, 4), motion=LiteMotionConfig(widths=(4, 4, 4, 4, 4))),
 )
 
 
@@ -111,7 +110,9 @@ def test_missing_landmarks_are_named(tmp_path: Path) -> None:
 def test_true_keypoints_have_no_loss_and_a_shift_has() -> None:
     true = mesh_keypoints(mean_mesh().expand(2, -1, -1))
     assert all(loss == 0 for loss in detector_losses(true, true).values())
+    assert all(loss == 0 for loss in closeup_losses(true, true).values())
     shifted = Keypoints(true.value + 0.1, true.jacobian)
+    assert closeup_losses(shifted, true)["close gap"] < 1e-5 < closeup_losses(shifted, true)["close place"]
     losses = detector_losses(shifted, true)
     assert losses["place"] > 0.9
     assert losses["gap"] < 1e-5

@@ -1,0 +1,192 @@
+"""Eyes between two faces: lids that open and close over an eyeball that turns.
+
+A flow on a coarse grid cannot hold an eye: an open one is two of its rows high, and at a lid's edge neighbours part. So
+the state of each eye, five keypoints, moves its pixels directly. The eyes are set in the driving pose first; then the
+head's flow goes on from there.
+
+Each eye has a frame of its own: u from -1 at the outer corner to 1 at the inner one, v down the face, in units of
+half an eye's width. A lid is the parabola through both corners and the lid's keypoint. Skin above and below goes with
+the lid's edge, less and less with the distance. Between the lids the eyeball moves as the iris does; what it would
+show from behind the source's lids is read from their edge instead, and has to be painted.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fomaug._types import Keypoints
+
+_HALF_WIDTH: Final = 0.09  # of an eye, on the mean face that jacobians are relative to
+_ABOVE, _BELOW = 1.0, 0.8  # how far from a lid's edge skin moves with it
+_EDGE: Final = 0.03  # lashes: an eye that opens is read this far inside the lids
+_SIDE: Final = 0.92  # and this far from the corners
+_IRIS: Final = 0.3  # standard deviation of the spot that shows an iris
+_LID_REACH: Final = (-1.2, 0.8)  # where lids and irises can be; keypoints of hidden eyes may be anywhere
+_IRIS_REACH: Final = 0.8
+_NARROW, _TURNED_AWAY = 0.65, 0.35  # width against height of an eye seen from aside; it fades out between the two
+
+
+class EyePoints(NamedTuple):
+    """Which keypoints the eyes are read from.
+
+    Attributes:
+        eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris.
+        bridge: the keypoint whose jacobian tells where down is: one that no lid moves.
+    """
+
+    eyes: tuple[tuple[int, ...], ...]
+    bridge: int
+
+
+class Eyes(NamedTuple):
+    """E eyes of B faces.
+
+    Attributes:
+        centre: (B, E, 2) half way between the corners.
+        axes: (B, E, 2, 2) columns along the eye and down.
+        upper: (B, E) height of the upper lid, negative above the corners; never below the lower lid.
+        lower: (B, E) height of the lower lid.
+        iris: (B, E, 2).
+    """
+
+    centre: Tensor
+    axes: Tensor
+    upper: Tensor
+    lower: Tensor
+    iris: Tensor
+
+
+def read_eyes(keypoints: Keypoints, points: EyePoints) -> Eyes:
+    """Read the state of the eyes off keypoints with jacobians."""
+    centre, axes = _frames(keypoints, points)
+    rows = torch.tensor([row[2:] for row in points.eyes], device=centre.device)
+    away = keypoints.value.to(centre.dtype)[:, rows] - centre[:, :, None]  # (B, E, 3, 2)
+    own = (_safe_inverse(axes)[:, :, None] @ away[..., None])[..., 0]
+    upper, lower = own[:, :, 0, 1].clamp(*_LID_REACH), own[:, :, 1, 1].clamp(*_LID_REACH)
+    return Eyes(centre, axes, torch.minimum(upper, lower), lower, own[:, :, 2].clamp(-_IRIS_REACH, _IRIS_REACH))
+
+
+def still_eyes(source: Keypoints, driving: Keypoints, points: EyePoints) -> Keypoints:
+    """Give the driving keypoints the source's lids and irises, carried from eye to eye: nothing but the head moves."""
+    assert source.jacobian is not None and driving.jacobian is not None
+    rows = torch.tensor([row[2:] for row in points.eyes], device=source.value.device)
+    old, old_axes = _frames(source, points)
+    new, new_axes = _frames(driving, points)
+    carry = (new_axes @ _safe_inverse(old_axes))[:, :, None]  # (B, E, 1, 2, 2)
+    away = source.value.to(old.dtype)[:, rows] - old[:, :, None]
+    value, jacobian = driving.value.clone(), driving.jacobian.clone()
+    value[:, rows] = (new[:, :, None] + (carry @ away[..., None])[..., 0]).to(value.dtype)
+    jacobian[:, rows] = (carry @ source.jacobian.to(carry.dtype)[:, rows]).to(jacobian.dtype)
+    return Keypoints(value, jacobian)
+
+
+def set_eyes(source: Eyes, driving: Eyes, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Set eyes as they are in the source, without moving the head.
+
+    Args:
+        source: how the eyes are in the source.
+        driving: how they shall be, and where.
+        x: (w,) columns of a grid, in [-1, 1].
+        y: (h,) its rows.
+
+    Returns:
+        (B, h, w, 2) places of the driving pose, each showing with the source's eyes what belongs to the grid's cell,
+        and signs (B, 3, h, w) in [0, 1]: between the lids, hidden in the source, iris.
+
+    >>> lids = torch.tensor([[0.2]])
+    >>> eyes = Eyes(torch.zeros(1, 1, 2), 0.5 * torch.eye(2).view(1, 1, 2, 2), -lids, lids, torch.zeros(1, 1, 2))
+    >>> x = torch.linspace(-1, 1, 9)
+    >>> places, signs = set_eyes(eyes, eyes._replace(upper=lids), x, x[2:6])
+    >>> places.shape, signs.shape
+    (torch.Size([1, 4, 9, 2]), torch.Size([1, 3, 4, 9]))
+    """
+    inverse = _safe_inverse(driving.axes)
+    offset = -(inverse @ driving.centre[..., None])
+    u, v = (
+        (_plane(inverse[..., row, 0]) * x + _plane(offset[..., row, 0])) + _plane(inverse[..., row, 1]) * y[:, None]
+        for row in (0, 1)
+    )  # (B, E, h, w) each
+    arch = (1 - u.square()).clamp(min=0)
+    inside = (v > _plane(driving.upper) * arch) & (v < _plane(driving.lower) * arch)
+    turned_u, turned_v, hidden = _eyeball(source, driving, u, v)
+    weight = _facing(source) * _facing(driving)
+    shift_u = torch.where(inside, turned_u, 0.0) * weight
+    shift_v = torch.where(inside, turned_v, _lid_shift(source, driving, arch, v)) * weight
+    along, down = driving.axes.unbind(-1)  # (B, E, 2) each
+    places = [
+        axis + (_plane(along[..., i]) * shift_u + _plane(down[..., i]) * shift_v).sum(1)
+        for i, axis in enumerate((x, y[:, None]))
+    ]
+    away = (u - _plane(driving.iris[..., 0])).square() + (v - _plane(driving.iris[..., 1])).square()
+    between = inside * weight
+    signs = [between, between * hidden, between * torch.exp(away * (-0.5 / _IRIS**2))]
+    return torch.stack(places, -1), torch.stack([sign.amax(1) for sign in signs], 1)
+
+
+def eyes_box(eyes: Eyes, size: int) -> tuple[slice, slice]:
+    """Rows and columns of a square grid of S x S that hold all of what `set_eyes` can move in any of the pictures."""
+    along, down = eyes.axes.unbind(-1)
+    top, bottom = _LID_REACH[0] - _ABOVE, _LID_REACH[1] + _BELOW
+    corners = [eyes.centre + side * along + height * down for side in (-1, 1) for height in (top, bottom)]
+    cells = (torch.stack(corners).nan_to_num() + 1) * ((size - 1) / 2)  # (4, B, E, 2)
+    low, high = cells.flatten(0, 2).amin(0).floor(), cells.flatten(0, 2).amax(0).ceil() + 1
+    (left, upper), (right, lower) = (edge.clamp(0, size).int().tolist() for edge in (low, high))
+    return slice(upper, lower), slice(left, right)
+
+
+def _eyeball(source: Eyes, driving: Eyes, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """How far what lies between the driving lids lies elsewhere in the source, and how far the source hides it."""
+    turn_u, turn_v = (_plane(turn) for turn in (source.iris - driving.iris).unbind(-1))
+    held = (2 - 2 * u.square()).clamp(0, 1)  # the corners stay
+    meant_u, meant_v = u + turn_u * held, v + turn_v * held
+    side = u.abs().clamp(min=_SIDE)
+    seen_u = torch.minimum(torch.maximum(meant_u, -side), side)
+    arch = (1 - seen_u.square()).clamp(min=0)
+    middle, half = (source.upper + source.lower) / 2, (source.lower - source.upper) / 2
+    wider = (driving.lower - driving.upper) / 2 - half
+    half = (_plane(half) * arch - _plane(wider.clamp(0, _EDGE))).clamp(min=0)
+    middle = _plane(middle) * arch
+    seen_v = torch.minimum(torch.maximum(meant_v, middle - half), middle + half)
+    hidden = 4 * ((seen_v - meant_v).abs() + (seen_u - meant_u).abs())
+    return seen_u - u, seen_v - v, hidden.clamp(max=1)
+
+
+def _lid_shift(source: Eyes, driving: Eyes, arch: Tensor, v: Tensor) -> Tensor:
+    """How far down the skin at a place outside of the lids lies in the source."""
+    above = (1 + (v - _plane(driving.upper) * arch) / _ABOVE).clamp(0, 1)
+    below = (1 - (v - _plane(driving.lower) * arch) / _BELOW).clamp(0, 1)
+    lower = v > _plane((driving.upper + driving.lower) / 2) * arch
+    shift = torch.where(
+        lower, _plane(source.lower - driving.lower) * below, _plane(source.upper - driving.upper) * above
+    )
+    return shift * arch
+
+
+def _facing(eyes: Eyes) -> Tensor:
+    """(B, E, 1, 1): 1 for eyes seen from the front, 0 for those so far turned away that they show nothing."""
+    along, down = (axis.norm(dim=-1) for axis in eyes.axes.unbind(-1))
+    return _plane(((along / down.clamp(min=1e-4) - _TURNED_AWAY) / (_NARROW - _TURNED_AWAY)).clamp(0, 1))
+
+
+def _frames(keypoints: Keypoints, points: EyePoints) -> tuple[Tensor, Tensor]:
+    assert keypoints.jacobian is not None
+    value = keypoints.value.to(torch.promote_types(keypoints.value.dtype, torch.float32))
+    outer, inner = (value[:, [row[corner] for row in points.eyes]] for corner in (0, 1))  # (B, E, 2)
+    down = _HALF_WIDTH * keypoints.jacobian[:, points.bridge, :, 1].to(value.dtype)
+    return (outer + inner) / 2, torch.stack([(inner - outer) / 2, down[:, None].expand_as(outer)], -1)
+
+
+def _safe_inverse(matrix: Tensor) -> Tensor:
+    """Invert (..., 2, 2); what cannot be inverted gives something finite."""
+    (a, b), (c, d) = (row.unbind(-1) for row in matrix.unbind(-2))
+    area = a * d - b * c
+    area = torch.where(area.abs() < 1e-6, 1e-6, area)
+    return torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2) / area[..., None, None]
+
+
+def _plane(numbers: Tensor) -> Tensor:
+    """(B, E) to (B, E, 1, 1): one number for each picture and eye."""
+    return numbers[..., None, None]

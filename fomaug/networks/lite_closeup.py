@@ -1,0 +1,81 @@
+"""Close-ups: a second look, at the picture's full size, at parts whose keypoints must be told to a pixel.
+
+A heatmap's cell is as large as half an open eye. A close-up is a small picture cut out along the line between two
+keypoints that are known well enough; a small network reads the places of the part's keypoints off it at once.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fomaug._types import Keypoints
+from fomaug.networks.lite_blocks import ConvBlock, full_precision
+
+_SIZE: Final = (32, 48)
+
+
+class Closeup(nn.Module):
+    """Read the keypoints of a part of the face off a picture cut out around it.
+
+    The part's first two keypoints span the cut-out: they lie at -1 and 1 of its own x axis; its y axis points down the
+    face. Of parts that are mirror images of one another, the x axes are, too, so one network reads both.
+
+    Args:
+        num_points: P, keypoints of the part.
+        height: of the cut-out, on the mean face, against which jacobians are measured.
+        margin: how much wider than the distance of the two keypoints the cut-out is.
+        drop: how far below these the cut-out's middle lies, in heights.
+    """
+
+    def __init__(self, num_points: int, *, height: float, margin: float, drop: float) -> None:
+        super().__init__()
+        self.num_points, self.height, self.margin, self.drop = num_points, height, margin, drop
+        self.convolutions = nn.Sequential(
+            ConvBlock(3, 24, stride=2), ConvBlock(24, 40, stride=2), ConvBlock(40, 64), ConvBlock(64, 64, stride=2)
+        )
+        self.places = nn.Sequential(
+            nn.Linear(64 * _SIZE[0] * _SIZE[1] // 64, 96), nn.ReLU(inplace=True), nn.Linear(96, 2 * num_points)
+        )
+
+    def forward(self, image: Tensor, coarse: Keypoints, rows: tuple[tuple[int, ...], ...], bridge: int) -> Tensor:
+        """Find the keypoints of parts.
+
+        Args:
+            image: (B, 3, S, S) in [0, 1].
+            coarse: keypoints with jacobians, near the true ones.
+            rows: for each of N parts the indices of its P keypoints.
+            bridge: the keypoint whose jacobian tells where down is.
+
+        Returns:
+            (B, N, P, 2) places.
+        """
+        b, n = len(image), len(rows)
+        with full_precision(image):
+            centre, axes = self._frames(coarse, rows, bridge)
+            grid = self._grid(centre) @ axes.transpose(2, 3) + centre[:, :, None]  # (B, N, h w, 2)
+            stacked = grid.view(b, n * _SIZE[0], _SIZE[1], 2)  # the parts below one another: no copies of the image
+            cut = F.grid_sample(image.float(), stacked, padding_mode="border", align_corners=True)
+            cut = cut.view(b, 3, n, *_SIZE).transpose(1, 2).reshape(b * n, 3, *_SIZE)
+            deviation, mean = torch.std_mean(cut, (1, 2, 3), keepdim=True)
+            cut = ((cut - mean) / (deviation + 0.05)).to(image.dtype)
+        found = self.places(self.convolutions(cut).flatten(1)).float().view(b, n, self.num_points, 2)
+        with full_precision(image):
+            places: Tensor = found @ axes.transpose(2, 3) + centre[:, :, None]
+        return places
+
+    def _frames(self, coarse: Keypoints, rows: tuple[tuple[int, ...], ...], bridge: int) -> tuple[Tensor, Tensor]:
+        """Middles (B, N, 2) and axes (B, N, 2, 2), as columns, of cut-outs."""
+        assert coarse.jacobian is not None
+        begin, end = (coarse.value[:, [row[i] for row in rows]] for i in (0, 1))  # (B, N, 2)
+        down = (self.height / 2) * coarse.jacobian[:, bridge, None, :, 1].expand_as(begin)
+        centre = (begin + end) / 2 + self.drop * 2 * down
+        return centre, torch.stack([self.margin / 2 * (end - begin), down], -1)
+
+    def _grid(self, like: Tensor) -> Tensor:
+        """(h w, 2): the cut-out's pixels in its own frame."""
+        y, x = (torch.linspace(-1, 1, length, device=like.device, dtype=like.dtype) for length in _SIZE)
+        return torch.stack([x.expand(_SIZE), y[:, None].expand(_SIZE)], -1).view(-1, 2)

@@ -1,0 +1,48 @@
+"""A head's flow with the eyes set in it."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fomaug._types import Keypoints
+from fomaug.geometry.eye import EyePoints, eyes_box, read_eyes, set_eyes
+from fomaug.geometry.sampling import can_be_rearranged, resize_flow
+from fomaug.networks.lite_blocks import full_precision
+
+
+def flow_with_eyes(
+    flow: Tensor, source: Keypoints, driving: Keypoints, points: EyePoints, size: int
+) -> tuple[Tensor, Tensor]:
+    """Set the eyes first, in the driving pose; then follow the head's flow.
+
+    Args:
+        flow: (B, h, w, 2) of a head whose lids and irises keep still.
+        source: keypoints of the source.
+        driving: keypoints of the driving frame.
+        points: which of them are the eyes'.
+        size: side S of the result.
+
+    Returns:
+        (B, S, S, 2) backward flow, and signs (B, 3, S, S) for a painter; see `set_eyes`.
+    """
+    with full_precision(flow):
+        old, new = read_eyes(source, points), read_eyes(driving, points)
+        axis = torch.linspace(-1, 1, size, device=flow.device, dtype=flow.dtype)
+        if not can_be_rearranged(flow):
+            places, signs = set_eyes(old, new, axis, axis)
+            return _read(flow, places), signs
+        # The same, without the work where nothing comes of it.
+        rows, columns = eyes_box(new, size)
+        fine = resize_flow(flow, (size, size)).contiguous()
+        signs = flow.new_zeros(len(flow), 3, size, size)
+        if rows.start < rows.stop and columns.start < columns.stop:
+            places, signs[:, :, rows, columns] = set_eyes(old, new, axis[columns], axis[rows])
+            fine[:, rows, columns] = _read(flow, places)
+        return fine, signs
+
+
+def _read(flow: Tensor, places: Tensor) -> Tensor:
+    read = F.grid_sample(flow.permute(0, 3, 1, 2), places, padding_mode="border", align_corners=True)
+    return read.permute(0, 2, 3, 1)
