@@ -22,6 +22,7 @@ from fomaug._types import Keypoints
 _HALF_WIDTH: Final = 0.09  # of an eye, on the mean face that jacobians are relative to
 _ABOVE, _BELOW = 1.0, 0.8  # how far from a lid's edge skin moves with it
 _EDGE: Final = 0.03  # lashes: an eye that opens is read this far inside the lids
+_SOFT: Final = 0.08  # width of a lid's edge, about a pixel
 _SIDE: Final = 0.92  # and this far from the corners
 _IRIS: Final = 0.3  # standard deviation of the spot that shows an iris
 _LID_REACH: Final = (-1.2, 0.8)  # where lids and irises can be; keypoints of hidden eyes may be anywhere
@@ -110,11 +111,12 @@ def set_eyes(source: Eyes, driving: Eyes, x: Tensor, y: Tensor) -> tuple[Tensor,
         for row in (0, 1)
     )  # (B, E, h, w) each
     arch = (1 - u.square()).clamp(min=0)
-    inside = (v > _plane(driving.upper) * arch) & (v < _plane(driving.lower) * arch)
+    depth = torch.minimum(v - _plane(driving.upper) * arch, _plane(driving.lower) * arch - v)
+    inside = (depth / _SOFT).clamp(0, 1)  # not all at once: rounding must not decide what a pixel shows
     turned_u, turned_v, hidden = _eyeball(source, driving, u, v)
     weight = _facing(source) * _facing(driving)
-    shift_u = torch.where(inside, turned_u, 0.0) * weight
-    shift_v = torch.where(inside, turned_v, _lid_shift(source, driving, arch, v)) * weight
+    shift_u = inside * turned_u * weight
+    shift_v = torch.lerp(_lid_shift(source, driving, arch, v), turned_v, inside) * weight
     along, down = driving.axes.unbind(-1)  # (B, E, 2) each
     places = [
         axis + (_plane(along[..., i]) * shift_u + _plane(down[..., i]) * shift_v).sum(1)
