@@ -19,6 +19,7 @@ from fomaug.geometry.folding import cell_determinant
 Embed = Callable[[Tensor], Tensor]
 
 _SIDE = 128  # pictures are judged at this size: what cannot be seen in it does not matter
+_CELLS = 64  # and flows at most on so many cells a side: lids and outlines are edges, not flaws
 _PATCH = 12
 _LARGEST, _SMALLEST = 8.0, 0.05  # areas a cell of the flow may shrink from or grow to, as shares
 
@@ -29,8 +30,8 @@ class Scores:
 
     Attributes:
         folded: share of the flow's cells that are turned over, squeezed to nothing or stretched beyond measure.
-        stretch: how unevenly the flow stretches: standard deviation of the logarithm of its cells' areas. A face that
-            is turned or enlarged as a whole has little of it; one that runs like wax has much.
+        stretch: how unevenly the flow stretches in the oval of the face: standard deviation of the logarithm of its
+            cells' areas. A face that is turned or enlarged as a whole has little of it; one that runs like wax has much.
         occluded: share that had to be painted.
         keypoint_error: how far the keypoints found on the result are from where the flow takes the source's, as a
             share of the face's size.
@@ -81,11 +82,12 @@ def score(
         )
     before, after = animator.detect(source), animator.detect(result)
     height, width = source.shape[2:]
-    face = _face_weight(_in_picture(after, animator, (height, width)))  # (N, 1, S, S)
+    found = _in_picture(after, animator, (height, width))
+    face = _face_weight(found)  # (N, 1, S, S)
     old_face = _face_weight(_in_picture(before, animator, (height, width)))
     parts = {
         "folded": _folded(flow, face),
-        "stretch": _stretch(flow, face),
+        "stretch": _stretch(flow, _oval(found)),
         "occluded": _average(1 - resize_map(occlusion.to(face), (_SIDE, _SIDE)), face),
         "keypoint_error": _keypoint_error(animator, before, after, flow, (height, width)),
         "residual": _residual(source, result, flow, occlusion, face),
@@ -115,18 +117,31 @@ def _face_weight(value: Tensor) -> Tensor:
     return weight[:, None]
 
 
+def _oval(value: Tensor) -> Tensor:
+    """The oval within the box of the keypoints: what lies around a face may part from it."""
+    low, high = value.amin(1), value.amax(1)
+    middle, half = (low + high) / 2, ((high - low) / 2).clamp(min=1e-3)
+    axis = torch.linspace(-1, 1, _SIDE, device=value.device)
+    away = ((axis - middle[..., None]) / half[..., None]).square()  # (N, 2, S)
+    return (away[:, 1, :, None] + away[:, 0, None, :] < 1).float()[:, None]
+
+
 def _average(maps: Tensor, weight: Tensor) -> Tensor:
     return (maps * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1)
 
 
 def _folded(flow: Tensor, face: Tensor) -> Tensor:
-    area = cell_determinant(flow.float())[:, None]
+    area = cell_determinant(_coarse(flow))[:, None]
     bad = ((area < _SMALLEST) | (area > _LARGEST)).float()
     return _average(F.interpolate(bad, size=(_SIDE, _SIDE), mode="nearest"), face)
 
 
+def _coarse(flow: Tensor) -> Tensor:
+    return resize_flow(flow.float(), (min(flow.shape[1], _CELLS), min(flow.shape[2], _CELLS)))
+
+
 def _stretch(flow: Tensor, face: Tensor) -> Tensor:
-    size = cell_determinant(flow.float())[:, None].clamp(min=1e-2).log()
+    size = cell_determinant(_coarse(flow))[:, None].clamp(min=1e-2).log()
     fine = F.interpolate(size, size=(_SIDE, _SIDE), mode="nearest")
     return (_average(fine.square(), face) - _average(fine, face).square()).clamp(min=0).sqrt()
 
