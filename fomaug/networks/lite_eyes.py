@@ -25,22 +25,31 @@ def flow_with_eyes(
         size: side S of the result.
 
     Returns:
-        (B, S, S, 2) backward flow, and signs (B, 3, S, S) for a painter; see `set_eyes`.
+        (B, S, S, 2) backward flow, and signs (B, 3, S / 2, S / 2) for a painter; see `set_eyes`.
     """
     with full_precision(flow):
         old, new = read_eyes(source, points), read_eyes(driving, points)
         axis = torch.linspace(-1, 1, size, device=flow.device, dtype=flow.dtype)
         if not can_be_rearranged(flow):
             places, signs = set_eyes(old, new, axis, axis)
-            return _read(flow, places), signs
+            return _read(flow, places), F.avg_pool2d(signs, 2)
         # The same, without the work where nothing comes of it.
-        rows, columns = eyes_box(new, size)
-        fine = resize_flow(flow, (size, size)).contiguous()
-        signs = flow.new_zeros(len(flow), 3, size, size)
+        rows, columns = (_even(part) for part in eyes_box(new, size))
+        fine = resize_flow(flow, (size, size)).clone()
+        small = flow.new_zeros(len(flow), 3, size // 2, size // 2)
         if rows.start < rows.stop and columns.start < columns.stop:
-            places, signs[:, :, rows, columns] = set_eyes(old, new, axis[columns], axis[rows])
+            places, signs = set_eyes(old, new, axis[columns], axis[rows])
             fine[:, rows, columns] = _read(flow, places)
-        return fine, signs
+            small[:, :, _half(rows), _half(columns)] = F.avg_pool2d(signs, 2)
+        return fine, small
+
+
+def _even(part: slice) -> slice:
+    return slice(part.start - part.start % 2, part.stop + part.stop % 2)
+
+
+def _half(part: slice) -> slice:
+    return slice(part.start // 2, part.stop // 2)
 
 
 def _read(flow: Tensor, places: Tensor) -> Tensor:

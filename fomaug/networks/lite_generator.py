@@ -106,7 +106,7 @@ class LiteGenerator(nn.Module):
         x = self.refine1(x + warp_features(middle, flow, occlusion))
         x = _doubled(self.up2(x)) + warp_features(fine, flow, occlusion)
         if has_eyes:
-            x = x + self.eye_hint(F.avg_pool2d(signs, 2).to(x.dtype))
+            x = x + self.eye_hint(signs.to(x.dtype))
         x = self.refine2(x)
         drawn = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
         painted, blend = torch.split(drawn.sigmoid(), [3, 1], 1)

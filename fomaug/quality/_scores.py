@@ -31,7 +31,7 @@ class Scores:
     Attributes:
         folded: share of the flow's cells that are turned over, squeezed to nothing or stretched beyond measure.
         stretch: how unevenly the flow stretches in the oval of the face: standard deviation of the logarithm of its
-            cells' areas. A face that is turned or enlarged as a whole has little of it; one that runs like wax has much.
+            cells' areas. A face turned or enlarged as a whole has little of it; one that runs like wax has much.
         occluded: share that had to be painted.
         keypoint_error: how far the keypoints found on the result are from where the flow takes the source's, as a
             share of the face's size.
