@@ -6,16 +6,12 @@ keypoints that are known well enough; a small network reads the places of the pa
 
 from __future__ import annotations
 
-from typing import Final
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomaug._types import Keypoints
 from fomaug.networks.lite_blocks import ConvBlock, full_precision
-
-_SIZE: Final = (32, 48)
 
 
 class Closeup(nn.Module):
@@ -29,16 +25,20 @@ class Closeup(nn.Module):
         height: of the cut-out, on the mean face, against which jacobians are measured.
         margin: how much wider than the distance of the two keypoints the cut-out is.
         drop: how far below these the cut-out's middle lies, in heights.
+        size: (h, w) of the cut-out in its own pixels, multiples of 8.
     """
 
-    def __init__(self, num_points: int, *, height: float, margin: float, drop: float) -> None:
+    def __init__(
+        self, num_points: int, *, height: float, margin: float, drop: float, size: tuple[int, int] = (32, 48)
+    ) -> None:
         super().__init__()
         self.num_points, self.height, self.margin, self.drop = num_points, height, margin, drop
+        self.size = size
         self.convolutions = nn.Sequential(
             ConvBlock(3, 24, stride=2), ConvBlock(24, 40, stride=2), ConvBlock(40, 64), ConvBlock(64, 64, stride=2)
         )
         self.places = nn.Sequential(
-            nn.Linear(64 * _SIZE[0] * _SIZE[1] // 64, 96), nn.ReLU(inplace=True), nn.Linear(96, 2 * num_points)
+            nn.Linear(64 * size[0] * size[1] // 64, 96), nn.ReLU(inplace=True), nn.Linear(96, 2 * num_points)
         )
 
     def forward(self, image: Tensor, coarse: Keypoints, rows: tuple[tuple[int, ...], ...], bridge: int) -> Tensor:
@@ -57,9 +57,11 @@ class Closeup(nn.Module):
         with full_precision(image):
             centre, axes = self._frames(coarse, rows, bridge)
             grid = self._grid(centre) @ axes.transpose(2, 3) + centre[:, :, None]  # (B, N, h w, 2)
-            stacked = grid.view(b, n * _SIZE[0], _SIZE[1], 2)  # the parts below one another: no copies of the image
+            stacked = grid.view(
+                b, n * self.size[0], self.size[1], 2
+            )  # the parts below one another: no copies of the image
             cut = F.grid_sample(image.float(), stacked, padding_mode="border", align_corners=True)
-            cut = cut.view(b, 3, n, *_SIZE).transpose(1, 2).reshape(b * n, 3, *_SIZE)
+            cut = cut.view(b, 3, n, *self.size).transpose(1, 2).reshape(b * n, 3, *self.size)
             deviation, mean = torch.std_mean(cut, (1, 2, 3), keepdim=True)
             cut = ((cut - mean) / (deviation + 0.05)).to(image.dtype)
         found = self.places(self.convolutions(cut).flatten(1)).float().view(b, n, self.num_points, 2)
@@ -77,5 +79,5 @@ class Closeup(nn.Module):
 
     def _grid(self, like: Tensor) -> Tensor:
         """(h w, 2): the cut-out's pixels in its own frame."""
-        y, x = (torch.linspace(-1, 1, length, device=like.device, dtype=like.dtype) for length in _SIZE)
-        return torch.stack([x.expand(_SIZE), y[:, None].expand(_SIZE)], -1).view(-1, 2)
+        y, x = (torch.linspace(-1, 1, length, device=like.device, dtype=like.dtype) for length in self.size)
+        return torch.stack([x.expand(self.size), y[:, None].expand(self.size)], -1).view(-1, 2)

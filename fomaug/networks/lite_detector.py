@@ -28,6 +28,7 @@ class LiteDetectorConfig:
         eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris, which are
             looked at closely; none by default.
         mouth: the keypoints at the mouth's corners, then others of the lips, which are looked at closely.
+        nose: the keypoints in the middle of both brows, then others of brows and nose, which are looked at closely.
         bridge: the keypoint whose jacobian tells close-ups where down is.
     """
 
@@ -38,6 +39,7 @@ class LiteDetectorConfig:
     jacobian_level: int = 2
     eyes: tuple[tuple[int, ...], ...] = ()
     mouth: tuple[int, ...] = ()
+    nose: tuple[int, ...] = ()
     bridge: int = 15
 
 
@@ -78,6 +80,8 @@ class LiteDetector(nn.Module):
             self.eye = Closeup(len(config.eyes[0]), height=0.21, margin=1.7, drop=-0.05)
         if config.mouth:
             self.mouth = Closeup(len(config.mouth), height=0.5, margin=1.6, drop=0.1)
+        if config.nose:
+            self.nose = Closeup(len(config.nose), height=0.66, margin=1.4, drop=0.29, size=(48, 48))
 
     def forward(self, image: Tensor) -> Keypoints:
         """Find the keypoints of images (B, 3, S, S) in [0, 1]."""
@@ -94,10 +98,11 @@ class LiteDetector(nn.Module):
         return Observation(self._closer(image, coarse), coarse, heatmap)
 
     def _closer(self, image: Tensor, coarse: Keypoints) -> Keypoints:
-        """Look again at eyes and mouth."""
+        """Look again at eyes, mouth, brows and nose."""
         config = self.config
         parts = [(self.eye, config.eyes)] if config.eyes else []
         parts += [(self.mouth, (config.mouth,))] if config.mouth else []
+        parts += [(self.nose, (config.nose,))] if config.nose else []
         value = coarse.value.clone()
         for closeup, rows in parts:
             value[:, torch.tensor(rows)] = closeup(image, coarse.detach(), rows, config.bridge)

@@ -25,6 +25,7 @@ from fomaug.networks.lite_motion import _spots, carried_grids, local_affine_maps
 
 EYES = ((0, 1, 4, 5, 8), (3, 2, 6, 7, 9))
 MOUTH = (16, 17, 18, 19, 20, 21)
+NOSE = (12, 13, 10, 11, 15, 14)
 MIRROR = torch.tensor([-1.0, 1.0])
 
 
@@ -48,7 +49,7 @@ def _generator() -> LiteGenerator:
 def _detector() -> LiteDetector:
     with torch.random.fork_rng():
         torch.random.manual_seed(0)
-        return LiteDetector(LiteDetectorConfig(eyes=EYES, mouth=MOUTH)).eval()
+        return LiteDetector(LiteDetectorConfig(eyes=EYES, mouth=MOUTH, nose=NOSE)).eval()
 
 
 def _example(person: str) -> torch.Tensor:
@@ -157,9 +158,9 @@ def test_a_frame_costs_less_than_four_billion_operations(random: torch.Generator
     assert counter.get_total_flops() < 4e9
 
 
-def test_only_eyes_and_mouth_are_looked_at_twice(random: torch.Generator) -> None:
+def test_only_eyes_mouth_brows_and_nose_are_looked_at_twice(random: torch.Generator) -> None:
     found, coarse, _ = _detector().observe(torch.rand(2, 3, 256, 256, generator=random))
-    close = sorted({*EYES[0], *EYES[1], *MOUTH})
+    close = sorted({*EYES[0], *EYES[1], *MOUTH, *NOSE})
     others = [k for k in range(28) if k not in close]
     assert torch.equal(found.value[:, others], coarse.value[:, others])
     assert (found.value[:, close] != coarse.value[:, close]).any(-1).all()
@@ -204,5 +205,5 @@ def test_an_eye_painter_learns_from_what_eyes_do(random: torch.Generator) -> Non
 
 
 def test_configurations_with_eyes_survive_json() -> None:
-    config = LiteConfig(LiteDetectorConfig(eyes=EYES, mouth=MOUTH), LiteGeneratorConfig(eyes=EYES))
+    config = LiteConfig(LiteDetectorConfig(eyes=EYES, mouth=MOUTH, nose=NOSE), LiteGeneratorConfig(eyes=EYES))
     assert LiteConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config

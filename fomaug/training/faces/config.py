@@ -26,11 +26,12 @@ MOUTH: Final = _rows(
     "lip lower inner",
     "lip lower outer",
 )
+NOSE: Final = _rows("brow right", "brow left", "brow inner right", "brow inner left", "nose bridge", "nose tip")
 (BRIDGE,) = _rows("nose bridge")
 
 
 def _detector() -> LiteDetectorConfig:
-    return LiteDetectorConfig(eyes=EYES, mouth=MOUTH, bridge=BRIDGE)
+    return LiteDetectorConfig(eyes=EYES, mouth=MOUTH, nose=NOSE, bridge=BRIDGE)
 
 
 def _generator() -> LiteGeneratorConfig:

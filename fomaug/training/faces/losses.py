@@ -13,7 +13,7 @@ from fomaug.driving._face import KEYPOINT_POINTS
 from fomaug.geometry.grid import gaussian_heatmap, identity_grid
 from fomaug.geometry.sampling import resize_flow
 from fomaug.networks.output import GeneratorOutput
-from fomaug.training.faces.config import EYES, MOUTH
+from fomaug.training.faces.config import EYES, MOUTH, NOSE
 from fomaug.training.faces.pairs import GRID, Pair
 
 _NAMES: Final = list(KEYPOINT_POINTS)
@@ -29,9 +29,9 @@ _GAPS: Final = (
     ("iris left", "eye inner left"),
 )
 _GAP_ENDS: Final = torch.tensor([[_NAMES.index(a), _NAMES.index(b)] for a, b in _GAPS])
-_GAP_WEIGHT: Final = torch.tensor([3.0, 3.0, 2.0, 1.0, 1.0, 0.5, 0.5, 1.0, 1.0])
+_GAP_WEIGHT: Final = torch.tensor([3.0, 3.0, 2.0, 1.0, 1.0, 0.5, 0.5, 2.0, 2.0])
 """Lids above all: they are open or closed within two cells of a heatmap."""
-_CLOSE: Final = sorted({point for row in (*EYES, MOUTH) for point in row})
+_CLOSE: Final = sorted({point for row in (*EYES, MOUTH, NOSE) for point in row})
 _SPOT: Final = 0.0015
 """Variance of a keypoint's target heatmap: a standard deviation of 1.2 cells of 64."""
 _FINE: Final = torch.tensor(
