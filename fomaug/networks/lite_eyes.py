@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,9 +14,24 @@ from fomaug.geometry.sampling import can_be_rearranged, resize_flow
 from fomaug.networks.lite_blocks import full_precision
 
 
-def flow_with_eyes(
-    flow: Tensor, source: Keypoints, driving: Keypoints, points: EyePoints, size: int
-) -> tuple[Tensor, Tensor]:
+class EyeFlow(NamedTuple):
+    """A head's flow with the eyes set in it.
+
+    Attributes:
+        flow: (B, S, S, 2) backward.
+        signs: (B, 3, h, w) what a painter must know of eyes, on a part of the grid of S / 2; see `set_eyes`. They are 0
+            in the rest of it.
+        rows: of that grid which the signs cover.
+        columns: the same across.
+    """
+
+    flow: Tensor
+    signs: Tensor
+    rows: slice
+    columns: slice
+
+
+def flow_with_eyes(flow: Tensor, source: Keypoints, driving: Keypoints, points: EyePoints, size: int) -> EyeFlow:
     """Set the eyes first, in the driving pose; then follow the head's flow.
 
     Args:
@@ -23,29 +40,25 @@ def flow_with_eyes(
         driving: keypoints of the driving frame.
         points: which of them are the eyes'.
         size: side S of the result.
-
-    Returns:
-        (B, S, S, 2) backward flow, and signs (B, 3, S / 2, S / 2) for a painter; see `set_eyes`.
     """
     with full_precision(flow):
         old, new = read_eyes(source, points), read_eyes(driving, points)
         axis = torch.linspace(-1, 1, size, device=flow.device, dtype=flow.dtype)
         if not can_be_rearranged(flow):
             places, signs = set_eyes(old, new, axis, axis)
-            return _read(flow, places), F.avg_pool2d(signs, 2)
+            return EyeFlow(_read(flow, places), F.avg_pool2d(signs, 2), slice(None), slice(None))
         # The same, without the work where nothing comes of it.
-        rows, columns = (_even(part) for part in eyes_box(new, size))
+        rows, columns = (_even(part, size) for part in eyes_box(new, size))
+        places, signs = set_eyes(old, new, axis[columns], axis[rows])
         fine = resize_flow(flow, (size, size)).clone()
-        small = flow.new_zeros(len(flow), 3, size // 2, size // 2)
-        if rows.start < rows.stop and columns.start < columns.stop:
-            places, signs = set_eyes(old, new, axis[columns], axis[rows])
-            fine[:, rows, columns] = _read(flow, places)
-            small[:, :, _half(rows), _half(columns)] = F.avg_pool2d(signs, 2)
-        return fine, small
+        fine[:, rows, columns] = _read(flow, places)
+        return EyeFlow(fine, F.avg_pool2d(signs, 2), _half(rows), _half(columns))
 
 
-def _even(part: slice) -> slice:
-    return slice(part.start - part.start % 2, part.stop + part.stop % 2)
+def _even(part: slice, size: int) -> slice:
+    """Widen to whole pairs, at least one."""
+    start = min(part.start - part.start % 2, size - 2)
+    return slice(start, max(part.stop + part.stop % 2, start + 2))
 
 
 def _half(part: slice) -> slice:

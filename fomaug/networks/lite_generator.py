@@ -72,12 +72,12 @@ class LiteGenerator(nn.Module):
         hints = [self.hint1, self.hint2]
         if config.eyes:
             self.eyes = EyePoints(config.eyes, config.bridge)
-            self.eye_hint = nn.Conv2d(3, fine, 1)
+            self.eye_hint = nn.Conv2d(3, fine, 1, bias=False)  # no sign of an eye, no hint
             hints.append(self.eye_hint)
         for hint in hints:
             nn.init.zeros_(hint.weight)
-            assert hint.bias is not None
-            nn.init.zeros_(hint.bias)
+            if hint.bias is not None:
+                nn.init.zeros_(hint.bias)
 
     def encode(self, image: Tensor) -> tuple[Tensor, ...]:
         """Work out of images (B, 3, S, S) what every frame needs: features at S / 2, S / 4, S / 8, a small picture."""
@@ -100,13 +100,13 @@ class LiteGenerator(nn.Module):
         head = still_eyes(source, driving, self.eyes) if has_eyes else driving
         flow, occlusion, mask, hints = self.motion(small, source, head)
         if has_eyes:
-            flow, signs = flow_with_eyes(flow, source, driving, self.eyes, image.shape[2])
+            flow, *eyes = flow_with_eyes(flow, source, driving, self.eyes, image.shape[2])
         x = self.decoder(warp_features(coarse, flow, occlusion) + _fitted(self.hint2(hints[1]), coarse))
         x = _doubled(self.up1(x)) + _fitted(self.hint1(hints[0]), middle)
         x = self.refine1(x + warp_features(middle, flow, occlusion))
         x = _doubled(self.up2(x)) + warp_features(fine, flow, occlusion)
         if has_eyes:
-            x = x + self.eye_hint(signs.to(x.dtype))
+            x = self._hinted(x, *eyes)
         x = self.refine2(x)
         drawn = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
         painted, blend = torch.split(drawn.sigmoid(), [3, 1], 1)
@@ -120,6 +120,13 @@ class LiteGenerator(nn.Module):
             blend=blend,
         )
         return output, painted
+
+    def _hinted(self, x: Tensor, signs: Tensor, rows: slice, columns: slice) -> Tensor:
+        hint = self.eye_hint(signs.to(x.dtype))
+        if hint.shape[2:] == x.shape[2:]:
+            return x + hint
+        x[:, :, rows, columns] += hint
+        return x
 
     def _warped(self, image: Tensor, flow: Tensor) -> Tensor:
         """Warp the source itself; a cubic warp keeps more of its sharpness, a linear one has the cheaper gradient."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import fomaug
@@ -192,9 +193,26 @@ def test_eyes_are_set_alike_with_and_without_the_short_cut(random: torch.Generat
     plain = flow_with_eyes(flow, source, driving, points, 256)
     with torch.no_grad():
         quick = flow_with_eyes(flow, source, driving, points, 256)
-    assert torch.allclose(plain[0], quick[0], atol=1e-5)
-    assert torch.allclose(plain[1], quick[1], atol=1e-5)
-    assert (plain[0] - resize_flow(flow, (256, 256))).abs().max() > 0.01, "something moved"
+    assert torch.allclose(plain.flow, quick.flow, atol=1e-5)
+    part = plain.signs[:, :, quick.rows, quick.columns].clone()
+    assert torch.allclose(part, quick.signs, atol=1e-5)
+    plain.signs[:, :, quick.rows, quick.columns] = 0
+    assert plain.signs.abs().max() == 0, "no sign outside"
+    assert part.max() > 0.5
+    assert part[0, 0].numel() < plain.signs[0, 0].numel() / 2, "a short cut"
+    assert (plain.flow - resize_flow(flow, (256, 256))).abs().max() > 0.01, "something moved"
+
+
+def test_eyes_out_of_the_picture_are_no_error(random: torch.Generator) -> None:
+    generator, picture, face = _generator(), torch.rand(1, 3, 256, 256, generator=random), _faces(1, random)
+    nn.init.ones_(generator.eye_hint.weight)
+    for place in (-5.0, 5.0, 1.2):
+        away = Keypoints(face.value + place, face.jacobian)
+        outputs = []
+        for gradient in (True, False):
+            with torch.set_grad_enabled(gradient):
+                outputs.append(generator(picture, generator.encode(picture), face, away).prediction.detach())
+        assert torch.allclose(*outputs, atol=1e-4)
 
 
 def test_an_eye_painter_learns_from_what_eyes_do(random: torch.Generator) -> None:
