@@ -93,7 +93,9 @@ def points(
     moved, visible = invert_points(_normalised(together, size), flow)
     if occlusion is not None:
         visible &= _read(occlusion, moved) >= _PAINTED
-        visible &= uneven_stretch(moved, flow) <= _TURNED_AWAY
+        # Judged on the occlusion's cells: on finer ones a lid's edge looks like a surface that turns away.
+        cells = resize_flow(flow, (min(flow.shape[1], occlusion.shape[2]), min(flow.shape[2], occlusion.shape[3])))
+        visible &= uneven_stretch(moved, cells) <= _TURNED_AWAY
     moved = _pixels(moved, size)
     return (moved[0], visible[0]) if single else (moved, visible)
 

@@ -54,8 +54,7 @@ def test_compiled_methods_can_take_the_place_of_the_plain_ones() -> None:
     plain, model = (load_model("lite-256", device="cpu") for _ in range(2))
     for method in ("detect", "animate"):
         setattr(model, method, torch.compile(getattr(model, method), backend="eager"))
-    coarse = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    frames = torch.nn.functional.interpolate(coarse, (256, 256), mode="bilinear")  # in white noise, rounding shows
+    frames = smooth_pictures(256, seed=1)
     expected, found = (list(m.stream(m.encode(frames[:1]), frames.split(1)))[1] for m in (plain, model))
     torch.testing.assert_close(found.image, expected.image, atol=1e-4, rtol=0)
 
@@ -63,13 +62,19 @@ def test_compiled_methods_can_take_the_place_of_the_plain_ones() -> None:
 def check(model: Animator, method: str, backend: str, side: int | None = None) -> None:
     """Compare a method with its compiled form."""
     side = side or model.size
-    image, other = torch.rand(2, 1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    image, other = smooth_pictures(side, seed=0).split(1)
     source, driving = model.encode(image), model.detect(other)
     arguments = {"detect": (other,), "encode": (image,), "animate": (source, driving)}[method]
     plain = getattr(model, method)
     compiled = torch.compile(plain, backend=backend, fullgraph=True)
     for before, after in zip(tensors(plain(*arguments)), tensors(compiled(*arguments)), strict=True):
         torch.testing.assert_close(after, before, atol=1e-4, rtol=0)
+
+
+def smooth_pictures(side: int, seed: int) -> Tensor:
+    """Two pictures (2, 3, S, S) without edges: in white noise, rounding a place shows."""
+    coarse = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(coarse, (side, side), mode="bilinear")
 
 
 def tensors(result: object) -> list[Tensor]:

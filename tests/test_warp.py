@@ -104,6 +104,15 @@ def test_points_on_a_surface_that_turns_away_are_not_visible() -> None:
     assert warp.points(xy, flow)[1].all(), "of a flow alone nobody knows what it shows"
 
 
+def test_what_lies_at_an_edge_finer_than_the_occlusion_stays_visible() -> None:
+    """Lids move so: by much, within few rows."""
+    x, y = identity_grid((257, 257))[None].unbind(-1)
+    flow = torch.stack([x, y + (2 * y).clamp(0, 0.032)], -1)
+    xy = torch.tensor([[[0.0, 0.024]]])
+    assert warp.points(xy, flow, occlusion=torch.ones(1, 1, 64, 64))[1].all()
+    assert not warp.points(xy, flow, occlusion=torch.ones(1, 1, 257, 257))[1].any(), "as wide, it would turn away"
+
+
 def test_a_face_that_becomes_small_stays_visible() -> None:
     xy, occlusion = torch.tensor([[[-0.5, 0.0], [0.5, 0.3]]]), torch.ones(1, 1, 64, 64)
     angle = torch.tensor(1.2)

@@ -22,8 +22,8 @@ from fomaug._types import Keypoints
 _HALF_WIDTH: Final = 0.09  # of an eye, on the mean face that jacobians are relative to
 _ABOVE, _BELOW = 1.0, 0.8  # how far from a lid's edge skin moves with it
 _EDGE: Final = 0.03  # lashes: an eye that opens is read this far inside the lids
-_SOFT: Final = 0.08  # width of a lid's edge, about a pixel
 _SIDE: Final = 0.92  # and this far from the corners
+_SOFT: Final = 0.08  # width of a lid's edge, about a pixel
 _IRIS: Final = 0.3  # standard deviation of the spot that shows an iris
 _LID_REACH: Final = (-1.2, 0.8)  # where lids and irises can be; keypoints of hidden eyes may be anywhere
 _IRIS_REACH: Final = 0.8
@@ -149,7 +149,7 @@ def _eyeball(source: Eyes, driving: Eyes, u: Tensor, v: Tensor) -> tuple[Tensor,
     arch = (1 - seen_u.square()).clamp(min=0)
     middle, half = (source.upper + source.lower) / 2, (source.lower - source.upper) / 2
     wider = (driving.lower - driving.upper) / 2 - half
-    half = (_plane(half) * arch - _plane(wider.clamp(0, _EDGE))).clamp(min=0)
+    half = (_plane(half) * arch - _plane(wider.clamp(0.0, _EDGE))).clamp(min=0)
     middle = _plane(middle) * arch
     seen_v = torch.minimum(torch.maximum(meant_v, middle - half), middle + half)
     hidden = 4 * ((seen_v - meant_v).abs() + (seen_u - meant_u).abs())

@@ -53,7 +53,7 @@ class Closeup(nn.Module):
         Returns:
             (B, N, P, 2) places.
         """
-        b, n = len(image), len(rows)
+        b, n = image.shape[0], len(rows)  # an exporter takes len() for a constant
         with full_precision(image):
             centre, axes = self._frames(coarse, rows, bridge)
             grid = self._grid(centre) @ axes.transpose(2, 3) + centre[:, :, None]  # (B, N, h w, 2)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from fomaug.networks.config import build
 from fomaug.networks.lite_detector import LiteDetectorConfig
 from fomaug.networks.lite_generator import LiteGeneratorConfig
 from fomaug.networks.lite_motion import LiteMotionConfig
+
+_PARTS: Final = ("eyes", "mouth", "nose")
 
 
 @dataclass(frozen=True)
@@ -46,5 +48,12 @@ class LiteConfig:
         return build(cls, "the configuration", parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write plain JSON values."""
-        return {"architecture": self.architecture, **dataclasses.asdict(self)}
+        """Write plain JSON values; of parts that are not there nothing, so that models without them keep their hash."""
+        values = dataclasses.asdict(self)
+        for part in (values["detector"], values["generator"]):
+            for name in _PARTS:
+                if not part.get(name):
+                    part.pop(name, None)
+            if not any(name in part for name in _PARTS):
+                del part["bridge"]
+        return {"architecture": self.architecture, **values}

@@ -12,7 +12,7 @@ from fomaug._types import Keypoints
 from fomaug.geometry.eye import EyePoints, still_eyes
 from fomaug.geometry.sampling import resize_map, warp_features, warp_image
 from fomaug.networks.lite_blocks import ConvBlock, ResidualBlock
-from fomaug.networks.lite_eyes import flow_with_eyes
+from fomaug.networks.lite_eyes import EyeFlow, flow_with_eyes
 from fomaug.networks.lite_motion import LiteMotion, LiteMotionConfig
 from fomaug.networks.output import GeneratorOutput
 
@@ -99,14 +99,15 @@ class LiteGenerator(nn.Module):
         has_eyes = bool(self.config.eyes)
         head = still_eyes(source, driving, self.eyes) if has_eyes else driving
         flow, occlusion, mask, hints = self.motion(small, source, head)
-        if has_eyes:
-            flow, *eyes = flow_with_eyes(flow, source, driving, self.eyes, image.shape[2])
+        eyes = flow_with_eyes(flow, source, driving, self.eyes, image.shape[2]) if has_eyes else None
+        if eyes is not None:
+            flow = eyes.flow
         x = self.decoder(warp_features(coarse, flow, occlusion) + _fitted(self.hint2(hints[1]), coarse))
         x = _doubled(self.up1(x)) + _fitted(self.hint1(hints[0]), middle)
         x = self.refine1(x + warp_features(middle, flow, occlusion))
         x = _doubled(self.up2(x)) + warp_features(fine, flow, occlusion)
-        if has_eyes:
-            x = self._hinted(x, *eyes)
+        if eyes is not None:
+            x = self._hinted(x, eyes)
         x = self.refine2(x)
         drawn = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
         painted, blend = torch.split(drawn.sigmoid(), [3, 1], 1)
@@ -121,11 +122,11 @@ class LiteGenerator(nn.Module):
         )
         return output, painted
 
-    def _hinted(self, x: Tensor, signs: Tensor, rows: slice, columns: slice) -> Tensor:
-        hint = self.eye_hint(signs.to(x.dtype))
+    def _hinted(self, x: Tensor, eyes: EyeFlow) -> Tensor:
+        hint: Tensor = self.eye_hint(eyes.signs.to(x.dtype))
         if hint.shape[2:] == x.shape[2:]:
             return x + hint
-        x[:, :, rows, columns] += hint
+        x[:, :, eyes.rows, eyes.columns] += hint
         return x
 
     def _warped(self, image: Tensor, flow: Tensor) -> Tensor:

@@ -225,3 +225,10 @@ def test_an_eye_painter_learns_from_what_eyes_do(random: torch.Generator) -> Non
 def test_configurations_with_eyes_survive_json() -> None:
     config = LiteConfig(LiteDetectorConfig(eyes=EYES, mouth=MOUTH, nose=NOSE), LiteGeneratorConfig(eyes=EYES))
     assert LiteConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_a_configuration_without_parts_of_the_face_is_written_as_before_there_were_any() -> None:
+    written = LiteConfig().to_dict()
+    assert sorted(written["detector"]) == ["input_size", "jacobian_level", "num_keypoints", "temperature", "widths"]
+    assert sorted(written["generator"]) == ["decoder_blocks", "encoder_blocks", "motion", "num_keypoints", "widths"]
+    assert LiteConfig.from_dict(json.loads(json.dumps(written))) == LiteConfig()
