@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import fomaug
+from fomaug._errors import ArgumentError
 from fomaug._types import Keypoints
 from fomaug.driving._face import mean_mesh, mesh_keypoints
 from fomaug.geometry import gaussian_heatmap, identity_grid, resize_flow
@@ -232,3 +233,21 @@ def test_a_configuration_without_parts_of_the_face_is_written_as_before_there_we
     assert sorted(written["detector"]) == ["input_size", "jacobian_level", "num_keypoints", "temperature", "widths"]
     assert sorted(written["generator"]) == ["decoder_blocks", "encoder_blocks", "motion", "num_keypoints", "widths"]
     assert LiteConfig.from_dict(json.loads(json.dumps(written))) == LiteConfig()
+    few = LiteConfig(LiteDetectorConfig(num_keypoints=10), LiteGeneratorConfig(num_keypoints=10))
+    assert LiteConfig.from_dict(few.to_dict()) == few
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"eyes": 5},
+        {"eyes": [0, 1, 4, 5, 8]},
+        {"eyes": [[0, 1, 2, 3]]},
+        {"nose": [0, 80]},
+        {"mouth": 3},
+        {"mouth": ["a"]},
+    ],
+)
+def test_parts_of_keypoints_that_are_not_there_are_refused(part: dict[str, object]) -> None:
+    with pytest.raises(ArgumentError, match="rows of five"):
+        LiteConfig.from_dict({"detector": part})
