@@ -28,6 +28,7 @@ from scipy.spatial import Delaunay
 
 import fomaug
 from fomaug.driving._face import mean_mesh
+from fomaug.geometry import resize_flow
 from fomaug.geometry.inverse import invert_points, uneven_stretch
 
 SIZE, FRAMES = 256, 8
@@ -118,9 +119,10 @@ def measure(animated: Any, points: Any) -> dict[str, Any]:
     xy = torch.from_numpy(points / (SIZE - 1) * 2 - 1).float()[None]
     places, single = invert_points(xy, animated.flow)
     occlusion = F.grid_sample(animated.occlusion, places[:, None], padding_mode="border", align_corners=True)
+    cells = resize_flow(animated.flow, tuple(animated.occlusion.shape[2:]))  # as warp.points judges
     return {
         "occlusion below": -occlusion[0, 0, 0].numpy(),
-        "uneven stretch above": uneven_stretch(places, animated.flow)[0].numpy(),
+        "uneven stretch above": uneven_stretch(places, cells)[0].numpy(),
         "not the only place": (~single[0]).float().numpy(),
         "places": (places[0].numpy() + 1) / 2 * (SIZE - 1),
     }
