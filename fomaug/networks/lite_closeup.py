@@ -57,9 +57,8 @@ class Closeup(nn.Module):
         with full_precision(image):
             centre, axes = self._frames(coarse, rows, bridge)
             grid = self._grid(centre) @ axes.transpose(2, 3) + centre[:, :, None]  # (B, N, h w, 2)
-            stacked = grid.view(
-                b, n * self.size[0], self.size[1], 2
-            )  # the parts below one another: no copies of the image
+            # The parts below one another: no copies of the image.
+            stacked = grid.view(b, n * self.size[0], self.size[1], 2)
             cut = F.grid_sample(image.float(), stacked, padding_mode="border", align_corners=True)
             cut = cut.view(b, 3, n, *self.size).transpose(1, 2).reshape(b * n, 3, *self.size)
             deviation, mean = torch.std_mean(cut, (1, 2, 3), keepdim=True)

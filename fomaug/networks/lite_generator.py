@@ -70,8 +70,8 @@ class LiteGenerator(nn.Module):
         self.hint1 = nn.Conv2d(config.motion.widths[0], middle, 1)
         self.hint2 = nn.Conv2d(config.motion.widths[1], coarse, 1)
         hints = [self.hint1, self.hint2]
+        self.eyes = EyePoints(config.eyes, config.bridge) if config.eyes else None
         if config.eyes:
-            self.eyes = EyePoints(config.eyes, config.bridge)
             self.eye_hint = nn.Conv2d(3, fine, 1, bias=False)  # no sign of an eye, no hint
             hints.append(self.eye_hint)
         for hint in hints:
@@ -96,11 +96,11 @@ class LiteGenerator(nn.Module):
     ) -> tuple[GeneratorOutput, Tensor]:
         """Animate, and return the paint (B, 3, S, S) as well, seen or not."""
         fine, middle, coarse, small = features
-        has_eyes = bool(self.config.eyes)
-        head = still_eyes(source, driving, self.eyes) if has_eyes else driving
+        head = still_eyes(source, driving, self.eyes) if self.eyes is not None else driving
         flow, occlusion, mask, hints = self.motion(small, source, head)
-        eyes = flow_with_eyes(flow, source, driving, self.eyes, image.shape[2]) if has_eyes else None
-        if eyes is not None:
+        eyes = None
+        if self.eyes is not None:
+            eyes = flow_with_eyes(flow, source, driving, self.eyes, image.shape[2])
             flow = eyes.flow
         x = self.decoder(warp_features(coarse, flow, occlusion) + _fitted(self.hint2(hints[1]), coarse))
         x = _doubled(self.up1(x)) + _fitted(self.hint1(hints[0]), middle)
