@@ -29,7 +29,7 @@ import fomaug
 from fomaug.data import MotionLoader
 
 Measure = Callable[[dict[str, Turn]], Times]
-BATCHES = 4  # of a pass over the data
+BATCHES = 16  # of a pass over the data
 
 
 def main() -> None:

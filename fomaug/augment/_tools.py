@@ -39,6 +39,7 @@ class Tools:
         self._place = (animator.device, animator.dtype)
         self._animator: Animator | None = animator
         self._pool: DrivingPool | None = _load_pool(driving, animator)
+        self._sent: tuple[object, object] | None = None
 
     @property
     def animator(self) -> Animator:
@@ -86,6 +87,8 @@ class Tools:
             state["driving"] = state["_pool"] = self.driving.to("cpu")
         else:
             state["_pool"] = None
+        # A process that is spawned reads their memory when this is over.
+        self._sent, state["_sent"] = (state["given"], state["driving"]), None
         return state
 
 

@@ -48,7 +48,7 @@ def train(
     """
     if config == "faces":
         _refuse_for_faces(features=features, precision=precision, workers=workers, tensorboard=tensorboard)
-        _train_faces(data, out, init_name, max_steps)
+        _train_faces(data, out, init_name, max_steps, device)
         return
     from fomaug._plugins import named_callable
     from fomaug.training import read_config
@@ -85,11 +85,11 @@ def _refuse_for_faces(**options: object) -> None:
             raise click.UsageError(f"--{name} is not for `faces`, whose recipe settles it")
 
 
-def _train_faces(data: Path, out: Path, init: str | None, max_steps: int | None) -> None:
+def _train_faces(data: Path, out: Path, init: str | None, max_steps: int | None, device: str) -> None:
     from fomaug.training.faces import FaceTrainConfig, train_faces
 
     config = FaceTrainConfig() if max_steps is None else FaceTrainConfig(steps=max_steps)
-    train_faces(config, data, out, init=Path(init) if init else None)
+    train_faces(config, data, out, init=Path(init) if init else None, device=device)
     click.echo(f"{out}: the run")
 
 

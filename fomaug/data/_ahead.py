@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from queue import Queue
 from threading import Event, Semaphore, Thread
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 
@@ -31,12 +32,48 @@ class _Ready(Generic[Made]):
 _END = object()
 
 
+class _Worker:
+    """A thread, and its stream on each device.
+
+    It outlives a pass over the data: CUDA's libraries prepare for the shapes they meet, and memory is set aside, once
+    for every thread and stream.
+    """
+
+    resting: ClassVar[list[_Worker]] = []
+
+    def __init__(self) -> None:
+        self.streams: dict[torch.device, torch.cuda.Stream] = {}
+        self._jobs: Queue[Callable[[_Worker], None]] = Queue()
+        Thread(target=self._run, name="fomaug", daemon=True).start()
+
+    @classmethod
+    def take(cls) -> _Worker:
+        """Wake one that rests, or make one."""
+        try:
+            return cls.resting.pop()
+        except IndexError:
+            return cls()
+
+    def start(self, job: Callable[[_Worker], None]) -> None:
+        """Do a job; then rest."""
+        self._jobs.put(job)
+
+    def _run(self) -> None:
+        while True:
+            self._jobs.get()(self)
+
+
+# A forked process has the list, but not the threads.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Worker.resting.clear)
+
+
 def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: torch.device) -> Iterator[Made]:
     """Apply `work` to every batch, in a thread that is one batch ahead.
 
     On CUDA the thread has a stream of its own, so that the work runs beside the training step; a batch that is handed
     over is ready for the taker's stream. An error in `batches` or `work` is raised where the batch would have come,
-    with the traceback of where it happened. When the taker stops early, the thread ends with the batch it is at.
+    with the traceback of where it happened. When the taker stops early, the thread stops after the batch it is at.
 
     Args:
         batches: to work on; only the thread calls it.
@@ -44,9 +81,24 @@ def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: 
         device: where it happens.
     """
     results: Queue[Any] = Queue()
-    permits, stop = Semaphore(1), Event()
-    thread = Thread(target=_produce, args=(batches, work, device, results, permits, stop), name="fomaug", daemon=True)
-    thread.start()
+    permits, stop, over = Semaphore(1), Event(), Event()
+
+    def produce(worker: _Worker) -> None:
+        try:
+            with _own_stream(worker, device) as stream:
+                while _allowed(permits, stop):
+                    batch = next(batches, _END)
+                    if batch is _END:
+                        break
+                    made = work(batch)  # type: ignore[arg-type]
+                    results.put(_Ready(made, None if stream is None else stream.record_event()))
+        except BaseException as error:  # noqa: BLE001 - handed to the taker, who raises it
+            results.put(_Failed(error))
+        results.put(_END)
+        over.set()
+
+    worker = _Worker.take()
+    worker.start(produce)
     try:
         while (result := results.get()) is not _END:
             if isinstance(result, _Failed):
@@ -56,28 +108,8 @@ def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: 
     finally:
         stop.set()
         permits.release()
-        thread.join()
-
-
-def _produce(
-    batches: Iterator[Given],
-    work: Callable[[Given], Made],
-    device: torch.device,
-    results: Queue[Any],
-    permits: Semaphore,
-    stop: Event,
-) -> None:
-    try:
-        with _own_stream(device) as stream:
-            while _allowed(permits, stop):
-                batch = next(batches, _END)
-                if batch is _END:
-                    break
-                made = work(batch)  # type: ignore[arg-type]
-                results.put(_Ready(made, None if stream is None else stream.record_event()))
-    except BaseException as error:  # noqa: BLE001 - handed to the taker, who raises it
-        results.put(_Failed(error))
-    results.put(_END)
+        over.wait()
+        _Worker.resting.append(worker)
 
 
 def _allowed(permits: Semaphore, stop: Event) -> bool:
@@ -86,11 +118,13 @@ def _allowed(permits: Semaphore, stop: Event) -> bool:
 
 
 @contextlib.contextmanager
-def _own_stream(device: torch.device) -> Iterator[torch.cuda.Stream | None]:
+def _own_stream(worker: _Worker, device: torch.device) -> Iterator[torch.cuda.Stream | None]:
     if device.type != "cuda":
         yield None
         return
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    if device not in worker.streams:
+        worker.streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream = worker.streams[device]
     # What the model and the pool were last written by has to be over first.
     stream.wait_stream(torch.cuda.default_stream(device))
     with torch.cuda.device(device), torch.cuda.stream(stream):

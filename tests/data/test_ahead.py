@@ -7,13 +7,14 @@ import traceback
 import pytest
 import torch
 
-from fomaug.data._ahead import work_ahead
+from fomaug.data._ahead import _Worker, work_ahead
 
 CPU = torch.device("cpu")
 
 
 def threads() -> int:
-    return sum(thread.name == "fomaug" for thread in threading.enumerate())
+    """How many threads are at work."""
+    return sum(thread.name == "fomaug" for thread in threading.enumerate()) - len(_Worker.resting)
 
 
 def wait_for(condition) -> None:
@@ -44,7 +45,19 @@ def test_works_in_a_thread_of_its_own():
     assert name == "fomaug"
 
 
-def test_leaving_early_ends_the_thread():
+def test_a_thread_that_rests_is_taken_again_and_two_passes_at_once_have_two():
+    def name_of(_: int) -> int:
+        return threading.get_ident()
+
+    (first,), (again,) = (work_ahead(iter([0]), name_of, CPU) for _ in range(2))
+    assert first == again
+    pair = [work_ahead(iter(range(2)), name_of, CPU) for _ in range(2)]
+    assert len({next(batches) for batches in pair}) == 2
+    for batches in pair:
+        batches.close()
+
+
+def test_leaving_early_stops_the_thread():
     for batch in work_ahead(iter(range(100)), lambda x: x, CPU):
         if batch == 3:
             break

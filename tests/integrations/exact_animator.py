@@ -45,15 +45,15 @@ class ExactAnimator(Animator):
     def _detect(self, small: Tensor) -> Keypoints:
         found = super()._detect(small)
         # Nearly a square, to which the resting frames of `shifting_pool` are closest.
-        return Keypoints(SQUARE + 0.01 * found.value, found.jacobian)
+        return Keypoints(SQUARE.to(found.value) + 0.01 * found.value, found.jacobian)
 
     def animate(self, source: Source, keypoints: Keypoints, *, differentiable: bool = False) -> Animated:
         self.calls += 1
         shift = (keypoints.value - source.keypoints.value).mean(1)[:, None, None].clamp(-0.25, 0.25)
         height, width = source.image.shape[2:]
-        flow = (identity_grid((height, width)) - shift) / ZOOM
+        flow = (identity_grid((height, width), device=shift.device) - shift) / ZOOM
         image = warp_image(source.image, flow)
-        return Animated(image if differentiable else image.detach(), flow, torch.ones(len(flow), 1, height, width))
+        return Animated(image if differentiable else image.detach(), flow, torch.ones_like(image[:, :1]))
 
 
 def exact_model(tiny: Animator) -> ExactAnimator:

@@ -6,14 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fomaug.geometry.grid import identity_grid
+from fomaug.training.faces.draw import normal, uniform
+
 
 def tint(images: tuple[Tensor, Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Change colour and light of both pictures (B, 3, S, S) of each pair alike."""
     b = len(images[0])
-    gain = torch.exp(0.15 * torch.randn(b, 3, 1, 1, generator=generator))
-    gain = gain * torch.exp(0.15 * torch.randn(b, 1, 1, 1, generator=generator))
-    gamma = torch.exp(0.15 * torch.randn(b, 1, 1, 1, generator=generator))
-    grey = torch.rand(b, 1, 1, 1, generator=generator) < 0.08
+    gain = torch.exp(0.15 * normal(generator, b, 3, 1, 1))
+    gain = gain * torch.exp(0.15 * normal(generator, b, 1, 1, 1))
+    gamma = torch.exp(0.15 * normal(generator, b, 1, 1, 1))
+    grey = uniform(generator, b, 1, 1, 1) < 0.08
     first, second = (_toned(image, gain, gamma, grey) for image in images)
     return first, second
 
@@ -23,15 +26,15 @@ def disturb(image: Tensor, generator: torch.Generator) -> Tensor:
     b = len(image)
 
     def chance(share: float) -> Tensor:
-        return torch.rand(b, 1, 1, 1, generator=generator) < share
+        return uniform(generator, b, 1, 1, 1) < share
 
-    gain = torch.exp(0.15 * torch.randn(b, 3, 1, 1, generator=generator))
-    gamma = torch.exp(0.3 * torch.randn(b, 1, 1, 1, generator=generator))
+    gain = torch.exp(0.15 * normal(generator, b, 3, 1, 1))
+    gamma = torch.exp(0.3 * normal(generator, b, 1, 1, 1))
     image = _toned(_shaded(image, generator), gain, gamma, chance(0.15))
     image = torch.where(chance(0.2), F.avg_pool2d(image, 5, 1, 2, count_include_pad=False), image)
     coarse = F.interpolate(F.avg_pool2d(image, 4), scale_factor=4.0, mode="bilinear")
     image = torch.where(chance(0.15), coarse, image)
-    noise = torch.randn(image.shape, generator=generator) * torch.rand(b, 1, 1, 1, generator=generator).square()
+    noise = normal(generator, *image.shape) * uniform(generator, b, 1, 1, 1).square()
     return _covered(image + 0.08 * noise, generator).clamp(0, 1)
 
 
@@ -43,17 +46,17 @@ def _toned(image: Tensor, gain: Tensor, gamma: Tensor, grey: Tensor) -> Tensor:
 def _shaded(image: Tensor, generator: torch.Generator) -> Tensor:
     """Light from a side: a slope of brightness."""
     b, _, h, w = image.shape
-    slope = 0.35 * torch.randn(2, b, 1, 1, 1, generator=generator)
-    x, y = torch.linspace(-1, 1, w), torch.linspace(-1, 1, h)[:, None]
+    slope = 0.35 * normal(generator, 2, b, 1, 1, 1)
+    x, y = identity_grid((h, w), device=image.device).unbind(-1)
     return image * torch.exp(slope[0] * x + slope[1] * y)
 
 
 def _covered(image: Tensor, generator: torch.Generator) -> Tensor:
     """Cover a box of a third of the pictures with one colour."""
     b, _, h, w = image.shape
-    place = 2 * torch.rand(2, b, 1, 1, 1, generator=generator) - 1
-    extent = 0.05 + 0.25 * torch.rand(2, b, 1, 1, 1, generator=generator)
-    x, y = torch.linspace(-1, 1, w), torch.linspace(-1, 1, h)[:, None]
+    place = 2 * uniform(generator, 2, b, 1, 1, 1) - 1
+    extent = 0.05 + 0.25 * uniform(generator, 2, b, 1, 1, 1)
+    x, y = identity_grid((h, w), device=image.device).unbind(-1)
     inside = ((x - place[0]).abs() < extent[0]) & ((y - place[1]).abs() < extent[1])
-    chosen = torch.rand(b, 1, 1, 1, generator=generator) < 0.33
-    return torch.where(inside & chosen, torch.rand(b, 3, 1, 1, generator=generator), image)
+    chosen = uniform(generator, b, 1, 1, 1) < 0.33
+    return torch.where(inside & chosen, uniform(generator, b, 3, 1, 1), image)

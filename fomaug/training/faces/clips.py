@@ -28,8 +28,8 @@ def clip_pair(
     b, _, size, _ = frames[0].shape
     camera = Camera.draw(b, generator)
     moved = camera.nudged(generator)
-    places = moved.forth(identity_grid((GRID, GRID)).expand(b, -1, -1, -1))
-    fine = identity_grid((size, size)).expand(b, -1, -1, -1)
+    places = moved.forth(identity_grid((GRID, GRID), device=flow.device).expand(b, -1, -1, -1))
+    fine = identity_grid((size, size), device=flow.device).expand(b, -1, -1, -1)
     at_edges = _edges(places, size)
     stored = torch.cat([flow.permute(0, 3, 1, 2), known], 1)
     read = torch.nn.functional.grid_sample(stored, at_edges, padding_mode="zeros", align_corners=False)

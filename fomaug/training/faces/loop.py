@@ -18,14 +18,16 @@ from fomaug.driving._face import mesh_keypoints
 from fomaug.networks.lite_detector import Observation
 from fomaug.training.faces.augmentation import disturb, tint
 from fomaug.training.faces.config import FaceTrainConfig
+from fomaug.training.faces.draw import normal, uniform
 from fomaug.training.faces.export import export_model
 from fomaug.training.faces.losses import closeup_losses, detector_losses, generator_losses, heatmap_loss
 from fomaug.training.faces.pairs import Pair, Views
 from fomaug.training.faces.state import TrainState
 from fomaug.training.faces.store import ClipStore, StillStore
+from fomaug.weights.load import pick_device
 from fomaug.weights.places import find_model
 
-Losses = dict[str, float]
+Losses = dict[str, Tensor]
 
 
 def train_faces(
@@ -34,6 +36,7 @@ def train_faces(
     run: Path,
     *,
     init: str | os.PathLike[str] | None = None,
+    device: str | torch.device = "cpu",
     stop: Callable[[], bool] = lambda: False,
 ) -> TrainState:
     """Train a detector and a generator; go on from `run` if it holds a state. The last step leaves `model.safetensors`.
@@ -43,19 +46,21 @@ def train_faces(
         data: folder of packed pictures.
         run: folder for the state, the log and sample pictures.
         init: name or file of a model whose weights to start from, where `run` holds no state.
+        device: where to train; "auto" takes the best one here.
         stop: asked after every step whether to save and return early.
     """
-    state = _begun(config, run, init)
-    stills, clips = StillStore.open(data), ClipStore.open(data)
+    state = _begun(config, run, init, pick_device(device))
+    stills, clips = StillStore.open(data, state.device), ClipStore.open(data, state.device)
     totals: Losses = {}
     began = saved = time.monotonic()
     stopped = False
     while state.step < config.steps and not stopped:
         pair, views = _draw(state, stills, clips)
         for name, value in train_step(state, pair, views).items():
-            totals[name] = totals.get(name, 0.0) + value / 50
+            totals[name] = totals.get(name, 0) + value / 50
         if state.step % 50 == 0:
-            _log(run, {"step": state.step, "seconds": round(time.monotonic() - began, 1), **totals})
+            seconds = round(time.monotonic() - began, 1)
+            _log(run, {"step": state.step, "seconds": seconds, **{name: float(x) for name, x in totals.items()}})
             totals = {}
         stopped = stop()
         if stopped or time.monotonic() - saved > 240 or state.step == config.steps:
@@ -67,9 +72,9 @@ def train_faces(
     return state
 
 
-def _begun(config: FaceTrainConfig, run: Path, init: str | os.PathLike[str] | None) -> TrainState:
+def _begun(config: FaceTrainConfig, run: Path, init: str | os.PathLike[str] | None, device: torch.device) -> TrainState:
     run.mkdir(parents=True, exist_ok=True)
-    state = TrainState(config)
+    state = TrainState(config, device)
     if (run / "state.pt").exists():
         state.load(run / "state.pt")
     elif init is not None:
@@ -90,7 +95,7 @@ def train_step(state: TrainState, pair: Pair, views: Views) -> Losses:
     source, driving = tint((pair.source, pair.driving), state.generator)
     pair = pair._replace(source=source, driving=driving)
     true = Keypoints.cat([mesh_keypoints(pair.source_mesh), mesh_keypoints(pair.driving_mesh)])
-    clean = torch.rand(len(source), generator=state.generator) < 0.5
+    clean = uniform(state.generator, len(source)) < 0.5
     seen = _detect(state, torch.cat([source, driving]), clean, views)
     all_true = Keypoints.cat([true, mesh_keypoints(views.mesh)])
     parts = detector_losses(seen.coarse, all_true) | heatmap_loss(seen.heatmap, all_true)
@@ -99,18 +104,18 @@ def train_step(state: TrainState, pair: Pair, views: Views) -> Losses:
     found = seen.keypoints[: 2 * b]
     joint = state.step >= state.config.joint_from * state.config.steps
     used = _mixed(true, found, clean, state) if joint else _shaken(true, state.generator)
-    with torch.autocast("cpu", torch.bfloat16, enabled=state.config.precision == "bf16"):
+    with state.autocast():
         network = state.generator_of(state.networks)
         output, painted = network.draw(source, network.encode(source), used[:b], used[b:])
     parts |= generator_losses(output, painted, pair, true[b:])
     _update(state, parts)
-    return {name: float(value.detach()) for name, value in parts.items()}
+    return {name: value.detach() for name, value in parts.items()}
 
 
 def _update(state: TrainState, parts: dict[str, Tensor]) -> None:
     for optimiser in state.optimisers.values():
         optimiser.zero_grad(set_to_none=True)
-    torch.autograd.backward(sum(parts.values(), torch.zeros(())))
+    torch.autograd.backward(torch.stack(list(parts.values())).sum())
     for name, optimiser in state.optimisers.items():
         torch.nn.utils.clip_grad_norm_(state.networks[name].parameters(), 5.0)
         optimiser.step()
@@ -122,7 +127,7 @@ def _detect(state: TrainState, image: Tensor, clean: Tensor, views: Views) -> Ob
     """Detect in both pictures of every pair, disturbed unless the pair is clean, and in further single pictures."""
     disturbed = disturb(torch.cat([image, views.image]), state.generator)
     image = torch.where(clean.repeat(2)[:, None, None, None], image, disturbed[: len(image)])
-    with torch.autocast("cpu", torch.bfloat16, enabled=state.config.precision == "bf16"):
+    with state.autocast():
         return state.detector_of(state.networks).observe(torch.cat([image, disturbed[len(image) :]]))
 
 
@@ -130,10 +135,10 @@ def _shaken(true: Keypoints, generator: torch.Generator) -> Keypoints:
     """True keypoints with the errors a detector may make; they move together, so that lids still tell a blink."""
     assert true.jacobian is not None
     b = len(true)
-    amount = torch.rand(b, 1, 1, generator=generator)
-    together = 0.007 * torch.randn(b, 1, 2, generator=generator)
-    value = true.value + amount * (together + 0.004 * torch.randn(true.value.shape, generator=generator))
-    jacobian = true.jacobian + 0.06 * amount[..., None] * torch.randn(true.jacobian.shape, generator=generator)
+    amount = uniform(generator, b, 1, 1)
+    together = 0.007 * normal(generator, b, 1, 2)
+    value = true.value + amount * (together + 0.004 * normal(generator, *true.value.shape))
+    jacobian = true.jacobian + 0.06 * amount[..., None] * normal(generator, *true.jacobian.shape)
     return Keypoints(value, jacobian)
 
 
@@ -167,4 +172,4 @@ def _picture(state: TrainState, pair: Pair, path: Path) -> None:
     output = generator(pair.source, generator.encode(pair.source), detector(pair.source), detector(pair.driving))
     rows = [pair.source, pair.driving, output.prediction, output.deformed, output.blend.expand(-1, 3, -1, -1)]
     sheet = torch.cat([torch.cat(list(row), 2) for row in rows], 1).clamp(0, 1)  # (3, 5 S, B S)
-    Image.fromarray((sheet.permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(path)
+    Image.fromarray((sheet.permute(1, 2, 0).cpu().numpy() * 255).astype(np.uint8)).save(path)

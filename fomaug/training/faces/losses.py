@@ -42,11 +42,11 @@ _FINE: Final = torch.tensor(
 def detector_losses(found: Keypoints, true: Keypoints) -> dict[str, Tensor]:
     """Compare keypoints with those of the mesh: places, fine distances, jacobians."""
     assert found.jacobian is not None and true.jacobian is not None
-    weight = (_FINE / _FINE.mean())[:, None]
+    weight = (_FINE / _FINE.mean()).to(found.value.device)[:, None]
     gap = _gaps(found.value) - _gaps(true.value)
     return {
         "place": 10 * ((found.value - true.value).abs() * weight).mean(),
-        "gap": 20 * (gap.abs() * _GAP_WEIGHT[:, None]).mean(),
+        "gap": 20 * (gap.abs() * _GAP_WEIGHT.to(gap.device)[:, None]).mean(),
         "jacobian": 5 * (found.jacobian - true.jacobian).abs().mean(),
     }
 
@@ -56,7 +56,7 @@ def closeup_losses(found: Keypoints, true: Keypoints) -> dict[str, Tensor]:
     gap = _gaps(found.value) - _gaps(true.value)
     return {
         "close place": 20 * (found.value - true.value)[:, _CLOSE].abs().mean(),
-        "close gap": 20 * (gap.abs() * _GAP_WEIGHT[:, None]).mean(),
+        "close gap": 20 * (gap.abs() * _GAP_WEIGHT.to(gap.device)[:, None]).mean(),
     }
 
 
@@ -74,7 +74,7 @@ def heatmap_loss(probability: Tensor, true: Keypoints) -> dict[str, Tensor]:
 
 
 def _gaps(value: Tensor) -> Tensor:
-    ends = value[:, _GAP_ENDS]  # (B, G, 2, 2)
+    ends = value[:, _GAP_ENDS.to(value.device)]  # (B, G, 2, 2)
     return ends[:, :, 0] - ends[:, :, 1]
 
 
@@ -126,7 +126,9 @@ def attention(true: Keypoints) -> Tensor:
     fine = gaussian_heatmap(torch.cat([eyes, mouth, middle], 1), (GRID, GRID), 0.01).amax(1, keepdim=True)
     wide = gaussian_heatmap(face, (GRID, GRID), 0.15)
     gap = (lips[:, 1] - lips[:, 0]).norm(dim=-1).view(-1, 1, 1, 1)
-    away = (identity_grid((GRID, GRID)) - middle[:, :, None]).square().sum(-1, keepdim=True)  # (B, 64, 64, 1)
+    away = (
+        (identity_grid((GRID, GRID), device=middle.device) - middle[:, :, None]).square().sum(-1, keepdim=True)
+    )  # (B, 64, 64, 1)
     inside = torch.exp(-0.5 * away.permute(0, 3, 1, 2) / (0.002 + 0.2 * gap.square())) * (gap / 0.08).clamp(max=1)
     weight: Tensor = 0.6 + 0.8 * wide + 2.5 * fine + 15.0 * inside
     return weight
@@ -134,7 +136,7 @@ def attention(true: Keypoints) -> Tensor:
 
 def structure(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity of pictures (B, 3, S, S) on luma, 7 x 7 windows at every second pixel."""
-    luma = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    luma = a.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     x, y = (a * luma).sum(1, keepdim=True), (b * luma).sum(1, keepdim=True)
     mx, my, xx, yy, xy = F.avg_pool2d(torch.cat([x, y, x * x, y * y, x * y], 1), 7, 2).unbind(1)
     variance_x, variance_y, covariance = xx - mx * mx, yy - my * my, xy - mx * my
@@ -144,7 +146,7 @@ def structure(a: Tensor, b: Tensor) -> Tensor:
 
 def _pyramid_distance(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     """Mean distance at full, half, quarter and eighth size: a coarse one still pulls where fine ones are blind."""
-    away, total = a - b, torch.zeros(())
+    away, total = a - b, a.new_zeros(())
     for _ in range(4):
         total = total + (away.abs() * weight).mean()
         away, weight = F.avg_pool2d(away, 2), F.avg_pool2d(weight, 2)

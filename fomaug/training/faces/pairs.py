@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fomaug.geometry.grid import identity_grid
+from fomaug.training.faces.draw import normal, uniform
 
 GRID = 64
 
@@ -48,22 +49,22 @@ class Camera(NamedTuple):
     @staticmethod
     def draw(count: int, generator: torch.Generator, *, reach: float = 1.0) -> Camera:
         """Draw cameras that zoom, turn and shift a little, or `reach` times as much."""
-        normal = torch.randn(4, count, generator=generator) * reach
-        zoom = torch.exp(0.04 + 0.14 * normal[0])
-        angle = 0.07 * normal[1]
+        drawn = normal(generator, 4, count) * reach
+        zoom = torch.exp(0.04 + 0.14 * drawn[0])
+        angle = 0.07 * drawn[1]
         c, s = zoom * angle.cos(), zoom * angle.sin()
         matrix = torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], 1)  # (B, 2, 2)
-        return Camera(matrix, 0.09 * normal[2:].T.contiguous())
+        return Camera(matrix, 0.09 * drawn[2:].T.contiguous())
 
     def nudged(self, generator: torch.Generator) -> Camera:
         """Move one camera in ten, as hands and tracking shots do between two frames."""
         count = len(self.shift)
-        moves = (torch.rand(count, generator=generator) < 0.1).float()
-        normal = moves * torch.randn(4, count, generator=generator)
-        zoom, angle = torch.exp(0.04 * normal[0]), 0.03 * normal[1]
+        moves = (uniform(generator, count) < 0.1).float()
+        drawn = moves * normal(generator, 4, count)
+        zoom, angle = torch.exp(0.04 * drawn[0]), 0.03 * drawn[1]
         c, s = zoom * angle.cos(), zoom * angle.sin()
         nudge = torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], 1)
-        return Camera(self.matrix @ nudge, self.shift + 0.1 * normal[2:].T)
+        return Camera(self.matrix @ nudge, self.shift + 0.1 * drawn[2:].T)
 
     def forth(self, places: Tensor) -> Tensor:
         """Carry new places (B, ..., 2) to the old picture."""
@@ -93,7 +94,7 @@ class Views(NamedTuple):
         """View pictures (B, 3, S, S) with meshes (B, 478, 3) through new cameras."""
         size = image.shape[2]
         camera = Camera.draw(len(image), generator, reach=1.7)
-        places = camera.forth(identity_grid((size, size)).expand(len(image), -1, -1, -1))
+        places = camera.forth(identity_grid((size, size), device=image.device).expand(len(image), -1, -1, -1))
         return Views(sample(image, places), camera.back(mesh[..., :2]))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -18,20 +18,23 @@ from fomaug.weights.assemble import load_strictly
 from fomaug.weights.files import read_tensors
 from fomaug.weights.pickles import read_pickle
 
+_CPU: Final = torch.device("cpu")
+
 
 class TrainState:
-    """Networks, their averages, optimisers, the step and the source of randomness."""
+    """Networks, their averages, optimisers, the step and the source of randomness, all on one device."""
 
-    def __init__(self, config: FaceTrainConfig) -> None:
+    def __init__(self, config: FaceTrainConfig, device: torch.device = _CPU) -> None:
         self.config = config
         self.step = 0
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self.device = device
+        self.generator = torch.Generator(device).manual_seed(config.seed)
         with torch.random.fork_rng():
             torch.random.manual_seed(config.seed)
             self.networks = nn.ModuleDict(
                 {"detector": LiteDetector(config.detector), "generator": LiteGenerator(config.generator)}
             )
-        self.networks.apply(_channels_last)
+        self.networks.apply(_channels_last).to(device)
         self.average = copy.deepcopy(self.networks).eval()
         self.average.requires_grad_(requires_grad=False)
         self.optimisers = {
@@ -62,16 +65,19 @@ class TrainState:
             for group in optimiser.param_groups:
                 group["lr"] = rates[name] * factor
 
+    def autocast(self) -> torch.autocast:
+        """Run the networks in bfloat16, if the recipe says so."""
+        kind = self.device.type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.config.precision == "bf16")
+
     @torch.no_grad()
     def follow(self) -> None:
         """Move the averages towards the networks; slowly once training is under way."""
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        new = self.networks.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(new[name], 1 - decay)
-            else:
-                value.copy_(new[name])
+        old, new = (list(networks.state_dict().values()) for networks in (self.average, self.networks))
+        torch._foreach_lerp_(
+            [x for x in old if x.is_floating_point()], [x for x in new if x.is_floating_point()], 1 - decay
+        )
 
     def start_from(self, weights: Path) -> None:
         """Take the weights of a model file; everything else starts anew.
@@ -87,6 +93,7 @@ class TrainState:
         """Write the state; an interrupted write leaves the old file."""
         state: dict[str, Any] = {
             "step": self.step,
+            "device": self.device.type,
             "generator": self.generator.get_state(),
             "networks": self.networks.state_dict(),
             "average": self.average.state_dict(),
@@ -96,10 +103,13 @@ class TrainState:
             torch.save(state, temporary)
 
     def load(self, path: Path) -> None:
-        """Go on from a saved state."""
+        """Go on from a saved state; on a device of another kind with other random numbers."""
         state = read_pickle(path)
         self.step = state["step"]
-        self.generator.set_state(state["generator"])
+        if state.get("device", "cpu") == self.device.type:
+            self.generator.set_state(state["generator"])
+        else:
+            self.generator.manual_seed(self.config.seed + self.step)
         self.networks.load_state_dict(state["networks"])
         self.average.load_state_dict(state["average"])
         for name, optimiser in self.optimisers.items():

@@ -14,8 +14,9 @@ from fomaug.driving._face import mean_mesh, mesh_keypoints, rotation
 from fomaug.geometry.eye import EyePoints, read_eyes, set_eyes
 from fomaug.geometry.grid import identity_grid
 from fomaug.training.faces.config import BRIDGE, EYES
+from fomaug.training.faces.draw import normal, uniform
 from fomaug.training.faces.layers import Layers, take_apart
-from fomaug.training.faces.mouth import fill_mouth, mouth_gap
+from fomaug.training.faces.mouth import Mouths, fill_mouth, is_closed
 from fomaug.training.faces.pairs import GRID, Camera, Pair, carried, sample
 from fomaug.training.faces.spline import eval_spline, fit_spline
 
@@ -24,8 +25,9 @@ _LIPS: Final = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 
 _CORNERS: Final = (33, 133, 362, 263)  # of the eyes
 _INNER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 _EYE_EXPRESSIONS: Final = ("blink right", "blink left", "look aside", "look down")
+_OPEN: Final = 0.1  # of the jaw's reach: such a mouth can be closed
 _EYE_POINTS: Final = EyePoints(EYES, BRIDGE)
-_ANGLES: Final = torch.linspace(-0.15, 1.15, 12) * torch.pi  # from ear to ear over the crown
+_ANGLES: Final = (-0.15 * torch.pi, 1.15 * torch.pi)  # from ear to ear over the crown
 
 
 class Pose(NamedTuple):
@@ -66,12 +68,12 @@ def still_pair(image: Tensor, mesh: Tensor, matte: Tensor, generator: torch.Gene
     frame = _frame(b, generator)
     flat = mesh[..., :2]
     rest = Pose(flat, flat, torch.cat([frame, _outline(mesh)[..., :2]], 1))
-    as_is = (torch.rand(b, generator=generator) < 0.45).float()
-    source = _pose(mesh, frame, 1 - as_is, generator)
-    driving = _pose(mesh, frame, torch.ones(b), generator)
+    as_is = uniform(generator, b)  # one picture of many pairs is the portrait itself: no warp has touched what it shows
+    source = _pose(mesh, frame, (as_is > 0.3).float(), generator)
+    driving = _pose(mesh, frame, ((as_is < 0.3) | (as_is > 0.6)).float(), generator)
     camera = Camera.draw(b, generator)
     moved = camera.nudged(generator)
-    grid = identity_grid((_WARP_GRID, _WARP_GRID)).expand(b, -1, -1, -1)
+    grid = identity_grid((_WARP_GRID, _WARP_GRID), device=mesh.device).expand(b, -1, -1, -1)
     to_source = _Spline(driving, source).carry(moved.forth(grid))
     to_rest = _Spline(source, rest)
     layers = take_apart(image, matte, flat)
@@ -82,13 +84,13 @@ def still_pair(image: Tensor, mesh: Tensor, matte: Tensor, generator: torch.Gene
         ]
     )
     meshes = (camera.back(source.mesh), moved.back(driving.mesh))
-    closed = mouth_gap(mesh) < 0.02
-    filled, holes = fill_mouth(seen[:, :3], torch.cat(meshes), closed.repeat(2), generator)
+    teeth = Mouths.draw(image, mesh, generator)
+    filled, holes = fill_mouth(seen[:, :3], torch.cat(meshes), is_closed(mesh).repeat(2), teeth, generator)
     flow = carried(camera.back(to_source), _eye_places(*meshes, GRID))
-    behind = camera.back(moved.forth(identity_grid((GRID, GRID)).expand(b, -1, -1, -1)))
+    behind = camera.back(moved.forth(identity_grid((GRID, GRID), device=mesh.device).expand(b, -1, -1, -1)))
     hole = F.interpolate(holes[b:], size=(GRID, GRID), mode="area")
     person = F.interpolate(seen[b:, 3:], size=(GRID, GRID), mode="area") > 0.5  # (B, 1, 64, 64)
-    shown = F.grid_sample(seen[:b, 3:], behind, align_corners=True) < 0.5
+    shown = (F.grid_sample(seen[:b, 3:], behind, align_corners=True) < 0.5) & (behind.abs().amax(-1) <= 1)[:, None]
     known = torch.where(person, _certainty(meshes[1]) * (1 - hole), shown.float())
     return Pair(filled[:b], filled[b:], *meshes, torch.where(person.permute(0, 2, 3, 1), flow, behind), known)
 
@@ -101,7 +103,8 @@ def _seen(layers: Layers, field: Tensor, camera: Camera, pose: Pose) -> Tensor:
     size = layers.behind.shape[2]
     eyes = _eye_places(camera.back(pose.own_eyes), camera.back(pose.mesh), size)
     person = sample(layers.person, carried(field, eyes))
-    behind = sample(layers.behind, camera.forth(identity_grid((size, size)).expand(len(person), -1, -1, -1)))
+    grid = identity_grid((size, size), device=person.device).expand(len(person), -1, -1, -1)
+    behind = sample(layers.behind, camera.forth(grid))
     matte = person[:, 3:]
     return torch.cat([torch.lerp(behind, person[:, :3], matte), matte], 1)
 
@@ -109,7 +112,7 @@ def _seen(layers: Layers, field: Tensor, camera: Camera, pose: Pose) -> Tensor:
 def _eye_places(source: Tensor, driving: Tensor, size: int) -> Tensor:
     """(B, S, S, 2): where the driving mesh's pose shows, with the source mesh's eyes, what belongs to a cell."""
     old, new = (read_eyes(mesh_keypoints(mesh), _EYE_POINTS) for mesh in (source, driving))
-    axis = torch.linspace(-1, 1, size)
+    axis = torch.linspace(-1, 1, size, device=driving.device)
     return set_eyes(old, new, axis, axis)[0]
 
 
@@ -127,19 +130,19 @@ class _Spline:
 
 def _pose(mesh: Tensor, frame: Tensor, amount: Tensor, generator: torch.Generator) -> Pose:
     b = len(mesh)
-    normal = torch.randn(6, b, generator=generator)
-    small = torch.rand(b, generator=generator) < 0.15
-    reach = amount * torch.where(small, 0.1, 0.3 + torch.rand(b, generator=generator))
+    drawn = normal(generator, 6, b)
+    small = uniform(generator, b) < 0.15
+    reach = amount * torch.where(small, 0.1, 0.3 + uniform(generator, b))
     centre = mesh.mean(1, keepdim=True)
-    turn = rotation(0.22 * reach * normal[0], 0.13 * reach * normal[1], 0.12 * reach * normal[2])
+    turn = rotation(0.22 * reach * drawn[0], 0.13 * reach * drawn[1], 0.12 * reach * drawn[2])
     own_eyes, eyes = (amount[:, None, None] * part for part in _expression(mesh, generator))
-    size = torch.exp(0.06 * reach * normal[3])[:, None, None]
-    shift = 0.09 * (reach * normal[4:]).T[:, None]  # (B, 1, 2)
+    size = torch.exp(0.06 * reach * drawn[3])[:, None, None]
+    shift = 0.09 * (reach * drawn[4:]).T[:, None]  # (B, 1, 2)
 
     def posed(points: Tensor) -> Tensor:
         return ((points - centre) @ turn.transpose(1, 2) * size + centre)[..., :2] + shift
 
-    follows = _body(frame) * torch.rand(b, 1, 1, generator=generator)
+    follows = _body(frame) * uniform(generator, b, 1, 1)
     around = torch.cat([frame + follows * shift, posed(_outline(mesh))], 1)
     return Pose(posed(mesh + own_eyes + eyes), posed(mesh + own_eyes), around)
 
@@ -148,8 +151,9 @@ def _outline(mesh: Tensor) -> Tensor:
     """(B, 12, 3): about where the hair ends, behind the face; it goes where the head goes, and turns with it."""
     low, high = mesh.amin(1), mesh.amax(1)
     centre, radius = (low + high) / 2, (high - low) / 2
-    x = centre[:, None, 0] + 1.4 * radius[:, None, 0] * _ANGLES.cos()
-    y = centre[:, None, 1] - radius[:, None, 1] * (0.15 + 1.4 * _ANGLES.sin())
+    angles = torch.linspace(*_ANGLES, 12, device=mesh.device)
+    x = centre[:, None, 0] + 1.4 * radius[:, None, 0] * angles.cos()
+    y = centre[:, None, 1] - radius[:, None, 1] * (0.15 + 1.4 * angles.sin())
     z = (mesh[:, :, 2].mean(1) + 0.6 * radius[:, 0])[:, None].expand_as(x)
     return torch.stack([x.clamp(-0.87, 0.87), y.clamp(-0.87, 0.87), z], -1)
 
@@ -161,10 +165,10 @@ def _body(frame: Tensor) -> Tensor:
 
 
 def _frame(count: int, generator: torch.Generator) -> Tensor:
-    side = torch.linspace(-1, 1, 6)
+    side = torch.linspace(-1, 1, 6, device=generator.device)
     ring = torch.stack(torch.meshgrid(side, side, indexing="xy"), -1).view(-1, 2)
     ring = ring[ring.abs().amax(1) == 1]  # (20, 2)
-    return ring * (0.97 + 0.25 * torch.rand(count, 1, 1, generator=generator))
+    return ring * (0.97 + 0.25 * uniform(generator, count, 1, 1))
 
 
 def _expression(mesh: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -172,41 +176,44 @@ def _expression(mesh: Tensor, generator: torch.Generator) -> tuple[Tensor, Tenso
     b = len(mesh)
     fields = expression_fields()
     strength = draw_expressions(b, generator)
-    neutral = mean_mesh()
+    neutral = mean_mesh().to(mesh.device)
     size: Tensor = (mesh[:, 152] - mesh[:, 10]).norm(dim=-1) / (neutral[152] - neutral[10]).norm()
     for eye, upper, lower in (("blink right", 159, 145), ("blink left", 386, 374)):
         gap = (mesh[:, lower] - mesh[:, upper]).norm(dim=-1) / (neutral[lower] - neutral[upper]).norm()
         strength[eye] = strength[eye] * gap / size
+    open_by = (mesh[:, 14] - mesh[:, 13]).norm(dim=-1) / (fields["jaw"][14] - fields["jaw"][13]).norm() / size
+    closes = (open_by > _OPEN) & (uniform(generator, b) < 0.5)
+    strength["jaw"] = torch.where(closes, -open_by * uniform(generator, b).sqrt(), strength["jaw"])
     rest, eyes = torch.zeros_like(mesh), torch.zeros_like(mesh)
     for name, field in fields.items():
-        (eyes if name in _EYE_EXPRESSIONS else rest).add_(strength[name][:, None, None] * field)
+        (eyes if name in _EYE_EXPRESSIONS else rest).add_(strength[name][:, None, None] * field.to(mesh.device))
     return size[:, None, None] * rest, size[:, None, None] * eyes
 
 
 def draw_expressions(count: int, generator: torch.Generator) -> dict[str, Tensor]:
     """Draw the strength (count,) of every expression; a tenth of the faces stay neutral."""
 
-    def uniform() -> Tensor:
-        return torch.rand(count, generator=generator)
+    def share() -> Tensor:
+        return uniform(generator, count)
 
-    def normal() -> Tensor:
-        return torch.randn(count, generator=generator)
+    def spread() -> Tensor:
+        return normal(generator, count)
 
-    lively = (uniform() < 0.9).float()
-    blink = (uniform() < 0.5) * (1.35 * uniform().pow(0.6) - 0.35)  # or opened wider
-    wink = torch.where(uniform() < 0.85, torch.ones(count), uniform())
+    lively = (share() < 0.9).float()
+    blink = (share() < 0.5) * (1.35 * share().pow(0.6) - 0.35)  # or opened wider
+    wink = torch.where(share() < 0.85, 1.0, share())
     drawn = {
-        "jaw": (uniform() < 0.7) * uniform() * 0.95,
-        "smile": 0.6 * normal(),
-        "pout": 0.6 * normal().clamp(min=0),
-        "mouth aside": 0.35 * normal(),
-        "upper lip": 0.5 * normal(),
-        "brows": 0.5 * normal(),
-        "frown": 0.5 * normal().clamp(min=0),
+        "jaw": (share() < 0.7) * share() * 0.95,
+        "smile": 0.6 * spread(),
+        "pout": 0.6 * spread().clamp(min=0),
+        "mouth aside": 0.35 * spread(),
+        "upper lip": 0.5 * spread(),
+        "brows": 0.5 * spread(),
+        "frown": 0.5 * spread().clamp(min=0),
         "blink right": blink * wink,
         "blink left": blink * wink.flip(0),
-        "look aside": 0.5 * normal(),
-        "look down": 0.5 * normal(),
+        "look aside": 0.5 * spread(),
+        "look down": 0.5 * spread(),
     }
     return {name: lively * strength for name, strength in drawn.items()}
 
@@ -215,5 +222,5 @@ def _certainty(mesh: Tensor) -> Tensor:
     """(B, 1, 64, 64): 1 on the face, falling to 0.4 far from it, where a spline says little of true motion."""
     low, high = mesh.amin(1), mesh.amax(1)
     centre, radius = (low + high) / 2, (high - low) / 2
-    away = (identity_grid((GRID, GRID)) - centre[:, None, None]) / (1.25 * radius[:, None, None])
+    away = (identity_grid((GRID, GRID), device=mesh.device) - centre[:, None, None]) / (1.25 * radius[:, None, None])
     return (0.4 + 0.6 * torch.sigmoid(6 * (1 - away.norm(dim=-1))))[:, None]

@@ -11,7 +11,7 @@ from fomaug.geometry import identity_grid, warp_image
 from fomaug.training.faces.clips import clip_pair
 from fomaug.training.faces.layers import fill, take_apart
 from fomaug.training.faces.mean_face import mean_face
-from fomaug.training.faces.mouth import fill_mouth, mouth_gap
+from fomaug.training.faces.mouth import Mouths, fill_mouth, is_closed
 from fomaug.training.faces.pairs import Camera
 from fomaug.training.faces.spline import eval_spline, fit_spline
 from fomaug.training.faces.stills import still_pair
@@ -102,17 +102,42 @@ def test_mean_face_undoes_place_size_and_turn() -> None:
     assert np.allclose(found / np.linalg.norm(found), face / np.linalg.norm(face), atol=2e-3)
 
 
-def test_only_mouths_that_opened_are_filled(generator: torch.Generator) -> None:
+def _opened() -> torch.Tensor:
     opened = mean_mesh()[..., :2].clone()
-    lower = [95, 88, 178, 87, 14, 317, 402, 318, 324]
-    opened[lower, 1] += 0.12
-    closed = mean_mesh()[..., :2]
+    opened[[95, 88, 178, 87, 14, 317, 402, 318, 324], 1] += 0.12
+    return opened
+
+
+def test_only_mouths_that_opened_are_filled(generator: torch.Generator) -> None:
+    opened, closed = _opened(), mean_mesh()[..., :2]
     picture = torch.full((4, 3, 64, 64), 0.6)
     meshes = torch.stack([closed, opened, opened, closed])
-    filled, holes = fill_mouth(picture, meshes, torch.tensor([True, True, False, True]), generator)
-    assert mouth_gap(opened[None]) > 0.02
+    teeth = Mouths.draw(picture[:2], meshes[:2], generator)
+    filled, holes = fill_mouth(picture, meshes, torch.tensor([True, True, False, True]), teeth, generator)
+    assert is_closed(torch.stack([closed, opened])).tolist() == [True, False]
     assert [bool(hole.any()) for hole in holes] == [False, True, False, False]
     assert torch.equal(filled[[0, 2, 3]], picture[[0, 2, 3]])
+
+
+def test_teeth_are_those_of_a_mouth_that_shows_its_own(generator: torch.Generator) -> None:
+    opened, smiling = _opened(), mean_mesh()[..., :2].clone()
+    smiling[[95, 88, 178, 87, 14, 317, 402, 318, 324], 1] += 0.06
+    lender = torch.full((3, 256, 256), 0.4)
+    row, column = ((smiling[[13, 14]].mean(0).flip(0) + 1) * 127.5).round().int().tolist()
+    lender[:, row - 2 : row + 3, column - 8 : column + 9] = torch.tensor([0.1, 0.9, 0.1]).view(3, 1, 1)
+    picture = torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1).expand(40, 3, 256, 256)
+    meshes = torch.stack([smiling, opened]).repeat(20, 1, 1)
+    teeth = Mouths.draw(torch.stack([lender, picture[0]]).repeat(20, 1, 1, 1), meshes, generator)
+    assert teeth.open.all() and torch.equal(teeth.image[0], lender)
+    filled, _ = fill_mouth(
+        picture,
+        opened.expand(40, -1, -1),
+        torch.ones(40, dtype=torch.bool),
+        Mouths(*(x[:20] for x in teeth)),
+        generator,
+    )
+    green = (filled[:, 1] - filled[:, 0] > 0.02).flatten(1).any(1)
+    assert 0.5 < green.float().mean() < 1
 
 
 def _matte(size: int = 64) -> torch.Tensor:
@@ -154,13 +179,13 @@ def test_a_matte_that_misses_the_face_is_not_believed() -> None:
 
 
 def test_posed_eyes_lie_where_the_mesh_says(generator: torch.Generator) -> None:
-    """The iris of a portrait is a dark spot; after posing, the darkest place is where the mesh has its iris."""
-    mesh = 0.8 * mean_mesh().expand(6, -1, -1)
+    """The iris of a portrait is a dark spot; after posing, it is dark where the mesh has its iris, if lids leave it."""
+    mesh = 0.8 * mean_mesh().expand(12, -1, -1)
     x, y = identity_grid((256, 256)).unbind(-1)
     away = torch.stack([(x - p[0]).square() + (y - p[1]).square() for p in mesh[0, [468, 473], :2]]).amin(0)
-    picture = (1 - torch.exp(-away / 0.0004)).expand(6, 3, -1, -1).contiguous()
-    pair = still_pair(picture, mesh, torch.ones(6, 1, 256, 256), generator)
+    picture = (1 - torch.exp(-away / 0.0004)).expand(12, 3, -1, -1).contiguous()
+    pair = still_pair(picture, mesh, torch.ones(12, 1, 256, 256), generator)
     image, found = torch.cat([pair.source, pair.driving]), torch.cat([pair.source_mesh, pair.driving_mesh])
     shade = torch.nn.functional.grid_sample(image, found[:, [468, 473], None], align_corners=True)[:, 0, :, 0]
     seen = (found[:, [145, 374]] - found[:, [159, 386]]).norm(dim=-1) > 0.028
-    assert seen.sum() > 8 and (shade[seen] < 0.35).all()
+    assert seen.sum() > 16 and (shade[seen] < 0.35).float().mean() > 0.65

@@ -18,6 +18,7 @@ from fomaug.geometry import gaussian_heatmap
 from fomaug.networks.lite_motion import LiteMotionConfig
 from fomaug.training.faces import FaceTrainConfig, TrainState, export_model, pack_clips, pack_stills, train_faces
 from fomaug.training.faces.losses import closeup_losses, detector_losses, generator_losses, heatmap_loss, structure
+from fomaug.training.faces.pairs import Pair
 from fomaug.training.faces.store import ClipStore, StillStore
 
 TINY = FaceTrainConfig(
@@ -160,3 +161,31 @@ def test_the_blend_is_told_to_take_what_is_right(packed: Path) -> None:
 
     assert loss(pair.driving, wrong, 0.9) < loss(pair.driving, wrong, 0.1)
     assert loss(wrong, pair.driving, 0.1) < loss(wrong, pair.driving, 0.9)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_run_begun_on_a_gpu_ends_on_the_cpu(packed: Path, tmp_path: Path) -> None:
+    steps = iter([False, True])
+    begun = train_faces(replace(TINY, precision="bf16"), packed, tmp_path, device="cuda", stop=lambda: next(steps))
+    assert begun.step == 2 and all(value.is_cuda for value in begun.networks.state_dict().values())
+    ended = train_faces(TINY, packed, tmp_path)
+    assert ended.step == 4 and all(value.isfinite().all() for value in ended.average.state_dict().values())
+    assert load_model(tmp_path / "model.safetensors").num_keypoints == 28
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_losses_are_the_same_on_both_devices(packed: Path) -> None:
+    pair = Pair.cat(
+        [store.draw(2, torch.Generator().manual_seed(4)) for store in (StillStore.open(packed), ClipStore.open(packed))]
+    )
+    found = []
+    for device in ("cpu", "cuda"):
+        state = TrainState(TINY, torch.device(device))
+        there = Pair(*(field.to(device) for field in pair))
+        true = [mesh_keypoints(mesh) for mesh in (there.source_mesh, there.driving_mesh)]
+        network = state.generator_of(state.networks)
+        output, painted = network.draw(there.source, network.encode(there.source), *true)
+        found.append({name: loss.item() for name, loss in generator_losses(output, painted, there, true[1]).items()})
+    assert found[1] == pytest.approx(found[0], rel=2e-3)
