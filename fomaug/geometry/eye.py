@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from fomaug._types import Keypoints
+from fomaug.geometry.matrix import inverse_2x2
 
 _HALF_WIDTH: Final = 0.09  # of an eye, on the mean face that jacobians are relative to
 _ABOVE, _BELOW = 1.0, 0.8  # how far from a lid's edge skin moves with it
@@ -27,6 +28,7 @@ _SOFT: Final = 0.08  # width of a lid's edge, about a pixel
 _IRIS: Final = 0.3  # standard deviation of the spot that shows an iris
 _LID_REACH: Final = (-1.2, 0.8)  # where lids and irises can be; keypoints of hidden eyes may be anywhere
 _IRIS_REACH: Final = 0.8
+_FLAT: Final = 1e-6  # area of an eye's frame below which it has none
 _NARROW, _TURNED_AWAY = 0.65, 0.35  # width against height of an eye seen from aside; it fades out between the two
 
 
@@ -63,25 +65,27 @@ class Eyes(NamedTuple):
 def read_eyes(keypoints: Keypoints, points: EyePoints) -> Eyes:
     """Read the state of the eyes off keypoints with jacobians."""
     centre, axes = _frames(keypoints, points)
-    rows = torch.tensor([row[2:] for row in points.eyes], device=centre.device)
-    away = keypoints.value.to(centre.dtype)[:, rows] - centre[:, :, None]  # (B, E, 3, 2)
-    own = (_safe_inverse(axes)[:, :, None] @ away[..., None])[..., 0]
-    upper, lower = own[:, :, 0, 1].clamp(*_LID_REACH), own[:, :, 1, 1].clamp(*_LID_REACH)
-    return Eyes(centre, axes, torch.minimum(upper, lower), lower, own[:, :, 2].clamp(-_IRIS_REACH, _IRIS_REACH))
+    return _eyes(centre, axes, _own_places(keypoints, centre, inverse_2x2(axes, least=_FLAT), points))
 
 
-def still_eyes(source: Keypoints, driving: Keypoints, points: EyePoints) -> Keypoints:
-    """Give the driving keypoints the source's lids and irises, carried from eye to eye: nothing but the head moves."""
-    assert source.jacobian is not None and driving.jacobian is not None
-    rows = torch.tensor([row[2:] for row in points.eyes], device=source.value.device)
-    old, old_axes = _frames(source, points)
-    new, new_axes = _frames(driving, points)
-    carry = (new_axes @ _safe_inverse(old_axes))[:, :, None]  # (B, E, 1, 2, 2)
-    away = source.value.to(old.dtype)[:, rows] - old[:, :, None]
-    value, jacobian = driving.value.clone(), driving.jacobian.clone()
-    value[:, rows] = (new[:, :, None] + (carry @ away[..., None])[..., 0]).to(value.dtype)
-    jacobian[:, rows] = (carry @ source.jacobian.to(carry.dtype)[:, rows]).to(jacobian.dtype)
-    return Keypoints(value, jacobian)
+def take_out_eyes(source: Keypoints, driving: Keypoints, points: EyePoints) -> tuple[Keypoints, Eyes, Eyes]:
+    """Part the eyes' motion from the head's.
+
+    Returns:
+        The driving keypoints with the source's lids and irises, carried from eye to eye, so that nothing but the head
+        moves; the eyes of the source; those of the driving face.
+    """
+    both, b = Keypoints.cat([source, driving]), len(source)
+    assert both.jacobian is not None
+    centre, axes = _frames(both, points)
+    inverse = inverse_2x2(axes, least=_FLAT)
+    own = _own_places(both, centre, inverse, points)
+    eyes = _eyes(centre, axes, own)
+    rows, new = _lids_and_irises(points, axes.device), axes[b:, :, None]  # (E, 3), (B, E, 1, 2, 2)
+    value, jacobian = both.value[b:].clone(), both.jacobian[b:].clone()
+    value[:, rows] = (centre[b:, :, None] + (new @ own[:b, ..., None])[..., 0]).to(value.dtype)
+    jacobian[:, rows] = (new @ inverse[:b, :, None] @ both.jacobian[:b, rows].to(axes.dtype)).to(jacobian.dtype)
+    return Keypoints(value, jacobian), Eyes(*(x[:b] for x in eyes)), Eyes(*(x[b:] for x in eyes))
 
 
 def set_eyes(source: Eyes, driving: Eyes, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,7 +108,7 @@ def set_eyes(source: Eyes, driving: Eyes, x: Tensor, y: Tensor) -> tuple[Tensor,
     >>> places.shape, signs.shape
     (torch.Size([1, 4, 9, 2]), torch.Size([1, 3, 4, 9]))
     """
-    inverse = _safe_inverse(driving.axes)
+    inverse = inverse_2x2(driving.axes, least=_FLAT)
     offset = -(inverse @ driving.centre[..., None])
     u, v = (
         (_plane(inverse[..., row, 0]) * x + _plane(offset[..., row, 0])) + _plane(inverse[..., row, 1]) * y[:, None]
@@ -181,12 +185,19 @@ def _frames(keypoints: Keypoints, points: EyePoints) -> tuple[Tensor, Tensor]:
     return (outer + inner) / 2, torch.stack([(inner - outer) / 2, down[:, None].expand_as(outer)], -1)
 
 
-def _safe_inverse(matrix: Tensor) -> Tensor:
-    """Invert (..., 2, 2); what cannot be inverted gives something finite."""
-    (a, b), (c, d) = (row.unbind(-1) for row in matrix.unbind(-2))
-    area = a * d - b * c
-    area = torch.where(area.abs() < 1e-6, 1e-6, area)
-    return torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2) / area[..., None, None]
+def _own_places(keypoints: Keypoints, centre: Tensor, inverse: Tensor, points: EyePoints) -> Tensor:
+    """(B, E, 3, 2): where upper lids, lower lids and irises are in the eyes' own frames."""
+    away = keypoints.value.to(centre.dtype)[:, _lids_and_irises(points, centre.device)] - centre[:, :, None]
+    return (inverse[:, :, None] @ away[..., None])[..., 0]
+
+
+def _eyes(centre: Tensor, axes: Tensor, own: Tensor) -> Eyes:
+    upper, lower = own[:, :, :2, 1].clamp(*_LID_REACH).unbind(2)
+    return Eyes(centre, axes, torch.minimum(upper, lower), lower, own[:, :, 2].clamp(-_IRIS_REACH, _IRIS_REACH))
+
+
+def _lids_and_irises(points: EyePoints, device: torch.device) -> Tensor:
+    return torch.tensor([row[2:] for row in points.eyes], device=device)
 
 
 def _plane(numbers: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fomaug._types import Keypoints
-from fomaug.geometry.eye import EyePoints, eyes_box, read_eyes, set_eyes
+from fomaug.geometry.eye import Eyes, eyes_box, set_eyes
 from fomaug.geometry.sampling import can_be_rearranged, resize_flow
 from fomaug.networks.lite_blocks import full_precision
 
@@ -31,25 +30,23 @@ class EyeFlow(NamedTuple):
     columns: slice
 
 
-def flow_with_eyes(flow: Tensor, source: Keypoints, driving: Keypoints, points: EyePoints, size: int) -> EyeFlow:
+def flow_with_eyes(flow: Tensor, source: Eyes, driving: Eyes, size: int) -> EyeFlow:
     """Set the eyes first, in the driving pose; then follow the head's flow.
 
     Args:
         flow: (B, h, w, 2) of a head whose lids and irises keep still.
-        source: keypoints of the source.
-        driving: keypoints of the driving frame.
-        points: which of them are the eyes'.
+        source: eyes of the source.
+        driving: eyes of the driving frame.
         size: side S of the result.
     """
     with full_precision(flow):
-        old, new = read_eyes(source, points), read_eyes(driving, points)
         axis = torch.linspace(-1, 1, size, device=flow.device, dtype=flow.dtype)
         if not can_be_rearranged(flow):
-            places, signs = set_eyes(old, new, axis, axis)
+            places, signs = set_eyes(source, driving, axis, axis)
             return EyeFlow(_read(flow, places), F.avg_pool2d(signs, 2), slice(None), slice(None))
         # The same, without the work where nothing comes of it.
-        rows, columns = (_even(part, size) for part in eyes_box(new, size))
-        places, signs = set_eyes(old, new, axis[columns], axis[rows])
+        rows, columns = (_even(part, size) for part in eyes_box(driving, size))
+        places, signs = set_eyes(source, driving, axis[columns], axis[rows])
         fine = resize_flow(flow, (size, size)).clone()
         fine[:, rows, columns] = _read(flow, places)
         return EyeFlow(fine, F.avg_pool2d(signs, 2), _half(rows), _half(columns))

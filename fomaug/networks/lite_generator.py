@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomaug._types import Keypoints
-from fomaug.geometry.eye import EyePoints, still_eyes
+from fomaug.geometry.eye import EyePoints, take_out_eyes
 from fomaug.geometry.sampling import resize_map, warp_features, warp_image
-from fomaug.networks.lite_blocks import ConvBlock, ResidualBlock
+from fomaug.networks.lite_blocks import ConvBlock, ResidualBlock, full_precision
 from fomaug.networks.lite_eyes import EyeFlow, flow_with_eyes
 from fomaug.networks.lite_motion import LiteMotion, LiteMotionConfig
 from fomaug.networks.output import GeneratorOutput
@@ -96,11 +96,13 @@ class LiteGenerator(nn.Module):
     ) -> tuple[GeneratorOutput, Tensor]:
         """Animate, and return the paint (B, 3, S, S) as well, seen or not."""
         fine, middle, coarse, small = features
-        head = still_eyes(source, driving, self.eyes) if self.eyes is not None else driving
-        flow, occlusion, mask, hints = self.motion(small, source, head)
-        eyes = None
+        head, eyes = driving, None
         if self.eyes is not None:
-            eyes = flow_with_eyes(flow, source, driving, self.eyes, image.shape[2])
+            with full_precision(image):
+                head, old, new = take_out_eyes(source, driving, self.eyes)
+        flow, occlusion, mask, hints = self.motion(small, source, head)
+        if self.eyes is not None:
+            eyes = flow_with_eyes(flow, old, new, image.shape[2])
             flow = eyes.flow
         x = self.decoder(warp_features(coarse, flow, occlusion) + _fitted(self.hint2(hints[1]), coarse))
         x = _doubled(self.up1(x)) + _fitted(self.hint1(hints[0]), middle)
@@ -109,9 +111,8 @@ class LiteGenerator(nn.Module):
         if eyes is not None:
             x = self._hinted(x, eyes)
         x = self.refine2(x)
-        drawn = F.pixel_shuffle(self.paint(x).float(), 2)  # (B, 4, S, S)
-        painted, blend = torch.split(drawn.sigmoid(), [3, 1], 1)
-        deformed = self._warped(image.to(drawn.dtype), flow)
+        painted, blend = torch.split(_shuffled(self.paint(x).float().sigmoid()), [3, 1], 1)
+        deformed = self._warped(image.to(painted.dtype), flow)
         output = GeneratorOutput(
             prediction=torch.lerp(painted, deformed, blend),
             deformation=flow,
@@ -134,6 +135,16 @@ class LiteGenerator(nn.Module):
         if self.training:
             return warp_image(image, flow, padding="border")
         return warp_image(image, flow, padding="border", mode="bicubic").clamp(0, 1)
+
+
+def _shuffled(x: Tensor) -> Tensor:
+    """`F.pixel_shuffle(x, 2)`, one plane after the other as pictures lie: torch keeps channels innermost.
+
+    (B, 4 C, h, w) to (B, C, 2 h, 2 w). What follows reads planes; mixing the two layouts takes twice as long.
+    """
+    b, c, h, w = x.shape
+    inner = x.permute(0, 2, 3, 1).reshape(b, h, w, c // 4, 2, 2)
+    return inner.permute(0, 3, 1, 4, 2, 5).reshape(b, c // 4, 2 * h, 2 * w)
 
 
 def _doubled(x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 
 from fomaug._types import Keypoints
 from fomaug.geometry import identity_grid
-from fomaug.geometry.eye import EyePoints, Eyes, eyes_box, read_eyes, set_eyes, still_eyes
+from fomaug.geometry.eye import EyePoints, Eyes, eyes_box, read_eyes, set_eyes, take_out_eyes
 
 POINTS = EyePoints(((0, 1, 2, 3, 4), (5, 6, 7, 8, 9)), 10)
 AXIS = torch.linspace(-1, 1, 256)
@@ -57,7 +57,7 @@ def test_lids_show_the_lids_of_the_source(upper: float, lower: float) -> None:
     for lid, away in ((2, -down), (3, down)):
         found = _at(places, driving.value[0, lid : lid + 1] + away)
         drift = (found - (source.value[0, lid] + away)).norm()
-        assert drift < 0.3 * 0.02 + 0.25 * (driving.value[0, lid] - source.value[0, lid]).norm() + 2e-3
+        assert drift < 0.28 * (driving.value[0, lid] - source.value[0, lid]).norm() + 1e-3
 
 
 def test_the_iris_goes_where_it_looks() -> None:
@@ -98,8 +98,10 @@ def test_still_eyes_are_the_sources_in_the_driving_pose() -> None:
         _face(-0.4, 0.2, (0.1, 0.0)),
         _face(0.1, 0.15, (-0.3, 0.1), torch.tensor([[1.2, 0.2], [-0.1, 0.8]])),
     )
-    still = still_eyes(source, driving, POINTS)
+    still, *eyes = take_out_eyes(source, driving, POINTS)
     old, new, pose = (read_eyes(face, POINTS) for face in (source, still, driving))
+    for found, expected in zip(eyes, (old, pose), strict=True):
+        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(found, expected, strict=True))
     for found, expected in ((new.upper, old.upper), (new.lower, old.lower), (new.iris, old.iris)):
         assert torch.allclose(found, expected, atol=1e-4)
     assert torch.equal(new.centre, pose.centre) and torch.equal(new.axes, pose.axes)

@@ -17,7 +17,7 @@ from fomaug._errors import ArgumentError
 from fomaug._types import Keypoints
 from fomaug.driving._face import mean_mesh, mesh_keypoints
 from fomaug.geometry import gaussian_heatmap, identity_grid, resize_flow
-from fomaug.geometry.eye import EyePoints
+from fomaug.geometry.eye import EyePoints, read_eyes
 from fomaug.networks import LiteConfig, fold_batch_norms
 from fomaug.networks.lite_closeup import Closeup
 from fomaug.networks.lite_detector import LiteDetector, LiteDetectorConfig
@@ -190,10 +190,10 @@ def test_a_close_up_follows_the_frame_it_is_told(random: torch.Generator) -> Non
 def test_eyes_are_set_alike_with_and_without_the_short_cut(random: torch.Generator) -> None:
     source, driving = _faces(2, random), _faces(2, random)
     flow = identity_grid((64, 64)) + 0.02 * torch.randn(2, 1, 1, 2, generator=random)
-    points = EyePoints(EYES, 15)
-    plain = flow_with_eyes(flow, source, driving, points, 256)
+    old, new = (read_eyes(face, EyePoints(EYES, 15)) for face in (source, driving))
+    plain = flow_with_eyes(flow, old, new, 256)
     with torch.no_grad():
-        quick = flow_with_eyes(flow, source, driving, points, 256)
+        quick = flow_with_eyes(flow, old, new, 256)
     assert torch.allclose(plain.flow, quick.flow, atol=1e-5)
     part = plain.signs[:, :, quick.rows, quick.columns].clone()
     assert torch.allclose(part, quick.signs, atol=1e-5)
