@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from fomaug._errors import ArgumentError, ShapeError
-from fomaug.geometry import resize_flow, warp_image
+from fomaug.geometry import coarsen_flow, resize_flow, warp_image
 from fomaug.geometry.inverse import invert_points, uneven_stretch
 from fomaug.geometry.sampling import Padding
 
@@ -94,7 +94,7 @@ def points(
     if occlusion is not None:
         visible &= _read(occlusion, moved) >= _PAINTED
         # Judged on the occlusion's cells: on finer ones a lid's edge looks like a surface that turns away.
-        cells = resize_flow(flow, (min(flow.shape[1], occlusion.shape[2]), min(flow.shape[2], occlusion.shape[3])))
+        cells = coarsen_flow(flow, (occlusion.shape[2], occlusion.shape[3]))
         visible &= uneven_stretch(moved, cells) <= _TURNED_AWAY
     moved = _pixels(moved, size)
     return (moved[0], visible[0]) if single else (moved, visible)

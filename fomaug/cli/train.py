@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
 @click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read clips.")
 @click.option("--max-steps", type=click.IntRange(1), help="Stop after so many steps.")
+@click.option("--pairs", type=click.IntRange(2), help="For `faces`: pairs of pictures in a batch; 8 if left out.")
 @click.option("--tensorboard", is_flag=True, help="Write losses for TensorBoard, too.")
 def train(
     config: str,
@@ -37,6 +38,7 @@ def train(
     precision: Literal["float32", "bfloat16"],
     workers: int,
     max_steps: int | None,
+    pairs: int | None,
     *,
     resume: bool,
     tensorboard: bool,
@@ -48,8 +50,10 @@ def train(
     """
     if config == "faces":
         _refuse_for_faces(features=features, precision=precision, workers=workers, tensorboard=tensorboard)
-        _train_faces(data, out, init_name, max_steps, device)
+        _train_faces(data, out, init_name, device, steps=max_steps, pairs=pairs)
         return
+    if pairs is not None:
+        raise click.UsageError("--pairs is for `faces`; the batch size of other models stands in CONFIG")
     from fomaug._plugins import named_callable
     from fomaug.training import read_config
     from fomaug.training import train as run_training
@@ -85,10 +89,11 @@ def _refuse_for_faces(**options: object) -> None:
             raise click.UsageError(f"--{name} is not for `faces`, whose recipe settles it")
 
 
-def _train_faces(data: Path, out: Path, init: str | None, max_steps: int | None, device: str) -> None:
+def _train_faces(data: Path, out: Path, init: str | None, device: str, *, steps: int | None, pairs: int | None) -> None:
     from fomaug.training.faces import FaceTrainConfig, train_faces
 
-    config = FaceTrainConfig() if max_steps is None else FaceTrainConfig(steps=max_steps)
+    config = FaceTrainConfig() if steps is None else FaceTrainConfig(steps=steps)
+    config = config if pairs is None else config.with_pairs(pairs)
     train_faces(config, data, out, init=Path(init) if init else None, device=device)
     click.echo(f"{out}: the run")
 

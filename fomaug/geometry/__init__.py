@@ -11,6 +11,7 @@ from fomaug.geometry.matrix import inverse_2x2 as inverse_2x2
 from fomaug.geometry.region import FaceRegion as FaceRegion
 from fomaug.geometry.region import check_region as check_region
 from fomaug.geometry.region import confine as confine
+from fomaug.geometry.sampling import coarsen_flow as coarsen_flow
 from fomaug.geometry.sampling import resize_flow as resize_flow
 from fomaug.geometry.sampling import resize_map as resize_map
 from fomaug.geometry.sampling import warp_image as warp_image
@@ -27,6 +28,7 @@ __all__ = [
     "hull_area",
     "identity_grid",
     "inverse_2x2",
+    "coarsen_flow",
     "resize_flow",
     "resize_map",
     "showable_share",

@@ -28,6 +28,11 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(channels_first, size=size, mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
 
 
+def coarsen_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring a flow (B, h, w, 2) to at most (H, W) cells; a coarser one stays as it is."""
+    return resize_flow(flow, (min(flow.shape[1], size[0]), min(flow.shape[2], size[1])))
+
+
 def resize_map(tensor: Tensor, size: tuple[int, int]) -> Tensor:
     """Resample maps (B, C, h, w) that belong to a flow's grid to (B, C, H, W), corner-aligned."""
     if tuple(tensor.shape[2:]) == size:

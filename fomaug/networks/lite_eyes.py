@@ -63,5 +63,5 @@ def _half(part: slice) -> slice:
 
 
 def _read(flow: Tensor, places: Tensor) -> Tensor:
-    read = F.grid_sample(flow.permute(0, 3, 1, 2), places, padding_mode="border", align_corners=True)
+    read = F.grid_sample(flow.permute(0, 3, 1, 2), places.to(flow.dtype), padding_mode="border", align_corners=True)
     return read.permute(0, 2, 3, 1)

@@ -13,13 +13,13 @@ from torch import Tensor
 from fomaug._errors import ShapeError
 from fomaug._types import Keypoints
 from fomaug.animator import Animator
-from fomaug.geometry import Frame, hull_area, identity_grid, resize_flow, resize_map, warp_image
+from fomaug.geometry import Frame, coarsen_flow, hull_area, identity_grid, resize_flow, resize_map, warp_image
 from fomaug.geometry.folding import cell_determinant
 
 Embed = Callable[[Tensor], Tensor]
 
 _SIDE = 128  # pictures are judged at this size: what cannot be seen in it does not matter
-_CELLS = 64  # and flows at most on so many cells a side: lids and outlines are edges, not flaws
+_CELLS = (64, 64)  # and flows at most on so many cells: lids and outlines are edges, not flaws
 _PATCH = 12
 _LARGEST, _SMALLEST = 8.0, 0.05  # areas a cell of the flow may shrink from or grow to, as shares
 
@@ -131,17 +131,13 @@ def _average(maps: Tensor, weight: Tensor) -> Tensor:
 
 
 def _folded(flow: Tensor, face: Tensor) -> Tensor:
-    area = cell_determinant(_coarse(flow))[:, None]
+    area = cell_determinant(coarsen_flow(flow.float(), _CELLS))[:, None]
     bad = ((area < _SMALLEST) | (area > _LARGEST)).float()
     return _average(F.interpolate(bad, size=(_SIDE, _SIDE), mode="nearest"), face)
 
 
-def _coarse(flow: Tensor) -> Tensor:
-    return resize_flow(flow.float(), (min(flow.shape[1], _CELLS), min(flow.shape[2], _CELLS)))
-
-
 def _stretch(flow: Tensor, face: Tensor) -> Tensor:
-    size = cell_determinant(_coarse(flow))[:, None].clamp(min=1e-2).log()
+    size = cell_determinant(coarsen_flow(flow.float(), _CELLS))[:, None].clamp(min=1e-2).log()
     fine = F.interpolate(size, size=(_SIDE, _SIDE), mode="nearest")
     return (_average(fine.square(), face) - _average(fine, face).square()).clamp(min=0).sqrt()
 

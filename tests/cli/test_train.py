@@ -13,6 +13,7 @@ from PIL import Image
 
 from fomaug import load_model
 from fomaug.cli import main
+from fomaug.driving._face import mean_mesh
 
 
 @pytest.fixture
@@ -93,3 +94,49 @@ def test_a_misspelt_official_name_is_answered_with_the_nearest(
 ) -> None:
     assert main(["train", "vox-265", "--data", str(clips), "--out", str(tmp_path / "run")]) == 2
     assert "did you mean 'vox-256'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    """A portrait and a clip of noise, packed, with the mean face for a mesh."""
+    folder, rng = tmp_path / "packed", np.random.default_rng(0)
+    folder.mkdir()
+    mesh = 0.8 * mean_mesh().numpy()
+    pictures = rng.integers(0, 255, (3, 256, 256, 3), np.uint8)
+    arrays = {
+        "stills": pictures[:1],
+        "stills_mesh": mesh[None],
+        "stills_matte": np.full((1, 256, 256), 255, np.uint8),
+        "clips": pictures[None, 1:],
+        "clips_mesh": np.stack([[mesh, mesh]]),
+        "clips_flow": np.zeros((1, 2, 64, 64, 2), np.int16),
+        "clips_mask": np.zeros((1, 2, 64, 64), bool),
+    }
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+def test_the_face_model_takes_a_step_of_as_many_pairs_as_it_is_told(packed: Path, tmp_path: Path) -> None:
+    words = ["train", "faces", "--data", str(packed), "--out", str(tmp_path / "run"), "--init", "lite-256"]
+    assert main([*words, "--device", "cpu", "--pairs", "2", "--max-steps", "1"]) == 0
+    with Image.open(tmp_path / "run" / "sample.png") as sheet:
+        assert sheet.size == (2 * 256, 5 * 256), "two pairs, side by side"
+    before, after = load_model("lite-256", device="cpu"), load_model(tmp_path / "run" / "model.safetensors")
+    assert after.keypoint_names == before.keypoint_names and after.hash != before.hash
+
+
+def test_pictures_packed_by_an_older_version_are_to_be_packed_anew(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (packed / "stills_matte.npy").unlink()
+    assert main(["train", "faces", "--data", str(packed), "--out", str(tmp_path / "run"), "--device", "cpu"]) == 2
+    assert "stills_matte.npy is missing; pack the pictures anew" in capsys.readouterr().err
+
+
+def test_pairs_are_for_the_face_model(
+    clips: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", str(config), "--data", str(clips), "--out", str(tmp_path / "run")]
+    assert main([*words, "--pairs", "4"]) == 2
+    assert "--pairs is for `faces`" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import fomaug
 from fomaug._errors import ArgumentError, ShapeError
 from fomaug.geometry import identity_grid
 from fomaug.quality import Gates, Scores, judge, score
+from fomaug.quality._scores import _oval
 
 ROOT = Path(__file__).parents[2]
 GOOD = Scores(
@@ -81,6 +82,15 @@ def test_enlarging_is_no_stretch_and_running_like_wax_is(tiny_model: fomaug.Anim
     enlarged, waxen = score(tiny_model, image, image, torch.stack([grid * 0.5, wax]), occlusion)
     assert enlarged.stretch < 1e-3
     assert waxen.stretch > 0.6
+
+
+def test_the_oval_of_a_face_fills_its_box_but_for_the_corners() -> None:
+    oval = _oval(torch.tensor([[[-0.5, -0.25], [0.0, 0.75]], [[-1.0, -1.0], [1.0, 1.0]]]))
+    half = oval.shape[2] / 2
+    for row, area in enumerate((0.25, 1.0)):
+        assert oval[row].mean() == pytest.approx(torch.pi / 4 * area * 0.5 ** (row == 0), rel=0.05)
+    assert oval[0, 0, int(1.25 * half), int(0.75 * half)] == 1
+    assert oval[1, 0, [0, 0, -1, -1], [0, -1, 0, -1]].sum() == 0
 
 
 def test_as_many_flows_as_results(tiny_model: fomaug.Animator) -> None:

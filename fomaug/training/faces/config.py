@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from fomaug.driving._face import KEYPOINT_POINTS
@@ -72,3 +72,8 @@ class FaceTrainConfig:
     precision: str = "bf16"
     detector: LiteDetectorConfig = field(default_factory=_detector)
     generator: LiteGeneratorConfig = field(default_factory=_generator)
+
+    def with_pairs(self, count: int) -> FaceTrainConfig:
+        """Take steps of `count` pairs, and further pictures in proportion."""
+        half = count // 2
+        return replace(self, stills=count - half, clips=half, still_views=count - half, clip_views=count)

@@ -65,6 +65,17 @@ def test_packed_meshes_are_normalised(packed: Path) -> None:
     assert np.allclose(meshes[0], expected, atol=1e-3)
 
 
+def test_mattes_are_packed_and_where_there_is_none_all_is_the_person(packed: Path, tmp_path: Path) -> None:
+    folder = packed.parent / "stills"
+    (folder / "mattes").mkdir(exist_ok=True)
+    shade = np.linspace(0, 255, 256).astype(np.uint8)[None].repeat(256, 0)
+    Image.fromarray(shade).save(folder / "mattes" / "1.png")
+    pack_stills(folder, tmp_path)
+    mattes = np.load(tmp_path / "stills_matte.npy")
+    assert np.array_equal(mattes[1], shade)
+    assert (mattes[[0, 2]] == 255).all()
+
+
 def test_frames_of_a_strip_come_in_order(packed: Path) -> None:
     strip = np.asarray(Image.open(packed.parent / "clips" / "set" / "a.png"))
     assert np.array_equal(np.load(packed / "clips.npy")[0, 1], strip[:, 256:512])
