@@ -27,7 +27,7 @@ __all__ = ["boxes", "image", "mask", "points"]
 _EDGE_SAMPLES = 17  # points along each side of a box
 _VISIBLE_SHARE = 0.1  # of a box's points
 _PAINTED = 0.5  # occlusion below which a place was painted anew
-_TURNED_AWAY = 1.25  # uneven stretch; measured on heads whose hidden points are known, see docs/labels.md
+_TURNED_AWAY = 1.5  # uneven stretch; measured on heads whose hidden points are known, see docs/labels.md
 
 
 def image(x: Tensor, flow: Tensor, *, padding: Padding = "border") -> Tensor:
