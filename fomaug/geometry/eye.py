@@ -75,7 +75,7 @@ def take_out_eyes(source: Keypoints, driving: Keypoints, points: EyePoints) -> t
         The driving keypoints with the source's lids and irises, carried from eye to eye, so that nothing but the head
         moves; the eyes of the source; those of the driving face.
     """
-    both, b = Keypoints.cat([source, driving]), len(source)
+    both, b = Keypoints.cat([source, driving]), source.value.shape[0]  # an exporter takes len() for a constant
     assert both.jacobian is not None
     centre, axes = _frames(both, points)
     inverse = inverse_2x2(axes, least=_FLAT)

@@ -104,17 +104,21 @@ def warp_features(features: Tensor, flow: Tensor, share: Tensor) -> Tensor:
 
 def _sum_neighbours(features: Tensor, flow: Tensor, share: Tensor) -> Tensor:
     batch, channels, height, width = features.shape
-    flow = flow.nan_to_num()  # no place in memory is called NaN
-    x = ((flow[..., 0] + 1) * ((width - 1) / 2)).clamp(0, width - 1)
-    y = ((flow[..., 1] + 1) * ((height - 1) / 2)).clamp(0, height - 1)
-    left, top = x.floor(), y.floor()
+    last = flow.new_tensor([width - 1, height - 1])
+    place = ((flow.nan_to_num() + 1) * (last / 2)).clamp(min=0).minimum(last)  # no place in memory is called NaN
+    corner = place.floor()
+    left, top = corner.int().unbind(-1)  # floats would miss a pixel of very large maps
     across, down = (left < width - 1).int(), (top < height - 1).int() * width
-    first = top.int() * width + left.int()  # floats would miss a pixel of very large maps
-    first += torch.arange(batch, dtype=torch.int32)[:, None, None] * (height * width)
-    places = torch.stack([first, first + across, first + down, first + across + down], -1)
-    right, bottom = x - left, (y - top) * share
+    first = top * width + left
+    if batch > 1:
+        first += torch.arange(batch, dtype=torch.int32)[:, None, None] * (height * width)
+    below = first + down
+    places = torch.stack([first, first + across, below, below + across], -1)
+    right, bottom = (place - corner).unbind(-1)
+    bottom = bottom * share
     upper = share - bottom
-    weights = torch.stack([upper - right * upper, right * upper, bottom - right * bottom, right * bottom], -1)
+    upper_right, lower_right = right * upper, right * bottom
+    weights = torch.stack([upper - upper_right, upper_right, bottom - lower_right, lower_right], -1)
     rows = features.permute(0, 2, 3, 1).reshape(-1, channels)
     summed = F.embedding_bag(places.view(-1, 4), rows, mode="sum", per_sample_weights=weights.view(-1, 4))
     return summed.view(batch, height, width, channels).permute(0, 3, 1, 2)

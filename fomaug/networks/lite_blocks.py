@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fomaug.geometry.sampling import can_be_rearranged
+
 
 def full_precision(like: Tensor) -> contextlib.AbstractContextManager[None]:
     """Compute places in their own precision under autocast, where eight bits would cost half a pixel."""
@@ -19,12 +21,30 @@ def full_precision(like: Tensor) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext()
 
 
-class ConvBlock(nn.Sequential):
-    """Convolution without bias, batch norm, ReLU."""
+class Pointwise(nn.Conv2d):
+    """A convolution of 1 x 1; on a CPU, a product of matrices from planes to features innermost.
 
-    def __init__(self, in_features: int, out_features: int, kernel_size: int = 3, stride: int = 1) -> None:
+    So it hands on what the next convolution reads quickest, and nothing is copied between the two layouts.
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features, 1, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, h, w) to (B, D, h, w)."""
+        if not can_be_rearranged(input):
+            return super().forward(input)
+        b, _, h, w = input.shape
+        inner = F.linear(input.flatten(2).transpose(1, 2), self.weight.flatten(1), self.bias)
+        return inner.view(b, h, w, self.out_channels).permute(0, 3, 1, 2)
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution of 3 x 3 without bias, batch norm, ReLU."""
+
+    def __init__(self, in_features: int, out_features: int, stride: int = 1) -> None:
         super().__init__(
-            nn.Conv2d(in_features, out_features, kernel_size, stride, kernel_size // 2, bias=False),
+            nn.Conv2d(in_features, out_features, 3, stride, 1, bias=False),
             nn.BatchNorm2d(out_features),
             nn.ReLU(inplace=True),
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fomaug._types import Keypoints
 from fomaug.geometry.matrix import inverse_2x2
-from fomaug.networks.lite_blocks import AddingHourglass, ConvBlock, full_precision
+from fomaug.networks.lite_blocks import AddingHourglass, Pointwise, full_precision
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class LiteMotion(nn.Module):
         super().__init__()
         self.config = config
         self.num_keypoints = num_keypoints
-        self.stem = ConvBlock(2 * num_keypoints + 3, config.widths[0], kernel_size=1)
+        width = config.widths[0]
+        self.stem = nn.Sequential(Pointwise(2 * num_keypoints + 3, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
         self.hourglass = AddingHourglass(config.widths)
         self.head = nn.Conv2d(config.widths[0], num_keypoints + 4, 3, padding=1)
         with torch.no_grad():
@@ -93,9 +94,7 @@ class LiteMotion(nn.Module):
         # All K pictures below one another: one call, no copies of the source.
         stacked = carried_grids(affine, shift, (h, w)).view(b, k * h, w, 2)
         warped = F.grid_sample(grey, stacked, padding_mode="border", align_corners=True).view(b, k, h, w)
-        shown = torch.cat([moved, warped - grey, small.float() - 0.5], 1)
-        # The layout in which all that follows is quickest.
-        return shown.to(small.dtype).contiguous(memory_format=torch.channels_last)
+        return torch.cat([moved, warped - grey, small.float() - 0.5], 1).to(small.dtype)
 
 
 def local_affine_maps(source: Keypoints, driving: Keypoints) -> tuple[Tensor, Tensor]:
