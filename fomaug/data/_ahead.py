@@ -44,7 +44,8 @@ class _Worker:
     def __init__(self) -> None:
         self.streams: dict[torch.device, torch.cuda.Stream] = {}
         self._jobs: Queue[Callable[[_Worker], None]] = Queue()
-        Thread(target=self._run, name="fomaug", daemon=True).start()
+        self._thread = Thread(target=self._run, name="fomaug", daemon=True)
+        self._thread.start()
 
     @classmethod
     def take(cls) -> _Worker:
@@ -55,8 +56,15 @@ class _Worker:
             return cls()
 
     def start(self, job: Callable[[_Worker], None]) -> None:
-        """Do a job; then rest."""
+        """Do a job."""
         self._jobs.put(job)
+
+    def rest(self, over: Event) -> None:
+        """Be there for others once the job is over; in a forked process it never is, for the thread is not there."""
+        while self._thread.is_alive():
+            if over.wait(0.1):
+                self.resting.append(self)
+                return
 
     def _run(self) -> None:
         while True:
@@ -108,8 +116,7 @@ def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: 
     finally:
         stop.set()
         permits.release()
-        over.wait()
-        _Worker.resting.append(worker)
+        worker.rest(over)
 
 
 def _allowed(permits: Semaphore, stop: Event) -> bool:

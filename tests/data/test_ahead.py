@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import multiprocessing
+import os
 import threading
 import time
 import traceback
@@ -55,6 +57,18 @@ def test_a_thread_that_rests_is_taken_again_and_two_passes_at_once_have_two():
     assert len({next(batches) for batches in pair}) == 2
     for batches in pair:
         batches.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_can_drop_a_pass_that_it_did_not_start():
+    batches = work_ahead(iter(range(100)), lambda x: x, CPU)
+    next(batches)
+    child = multiprocessing.get_context("fork").Process(target=batches.close)
+    child.start()
+    child.join(10)
+    assert child.exitcode == 0
+    assert next(batches) == 1
+    batches.close()
 
 
 def test_leaving_early_stops_the_thread():
