@@ -11,10 +11,9 @@ box around their middle.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +52,7 @@ def main() -> None:
         report("pictures without faces, and crops", free(args.free, rng), model)
 
 
-def report(name: str, cases: Any, model: fomaug.Animator) -> None:
+def report(name: str, cases: Iterable[Case], model: fomaug.Animator) -> None:
     """Count what is found where, and print a line."""
     number = faces = found = elsewhere = 0
     for picture, truth in cases:

@@ -29,6 +29,7 @@ import fomaug
 from fomaug.data import MotionLoader
 
 Measure = Callable[[dict[str, Turn]], Times]
+BATCHES = {"cpu": 4, "cuda": 16}  # of a pass: nothing runs beside its beginning, which should weigh little
 
 
 def main() -> None:
@@ -130,8 +131,7 @@ def loading(augment: fomaug.MotionAugment, images: Tensor, measure: Measure) -> 
 
 
 def batches_of(images: Tensor, augment: fomaug.MotionAugment) -> DataLoader[Any]:
-    """A pass over the data, long enough that its beginning, which nothing runs beside, weighs little."""
-    batches = 16 if augment.device.type == "cuda" else 4
+    batches = BATCHES[augment.device.type]
     return DataLoader(TensorDataset(images.repeat(batches, 1, 1, 1)), batch_size=len(images))
 
 

@@ -38,7 +38,7 @@ def test_a_part_runs_alone_and_reports(
 ) -> None:
     out = tmp_path / "report.json"
     options = "--device cpu --threads 1 --batch 1 --seconds 0 --turns 1"
-    monkeypatch.setattr(throughput, "BATCHES", 2)
+    monkeypatch.setattr(throughput, "BATCHES", {"cpu": 2})
     monkeypatch.setattr("sys.argv", ["throughput.py", "--part", part, *options.split(), "--out", str(out)])
     throughput.main()
     report = json.loads(capsys.readouterr().out)

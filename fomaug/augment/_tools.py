@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from multiprocessing.context import get_spawning_popen
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,9 @@ class Tools:
             state["driving"] = state["_pool"] = self.driving.to("cpu")
         else:
             state["_pool"] = None
-        # A process that is spawned reads their memory when this is over.
-        self._sent, state["_sent"] = (state["given"], state["driving"]), None
+        # A spawned process inherits this memory's file descriptors, which it does after pickling has returned.
+        self._sent = (state["given"], state["driving"]) if get_spawning_popen() is not None else None
+        state["_sent"] = None
         return state
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint of the run, or start a new one.")
 @click.option("--init", "init_name", help="An installed model, or a model file, to start from.")
 @click.option("--features", help="module:attribute of a feature extractor for the perceptual loss.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ... (for faces: cpu)")
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
 @click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read clips.")
 @click.option("--max-steps", type=click.IntRange(1), help="Stop after so many steps.")
@@ -50,7 +50,8 @@ def train(
     """
     if config == "faces":
         _refuse_for_faces(features=features, precision=precision, workers=workers, tensorboard=tensorboard)
-        _train_faces(data, out, init_name, device, steps=max_steps, pairs=pairs)
+        given = click.get_current_context().get_parameter_source("device") is ParameterSource.COMMANDLINE
+        _train_faces(data, out, init_name, device if given else "cpu", steps=max_steps, pairs=pairs)
         return
     if pairs is not None:
         raise click.UsageError("--pairs is for `faces`; the batch size of other models stands in CONFIG")

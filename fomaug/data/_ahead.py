@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from queue import Queue
-from threading import Event, Semaphore, Thread
+from threading import Event, Semaphore, Thread, current_thread
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -43,7 +43,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.streams: dict[torch.device, torch.cuda.Stream] = {}
-        self._jobs: Queue[Callable[[_Worker], None]] = Queue()
+        self._jobs: Queue[tuple[Callable[[_Worker], None], Event]] = Queue()
         self._thread = Thread(target=self._run, name="fomaug", daemon=True)
         self._thread.start()
 
@@ -55,20 +55,25 @@ class _Worker:
         except IndexError:
             return cls()
 
-    def start(self, job: Callable[[_Worker], None]) -> None:
-        """Do a job."""
-        self._jobs.put(job)
+    def start(self, job: Callable[[_Worker], None]) -> Event:
+        """Begin a job, after which the thread rests; returns what tells that it is over."""
+        over = Event()
+        self._jobs.put((job, over))
+        return over
 
-    def rest(self, over: Event) -> None:
-        """Be there for others once the job is over; in a forked process it never is, for the thread is not there."""
-        while self._thread.is_alive():
-            if over.wait(0.1):
-                self.resting.append(self)
-                return
+    def wait(self, over: Event) -> None:
+        """Wait until a job is over, but not in the thread itself, nor where a fork left it behind."""
+        while current_thread() is not self._thread and self._thread.is_alive() and not over.wait(0.1):
+            pass
 
     def _run(self) -> None:
         while True:
-            self._jobs.get()(self)
+            self._do(*self._jobs.get())  # no name here keeps what the last job had in hand
+
+    def _do(self, job: Callable[[_Worker], None], over: Event) -> None:
+        job(self)
+        self.resting.append(self)
+        over.set()
 
 
 # A forked process has the list, but not the threads.
@@ -89,9 +94,11 @@ def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: 
         device: where it happens.
     """
     results: Queue[Any] = Queue()
-    permits, stop, over = Semaphore(1), Event(), Event()
+    permits, stop, threads = Semaphore(1), Event(), torch.get_num_threads()
 
     def produce(worker: _Worker) -> None:
+        if torch.get_num_threads() != threads:  # a thread keeps the number that it met first
+            torch.set_num_threads(threads)
         try:
             with _own_stream(worker, device) as stream:
                 while _allowed(permits, stop):
@@ -103,10 +110,9 @@ def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: 
         except BaseException as error:  # noqa: BLE001 - handed to the taker, who raises it
             results.put(_Failed(error))
         results.put(_END)
-        over.set()
 
     worker = _Worker.take()
-    worker.start(produce)
+    over = worker.start(produce)
     try:
         while (result := results.get()) is not _END:
             if isinstance(result, _Failed):
@@ -116,7 +122,7 @@ def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: 
     finally:
         stop.set()
         permits.release()
-        worker.rest(over)
+        worker.wait(over)
 
 
 def _allowed(permits: Semaphore, stop: Event) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import threading
@@ -48,15 +49,41 @@ def test_works_in_a_thread_of_its_own():
 
 
 def test_a_thread_that_rests_is_taken_again_and_two_passes_at_once_have_two():
-    def name_of(_: int) -> int:
-        return threading.get_ident()
+    def name_of(_: int) -> threading.Thread:
+        return threading.current_thread()
 
     (first,), (again,) = (work_ahead(iter([0]), name_of, CPU) for _ in range(2))
-    assert first == again
+    assert first is again
     pair = [work_ahead(iter(range(2)), name_of, CPU) for _ in range(2)]
     assert len({next(batches) for batches in pair}) == 2
     for batches in pair:
         batches.close()
+
+
+def test_a_pass_that_is_collected_in_its_own_thread_is_over():
+    collected = threading.Event()
+
+    def collect(number: int) -> int:
+        if number:
+            abandoned.clear()
+            gc.collect()
+            collected.set()
+        return number
+
+    abandoned = [work_ahead(iter(range(9)), collect, CPU)]
+    next(abandoned[0])
+    assert collected.wait(10)
+    wait_for(lambda: threads() == 0)
+
+
+def test_a_thread_that_rested_works_with_as_many_threads_as_its_taker():
+    before = torch.get_num_threads()
+    try:
+        for number in (2, 1, 2):
+            torch.set_num_threads(number)
+            assert list(work_ahead(iter([0]), lambda _: torch.get_num_threads(), CPU)) == [number]
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

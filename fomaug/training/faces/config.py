@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from fomaug._errors import ArgumentError
 from fomaug.driving._face import KEYPOINT_POINTS
 from fomaug.networks.lite_detector import LiteDetectorConfig
 from fomaug.networks.lite_generator import LiteGeneratorConfig
@@ -74,6 +75,12 @@ class FaceTrainConfig:
     generator: LiteGeneratorConfig = field(default_factory=_generator)
 
     def with_pairs(self, count: int) -> FaceTrainConfig:
-        """Take steps of `count` pairs, and further pictures in proportion."""
+        """Take steps of `count` pairs, and further pictures in proportion.
+
+        Raises:
+            ArgumentError: for fewer than 2, one of each kind.
+        """
+        if count < 2:
+            raise ArgumentError(f"a step takes 2 pairs or more, got {count}")
         half = count // 2
         return replace(self, stills=count - half, clips=half, still_views=count - half, clip_views=count)

@@ -65,7 +65,7 @@ def train_faces(
         stopped = stop()
         if stopped or time.monotonic() - saved > 240 or state.step == config.steps:
             state.save(run / "state.pt")
-            _picture(state, pair, run / "sample.png")
+            _picture(state, Pair(*(field[:8] for field in pair)), run / "sample.png")
             saved = time.monotonic()
     if state.step >= config.steps:
         export_model(state, run / "model.safetensors")

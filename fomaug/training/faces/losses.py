@@ -126,9 +126,8 @@ def attention(true: Keypoints) -> Tensor:
     fine = gaussian_heatmap(torch.cat([eyes, mouth, middle], 1), (GRID, GRID), 0.01).amax(1, keepdim=True)
     wide = gaussian_heatmap(face, (GRID, GRID), 0.15)
     gap = (lips[:, 1] - lips[:, 0]).norm(dim=-1).view(-1, 1, 1, 1)
-    away = (
-        (identity_grid((GRID, GRID), device=middle.device) - middle[:, :, None]).square().sum(-1, keepdim=True)
-    )  # (B, 64, 64, 1)
+    grid = identity_grid((GRID, GRID), device=middle.device)
+    away = (grid - middle[:, :, None]).square().sum(-1, keepdim=True)  # (B, 64, 64, 1)
     inside = torch.exp(-0.5 * away.permute(0, 3, 1, 2) / (0.002 + 0.2 * gap.square())) * (gap / 0.08).clamp(max=1)
     weight: Tensor = 0.6 + 0.8 * wide + 2.5 * fine + 15.0 * inside
     return weight

@@ -46,6 +46,10 @@ class Mouths(NamedTuple):
         chosen = torch.multinomial(shows + 1e-9, len(image), replacement=True, generator=generator)
         return Mouths(image[chosen], mesh[chosen, :, :2], shows[chosen])
 
+    def take(self, rows: Tensor) -> Mouths:
+        """Take some of them."""
+        return Mouths(*(field[rows] for field in self))
+
     def twice(self) -> Mouths:
         """Repeat them for both halves of a batch."""
         return Mouths(*(torch.cat([field, field]) for field in self))
@@ -80,31 +84,57 @@ def fill_mouth(
     Returns:
         The pictures, and (2 B, 1, S, S) where something was drawn.
     """
-    look = uniform(generator, len(image) // 2, 8).repeat(2, 1)
-    drawn, hole = _inside(image, mesh, teeth.twice(), look)
-    hole = hole * (closed & ~is_closed(mesh)).view(-1, 1, 1, 1)
-    return torch.lerp(image, drawn, hole), hole
+    look = uniform(generator, len(image) // 2, len(_Look._fields)).repeat(2, 1)
+    holes = torch.zeros_like(image[:, :1])
+    rows = torch.nonzero(closed & ~is_closed(mesh)).flatten()
+    if not len(rows):
+        return image, holes
+    drawn = _inside(image[rows], mesh[rows], teeth.twice().take(rows), _Look(*look[rows, :, None].unbind(1)))
+    hole = between_lips(mesh[rows], image.shape[2])
+    return image.index_copy(0, rows, torch.lerp(image[rows], drawn, hole)), holes.index_copy(0, rows, hole)
 
 
-def _inside(image: Tensor, mesh: Tensor, teeth: Mouths, look: Tensor) -> tuple[Tensor, Tensor]:
-    """What pictures (M, 3, S, S) show between the lips of meshes (M, 478, 2), by numbers (M, 8), and where."""
+def between_lips(mesh: Tensor, size: int) -> Tensor:
+    """(B, 1, S, S) in [0, 1]: what lies between the inner lips of meshes (B, 478, 2)."""
+    return _polygons(mesh[:, UPPER_INNER], mesh[:, LOWER_INNER], size)
+
+
+class _Look(NamedTuple):
+    """How the insides of M mouths look: numbers (M, 1) in [0, 1]."""
+
+    red: Tensor
+    dark: Tensor
+    teeth: Tensor
+    row: Tensor
+    enamel: Tensor
+    rise: Tensor
+    tongue: Tensor
+    flesh: Tensor
+
+
+def _inside(image: Tensor, mesh: Tensor, teeth: Mouths, look: _Look) -> Tensor:
+    """Draw what pictures (M, 3, S, S) would show between the lips of meshes (M, 478, 2), all over the picture."""
     size, tone = image.shape[2], image.new_tensor
     upper, lower = mesh[:, UPPER_INNER], mesh[:, LOWER_INNER]
     light = _light(image, mesh)
-    flesh = torch.stack([0.12 + 0.3 * look[:, 0], 0.06 + 0.16 * look[:, 1], 0.06 + 0.16 * look[:, 1]], 1)
-    drawn = (light * flesh)[:, :, None, None]
-    rise = lower + (0.2 + 0.4 * look[:, 5, None, None]) * (upper - lower)
-    tongue = _polygons(rise, lower, size) * (look[:, 6] < 0.5).view(-1, 1, 1, 1)
-    drawn = torch.lerp(drawn, (light * (0.5 + 0.7 * look[:, 7:8]) * tone(_TONGUE))[:, :, None, None], tongue)
-    edge = upper + (0.15 + 0.4 * look[:, 3, None, None]) * (lower - upper)
-    row = _polygons(upper, edge, size) * (look[:, 2] < 0.75).view(-1, 1, 1, 1)
-    plain = (light * (1.0 + 0.35 * look[:, 4:5]) * tone(_ENAMEL))[:, :, None, None]
-    lit = _light(teeth.image, teeth.mesh)
-    lent = _between(teeth, torch.cat([upper, edge[:, 1:-1]], 1), size) * (light / lit)[:, :, None, None]
-    drawn = torch.lerp(drawn, torch.where(teeth.open.view(-1, 1, 1, 1), lent, plain), row)
-    colourless = (image[:, 0] - image[:, 2]).abs().mean((1, 2)) < 0.01
-    drawn = torch.where(colourless.view(-1, 1, 1, 1), drawn.mean(1, keepdim=True), drawn).clamp(0, 1)
-    return drawn, _polygons(upper, lower, size)
+    dark = 0.06 + 0.16 * look.dark
+    drawn = _plane(light * torch.cat([0.12 + 0.3 * look.red, dark, dark], 1))
+    rise = lower + (0.2 + 0.4 * look.rise[..., None]) * (upper - lower)
+    tongue = _polygons(rise, lower, size) * _plane(look.tongue < 0.5)
+    drawn = torch.lerp(drawn, _plane(light * (0.5 + 0.7 * look.flesh) * tone(_TONGUE)), tongue)
+    edge = upper + (0.15 + 0.4 * look.row[..., None]) * (lower - upper)
+    row = _polygons(upper, edge, size) * _plane(look.teeth < 0.75)
+    plain = _plane(light * (1.0 + 0.35 * look.enamel) * tone(_ENAMEL))
+    lit = _plane(light / _light(teeth.image, teeth.mesh))
+    lent = _between(teeth, torch.cat([upper, edge[:, 1:-1]], 1), size) * lit
+    drawn = torch.lerp(drawn, torch.where(_plane(teeth.open[:, None]), lent, plain), row)
+    colourless = (image[:, 0] - image[:, 2]).abs().mean((1, 2))[:, None] < 0.01
+    return torch.where(_plane(colourless), drawn.mean(1, keepdim=True), drawn).clamp(0, 1)
+
+
+def _plane(numbers: Tensor) -> Tensor:
+    """(M, C) to (M, C, 1, 1): the same all over a picture."""
+    return numbers[..., None, None]
 
 
 def _between(mouths: Mouths, lines: Tensor, size: int) -> Tensor:

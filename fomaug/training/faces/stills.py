@@ -16,7 +16,7 @@ from fomaug.geometry.grid import identity_grid
 from fomaug.training.faces.config import BRIDGE, EYES
 from fomaug.training.faces.draw import normal, uniform
 from fomaug.training.faces.layers import Layers, take_apart
-from fomaug.training.faces.mouth import Mouths, fill_mouth, is_closed
+from fomaug.training.faces.mouth import Mouths, between_lips, fill_mouth, is_closed
 from fomaug.training.faces.pairs import GRID, Camera, Pair, carried, sample
 from fomaug.training.faces.spline import eval_spline, fit_spline
 
@@ -68,9 +68,9 @@ def still_pair(image: Tensor, mesh: Tensor, matte: Tensor, generator: torch.Gene
     frame = _frame(b, generator)
     flat = mesh[..., :2]
     rest = Pose(flat, flat, torch.cat([frame, _outline(mesh)[..., :2]], 1))
-    as_is = uniform(generator, b)  # one picture of many pairs is the portrait itself: no warp has touched what it shows
-    source = _pose(mesh, frame, (as_is > 0.3).float(), generator)
-    driving = _pose(mesh, frame, ((as_is < 0.3) | (as_is > 0.6)).float(), generator)
+    lot = uniform(generator, b)  # one picture of many pairs is the portrait as it is, which no spline has bent
+    source = _pose(mesh, frame, (lot > 0.3).float(), generator)
+    driving = _pose(mesh, frame, ((lot < 0.3) | (lot > 0.6)).float(), generator)
     camera = Camera.draw(b, generator)
     moved = camera.nudged(generator)
     grid = identity_grid((_WARP_GRID, _WARP_GRID), device=mesh.device).expand(b, -1, -1, -1)
@@ -88,7 +88,8 @@ def still_pair(image: Tensor, mesh: Tensor, matte: Tensor, generator: torch.Gene
     filled, holes = fill_mouth(seen[:, :3], torch.cat(meshes), is_closed(mesh).repeat(2), teeth, generator)
     flow = carried(camera.back(to_source), _eye_places(*meshes, GRID))
     behind = camera.back(moved.forth(identity_grid((GRID, GRID), device=mesh.device).expand(b, -1, -1, -1)))
-    hole = F.interpolate(holes[b:], size=(GRID, GRID), mode="area")
+    parted = (is_closed(meshes[0]) & ~is_closed(meshes[1])).view(-1, 1, 1, 1)
+    hole = F.interpolate(holes[b:], size=(GRID, GRID), mode="area").maximum(parted * between_lips(meshes[1], GRID))
     person = F.interpolate(seen[b:, 3:], size=(GRID, GRID), mode="area") > 0.5  # (B, 1, 64, 64)
     shown = (F.grid_sample(seen[:b, 3:], behind, align_corners=True) < 0.5) & (behind.abs().amax(-1) <= 1)[:, None]
     known = torch.where(person, _certainty(meshes[1]) * (1 - hole), shown.float())

@@ -76,7 +76,10 @@ class ClipStore:
         names = ("clips.npy", "clips_mesh.npy", "clips_flow.npy", "clips_mask.npy")
         frames, meshes, flow, known = (_open(folder / name, device) for name in names)
         seen = ~meshes.isnan().any(3).any(2)
-        return cls(frames, meshes, flow, known, seen, torch.nonzero(seen.sum(1) > 1).flatten())
+        usable = torch.nonzero(seen.sum(1) > 1).flatten()
+        if not len(usable):
+            raise ArgumentError(f"in none of the clips in {folder} was a face found in two frames")
+        return cls(frames, meshes, flow, known, seen, usable)
 
     def views(self, count: int, generator: torch.Generator) -> Views:
         """Draw single frames."""
