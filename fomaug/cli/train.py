@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint of the run, or start a new one.")
 @click.option("--init", "init_name", help="An installed model, or a model file, to start from.")
 @click.option("--features", help="module:attribute of a feature extractor for the perceptual loss.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ... (for faces: cpu)")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
 @click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read clips.")
 @click.option("--max-steps", type=click.IntRange(1), help="Stop after so many steps.")
@@ -45,8 +45,8 @@ def train(
 ) -> None:
     """Train a model by CONFIG: a YAML file, the name of an official configuration, or `faces`.
 
-    `faces` trains the light face model; see docs/training-lite-256.md for what its data folder holds. On several GPUs:
-    torchrun --nproc-per-node N -m fomaug train ...
+    `faces` trains the light face model, on the CPU unless --device is given; see docs/training-lite-256.md for what its
+    data folder holds. On several GPUs: torchrun --nproc-per-node N -m fomaug train ...
     """
     if config == "faces":
         _refuse_for_faces(features=features, precision=precision, workers=workers, tensorboard=tensorboard)
