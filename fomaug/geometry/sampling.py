@@ -110,8 +110,7 @@ def _sum_neighbours(features: Tensor, flow: Tensor, share: Tensor) -> Tensor:
     left, top = corner.int().unbind(-1)  # floats would miss a pixel of very large maps
     across, down = (left < width - 1).int(), (top < height - 1).int() * width
     first = top * width + left
-    if batch > 1:
-        first += torch.arange(batch, dtype=torch.int32)[:, None, None] * (height * width)
+    first += torch.arange(batch, dtype=torch.int32)[:, None, None] * (height * width)
     below = first + down
     places = torch.stack([first, first + across, below, below + across], -1)
     right, bottom = (place - corner).unbind(-1)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fomaug.geometry.grid import identity_grid
-from fomaug.training.faces.pairs import GRID, Camera, Pair, sample
+from fomaug.training.faces.pairs import GRID, Camera, Pair, grids, sample
 
 
 def clip_pair(
@@ -28,8 +27,8 @@ def clip_pair(
     b, _, size, _ = frames[0].shape
     camera = Camera.draw(b, generator)
     moved = camera.nudged(generator)
-    places = moved.forth(identity_grid((GRID, GRID), device=flow.device).expand(b, -1, -1, -1))
-    fine = identity_grid((size, size), device=flow.device).expand(b, -1, -1, -1)
+    places = moved.forth(grids(GRID, flow))
+    fine = grids(size, flow)
     at_edges = _edges(places, size)
     stored = torch.cat([flow.permute(0, 3, 1, 2), known], 1)
     read = torch.nn.functional.grid_sample(stored, at_edges, padding_mode="zeros", align_corners=False)

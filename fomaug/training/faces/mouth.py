@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fomaug.geometry.grid import identity_grid
 from fomaug.training.faces.draw import uniform
-from fomaug.training.faces.pairs import sample
+from fomaug.training.faces.pairs import grids, sample
 from fomaug.training.faces.spline import eval_spline, fit_spline
 
 UPPER_INNER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
@@ -50,10 +49,6 @@ class Mouths(NamedTuple):
         """Take some of them."""
         return Mouths(*(field[rows] for field in self))
 
-    def twice(self) -> Mouths:
-        """Repeat them for both halves of a batch."""
-        return Mouths(*(torch.cat([field, field]) for field in self))
-
 
 def mouth_gap(mesh: Tensor) -> Tensor:
     """Measure how far the inner lips stand apart: (B,) of meshes (B, 478, 2 or 3), in face heights."""
@@ -84,12 +79,13 @@ def fill_mouth(
     Returns:
         The pictures, and (2 B, 1, S, S) where something was drawn.
     """
-    look = uniform(generator, len(image) // 2, len(_Look._fields)).repeat(2, 1)
+    look = uniform(generator, len(image) // 2, len(_Look._fields))
     holes = torch.zeros_like(image[:, :1])
     rows = torch.nonzero(closed & ~is_closed(mesh)).flatten()
     if not len(rows):
         return image, holes
-    drawn = _inside(image[rows], mesh[rows], teeth.twice().take(rows), _Look(*look[rows, :, None].unbind(1)))
+    face = rows % len(look)
+    drawn = _inside(image[rows], mesh[rows], teeth.take(face), _Look(*look[face, :, None].unbind(1)))
     hole = between_lips(mesh[rows], image.shape[2])
     return image.index_copy(0, rows, torch.lerp(image[rows], drawn, hole)), holes.index_copy(0, rows, hole)
 
@@ -140,7 +136,7 @@ def _plane(numbers: Tensor) -> Tensor:
 def _between(mouths: Mouths, lines: Tensor, size: int) -> Tensor:
     """(M, 3, S, S): what mouths show between their lips, brought between lines (M, 20, 2)."""
     lips = torch.cat([mouths.mesh[:, UPPER_INNER], mouths.mesh[:, LOWER_INNER[1:-1]]], 1)
-    grid = identity_grid((size // 2, size // 2), device=lines.device).expand(len(lines), -1, -1, -1)
+    grid = grids(size // 2, lines)
     # The spline's stiffness is meant for whole faces; a mouth is a tenth as wide.
     weights = fit_spline(10 * lines, lips)
     places = eval_spline(weights, 10 * lines, 10 * grid.flatten(1, 2)).view(grid.shape)

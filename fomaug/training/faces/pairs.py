@@ -94,8 +94,13 @@ class Views(NamedTuple):
         """View pictures (B, 3, S, S) with meshes (B, 478, 3) through new cameras."""
         size = image.shape[2]
         camera = Camera.draw(len(image), generator, reach=1.7)
-        places = camera.forth(identity_grid((size, size), device=image.device).expand(len(image), -1, -1, -1))
+        places = camera.forth(grids(size, image))
         return Views(sample(image, places), camera.back(mesh[..., :2]))
+
+
+def grids(size: int, like: Tensor) -> Tensor:
+    """(B, S, S, 2): the identity grid for each of B things, where they are."""
+    return identity_grid((size, size), device=like.device).expand(len(like), -1, -1, -1)
 
 
 def sample(image: Tensor, places: Tensor) -> Tensor:

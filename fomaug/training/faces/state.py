@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from fomaug._files import replacing
 from fomaug.networks.lite_detector import LiteDetector
@@ -18,16 +19,14 @@ from fomaug.weights.assemble import load_strictly
 from fomaug.weights.files import read_tensors
 from fomaug.weights.pickles import read_pickle
 
-_CPU: Final = torch.device("cpu")
-
 
 class TrainState:
     """Networks, their averages, optimisers, the step and the source of randomness, all on one device."""
 
-    def __init__(self, config: FaceTrainConfig, device: torch.device = _CPU) -> None:
+    def __init__(self, config: FaceTrainConfig, device: torch.device | str = "cpu") -> None:
         self.config = config
         self.step = 0
-        self.device = device
+        self.device = torch.device(device)
         self.generator = torch.Generator(device).manual_seed(config.seed)
         with torch.random.fork_rng():
             torch.random.manual_seed(config.seed)
@@ -74,10 +73,14 @@ class TrainState:
     def follow(self) -> None:
         """Move the averages towards the networks; slowly once training is under way."""
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        old, new = (list(networks.state_dict().values()) for networks in (self.average, self.networks))
-        torch._foreach_lerp_(
-            [x for x in old if x.is_floating_point()], [x for x in new if x.is_floating_point()], 1 - decay
-        )
+        new = self.networks.state_dict()
+        pairs = [(value, new[name]) for name, value in self.average.state_dict().items()]
+        averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        follow(*(list(side) for side in zip(*averaged, strict=True)), self.step)
+        for value, latest in pairs:
+            if not value.is_floating_point():
+                value.copy_(latest)
 
     def start_from(self, weights: Path) -> None:
         """Take the weights of a model file; everything else starts anew.

@@ -17,7 +17,7 @@ from fomaug.training.faces.config import BRIDGE, EYES
 from fomaug.training.faces.draw import normal, uniform
 from fomaug.training.faces.layers import Layers, take_apart
 from fomaug.training.faces.mouth import Mouths, between_lips, fill_mouth, is_closed
-from fomaug.training.faces.pairs import GRID, Camera, Pair, carried, sample
+from fomaug.training.faces.pairs import GRID, Camera, Pair, carried, grids, sample
 from fomaug.training.faces.spline import eval_spline, fit_spline
 
 _WARP_GRID: Final = 40
@@ -73,7 +73,7 @@ def still_pair(image: Tensor, mesh: Tensor, matte: Tensor, generator: torch.Gene
     driving = _pose(mesh, frame, ((lot < 0.3) | (lot > 0.6)).float(), generator)
     camera = Camera.draw(b, generator)
     moved = camera.nudged(generator)
-    grid = identity_grid((_WARP_GRID, _WARP_GRID), device=mesh.device).expand(b, -1, -1, -1)
+    grid = grids(_WARP_GRID, mesh)
     to_source = _Spline(driving, source).carry(moved.forth(grid))
     to_rest = _Spline(source, rest)
     layers = take_apart(image, matte, flat)
@@ -87,7 +87,7 @@ def still_pair(image: Tensor, mesh: Tensor, matte: Tensor, generator: torch.Gene
     teeth = Mouths.draw(image, mesh, generator)
     filled, holes = fill_mouth(seen[:, :3], torch.cat(meshes), is_closed(mesh).repeat(2), teeth, generator)
     flow = carried(camera.back(to_source), _eye_places(*meshes, GRID))
-    behind = camera.back(moved.forth(identity_grid((GRID, GRID), device=mesh.device).expand(b, -1, -1, -1)))
+    behind = camera.back(moved.forth(grids(GRID, mesh)))
     parted = (is_closed(meshes[0]) & ~is_closed(meshes[1])).view(-1, 1, 1, 1)
     hole = F.interpolate(holes[b:], size=(GRID, GRID), mode="area").maximum(parted * between_lips(meshes[1], GRID))
     person = F.interpolate(seen[b:, 3:], size=(GRID, GRID), mode="area") > 0.5  # (B, 1, 64, 64)
@@ -104,8 +104,7 @@ def _seen(layers: Layers, field: Tensor, camera: Camera, pose: Pose) -> Tensor:
     size = layers.behind.shape[2]
     eyes = _eye_places(camera.back(pose.own_eyes), camera.back(pose.mesh), size)
     person = sample(layers.person, carried(field, eyes))
-    grid = identity_grid((size, size), device=person.device).expand(len(person), -1, -1, -1)
-    behind = sample(layers.behind, camera.forth(grid))
+    behind = sample(layers.behind, camera.forth(grids(size, person)))
     matte = person[:, 3:]
     return torch.cat([torch.lerp(behind, person[:, :3], matte), matte], 1)
 

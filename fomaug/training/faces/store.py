@@ -17,8 +17,6 @@ from fomaug.training.faces.pack import FLOW_UNIT
 from fomaug.training.faces.pairs import Pair, Views
 from fomaug.training.faces.stills import still_pair
 
-_CPU = torch.device("cpu")
-
 
 @dataclass(frozen=True)
 class StillStore:
@@ -29,7 +27,7 @@ class StillStore:
     mattes: Tensor
 
     @classmethod
-    def open(cls, folder: Path, device: torch.device = _CPU) -> StillStore:
+    def open(cls, folder: Path, device: torch.device | str = "cpu") -> StillStore:
         """Open what `pack_stills` wrote."""
         return cls(*(_open(folder / name, device) for name in ("stills.npy", "stills_mesh.npy", "stills_matte.npy")))
 
@@ -71,7 +69,7 @@ class ClipStore:
     usable: Tensor
 
     @classmethod
-    def open(cls, folder: Path, device: torch.device = _CPU) -> ClipStore:
+    def open(cls, folder: Path, device: torch.device | str = "cpu") -> ClipStore:
         """Open what `pack_clips` wrote."""
         names = ("clips.npy", "clips_mesh.npy", "clips_flow.npy", "clips_mask.npy")
         frames, meshes, flow, known = (_open(folder / name, device) for name in names)
@@ -111,7 +109,7 @@ class ClipStore:
         return _pictures(self.frames[clips, times]), self.meshes[clips, times]
 
 
-def _open(path: Path, device: torch.device) -> Tensor:
+def _open(path: Path, device: torch.device | str) -> Tensor:
     """On the CPU the file itself, mapped into memory; elsewhere a copy, which saves a trip for every picture."""
     if not path.exists():
         raise ArgumentError(f"{path} is missing; pack the pictures anew with pack_stills and pack_clips")

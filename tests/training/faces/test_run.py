@@ -97,6 +97,19 @@ def test_an_interrupted_run_ends_where_an_unbroken_one_does(packed: Path, tmp_pa
     assert all(torch.equal(value, expected[name]) for name, value in broken.average.state_dict().items())
 
 
+def test_averages_follow_the_networks_and_count_the_same_batches() -> None:
+    state = TrainState(TINY)
+    state.step = 5
+    before = {name: value.clone() for name, value in state.average.state_dict().items()}
+    new = state.networks.state_dict()
+    for value in new.values():
+        value.add_(1)
+    state.follow()
+    for name, value in state.average.state_dict().items():
+        expected = torch.lerp(before[name], new[name], 1 - 6 / 15) if value.is_floating_point() else new[name]
+        assert torch.allclose(value, expected), name
+
+
 def test_an_exported_model_loads_and_starts_another_run(packed: Path, tmp_path: Path) -> None:
     state = train_faces(TINY, packed, tmp_path / "run")
     path = export_model(state, tmp_path / "tiny.safetensors", facts={"licence": "MIT"})
