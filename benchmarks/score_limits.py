@@ -5,10 +5,15 @@
 PREDICTIONS is what `model_card.py reconstruct CLIPS PREDICTIONS` wrote. The rows, each scored against the true frame:
 
     prediction   what the model made
+    true parts   the prediction with the true frame's eyes, brows and mouth pasted in
     looked up    the prediction, moved by the dense optical flow to the true frame: errors of places taken away
     first frame  the clip's first frame, moved by the dense optical flow to the true frame: a warp that knows the answer
+    both         the first frame moved so, with the true eyes, brows and mouth pasted in
     blurred      the true frame, blurred with a standard deviation of 0.7 pixels
     stored       the true frame, stored as a JPEG of quality 80
+
+`aed` cuts each face out by the mesh found in it, so it also measures how that mesh trembles; `aligned` is the same
+with both faces cut out by the true frame's mesh.
 
 Needs the environment of `model_card_scores.py`.
 """
@@ -26,6 +31,11 @@ from numpy.typing import NDArray
 
 Frame = NDArray[np.uint8]
 SCORES = ("l1", "ssim", "akd", "aed")
+PARTS = (  # points of the face mesh around what expressions change most
+    (33, 133, 159, 145, 70, 63, 105, 66, 107, 55, 65, 52, 53, 46),
+    (263, 362, 386, 374, 300, 293, 334, 296, 336, 285, 295, 282, 283, 276),
+    (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185),
+)
 
 
 def main() -> None:
@@ -40,29 +50,44 @@ def main() -> None:
     totals: dict[str, list[list[float]]] = {}
     for path in sorted(args.clips.glob("*.mp4")):
         true, predicted = metrics.frames(str(path)), np.load(args.predictions / f"{path.stem}.npy")
+        meshes = {row: networks.landmarks(true[row]) for row in range(args.step, len(predicted), args.step)}
+        rows = [row for row, mesh in meshes.items() if mesh is not None]
         versions: dict[str, list[Frame]] = {}
-        rows = range(args.step, min(len(true), len(predicted)), args.step)
         for row in rows:
-            for name, frame in disturbed(true[row], predicted[row], true[0]).items():
+            for name, frame in disturbed(true[row], predicted[row], true[0], meshes[row]).items():
                 versions.setdefault(name, []).append(frame)
+        wanted = [networks.embed(true[row], meshes[row]) for row in rows]
         for name, frames in versions.items():
             score = metrics.score(true[[0, *rows]], [true[0], *frames], networks, 1)
-            totals.setdefault(name, []).append([score[key] for key in SCORES])
-    print(f"{'':12s}" + "".join(f"{key:>8s}" for key in SCORES))
+            found = [networks.embed(frame, meshes[row]) for row, frame in zip(rows, frames, strict=True)]
+            aligned = np.linalg.norm(np.array(found) - np.array(wanted), axis=1).mean()
+            totals.setdefault(name, []).append([*(score[key] for key in SCORES), aligned])
+    print(f"{'':12s}" + "".join(f"{key:>9s}" for key in (*SCORES, "aligned")))
     for name, scores in totals.items():
-        print(f"{name:12s}" + "".join(f"{value:8.4f}" for value in np.nanmean(scores, 0)))
+        print(f"{name:12s}" + "".join(f"{value:9.4f}" for value in np.nanmean(scores, 0)))
 
 
-def disturbed(true: Frame, predicted: Frame, first: Frame) -> dict[str, Frame]:
-    """Make the versions of one frame."""
+def disturbed(true: Frame, predicted: Frame, first: Frame, mesh: NDArray[np.float32]) -> dict[str, Frame]:
+    """Make the versions of one frame; `mesh` (468, 2) in pixels is that of the true one."""
     stored: Any = cv2.imdecode(cv2.imencode(".jpg", true, [cv2.IMWRITE_JPEG_QUALITY, 80])[1], cv2.IMREAD_COLOR)
     return {
         "prediction": predicted,
+        "true parts": pasted(predicted, true, mesh),
         "looked up": moved(predicted, true),
         "first frame": moved(first, true),
+        "both": pasted(moved(first, true), true, mesh),
         "blurred": cv2.GaussianBlur(true, (0, 0), 0.7),
         "stored": stored,
     }
+
+
+def pasted(frame: Frame, true: Frame, mesh: NDArray[np.float32]) -> Frame:
+    """Paste the true eyes, brows and mouth into a frame, with soft edges."""
+    mask = np.zeros(true.shape[:2], np.uint8)
+    for part in PARTS:
+        cv2.fillConvexPoly(mask, cv2.convexHull(mesh[list(part)].astype(np.int32)), 1)
+    soft = cv2.GaussianBlur(cv2.dilate(mask, np.ones((9, 9))).astype(np.float32), (0, 0), 2)[..., None]
+    return np.asarray(np.rint(frame + soft * (true.astype(np.float32) - frame)), np.uint8)
 
 
 def moved(frame: Frame, true: Frame) -> Frame:
