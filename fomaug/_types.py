@@ -57,6 +57,8 @@ class Keypoints:
     @staticmethod
     def cat(parts: Sequence[Keypoints]) -> Keypoints:
         """Join along the frame axis."""
+        if len(parts) == 1:
+            return parts[0]
         jacobians = [part.jacobian for part in parts if part.jacobian is not None]
         assert len(jacobians) in (0, len(parts)), "keypoints with and without jacobians do not mix"
         return Keypoints(torch.cat([part.value for part in parts]), torch.cat(jacobians) if jacobians else None)
@@ -84,6 +86,18 @@ class Source:
         rows = _rows(index)
         return Source(self.image[rows], tuple(part[rows] for part in self.features), self.keypoints[rows])
 
+    @staticmethod
+    def cat(parts: Sequence[Source]) -> Source:
+        """Join along the batch axis."""
+        if len(parts) == 1:
+            return parts[0]
+        features = zip(*(part.features for part in parts), strict=True)
+        return Source(
+            torch.cat([part.image for part in parts]),
+            tuple(torch.cat(pieces) for pieces in features),
+            Keypoints.cat([part.keypoints for part in parts]),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Animated:
@@ -98,6 +112,17 @@ class Animated:
     image: Tensor
     flow: Tensor
     occlusion: Tensor
+
+    @staticmethod
+    def cat(parts: Sequence[Animated]) -> Animated:
+        """Join along the frame axis."""
+        if len(parts) == 1:
+            return parts[0]
+        return Animated(
+            torch.cat([part.image for part in parts]),
+            torch.cat([part.flow for part in parts]),
+            torch.cat([part.occlusion for part in parts]),
+        )
 
 
 def _rows(index: Index) -> slice | Tensor | Sequence[int]:

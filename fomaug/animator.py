@@ -9,17 +9,20 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from fomaug._errors import ShapeError
 from fomaug._memory import keep_freed_memory
+from fomaug._parallel import side_by_side
 from fomaug._stream import stream
 from fomaug._types import Animated, Keypoints, Source, check_shape
 from fomaug.geometry import Frame, resize_map, warp_image
 from fomaug.networks import GeneratorOutput
+
+Done = TypeVar("Done")
 
 
 class Configuration(Protocol):
@@ -110,8 +113,13 @@ class Animator(nn.Module):
         """
         check_shape("frames", frames, "B 3 H W")
         frames = self._floats("frames", frames)
-        with _gradients(differentiable):
-            return self._detect(self._frame(frames).to_model(frames).to(self.dtype))
+        frame = self._frame(frames)
+
+        def detect(rows: slice) -> Keypoints:
+            with _gradients(differentiable):
+                return self._detect(frame.to_model(frames[rows]).to(self.dtype))
+
+        return Keypoints.cat(_in_parts(detect, frames, differentiable))
 
     def encode(self, images: Tensor, *, differentiable: bool = False) -> Source:
         """Do all the work that depends on the images alone, once per image.
@@ -122,9 +130,14 @@ class Animator(nn.Module):
         """
         check_shape("images", images, "B 3 H W")
         images = self._floats("images", images)
-        with _gradients(differentiable):
-            small = self._frame(images).to_model(images).to(self.dtype)
-            return Source(images, (small, *self._encode(small)), self._detect(small))
+        frame = self._frame(images)
+
+        def encode(rows: slice) -> Source:
+            with _gradients(differentiable):
+                small = frame.to_model(images[rows]).to(self.dtype)
+                return Source(images[rows], (small, *self._encode(small)), self._detect(small))
+
+        return Source.cat(_in_parts(encode, images, differentiable))
 
     def animate(self, source: Source, keypoints: Keypoints, *, differentiable: bool = False) -> Animated:
         """Move sources so that their keypoints come to lie where they are asked to.
@@ -142,10 +155,15 @@ class Animator(nn.Module):
         """
         source = self._pair(source, keypoints)
         keypoints = keypoints.to(self.device, source.keypoints.value.dtype)
-        small, *features = source.features
-        with _gradients(differentiable):
-            output = self.generator(small, tuple(features), source.keypoints, keypoints)
-            return _compose(source.image, output, self._frame(source.image))
+
+        def animate(rows: slice) -> Animated:
+            part = source[rows]
+            small, *features = part.features
+            with _gradients(differentiable):
+                output = self.generator(small, tuple(features), part.keypoints, keypoints[rows])
+                return _compose(part.image, output, self._frame(part.image))
+
+        return Animated.cat(_in_parts(animate, source.image, differentiable))
 
     def stream(
         self, source: Source, frames: Iterable[Tensor], *, reference: Keypoints | None = None, **options: Any
@@ -198,6 +216,14 @@ class Animator(nn.Module):
     def _probe(self) -> Keypoints:
         """Ask the detector once how many keypoints it gives."""
         return self._detect(torch.zeros(1, 3, self.size, self.size, device=self.device, dtype=self.dtype))
+
+
+def _in_parts(work: Callable[[slice], Done], images: Tensor, differentiable: bool) -> list[Done]:  # noqa: FBT001
+    """Do the parts of a batch side by side where that is quicker, else all of it at once."""
+    on_cpu = images.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    if differentiable or not on_cpu or torch.compiler.is_compiling():
+        return [work(slice(None))]
+    return side_by_side(work, len(images))
 
 
 def _compose(image: Tensor, output: GeneratorOutput, frame: Frame) -> Animated:

@@ -31,7 +31,8 @@ class Timing:
         ms: median milliseconds for one picture.
         spread_ms: first and third quartile.
         per_second: pictures a second, by the median.
-        peak_mb: the most megabytes that tensors made in the stage hold at once, for the whole batch, weights aside.
+        peak_mb: the most megabytes that tensors made in the stage hold at once on one thread, for the whole batch,
+            weights aside.
     """
 
     stage: str
@@ -97,10 +98,11 @@ def bench(
         threads: of the processor; None for torch's own choice.
         progress: called once a round.
     """
-    with _threads(threads):
-        stages = [(animator, stage, run) for animator in animators for stage, run in _stages(animator, batch_size)]
+    stages = [(animator, stage, run) for animator in animators for stage, run in _stages(animator, batch_size)]
+    with _threads(1):  # what is counted is counted in this thread
         gflops = [_gflop(run) / batch_size for _, _, run in stages]
         peaks = [peak_bytes(run) / 2**20 for _, _, run in stages]
+    with _threads(threads):
         times: list[list[float]] = [[] for _ in stages]
         for _ in range(rounds):
             for row, (animator, _, run) in enumerate(stages):
@@ -131,7 +133,7 @@ def _stages(animator: Animator, batch_size: int) -> list[tuple[str, Callable[[],
 
 def _timing(stage: str, gflop: float, peak_mb: float, times: list[float]) -> Timing:
     median = statistics.median(times)
-    low, _, high = statistics.quantiles(times, n=4) if len(times) > 1 else (median, median, median)
+    low, _, high = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else (median, median, median)
     return Timing(
         stage,
         round(gflop, 3),
