@@ -26,9 +26,9 @@ class Reach:
 
     Attributes:
         space: of the pool.
-        rows: (R,) the frames, as rows of the space.
+        rows: (R,) the frames, as rows of the space; their tracks have a weight.
         odds: (R,) how often each is drawn by its track's weight, the frames of a track alike; cumulated.
-        moving: (M,) those of the frames that move at all and have a weight.
+        moving: (M,) those of the frames that move at all.
         weight: (M,) their weights.
     """
 
@@ -84,20 +84,25 @@ def _cached(key: ByHash, yaw_range: Interval | None, pitch_range: Interval | Non
 
 
 def find_reach(space: MotionSpace, yaw_range: Interval | None, pitch_range: Interval | None) -> Reach:
-    """Take the frames whose head pose lies in the ranges (degrees)."""
-    allowed = np.ones(len(space.frame), dtype=bool)
+    """Take the frames of tracks with a weight whose head pose lies in the ranges (degrees)."""
+    weighted = space.weight[space.track] > 0
+    if not weighted.any():
+        raise ArgumentError("every track of the pool has weight 0; give one at least a weight above 0")
+    allowed = weighted.copy()
     for angle, interval in ((space.yaw, yaw_range), (space.pitch, pitch_range)):
         if interval is not None:
             allowed &= (angle >= interval[0]) & (angle <= interval[1])
     if not allowed.any():
-        yaw, pitch = ((int(angle.min()), int(angle.max())) for angle in (space.yaw, space.pitch))
+        drawn = (angle[weighted] for angle in (space.yaw, space.pitch))
+        yaw, pitch = ((int(angle.min()), int(angle.max())) for angle in drawn)
+        hint = "" if weighted.all() else ", or give tracks of weight 0 a weight"
         raise ArgumentError(
             f"no driving frame has yaw in {yaw_range} and pitch in {pitch_range}: the pool spans yaw {yaw} and pitch "
-            f"{pitch}; widen the ranges or add clips"
+            f"{pitch}; widen the ranges or add clips{hint}"
         )
     rows = np.flatnonzero(allowed)
     weight, size = _row_weights(space, rows), space.size[rows]
-    moves = (size >= STILL * np.quantile(size, 0.95)) & (weight > 0)
+    moves = size >= STILL * np.quantile(size, 0.95)
     return Reach(space, rows, weight.cumsum(), rows[moves], weight[moves])
 
 

@@ -32,7 +32,7 @@ class MotionSpace:
         yaw: (F,) estimated turn in degrees, positive towards the left edge of the picture.
         pitch: (F,) estimated nod in degrees, positive looks down.
         size: (F,) how far each frame is from neutral.
-        weight: (tracks,) how often a track is drawn, sums to 1.
+        weight: (tracks,) how often a track is drawn, sums to 1; all 0 if no track is to be drawn.
     """
 
     track: NDArray[np.int64]
@@ -78,7 +78,7 @@ def build_space(values: Sequence[Array], weights: Sequence[float]) -> MotionSpac
         yaw=yaw,
         pitch=pitch,
         size=np.sqrt(np.square(motion).mean((1, 2))),
-        weight=np.asarray(weights, dtype=np.float64) / np.sum(weights),
+        weight=np.asarray(weights, dtype=np.float64) / (np.sum(weights) or 1.0),
     )
 
 

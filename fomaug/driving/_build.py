@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from fomaug._errors import ArgumentError, MediaError, PoolError, did_you_mean
-from fomaug._types import Keypoints
 from fomaug.animator import Animator
 from fomaug.driving._boxes import Detector
 from fomaug.driving._clip_labels import Labels, resolve_labels
 from fomaug.driving._clips import Clip, find_clips, read_clip
-from fomaug.driving._crop import face_crop
-from fomaug.driving._picture import Picture
-from fomaug.driving._square import Box, batches, cut, to_batch
+from fomaug.driving._crop import FaceCrop, FaceSearch, search_face
+from fomaug.driving._detect import read_keypoints
+from fomaug.driving._steady import is_steady
 from fomaug.driving._track import MotionTrack
+from fomaug.driving._watch import FaceWatch, Look
 
 Crop = Literal["face", "frame"]
 OnError = Literal["skip", "raise"]
@@ -50,7 +48,7 @@ class BuildOptions:
 def tracks_from_clips(
     clips: str | Path | Iterable[str | Path], model: Animator, labels: Labels, options: BuildOptions
 ) -> tuple[list[MotionTrack], list[tuple[str, str]]]:
-    """Make a track of every clip that can be read; see `DrivingPool.from_clips`.
+    """Make a track of every clip that can be used; see `DrivingPool.from_clips`.
 
     Returns:
         The tracks, and (clip, reason) for the clips that were left out.
@@ -62,12 +60,12 @@ def tracks_from_clips(
     for name, path in tqdm(found.items(), desc="clips", unit="clip", disable=not options.progress):
         try:
             tracks.append(_track(read_clip(path, max_frames=options.max_frames), name, label_of[name], model, options))
-        except MediaError as error:
+        except (MediaError, PoolError) as error:
             if options.on_error == "raise":
                 raise
             skipped.append((name, str(error)))
     if not tracks:
-        raise PoolError(f"none of {len(skipped)} clips can be read; the first: {skipped[0][1]}")
+        raise PoolError(f"none of {len(skipped)} clips can be used; the first: {skipped[0][1]}")
     return tracks, skipped
 
 
@@ -111,69 +109,61 @@ def read_track(
 
     Raises:
         MediaError: there is no such clip, or it cannot be read.
+        PoolError: its keypoints are none that could move a face, see `MotionTrack`.
     """
     options = BuildOptions(crop, detector, max_frames, "raise", progress, batch_size)
     clip = read_clip(path, max_frames=max_frames)
-    keypoints, box, notes = _read(clip, model, options)
-    track = MotionTrack(clip.name, keypoints, clip.fps, None, clip.hash, crop=box, facts=_facts(clip, notes))
+    search = _search(clip, model, options)
+    keypoints, damage = read_keypoints(
+        clip, search.crop.box, model, batch_size=options.batch_size, progress=options.progress
+    )
+    notes = _notes(search.crop) + damage
+    track = MotionTrack(
+        clip.name, keypoints, clip.fps, None, clip.hash, crop=search.crop.box, facts=_facts(clip, notes)
+    )
     return track, tuple(notes)
 
 
 def _track(clip: Clip, name: str, label: str | None, model: Animator, options: BuildOptions) -> MotionTrack:
-    keypoints, box, notes = _read(clip, model, replace(options, progress=False))
+    """Make the track of a clip for a pool: of the frames that show a face, where a face was looked for."""
+    search = _search(clip, model, options)
+    if search.seen and not search.crop.found:
+        raise MediaError(
+            f"{clip.path}: no face was found in the {search.crop.looked} frames looked at; leave the clip out, or cut "
+            'it to the face yourself and use crop="frame"'
+        )
+    watch = FaceWatch(search.seen, _face_test(model, options.detector)) if search.seen else None
+    keypoints, damage = read_keypoints(clip, search.crop.box, model, batch_size=options.batch_size, watch=watch)
+    notes = _notes(search.crop) + damage
     if len(keypoints) == clip.max_frames:
         notes.append(f"only the first {clip.max_frames} frames were asked for")
-    return MotionTrack(name, keypoints, clip.fps, label, clip.hash, crop=box, facts=_facts(clip, notes))
+    if watch and len(rows := watch.rows()) < len(keypoints):
+        notes.append(f"{len(keypoints) - len(rows)} of {len(keypoints)} frames show no face and were left out")
+        keypoints = keypoints[rows]
+    facts = _facts(clip, notes)
+    return MotionTrack(name, keypoints, clip.fps, label, clip.hash, crop=search.crop.box, facts=facts)
 
 
-def _read(clip: Clip, model: Animator, options: BuildOptions) -> tuple[Keypoints, Box | None, list[str]]:
-    box, notes = _crop(clip, model, options)
-    frames = clip.frames(on_damage=notes.append)
-    shown = tqdm(frames, desc=f"motion of {clip.name}", unit="frame", disable=not options.progress, leave=False)
-    small = (_shrunk(cut(frame, box), model.size) for frame in shown)
-    keypoints = _joined(model.detect(to_batch(batch)).to("cpu") for batch in batches(small, options.batch_size))
-    if keypoints is None:
-        raise MediaError(f"{clip.path} has no frame that can be read")
-    return keypoints, box, notes
+def _face_test(model: Animator, detector: Detector | None) -> Look:
+    """Make what tells whether a picture in which the model found keypoints shows a face."""
+    if detector is not None:
+        return lambda picture: len(detector(picture)) > 0
+    return lambda picture: is_steady(model, picture)
 
 
-def _joined(parts: Iterable[Keypoints]) -> Keypoints | None:
-    """Join keypoints as they come, into few large blocks; None if there are none.
-
-    Thousands of small blocks, each allocated among the large buffers of a network, would keep the C library from giving
-    those back: memory would grow with the clip by more than a picture a frame.
-    """
-    held: list[Keypoints] = []
-    for part in parts:
-        held.append(part)
-        while len(held) > 1 and len(held[-2]) <= len(held[-1]):
-            last = held.pop()
-            held[-1] = Keypoints.cat([held[-1], last])
-    return Keypoints.cat(held) if held else None
-
-
-def _crop(clip: Clip, model: Animator, options: BuildOptions) -> tuple[Box | None, list[str]]:
-    """Look through the clip once for its face: the square, and what is to be said of it."""
+def _search(clip: Clip, model: Animator, options: BuildOptions) -> FaceSearch:
+    """Look through the clip once for its face."""
     if options.crop == "frame":
-        return None, []
+        return FaceSearch(FaceCrop(None, 0, 0), {})
     # What is wrong with the frames is said in the pass that reads the keypoints.
-    box, found, looked = face_crop(clip.frames(on_damage=lambda _: None), model, options.detector)
-    note = f"a face was found in {found} of {looked} frames" + ("" if found else ": the whole frame was taken")
-    return box, [note] if found < looked else []
+    return search_face(clip.frames(on_damage=lambda _: None), model, options.detector)
+
+
+def _notes(crop: FaceCrop) -> list[str]:
+    note = f"a face was found in {crop.found} of {crop.looked} frames looked at"
+    return [note + ("" if crop.found else ": the whole frame was taken")] if crop.found < crop.looked else []
 
 
 def _facts(clip: Clip, notes: list[str]) -> dict[str, str]:
     facts = {"clip": clip.path.name, "size": f"{clip.size[1]} x {clip.size[0]}"}
     return {**facts, "note": "; ".join(notes)} if notes else facts
-
-
-def _shrunk(picture: Picture, side: int) -> Picture:
-    """Bring large frames down before they are batched: sixteen frames of a film do not fit in memory as floats."""
-    height, width = picture.shape[:2]
-    if max(height, width) <= side:
-        return np.ascontiguousarray(picture)
-    scale = side / max(height, width)
-    small = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.array(
-        Image.fromarray(picture).resize(small, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BILINEAR)
-    )

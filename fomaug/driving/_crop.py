@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -36,6 +36,19 @@ class FaceCrop(NamedTuple):
     looked: int
 
 
+class FaceSearch(NamedTuple):
+    """Where the face of a clip is, and which frames say so.
+
+    Attributes:
+        crop: where it is.
+        seen: numbers of the frames that were looked at, and whether a face was seen in each; empty if what was looked
+            for is no face.
+    """
+
+    crop: FaceCrop
+    seen: Mapping[int, bool]
+
+
 def face_crop(frames: Iterable[Picture], model: Animator, detector: Detector | None = None) -> FaceCrop:
     """Find one square that holds the face in all frames of a clip.
 
@@ -52,13 +65,19 @@ def face_crop(frames: Iterable[Picture], model: Animator, detector: Detector | N
     Returns:
         The square, and in how many of the frames looked at something to hold was found.
     """
+    return search_face(frames, model, detector).crop
+
+
+def search_face(frames: Iterable[Picture], model: Animator, detector: Detector | None = None) -> FaceSearch:
+    """Do as `face_crop`, and say in which frames the face was seen."""
     if detector is None and not is_face_model(model):
-        size, sample = _look(frames, _small_grey)
-        moving = _moving_box(sample, size)
-        return FaceCrop(_square(moving, size, _ROOM), len(sample) if moving else 0, len(sample))
+        size, looks = _look(frames, _small_grey)
+        moving = _moving_box(list(looks.values()), size)
+        return FaceSearch(FaceCrop(_square(moving, size, _ROOM), len(looks) if moving else 0, len(looks)), {})
     size, found = _look(frames, detector or FaceSeeker(model))
-    faces = [_largest(boxes) for boxes in found if len(boxes)]
-    return FaceCrop(_square(faces, size, FACE_SHARE), len(faces), len(found))
+    faces = [_largest(boxes) for boxes in found.values() if len(boxes)]
+    crop = FaceCrop(_square(faces, size, FACE_SHARE), len(faces), len(found))
+    return FaceSearch(crop, {number: len(boxes) > 0 for number, boxes in found.items()})
 
 
 def spread(items: Iterable[Item], count: int, look: Callable[[Item], Seen]) -> list[Seen]:
@@ -77,10 +96,10 @@ def spread(items: Iterable[Item], count: int, look: Callable[[Item], Seen]) -> l
     return kept
 
 
-def _look(frames: Iterable[Picture], look: Callable[[Picture], Seen]) -> tuple[tuple[int, int], list[Seen]]:
-    """The size of the frames and what was seen in a sample of them."""
-    seen = spread(frames, _SAMPLES, lambda picture: (picture.shape[:2], look(picture)))
-    return seen[0][0] if seen else (1, 1), [part for _, part in seen]
+def _look(frames: Iterable[Picture], look: Callable[[Picture], Seen]) -> tuple[tuple[int, int], dict[int, Seen]]:
+    """The size of the frames, and by their numbers what was seen in a sample of them."""
+    sample = spread(enumerate(frames), _SAMPLES, lambda item: (item[0], item[1].shape[:2], look(item[1])))
+    return sample[0][1] if sample else (1, 1), {number: seen for number, _, seen in sample}
 
 
 def _square(boxes: Sequence[Sequence[float]], size: tuple[int, int], share: float) -> Box | None:

@@ -27,7 +27,7 @@ class DrivingPool:
         tracks: at least one; names are unique.
         model_name: of the model whose keypoints these are.
         model_hash: of that model.
-        skipped: (clip, reason) for clips that could not be read.
+        skipped: (clip, reason) for clips that could not be used.
     """
 
     def __init__(
@@ -172,6 +172,10 @@ class DrivingPool:
     ) -> DrivingPool:
         """Read the keypoints of every frame of every clip; memory is that of one batch of frames.
 
+        With `crop="face"`, clips without a face count as clips that cannot be used, and frames in which none is seen
+        are left out; the track's facts say how many. Models that find faces only with a detector keep all frames when
+        there is none.
+
         Args:
             clips: a folder with clips below it, a clip, or several of either.
             model: that finds the keypoints.
@@ -180,7 +184,7 @@ class DrivingPool:
             crop: a fixed square around the face, see `face_crop`, or the whole frame.
             detector: finds faces for `crop="face"`, see `face_crop`.
             max_frames: of each clip; the rest is left out, and the track's facts say so. None for all.
-            on_error: what to do with a clip that cannot be read: leave it out and name it in `skipped`, or raise.
+            on_error: what to do with a clip that cannot be used: leave it out and name it in `skipped`, or raise.
             progress: show a bar.
             batch_size: frames that the model looks at together.
         """

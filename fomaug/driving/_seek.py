@@ -21,7 +21,7 @@ from fomaug.animator import Animator
 from fomaug.driving._face import mean_mesh, mesh_keypoints
 from fomaug.driving._picture import Picture
 from fomaug.driving._square import FACE_SHARE, Box, cut, square_at, to_batch
-from fomaug.driving._steady import wandering
+from fomaug.driving._steady import is_steady
 from fomaug.driving._track import normalise
 
 _WINDOWS: Final = (0.65, 0.4)  # sides of the squares searched after the whole frame, in shorter sides of the frame
@@ -29,7 +29,6 @@ _BEST: Final = 3  # squares that are looked at closer
 _ROUNDS: Final = 6
 _SETTLED: Final = 0.85  # overlap of a face's box with the one found before, from a little farther away
 _ODD: Final = 0.15  # distance from the mean face's pose, in face sizes; real clips reach 0.15, most stay below 0.1
-_WANDERING: Final = 0.125  # of the points, in face sizes; faces reach 0.11, and what is none begins at 0.15
 _SMALL: Final = 0.03  # oddness that a face of half the size must make up for
 _AT_ONCE: Final = 16
 
@@ -127,7 +126,7 @@ class FaceSeeker:
         assert window is not None
         oddness = _oddness(points)[0]
         looks_it = settled and oddness <= _ODD
-        return Sight(box, window, oddness, looks_it and wandering(self.model, cut(picture, window)) <= _WANDERING)
+        return Sight(box, window, oddness, looks_it and is_steady(self.model, cut(picture, window)))
 
     def _points(self, parts: Sequence[Picture]) -> Tensor:
         """Keypoints (B, K, 2) of pictures of any size, each in its own padded square."""

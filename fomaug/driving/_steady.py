@@ -20,10 +20,16 @@ from fomaug.driving._picture import Picture
 from fomaug.driving._square import to_batch
 
 _ROOM: Final = 0.16  # of the picture's side, around it in the views from farther away; closer ones would cut faces
+_WANDERING: Final = 0.125  # of the points, in face sizes; faces reach 0.11, and what is none begins at 0.15
 _PLACES: Final = ((0.3, 0.7), (0.7, 0.3))  # shares of that room to the left and at the top
 
 
 Room = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+def is_steady(model: Animator, picture: Picture) -> bool:
+    """Whether the points stay where they are, as those of a face do; arguments as in `wandering`."""
+    return wandering(model, picture) <= _WANDERING
 
 
 def wandering(model: Animator, picture: Picture) -> float:

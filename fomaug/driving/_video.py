@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from fomaug._errors import MediaError
 from fomaug.driving._pace import choose_fps
-from fomaug.driving._picture import Picture, check_pixels
+from fomaug.driving._picture import Picture, check_pixels, to_rgb
 
 # Playlists and scripts name other files and addresses; an untrusted clip must not make us open them.
 _CONTAINERS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ivf,flv,asf,ogg,gif,apng,mjpeg,nut,rm,wtv,mxf,dv"
@@ -62,7 +63,10 @@ def _seconds(container: Any, stream: Any) -> float | None:
 
 def _upright(path: Path, frame: Any) -> Picture:
     check_pixels(str(path), frame.width, frame.height)
-    picture: Picture = frame.to_ndarray(format="rgb24")
+    if any(component.is_alpha for component in frame.format.components):
+        picture = to_rgb(Image.fromarray(frame.to_ndarray(format="rgba")))
+    else:
+        picture = frame.to_ndarray(format="rgb24")
     quarters = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(picture, quarters)) if quarters else picture
 

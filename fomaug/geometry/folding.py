@@ -24,8 +24,3 @@ def cell_determinant(flow: Tensor) -> Tensor:
     rising = flow[:, 1:, :-1] - flow[:, :-1, 1:]
     doubled = falling[..., 0] * rising[..., 1] - falling[..., 1] * rising[..., 0]
     return doubled * ((w - 1) * (h - 1) / 8)
-
-
-def folded_share(flow: Tensor) -> Tensor:
-    """The share of cells (B,) that a flow (B, h, w, 2) turns over."""
-    return (cell_determinant(flow) < 0).flatten(1).float().mean(1)

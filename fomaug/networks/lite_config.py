@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fomaug._errors import ArgumentError
+from fomaug._errors import ArgumentError, shortened
 from fomaug.networks.config import build
 from fomaug.networks.lite_detector import LiteDetectorConfig
 from fomaug.networks.lite_generator import LiteGeneratorConfig
@@ -15,6 +15,8 @@ from fomaug.networks.lite_motion import LiteMotionConfig
 
 _PARTS: Final = ("eyes", "mouth", "nose")
 _EYE_POINTS: Final = 5
+_MOST: Final = 4096  # of anything that is counted; larger numbers ask for more memory than there is
+_MAY_BE_ZERO: Final = ("jacobian_level", "encoder_blocks", "decoder_blocks", "bridge")
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,17 @@ class LiteConfig:
         """Read what `to_dict` wrote.
 
         Raises:
-            ArgumentError: for an unknown or missing key, or parts of the face made of keypoints that are not there.
+            ArgumentError: for an unknown or missing key, numbers that no network can be built from, or parts of the
+                face made of keypoints that are not there.
         """
         parts = {key: value for key, value in values.items() if key != "architecture"}
-        generator = dict(parts.pop("generator", {}))
-        motion = build(LiteMotionConfig, "generator.motion", generator.pop("motion", {}))
+        generator = _take(parts, "generator", "generator")
+        motion = build(LiteMotionConfig, "generator.motion", _take(generator, "motion", "generator.motion"))
         drawing = build(LiteGeneratorConfig, "generator", {**generator, "motion": motion})
-        detecting = build(LiteDetectorConfig, "detector", parts.pop("detector", {}))
-        for name, known in (("generator", drawing), ("detector", detecting)):
-            _check_parts(name, known)
-        return build(cls, "the configuration", {**parts, "generator": drawing, "detector": detecting})
+        detecting = build(LiteDetectorConfig, "detector", _take(parts, "detector", "detector"))
+        whole = build(cls, "the configuration", {**parts, "generator": drawing, "detector": detecting})
+        _check_whole(whole)
+        return whole
 
     def to_dict(self) -> dict[str, Any]:
         """Write plain JSON values; of parts that are not there nothing, so that models without them keep their hash."""
@@ -63,8 +66,51 @@ class LiteConfig:
         return {"architecture": self.architecture, **values}
 
 
+def _take(values: dict[str, Any], key: str, name: str) -> dict[str, Any]:
+    part = values.pop(key, {})
+    if not isinstance(part, Mapping):
+        raise ArgumentError(f"{name} must hold keys and values, got {shortened(part)}")
+    return dict(part)
+
+
+def _check_whole(config: LiteConfig) -> None:
+    """Refuse what no network can be built from: configurations come from files of strangers."""
+    drawing, detecting = config.generator, config.detector
+    for name, part in (("generator.motion", drawing.motion), ("generator", drawing), ("detector", detecting)):
+        _check_counts(name, part)
+    _check_widths("generator.motion", drawing.motion.widths, least=2)
+    _check_widths("generator", drawing.widths, least=3, most=3)
+    _check_widths("detector", detecting.widths, least=detecting.jacobian_level + 1)
+    _check_parts("generator", drawing)
+    _check_parts("detector", detecting)
+    if config.size is not None and not _is_count(config.size):
+        raise ArgumentError(f"size must be a whole number from 1 to {_MOST}, got {shortened(config.size)}")
+    names = config.keypoint_names
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        raise ArgumentError(f"keypoint_names must be words, got {shortened(names)}")
+
+
+def _check_counts(name: str, part: LiteMotionConfig | LiteGeneratorConfig | LiteDetectorConfig) -> None:
+    for number in dataclasses.fields(part):
+        value, least = getattr(part, number.name), int(number.name not in _MAY_BE_ZERO)
+        if number.type == "int" and not _is_count(value, least):
+            raise ArgumentError(f"{name}.{number.name} must be from {least} to {_MOST}, got {value}")
+
+
+def _check_widths(name: str, widths: object, *, least: int, most: int = _MOST) -> None:
+    if not isinstance(widths, tuple) or not all(_is_count(width) for width in widths):
+        raise ArgumentError(f"{name}.widths must be whole numbers from 1 to {_MOST}, got {shortened(widths)}")
+    if not least <= len(widths) <= most:
+        wanted = least if most == least else f"{least} or more"
+        raise ArgumentError(f"{name}.widths must be {wanted} numbers, got {len(widths)}")
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MOST
+
+
 def _check_parts(name: str, config: LiteGeneratorConfig | LiteDetectorConfig) -> None:
-    """Refuse parts that are no lists of keypoints: configurations come from files of strangers."""
+    """Refuse parts that are no lists of keypoints."""
     eyes = config.eyes if isinstance(config.eyes, tuple) else (config.eyes,)
     rows: list[Any] = [*eyes]
     if isinstance(config, LiteDetectorConfig):

@@ -86,6 +86,34 @@ def test_diverse_never_takes_a_track_of_weight_zero(heads):
     assert set(space.track[chosen].tolist()) == {0, 1}
 
 
+@pytest.mark.parametrize("name", SELECTIONS)
+@pytest.mark.parametrize("alone", range(12))
+def test_a_track_that_alone_has_a_weight_is_the_only_one_drawn(name, alone, heads):
+    """Also the calmest one, whose every frame is near-still beside those of the others."""
+    calm = [0.05 * (value - value.mean(0)) + value.mean(0) for value in heads.values[1:]]
+    space = build_space([heads.values[0], *calm], [float(track == alone) for track in range(12)])
+    chosen = select(name, find_reach(space, None, None), 8, (0, "a"))
+    assert set(space.track[chosen].tolist()) == {alone}
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_no_range_makes_a_track_of_weight_zero_be_drawn(name, space, heads):
+    turned = int(space.track[space.yaw.argmax()])
+    weights = [float(track != turned) for track in range(12)]
+    weighted = build_space(heads.values, weights)
+    far = float(weighted.yaw[weighted.track != turned].max())
+    assert far < weighted.yaw.max()
+    with pytest.raises(ArgumentError, match=r"the pool spans yaw .* or give tracks of weight 0 a weight"):
+        find_reach(weighted, (far + 1e-6, 90), None)
+    chosen = select(name, find_reach(weighted, (0, 90), None), 40, (0, "a"))
+    assert turned not in weighted.track[chosen]
+
+
+def test_a_pool_without_any_weight_cannot_be_drawn_from(heads):
+    with pytest.raises(ArgumentError, match="every track of the pool has weight 0; give one at least a weight"):
+        find_reach(build_space(heads.values, [0.0] * 12), None, None)
+
+
 def restless_among_calm(heads) -> list[np.ndarray]:
     """Twelve people of whom the first moves three times as much as anybody."""
     usual = [value.mean(0) for value in heads.values]

@@ -50,7 +50,7 @@ class Media:
             if codec == "libx264":
                 stream.options = {"bf": "0", "g": "4", "crf": "18"}
             for index, pixels in enumerate(frames):
-                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgba" if pixels.shape[2] == 4 else "rgb24")
                 frame.pts = index if times is None else times[index]
                 frame.time_base = Fraction(1, fps)
                 container.mux(stream.encode(frame))

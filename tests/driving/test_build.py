@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -56,21 +58,79 @@ def test_the_crop_is_what_the_model_sees(clips: Path, tiny_model, media) -> None
     torch.testing.assert_close(pool[0].keypoints.value, plain[0].keypoints.value, rtol=0, atol=1e-5)
 
 
-def test_a_face_that_is_not_found_is_noted(clips: Path, tiny_model) -> None:
-    asked = iter([[(8, 8, 24, 24)], [], []])
-    track = DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, detector=lambda picture: next(asked))[0]
+def test_a_face_that_is_missed_in_some_frames_is_noted(clips: Path, tiny_model) -> None:
+    asked = count()
+
+    def sees_it_on_a_second_look(picture: np.ndarray) -> list[tuple[int, ...]]:
+        return [(8, 8, 24, 24)] if next(asked) not in (1, 2) else []
+
+    track = DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, detector=sees_it_on_a_second_look)[0]
+    assert len(track) == 3
     assert track.crop is not None
-    assert track.facts["note"] == "a face was found in 1 of 3 frames"
-    track = DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, detector=lambda picture: [])[0]
-    assert track.crop is None
-    assert track.facts["note"] == "a face was found in 0 of 3 frames: the whole frame was taken"
+    assert track.facts["note"] == "a face was found in 1 of 3 frames looked at"
 
 
-def test_large_frames_are_brought_down_before_they_are_batched() -> None:
-    assert _build._shrunk(np.zeros((2000, 1000, 3), np.uint8), 64).shape == (64, 32, 3)
-    assert _build._shrunk(np.zeros((70, 90, 3), np.uint8), 64).shape == (50, 64, 3)
-    small = np.zeros((30, 40, 3), np.uint8)
-    assert _build._shrunk(small, 64) is small
+def test_a_clip_without_a_face_is_left_out_and_named(clips: Path, tiny_model) -> None:
+    happy = read_clip(clips / "happy" / "nod.mp4")
+    faces = {frame.tobytes() for frame in happy}
+
+    def happy_ones(picture: np.ndarray) -> list[tuple[int, ...]]:
+        return [(8, 8, 56, 56)] if picture.tobytes() in faces else []
+
+    pool = DrivingPool.from_clips(clips, tiny_model, detector=happy_ones)
+    assert [(track.name, len(track)) for track in pool] == [("happy/nod.mp4", 5)]
+    assert [name for name, _ in pool.skipped] == ["sad/nod.gif", "walk"]
+    reason = r"walk: no face was found in the 3 frames looked at; .* crop=\"frame\""
+    assert re.search(reason, pool.skipped[1][1])
+    with pytest.raises(PoolError, match=f"none of 1 clips can be used; the first: .*{reason}"):
+        DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, detector=happy_ones)
+    with pytest.raises(MediaError, match=reason):
+        DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, detector=happy_ones, on_error="raise")
+    assert len(DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, crop="frame")[0]) == 3
+
+
+def test_frames_without_a_face_are_left_out(finder, media, tmp_path: Path) -> None:
+    """Black at the start, in the middle and at the end, wherever the sample of frames lies."""
+    black = np.zeros((100, 150, 3), np.uint8)
+    faces = [finder.marked(60 + place % 5, 30, 40, (100, 150)) for place in range(32)]
+    frames = [*[black] * 5, *faces[:20], *[black] * 2, *faces[20:], *[black] * 3]
+    clip = media.write_folder(tmp_path / "clip", frames)
+    [track], skipped = _build.tracks_from_clips(clip, finder, None, _build.BuildOptions())
+    assert not skipped
+    assert track.facts["note"].endswith("10 of 42 frames show no face and were left out")
+    [pure], _ = _build.tracks_from_clips(
+        media.write_folder(tmp_path / "pure", faces), finder, None, _build.BuildOptions()
+    )
+    assert len(track) == 32
+    assert pure.crop == track.crop
+    torch.testing.assert_close(track.keypoints.value, pure.keypoints.value)
+    whole, notes = read_track(clip, finder)
+    assert len(whole) == 42, "one clip is read as it is: its frames may be shown beside the result"
+    assert "were left out" not in " ".join(notes)
+
+
+def test_a_clip_that_shows_its_face_throughout_costs_no_further_look(
+    finder, media, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_build, "is_steady", None)
+    clip = media.write_folder(tmp_path / "clip", [finder.marked(60, 30, 40, (100, 150))] * 20)
+    [track], _ = _build.tracks_from_clips(clip, finder, None, _build.BuildOptions())
+    assert len(track) == 20
+
+
+def test_a_clip_whose_keypoints_are_no_motion_is_left_out(clips: Path, tiny_model, monkeypatch) -> None:
+    one_point = Keypoints(torch.zeros(1, 4, 2), torch.eye(2).expand(1, 4, 2, 2))
+    detect = type(tiny_model).detect
+    monkeypatch.setattr(
+        type(tiny_model),
+        "detect",
+        lambda self, frames: one_point[[0] * 3] if len(frames) == 3 else detect(self, frames),
+    )
+    pool = DrivingPool.from_clips(clips, tiny_model, crop="frame")
+    assert len(pool) == 2
+    assert pool.skipped == (
+        ("walk", "track 'walk': the keypoints of frame 0 span no area: they lie in one point or on one line"),
+    )
 
 
 def test_labels_come_from_folders_files_and_mappings(clips: Path, tiny_model, tmp_path: Path) -> None:
@@ -93,7 +153,7 @@ def test_a_bad_clip_is_left_out_and_named_or_raised(clips: Path, tiny_model) -> 
     assert "is not a video that can be read" in pool.skipped[0][1]
     with pytest.raises(MediaError, match=r"bad\.mp4 is not a video"):
         DrivingPool.from_clips(clips, tiny_model, crop="frame", on_error="raise")
-    with pytest.raises(PoolError, match=r"none of 1 clips can be read; the first: .*bad\.mp4"):
+    with pytest.raises(PoolError, match=r"none of 1 clips can be used; the first: .*bad\.mp4"):
         DrivingPool.from_clips(clips / "bad.mp4", tiny_model)
 
 
@@ -143,17 +203,6 @@ def test_progress_is_shown_when_asked(clips: Path, tiny_model, capsys: pytest.Ca
     assert capsys.readouterr().err == ""
     DrivingPool.from_clips(clips, tiny_model, crop="frame", progress=True)
     assert "3/3" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("lengths", [[], [3], [16] * 11 + [5], [1, 2, 3, 4]])
-def test_keypoints_are_joined_in_order(lengths: list[int]) -> None:
-    whole = torch.arange(sum(lengths) * 4.0).view(-1, 2, 2)
-    parts = [Keypoints(part) for part in torch.split(whole, lengths)] if lengths else []
-    joined = _build._joined(iter(parts))
-    if joined is None:
-        assert not lengths
-    else:
-        torch.testing.assert_close(joined.value, whole, atol=0, rtol=0)
 
 
 def test_one_clip_is_read_as_in_a_pool(clips: Path, tiny_model, capsys: pytest.CaptureFixture[str]) -> None:

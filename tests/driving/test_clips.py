@@ -116,6 +116,15 @@ def _turned_clockwise(data: bytes) -> bytes:
     return data[:at] + matrix + data[at + 36 :]
 
 
+@pytest.mark.parametrize(("codec", "pix_fmt"), [("qtrle", "argb"), ("png", "rgba")])
+def test_what_is_transparent_in_a_video_shows_white(codec: str, pix_fmt: str, tmp_path: Path, media) -> None:
+    frame = np.full((48, 64, 4), (200, 0, 0, 255), np.uint8)
+    frame[:, 32:, 3] = 0
+    [seen] = read_clip(media.write_video(tmp_path / "a.mov", [frame], codec=codec, pix_fmt=pix_fmt))
+    assert (seen[:, :32] == (200, 0, 0)).all()
+    assert (seen[:, 32:] == 255).all()
+
+
 def test_frames_of_another_size_are_fitted_into_the_first_ones(tmp_path: Path, media) -> None:
     folder = media.write_folder(
         tmp_path / "a", [np.full((20, 20, 3), 9, np.uint8), np.full((40, 80, 3), 200, np.uint8)]

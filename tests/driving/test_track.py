@@ -26,6 +26,25 @@ BAD = {
         r"jacobians must be \(5, 6, 2, 2\) like the keypoints, got \(5, 7, 2, 2\)",
     ),
     "nan": ({"keypoints": Keypoints(torch.full((5, 6, 2), torch.nan))}, "must be finite"),
+    "points far outside": (
+        {"keypoints": Keypoints(torch.cat([torch.rand(4, 6, 2), 20 * torch.rand(1, 6, 2) + 11]))},
+        r"keypoints must lie about \[-1, 1\], got \d+.* in frame 4",
+    ),
+    "huge points": ({"keypoints": Keypoints(torch.rand(5, 6, 2) * 1e20)}, r"keypoints must lie about \[-1, 1\]"),
+    "points that coincide": (
+        {"keypoints": Keypoints(torch.cat([torch.rand(2, 6, 2), torch.full((1, 6, 2), 0.3), torch.rand(2, 6, 2)]))},
+        "the keypoints of frame 2 span no area",
+    ),
+    "points on one line": ({"keypoints": Keypoints(torch.linspace(0, 1, 6)[None, :, None].expand(5, 6, 2))}, "no area"),
+    "singular jacobians": (
+        {"keypoints": Keypoints(torch.rand(5, 6, 2), torch.ones(5, 6, 2, 2))},
+        "jacobian of keypoint 0 in frame 0 is singular",
+    ),
+    "no jacobians": ({"keypoints": Keypoints(torch.rand(5, 6, 2), torch.zeros(5, 6, 2, 2))}, "singular"),
+    "huge jacobians": (
+        {"keypoints": Keypoints(torch.rand(5, 6, 2), 1e6 * torch.eye(2).expand(5, 6, 2, 2))},
+        "jacobians must be of size 1 or so, got 1e\\+06 in frame 0",
+    ),
     "no time": ({"fps": 0.0}, "fps must be more than 0, got 0"),
     "nan fps": ({"fps": float("nan")}, "fps must be more than 0, got nan"),
     "negative weight": ({"weight": -1.0}, "weight must be 0 or more, got -1"),
@@ -37,6 +56,13 @@ def test_a_track_that_cannot_be_drawn_from_is_refused(case: str) -> None:
     changes, message = BAD[case]
     with pytest.raises(PoolError, match=message):
         track(**changes)
+
+
+def test_a_head_that_is_turned_far_is_no_damage() -> None:
+    """Its jacobians may come near 0, and turn over."""
+    jacobian = torch.eye(2).repeat(5, 6, 1, 1)
+    jacobian[0, 0, 0, 0], jacobian[1, 0, 0, 0] = 1e-5, -0.1
+    assert len(track(keypoints=Keypoints(torch.rand(5, 6, 2), jacobian))) == 5
 
 
 def test_poses_are_centred_and_of_unit_area() -> None:
@@ -55,9 +81,9 @@ def test_points_on_one_line_stay_finite() -> None:
 
 
 def test_motion_range_is_the_way_of_the_liveliest_point_in_widths() -> None:
-    still = torch.zeros(3, 2, 2)
+    still = torch.rand(1, 3, 2).repeat(3, 1, 1)
     assert track(keypoints=Keypoints(still)).motion_range == 0
-    still[1, 0, 0] = 0.5
+    still[1, 0, 0] += 0.5
     assert track(keypoints=Keypoints(still)).motion_range == pytest.approx(0.25)
 
 

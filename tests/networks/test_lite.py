@@ -251,3 +251,35 @@ def test_a_configuration_without_parts_of_the_face_is_written_as_before_there_we
 def test_parts_of_keypoints_that_are_not_there_are_refused(part: dict[str, object]) -> None:
     with pytest.raises(ArgumentError, match="rows of five"):
         LiteConfig.from_dict({"detector": part})
+
+
+NOT_A_MODEL: list[tuple[dict[str, object], str]] = [
+    ({"detector": []}, "detector must hold keys and values, got"),
+    ({"generator": 3}, "generator must hold keys and values, got 3"),
+    ({"generator": {"motion": [1]}}, "generator.motion must hold keys and values, got"),
+    ({"detector": {"widths": 5}}, "detector.widths must be whole numbers from 1 to 4096, got 5"),
+    ({"detector": {"widths": "x"}}, "detector.widths must be whole numbers"),
+    ({"detector": {"widths": [24, [], 8]}}, "detector.widths must be whole numbers"),
+    ({"detector": {"widths": [24, 1.5, 8]}}, "detector.widths must be whole numbers"),
+    ({"detector": {"widths": [24, True, 8]}}, "detector.widths must be whole numbers"),
+    ({"detector": {"widths": [24, -1, 8]}}, "detector.widths must be whole numbers"),
+    ({"detector": {"widths": [24, 8, 10**9]}}, "detector.widths must be whole numbers"),
+    ({"detector": {"widths": []}}, "detector.widths must be 3 or more numbers, got 0"),
+    ({"detector": {"jacobian_level": 9}}, "detector.widths must be 10 or more numbers, got 5"),
+    ({"detector": {"jacobian_level": -1}}, "detector.jacobian_level must be from 0 to 4096, got -1"),
+    ({"detector": {"num_keypoints": 10**9}}, "detector.num_keypoints must be from 1 to 4096, got 1000000000"),
+    ({"generator": {"widths": [20, 40]}}, "generator.widths must be 3 numbers, got 2"),
+    ({"generator": {"widths": [20, 40, 64, 80]}}, "generator.widths must be 3 numbers, got 4"),
+    ({"generator": {"motion": {"widths": [20]}}}, "generator.motion.widths must be 2 or more numbers, got 1"),
+    ({"generator": {"encoder_blocks": 10**9}}, "generator.encoder_blocks must be from 0 to 4096"),
+    ({"size": 0}, "size must be a whole number from 1 to 4096, got 0"),
+    ({"size": "x"}, "size must be a whole number from 1 to 4096, got 'x'"),
+    ({"keypoint_names": 5}, "keypoint_names must be words, got 5"),
+    ({"keypoint_names": [1]}, "keypoint_names must be words"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), NOT_A_MODEL)
+def test_what_no_network_can_be_built_from_is_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        LiteConfig.from_dict(values)
