@@ -22,12 +22,14 @@ from fomaug.geometry.inverse import invert_points, uneven_stretch
 from fomaug.geometry.sampling import Padding
 
 Size = tuple[int, int]
-__all__ = ["boxes", "image", "mask", "points"]
+__all__ = ["boxes", "centres_to_edges", "edges_to_centres", "image", "mask", "points"]
 
 _EDGE_SAMPLES = 17  # points along each side of a box
 _VISIBLE_SHARE = 0.1  # of a box's points
 _PAINTED = 0.5  # occlusion below which a place was painted anew
 _TURNED_AWAY = 1.5  # uneven stretch; measured on heads whose hidden points are known, see docs/labels.md
+# torch cannot gather these: their bits are moved as those of the signed kind of the same width.
+_SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 
 
 def image(x: Tensor, flow: Tensor, *, padding: Padding = "border") -> Tensor:
@@ -57,12 +59,16 @@ def mask(m: Tensor, flow: Tensor, *, void: int | None = None) -> Tensor:
         As `m`.
     """
     _check_flow(m, flow)
+    signed = _SIGNED.get(m.dtype)
+    if signed is not None:
+        bits = None if void is None else int(torch.tensor(void, dtype=m.dtype).view(signed))
+        return mask(m.view(signed), flow, void=bits).view(m.dtype)
     height, width = m.shape[-2:]
     fine = resize_flow(flow.to(torch.promote_types(flow.dtype, torch.float32)), (height, width))
     column = _to_px(fine[..., 0], width).round().long()
     row = _to_px(fine[..., 1], height).round().long()
     index = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)  # (B, H, W)
-    planes = m.reshape(len(m), -1, height * width)
+    planes = m.reshape(len(m), m.shape[1:-2].numel(), height * width)
     moved = planes.gather(2, index.flatten(1)[:, None].expand(planes.shape)).view(m.shape)
     if void is None:
         return moved
@@ -90,6 +96,8 @@ def points(
     if together.ndim != 3 or together.shape[-1] != 2:
         raise ShapeError(f"xy must be (B, M, 2) or (M, 2), got {tuple(xy.shape)}")
     _check_flow(together, flow)
+    if not xy.numel():
+        return xy.clone(), torch.ones(xy.shape[:-1], dtype=torch.bool, device=xy.device)
     moved, visible = invert_points(_normalised(together, size), flow)
     if occlusion is not None:
         visible &= _read(occlusion, moved) >= _PAINTED
@@ -109,7 +117,8 @@ def boxes(
         xyxy: (B, M, 4) boxes (x0, y0, x1, y1), in [-1, 1]; in pixels if `size` is given. (M, 4) with a single flow.
         flow: (B, h, w, 2) backward flow at any resolution.
         occlusion: (B, 1, h, w) in [0, 1], as returned beside the flow.
-        size: (H, W) of the picture, for boxes in pixels.
+        size: (H, W) of the picture, for boxes in pixels: from the centre of their first to that of their last pixel.
+            See `edges_to_centres` for others.
 
     Returns:
         Boxes as `xyxy`, within the picture, and (B, M) bool: False if less than a tenth of the content is visible.
@@ -127,6 +136,31 @@ def boxes(
     out = torch.cat([_pixels(low, size), _pixels(high, size)], dim=-1)
     visible = seen.float().mean(2) >= _VISIBLE_SHARE
     return (out[0], visible[0]) if single else (out, visible)
+
+
+def edges_to_centres(xyxy_px: Tensor) -> Tensor:
+    """Turn boxes that count pixel edges, as those of COCO, into the centres of their first and last pixels.
+
+    A box thinner than a pixel becomes its middle line, and `centres_to_edges` gives it a pixel's width.
+
+    Args:
+        xyxy_px: (..., 4) float; the whole picture is (0, 0, W, H).
+
+    Returns:
+        (..., 4), as `boxes` takes them; the whole picture is (0, 0, W - 1, H - 1).
+    """
+    first, last = xyxy_px[..., :2], xyxy_px[..., 2:] - 1
+    middle = (first + last) / 2
+    return torch.cat([torch.minimum(first, middle), torch.maximum(last, middle)], -1)
+
+
+def centres_to_edges(xyxy_px: Tensor) -> Tensor:
+    """Turn (..., 4) first and last pixel centres into edges.
+
+    >>> centres_to_edges(edges_to_centres(torch.tensor([2.0, 3.0, 7.0, 9.0])))
+    tensor([2., 3., 7., 9.])
+    """
+    return torch.cat([xyxy_px[..., :2], xyxy_px[..., 2:] + 1], -1)
 
 
 def _box_samples(corners: Tensor) -> Tensor:

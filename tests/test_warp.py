@@ -11,13 +11,26 @@ ZOOM = identity_grid((64, 64))[None] * 0.5  # everything twice as large
 SHIFT = identity_grid((64, 64))[None] - torch.tensor([0.5, 0.0])  # everything a quarter of the width to the right
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool, torch.float32])
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int64, torch.bool, torch.float16, torch.float32],
+)
 def test_masks_keep_their_kind_and_invent_no_class(dtype: torch.dtype) -> None:
     masks = torch.randint(0, 2, (1, 50, 70)).to(dtype)
     moved = warp.mask(masks, ZOOM)
     assert moved.dtype == dtype
     assert moved.shape == masks.shape
     assert set(moved.unique().tolist()) <= set(masks.unique().tolist())
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])
+def test_large_class_numbers_stay_what_they_are(dtype: torch.dtype) -> None:
+    most = torch.iinfo(dtype).max
+    masks = torch.full((1, 8, 9), most, dtype=dtype)
+    assert warp.mask(masks, ZOOM).tolist() == masks.tolist()
+    moved = warp.mask(masks, SHIFT, void=most - 1)[0].tolist()
+    assert [row[0] for row in moved] == [most - 1] * 8
+    assert [row[-1] for row in moved] == [most] * 8
 
 
 def test_the_identity_moves_no_label() -> None:
@@ -125,6 +138,44 @@ def test_no_boxes_are_no_trouble() -> None:
     found, visible = warp.boxes(torch.zeros(1, 0, 4), ZOOM)
     assert found.shape == (1, 0, 4)
     assert visible.shape == (1, 0)
+
+
+def test_an_empty_batch_is_no_trouble() -> None:
+    flow = ZOOM[:0]
+    assert warp.image(torch.zeros(0, 3, 8, 8), flow).shape == (0, 3, 8, 8)
+    assert warp.mask(torch.zeros(0, 8, 8), flow).shape == (0, 8, 8)
+    assert warp.mask(torch.zeros(0, 2, 8, 8), flow).shape == (0, 2, 8, 8)
+    for occlusion in (None, torch.ones(0, 1, 64, 64)):
+        for move, columns in ((warp.points, 2), (warp.boxes, 4)):
+            found, visible = move(torch.zeros(0, 3, columns), flow, occlusion=occlusion, size=(8, 8))
+            assert found.shape == (0, 3, columns)
+            assert visible.shape == (0, 3)
+            assert visible.dtype == torch.bool
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        pytest.param([0.0, 0.0, 96.0, 64.0], id="whole picture"),
+        pytest.param([90.0, 60.0, 96.0, 64.0], id="at the far corner"),
+        pytest.param([3.25, 4.5, 9.75, 20.0], id="between pixels"),
+        pytest.param([5.0, 5.0, 6.0, 6.0], id="one pixel"),
+    ],
+)
+def test_the_identity_returns_boxes_that_count_edges(box: list[float]) -> None:
+    edges = torch.tensor([[box]])
+    found, visible = warp.boxes(warp.edges_to_centres(edges), identity_grid((64, 64))[None], size=(64, 96))
+    torch.testing.assert_close(warp.centres_to_edges(found), edges, atol=1e-3, rtol=0)
+    assert visible.all()
+
+
+def test_the_whole_picture_reaches_from_first_to_last_pixel_centre() -> None:
+    assert warp.edges_to_centres(torch.tensor([0.0, 0.0, 64.0, 48.0])).tolist() == [0.0, 0.0, 63.0, 47.0]
+
+
+def test_a_box_thinner_than_a_pixel_stays_in_order() -> None:
+    first_x, first_y, last_x, last_y = warp.edges_to_centres(torch.tensor([5.0, 5.0, 5.4, 5.2])).tolist()
+    assert first_x <= last_x and first_y <= last_y
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from fomaug._errors import ArgumentError
 from fomaug.augment import Faces, MotionAugment, MotionParams
-from fomaug.data._labels import Move, Movement, move_boxes, move_labels, move_mask, move_points
-from fomaug.data._pictures import label_like, label_tensor, like, to_tensor
+from fomaug.data._labels import Move, Movement, move_boxes, move_label, move_labels, move_mask, move_points
+from fomaug.data._pictures import like, to_tensor
 from fomaug.data._structure import Place, get_at, image_place, set_at
 from fomaug.faces import Detector
 
@@ -27,7 +27,7 @@ class BatchPlaces:
 
     Attributes:
         which: the image, or several that move alike; None for the first of a tuple, or what is called "image".
-        masks: (B, H, W) or (B, C, H, W) class numbers.
+        masks: (B, H, W), (B, C, H, W) or (B, H, W, C) class numbers, or one mask for each image.
         boxes: (B, M, 4), (B, 4), or one (M, 4) for each image; x, y, x, y in pixels.
         points: (B, M, 2) pixels, or (B, M, 3) with visibility; or one (M, 2 or 3) for each image.
         keys: what names each image; None for numbers.
@@ -124,7 +124,5 @@ def move_item(
         item = set_at(item, place, like(result.image[0], picture))
     if movement is not None and movement.rows:
         for place, move in places.moves():
-            label = get_at(item, place)
-            moved = move_labels(label_tensor(label)[None], movement, move)[0]
-            item = set_at(item, place, label_like(moved, label))
+            item = set_at(item, place, move_label(get_at(item, place), movement, 0, move))
     return item, settled[0]

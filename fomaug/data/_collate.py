@@ -32,7 +32,7 @@ def motion_collate(
         augment: the augmentation, its model on the CPU.
         collate_fn: makes a batch of items.
         which: place of the image in the batch, or of several images that move alike.
-        masks: places of (B, H, W) or (B, C, H, W) masks.
+        masks: places of (B, H, W), (B, C, H, W) or (B, H, W, C) masks.
         boxes: places of (B, M, 4) pixel boxes.
         points: places of (B, M, 2 or 3) pixel points.
         keys: place of what names each image, so that draws do not depend on workers and order. None: images are

@@ -30,7 +30,11 @@ class MotionDataset(Dataset[Any]):
     """Animate the items of a dataset, in the main process or in workers, always on the CPU or the model's device.
 
     A copy depends on (seed, epoch, key, copy) only: not on the worker, the start method or the order. Items keep their
-    structure and their labels; masks, boxes and points move along.
+    structure and their labels; masks, boxes and points move along. After `augment.eval()` nothing moves; workers that
+    are running already keep the mode in which they began.
+
+    It does not know which items a sampler has drawn before: an index gives the same item all through an epoch. See
+    `MotionLoader` for samplers that draw some items several times.
 
     Worker processes run torch on one thread each (the DataLoader sees to it), so they do not fight for cores.
 
@@ -41,7 +45,7 @@ class MotionDataset(Dataset[Any]):
         originals: also give every item as it is, before its copies.
         which: place of the picture in the item, or of several that move alike; None for the first of a tuple, or what
             is called "image".
-        masks: places of (H, W) or (C, H, W) masks.
+        masks: places of (H, W), (C, H, W) or (H, W, C) masks.
         boxes: places of (M, 4) pixel boxes.
         points: places of (M, 2) pixel points, or (M, 3) with visibility.
         keys: what names each item; None for its number.
@@ -89,7 +93,7 @@ class MotionDataset(Dataset[Any]):
             raise IndexError(f"the dataset has {len(self)} items, got index {index}")
         number, copy = divmod(index % len(self), self._per_item)
         item = self.dataset[number]
-        if self.originals and copy == 0:
+        if not self.augment.training or (self.originals and copy == 0):
             return item
         param = self.params(index)
         if param is None or param.skipped:
@@ -109,7 +113,7 @@ class MotionDataset(Dataset[Any]):
         self._epoch.fill_(epoch)
 
     def params(self, index: int) -> MotionParams | None:
-        """Return the draw of an item; None for originals."""
+        """Return the draw of an item, in every mode of the augmentation; None for originals."""
         number, copy = divmod(index % len(self), self._per_item)
         copy -= int(self.originals)
         if copy < 0:

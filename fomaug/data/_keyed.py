@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-Keyed = tuple[Any, list[int] | None]
+Key = str | int
+Keyed = tuple[Any, list[Key] | None]
 
 
 class KeyedBatches:
     """A loader's batches, each with the dataset indices of its items where they can be known.
 
     They can for a plain `DataLoader` that batches a map-style dataset: a twin of it is iterated, with the same sampler,
-    workers and settings, whose items carry their index along.
+    workers and settings, which carries the indices along. Its workers know the dataset as it was given.
     """
 
     def __init__(self, loader: Iterable[Any]) -> None:
@@ -28,6 +30,25 @@ class KeyedBatches:
         return zip(self._loader, repeat(None)) if self._twin is None else iter(self._twin)
 
 
+def name_of(index: Any) -> Key:
+    """Name an image by what its sampler gave: a number, a name, or a tuple of these.
+
+    >>> name_of(3), name_of((3, "left"))
+    (3, "(3, 'left')")
+    """
+    return str(_plain(index)) if isinstance(index, tuple) else _plain(index)
+
+
+def _plain(index: Any) -> Any:
+    """Take NumPy's and torch's integers for what they are, or they would be written in other ways."""
+    if isinstance(index, tuple):
+        return tuple(_plain(part) for part in index)
+    try:
+        return operator.index(index)
+    except TypeError:
+        return index
+
+
 def _tells_indices(loader: DataLoader[Any]) -> bool:
     return not isinstance(loader.dataset, IterableDataset) and loader.batch_sampler is not None
 
@@ -36,25 +57,32 @@ def _tells_indices(loader: DataLoader[Any]) -> bool:
 class _Indexed(Dataset[Any]):
     dataset: Any
 
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> tuple[int, Any]:
-        return index, self.dataset[index]
-
-    def __getitems__(self, indices: list[int]) -> list[tuple[int, Any]]:
-        """Fetch a batch in one go from datasets that can."""
-        if not hasattr(self.dataset, "__getitems__"):
-            return [self[index] for index in indices]
-        return list(zip(indices, self.dataset.__getitems__(indices), strict=True))
+    def __getitems__(self, indices: list[Any]) -> tuple[list[Any], Any]:
+        """Fetch a batch as a DataLoader does: in one go from datasets that can."""
+        fetch = getattr(self.dataset, "__getitems__", None)
+        return indices, fetch(indices) if fetch else [self.dataset[index] for index in indices]
 
 
 @dataclass(frozen=True)
 class _CollateIndexed:
-    collate_fn: Callable[[list[Any]], Any]
+    collate_fn: Callable[[Any], Any]
 
-    def __call__(self, pairs: list[tuple[int, Any]]) -> Keyed:
-        return self.collate_fn([item for _, item in pairs]), [index for index, _ in pairs]
+    def __call__(self, fetched: Any) -> Keyed:
+        indices, items = fetched
+        return self.collate_fn(items), [name_of(index) for index in indices]
+
+
+@dataclass(frozen=True)
+class _BeginWorker:
+    worker_init_fn: Callable[[int], None] | None
+
+    def __call__(self, worker: int) -> None:
+        info = get_worker_info()
+        assert info is not None
+        # It is frozen; but whoever asks it, to open a file or to take a share, means the dataset that was given.
+        object.__setattr__(info, "dataset", info.dataset.dataset)  # type: ignore[attr-defined]
+        if self.worker_init_fn is not None:
+            self.worker_init_fn(worker)
 
 
 def _twin(loader: DataLoader[Any]) -> DataLoader[Any]:
@@ -70,7 +98,7 @@ def _twin(loader: DataLoader[Any]) -> DataLoader[Any]:
         collate_fn=_CollateIndexed(loader.collate_fn),
         pin_memory=loader.pin_memory,
         timeout=loader.timeout,
-        worker_init_fn=loader.worker_init_fn,
+        worker_init_fn=_BeginWorker(loader.worker_init_fn),
         multiprocessing_context=loader.multiprocessing_context,
         generator=loader.generator,
         **options,

@@ -12,6 +12,7 @@ from torch import Tensor
 from fomaug import warp
 from fomaug._errors import ShapeError
 from fomaug.augment import MotionResult
+from fomaug.data._pictures import label_like, label_tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,12 @@ Move = Callable[[Tensor, Movement], Tensor]
 
 
 def move_mask(mask: Tensor, movement: Movement) -> Tensor:
-    """Move (B, H, W) or (B, C, H, W) masks; class numbers are never blended."""
+    """Move (B, H, W), (B, C, H, W) or (B, H, W, C) masks; class numbers are never blended.
+
+    H and W are those of the pictures, or in proportion to them: by that the channels are told apart.
+    """
+    if mask.ndim == 4 and _channels_last(mask, movement.size):
+        return warp.mask(mask.movedim(3, 1), movement.flow).movedim(1, 3).contiguous()
     return warp.mask(mask, movement.flow)
 
 
@@ -62,8 +68,6 @@ def move_points(points: Tensor, movement: Movement) -> Tensor:
 def move_boxes(boxes: Tensor, movement: Movement) -> Tensor:
     """Move (B, M, 4) pixel boxes x, y, x, y; a fifth column is visibility."""
     _check_columns("boxes", boxes, (4, 5))
-    if not boxes.numel():
-        return boxes
     moved, visible = warp.boxes(
         _floats(boxes[..., :4]), movement.flow, occlusion=movement.occlusion, size=movement.size
     )
@@ -71,18 +75,45 @@ def move_boxes(boxes: Tensor, movement: Movement) -> Tensor:
 
 
 def move_labels(labels: Any, movement: Movement, move: Move) -> Any:
-    """Move the labels of a batch: a tensor with a batch axis, or a list or tuple of one tensor for each picture."""
+    """Move the labels of a batch: a tensor with a batch axis, or a list or tuple with the label of each picture."""
+    if not (labels.numel() if isinstance(labels, Tensor) else len(labels)):
+        return labels
     rows = list(movement.rows)
     if isinstance(labels, Tensor):
         # (B, 4) boxes and (B, 2) points: one for each picture.
         wide = labels[:, None] if labels.ndim == 2 else labels
-        moved = wide.clone()
-        moved[rows] = move(wide[rows], movement.part(rows, labels.device))
-        return moved.view_as(labels)
+        moved = move(wide[rows], movement.part(rows, labels.device))
+        # Picked out of both: torch cannot put rows of every dtype in their places.
+        order = list(range(len(wide)))
+        for place, row in enumerate(rows, start=len(wide)):
+            order[row] = place
+        return torch.cat([wide, moved])[order].view_as(labels)
     found = list(labels)
     for row in rows:
-        found[row] = move(found[row][None], movement.part([row], found[row].device))[0]
+        found[row] = move_label(found[row], movement, row, move)
     return type(labels)(found)
+
+
+def move_label(label: Any, movement: Movement, row: int, move: Move) -> Any:
+    """Move the label of one picture of a batch: a tensor, an array, a PIL mask or nested lists; it stays what it is."""
+    values = label_tensor(label)
+    if not values.numel():
+        return label  # [] is a list of no boxes as well as of no points
+    moved = move_labels(values[None], movement.part([row], values.device), move)
+    return label_like(moved[0], label)
+
+
+def _channels_last(masks: Tensor, size: tuple[int, int]) -> bool:
+    """Whether (B, ?, ?, ?) masks are (B, H, W, C); where that may be so or not, they are (B, C, H, W)."""
+    (a, b, c), (height, width) = masks.shape[1:], size
+    if b * width == c * height:
+        return False
+    if a * width == b * height:
+        return True
+    raise ShapeError(
+        f"masks with channels must be (C, H, W) or (H, W, C) in the proportions of their pictures, got {(a, b, c)} for "
+        f"pictures of {size}; resize them first"
+    )
 
 
 def _floats(values: Tensor) -> Tensor:

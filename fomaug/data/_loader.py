@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -11,10 +13,9 @@ from fomaug._errors import ArgumentError
 from fomaug.augment import MotionAugment, MotionParams, counted_keys
 from fomaug.data._ahead import work_ahead
 from fomaug.data._batch import BatchPlaces, FacesAt, Places, count_images, keys_in, move_batch
-from fomaug.data._keyed import Keyed, KeyedBatches
+from fomaug.data._keyed import Key, Keyed, KeyedBatches
 from fomaug.data._structure import Place, to_device
 
-Key = str | int
 Log = Callable[[list[MotionParams]], None]
 Relabel = Callable[[Any, list[MotionParams]], Any]
 
@@ -34,16 +35,17 @@ class MotionLoader:
     Each pass is an epoch with draws of its own; `set_epoch` sets its number. An image is named by its dataset index, so
     that draws depend neither on the batch size nor on workers, order or rank. Of loaders that tell no index (iterable
     datasets, loaders of other libraries, subclasses of DataLoader) the images are counted, each rank on its own, unless
-    `keys` says where the batch holds their names.
+    `keys` says where the batch holds their names. A name that comes again in a pass, as a sampler with replacement has
+    it, draws its next copy: the first time copy 0, then copy 1, and so on, each rank on its own.
 
     Args:
         loader: the loader.
         augment: the augmentation.
         which: place of the image in the batch, or of several images that move alike; None for the first of a tuple, or
             what is called "image".
-        masks: places of (B, H, W) or (B, C, H, W) masks.
-        boxes: places of (B, M, 4) pixel boxes, or of one (M, 4) tensor for each image.
-        points: places of (B, M, 2) pixel points, or (B, M, 3) with visibility.
+        masks: places of (B, H, W), (B, C, H, W) or (B, H, W, C) masks, or of one mask for each image.
+        boxes: places of (B, M, 4) pixel boxes, or of one (M, 4) for each image.
+        points: places of (B, M, 2) pixel points, or (B, M, 3) with visibility; or of one (M, 2 or 3) for each image.
         keys: place of what names each image.
         faces: place of the boxes of the faces that move, as for `boxes`, a fifth column being their visibility; a
             detector, called with (H, W, 3) uint8 pictures; or "auto": the model looks, which takes it a second or more.
@@ -100,14 +102,13 @@ class MotionLoader:
                 announce(epoch)
 
     def _pass(self, batches: Iterator[Keyed], epoch: int) -> Iterator[Any]:
-        names = _Names(self._places)
+        draws = _Draws(self.augment, self._places, epoch)
 
         def work(keyed: Keyed) -> tuple[Any, list[MotionParams]]:
             batch = to_device(keyed[0], self.augment.device)
             if not self.augment.training:
                 return self._deliver(batch), []
-            params = self.augment.draw(names(*keyed), epoch=epoch)
-            moved, settled = move_batch(self.augment, batch, self._places, params)
+            moved, settled = move_batch(self.augment, batch, self._places, draws(*keyed))
             moved = moved if self.relabel is None else self.relabel(moved, settled)
             return self._deliver(moved), settled
 
@@ -120,22 +121,37 @@ class MotionLoader:
         return batch if self.device is None else to_device(batch, torch.device(self.device))
 
 
-class _Names:
-    """Names the images of one pass."""
+class _Draws:
+    """Draws the motions of one pass."""
 
-    def __init__(self, places: BatchPlaces) -> None:
+    def __init__(self, augment: MotionAugment, places: BatchPlaces, epoch: int) -> None:
+        self.augment = augment
         self.places = places
+        self.epoch = epoch
         self.count = 0
+        self.seen: Counter[Key] = Counter()
+        # Of what a sampler draws hundreds of times, all copies would be drawn hundreds of times.
+        self.copies = lru_cache(maxsize=256)(self._copies)
 
-    def __call__(self, batch: object, indices: list[int] | None) -> Sequence[Key]:
+    def __call__(self, batch: object, indices: list[Key] | None) -> list[MotionParams]:
         count = count_images(batch, self.places)
         keys = keys_in(batch, self.places) or indices
         if keys is None:
             keys = counted_keys(self.count, count)
             self.count += count
+            return self.augment.draw(keys, epoch=self.epoch)
         if len(keys) != count:
             raise ArgumentError(
                 f"a batch of {count} images was made from {len(keys)} items; say with keys= where the batch holds the "
                 "names of its images"
             )
-        return keys
+        return [self._next_copy(param) for param in self.augment.draw(keys, epoch=self.epoch)]
+
+    def _next_copy(self, param: MotionParams) -> MotionParams:
+        """Take the draw of a name for its first image, and that of another copy for each one that follows."""
+        copy = self.seen[param.key]
+        self.seen[param.key] += 1
+        return self.copies(param.key, 1 << copy.bit_length())[copy] if copy else param
+
+    def _copies(self, key: Key, copies: int) -> list[MotionParams]:
+        return self.augment.draw([key], copies=copies, epoch=self.epoch)

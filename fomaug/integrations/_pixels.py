@@ -1,7 +1,8 @@
 """Labels in pixels, moved by a flow.
 
 Two frames are in use among the libraries. Points, and kornia's boxes, count pixel centres: the corner pixels' centres
-are at 0 and (W - 1, H - 1). Boxes elsewhere count pixel edges: the whole picture is (0, 0, W, H).
+are at 0 and (W - 1, H - 1). Boxes elsewhere count pixel edges: the whole picture is (0, 0, W, H). `fomaug.warp` turns
+the one into the other.
 """
 
 from __future__ import annotations
@@ -46,25 +47,6 @@ def move_boxes_px(xyxy_px: Tensor, flow: Tensor, size: Size) -> tuple[Tensor, Te
         return xyxy_px, torch.ones(xyxy_px.shape[:2], dtype=torch.bool, device=xyxy_px.device)
     moved, visible = warp.boxes(xyxy_px.to(flow.dtype), flow, size=size)
     return _like(moved, xyxy_px), visible
-
-
-def edges_to_centres(xyxy_px: Tensor) -> Tensor:
-    """Turn boxes that count edges into the centres of their first and last pixels.
-
-    A box thinner than a pixel becomes its middle line, and `centres_to_edges` gives it a pixel's width.
-    """
-    first, last = xyxy_px[..., :2], xyxy_px[..., 2:] - 1
-    middle = (first + last) / 2
-    return torch.cat([torch.minimum(first, middle), torch.maximum(last, middle)], -1)
-
-
-def centres_to_edges(xyxy_px: Tensor) -> Tensor:
-    """Turn first and last pixel centres into edges.
-
-    >>> centres_to_edges(edges_to_centres(torch.tensor([2.0, 3.0, 7.0, 9.0])))
-    tensor([2., 3., 7., 9.])
-    """
-    return torch.cat([xyxy_px[..., :2], xyxy_px[..., 2:] + 1], -1)
 
 
 def _like(values: Tensor, given: Tensor) -> Tensor:

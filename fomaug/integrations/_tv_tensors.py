@@ -16,7 +16,7 @@ from fomaug import warp
 from fomaug._errors import ShapeError
 from fomaug.augment import MotionAugment, MotionParams, MotionResult
 from fomaug.integrations._engine import apply_there
-from fomaug.integrations._pixels import Size, centres_to_edges, edges_to_centres, move_boxes_px, move_points_px
+from fomaug.integrations._pixels import Size, move_boxes_px, move_points_px
 
 # Points came with torchvision 0.23, boxes that are not upright with 0.22.
 LABELS: Final = tuple(
@@ -61,9 +61,9 @@ class MovedPicture:
             moved = self._mask(given)
         else:
             moved = self._boxes(given) if isinstance(given, tv_tensors.BoundingBoxes) else self._points(given)
-        rows = [row for row, motion in enumerate(self._result.params) if motion.skipped]
-        if rows:
-            moved[rows] = given.as_subclass(torch.Tensor)[rows]
+        for row, motion in enumerate(self._result.params):
+            if motion.skipped:
+                moved[row] = given.as_subclass(torch.Tensor)[row]
         return tv_tensors.wrap(moved, like=given)
 
     def _mask(self, mask: Tensor) -> Tensor:
@@ -96,8 +96,8 @@ class MovedPicture:
     def _upright(self, edges: Tensor, size: Size) -> Tensor:
         """Move (N, 4) boxes."""
         flow = self._flow(edges)
-        rows = edges_to_centres(edges).reshape(len(flow), -1, 4)
-        return centres_to_edges(move_boxes_px(rows, flow, size)[0]).reshape(edges.shape)
+        rows = warp.edges_to_centres(edges).reshape(len(flow), -1, 4)
+        return warp.centres_to_edges(move_boxes_px(rows, flow, size)[0]).reshape(edges.shape)
 
     def _tilted(self, corners: Tensor, size: Size) -> Tensor:
         """Move the corners of (N, 8) boxes."""

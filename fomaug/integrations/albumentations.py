@@ -27,7 +27,7 @@ from fomaug.augment import MotionParams, counted_keys
 from fomaug.driving import DrivingPool
 from fomaug.integrations._arrays import like, to_tensor
 from fomaug.integrations._engine import name_of, shared_engine
-from fomaug.integrations._pixels import Size, centres_to_edges, edges_to_centres, move_boxes_px, move_points_px
+from fomaug.integrations._pixels import Size, move_boxes_px, move_points_px
 from fomaug.integrations._require import require
 
 require("albumentations")
@@ -207,10 +207,12 @@ class MotionAugment(DualTransform):  # type: ignore[misc]
 
         A box whose content is gone is left without an area: albumentations drops it.
         """
+        if not len(bboxes):  # a table without columns
+            return bboxes
         span = torch.tensor([size[1], size[0]] * 2)
         edges = torch.from_numpy(bboxes[:, :4].astype(np.float32)) * span
-        moved, visible = move_boxes_px(edges_to_centres(edges)[None], flow, size)
-        found = (centres_to_edges(moved[0]) / span).clamp(0, 1)
+        moved, visible = move_boxes_px(warp.edges_to_centres(edges)[None], flow, size)
+        found = (warp.centres_to_edges(moved[0]) / span).clamp(0, 1)
         found[~visible[0], 2:] = found[~visible[0], :2]
         return _with_columns(bboxes, found)
 
@@ -220,6 +222,8 @@ class MotionAugment(DualTransform):  # type: ignore[misc]
         Points that the picture no longer shows go outside of it if albumentations is to drop them
         (`remove_invisible`); otherwise they take the nearest place.
         """
+        if not len(keypoints):
+            return keypoints
         xy = torch.from_numpy(keypoints[:, :2].astype(np.float32))
         moved, visible = move_points_px(xy[None], flow, size)
         if self._drops_points():

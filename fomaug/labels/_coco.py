@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 
+from fomaug import warp
 from fomaug._errors import LabelError
 from fomaug._files import write_file
 from fomaug.labels._formats import Annotations, Format, Row, check_finite, picture_key, register
@@ -60,7 +62,7 @@ def _labels(path: Path, name: str, faces: list[dict[str, Any]]) -> FaceLabels:
         return FaceLabels(
             points=together[:, :2] if len(together) else None,
             visible=together[:, 2] > 0 if len(together) else None,
-            boxes=np.array(boxes, float) if boxes else None,
+            boxes=warp.edges_to_centres(torch.tensor(boxes, dtype=torch.float64)).numpy() if boxes else None,
             segments=segments if any(segments) else None,
             fields=fields | ({"tight": tight} if any(segments) else {}),
         )
@@ -104,7 +106,7 @@ def _faces(labels: FaceLabels) -> list[dict[str, Any]]:
         gone = is_tight and segment is None
         if boxed and labels.boxes is not None:
             gone = gone or (labels.box_visible is not None and not labels.box_visible[box])
-            face |= _bbox(tuple(labels.boxes[box]))
+            face |= _bbox(warp.centres_to_edges(torch.from_numpy(labels.boxes[box])).tolist())
             box += 1
         if segment is not None:
             face |= _bbox(segment_box(segment)) if is_tight else {}

@@ -1,4 +1,4 @@
-"""Landmarks in a CSV file: a column `file`, columns x0, y0, x1, y1, ..., any others carried along."""
+"""Landmarks in a CSV file: a column `file`, columns x0, y0, x1, y1, ..., any others carried along; a row a face."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from fomaug._errors import LabelError
 from fomaug._files import write_file
 from fomaug.labels._formats import Annotations, Format, Row, check_finite, picture_key, register
+from fomaug.labels._rows import join_rows, split_rows
 from fomaug.labels._values import FaceLabels
 
 
@@ -22,14 +23,13 @@ def _read(path: Path, root: Path) -> Annotations:
             reader = csv.DictReader(file)
             columns = list(reader.fieldnames or [])
             pairs = _pairs(path, columns)
-            return {
-                picture_key(_file(path, reader.line_num, row), path.parent, root): _labels(
-                    path, reader.line_num, row, pairs
-                )
-                for row in reader
-            }
+            found: dict[str, list[FaceLabels]] = {}
+            for row in reader:
+                key = picture_key(_file(path, reader.line_num, row), path.parent, root)
+                found.setdefault(key, []).append(_labels(path, reader.line_num, row, pairs))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LabelError(f"{path} cannot be read as CSV: {error}") from error
+    return {key: join_rows(rows) for key, rows in found.items()}
 
 
 def _file(path: Path, line: int, row: dict[str, Any]) -> str:
@@ -67,7 +67,7 @@ def _is_visibility(name: str, pairs: int) -> bool:
 
 
 def _write(rows: Iterable[Row], out: Path, like: Path | None) -> list[Path]:
-    listed = list(rows)
+    listed = [(file, size, part) for file, size, labels in rows for part in split_rows(labels)]
     others = list(dict.fromkeys(name for _, _, labels in listed for name in labels.fields))
     pairs = max((len(labels.points) for _, _, labels in listed if labels.points is not None), default=0)
     text = io.StringIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +27,15 @@ class Format:
         read: all labels below it, by the picture's path relative to the second argument.
         write: rows to a file or folder below the second argument; the paths written. The third argument is the path
             that the labels were read from, for what a format keeps besides them; None for new ones.
+        file_of: where a format has a file for each picture, the path of that file below the output, by the picture's
+            path there; None for formats that write all labels to one file.
     """
 
     name: str
     claims: Callable[[Path], bool]
     read: Callable[[Path, Path], Annotations]
     write: Callable[[Iterable[Row], Path, Path | None], list[Path]]
+    file_of: Callable[[str], str] | None = None
 
 
 FORMATS: dict[str, Format] = {}
@@ -103,13 +107,18 @@ def _by_name(name: str) -> Format:
 
 
 def picture_key(name: str, listed_in: Path, root: Path) -> str:
-    """The path of a picture below the root, from its name in an annotation file."""
+    """The path of a picture below the root, from its name in an annotation file.
+
+    A linked picture goes by its own name and not by that of its target, since it is a picture of the dataset, too.
+    """
     for base in (root, listed_in):
-        try:
-            if (base / name).is_file():
-                return (base / name).resolve().relative_to(root.resolve()).as_posix()
-        except (ValueError, OSError):
-            continue  # outside of the root, or no name that a file can have
+        for spell in (Path.absolute, Path.resolve):  # the folders may be given, and named in the file, through links
+            path, top = (Path(os.path.normpath(found)) for found in (spell(base) / name, spell(root)))
+            try:
+                if path.is_relative_to(top) and path.is_file():
+                    return path.relative_to(top).as_posix()
+            except (ValueError, OSError):
+                continue  # no name that a file can have
     return Path(name).as_posix()
 
 

@@ -1,4 +1,7 @@
-"""Hugging Face `metadata.jsonl`: `file_name`, `objects.bbox` (x, y, width, height), `points`; others are carried."""
+"""Hugging Face `metadata.jsonl`: `file_name`, `objects.bbox` (x, y, width, height), `points`; others are carried.
+
+Several rows about a picture are several faces of it.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from fomaug import warp
 from fomaug._errors import LabelError
 from fomaug._files import write_file
 from fomaug.labels._formats import Annotations, Format, Row, check_finite, picture_key, register
+from fomaug.labels._rows import join_rows, split_rows
 from fomaug.labels._values import FaceLabels
 
 
 def _read(path: Path, root: Path) -> Annotations:
-    found = {}
+    found: dict[str, list[FaceLabels]] = {}
     try:
         # Not splitlines: JSON strings may hold other line separators as they are.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -26,8 +32,8 @@ def _read(path: Path, root: Path) -> Annotations:
     for number, line in enumerate(lines, start=1):
         if line.strip():
             name, labels = _row(path, number, line)
-            found[picture_key(name, path.parent, root)] = labels
-    return found
+            found.setdefault(picture_key(name, path.parent, root), []).append(labels)
+    return {key: join_rows(rows) for key, rows in found.items()}
 
 
 def _row(path: Path, number: int, line: str) -> tuple[str, FaceLabels]:
@@ -37,7 +43,8 @@ def _row(path: Path, number: int, line: str) -> tuple[str, FaceLabels]:
         points, objects = row.pop("points", None), row.pop("objects", None)
         boxes = None if not objects or "bbox" not in objects else np.array(objects["bbox"], float).reshape(-1, 4)
         if boxes is not None:
-            boxes = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+            edges = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+            boxes = warp.edges_to_centres(torch.from_numpy(edges)).numpy()
         rest = {} if objects is None else {key: value for key, value in objects.items() if key != "bbox"}
         pairs = None if points is None else np.array(points, float).reshape(-1, 2)
         check_finite(boxes, pairs)
@@ -60,7 +67,7 @@ def _flags(values: list[bool] | None, like: NDArray[np.float64] | None) -> NDArr
 
 def _write(rows: Iterable[Row], out: Path, like: Path | None) -> list[Path]:
     target = out / "metadata.jsonl"
-    lines = [json.dumps(_values(file, labels)) + "\n" for file, _, labels in rows]
+    lines = [json.dumps(_values(file, part)) + "\n" for file, _, labels in rows for part in split_rows(labels)]
     write_file(target, "".join(lines).encode())
     return [target]
 
@@ -69,7 +76,7 @@ def _values(file: str, labels: FaceLabels) -> dict[str, Any]:
     objects = dict(labels.fields.get("objects", {}))
     values = {"file_name": file, **{key: value for key, value in labels.fields.items() if key != "objects"}}
     if labels.boxes is not None:
-        corners = labels.boxes.round(3)
+        corners = warp.centres_to_edges(torch.from_numpy(labels.boxes)).numpy().round(3)
         objects["bbox"] = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1).round(3).tolist()
         if labels.box_visible is not None:
             objects["visible"] = labels.box_visible.tolist()

@@ -61,11 +61,14 @@ def encode_mask(labels: FaceLabels) -> bytes:
 
 
 def _write(rows: Iterable[Row], out: Path, like: Path | None) -> list[Path]:
-    folder = out / FOLDER
     for file, _, labels in rows:
         if labels.mask is not None:
-            write_file(folder / PurePosixPath(file).with_suffix(".png"), encode_mask(labels))
-    return [folder]
+            write_file(out / _file_of(file), encode_mask(labels))
+    return [out / FOLDER]
 
 
-FORMAT = register(Format("masks", _claims, _read, _write))
+def _file_of(file: str) -> str:
+    return str(PurePosixPath(FOLDER, file).with_suffix(".png"))
+
+
+FORMAT = register(Format("masks", _claims, _read, _write, _file_of))

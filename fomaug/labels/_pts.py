@@ -72,8 +72,12 @@ def _write(rows: Iterable[Row], out: Path, like: Path | None) -> list[Path]:
             continue
         body = "\n".join(f"{x:.3f} {y:.3f}" for x, y in labels.points)
         text = f"version: 1\nn_points: {len(labels.points)}\n{{\n{body}\n}}\n"
-        write_file(out / PurePosixPath(file).with_suffix(".pts"), text.encode())
+        write_file(out / _file_of(file), text.encode())
     return [out]
 
 
-FORMAT = register(Format("pts", _claims, _read, _write))
+def _file_of(file: str) -> str:
+    return str(PurePosixPath(file).with_suffix(".pts"))
+
+
+FORMAT = register(Format("pts", _claims, _read, _write, _file_of))

@@ -47,6 +47,15 @@ def test_a_skipped_item_is_the_item_itself(augment, images):
     assert MotionDataset([{"image": image} for image in items], augment)[2]["image"] is items[2]
 
 
+def test_evaluation_mode_leaves_all_as_it_is(images, augment):
+    augment.p = 1.0
+    items = list(images)
+    motion = MotionDataset(items, augment, copies=2, relabel=lambda item, params: None)
+    assert motion[5] is None
+    augment.eval()
+    assert motion[5] is items[2]
+
+
 def test_keys_name_the_items(dataset, augment):
     names = [f"{number}.jpg" for number in range(7)]
     motion = MotionDataset(dataset, augment, keys=names)

@@ -127,6 +127,82 @@ def test_arrays_and_pil_masks_stay_what_they_are(augment, sample, expected):
     assert found["rounded"].dtype == torch.int64
 
 
+COLOURS = np.array([[0, 0, 0], [250, 10, 0], [0, 90, 200], [7, 7, 7], [1, 255, 3]], np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["pil", "array", "one channel", "channels first", "tensor"])
+def test_masks_with_channels_move_as_their_pictures_do(augment, sample, expected, kind):
+    row = next(row for row in range(7) if not expected(row).skipped)
+    colours = COLOURS[sample["mask"][row].numpy()]
+    mask = {
+        "pil": Image.fromarray(colours),
+        "array": colours,
+        "one channel": colours[..., :1],
+        "channels first": colours.transpose(2, 0, 1),
+        "tensor": torch.from_numpy(colours).permute(2, 0, 1),
+    }[kind]
+    items = [None] * 7
+    items[row] = {"image": sample["image"][row], "mask": mask}
+    found = MotionDataset(items, augment, masks="mask")[row]["mask"]
+    assert type(found) is type(mask)
+    array = np.asarray(found)
+    wanted = COLOURS[expected(row).mask.numpy()]
+    wanted = wanted.transpose(2, 0, 1) if kind in ("channels first", "tensor") else wanted
+    np.testing.assert_array_equal(array, wanted[..., :1] if kind == "one channel" else wanted)
+
+
+def test_a_loader_tells_where_the_channels_of_masks_are(augment, sample, expected):
+    colours = torch.from_numpy(COLOURS)[sample["mask"]]
+    (found,) = MotionLoader([{"image": sample["image"], "mask": colours}], augment, masks="mask")
+    for row in range(7):
+        assert torch.equal(found["mask"][row], torch.from_numpy(COLOURS)[expected(row).mask])
+
+
+def test_masks_may_be_smaller_than_their_pictures_but_not_of_another_shape(augment, images):
+    augment.p = 1.0
+    for shape in ((3, 32, 32), (32, 32, 3)):
+        given = np.zeros(shape, np.uint8)
+        assert MotionDataset([{"image": images[0], "mask": given}], augment, masks="mask")[0]["mask"].shape == shape
+    wrong = {"image": images[0], "mask": np.zeros((32, 40, 3), np.uint8)}
+    with pytest.raises(ShapeError, match=r"\(32, 40, 3\) .* pictures of \(64, 64\); resize"):
+        MotionDataset([wrong], augment, masks="mask")[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.bool])
+def test_masks_may_be_of_any_dtype(augment, sample, expected, dtype):
+    batch = {"image": sample["image"], "mask": sample["mask"].to(dtype)}
+    (found,) = MotionLoader([batch], augment, masks="mask")
+    assert found["mask"].dtype == dtype
+    for row in range(7):
+        assert torch.equal(found["mask"][row], expected(row).mask.to(dtype))
+
+
+@pytest.mark.parametrize("nothing", [[], torch.tensor([]), torch.zeros(0, 4), np.zeros((0, 4)), np.array([])])
+@pytest.mark.parametrize("name", ["boxes", "points", "masks"])
+def test_pictures_without_objects_are_no_trouble(augment, images, nothing, name):
+    augment.p = 1.0
+    item = {"image": images[0], "labels": nothing}
+    assert MotionDataset([item], augment, **{name: "labels"})[0]["labels"] is nothing
+    (found,) = MotionLoader([{"image": images[:2], "labels": [nothing, nothing]}], augment, **{name: "labels"})
+    assert found["labels"][0] is nothing
+
+
+@pytest.mark.parametrize("nothing", [[], torch.zeros(7, 0, 4), torch.tensor([])])
+def test_batches_without_objects_are_no_trouble(augment, images, nothing):
+    (found,) = MotionLoader([{"image": images, "labels": nothing}], augment, boxes="labels")
+    assert found["labels"] is nothing
+
+
+def test_a_batch_may_hold_a_list_of_labels_of_any_kind(augment, sample, expected):
+    masks = [Image.fromarray(mask.byte().numpy()) for mask in sample["mask"]]
+    batch = {"image": sample["image"], "mask": masks, "points": [points.tolist() for points in sample["points"]]}
+    (found,) = MotionLoader([batch], augment, masks="mask", points="points")
+    for row in range(7):
+        assert isinstance(found["mask"][row], Image.Image)
+        np.testing.assert_array_equal(np.asarray(found["mask"][row]), expected(row).mask.numpy())
+        np.testing.assert_allclose(found["points"][row], expected(row).points.numpy(), atol=2e-3)
+
+
 def test_labels_of_another_shape_are_an_error(augment, images):
     augment.p = 1.0
     for name, wrong in (("points", torch.zeros(7, 5, 4)), ("boxes", torch.zeros(7, 5, 2))):

@@ -1,14 +1,25 @@
 from __future__ import annotations
 
+import json
 import pickle
 import threading
 import traceback
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, TensorDataset, default_collate
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    IterableDataset,
+    TensorDataset,
+    default_collate,
+    get_worker_info,
+)
 
+from fomaug import MotionParams
 from fomaug._errors import ArgumentError
 from fomaug.data import MotionDataset, MotionLoader
 from fomaug.data._ahead import _Worker
@@ -198,6 +209,119 @@ def test_datasets_that_fetch_batches_still_do(dataset, augment, expected):
     fetching = Fetching(*dataset.tensors)
     assert_same(gather(MotionLoader(DataLoader(fetching, batch_size=4), augment)), expected())
     assert fetching.fetched == [[0, 1, 2, 3], [4, 5, 6]]
+
+
+class Whole(TensorDataset):
+    """A dataset that gives a batch as one value, for a `collate_fn` that has nothing to do."""
+
+    def __getitems__(self, indices):
+        return [tensor[indices] for tensor in self.tensors]
+
+
+def as_it_is(batch):
+    return batch
+
+
+def test_datasets_that_give_whole_batches_still_do(dataset, augment, expected):
+    loader = DataLoader(Whole(*dataset.tensors), batch_size=4, collate_fn=as_it_is)
+    assert_same(gather(MotionLoader(loader, augment)), expected())
+
+
+# Repeats ------------------------------------------------------------------------------------------------------------
+
+OFTEN = [2, 2, 5, 2, 0, 5, 2]  # as a sampler with replacement draws
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"batch_size": 7}, {"batch_size": 2}, {"batch_size": 3, "num_workers": 2, "multiprocessing_context": "fork"}],
+    ids=["one batch", "many", "workers"],
+)
+def test_an_index_that_comes_again_in_a_pass_draws_its_next_copy(dataset, augment, options):
+    log = []
+    loader = MotionLoader(DataLoader(dataset, sampler=OFTEN, **options), augment, log=log.extend)
+    for epoch in range(2):
+        log.clear()
+        images = torch.cat([images for images, _ in loader])
+        drawn = {index: augment.draw([index], copies=4, epoch=epoch) for index in OFTEN}
+        wanted = [drawn[index][OFTEN[:place].count(index)] for place, index in enumerate(OFTEN)]
+        moved = augment.apply(dataset.tensors[0][OFTEN], wanted)
+        assert log == moved.params
+        torch.testing.assert_close(images, moved.image, atol=1e-5, rtol=0)
+
+
+def test_a_picture_drawn_many_times_is_not_the_same_picture_many_times(dataset, augment):
+    augment.p = 1.0
+    ((images, _),) = MotionLoader(DataLoader(dataset, sampler=[4] * 8, batch_size=8), augment)
+    assert len(images.unique(dim=0)) == 8
+
+
+def test_a_repeat_replays_to_the_same_pixels(dataset, augment, images):
+    log = []
+    loader = MotionLoader(DataLoader(dataset, sampler=OFTEN, batch_size=7), augment, log=log.extend)
+    ((moved, _),) = loader
+    params = [MotionParams.from_dict(json.loads(json.dumps(param.to_dict()))) for param in log]
+    torch.testing.assert_close(augment.apply(images[OFTEN], params).image, moved)
+
+
+def test_a_name_that_comes_again_draws_its_next_copy(augment, images):
+    log = []
+    batch = {"image": images[[1, 2, 1]], "name": ["b", "c", "b"]}
+    list(MotionLoader([batch, batch], augment, keys="name", log=log.extend))
+    assert [(param.key, param.copy) for param in log] == [("b", 0), ("c", 0), ("b", 1), ("b", 2), ("c", 1), ("b", 3)]
+
+
+# What the wrapped loader sees ---------------------------------------------------------------------------------------
+
+
+class Opened(TensorDataset):
+    """A dataset whose workers open a file of their own, as those over HDF5 and LMDB do."""
+
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        return image, label + self.offset
+
+
+def open_in_worker(_worker):
+    dataset = get_worker_info().dataset
+    assert type(dataset) is Opened
+    assert len(dataset) == 7
+    dataset.offset = 10
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_worker_init_fn_finds_the_dataset_itself(dataset, augment, expected, method):
+    loader = DataLoader(
+        Opened(*dataset.tensors),
+        batch_size=3,
+        num_workers=2,
+        multiprocessing_context=method,
+        persistent_workers=True,
+        worker_init_fn=open_in_worker,
+    )
+    motion = MotionLoader(loader, augment)
+    for epoch in range(2):
+        assert_same({label - 10: image for label, image in gather(motion).items()}, expected(epoch))
+
+
+class Sized(Dataset):
+    """A dataset whose index says a size, too, as samplers for several sizes have it."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def __getitem__(self, index):
+        number, size = index
+        return self.images[number, :, :size, :size]
+
+
+def test_indices_may_be_tuples(augment, images):
+    log = []
+    batches = [[(1, 64), (2, 64)], [(np.int64(1), 32), (1, 32)]]
+    found = list(MotionLoader(DataLoader(Sized(images), batch_sampler=batches), augment, log=log.extend))
+    assert [len(batch) for batch in found] == [2, 2]
+    drawn = [("(1, 64)", 0), ("(2, 64)", 0), ("(1, 32)", 0), ("(1, 32)", 1)]
+    assert [(param.key, param.copy) for param in log] == drawn
 
 
 def test_leaving_early_stops_the_thread_and_the_next_pass_works(dataset, augment, expected):

@@ -107,6 +107,15 @@ def test_points_and_boxes_keep_their_further_columns(always, dots):
     assert list(found["who"]) == [5, 6, 7] and found["bboxes"][0][4] == 9
 
 
+@pytest.mark.parametrize("nothing", [[], np.zeros((0, 4))])
+def test_pictures_without_objects_are_no_trouble(always, dots, nothing):
+    boxes = A.Compose([always], bbox_params=A.BboxParams("coco", label_fields=["names"]))
+    found = boxes(image=dots, bboxes=nothing, names=[])
+    assert len(found["bboxes"]) == len(found["names"]) == 0
+    points = A.Compose([always], keypoint_params=A.KeypointParams("xy"))
+    assert len(points(image=dots, keypoints=nothing)["keypoints"]) == 0
+
+
 @pytest.mark.parametrize("drop", [True, False])
 def test_points_that_leave_the_picture_are_dropped_if_albumentations_is_to_drop_them(pool, exact, dots, drop):
     corners = [(0.0, 0.0), (63.0, 0.0), (0.0, 47.0), (63.0, 47.0), (31.0, 23.0)]

@@ -5,7 +5,7 @@ import torch
 from exact_animator import ZOOM, moved_px
 
 from fomaug.geometry import identity_grid
-from fomaug.integrations._pixels import centres_to_edges, edges_to_centres, move_boxes_px, move_points_px
+from fomaug.integrations._pixels import move_boxes_px, move_points_px
 
 SIZE = (48, 64)
 
@@ -58,25 +58,3 @@ def test_no_labels_stay_no_labels():
     for move, columns in ((move_points_px, 2), (move_boxes_px, 4)):
         moved, visible = move(torch.zeros(1, 0, columns), _flow(0, 0), SIZE)
         assert moved.shape == (1, 0, columns) and visible.shape == (1, 0)
-
-
-@pytest.mark.parametrize(
-    "box",
-    [
-        pytest.param([0.0, 0.0, 64.0, 48.0], id="whole picture"),
-        pytest.param([3.25, 4.5, 9.75, 20.0], id="between pixels"),
-        pytest.param([5.0, 5.0, 6.0, 6.0], id="one pixel"),
-    ],
-)
-def test_edges_and_centres_are_inverse(box):
-    box = torch.tensor(box)
-    assert torch.allclose(centres_to_edges(edges_to_centres(box)), box)
-
-
-def test_the_whole_picture_reaches_from_first_to_last_pixel_centre():
-    assert edges_to_centres(torch.tensor([0.0, 0.0, 64.0, 48.0])).tolist() == [0.0, 0.0, 63.0, 47.0]
-
-
-def test_a_box_thinner_than_a_pixel_stays_in_order():
-    first_x, first_y, last_x, last_y = edges_to_centres(torch.tensor([5.0, 5.0, 5.4, 5.2])).tolist()
-    assert first_x <= last_x and first_y <= last_y

@@ -210,6 +210,16 @@ def test_labels_of_a_skipped_picture_are_untouched(pool, exact, image):
     assert all(torch.equal(one, other) for one, other in zip(given, moved, strict=True))
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
+def test_labels_of_skipped_pictures_in_a_batch_are_untouched(always, images, dtype):
+    masks = tv_tensors.Mask((images[:, 0] > 60).to(dtype))
+    motions = always.engine.draw([*"abcd"])
+    motions[1] = motions[1].at_rest()
+    moved = always.transform(masks, always.params_for(images, motions))
+    assert moved.dtype == dtype
+    assert [torch.equal(one, other) for one, other in zip(moved, masks, strict=True)] == [False, True, False, False]
+
+
 def test_labels_that_do_not_say_whose_they_are_are_an_error(always, images):
     with pytest.raises(ShapeError, match="labels of 4 images carry one row for each"):
         always(images, _boxes("XYXY"))

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from fomaug._errors import LabelError
-from fomaug.labels import FORMATS, FaceLabels, find_format, read_annotations, write_annotations
+from fomaug.geometry import identity_grid
+from fomaug.labels import FORMATS, FaceLabels, find_format, move, read_annotations, write_annotations
 
 POINTS = np.array([[1.5, 2.25], [10.0, 20.0], [5.125, 6.0]])
 BOXES = np.array([[1.0, 2.0, 11.0, 22.0], [3.0, 4.0, 8.0, 9.0]])
@@ -68,7 +69,7 @@ def test_coco_keeps_categories_faces_and_fields(root: Path, tmp_path: Path) -> N
     }
     source.write_text(json.dumps(content))
     found = read_annotations(source, root)["a/one.jpg"]
-    np.testing.assert_allclose(found.boxes, [[1, 2, 11, 22], [3, 4, 8, 9]])
+    np.testing.assert_allclose(found.boxes, [[1, 2, 10, 21], [3, 4, 7, 8]])  # first and last pixel
     assert found.visible is not None
     assert found.visible.tolist() == [True, False]
     write_annotations([("b/new.jpg", (30, 40), found)], tmp_path / "out", "coco", like=source)
@@ -79,6 +80,25 @@ def test_coco_keeps_categories_faces_and_fields(root: Path, tmp_path: Path) -> N
     assert again["annotations"][0]["mood"] == "x"
     assert again["annotations"][1]["bbox"] == [3, 4, 5, 5]
     assert again["images"][0] == {"id": 1, "file_name": "b/new.jpg", "width": 40, "height": 30}
+
+
+EDGE_BOXES = [[0, 0, 40, 30], [36.5, 27, 3.5, 3], [0, 29, 1, 1], [10, 5, 8, 9]]  # x, y, w, h in 40 x 30 pixels
+
+
+@pytest.mark.parametrize("name", ["coco", "jsonl"])
+def test_the_identity_returns_boxes_up_to_the_edges_of_the_picture(root: Path, tmp_path: Path, name: str) -> None:
+    if name == "coco":
+        faces = [{"id": i, "image_id": 1, "category_id": 1, "bbox": box} for i, box in enumerate(EDGE_BOXES, start=1)]
+        content = {"images": [{"id": 1, "file_name": "a/one.jpg"}], "annotations": faces}
+    else:
+        content = {"file_name": "a/one.jpg", "objects": {"bbox": EDGE_BOXES}}
+    path = tmp_path / ("boxes.json" if name == "coco" else "boxes.jsonl")
+    path.write_text(json.dumps(content))
+    moved = move(read_annotations(path, root)["a/one.jpg"], identity_grid((64, 64))[None], (30, 40))
+    (written,) = write_annotations([("a/n.jpg", (30, 40), moved)], tmp_path / "out", name)
+    again = json.loads(written.read_text())
+    boxes = [face["bbox"] for face in again["annotations"]] if name == "coco" else again["objects"]["bbox"]
+    np.testing.assert_allclose(boxes, EDGE_BOXES, atol=1e-3)
 
 
 def test_coco_points_behind_something_stay_labelled(root: Path, tmp_path: Path) -> None:
@@ -183,3 +203,52 @@ def test_names_that_leave_the_folder_match_no_picture(root: Path, tmp_path: Path
     path = tmp_path / "landmarks.csv"
     path.write_text("file,x0,y0\n../secret.jpg,1,2\n")
     assert "secret.jpg" not in read_annotations(path, root)
+
+
+def test_rows_of_one_picture_are_faces_of_it_in_a_table(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "landmarks.csv"
+    lines = ["file,person,x0,y0,v0,x1,y1,v1", "a/one.jpg,p7,1.000,2.000,1,3.000,4.000,0"]
+    lines += ["a/two.jpg,p8,5.000,6.000,1,7.000,8.000,1", "a/one.jpg,p9,9.000,1.000,0,2.000,3.000,1"]
+    path.write_text("\n".join(lines) + "\n")
+    found = read_annotations(path, root)
+    np.testing.assert_array_equal(found["a/one.jpg"].points, [[1, 2], [3, 4], [9, 1], [2, 3]])
+    np.testing.assert_array_equal(found["a/one.jpg"].visible, [True, False, False, True])
+    rows = [(name, (30, 40), labels) for name, labels in found.items()]
+    write_annotations(rows, tmp_path / "out", "csv", like=path)
+    assert sorted((tmp_path / "out" / "landmarks.csv").read_text().splitlines()[1:]) == sorted(lines[1:])
+
+
+def test_rows_of_one_picture_are_faces_of_it_in_jsonl(root: Path, tmp_path: Path) -> None:
+    rows = [
+        {"file_name": "a/one.jpg", "text": "x", "objects": {"kind": ["p", "q"], "bbox": [[1, 2, 3, 4], [5, 6, 7, 8]]}},
+        {"file_name": "a/one.jpg", "text": "y", "points": [[1, 2], [3, 4]], "points_visible": [True, False]},
+        {"file_name": "a/one.jpg", "objects": {"bbox": [[2, 2, 2, 2]], "visible": [False]}, "points": []},
+    ]
+    path = tmp_path / "metadata.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read_annotations(path, root)["a/one.jpg"]
+    np.testing.assert_array_equal(found.boxes, [[1, 2, 3, 5], [5, 6, 11, 13], [2, 2, 3, 3]])
+    np.testing.assert_array_equal(found.box_visible, [True, True, False])
+    np.testing.assert_array_equal(found.points, [[1, 2], [3, 4]])
+    (written,) = write_annotations([("a/n.jpg", (30, 40), found)], tmp_path / "out", "jsonl", like=path)
+    again = [json.loads(line) for line in written.read_text().splitlines()]
+    rows[0]["objects"]["visible"] = [True, True]
+    rows[2]["points_visible"] = []
+    assert again == [{**row, "file_name": "a/n.jpg"} for row in rows]
+
+
+def test_a_linked_picture_goes_by_its_own_name(root: Path, tmp_path: Path) -> None:
+    (root / "a" / "link.jpg").symlink_to(root / "a" / "one.jpg")
+    Image.new("RGB", (4, 4)).save(tmp_path / "far.jpg")
+    (root / "a" / "far.jpg").symlink_to(tmp_path / "far.jpg")
+    path = root / "a" / "landmarks.csv"
+    path.write_text("file,x0,y0\na/link.jpg,1,2\nfar.jpg,3,4\n./../a/two.jpg,5,6\n")
+    assert set(read_annotations(path, root)) == {"a/link.jpg", "a/far.jpg", "a/two.jpg"}
+
+
+def test_the_folder_may_be_given_by_a_link(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "given").symlink_to(root)
+    path = root / "a" / "landmarks.csv"
+    for name in ("one.jpg", "a/one.jpg", root / "a" / "one.jpg", tmp_path / "given" / "a" / "one.jpg"):
+        path.write_text(f"file,x0,y0\n{name},1,2\n")
+        assert set(read_annotations(path, tmp_path / "given")) == {"a/one.jpg"}, name
