@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -83,7 +84,7 @@ def build(
         batch_size=batch_size,
     )
     if gestures:
-        made = made + DrivingPool.gestures(model)
+        made = made + _beside(DrivingPool.gestures(model), made)
     made = made.rounded() if half else made
     made.save(output)
     _report(made, output)
@@ -104,6 +105,14 @@ def show(path: Path, *, as_json: bool) -> None:
     click.echo(f"for model {shown.model_name} ({shown.model_hash[:12]})")
     for line in _table(rows, ("name", "label", "frames", "fps", "motion", "driver")):
         click.echo(line)
+
+
+def _beside(gestures: DrivingPool, clips: DrivingPool) -> DrivingPool:
+    """Name gestures anew whose names clips have."""
+    from fomaug.driving import DrivingPool
+
+    named = [replace(track, name=f"gestures/{track.name}") if track.name in clips else track for track in gestures]
+    return DrivingPool(named, gestures.model_name, gestures.model_hash)
 
 
 def _open(path: Path) -> DrivingPool:

@@ -79,7 +79,7 @@ def animate_clip(
     """
     settings = make_options(options)
     image, clip, out = Path(image), Path(clip), Path(out)
-    _check_ends(image, out)
+    _check_ends(image, clip, out)
     note = on_note or warn
     animator = model if isinstance(model, Animator) else load_model(model, config=config, device=device, dtype=dtype)
     with enough_memory(image, clip):
@@ -89,12 +89,15 @@ def animate_clip(
         return write(animator, portrait, motion, out, settings, progress=progress)
 
 
-def _check_ends(image: Path, out: Path) -> None:
+def _check_ends(image: Path, clip: Path, out: Path) -> None:
     """Say what cannot be before the clip is read, which takes long."""
     if not image.exists():
         raise MediaError(f"there is no picture or clip {image}")
     if out.is_dir():
         raise ArgumentError(f"{out} is a folder; name the file to write")
+    for given in (image, clip):
+        if out.exists() and given.exists() and out.samefile(given):
+            raise ArgumentError(f"{out} is {given}, which is to be read; name another file to write")
     check_suffix(out, SUFFIXES)
 
 

@@ -17,7 +17,7 @@ from fomaug.networks import OFFICIAL, AnyConfig, config_from_dict
 from fomaug.weights.assemble import assemble
 from fomaug.weights.files import save_model
 from fomaug.weights.pickles import read_pickle
-from fomaug.weights.places import SUFFIX, models_folder
+from fomaug.weights.places import SUFFIX, check_new_name, models_folder
 
 Config = str | os.PathLike[str] | Mapping[str, Any] | None
 _ZIP, _PICKLE, _GZIP = b"PK\x03\x04", b"\x80", b"\x1f\x8b"
@@ -40,14 +40,17 @@ def import_official(
         The path of the file written.
 
     Raises:
+        ArgumentError: the name is that of a model inside the package, or no name.
         WeightsError: the file is damaged, of another kind, or does not fit the configuration.
         ModelNotFoundError: no such file.
     """
     path = Path(checkpoint)
     if not path.is_file():
         raise ModelNotFoundError(f"{path} is a folder; give the file" if path.is_dir() else f"no such file: {path}")
+    name = name or official_stem(path)
+    check_new_name(name)
     animator = read_official(path, config)
-    target = (folder or models_folder()) / f"{name or official_stem(path)}{SUFFIX}"
+    target = (folder or models_folder()) / f"{name}{SUFFIX}"
     facts = {"origin": f"imported from {path.name}", "licence": "as the checkpoint's; it is not part of fomaug"}
     return save_model(animator, target, facts=facts, half=False)
 

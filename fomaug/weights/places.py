@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fomaug._errors import ModelNotFoundError, did_you_mean
+from fomaug._errors import ArgumentError, ModelNotFoundError, did_you_mean
 from fomaug.networks import OFFICIAL
 
 EMBEDDED = Path(__file__).parents[1] / "assets"
@@ -18,12 +18,20 @@ def models_folder() -> Path:
 
 
 def installed_models() -> dict[str, Path]:
-    """Find every model that can be loaded by name; an imported one hides an embedded one of its name."""
+    """Find every model that can be loaded by name; an embedded one hides an imported one of its name."""
     found = {}
-    for folder in (EMBEDDED, models_folder()):
+    for folder in (models_folder(), EMBEDDED):
         if folder.is_dir():
             found.update({path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}")) if "." not in path.stem})
     return found
+
+
+def check_new_name(name: str) -> None:
+    """Raise `ArgumentError` unless a model may be imported under a name: one that is found again and hides no other."""
+    if not name or any(mark in name for mark in "./\\"):
+        raise ArgumentError(f"a model's name has no dots and no slashes, got {name!r}; give another name")
+    if (EMBEDDED / f"{name}{SUFFIX}").exists():
+        raise ArgumentError(f"{name!r} is a model inside the package; give another name")
 
 
 def find_model(name: str | os.PathLike[str]) -> Path:

@@ -75,3 +75,10 @@ def test_what_is_no_pool_is_an_error_with_a_remedy(clips: Path, model: Path, tmp
     failed = run("show", tmp_path / "a", fails=PoolError)
     assert "is no pool file; build one with `fomaug pool build`" in str(failed.exception)
     run("build", clips, "-o", tmp_path / "b", "--model", model, "--gestures", "--crop", "frame", fails=PoolError)
+
+
+def test_gestures_that_clips_are_named_like_are_named_anew(tmp_path: Path) -> None:
+    clips = Path(__file__).parents[2] / "examples" / "clips"
+    run("build", clips / "nod.mp4", "-o", tmp_path / "pool", "--gestures")
+    names = DrivingPool.load(tmp_path / "pool").names
+    assert {"nod", "gestures/nod", "shake"} <= set(names)

@@ -99,6 +99,8 @@ def test_grey_and_transparent_pictures_can_be_animated(
         ("nowhere.png", "out.mp4", "there is no picture or clip .*nowhere.png"),
         (".", "out.xyz", "cannot write 'out.xyz': its suffix must be one of .mp4, .gif, .webp"),
         (".", ".", "is a folder; name the file to write"),
+        (".", "clip.mp4", "which is to be read; name another file to write"),
+        ("clip.mp4", "./clip.mp4", "which is to be read; name another file to write"),
     ],
 )
 def test_what_cannot_be_is_said_before_the_clip_is_read(
@@ -107,3 +109,4 @@ def test_what_cannot_be_is_said_before_the_clip_is_read(
     (tmp_path / "clip.mp4").write_bytes(b"no clip, which would be said if it were read")
     with pytest.raises(FomaugError, match=said):
         animate_clip(tmp_path / image, tmp_path / "clip.mp4", tmp_path / out, model=tiny_model)
+    assert (tmp_path / "clip.mp4").read_bytes().startswith(b"no clip")

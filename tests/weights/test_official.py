@@ -60,6 +60,16 @@ def test_an_imported_model_is_found_by_name(
     assert load_model("tiny", device="cpu").hash == tiny_model.hash
 
 
+@pytest.mark.parametrize("name", ["lite-256", "../evil", "a/b", "a.b", "a\\b"])
+def test_a_name_that_would_hide_a_model_or_not_be_found_is_refused(
+    tiny_model: Animator, tmp_path: Path, config: Path, name: str
+) -> None:
+    path = write(tmp_path / "tiny-cpk.pth.tar", states(tiny_model))
+    with pytest.raises(ArgumentError, match="give another name"):
+        import_official(path, config=config, name=name, folder=tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+
+
 @pytest.mark.golden
 @pytest.mark.parametrize("name", ["tiny", "zero-order"])
 def test_an_imported_checkpoint_computes_what_the_official_code_did(shared: Path, tmp_path: Path, name: str) -> None:
