@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +18,24 @@ def is_temporary(path: Path) -> bool:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside the final one; it takes the final name if the block ends well."""
+    """Give a temporary path beside the final one; it takes the final name if the block ends well.
+
+    Raises:
+        OSError: it cannot be written; the final path is named.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}{_TEMPORARY}")
+    # Of a fixed length, for a name may be as long as the file system allows; and the same each time, so that what a
+    # killed process left is written over.
+    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    temporary = path.with_name(f".{name}{_TEMPORARY}")
     try:
         yield temporary
         os.replace(temporary, path)  # noqa: PTH105 - replaces on every system, and atomically on POSIX
+    except OSError as error:
+        if error.filename is not None and os.fspath(error.filename) == os.fspath(temporary):
+            # Nobody has heard of the temporary file; the caller asked for this one.
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -48,7 +48,7 @@ _SHOWN = 10  # failures in the terminal; all are in expand.json
 @click.option("--on-missing", type=click.Choice(["skip", "copy", "error"]), default="skip", help="Without a face.")
 @click.option("--annotations", help="Landmarks, boxes or masks that move along: a file or folder.")
 @click.option("--annotation-format", help="Its name, where the path does not tell.")
-@click.option("--clip-labels", help="CSV file with columns clip,label; or folders.")
+@click.option("--clip-labels", help="CSV file with columns clip,label, for any pool; or folders.")
 @click.option("--clip-weights", callback=read_weights, help="CLIP=WEIGHT,...: how often clips are drawn; 0 is never.")
 @click.option("--clip-crop", type=click.Choice(["face", "frame"]), default="face")
 @click.option("--split", type=click.Choice(["train", "val", "test", "all"]), default="train")
@@ -68,7 +68,7 @@ _SHOWN = 10  # failures in the terminal; all are in expand.json
 def expand(dataset: Path, out: Path, **options: Any) -> int:
     """Animate every picture of DATASET several times and write the copies to OUT, with their labels.
 
-    DATASET is a folder of class folders, or of pictures. With top folders train, val and test, only train is expanded.
+    DATASET is a folder of class folders, or of pictures. With a top folder train, val or test, only train is expanded.
     Every copy has a row in OUT/manifest.jsonl; OUT/expand.json sums up; OUT/contact_sheet.png shows some.
 
     Exit codes: 0 all done, 2 wrong arguments or input, 3 done but for pictures or clips that are named,
@@ -85,6 +85,7 @@ def expand(dataset: Path, out: Path, **options: Any) -> int:
 
 
 def _print_plan(report: ExpandReport) -> None:
+    _print_unused(report, "and so on")
     click.echo(f"{report.sources} pictures, {report.planned} copies, about {_size(report.estimated_bytes or 0)}")
     for label, count in report.labels:
         click.echo(f"  {label or '(no label)':30} {count:8} copies")
@@ -92,21 +93,28 @@ def _print_plan(report: ExpandReport) -> None:
 
 
 def _print_report(report: ExpandReport) -> None:
+    _print_unused(report, f"all of them are in {report.out / 'expand.json'}")
+    if report.unannotated:
+        click.echo(f"{report.unannotated} pictures have no annotations; their copies have none, either", err=True)
+    rejected = f", {report.rejected} rejected by the gates" if report.rejected else ""
+    click.echo(f"{report.written} copies of {report.sources} pictures, {report.new} of them new{rejected}")
+    click.echo(f"copies         {report.out}")
+    if report.written:
+        click.echo(f"manifest       {report.out / 'manifest.jsonl'}")
+    if report.contact_sheet:
+        click.echo(f"contact sheet  {report.contact_sheet}")
+
+
+def _print_unused(report: ExpandReport, rest: str) -> None:
+    for folder in report.expanded:
+        click.echo(f"{folder} is an expanded dataset and was left out", err=True)
     for kind, failures in (("picture", report.failed), ("clip", report.skipped_clips)):
         if failures:
             click.echo(f"{len(failures)} {kind}{'s' * (len(failures) > 1)} could not be used:", err=True)
         for failure in failures[:_SHOWN]:
             click.echo(f"  {failure.source}: {failure.reason}", err=True)
         if len(failures) > _SHOWN:
-            click.echo(f"  ... all of them are in {report.out / 'expand.json'}", err=True)
-    if report.unannotated:
-        click.echo(f"{report.unannotated} pictures have no annotations; their copies have none, either", err=True)
-    rejected = f", {report.rejected} rejected by the gates" if report.rejected else ""
-    click.echo(f"{report.written} copies of {report.sources} pictures, {report.new} of them new{rejected}")
-    click.echo(f"copies         {report.out}")
-    click.echo(f"manifest       {report.out / 'manifest.jsonl'}")
-    if report.contact_sheet:
-        click.echo(f"contact sheet  {report.contact_sheet}")
+            click.echo(f"  ... {rest}", err=True)
 
 
 def _size(count: int) -> str:

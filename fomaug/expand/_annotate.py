@@ -14,10 +14,8 @@ from fomaug._errors import LabelError
 from fomaug.expand._ledger import MANIFEST, REJECTED, SUMMARY, Row
 from fomaug.expand._move import Moved
 from fomaug.expand._plan import ExpandPlan
-from fomaug.expand._sources import SourceFile
+from fomaug.expand._sources import SourceFile, file_size
 from fomaug.labels import FaceLabels, find_format, move, read_annotations, write_annotations
-
-_SINGLE: Final = ("pts", "masks")  # formats with a file for each picture: written with it, not at the end
 
 
 class Annotator:
@@ -36,7 +34,9 @@ class Annotator:
         self.out = Path(plan.out)
         self.path = Path(plan.annotations)
         self.in_archives = plan.format != "folder"
-        self.format = find_format(self.path, plan.annotation_format).name
+        found = find_format(self.path, plan.annotation_format)
+        self.format = found.name
+        self._file_of = None if self.in_archives else found.file_of
         self.labels = read_annotations(self.path, plan.dataset, format=self.format)
         self.missing = tuple(source.key for source in sources if source.key not in self.labels)
         _check_use(plan, self.format, len(self.missing) == len(sources))
@@ -47,7 +47,7 @@ class Annotator:
             return hashlib.sha256(self.path.read_bytes()).hexdigest()
         digest = hashlib.sha256()
         for path in sorted(self.path.rglob("*")):
-            digest.update(f"{path.relative_to(self.path).as_posix()}\0{path.stat().st_size}\n".encode())
+            digest.update(f"{path.relative_to(self.path).as_posix()}\0{file_size(path)}\n".encode())
         return digest.hexdigest()
 
     def move(self, key: str, moved: Moved) -> FaceLabels | None:
@@ -59,12 +59,18 @@ class Annotator:
 
     def write_with(self, file: str, size: tuple[int, int], labels: FaceLabels) -> None:
         """Write what has a file of its own beside each picture."""
-        if self.format in _SINGLE and not self.in_archives:
+        if self._file_of is not None:
             write_annotations([(file, size, labels)], self.out, self.format, like=self.path)
+
+    def file_with(self, row: Row) -> Path | None:
+        """Return the file that holds nothing but the annotations of a copy, by its row; None if there is none."""
+        if self._file_of is None or row.get("annotation") is None:
+            return None
+        return self.out / self._file_of(row["file"])
 
     def write_all(self, rows: Iterable[Row]) -> list[Path]:
         """Write what has one file for all pictures; archives hold the annotations in their rows."""
-        if self.format in _SINGLE or self.in_archives:
+        if self._file_of is not None or self.in_archives:
             return []
         return write_annotations(_entries(rows), self.out, self.format, like=self.path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ from fomaug.augment import MotionAugment
 from fomaug.expand._annotate import Annotator
 from fomaug.expand._contact import save_contact_sheet
 from fomaug.expand._jobs import Shard
-from fomaug.expand._ledger import MANIFEST_FORMAT, REJECTED, Ledger
+from fomaug.expand._ledger import MANIFEST_FORMAT, REJECTED, Ledger, explained_writes
 from fomaug.expand._plan import ExpandPlan
 from fomaug.expand._policy import list_classes
 from fomaug.expand._report import ExpandReport, Failure, count_labels
 from fomaug.expand._run import Crew, Runner
 from fomaug.expand._sinks import open_sink
 from fomaug.expand._sources import SourceFile, digest_sources
-from fomaug.expand._tools import keep_pool
+from fomaug.expand._tools import digest_clip_labels, keep_pool
 from fomaug.writers import Provenance
 
 
@@ -28,6 +29,7 @@ def carry_out(
     sources: Sequence[SourceFile],
     shards: Sequence[Shard],
     crew: Crew,
+    asked: ExpandReport,
     *,
     resume: bool,
     progress: bool,
@@ -39,44 +41,43 @@ def carry_out(
         sources: the pictures.
         shards: how the work is cut.
         crew: who does it.
+        asked: the report as it is before anything is done.
         resume: go on with what the output folder holds.
         progress: show a bar.
+
+    Raises:
+        MediaError: a source cannot be used and the plan says to raise; or the disk is full.
     """
     augment, annotator = crew.augment, crew.annotator
     facts = _facts(plan, sources, augment, annotator)
     ledger = Ledger(Path(plan.out))
     sink = open_sink(ledger.out, plan.format, list_classes(plan, sources, augment.driving))
-    ledger.begin(facts, resume=resume)
-    keep_pool(plan, augment.driving)
+    with explained_writes(ledger.out):
+        ledger.begin(facts, resume=resume, beside=None if annotator is None else annotator.file_with)
+        keep_pool(plan, augment.driving)
     runner = Runner(plan, crew, ledger, sink)
     runner.run(shards, progress=progress)
-    ledger.put_in_order(token for shard in shards for token in shard.tokens)
-    if annotator is not None:
-        annotator.write_all(ledger.rows())
-    report = _sum_up(plan, sources, shards, crew, ledger, runner)
-    ledger.save_summary({"state": "done", **report.result(), **facts, "given": _given(plan)})
+    with explained_writes(ledger.out):
+        ledger.put_in_order(token for shard in shards for token in shard.tokens)
+        if annotator is not None:
+            annotator.write_all(ledger.rows())
+        report = _sum_up(asked, sources, crew, ledger, runner)
+        ledger.save_summary({"state": "done", **report.result(), **facts, "given": _given(plan)})
     return report
 
 
 def _sum_up(
-    plan: ExpandPlan,
-    sources: Sequence[SourceFile],
-    shards: Sequence[Shard],
-    crew: Crew,
-    ledger: Ledger,
-    runner: Runner,
+    asked: ExpandReport, sources: Sequence[SourceFile], crew: Crew, ledger: Ledger, runner: Runner
 ) -> ExpandReport:
     model, pool = crew.augment.model, crew.augment.driving
     provenance = Provenance(model.name, model_hash=model.hash, pool_hash=pool.hash, source_type="composite")
     rejected = sum(1 for _ in ledger.rows(REJECTED))
-    return ExpandReport(
-        out=ledger.out,
-        sources=len(sources),
-        planned=sum(len(shard.tokens) for shard in shards),
+    return replace(
+        asked,
         written=len(ledger.settled) - rejected,
         new=runner.new,
         rejected=rejected,
-        failed=tuple(runner.failed),
+        failed=(*asked.failed, *runner.failed),
         skipped_clips=tuple(Failure(clip, reason) for clip, reason in pool.skipped),
         unannotated=0 if crew.annotator is None else len(crew.annotator.missing),
         labels=count_labels(ledger.rows()),
@@ -100,10 +101,13 @@ def _facts(
             "labels": dict(sorted(Counter(source.label for source in sources).items())),
             "digest": digest_sources(sources),
         },
+        "clip_labels": digest_clip_labels(plan),
         "annotations": None if annotator is None else {"format": annotator.format, "digest": annotator.digest()},
     }
 
 
 def _given(plan: ExpandPlan) -> dict[str, Any]:
     """The names under which dataset, clips and model were given."""
-    return {name: getattr(plan, name) for name in ("dataset", "driving", "model", "config", "annotations")}
+    return {
+        name: getattr(plan, name) for name in ("dataset", "driving", "model", "config", "clip_labels", "annotations")
+    }

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
-from fomaug.expand._ledger import Row
-from fomaug.expand._sinks import load_output
+from fomaug.expand._ledger import Row, is_still
+from fomaug.expand._sinks import load_outputs
 from fomaug.expand._sources import SourceFile
 from fomaug.writers import Picture, Provenance, contact_sheet, decode_picture, read_picture, save_image
 
@@ -18,16 +18,24 @@ CONTACT_SHEET: Final = "contact_sheet.png"
 def save_contact_sheet(
     out: Path, rows: Iterable[Row], sources: Sequence[SourceFile], provenance: Provenance, *, most: int = 12
 ) -> Path | None:
-    """Show some sources, spread over the dataset, with up to `most` copies each; None if there is no copy."""
+    """Show some sources, spread over the dataset, with up to `most` copies each; None if there is no copy.
+
+    A sheet of nothing but pictures that stayed as they are gets no mark.
+    """
     paths = {source.key: source.path for source in sources}
     chosen = set(_spread(list(paths), most))
-    pictures = []
-    for key, group in groupby((row for row in rows if row["source"] in chosen), lambda row: str(row["source"])):
-        copies = list(group)[:most]
-        pictures.append([read_picture(paths[key]).eight_bits, *(_output(out, row).eight_bits for row in copies)])
-    if not pictures:
+    groups = groupby((row for row in rows if row["source"] in chosen), lambda row: str(row["source"]))
+    copies = {key: list(group)[:most] for key, group in groups}
+    if not copies:
         return None
-    return save_image(out / CONTACT_SHEET, contact_sheet(pictures), provenance=provenance)
+    shown = [row for group in copies.values() for row in group]
+    contents = iter(load_outputs(out, shown))
+    pictures = [
+        [read_picture(paths[key]).eight_bits, *(_decode(next(contents), row).eight_bits for row in group)]
+        for key, group in copies.items()
+    ]
+    mark = None if all(map(is_still, shown)) else provenance
+    return save_image(out / CONTACT_SHEET, contact_sheet(pictures), provenance=mark)
 
 
 def _spread(keys: Sequence[str], most: int) -> list[str]:
@@ -45,5 +53,5 @@ def _spread(keys: Sequence[str], most: int) -> list[str]:
     return [keys[first[int(number * step)]] for number in range(min(most, len(first)))]
 
 
-def _output(out: Path, row: dict[str, Any]) -> Picture:
-    return decode_picture(load_output(out, row), PurePosixPath(row.get("member", row["file"])).suffix)
+def _decode(content: bytes, row: Row) -> Picture:
+    return decode_picture(content, PurePosixPath(row["member"] if "member" in row else row["file"]).suffix)

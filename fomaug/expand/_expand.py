@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from fomaug._errors import ArgumentError, did_you_mean
+from fomaug._errors import ArgumentError, MediaError, did_you_mean
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool
 from fomaug.expand._annotate import make_annotator
@@ -19,9 +19,9 @@ from fomaug.expand._jobs import Shard, plan_shards
 from fomaug.expand._lock import locked
 from fomaug.expand._plan import ExpandPlan, Format, LabelPolicy, OnError, Selection
 from fomaug.expand._policy import check_policy
-from fomaug.expand._report import ExpandReport, estimate_bytes
+from fomaug.expand._report import ExpandReport, Failure, estimate_bytes
 from fomaug.expand._run import Crew
-from fomaug.expand._sources import SourceFile, find_sources
+from fomaug.expand._sources import Found, SourceFile, find_sources
 from fomaug.expand._tools import GIVEN, load_tools
 from fomaug.faces import Detector
 
@@ -89,10 +89,12 @@ def expand(
         **options,
     )
     gates = read_gates(plan.gates)
-    sources = find_sources(Path(dataset), out=Path(out), split=plan.split, annotations=plan.annotations)
+    found = find_sources(Path(dataset), out=Path(out), split=plan.split, annotations=plan.annotations)
+    sources = found.chosen
     shards = plan_shards(plan, sources)
+    asked = _start_report(plan, found, shards)
     if dry_run:
-        return _foresee(plan, sources, shards)
+        return _foresee(plan, asked, shards)
     pool = driving if isinstance(driving, DrivingPool) else None
     augment = load_tools(plan, pool, model if isinstance(model, Animator) else None, progress=progress)
     check_policy(plan, sources, augment.driving)
@@ -104,7 +106,7 @@ def expand(
         locate=make_locator(plan, annotator.labels if annotator else None, augment.model, detector),
     )
     with locked(Path(out)):
-        return carry_out(plan, sources, shards, crew, resume=resume, progress=progress)
+        return carry_out(plan, sources, shards, crew, asked, resume=resume, progress=progress)
 
 
 def _check_names(options: Mapping[str, Any]) -> None:
@@ -114,15 +116,30 @@ def _check_names(options: Mapping[str, Any]) -> None:
             raise ArgumentError(f"expand has no option {name!r}{did_you_mean(name, known)}")
 
 
-def _foresee(plan: ExpandPlan, sources: Sequence[SourceFile], shards: Sequence[Shard]) -> ExpandReport:
+def _skip(plan: ExpandPlan, unsplit: Sequence[SourceFile]) -> tuple[Failure, ...]:
+    """Name the pictures that are in no split, or raise where the plan says so."""
+    reason = "lies beside the split folders and is in no split; move it into one of them, or take split 'all'"
+    skipped = tuple(Failure(source.key, reason) for source in unsplit)
+    if skipped and plan.on_error == "raise":
+        raise MediaError(f"{skipped[0].source}: {reason}")
+    return skipped
+
+
+def _start_report(plan: ExpandPlan, found: Found, shards: Sequence[Shard]) -> ExpandReport:
+    """Say what was asked for, and what of the dataset is left out from the beginning."""
+    return ExpandReport(
+        out=Path(plan.out),
+        sources=len(found.chosen),
+        planned=sum(len(shard.tokens) for shard in shards),
+        failed=_skip(plan, found.unsplit),
+        expanded=tuple(found.expanded),
+    )
+
+
+def _foresee(plan: ExpandPlan, asked: ExpandReport, shards: Sequence[Shard]) -> ExpandReport:
     jobs = [job for shard in shards for unit in shard.units for job in unit]
     labels = Counter[str]()
     for job in jobs:
         labels[job.source.label if plan.labels == "keep" else ""] += job.copies
-    return ExpandReport(
-        out=Path(plan.out),
-        sources=len(sources),
-        planned=sum(job.copies for job in jobs),
-        labels=tuple(sorted(labels.items())),
-        estimated_bytes=estimate_bytes([job.source.path.stat().st_size for job in jobs], [job.copies for job in jobs]),
-    )
+    estimate = estimate_bytes([job.source.num_bytes for job in jobs], [job.copies for job in jobs])
+    return replace(asked, labels=tuple(sorted(labels.items())), estimated_bytes=estimate)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from fomaug._errors import ResumeError
+from fomaug._errors import MediaError, ResumeError
 from fomaug.expand._lock import LOCK
-from fomaug.writers import append_line, is_temporary, write_file
+from fomaug.writers import append_line, is_temporary, sidecar_of, write_file
 
 SUMMARY: Final = "expand.json"
 MANIFEST: Final = "manifest.jsonl"
 REJECTED: Final = "rejected.jsonl"
-MANIFEST_FORMAT: Final = 2  # 1: all faces of a picture moved by one draw, and their regions stood in "faces"
+# 1: all faces of a picture moved by one draw, and their regions stood in "faces".
+# 2: pictures without a face, copied as they are, were marked and labelled as the animated ones.
+MANIFEST_FORMAT: Final = 3
 
 Row = dict[str, Any]
 Token = tuple[str, int]
+Beside = Callable[[Row], Path | None]
 
 
 class Ledger:
@@ -31,12 +35,13 @@ class Ledger:
         self.out = out
         self.settled: set[Token] = set()
 
-    def begin(self, facts: Mapping[str, Any], *, resume: bool) -> None:
+    def begin(self, facts: Mapping[str, Any], *, resume: bool, beside: Beside | None = None) -> None:
         """Open a new folder, or one to go on with.
 
         Args:
             facts: plain JSON; those of the folder must be equal.
             resume: go on with what is there.
+            beside: the file that a row promises besides the picture, if any; without it the copy is made again.
 
         Raises:
             ResumeError: the folder is not empty, or was made with other facts; both are named.
@@ -47,7 +52,7 @@ class Ledger:
         self.out.mkdir(parents=True, exist_ok=True)
         if there:
             _check_facts(self.out, facts)
-            self._recover()
+            self._recover(beside)
         else:
             self.save_summary({"state": "running", **facts})
 
@@ -81,17 +86,30 @@ class Ledger:
         text = json.dumps(summary, indent=2, ensure_ascii=False)
         write_file(self.out / SUMMARY, f"{text}\n".encode("utf-8", "backslashreplace"), durable=True)
 
-    def _recover(self) -> None:
+    def _recover(self, beside: Beside | None) -> None:
         for path in self.out.rglob(".*"):
             if is_temporary(path):
                 path.unlink()
         for name in (MANIFEST, REJECTED):
             _cut_torn_line(self.out / name)
         rows = list(self.rows())
-        kept = [row for row in rows if _is_written(self.out, row)]
+        kept = [row for row in rows if _is_written(self.out, row, beside)]
         if len(kept) < len(rows):
             write_file(self.out / MANIFEST, "".join(map(_line, kept)).encode(), durable=True)
         self.settled = {_token(row) for row in (*kept, *self.rows(REJECTED))}
+
+
+@contextmanager
+def explained_writes(out: Path) -> Iterator[None]:
+    """Say of a disk that takes no more where that is.
+
+    Raises:
+        MediaError: a file could not be written.
+    """
+    try:
+        yield
+    except OSError as cause:
+        raise MediaError(f"cannot write to {out}: {cause}; what is there is whole") from cause
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -129,6 +147,19 @@ def read_summary(out: Path) -> dict[str, Any]:
     return summary
 
 
+def is_expanded(folder: Path) -> bool:
+    """Whether a folder holds a summary of ours; other programs may have files of that name."""
+    try:
+        return "fomaug" in read_summary(folder)
+    except (ResumeError, OSError):
+        return False
+
+
+def is_still(row: Row) -> bool:
+    """Whether a row is of a picture without a face, copied as it is: real, and moved by nobody."""
+    return bool(row["motion"]["skipped"])
+
+
 def _check_facts(out: Path, facts: Mapping[str, Any]) -> None:
     summary = read_summary(out)
     changes = [
@@ -158,9 +189,17 @@ def _cut_torn_line(path: Path) -> None:
         write_file(path, whole, durable=True)
 
 
-def _is_written(out: Path, row: Row) -> bool:
+def _is_written(out: Path, row: Row, beside: Beside | None) -> bool:
     path = out / str(row["file"])
-    return path.is_file() and ("member" in row or path.stat().st_size == row["bytes"])
+    if "member" in row or not path.is_file():
+        return path.is_file()
+    mark = sidecar_of(path) if path.suffix == ".bmp" and not is_still(row) else None
+    others = [mark, beside(row) if beside else None]
+    return path.stat().st_size == row["bytes"] and all(other is None or _has_content(other) for other in others)
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _token(row: Row) -> Token:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
-from fomaug._errors import ResumeError
+from fomaug._errors import MediaError, ResumeError
 
 LOCK: Final = ".fomaug-lock"
 
@@ -18,15 +18,15 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises:
         ResumeError: another process has it.
+        MediaError: it cannot be made, or not written to.
     """
     try:
         import fcntl
     except ImportError:  # Windows has no such locks; two writers there are on their own
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / LOCK
-    with path.open("w") as file:
+    with _open(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as cause:
@@ -35,3 +35,11 @@ def locked(folder: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _open(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("w")
+    except OSError as cause:
+        raise MediaError(f"cannot write to {path.parent}: {cause.strerror or cause}; give another folder") from cause

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -9,8 +11,10 @@ from typing import Final
 
 from fomaug._errors import ArgumentError
 from fomaug.expand._sources import SourceFile
+from fomaug.writers import sidecar_of
 
 _SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
+_LONGEST: Final = 255  # bytes of a name, on all common file systems
 
 
 def unique_stems(sources: Iterable[SourceFile], *, merged: bool = False, dotless: bool = False) -> dict[str, str]:
@@ -46,9 +50,26 @@ def fold(name: str) -> str:
 
 
 def copy_name(source: SourceFile, stem: str, copy: int, label: str, encode_format: str) -> str:
-    """Name a copy: split, class and folders as in the dataset, `stem_m000.suffix`; with slashes."""
+    """Name a copy: split, class and folders as in the dataset, `stem_m000.suffix`; with slashes.
+
+    A stem that would make the name longer than a file system takes is cut, and a short hash of it put behind.
+    """
     parts = [part for part in (source.split_folder, label) if part]
-    return str(PurePosixPath(*parts) / source.folder / f"{stem}_m{copy:03d}{_SUFFIXES[encode_format]}")
+    ending = f"_m{copy:03d}{_SUFFIXES[encode_format]}"
+    longest = sidecar_of(Path(ending)).name if encode_format == "bmp" else ending
+    fitting = _cut(stem, _LONGEST - len(longest))
+    return str(PurePosixPath(*parts) / source.folder / f"{fitting}{ending}")
+
+
+def _cut(stem: str, size: int) -> str:
+    """Shorten a stem to a number of bytes, between two characters; other stems stay other ones."""
+    if len(os.fsencode(stem)) <= size:
+        return stem
+    mark = f"-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:12]}"
+    kept = stem[:size]
+    while len(os.fsencode(kept)) > size - len(mark):
+        kept = kept[:-1]
+    return kept + mark
 
 
 def place_inside(out: Path, name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -65,11 +66,19 @@ class ParquetSink:
             self._lines = []
 
 
-def load_picture(path: Path, name: str) -> bytes:
-    """Read one picture of a table."""
+def load_pictures(path: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Read some pictures of a table, by name; of its groups of lines only those that hold one, and each once."""
     _, parquet = _pyarrow()
-    images = parquet.read_table(path, columns=["image"])["image"].to_pylist()
-    return next(bytes(image["bytes"]) for image in images if image["path"] == _text(name))
+    wanted = {_text(name): name for name in names}
+    found: dict[str, bytes] = {}
+    with parquet.ParquetFile(path) as table:
+        for group in range(table.num_row_groups):
+            paths = table.read_row_group(group, columns=["image.path"])["image"].to_pylist()
+            lines = [line for line, image in enumerate(paths) if image["path"] in wanted]
+            if lines:
+                images = table.read_row_group(group, columns=["image"])["image"].take(lines).to_pylist()
+                found |= {wanted[image["path"]]: image["bytes"] for image in images}
+    return found
 
 
 def _text(name: str) -> str:

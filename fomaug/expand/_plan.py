@@ -20,7 +20,7 @@ FaceOption = Literal["frame", "boxes", "detect"]
 OnMissing = Literal["skip", "copy", "error"]
 
 # What may differ when a job is resumed: how the work is done, and names of things that are compared by their content.
-_FREE = ("dataset", "out", "annotations", "driving", "model", "config", "device", "workers", "on_error")
+_FREE = ("dataset", "out", "annotations", "clip_labels", "driving", "model", "config", "device", "workers", "on_error")
 
 
 @dataclass(frozen=True)
@@ -42,26 +42,29 @@ class ExpandPlan:
         selection: see `fomaug.MotionAugment`, as for the next nine.
         strength_range: share of the motion, lowest and highest.
         region: part of the face that moves.
-        reference: frame of a clip that counts as no motion: "closest", "first" or a number.
+        reference: frame of a clip that counts as no motion: "closest", "first" or a number; clips that are shorter take
+            their last.
         relative: add the clip's motion to the source's pose; otherwise the clip's pose replaces it.
         relative_jacobian: the same for the local deformation.
         adapt_scale: scale the motion to the size of the face.
         yaw_range: lowest and highest turn of the driving head, in degrees.
         pitch_range: the same for its nod.
         labels: "keep" the source's, take it "from_clip", "drop" it, or a mapping from old to new; "*" is any other.
+            What is copied as it is keeps its own, unless labels are dropped.
         faces: what is animated: the whole "frame"; or the annotated "boxes", or what is found ("detect"), blended back.
         on_missing: what becomes of a picture without a face: "skip" it, "copy" it once as it is, or raise an "error".
         annotations: landmarks, boxes or masks that move along: a COCO or CSV file, a metadata.jsonl, or a folder of
             `.pts` files or mask PNGs.
         annotation_format: its name, where the path does not tell.
-        clip_labels: CSV file with columns clip,label, or "folders", when driving is a folder of clips.
+        clip_labels: CSV file with columns clip,label, where a clip is a track of the pool; or "folders", when driving
+            is a folder of clips.
         clip_weights: how often clips are drawn, by their name or label; others keep 1, and 0 is never.
         clip_crop: the moving face, or the whole frame of each clip.
-        split: which of the folders train, val and test to expand, where there are any; or "all".
+        split: which of the folders train, val and test to expand, or "all"; "train" is everything where there are none.
         balance: make more copies in small classes, so that pictures and copies together are as many in each.
         max_copies: of one picture, whatever the balance asks for.
         gates: what a copy must pass: "on" for the defaults of `fomaug.quality.Gates`, "off", or thresholds by name.
-        tries: draws for a copy, if the gates refuse it, before it is given up.
+        tries: draws for a copy, if the gates refuse it, before it is given up; always 1 in a sequence.
         on_error: skip a picture that cannot be used, or raise.
         max_pixels: larger pictures are not read.
         batch_size: copies that go through the model together.

@@ -25,12 +25,14 @@ def parse_labels(text: str) -> str | dict[str, str]:
     return {old.strip(): new.strip() for old, _, new in pairs}
 
 
-def copy_label(policy: str | Mapping[str, str], source_label: str, clip_label: str | None) -> str:
-    """Decide on the label of one copy; empty for none."""
-    if policy == "keep":
-        return source_label
+def copy_label(
+    policy: str | Mapping[str, str], source_label: str, clip_label: str | None, *, still: bool = False
+) -> str:
+    """Decide on the label of one copy; empty for none. A `still` one is its source, and is called no other name."""
     if policy == "drop":
         return ""
+    if policy == "keep" or still:
+        return source_label
     if policy == "from_clip":
         if not clip_label:
             raise LabelError("the clip has no label")
@@ -68,9 +70,11 @@ def _check_mapping(mapping: Mapping[str, str], labels: set[str]) -> None:
 
 def list_classes(plan: ExpandPlan, sources: Iterable[SourceFile], pool: DrivingPool) -> tuple[str, ...]:
     """List the labels that copies can have, sorted; archives number them."""
-    labels = {source.label for source in sources}
+    own = {source.label for source in sources}
     if plan.labels == "from_clip":
         labels = {track.label or "" for track in pool.tracks}
-    elif plan.labels != "keep":
-        labels = {copy_label(plan.labels, label, None) for label in labels}
+    else:
+        labels = {copy_label(plan.labels, label, None) for label in own}
+    if plan.faces != "frame" and plan.on_missing == "copy":
+        labels |= {copy_label(plan.labels, label, None, still=True) for label in own}
     return tuple(sorted(labels - {""}))

@@ -35,6 +35,7 @@ class ExpandReport:
         rejected: copies that no draw passed the gates for.
         failed: pictures that could not be used; clips are in `skipped_clips`.
         skipped_clips: driving clips that could not be used.
+        expanded: folders of the dataset that `expand` wrote; they were left out.
         unannotated: pictures about which the annotations say nothing; 0 without annotations.
         labels: copies by label; "" for those without.
         contact_sheet: a picture of some sources and their copies; None in a dry run, or if nothing was written.
@@ -49,6 +50,7 @@ class ExpandReport:
     rejected: int = 0
     failed: tuple[Failure, ...] = ()
     skipped_clips: tuple[Failure, ...] = ()
+    expanded: tuple[str, ...] = ()
     unannotated: int = 0
     labels: tuple[tuple[str, int], ...] = ()
     contact_sheet: Path | None = None

@@ -9,6 +9,7 @@ from fomaug.expand._annotate import to_json
 from fomaug.expand._choose import Outcome
 from fomaug.expand._ledger import Row
 from fomaug.expand._load import Loaded
+from fomaug.expand._move import Moved
 from fomaug.expand._names import copy_name
 from fomaug.expand._plan import ExpandPlan
 from fomaug.expand._policy import copy_label
@@ -20,7 +21,7 @@ from fomaug.writers import Provenance, encode_image
 def make_sample(
     loaded: Loaded, outcome: Outcome, model: Animator, plan: ExpandPlan, annotation: FaceLabels | None = None
 ) -> Sample:
-    """Encode one copy and write its row.
+    """Encode one copy and write its row. A picture that stays as it is was made by no model, so it gets no mark.
 
     Args:
         loaded: the source.
@@ -31,15 +32,8 @@ def make_sample(
     """
     source, moved = loaded.job.source, outcome.moved
     encode_format = moved.picture.encode_format if plan.image_format == "same" else plan.image_format
-    label = copy_label(plan.labels, source.label, moved.params.label)
-    provenance = Provenance(
-        model.name,
-        model_hash=model.hash,
-        pool_hash=moved.params.pool_hash,
-        source_hash=loaded.hash,
-        source_id=source.id,
-        source_type="composite" if loaded.regions else "generated",
-    )
+    label = copy_label(plan.labels, source.label, moved.params.label, still=loaded.still)
+    provenance = None if loaded.still else _provenance(loaded, moved, model)
     content = encode_image(
         moved.picture.whole,
         encode_format,
@@ -65,7 +59,18 @@ def make_sample(
         "motion": moved.params.to_dict(),
     }
     name = copy_name(source, loaded.job.stem, outcome.copy, label, encode_format)
-    return Sample(name, content, provenance.to_xmp() if encode_format == "bmp" else None, row)
+    return Sample(name, content, provenance.to_xmp() if provenance and encode_format == "bmp" else None, row)
+
+
+def _provenance(loaded: Loaded, moved: Moved, model: Animator) -> Provenance:
+    return Provenance(
+        model.name,
+        model_hash=model.hash,
+        pool_hash=moved.params.pool_hash,
+        source_hash=loaded.hash,
+        source_id=loaded.job.source.id,
+        source_type="composite" if loaded.regions else "generated",
+    )
 
 
 def reject(loaded: Loaded, outcome: Outcome) -> Row:

@@ -16,7 +16,7 @@ from fomaug.expand._annotate import Annotator
 from fomaug.expand._choose import Judge, Outcome, make_copies
 from fomaug.expand._faces import Locate
 from fomaug.expand._jobs import Shard, Unit
-from fomaug.expand._ledger import Ledger, Row
+from fomaug.expand._ledger import Ledger, Row, explained_writes
 from fomaug.expand._load import Loaded, load
 from fomaug.expand._plan import ExpandPlan
 from fomaug.expand._report import Failure
@@ -85,8 +85,6 @@ class Runner:
         ):
             try:
                 self._run([shard for shard in shards if not self._is_settled(shard)], threads, bar)
-            except OSError as cause:
-                raise MediaError(f"cannot write to {self.ledger.out}: {cause}; what is there is whole") from cause
             finally:
                 threads.shutdown(wait=True, cancel_futures=True)
                 self.sink.abandon()
@@ -139,7 +137,8 @@ class Runner:
             self.crew.augment,
             sources,
             self.crew.judge,
-            tries=self.plan.tries,
+            # The frames of a sequence are of one clip; one that is drawn anew would be of another.
+            tries=1 if self.plan.selection == "sequence" else self.plan.tries,
             batch_size=self.plan.batch_size,
             # A copy takes one label from its clip, so all its faces have to wear it.
             alike=self.plan.labels == "from_clip",
@@ -164,12 +163,14 @@ class Runner:
         return sample
 
     def _store(self, written: _Written, bar: Any) -> None:
-        if written.is_first:
-            self.sink.begin(written.shard.name)
-            self._rejected = []
-        for future in written.samples:
-            self.sink.add(future.result())
-        self._rejected += written.rejected
+        # All writing ends here, also that of the threads; a detector or embedder of the user's has errors of its own.
+        with explained_writes(self.ledger.out):
+            if written.is_first:
+                self.sink.begin(written.shard.name)
+                self._rejected = []
+            for future in written.samples:
+                self.sink.add(future.result())
+            self._rejected += written.rejected
+            if written.is_last:
+                self.new += self.ledger.record(self.sink.finish(), self._rejected)
         bar.update(len(written.samples) + len(written.rejected))
-        if written.is_last:
-            self.new += self.ledger.record(self.sink.finish(), self._rejected)

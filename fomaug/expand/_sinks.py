@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from fomaug.expand._names import place_inside
-from fomaug.writers import write_file
+from fomaug.writers import sidecar_of, write_file
 
 Row = dict[str, Any]
 
@@ -63,7 +64,7 @@ class FolderSink:
         """Write the file."""
         path = place_inside(self.out, sample.name)
         if sample.mark is not None:
-            write_file(path.with_name(f"{path.name}.xmp"), sample.mark)
+            write_file(sidecar_of(path), sample.mark)
         write_file(path, sample.content)
         return sample
 
@@ -92,15 +93,23 @@ def open_sink(out: Path, format: str, classes: tuple[str, ...]) -> Sink:
     return FolderSink(out)
 
 
-def load_output(out: Path, row: Row) -> bytes:
-    """Read a written picture back by its row."""
-    path = out / str(row["file"])
-    if "member" not in row:
-        return path.read_bytes()
+def load_outputs(out: Path, rows: Sequence[Row]) -> list[bytes]:
+    """Read written pictures back by their rows; every archive is opened once."""
+    members: dict[str, list[str]] = {}
+    for row in rows:
+        if "member" in row:
+            members.setdefault(row["file"], []).append(row["member"])
+    archives = {file: _load_members(out / file, names) for file, names in members.items()}
+    return [
+        archives[row["file"]][row["member"]] if "member" in row else (out / row["file"]).read_bytes() for row in rows
+    ]
+
+
+def _load_members(path: Path, names: Sequence[str]) -> Mapping[str, bytes]:
     if path.suffix == ".tar":
-        from fomaug.expand._tar import load_member
+        from fomaug.expand._tar import load_members
 
-        return load_member(path, str(row["member"]))
-    from fomaug.expand._parquet import load_picture
+        return load_members(path, names)
+    from fomaug.expand._parquet import load_pictures
 
-    return load_picture(path, str(row["member"]))
+    return load_pictures(path, names)

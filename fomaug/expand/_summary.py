@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fomaug.expand._contact import CONTACT_SHEET
-from fomaug.expand._ledger import MANIFEST, REJECTED, Row, read_rows, read_summary
+from fomaug.expand._ledger import MANIFEST, REJECTED, Row, is_still, read_rows, read_summary
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ def _count(row: Row, counts: dict[str, Counter[str]]) -> None:
 
 
 def _motions(row: Row) -> list[dict[str, Any]]:
-    """The motion of each face of a copy."""
-    return [row["motion"], *row["motion"].get("others", ())]
+    """The motion of each face of a copy; none if it stayed as it is."""
+    return [] if is_still(row) else [row["motion"], *row["motion"].get("others", ())]
 
 
 def _numbers(scores: dict[str, Any]) -> Iterable[tuple[str, float]]:

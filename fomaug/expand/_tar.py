@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
@@ -62,9 +63,8 @@ class TarSink:
         self._archive.addfile(member, io.BytesIO(content))
 
 
-def load_member(path: Path, name: str) -> bytes:
-    """Read one member of an archive."""
+def load_members(path: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Read some members of an archive, by name."""
     with tarfile.open(path) as archive:
-        member = archive.extractfile(name)
-        assert member is not None
-        return member.read()
+        found = {name: archive.extractfile(name) for name in names}
+        return {name: member.read() for name, member in found.items() if member is not None}

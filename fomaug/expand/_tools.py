@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from fomaug._errors import ArgumentError, MediaError, PoolError, did_you_mean
+from fomaug._errors import ArgumentError, LabelError, MediaError, PoolError, did_you_mean
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
 from fomaug.driving import DrivingPool, find_clips, read_clip
+from fomaug.driving._clip_labels import resolve_labels
 from fomaug.expand._plan import ExpandPlan
+from fomaug.geometry import check_region
 from fomaug.weights import load_model
 
 GIVEN: Final = "a given pool"
@@ -33,12 +38,41 @@ def load_tools(
         driving: a pool made for the model.
         model: an animator.
         progress: show a bar while clips are read.
+
+    Raises:
+        ArgumentError: the pool has no frame that may be drawn, or none of the reference's number; or the model does not
+            know the region.
+        LabelError: the labels of the clips cannot be read, or are for clips that the pool does not have.
     """
     animator = model or load_model(plan.model, config=plan.config, device=plan.device, dtype=plan.dtype)
     pool = driving or load_pool(plan, animator, progress=progress)
+    if plan.clip_labels is not None and not _is_of_clips(plan):
+        pool = _labelled(pool, plan.clip_labels)
     if plan.clip_weights is not None:
         pool = pool.weighted(plan.clip_weights)
-    return MotionAugment(pool, animator, **plan.draw_settings().to_dict(), batch_size=plan.batch_size)
+    augment = MotionAugment(pool, animator, **plan.draw_settings().to_dict(), batch_size=plan.batch_size)
+    _check_draws(plan, augment)
+    return augment
+
+
+def _labelled(pool: DrivingPool, clip_labels: str) -> DrivingPool:
+    """Label tracks by their names; those without a new label keep their own."""
+    if clip_labels == "folders":
+        raise ArgumentError("clip_labels='folders' needs driving to be a folder of clips; give a CSV file instead")
+    labels = resolve_labels(clip_labels, {name: Path(name) for name in pool.names})
+    tracks = [replace(track, label=labels[track.name] or track.label) for track in pool]
+    return DrivingPool(tracks, pool.model_name, pool.model_hash, skipped=pool.skipped)
+
+
+def _check_draws(plan: ExpandPlan, augment: MotionAugment) -> None:
+    """Refuse now, before anything is written, what no picture could be drawn with."""
+    check_region(plan.region, augment.model.keypoint_names)
+    augment.draw([""], copies=1)
+    longest = max(len(track) for track in augment.driving)
+    if isinstance(plan.reference, int) and plan.reference >= longest:
+        raise ArgumentError(
+            f"reference {plan.reference} is a frame of no clip: the longest has {longest}, counted from 0"
+        )
 
 
 def parse_weights(text: str) -> dict[str, float]:
@@ -69,12 +103,16 @@ def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -
     if plan.driving in _MADE:
         return _MADE[plan.driving](animator)
     path = Path(plan.driving)
-    if path.suffix == ".safetensors":
+    if _is_pool_file(path):
         return DrivingPool.load(path, animator)
     if not path.exists():
         hint = did_you_mean(plan.driving, _MADE)
         raise PoolError(f"driving must be {', '.join(_MADE)}, a pool file or clips; no {plan.driving!r} is here{hint}")
-    return _reload(path, Path(plan.out) / POOL_FILE) or DrivingPool.from_clips(
+    return _reload(path, plan, animator) or _build(path, plan, animator, progress=progress)
+
+
+def _build(path: Path, plan: ExpandPlan, animator: Animator, *, progress: bool) -> DrivingPool:
+    pool = DrivingPool.from_clips(
         path,
         animator,
         labels=plan.clip_labels,
@@ -83,29 +121,67 @@ def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -
         progress=progress,
         batch_size=plan.batch_size,
     )
+    for track in pool:
+        if "note" in track.facts:
+            warnings.warn(f"driving clip {track.name}: {track.facts['note']}", stacklevel=2)
+    return pool
 
 
 def keep_pool(plan: ExpandPlan, pool: DrivingPool) -> None:
     """Save a pool that was made from clips: another device would find slightly other keypoints when it resumes."""
-    if plan.driving in _MADE or plan.driving == GIVEN or Path(plan.driving).suffix == ".safetensors":
-        return
     path = Path(plan.out) / POOL_FILE
-    if not path.exists():
+    if _is_of_clips(plan) and not path.exists():
         pool.save(path)
 
 
-def _reload(clips: Path, saved: Path) -> DrivingPool | None:
+def digest_clip_labels(plan: ExpandPlan) -> str | None:
+    """Sha256 of what names the labels of the clips: a kept pool has those of the first time.
+
+    Raises:
+        LabelError: the file cannot be read.
+    """
+    if plan.clip_labels is None:
+        return None
+    if plan.clip_labels == "folders":
+        names = sorted(f"{path.absolute().parent.name}/{path.name}" for path in find_clips(Path(plan.driving)))
+        return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()
+    try:
+        return hashlib.sha256(Path(plan.clip_labels).read_bytes()).hexdigest()
+    except OSError as cause:
+        raise LabelError(f"cannot read the labels in {plan.clip_labels} ({cause})") from cause
+
+
+def _is_of_clips(plan: ExpandPlan) -> bool:
+    return plan.driving not in (*_MADE, GIVEN) and not _is_pool_file(Path(plan.driving))
+
+
+def _is_pool_file(path: Path) -> bool:
+    """Whether a path has the suffix of a pool file, or is a safetensors file of any other name."""
+    if path.suffix == ".safetensors" or not path.is_file():
+        return path.suffix == ".safetensors"
+    with path.open("rb") as file:
+        head = file.read(9)
+    # The length of a header that fits into the file, and the brace with which it begins.
+    return head[8:] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8
+
+
+def _reload(clips: Path, plan: ExpandPlan, animator: Animator) -> DrivingPool | None:
     """Take the pool of the job that is resumed, if it was made from just these clips."""
+    saved = Path(plan.out) / POOL_FILE
     if not saved.is_file():
         return None
     pool = DrivingPool.load(saved)
+    known = {track.clip_hash for track in pool.tracks}
     hashes: set[str] = set()
     skipped: list[tuple[str, str]] = []
     for path in find_clips(clips):
         try:
-            hashes.add(read_clip(path).hash)
-        except MediaError as error:
+            clip_hash = read_clip(path).hash
+            if clip_hash not in known:  # it may be left out again, because it shows no face
+                DrivingPool.from_clips(path, animator, crop=plan.clip_crop, on_error="raise")
+            hashes.add(clip_hash)
+        except (MediaError, PoolError) as error:
             skipped.append((path.stem, str(error)))
-    if hashes != {track.clip_hash for track in pool.tracks}:
+    if hashes != known:
         return None
     return DrivingPool(pool.tracks, pool.model_name, pool.model_hash, skipped=skipped)

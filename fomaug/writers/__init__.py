@@ -6,6 +6,7 @@ from fomaug._files import replacing as replacing
 from fomaug._files import write_file as write_file
 from fomaug.writers._image import encode_image as encode_image
 from fomaug.writers._image import save_image as save_image
+from fomaug.writers._image import sidecar_of as sidecar_of
 from fomaug.writers._image import suffix_formats as suffix_formats
 from fomaug.writers._provenance import Provenance as Provenance
 from fomaug.writers._provenance import SourceType as SourceType
@@ -27,6 +28,7 @@ __all__ = [
     "decode_picture",
     "save_image",
     "encode_image",
+    "sidecar_of",
     "suffix_formats",
     "check_suffix",
     "VideoWriter",

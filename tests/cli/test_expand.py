@@ -94,6 +94,17 @@ def test_a_dry_run_needs_no_model(faces: Path, tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_names_pictures_in_no_split(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    faces.rename(tmp_path / "train")
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "train").rename(faces / "train")
+    save_image(faces / "preview.png", np.zeros((32, 32, 3), np.uint8))
+    assert main(["expand", str(faces), str(tmp_path / "out"), "--dry-run"]) == 0
+    found = capsys.readouterr()
+    assert "2 pictures, 16 copies" in found.out
+    assert "1 picture could not be used:\n  preview.png: lies beside the split folders" in found.err
+
+
 def test_values_of_all_options_arrive(faces: Path, tmp_path: Path, tools: list[str]) -> None:
     words = ["--strength-range", "0.5", "0.6", "--labels", "anna=x,*=y", "--reference", "3", "--absolute", "--balance"]
     words += ["--clip-weights", "nod=2"]
@@ -105,6 +116,29 @@ def test_values_of_all_options_arrive(faces: Path, tmp_path: Path, tools: list[s
     assert (settings["reference"], settings["relative"], settings["balance"]) == (3, False, True)
 
 
+def test_copies_within_the_dataset_are_no_sources_of_the_next_job(
+    faces: Path, tmp_path: Path, tools: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["expand", str(faces), str(faces / "copies"), *tools]) == 0
+    capsys.readouterr()
+    assert main(["expand", str(faces), str(tmp_path / "out"), *tools]) == 0
+    found = capsys.readouterr()
+    assert "4 copies of 2 pictures" in found.out
+    assert "copies is an expanded dataset and was left out" in found.err
+    assert json.loads((tmp_path / "out" / "expand.json").read_text())["expanded"] == ["copies"]
+
+
+def test_no_manifest_is_named_where_none_was_written(
+    faces: Path, tmp_path: Path, tools: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("anna", "ben"):
+        (faces / name / "1.png").write_bytes(b"hello")
+    assert main(["expand", str(faces), str(tmp_path / "out"), *tools]) == 3
+    found = capsys.readouterr().out
+    assert "0 copies of 2 pictures" in found
+    assert "manifest.jsonl" not in found
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -113,6 +147,11 @@ def test_values_of_all_options_arrive(faces: Path, tmp_path: Path, tools: list[s
         (["--copies", "none"], "Invalid value for '--copies'"),
         (["--driving", "bultin"], "did you mean 'builtin'"),
         (["--copys", "2"], "--copies"),
+        (["--yaw-range", "90", "95"], "no driving frame has yaw in (90.0, 95.0)"),
+        (["--region", "mouth"], "mouth"),
+        (["--reference", "999999"], "reference 999999 is a frame of no clip"),
+        (["--split", "val"], "has no split folders"),
+        (["--clip-labels", "nope.csv"], "cannot read the labels in nope.csv"),
     ],
 )
 def test_wrong_values_end_with_2(

@@ -70,6 +70,35 @@ def test_landmarks_in_a_table_move_with_each_copy(
         assert sum(visible.reshape(-1).tolist()) >= sum(seen), "occlusion can only hide more"
 
 
+def test_rows_of_one_picture_move_and_stay_rows(
+    run: Callable[..., ExpandReport], table: Path, contents: Callable[[Path], dict[str, bytes]]
+) -> None:
+    table.write_text(table.read_text() + "anna/1.png,50,20,20,22,22,24,24\n")
+    report = run(table)
+    with (report.out / "landmarks.csv").open() as file:
+        written = [(row["file"], row["age"]) for row in csv.DictReader(file)]
+    assert written[:4] == [(f"anna/1_m00{i}.png", age) for i in range(2) for age in ("30", "50")]
+
+
+@pytest.mark.parametrize("format", ["masks", "pts"])
+def test_what_lies_beside_a_copy_is_made_again_with_it(
+    run: Callable[..., ExpandReport], faces: Path, contents: Callable[[Path], dict[str, bytes]], format: str
+) -> None:
+    if format == "masks":
+        given, names = faces / "masks", ["masks/anna/1_m000.png", "masks/anna/1_m001.png"]
+        save_image(given / "anna" / "1.png", np.eye(48, dtype=np.uint8))
+    else:
+        given, names = faces, ["anna/1_m000.pts", "anna/1_m001.pts"]
+        (faces / "anna" / "1.pts").write_text("version: 1\nn_points: 1\n{\n10 10\n}\n")
+        (faces / "ben" / "gone.png").symlink_to(faces / "nowhere.png")
+    out = run(given).out
+    whole = contents(out)
+    (out / names[0]).unlink()
+    (out / names[1]).write_bytes(b"")
+    assert run(given, resume=True).new == 2
+    assert contents(out) == whole
+
+
 def test_masks_move_and_keep_their_palette(
     run: Callable[..., ExpandReport], faces: Path, tiny_model: Animator, tiny_pool: DrivingPool
 ) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fomaug import Animator, DrivingPool
 from fomaug.expand import ExpandReport, expand, summarise
-from fomaug.expand._sinks import load_output
+from fomaug.expand._sinks import Sample, load_outputs
 from fomaug.writers import save_image
 
 
@@ -63,8 +63,9 @@ def test_every_format_holds_the_same_pictures(run: Callable[..., ExpandReport], 
     if format == "parquet":
         pytest.importorskip("pyarrow")
     folder, other = run("a"), run("b", format=format)
-    for first, second in zip(rows_of(folder.out), rows_of(other.out), strict=True):
-        assert load_output(other.out, second) == (folder.out / first["file"]).read_bytes()
+    rows = rows_of(other.out)
+    for first, second, content in zip(rows_of(folder.out), rows, load_outputs(other.out, rows), strict=True):
+        assert content == (folder.out / first["file"]).read_bytes()
         assert first["hash"] == second["hash"]
     assert summarise(other.out).copies == 10
     assert other.contact_sheet is not None
@@ -128,3 +129,25 @@ def test_parquet_without_its_package_names_the_extra(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'fomaug\[parquet\]'"):
         run(format="parquet")
+
+
+def test_of_a_table_only_what_is_needed_is_read_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    from fomaug.expand import _parquet
+
+    monkeypatch.setattr(_parquet, "_GROUP_BYTES", 0)
+    sink = _parquet.ParquetSink(tmp_path)
+    sink.begin("00000")
+    for i in range(6):
+        sink.add(Sample(f"{i}.png", bytes([i]), None, {"label": "a"}))
+    rows = sink.finish()
+    groups: list[int] = []
+    read = parquet.ParquetFile.read_row_group
+
+    def note(self: object, number: int, columns: list[str]) -> object:
+        groups.extend([number] if columns == ["image"] else [])
+        return read(self, number, columns)
+
+    monkeypatch.setattr(parquet.ParquetFile, "read_row_group", note)
+    assert load_outputs(tmp_path, [rows[4], rows[1], rows[2]]) == [b"\4", b"\1", b"\2"]
+    assert sorted(groups) == [1, 2, 4]

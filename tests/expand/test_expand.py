@@ -154,6 +154,15 @@ def test_bad_pictures_are_skipped_counted_and_named(run: Callable[..., ExpandRep
     assert [failure["source"] for failure in summary["failed"]] == ["ben/3.png", "ben/4.jpg"]
 
 
+def test_a_link_that_leads_nowhere_is_a_bad_picture(run: Callable[..., ExpandReport], faces: Path) -> None:
+    (faces / "ben" / "3.png").symlink_to(faces / "gone.png")
+    assert run(dry_run=True).planned == 18
+    report = run()
+    assert report.written == 15
+    assert [failure.source for failure in report.failed] == ["ben/3.png"]
+    assert "No such file" in report.failed[0].reason
+
+
 def test_bad_pictures_raise_if_asked_to(run: Callable[..., ExpandReport], faces: Path) -> None:
     (faces / "ben" / "3.png").write_bytes(b"hello")
     with pytest.raises(MediaError, match=r"ben/3\.png: cannot be read as a picture"):
@@ -170,6 +179,21 @@ def test_only_the_train_split_is_expanded(
     assert rows_of(report.out)[0]["split"] == "train"
     report = run("all", dataset=tmp_path / "split", copies=1, split="all")
     assert [row["split"] for row in rows_of(report.out)] == ["test", "train", "val"]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_picture_in_no_split_is_skipped_and_named(
+    run: Callable[..., ExpandReport], tmp_path: Path, face: Callable[..., np.ndarray], dry_run: bool
+) -> None:
+    for i, name in enumerate(("train/anna/1.png", "test/anna/1.png", "preview.png")):
+        save_image(tmp_path / "split" / name, face(i))
+    report = run(dataset=tmp_path / "split", copies=2, dry_run=dry_run)
+    assert (report.sources, report.planned, dict(report.labels)) == (1, 2, {"anna": 2})
+    assert [failure.source for failure in report.failed] == ["preview.png"]
+    assert "no split" in report.failed[0].reason
+    with pytest.raises(MediaError, match=r"preview\.png: .*no split"):
+        run("raise", dataset=tmp_path / "split", on_error="raise", dry_run=dry_run)
+    assert run("all", dataset=tmp_path / "split", split="all", dry_run=dry_run).complete
 
 
 @pytest.mark.parametrize(
@@ -309,3 +333,43 @@ def test_names_of_any_bytes_come_through(
     assert (report.written, len(report.failed)) == (3, 1)
     assert run(dataset=Path(folder), copies=1, format=format, resume=True).new == 0
     assert len(report.labels) == 1
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp"])
+def test_names_of_any_length_come_through(
+    run: Callable[..., ExpandReport], tmp_path: Path, face: Callable[..., np.ndarray], suffix: str
+) -> None:
+    for i, stem in enumerate(("a" * 251, "a" * 250 + "b", "\u8138" * 83, "c" * 240)):
+        save_image(tmp_path / "plain.png", face(i))
+        (tmp_path / "long").mkdir(exist_ok=True)
+        Image.open(tmp_path / "plain.png").save(tmp_path / "long" / f"{stem}.{suffix}")
+    report = run(dataset=tmp_path / "long", copies=2)
+    assert (report.written, report.failed) == (8, ())
+    assert len({row["file"] for row in rows_of(report.out)}) == 8
+    assert run(dataset=tmp_path / "long", copies=2, resume=True).new == 0
+
+
+@pytest.mark.parametrize("name", ["1_m000.png", "contact_sheet.png", "expand.json"])
+def test_a_full_disk_is_named_whatever_is_written(
+    run: Callable[..., ExpandReport], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    import os
+
+    replace = os.replace
+
+    def fill(source: Path, target: Path) -> None:
+        if Path(target).name == name:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr("os.replace", fill)
+    with pytest.raises(MediaError, match=r"cannot write to .*No space left on device; what is there is whole"):
+        run()
+
+
+def test_the_errors_of_a_detector_are_its_own(run: Callable[..., ExpandReport]) -> None:
+    def find(picture: np.ndarray) -> list:
+        raise ConnectionError("no answer")
+
+    with pytest.raises(ConnectionError, match="no answer"):
+        run(faces="detect", detector=find)

@@ -105,3 +105,13 @@ def test_large_pictures_are_judged_small(
     from fomaug.expand._gates import _to_unit
 
     assert _to_unit(Picture(face(0, 1024, 600))).shape == (1, 3, 512, 300)
+
+
+@pytest.mark.parametrize(("selection", "attempts"), [("sequence", 1), ("uniform", 3)])
+def test_a_frame_of_a_sequence_is_not_drawn_anew(
+    tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path, selection: str, attempts: int
+) -> None:
+    options = {"copies": 2, "gates": {**OPEN, "min_motion": 99.0}, "selection": selection}
+    report = expand(faces, tmp_path / "out", driving=tiny_pool, model=tiny_model, **options)
+    rows = [json.loads(line) for line in (report.out / "rejected.jsonl").read_text().splitlines()]
+    assert {row["attempts"] for row in rows} == {attempts}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fomaug._errors import ResumeError
+from fomaug._errors import MediaError, ResumeError
 from fomaug.expand._lock import locked
 
 
@@ -17,3 +17,11 @@ def test_a_second_writer_is_refused_and_the_first_leaves_no_trace(tmp_path: Path
     assert not list((tmp_path / "out").iterdir())
     with locked(tmp_path / "out"):
         pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    (tmp_path / "file").write_text("mine")
+    for folder in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(MediaError, match=rf"cannot write to {folder}: "), locked(folder):
+            pass

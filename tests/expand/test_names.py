@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,31 @@ def test_a_link_inside_the_output_does_not_lead_out(tmp_path: Path) -> None:
 def test_labels_that_cannot_name_a_folder_are_refused(label: str) -> None:
     with pytest.raises(ArgumentError, match="cannot name a folder"):
         check_label(label)
+
+
+@pytest.mark.parametrize(
+    ("stem", "encode_format"),
+    [("a" * 246, "png"), ("a" * 246, "jpeg"), ("a" * 245, "webp"), ("a" * 242, "bmp"), ("\u8138" * 82, "png")],
+)
+def test_names_that_fit_stay(stem: str, encode_format: str) -> None:
+    assert copy_name(source("a.jpg"), stem, 7, "", encode_format).startswith(f"{stem}_m007.")
+
+
+@pytest.mark.parametrize(
+    ("stem", "encode_format"),
+    [("a" * 247, "png"), ("a" * 243, "bmp"), ("\u8138" * 83, "png"), ("a" * 244 + "\u00e9\u00e9", "png")],
+)
+def test_names_that_are_too_long_are_cut_and_stay_apart(stem: str, encode_format: str) -> None:
+    name, other = (copy_name(source("a.jpg"), long, 7, "", encode_format) for long in (stem, stem + "x"))
+    assert name == copy_name(source("a.jpg"), stem, 7, "", encode_format)
+    assert name != other
+    for cut in (name, other):
+        assert 245 <= len(cut.encode()) + 4 * (encode_format == "bmp") <= 255
+        assert cut.startswith(stem[:70])
+        assert "_m007." in cut
+
+
+def test_bytes_that_are_no_text_count_once() -> None:
+    stem = "\udcff" * 246
+    assert copy_name(source("a.jpg"), stem, 7, "", "png") == f"{stem}_m007.png"
+    assert len(os.fsencode(copy_name(source("a.jpg"), stem * 2, 7, "", "png"))) == 255

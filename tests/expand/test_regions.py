@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fomaug import Animator, DrivingPool, MotionAugment, MotionParams
 from fomaug._errors import ArgumentError, MediaError, ResumeError
-from fomaug.expand import ExpandReport, expand
+from fomaug.expand import ExpandReport, expand, summarise
 from fomaug.expand._compose import crop
 from fomaug.expand._ledger import read_rows
 from fomaug.expand._move import move
@@ -119,7 +121,7 @@ def test_a_folder_with_the_old_manifest_is_not_gone_on_with(run: Callable[..., E
     summary = json.loads((out / "expand.json").read_text())
     del summary["manifest"]
     (out / "expand.json").write_text(json.dumps(summary))
-    with pytest.raises(ResumeError, match="manifest: was null, is 2"):
+    with pytest.raises(ResumeError, match="manifest: was null, is 3"):
         run(detector=lambda image: BOXES, resume=True)
 
 
@@ -135,6 +137,67 @@ def test_pictures_without_a_face_follow_the_policy(
             read_picture(path).pixels for path in (tmp_path / "big" / row["source"], report.out / row["file"])
         )
         np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp"])
+@pytest.mark.parametrize("labels", ["keep", "from_clip", {"*": "fake"}])
+def test_a_picture_that_stays_as_it_is_has_no_mark_and_its_own_label(
+    run: Callable[..., ExpandReport], tmp_path: Path, face: Callable[..., np.ndarray], labels: object, suffix: str
+) -> None:
+    (tmp_path / "big" / "0.png").unlink()
+    (tmp_path / "big" / "1.png").unlink()
+    for i, name in enumerate(("anna", "nobody")):
+        (tmp_path / "big" / name).mkdir()
+        Image.fromarray(face(i, 120, 160)).save(tmp_path / "big" / name / f"{name}.{suffix}")
+    nobody = face(1, 120, 160)
+    options = {
+        "detector": lambda image: [] if (image == nobody).all() else BOXES[:1],
+        "on_missing": "copy",
+        "labels": labels,
+        "copies": 1,
+    }
+    report = run(**options)
+    moved, still = read_rows(report.out / "manifest.jsonl")
+    assert (moved["motion"]["skipped"], still["motion"]["skipped"]) == (False, True)
+    assert read_mark(report.out / moved["file"]).source_type == "compositeWithTrainedAlgorithmicMedia"
+    assert not read_mark(report.out / still["file"]).properties
+    assert (still["label"], still["file"]) == ("nobody", f"nobody/nobody_m000.{suffix}")
+    assert moved["label"] != "nobody"
+    assert run(resume=True, **options).new == 0
+
+
+def test_a_picture_that_stays_as_it_is_has_no_label_where_labels_are_dropped(
+    run: Callable[..., ExpandReport], tmp_path: Path
+) -> None:
+    (tmp_path / "big").rename(tmp_path / "nobody")
+    (tmp_path / "big").mkdir()
+    (tmp_path / "nobody").rename(tmp_path / "big" / "nobody")
+    report = run(detector=lambda image: [], on_missing="copy", labels="drop")
+    assert [row["file"] for row in read_rows(report.out / "manifest.jsonl")] == ["0_m000.png", "1_m000.png"]
+
+
+def test_a_contact_sheet_of_pictures_as_they_are_has_no_mark(run: Callable[..., ExpandReport]) -> None:
+    report = run(detector=lambda image: [], on_missing="copy")
+    assert report.contact_sheet is not None
+    assert not read_mark(report.contact_sheet).properties
+
+
+def test_pictures_that_stay_as_they_are_have_a_class_in_archives(
+    run: Callable[..., ExpandReport], tmp_path: Path
+) -> None:
+    (tmp_path / "big").rename(tmp_path / "nobody")
+    (tmp_path / "big").mkdir()
+    (tmp_path / "nobody").rename(tmp_path / "big" / "nobody")
+    out = run(detector=lambda image: [], on_missing="copy", labels={"*": "fake"}, format="webdataset").out
+    with tarfile.open(out / "00000.tar") as archive:
+        member = archive.extractfile("nobody/0_m000.cls")
+        assert member is not None
+        assert member.read() == b"1", "after fake, by the alphabet"
+
+
+def test_nobody_drives_a_picture_that_stays_as_it_is(run: Callable[..., ExpandReport]) -> None:
+    out = run(detector=lambda image: [], on_missing="copy").out
+    assert (summarise(out).copies, summarise(out).clips, summarise(out).strength) == (2, {}, None)
 
 
 def test_a_missing_face_can_stop_the_job(run: Callable[..., ExpandReport]) -> None:

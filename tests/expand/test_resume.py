@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fomaug import Animator, DrivingPool, save_model
 from fomaug._errors import ResumeError
@@ -95,6 +96,18 @@ def test_lost_and_cut_pictures_are_made_again(run: Callable[..., ExpandReport], 
     (out / "ben" / "1_m000.png").write_bytes(b"cut")
     (out / "ben" / ".1_m000.png.fomaug-tmp").write_bytes(b"left behind")
     assert run("whole", resume=True).new == 2
+    assert contents(out) == whole
+
+
+def test_a_lost_mark_of_a_bitmap_is_made_again(
+    run: Callable[..., ExpandReport], contents: Contents, faces: Path
+) -> None:
+    with Image.open(faces / "anna" / "1.png") as picture:
+        picture.save(faces / "anna" / "3.bmp")
+    out = run("whole").out
+    whole = contents(out)
+    (out / "anna" / "3_m001.bmp.xmp").unlink()
+    assert run("whole", resume=True).new == 1
     assert contents(out) == whole
 
 

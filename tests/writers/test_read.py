@@ -107,6 +107,10 @@ def test_what_cannot_be_used_says_why(content: bytes, message: str) -> None:
         decode_picture(content, ".png", max_pixels=10_000)
 
 
+def test_a_picture_of_another_kind_than_its_suffix_is_read() -> None:
+    assert decode_picture(saved(Image.new("RGB", (20, 20)), "gif"), ".png").size == (20, 20)
+
+
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="No such file"):
         read_picture(tmp_path / "a.png")
