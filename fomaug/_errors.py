@@ -64,6 +64,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def check_choice(name: str, value: object, known: Iterable[str]) -> None:
+    """Raise `ArgumentError` unless the value is one of the known words.
+
+    >>> check_choice("crop", "face", ["face", "frame"])
+    """
+    if value not in (known := tuple(known)):
+        hint = did_you_mean(value, known) if isinstance(value, str) else ""
+        raise ArgumentError(f"{name} must be one of {', '.join(known)}, got {value!r}{hint}")
+
+
 def shortened(value: object) -> str:
     """Show a value that may be of any size: a few hundred bytes of YAML can stand for gigabytes.
 

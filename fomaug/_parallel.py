@@ -39,7 +39,11 @@ def side_by_side(work: Callable[[slice], Done], count: int) -> list[Done]:
         return work(part)
 
     try:
-        return list(_executor(threads).map(run, parts))
+        begun = [_executor(threads).submit(run, part) for part in parts]
+    except RuntimeError:  # the interpreter is about to end, and begins no threads any more
+        return [work(part) for part in parts]
+    try:
+        return [part.result() for part in begun]
     finally:
         torch.set_num_threads(threads)  # for threads to come, and for libraries that have one number for all
 

@@ -221,7 +221,8 @@ class Animator(nn.Module):
 def _in_parts(work: Callable[[slice], Done], images: Tensor, differentiable: bool) -> list[Done]:  # noqa: FBT001
     """Do the parts of a batch side by side where that is quicker, else all of it at once."""
     on_cpu = images.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-    if differentiable or not on_cpu or torch.compiler.is_compiling():
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if differentiable or traced or not on_cpu:
         return [work(slice(None))]
     return side_by_side(work, len(images))
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -10,13 +12,14 @@ import pytest
 import torch
 
 from fomaug import Animator
-from fomaug._parallel import side_by_side
+from fomaug._parallel import _executor, side_by_side
 
 
 @pytest.fixture
 def three_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
+    _executor.cache_clear()
     yield
     torch.set_num_threads(before)
 
@@ -91,6 +94,32 @@ def test_a_large_batch_takes_gradients_and_equals_its_parts(tiny_model: Animator
     assert (images.grad.abs().amax((1, 2, 3)) > 0).all()
     plain = tiny_model.animate(tiny_model.encode(images), tiny_model.detect(images.flip(3)))
     torch.testing.assert_close(plain.image, whole.image.detach(), atol=1e-5, rtol=0)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_autocast_reaches_a_large_batch(tiny_model: Animator) -> None:
+    images = torch.rand(10, 3, 64, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        together, alone = tiny_model.detect(images), tiny_model.detect(images[:8])
+    assert not torch.equal(together.value, tiny_model.detect(images).value)
+    torch.testing.assert_close(together.value[:8], alone.value, atol=1e-2, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore")  # of what tracing takes for constant
+@pytest.mark.usefixtures("three_threads")
+def test_a_trace_follows_its_input(tiny_model: Animator) -> None:
+    one, other = torch.rand(2, 10, 3, 64, 64)
+    with torch.no_grad():
+        traced = torch.jit.trace(lambda frames: tiny_model.detect(frames).value, one, check_trace=False)
+    torch.testing.assert_close(traced(other), tiny_model.detect(other).value, atol=1e-5, rtol=0)
+
+
+def test_a_large_batch_can_be_the_last_act_of_a_process() -> None:
+    code = (
+        "import atexit, torch; from fomaug._parallel import side_by_side; torch.set_num_threads(2); "
+        "atexit.register(lambda: print(sum(side_by_side(lambda rows: rows.stop - rows.start, 24))))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "24\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

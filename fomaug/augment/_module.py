@@ -8,7 +8,7 @@ from typing import Any, Literal, cast, get_args, overload
 import torch
 from torch import Tensor, nn
 
-from fomaug._errors import ArgumentError, PoolError
+from fomaug._errors import ArgumentError, PoolError, check_choice
 from fomaug.animator import Animator
 from fomaug.augment._apply import apply
 from fomaug.augment._count import counted_keys
@@ -18,7 +18,7 @@ from fomaug.augment._pixels import Range
 from fomaug.augment._place import Faces, OnMissing, make_locator, place
 from fomaug.augment._result import MotionResult
 from fomaug.augment._serial import ARGUMENTS, SETTINGS, check_same, named_tools, plain_arguments, read_arguments
-from fomaug.augment._settings import DrawSettings, Interval, Region, Selection, check_choice, check_sizes
+from fomaug.augment._settings import DrawSettings, Interval, Region, Selection, check_sizes
 from fomaug.augment._tools import Driving, Model, Tools
 from fomaug.driving import DrivingPool
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, get_args
 
-from fomaug._errors import ArgumentError, did_you_mean
+from fomaug._errors import ArgumentError, check_choice
 
 Selection = Literal["diverse", "uniform", "sequence"]
 Region = Literal["all", "head", "mouth", "eyes", "expression"]
@@ -56,13 +56,6 @@ class DrawSettings:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings by name, as `MotionAugment` takes them."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-def check_choice(name: str, value: str, known: Sequence[str]) -> None:
-    """Raise `ArgumentError` unless the value is one of the known words."""
-    if value not in known:
-        words = ", ".join(map(repr, known))
-        raise ArgumentError(f"{name} must be one of {words}, got {value!r}{did_you_mean(str(value), known)}")
 
 
 def check_interval(name: str, interval: Sequence[float]) -> None:

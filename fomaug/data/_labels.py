@@ -49,7 +49,7 @@ Move = Callable[[Tensor, Movement], Tensor]
 def move_mask(mask: Tensor, movement: Movement) -> Tensor:
     """Move (B, H, W), (B, C, H, W) or (B, H, W, C) masks; class numbers are never blended.
 
-    H and W are those of the pictures, or in proportion to them: by that the channels are told apart.
+    The last are told by H and W, which are in proportion to those of the pictures.
     """
     if mask.ndim == 4 and _channels_last(mask, movement.size):
         return warp.mask(mask.movedim(3, 1), movement.flow).movedim(1, 3).contiguous()
@@ -106,14 +106,7 @@ def move_label(label: Any, movement: Movement, row: int, move: Move) -> Any:
 def _channels_last(masks: Tensor, size: tuple[int, int]) -> bool:
     """Whether (B, ?, ?, ?) masks are (B, H, W, C); where that may be so or not, they are (B, C, H, W)."""
     (a, b, c), (height, width) = masks.shape[1:], size
-    if b * width == c * height:
-        return False
-    if a * width == b * height:
-        return True
-    raise ShapeError(
-        f"masks with channels must be (C, H, W) or (H, W, C) in the proportions of their pictures, got {(a, b, c)} for "
-        f"pictures of {size}; resize them first"
-    )
+    return a * width == b * height and b * width != c * height
 
 
 def _floats(values: Tensor) -> Tensor:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from tqdm import tqdm
 
-from fomaug._errors import ArgumentError, MediaError, PoolError, did_you_mean
+from fomaug._errors import ArgumentError, MediaError, PoolError, check_choice
 from fomaug.animator import Animator
 from fomaug.driving._boxes import Detector
 from fomaug.driving._clip_labels import Labels, resolve_labels
 from fomaug.driving._clips import Clip, find_clips, read_clip
-from fomaug.driving._crop import FaceCrop, FaceSearch, search_face
+from fomaug.driving._crop import FaceCrop, FaceSearch, search_face, spread
 from fomaug.driving._detect import read_keypoints
 from fomaug.driving._steady import is_steady
 from fomaug.driving._track import MotionTrack
@@ -22,6 +22,7 @@ from fomaug.driving._watch import FaceWatch, Look
 
 Crop = Literal["face", "frame"]
 OnError = Literal["skip", "raise"]
+_LOOKS: Final = 3  # frames of a clip in which the search found no face
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,8 @@ class BuildOptions:
     batch_size: int = 16
 
     def __post_init__(self) -> None:
-        for name, value, known in (("crop", self.crop, get_args(Crop)), ("on_error", self.on_error, get_args(OnError))):
-            if value not in known:
-                raise ArgumentError(
-                    f"{name} must be {' or '.join(map(repr, known))}, got {value!r}{did_you_mean(value, known)}"
-                )
+        check_choice("crop", self.crop, get_args(Crop))
+        check_choice("on_error", self.on_error, get_args(OnError))
         if self.batch_size < 1:
             raise ArgumentError(f"batch_size must be 1 or more, got {self.batch_size}")
 
@@ -127,12 +125,14 @@ def read_track(
 def _track(clip: Clip, name: str, label: str | None, model: Animator, options: BuildOptions) -> MotionTrack:
     """Make the track of a clip for a pool: of the frames that show a face, where a face was looked for."""
     search = _search(clip, model, options)
-    if search.seen and not search.crop.found:
+    look, found = _face_test(model, options.detector), search.crop.found > 0
+    # A face whose place the search could not tell may still be one that the model follows in the whole frame.
+    if search.seen and not found and not any(spread(clip.frames(on_damage=lambda _: None), _LOOKS, look)):
         raise MediaError(
             f"{clip.path}: no face was found in the {search.crop.looked} frames looked at; leave the clip out, or cut "
             'it to the face yourself and use crop="frame"'
         )
-    watch = FaceWatch(search.seen, _face_test(model, options.detector)) if search.seen else None
+    watch = FaceWatch(search.seen if found else {}, look) if search.seen else None
     keypoints, damage = read_keypoints(clip, search.crop.box, model, batch_size=options.batch_size, watch=watch)
     notes = _notes(search.crop) + damage
     if len(keypoints) == clip.max_frames:

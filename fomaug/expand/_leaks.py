@@ -70,7 +70,10 @@ def _traces(folder: Path) -> Iterator[Trace]:
         return
     if not folder.is_dir():
         raise ArgumentError(f"{folder} is no folder; give folders that fomaug expand wrote, or folders of pictures")
-    for source in find_sources(folder, out=folder / ".nothing", split="all").chosen:
+    found = find_sources(folder, out=folder / ".nothing", split="all")
+    for name in found.expanded:
+        yield from _traces(folder / name)
+    for source in found.chosen:
         place = f"{folder}:{source.split}" if source.split else str(folder)
         yield "source", hashlib.sha256(source.path.read_bytes()).hexdigest(), place, source.key
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from fomaug._errors import ArgumentError, did_you_mean
+from fomaug._errors import ArgumentError, check_choice
 from fomaug.augment import DrawSettings
 
 Format = Literal["folder", "webdataset", "parquet"]
@@ -154,11 +154,3 @@ _CHOICES: dict[str, Any] = {
     "on_missing": OnMissing,
     "on_error": OnError,
 }
-
-
-def check_choice(name: str, value: object, known: Iterable[str]) -> None:
-    """Raise `ArgumentError` unless the value is one of the known words."""
-    known = tuple(known)
-    if value not in known:
-        words = ", ".join(map(repr, known))
-        raise ArgumentError(f"{name} must be one of {words}, got {value!r}{did_you_mean(str(value), known)}")

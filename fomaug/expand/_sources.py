@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
-from fomaug._errors import ArgumentError, did_you_mean
+from fomaug._errors import ArgumentError, check_choice
 from fomaug.expand._ledger import is_expanded
 from fomaug.writers import suffix_formats
 
@@ -119,9 +119,7 @@ def find_sources(dataset: Path, *, out: Path, split: str = "train", annotations:
 
 def check_split(split: str) -> None:
     """Raise `ArgumentError` for a split that no folder can have."""
-    known = ("train", "val", "test", "all")
-    if split not in known:
-        raise ArgumentError(f"split must be one of {', '.join(known)}, got {split!r}{did_you_mean(split, known)}")
+    check_choice("split", split, ("train", "val", "test", "all"))
 
 
 def digest_sources(sources: Sequence[SourceFile]) -> str:

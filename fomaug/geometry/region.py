@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 import torch
 from torch import Tensor
 
-from fomaug._errors import ArgumentError, did_you_mean
+from fomaug._errors import ArgumentError, check_choice
 from fomaug._types import Keypoints
 
 FaceRegion = Literal["all", "head", "mouth", "eyes", "expression"]
@@ -19,9 +19,7 @@ _FEATURES: Final[dict[str, tuple[str, ...]]] = {"eyes": ("eye", "lid", "iris", "
 
 def check_region(region: str, names: Sequence[str]) -> None:
     """Raise `ArgumentError` for an unknown region, and where a model without keypoint names is asked for one."""
-    if region not in (known := get_args(FaceRegion)):
-        hint = did_you_mean(region, known)
-        raise ArgumentError(f"region must be one of {', '.join(known)}, got {region!r}{hint}")
+    check_choice("region", region, get_args(FaceRegion))
     if region != "all" and not names:
         raise ArgumentError(
             f"region={region!r} needs a model that names its keypoints, and this one does not; use region='all'"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
-from fomaug._errors import ArgumentError, did_you_mean
+from fomaug._errors import ArgumentError, check_choice
 from fomaug.geometry import FaceRegion
 
 Overlay = Literal["keypoints", "flow", "occlusion"]
@@ -56,15 +55,15 @@ class AnimateOptions:
     batch_size: int = 8
 
     def __post_init__(self) -> None:
-        _check_word("region", self.region, get_args(FaceRegion))
-        _check_word("crop", self.crop, get_args(Crop))
+        check_choice("region", self.region, get_args(FaceRegion))
+        check_choice("crop", self.crop, get_args(Crop))
         if self.overlay is not None:
-            _check_word("overlay", self.overlay, get_args(Overlay))
+            check_choice("overlay", self.overlay, get_args(Overlay))
         for name, frame in (("reference", self.reference), ("source_frame", self.source_frame)):
             if frame not in ("closest", "first") and (not isinstance(frame, int) or frame < 0):
                 raise ArgumentError(f"{name} must be closest, first or a frame number, got {frame!r}")
         if isinstance(self.face, str):
-            _check_word("face", self.face, ("auto", "whole"))
+            check_choice("face", self.face, ("auto", "whole"))
         elif len(self.face) != 4 or min(self.face[2:]) < 1:
             raise ArgumentError(f"face must be auto, whole or (x, y, width, height) in pixels, got {self.face!r}")
         if not np.isfinite(self.strength) or self.strength < 0:
@@ -87,9 +86,3 @@ def parse_face(text: str) -> Face:
         raise ArgumentError(f"face must be auto, whole or X,Y,WIDTH,HEIGHT in pixels, got {text!r}")
     x, y, width, height = map(int, parts)
     return x, y, width, height
-
-
-def _check_word(name: str, word: str, known: Iterable[str]) -> None:
-    if word not in (known := tuple(known)):
-        hint = did_you_mean(word, known) if isinstance(word, str) else ""
-        raise ArgumentError(f"{name} must be one of {', '.join(known)}, got {word!r}{hint}")

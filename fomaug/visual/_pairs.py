@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from tqdm import tqdm
 
-from fomaug._errors import ArgumentError, FomaugError, MediaError, did_you_mean
+from fomaug._errors import ArgumentError, FomaugError, MediaError, check_choice
 from fomaug.animator import Animator
 from fomaug.driving import MotionTrack, is_clip, read_track
 from fomaug.visual._animate import SUFFIXES, VIDEO_FORMATS, enough_memory, make_options, warn, write
@@ -101,9 +101,7 @@ def animate_pairs(
         ArgumentError: the list or an option is wrong; nothing was written.
         MediaError: the list cannot be read.
     """
-    if video_format not in VIDEO_FORMATS:
-        hint = did_you_mean(video_format, VIDEO_FORMATS)
-        raise ArgumentError(f"video_format must be one of {', '.join(VIDEO_FORMATS)}, got {video_format!r}{hint}")
+    check_choice("video_format", video_format, VIDEO_FORMATS)
     listed = read_pairs(pairs, root=root) if isinstance(pairs, str | Path) else [_to_pair(pair) for pair in pairs]
     jobs = _plan(listed, Path(out), make_options(options), video_format)
     note = on_note or warn

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from fomaug._errors import ArgumentError, ShapeError, did_you_mean
+from fomaug._errors import ArgumentError, ShapeError, check_choice
 from fomaug._files import write_file
 from fomaug.writers._provenance import Provenance
 from fomaug.writers._sixteen import encode_png16, encode_tiff16
@@ -81,10 +81,7 @@ def encode_image(
         quality: 1 to 100, for JPEG and WebP.
         icc_profile: of the picture's colours.
     """
-    known = sorted(set(suffix_formats.values()))
-    if encode_format not in known:
-        hint = did_you_mean(encode_format, known)
-        raise ArgumentError(f"image format must be one of {', '.join(known)}, got {encode_format!r}{hint}")
+    check_choice("image format", encode_format, sorted(set(suffix_formats.values())))
     if not 1 <= quality <= 100:
         raise ArgumentError(f"quality must be 1 to 100, got {quality}")
     _check_pixels(array)

@@ -212,7 +212,7 @@ def test_boxes_of_another_image_are_refused(augment, images):
 
 
 def test_an_unknown_policy_is_refused(tiny_model, tiny_pool):
-    with pytest.raises(ArgumentError, match="on_missing must be one of 'skip', 'copy', 'error'"):
+    with pytest.raises(ArgumentError, match="on_missing must be one of skip, copy, error"):
         MotionAugment(tiny_pool, tiny_model, on_missing="drop")
 
 

@@ -15,7 +15,7 @@ from fomaug.augment import DrawSettings
         ({"strength_range": (1.0, 0.5)}, "low <= high"),
         ({"strength_range": (-0.5, 0.5)}, "0 or above"),
         ({"yaw_range": (5.0, float("nan"))}, "yaw_range"),
-        ({"reference": "nearest"}, "'closest', 'first'"),
+        ({"reference": "nearest"}, "closest, first"),
         ({"reference": -1}, "frame number from 0"),
     ],
 )

@@ -89,6 +89,19 @@ def test_a_clip_without_a_face_is_left_out_and_named(clips: Path, tiny_model) ->
     assert len(DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, crop="frame")[0]) == 3
 
 
+def test_a_face_whose_place_was_not_found_is_followed_in_the_whole_frame(
+    finder, media, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [np.full((100, 150, 3), shade, np.uint8) for shade in (10, 20, 30, 40)]
+    clip = media.write_folder(tmp_path / "clip", frames)
+    with pytest.raises(PoolError, match="no face was found"):
+        _build.tracks_from_clips(clip, finder, None, _build.BuildOptions())
+    monkeypatch.setattr(_build, "is_steady", lambda _, picture: picture.mean() < 35)
+    [track], _ = _build.tracks_from_clips(clip, finder, None, _build.BuildOptions())
+    assert track.crop is None
+    assert "the whole frame was taken" in track.facts["note"]
+
+
 def test_frames_without_a_face_are_left_out(finder, media, tmp_path: Path) -> None:
     """Black at the start, in the middle and at the end, wherever the sample of frames lies."""
     black = np.zeros((100, 150, 3), np.uint8)
@@ -187,8 +200,8 @@ def test_an_empty_folder_has_no_clips(tmp_path: Path, tiny_model) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"crop": "faces"}, "crop must be 'face' or 'frame', got 'faces'; did you mean 'face'"),
-        ({"on_error": "ignore"}, "on_error must be 'skip' or 'raise', got 'ignore'"),
+        ({"crop": "faces"}, "crop must be one of face, frame, got 'faces'; did you mean 'face'"),
+        ({"on_error": "ignore"}, "on_error must be one of skip, raise, got 'ignore'"),
         ({"batch_size": 0}, "batch_size must be 1 or more, got 0"),
         ({"max_frames": 0}, "max_frames must be 1 or more, got 0"),
     ],

@@ -243,7 +243,7 @@ def test_a_dry_run_counts_and_writes_nothing(run: Callable[..., ExpandReport], f
         ({"copies": 0}, "copies must be 1 or more, got 0"),
         ({"strenght": 1}, "no option 'strenght'; did you mean 'strength_range'"),
         ({"selection": "divers"}, "did you mean 'diverse'"),
-        ({"format": "zip"}, "format must be one of 'folder', 'webdataset', 'parquet'"),
+        ({"format": "zip"}, "format must be one of folder, webdataset, parquet"),
         ({"labels": "kepe"}, "did you mean 'keep'"),
         ({"strength_range": (1.0, 0.5)}, "strength_range"),
         ({"quality": 0}, "quality must be 1 to 100"),

@@ -61,6 +61,14 @@ def test_a_plain_folder_of_pictures_can_be_checked_against(make: Callable[..., P
     assert leak.kind == "source"
 
 
+def test_an_expansion_within_a_folder_of_pictures_counts(make: Callable[..., Path], tmp_path: Path, face: Face) -> None:
+    out = make("train", 0)
+    save_image(tmp_path / "all" / "9.png", face(9))
+    out.rename(tmp_path / "all" / "copies")
+    (leak,) = find_leaks([tmp_path / "all", tmp_path / "train"])
+    assert (leak.kind, leak.names) == ("source", ("0.png",))
+
+
 @pytest.mark.parametrize(("first", "second", "leaks"), [("", "", 1), ("ann", "bob", 0), ("ann", "ann", 1)])
 def test_shared_drivers_are_found_by_name_or_clip(
     make: Callable[..., Path], tiny_pool: DrivingPool, first: str, second: str, leaks: int
