@@ -50,6 +50,7 @@ def test_a_clip_without_a_face_is_left_out_again_when_a_job_is_resumed(
         return FaceSearch(FaceCrop(None, len(found), 4), dict.fromkeys(found, True) or {0: False})
 
     monkeypatch.setattr("fomaug.driving._build.search_face", search)
+    monkeypatch.setattr("fomaug.driving._build.is_steady", lambda *_: False)
     (clips / "bad.mp4").unlink()
     with open_video(clips / "black.mp4", 10) as video:
         video.write(np.zeros((32, 32, 3), np.uint8))
