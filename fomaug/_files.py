@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, whenever the process dies."""
+"""Files: written whole or not at all, whenever the process dies; and known by what they hold."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ _TEMPORARY = ".fomaug-tmp"
 def is_temporary(path: Path) -> bool:
     """Say whether a file is what a killed process left of an unfinished write."""
     return path.name.startswith(".") and path.name.endswith(_TEMPORARY)
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins with the length of a header that begins with a brace and fits into the file."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return head[8:] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8
 
 
 @contextmanager

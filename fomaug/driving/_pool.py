@@ -13,6 +13,7 @@ from fomaug._errors import PoolError, did_you_mean
 from fomaug.animator import Animator
 from fomaug.driving import _build, _builtin, _pool_file
 from fomaug.driving._boxes import Detector
+from fomaug.driving._clip_labels import resolve_labels
 from fomaug.driving._contents import check_together, contents_hash, some
 from fomaug.driving._parametric import Range
 from fomaug.driving._track import MotionTrack
@@ -91,6 +92,18 @@ class DrivingPool:
             if name not in wanted:
                 self._row(name)
         return self._with(track for track in self.tracks if track.name in wanted or track.label in wanted)
+
+    def labelled(self, labels: str | Path | Mapping[str, str]) -> DrivingPool:
+        """Make a pool of the same tracks with other labels.
+
+        Args:
+            labels: by name, or a CSV file with columns `clip,label`. All other tracks keep theirs.
+
+        Raises:
+            LabelError: if a label is for no track, or the file cannot be read.
+        """
+        found = resolve_labels(labels, {name: Path(name) for name in self.names})
+        return self._with(replace(track, label=found[track.name] or track.label) for track in self.tracks)
 
     def weighted(self, weights: Mapping[str, float]) -> DrivingPool:
         """Make a pool of the same tracks that draws some more often, or less often, or never.

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from fomaug._errors import ArgumentError, LabelError, MediaError, PoolError, did_you_mean
+from fomaug._files import is_safetensors
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
 from fomaug.driving import DrivingPool, find_clips, read_clip
-from fomaug.driving._clip_labels import resolve_labels
 from fomaug.expand._plan import ExpandPlan
 from fomaug.geometry import check_region
 from fomaug.weights import load_model
@@ -47,21 +46,14 @@ def load_tools(
     animator = model or load_model(plan.model, config=plan.config, device=plan.device, dtype=plan.dtype)
     pool = driving or load_pool(plan, animator, progress=progress)
     if plan.clip_labels is not None and not _is_of_clips(plan):
-        pool = _labelled(pool, plan.clip_labels)
+        if plan.clip_labels == "folders":
+            raise ArgumentError("clip_labels='folders' needs driving to be a folder of clips; give a CSV file instead")
+        pool = pool.labelled(plan.clip_labels)
     if plan.clip_weights is not None:
         pool = pool.weighted(plan.clip_weights)
     augment = MotionAugment(pool, animator, **plan.draw_settings().to_dict(), batch_size=plan.batch_size)
     _check_draws(plan, augment)
     return augment
-
-
-def _labelled(pool: DrivingPool, clip_labels: str) -> DrivingPool:
-    """Label tracks by their names; those without a new label keep their own."""
-    if clip_labels == "folders":
-        raise ArgumentError("clip_labels='folders' needs driving to be a folder of clips; give a CSV file instead")
-    labels = resolve_labels(clip_labels, {name: Path(name) for name in pool.names})
-    tracks = [replace(track, label=labels[track.name] or track.label) for track in pool]
-    return DrivingPool(tracks, pool.model_name, pool.model_hash, skipped=pool.skipped)
 
 
 def _check_draws(plan: ExpandPlan, augment: MotionAugment) -> None:
@@ -157,12 +149,7 @@ def _is_of_clips(plan: ExpandPlan) -> bool:
 
 def _is_pool_file(path: Path) -> bool:
     """Whether a path has the suffix of a pool file, or is a safetensors file of any other name."""
-    if path.suffix == ".safetensors" or not path.is_file():
-        return path.suffix == ".safetensors"
-    with path.open("rb") as file:
-        head = file.read(9)
-    # The length of a header that fits into the file, and the brace with which it begins.
-    return head[8:] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8
+    return path.suffix == ".safetensors" or (path.is_file() and is_safetensors(path))
 
 
 def _reload(clips: Path, plan: ExpandPlan, animator: Animator) -> DrivingPool | None:

@@ -12,6 +12,7 @@ import yaml
 from torch import Tensor
 
 from fomaug._errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean
+from fomaug._files import is_safetensors
 from fomaug.animator import Animator
 from fomaug.networks import OFFICIAL, AnyConfig, config_from_dict
 from fomaug.weights.assemble import assemble
@@ -65,7 +66,7 @@ def is_pickle(path: Path) -> bool:
         head = file.read(512)
     if not head:
         raise WeightsError(f"{path} is empty; was the download cut short?")
-    if _is_safetensors(head, path):  # first of all: such a file begins with a number, which may look like anything
+    if is_safetensors(path):  # first of all: such a file begins with a number, which may look like anything
         return False
     if head.lstrip()[:1] == b"<":
         raise WeightsError(f"{path} is a web page, not a model: the link gave an error page instead of the file")
@@ -77,11 +78,6 @@ def is_pickle(path: Path) -> bool:
         _check_zip(path)
         return True
     return head.startswith(_PICKLE)
-
-
-def _is_safetensors(head: bytes, path: Path) -> bool:
-    """Whether a file begins with the length of a header that begins with a brace and fits into the file."""
-    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8
 
 
 def read_official(path: Path, config: Config) -> Animator:
