@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fomaug._errors import PoolError
+from fomaug._files import write_file
 from fomaug._types import Keypoints
 from fomaug.driving._track import MotionTrack
 
@@ -40,7 +39,7 @@ _FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash: str) -> None:
-    """Write tracks under a temporary name beside `path`, then rename."""
+    """Write tracks whole or not at all."""
     header = {
         "version": VERSION,
         "model_name": model_name,
@@ -48,17 +47,12 @@ def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash
         "tracks": [{field: getattr(track, field) for field in _FIELDS} for track in tracks],
     }
     tensors = {name: part for row, track in enumerate(tracks) for name, part in _tensors(row, track)}
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    # Not save_file: it makes files that nobody but their owner may read.
+    content = save(tensors, metadata={_KEY: json.dumps(header, default=dict)})
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Not save_file: it makes files that nobody but their owner may read.
-        temporary.write_bytes(save(tensors, metadata={_KEY: json.dumps(header, default=dict)}))
-        temporary.replace(path)
+        write_file(path, content)
     except OSError as error:
         raise PoolError(f"cannot write {path} ({error.strerror or error})") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def read(path: Path) -> tuple[list[MotionTrack], str, str]:
