@@ -7,6 +7,7 @@ fields are refused.
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fomaug._errors import PoolError
-from fomaug._files import write_file
+from fomaug._errors import PoolError, reason_of
+from fomaug._files import POOL, open_regular, write_file
 from fomaug._types import Keypoints
 from fomaug.driving._track import MotionTrack
 
@@ -52,7 +53,7 @@ def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash
     try:
         write_file(path, content)
     except OSError as error:
-        raise PoolError(f"cannot write {path} ({error.strerror or error})") from error
+        raise PoolError(f"cannot write {path} ({reason_of(error)})") from error
 
 
 def read(path: Path) -> tuple[list[MotionTrack], str, str]:
@@ -67,7 +68,7 @@ def read(path: Path) -> tuple[list[MotionTrack], str, str]:
                 raise PoolError(f"{path} is damaged: its tensors do not go with its {len(rows)} tracks")
             tracks = [_track(path, facts, _keypoints(path, file, row)) for row, facts in enumerate(rows)]
     except (SafetensorError, OSError) as error:
-        raise PoolError(f"{path} is no pool file or is damaged ({error}); build it again") from error
+        raise PoolError(f"{path} is no pool file or is damaged ({reason_of(error)}); build it again") from error
     return tracks, header["model_name"], header["model_hash"]
 
 
@@ -91,11 +92,11 @@ def _compact(tensor: Tensor) -> Tensor:
 def _check_size(path: Path) -> None:
     """Look at the length of the header before a parser does."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path, POOL) as file:
             start = file.read(8)
-        size = path.stat().st_size
+            size = os.fstat(file.fileno()).st_size
     except OSError as error:
-        raise PoolError(f"cannot read pool {path} ({error.strerror or error})") from error
+        raise PoolError(f"cannot read pool {path} ({reason_of(error)})") from error
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
     if not 2 <= length <= min(_MAX_HEADER, size - 8):
         raise PoolError(f"{path} is no pool file; build one with `fomaug pool build`")
@@ -107,7 +108,7 @@ def _header(path: Path, text: str | None) -> dict[str, Any]:
     try:
         header = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise PoolError(f"{path} is damaged: its description is no JSON ({error})") from error
+        raise PoolError(f"{path} is damaged: its description is no JSON ({reason_of(error)})") from error
     if not isinstance(header, dict) or not isinstance(header.get("version"), int):
         raise PoolError(f"{path} is damaged: its description has no version")
     if header["version"] != VERSION:

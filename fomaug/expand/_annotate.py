@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomaug._errors import LabelError
+from fomaug._files import LABELS, sha256_of
 from fomaug.expand._ledger import MANIFEST, REJECTED, SUMMARY, Row
 from fomaug.expand._move import Moved
 from fomaug.expand._plan import ExpandPlan
@@ -44,7 +45,7 @@ class Annotator:
     def digest(self) -> str:
         """Sha256 of the file, or of the names and sizes of the files in the folder."""
         if self.path.is_file():
-            return hashlib.sha256(self.path.read_bytes()).hexdigest()
+            return sha256_of(self.path, LABELS)
         digest = hashlib.sha256()
         for path in sorted(self.path.rglob("*")):
             digest.update(f"{path.relative_to(self.path).as_posix()}\0{file_size(path)}\n".encode())

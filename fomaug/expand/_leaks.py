@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from fomaug._errors import ArgumentError
+from fomaug._files import PICTURE, sha256_of
 from fomaug.expand._ledger import MANIFEST, SUMMARY, read_rows, read_summary
 from fomaug.expand._sources import find_sources
 
@@ -60,7 +60,7 @@ def find_leaks(sets: Sequence[Path], *, drivers: bool = True) -> list[Leak]:
 
 
 def _traces(folder: Path) -> Iterator[Trace]:
-    if (folder / SUMMARY).is_file():
+    if (folder / SUMMARY).exists():
         read_summary(folder)
         for row in read_rows(folder / MANIFEST):
             place = f"{folder}:{row['split']}" if row["split"] else str(folder)
@@ -75,7 +75,7 @@ def _traces(folder: Path) -> Iterator[Trace]:
         yield from _traces(folder / name)
     for source in found.chosen:
         place = f"{folder}:{source.split}" if source.split else str(folder)
-        yield "source", hashlib.sha256(source.path.read_bytes()).hexdigest(), place, source.key
+        yield "source", sha256_of(source.path, PICTURE), place, source.key
 
 
 def _driver(motion: Mapping[str, Any]) -> str:

@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from fomaug._errors import MediaError
+from fomaug._errors import MediaError, reason_of
+from fomaug._files import PICTURE, read_regular
 from fomaug.expand._compose import crop
 from fomaug.expand._jobs import Job
 from fomaug.faces import Region
@@ -43,9 +44,9 @@ class Loaded:
 def load(job: Job, max_pixels: int) -> Loaded:
     """Read the source of a job; a picture that cannot be read is a result, too."""
     try:
-        content = job.source.path.read_bytes()
+        content = read_regular(job.source.path, PICTURE)
     except OSError as cause:
-        return Loaded(job, None, reason=f"cannot be read: {cause.strerror or cause}")
+        return Loaded(job, None, reason=f"cannot be read: {reason_of(cause)}")
     try:
         picture = decode_picture(content, Path(job.source.key).suffix, max_pixels=max_pixels)
     except MediaError as cause:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fomaug._errors import MissingExtraError
+from fomaug._files import ARCHIVE, check_regular
 from fomaug.expand._names import place_inside
 from fomaug.expand._sinks import Row, Sample
 from fomaug.writers import replacing
@@ -71,6 +72,7 @@ def load_pictures(path: Path, names: Iterable[str]) -> dict[str, bytes]:
     _, parquet = _pyarrow()
     wanted = {_text(name): name for name in names}
     found: dict[str, bytes] = {}
+    check_regular(path, ARCHIVE)
     with parquet.ParquetFile(path) as table:
         for group in range(table.num_row_groups):
             paths = table.read_row_group(group, columns=["image.path"])["image"].to_pylist()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from fomaug._files import PICTURE, read_regular
 from fomaug.expand._names import place_inside
 from fomaug.writers import sidecar_of, write_file
 
@@ -101,7 +102,8 @@ def load_outputs(out: Path, rows: Sequence[Row]) -> list[bytes]:
             members.setdefault(row["file"], []).append(row["member"])
     archives = {file: _load_members(out / file, names) for file, names in members.items()}
     return [
-        archives[row["file"]][row["member"]] if "member" in row else (out / row["file"]).read_bytes() for row in rows
+        archives[row["file"]][row["member"]] if "member" in row else read_regular(out / row["file"], PICTURE)
+        for row in rows
     ]
 
 

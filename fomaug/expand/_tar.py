@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
+from fomaug._files import ARCHIVE, open_regular
 from fomaug.expand._names import place_inside
 from fomaug.expand._sinks import Row, Sample
 from fomaug.writers import replacing
@@ -65,6 +66,6 @@ class TarSink:
 
 def load_members(path: Path, names: Iterable[str]) -> dict[str, bytes]:
     """Read some members of an archive, by name."""
-    with tarfile.open(path) as archive:
+    with open_regular(path, ARCHIVE) as file, tarfile.open(fileobj=file) as archive:
         found = {name: archive.extractfile(name) for name in names}
         return {name: member.read() for name, member in found.items() if member is not None}

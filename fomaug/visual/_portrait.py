@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from fomaug._errors import ArgumentError, MediaError
+from fomaug._files import CLIP, sha256_of
 from fomaug._types import Source
 from fomaug.animator import Animator
 from fomaug.driving import MotionTrack, is_clip, is_face_model, pose_distance, read_clip
@@ -126,4 +126,4 @@ def _region(path: Path, pixels: Pixels, animator: Animator, face: Face, on_note:
 
 
 def _hash(path: Path) -> str:
-    return read_clip(path).hash if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+    return read_clip(path).hash if path.is_dir() else sha256_of(path, CLIP)
