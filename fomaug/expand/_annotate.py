@@ -15,6 +15,7 @@ from fomaug._files import LABELS, sha256_of
 from fomaug.expand._ledger import MANIFEST, REJECTED, SUMMARY, Row
 from fomaug.expand._move import Moved
 from fomaug.expand._plan import ExpandPlan
+from fomaug.expand._source_list import SOURCES
 from fomaug.expand._sources import SourceFile, file_size
 from fomaug.labels import FaceLabels, find_format, move, read_annotations, write_annotations
 
@@ -128,7 +129,7 @@ def _check_use(plan: ExpandPlan, format: str, nothing_fits: bool) -> None:  # no
         raise LabelError(
             f"{plan.annotations} says nothing about any picture of {plan.dataset}; its names must be paths below it"
         )
-    if Path(plan.annotations or "").name in (SUMMARY, MANIFEST, REJECTED):
+    if Path(plan.annotations or "").name in (SUMMARY, MANIFEST, REJECTED, SOURCES):
         raise LabelError(
             f"annotations are written under their own name, and {plan.annotations} would hide ours; rename it"
         )

@@ -21,6 +21,7 @@ from fomaug.expand._plan import ExpandPlan, Format, LabelPolicy, OnError, Select
 from fomaug.expand._policy import check_policy
 from fomaug.expand._report import ExpandReport, Failure, estimate_bytes
 from fomaug.expand._run import Crew
+from fomaug.expand._source_list import with_missing
 from fomaug.expand._sources import Found, SourceFile, find_sources
 from fomaug.expand._tools import GIVEN, load_tools
 from fomaug.faces import Detector
@@ -90,6 +91,8 @@ def expand(
     )
     gates = read_gates(plan.gates)
     found = find_sources(Path(dataset), out=Path(out), split=plan.split, annotations=plan.annotations)
+    if resume:
+        found = found._replace(chosen=with_missing(found.chosen, Path(dataset), Path(out)))
     sources = found.chosen
     shards = plan_shards(plan, sources)
     asked = _start_report(plan, found, shards)
