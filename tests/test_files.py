@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fomaug.writers import append_line, is_temporary, replacing, write_file
+from fomaug.files import append_line, is_temporary, replacing, write_file
 
 
 def test_a_file_is_written_whole_with_its_folders(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from fomaug._errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean
-from fomaug._files import is_safetensors
 from fomaug.animator import Animator
+from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean
+from fomaug.files import is_safetensors
 from fomaug.networks import OFFICIAL, AnyConfig, config_from_dict
 from fomaug.weights.assemble import assemble
 from fomaug.weights.files import save_model

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from fomaug._errors import WeightsError
+from fomaug.errors import WeightsError
 
 
 def read_pickle(path: Path) -> Any:

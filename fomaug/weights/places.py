@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fomaug._errors import ArgumentError, ModelNotFoundError, did_you_mean
+from fomaug.errors import ArgumentError, ModelNotFoundError, did_you_mean
 from fomaug.networks import OFFICIAL
 
 EMBEDDED = Path(__file__).parents[1] / "assets"

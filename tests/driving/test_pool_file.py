@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from fomaug import DrivingPool, Keypoints, MotionTrack
-from fomaug._errors import PoolError
-from fomaug.driving import _pool_file
+from fomaug.driving import pool_file as _pool_file
+from fomaug.errors import PoolError
 
 
 def track(name: str, *, jacobian: bool = True) -> MotionTrack:

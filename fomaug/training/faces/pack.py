@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fomaug._errors import ArgumentError
+from fomaug.errors import ArgumentError
 from fomaug.training.faces.pairs import GRID
 
 FLOW_UNIT = 8192

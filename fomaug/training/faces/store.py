@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fomaug._errors import ArgumentError
-from fomaug.driving._face import mirror_order
+from fomaug.errors import ArgumentError
+from fomaug.faces import mirror_order
 from fomaug.training.faces.clips import clip_pair
 from fomaug.training.faces.draw import integers, uniform
 from fomaug.training.faces.pack import FLOW_UNIT
