@@ -6,9 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from fomaug._errors import UnsafeFileError
-from fomaug._files import Kind, open_regular, open_text, read_regular, read_text, sha256_of
-from fomaug.writers import append_line, is_temporary, replacing, write_file
+from fomaug.errors import UnsafeFileError
+from fomaug.files import (
+    Kind,
+    append_line,
+    is_temporary,
+    open_regular,
+    open_text,
+    read_regular,
+    read_text,
+    replacing,
+    sha256_of,
+    write_file,
+)
 
 NOTE = Kind("a note", 8)
 

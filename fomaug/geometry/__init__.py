@@ -8,6 +8,9 @@ from fomaug.geometry.grid import gaussian_heatmap as gaussian_heatmap
 from fomaug.geometry.grid import identity_grid as identity_grid
 from fomaug.geometry.hull import hull_area as hull_area
 from fomaug.geometry.matrix import inverse_2x2 as inverse_2x2
+from fomaug.geometry.pose import normalise as normalise
+from fomaug.geometry.pose import pose_distance as pose_distance
+from fomaug.geometry.pose import shape_distance as shape_distance
 from fomaug.geometry.region import FaceRegion as FaceRegion
 from fomaug.geometry.region import check_region as check_region
 from fomaug.geometry.region import confine as confine
@@ -29,8 +32,11 @@ __all__ = [
     "hull_area",
     "identity_grid",
     "inverse_2x2",
+    "normalise",
+    "pose_distance",
     "resize_flow",
     "resize_map",
+    "shape_distance",
     "showable_share",
     "take_share",
     "transfer",

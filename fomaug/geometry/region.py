@@ -8,8 +8,8 @@ from typing import Final, Literal, get_args
 import torch
 from torch import Tensor
 
-from fomaug._errors import ArgumentError, check_choice
-from fomaug._types import Keypoints
+from fomaug.errors import ArgumentError, check_choice
+from fomaug.types import Keypoints
 
 FaceRegion = Literal["all", "head", "mouth", "eyes", "expression"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fomaug._errors import FomaugError
+from fomaug.errors import FomaugError
 from fomaug.weights.files import read_header, read_tensors
 from fomaug.weights.places import find_model, installed_models
 

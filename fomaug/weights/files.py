@@ -14,9 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from fomaug._errors import ArgumentError, WeightsError, reason_of
-from fomaug._files import write_file
 from fomaug.animator import Animator
+from fomaug.errors import ArgumentError, WeightsError, reason_of
+from fomaug.files import write_file
 from fomaug.networks import AnyConfig, config_from_dict
 from fomaug.weights.places import check_model_file
 

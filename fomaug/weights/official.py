@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from fomaug._errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean, reason_of
-from fomaug._files import CONFIG, MODEL, is_safetensors, open_regular, read_text
 from fomaug.animator import Animator
+from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean, reason_of
+from fomaug.files import CONFIG, MODEL, is_safetensors, open_regular, read_text
 from fomaug.networks import OFFICIAL, AnyConfig, config_from_dict
 from fomaug.weights.assemble import assemble
 from fomaug.weights.files import save_model

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from fomaug._errors import WeightsError, reason_of
+from fomaug.errors import WeightsError, reason_of
 from fomaug.weights.places import check_model_file
 
 

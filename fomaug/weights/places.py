@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fomaug._errors import ArgumentError, ModelNotFoundError, UnsafeFileError, WeightsError, did_you_mean
-from fomaug._files import MODEL, check_regular
+from fomaug.errors import ArgumentError, ModelNotFoundError, UnsafeFileError, WeightsError, did_you_mean
+from fomaug.files import MODEL, check_regular
 from fomaug.networks import OFFICIAL
 
 EMBEDDED = Path(__file__).parents[1] / "assets"

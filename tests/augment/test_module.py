@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from fomaug._errors import ArgumentError, PoolError
-from fomaug.augment import MotionAugment, _tools
+from fomaug.augment import MotionAugment
+from fomaug.augment import resources as _tools
+from fomaug.errors import ArgumentError, PoolError
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fomaug._errors import ArgumentError, ShapeError
-from fomaug.augment._pixels import check_images, from_unit, to_unit
+from fomaug.augment.pixels import check_images, from_unit, to_unit
+from fomaug.errors import ArgumentError, ShapeError
 
 
 @pytest.mark.parametrize(

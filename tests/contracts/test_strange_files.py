@@ -17,19 +17,18 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from fomaug import Animator, DrivingPool, FomaugError, load_model
-from fomaug.driving import read_clip
-from fomaug.driving._clip_labels import read_labels
+from fomaug.driving.clip_labels import read_labels
 from fomaug.expand import expand, find_leaks
-from fomaug.expand._ledger import MANIFEST, SUMMARY, read_rows, read_summary
+from fomaug.expand.manifest import MANIFEST, SUMMARY, read_rows, read_summary
 from fomaug.labels import read_annotations
-from fomaug.labels._masks import read_mask
-from fomaug.labels._pts import read_pts
-from fomaug.training._checkpoint import last_checkpoint
-from fomaug.training._clips import open_clips
-from fomaug.training._recipes import read_config
+from fomaug.labels.masks import read_mask
+from fomaug.labels.pts import read_pts
+from fomaug.media import read_clip, read_mark, read_picture
+from fomaug.training.checkpoint import last_checkpoint
+from fomaug.training.clips import open_clips
+from fomaug.training.recipes import read_config
 from fomaug.visual import read_pairs
 from fomaug.weights.official import import_official, official_config
-from fomaug.writers import read_mark, read_picture
 
 SECONDS = 20
 

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from fomaug import DrivingPool, Keypoints, MotionTrack
-from fomaug._errors import PoolError
-from fomaug._files import is_temporary
-from fomaug.driving import _pool_file
+from fomaug.driving import pool_file as _pool_file
+from fomaug.errors import PoolError
+from fomaug.files import is_temporary
 
 
 def track(name: str, *, jacobian: bool = True) -> MotionTrack:

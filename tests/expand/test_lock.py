@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fomaug._errors import MediaError, ResumeError
-from fomaug.expand._lock import locked
+from fomaug.errors import MediaError, ResumeError
+from fomaug.expand.lock import locked
 
 
 def test_a_second_writer_is_refused_and_the_first_leaves_no_trace(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 
 from fomaug import Animator, DrivingPool, save_model
-from fomaug._errors import ResumeError
+from fomaug.errors import ResumeError
 from fomaug.expand import ExpandReport, expand
-from fomaug.expand._ledger import Ledger
+from fomaug.expand.manifest import Ledger
 
 Contents = Callable[[Path], dict[str, bytes]]
 FORMATS = ["folder", "webdataset", "parquet"]
@@ -58,7 +58,7 @@ def test_death_at_every_rename_and_every_row_is_survived(
         pytest.importorskip("pyarrow")
     whole = contents(run("whole", format=format).out)
     died = 0
-    for place in ("os.replace", "fomaug.expand._ledger.append_line"):
+    for place in ("os.replace", "fomaug.expand.manifest.append_line"):
         module, _, name = place.rpartition(".")
         for steps in range(0, 40, 4 if format == "folder" else 2):
             out = tmp_path / "broken"
@@ -208,7 +208,7 @@ def test_a_job_goes_on_without_a_source_that_was_deleted(
         pytest.importorskip("pyarrow")
     whole = contents(run("whole", format=format).out)
     with monkeypatch.context() as patch:
-        patch.setattr("fomaug.expand._ledger.append_line", count_down(sys.modules[Ledger.__module__].append_line, 1))
+        patch.setattr("fomaug.expand.manifest.append_line", count_down(sys.modules[Ledger.__module__].append_line, 1))
         with pytest.raises(Killed):
             run("broken", format=format)
     (faces / "carla" / "1.png").rename(tmp_path / "aside.png")
@@ -274,7 +274,7 @@ def test_a_damaged_manifest_is_refused(run: Callable[..., ExpandReport]) -> None
 def test_interrupted_leaves_whole_files_only(
     run: Callable[..., ExpandReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fomaug.expand import _choose
+    from fomaug.expand import copies as _choose
 
     monkeypatch.setattr(_choose, "move", count_down(_choose.move, 2))
     with pytest.raises(Killed):
@@ -295,7 +295,7 @@ def heard_interrupts() -> Iterator[None]:
 def test_interrupted_and_killed_processes_lose_nothing(
     tiny_model: Animator, tiny_pool: DrivingPool, tmp_path: Path, face: Callable[..., np.ndarray], contents: Contents
 ) -> None:
-    from fomaug.writers import save_image
+    from fomaug.media import save_image
 
     pictures = 64  # enough that a busy machine does not finish them all before the signal comes
     for i in range(pictures):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fomaug import Animator, load_model, save_model
-from fomaug._errors import ArgumentError, ModelNotFoundError, WeightsError
+from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError
 from fomaug.weights import list_models, model_info
 from fomaug.weights.pickles import read_pickle
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fomaug._errors import ArgumentError
-from fomaug._files import ARRAYS, open_regular
-from fomaug._pictures import STILLS, open_picture
+from fomaug.errors import ArgumentError
+from fomaug.files import ARRAYS, open_regular
+from fomaug.media import PICTURE_FORMATS, open_picture
 from fomaug.training.faces.pairs import GRID
 
 FLOW_UNIT = 8192
@@ -97,7 +97,7 @@ def _landmarks(path: Path, shape: Sequence[int | None]) -> tuple[list[str], NDAr
 
 
 def _picture(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    with open_picture(path, STILLS) as picture:
+    with open_picture(path, PICTURE_FORMATS) as picture:
         rgb = picture.convert("RGB")
     if rgb.size != size:
         raise ArgumentError(f"{path} is {rgb.size[0]} x {rgb.size[1]}, {size[0]} x {size[1]} was expected; resize it")

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fomaug._errors import ArgumentError
-from fomaug._files import ARRAYS, check_regular
-from fomaug.driving._face import mirror_order
+from fomaug.errors import ArgumentError
+from fomaug.faces import mirror_order
+from fomaug.files import ARRAYS, check_regular
 from fomaug.training.faces.clips import clip_pair
 from fomaug.training.faces.draw import integers, uniform
 from fomaug.training.faces.pack import FLOW_UNIT

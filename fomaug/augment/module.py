@@ -1,0 +1,293 @@
+"""`MotionAugment`: draw and apply as one torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, cast, get_args, overload
+
+import torch
+from torch import Tensor, nn
+
+from fomaug.animator import Animator
+from fomaug.augment.keys import counted_keys
+from fomaug.augment.pixels import Range
+from fomaug.augment.place import Faces, OnMissing, make_locator, place
+from fomaug.augment.render import apply
+from fomaug.augment.resources import Driving, Model, Tools
+from fomaug.augment.result import MotionResult
+from fomaug.augment.serial import ARGUMENTS, SETTINGS, check_same, named_tools, plain_arguments, read_arguments
+from fomaug.driving import DrivingPool
+from fomaug.errors import ArgumentError, PoolError, check_choice
+from fomaug.motion import DrawSettings, Interval, Key, MotionParams, Region, Selection, check_sizes, draw
+
+
+class MotionAugment(nn.Module):
+    """Move the faces of a batch as the faces of driving clips move.
+
+    Called as a module, it animates each image with probability `p`; after `eval()` it gives its input back, as dropout
+    does. `draw`, `apply` and `multiply` work in both modes. The model is a tool, not a part to be trained: it follows
+    `.to(...)`, and is neither in `parameters()` nor in `state_dict()`.
+
+    Args:
+        driving: a `DrivingPool`, "builtin", or the path of a pool file.
+        model: an `Animator`, a model's name, or the path of a model file.
+        p: probability that a copy moves at all.
+        strength_range: a copy's share of the motion is drawn from this interval; 1 is all of it.
+        selection: "diverse" spreads a source's copies over the motions it can reach, turned heads first; "uniform"
+            draws each on its own; "sequence" gives consecutive frames, copy after copy.
+        relative: add the driving motion to the source's keypoints; otherwise the driving keypoints replace them.
+        relative_jacobian: with `relative`, add the change of the jacobians, too.
+        adapt_scale: with `relative`, scale the motion by the ratio of the faces' sizes.
+        reference: the frame that counts as no motion: the one "closest" to the source's pose, the "first", or a number.
+        region: "all"; or "head", "mouth", "eyes" or "expression", for models that name their keypoints.
+        seed: of all draws.
+        value_range: lowest and highest value of float images; uint8 images go from 0 to 255.
+        batch_size: images per pass through the model; None for 64 on an accelerator, 8 on the CPU.
+        differentiable: let gradients flow to float images.
+        yaw_range: draw only driving frames turned by so many degrees (estimated; 0 is the track's most usual pose),
+            positive to the viewer's left.
+        pitch_range: the same for nodding, positive looks down.
+        on_missing: where faces are asked for, an image without one stays as it is ("copy"), is left out by `multiply`
+            and stays as it is elsewhere ("skip"), or is an "error".
+    """
+
+    def __init__(
+        self,
+        driving: Driving = "builtin",
+        model: Model = "lite-256",
+        p: float = 0.5,
+        strength_range: Interval = (0.3, 1.0),
+        selection: Selection = "diverse",
+        *,
+        relative: bool = True,
+        relative_jacobian: bool = True,
+        adapt_scale: bool = True,
+        reference: Literal["closest", "first"] | int = "closest",
+        region: Region = "all",
+        seed: int = 0,
+        value_range: Range = (0.0, 1.0),
+        batch_size: int | None = None,
+        differentiable: bool = False,
+        yaw_range: Interval | None = None,
+        pitch_range: Interval | None = None,
+        on_missing: OnMissing = "copy",
+    ) -> None:
+        super().__init__()
+        self.p = p
+        self.strength_range = strength_range
+        self.selection = selection
+        self.relative = relative
+        self.relative_jacobian = relative_jacobian
+        self.adapt_scale = adapt_scale
+        self.reference = reference
+        self.region = region
+        self.seed = seed
+        self.value_range = value_range
+        self.batch_size = batch_size
+        self.differentiable = differentiable
+        self.yaw_range = yaw_range
+        self.pitch_range = pitch_range
+        self.on_missing = on_missing
+        self.epoch = 0
+        self.count = 0  # images seen without a key since the epoch began
+        check_sizes(value_range, batch_size)
+        check_choice("on_missing", on_missing, get_args(OnMissing))
+        _ = self.settings  # a wrong setting speaks up before the model loads
+        self._tools = Tools(driving, model)
+
+    @property
+    def model(self) -> Animator:
+        """The animator."""
+        return self._tools.animator
+
+    @property
+    def driving(self) -> DrivingPool:
+        """The driving pool."""
+        return self._tools.pool
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self._tools.device
+
+    @property
+    def settings(self) -> DrawSettings:
+        """All that decides a draw, checked."""
+        return DrawSettings(**{name: getattr(self, name) for name in SETTINGS})
+
+    def draw(
+        self, keys: Sequence[Key], *, copies: int = 1, epoch: int | None = None, face: int = 0
+    ) -> list[MotionParams]:
+        """Draw the motion of every copy of every image; the same arguments always give the same draw.
+
+        Args:
+            keys: what names each image: path, id or dataset index.
+            copies: draws for each image.
+            epoch: None for the module's own, see `set_epoch`.
+            face: number of the face in the image; each has draws of its own.
+
+        Returns:
+            len(keys) * copies parameters, all copies of the first image first.
+        """
+        epoch = self.epoch if epoch is None else epoch
+        return draw(self.driving, self.settings, keys, copies=copies, epoch=epoch, face=face)
+
+    def place(self, images: Tensor, params: Sequence[MotionParams], faces: Faces) -> list[MotionParams]:
+        """Tell parameters which faces of their images they move; `apply` does so if it is given faces.
+
+        Args:
+            images: (B, 3 or 1, H, W), uint8 or float in `value_range`.
+            params: B * copies parameters. Those that know their faces already keep them.
+            faces: boxes (x0, y0, x1, y1) in pixels, (B, M, 4) or one (M, 4) for each image, a fifth column being their
+                visibility; or a detector, a function from an (H, W, 3) uint8 picture to boxes; or "auto": the model
+                looks for faces itself, which takes it a second or more.
+
+        Returns:
+            B * copies parameters with boxes, and with a draw for each further face; see `on_missing` for images without
+            a face.
+        """
+        locate = make_locator(images, faces, self.model, self.value_range)
+        copies = max(len(params) // max(len(images), 1), 1)
+        return place(self.driving, self.settings, params, locate, copies=copies, on_missing=self.on_missing)
+
+    @overload
+    def apply(self, images: Tensor, params: Sequence[MotionParams], *, faces: Faces | None = None) -> MotionResult: ...
+
+    @overload
+    def apply(self, images: Callable[[nn.Module], None]) -> MotionAugment: ...
+
+    def apply(
+        self,
+        images: Tensor | Callable[[nn.Module], None],
+        params: Sequence[MotionParams] = (),
+        *,
+        faces: Faces | None = None,
+    ) -> MotionResult | MotionAugment:
+        """Move images as drawn; nothing random, works in every mode.
+
+        Given a function, as `torch.nn.Module.apply` hands it down from an enclosing net, calls it with this module.
+
+        Args:
+            images: (B, 3 or 1, H, W), uint8 or float in `value_range`; not modified.
+            params: one for each image, or the same number of copies for every image, all copies of the first first.
+            faces: which faces to cut out, animate and blend back, see `place`; None for the whole image, or for what
+                the parameters say.
+
+        Returns:
+            image, flow, occlusion and the parameters with their reference frames and faces settled. Labels move by the
+            flow, with `fomaug.warp`.
+        """
+        if not isinstance(images, Tensor):
+            return super().apply(images)
+        if faces is not None:
+            params = self.place(images, params, faces)
+        return apply(
+            self.model,
+            self.driving,
+            images,
+            params,
+            value_range=self.value_range,
+            batch_size=self.batch_size,
+            differentiable=self.differentiable,
+        )
+
+    def multiply(
+        self, images: Tensor, copies: int, keys: Sequence[Key] | None = None, *, faces: Faces | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Make several copies of every image, each moved with probability `p`.
+
+        Args:
+            images: (B, 3 or 1, H, W).
+            copies: of each image.
+            keys: what names each image; None counts them, as `forward` does.
+            faces: see `place`; None for the whole image.
+
+        Returns:
+            (B * copies, 3 or 1, H, W) images, and (B * copies,) int64: the source row of each, on the images' device.
+            With `on_missing="skip"`, copies that would have moved but have no face are left out of both.
+        """
+        params = self.draw(self._keys(images, keys), copies=copies)
+        index = torch.arange(len(images), device=images.device).repeat_interleave(copies)
+        result = self.apply(images, params, faces=faces)
+        if self.on_missing != "skip":
+            return result.image, index
+        kept = [row for row, param in enumerate(params) if param.skipped or not result.params[row].skipped]
+        return result.image[kept], index[kept]
+
+    def forward(self, images: Tensor, keys: Sequence[Key] | None = None, *, faces: Faces | None = None) -> Tensor:
+        """Animate each image with probability `p`; in evaluation mode, return the images.
+
+        Args:
+            images: (B, 3 or 1, H, W), uint8 or float in `value_range`.
+            keys: what names each image. None: the n-th image since `set_epoch` is named n, so the draws depend on the
+                order of the images and not on how they are batched; ranks and worker processes count apart. The count
+                is part of `state_dict()`.
+            faces: see `place`; None for the whole image.
+
+        Returns:
+            Images of the same shape, dtype, device, layout and range; the input itself where nothing moves.
+        """
+        if not self.training or len(images) == 0:
+            return images
+        if torch.compiler.is_compiling():
+            # Hashes and Python loops are nothing to trace: a compiled step breaks its graph here, once.
+            return cast(Tensor, torch.compiler.disable(self._animate)(images, keys, faces))  # type: ignore[no-untyped-call]
+        return self._animate(images, keys, faces)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin a pass over the data: its draws are its own, and images without keys are counted from 0."""
+        self.epoch = epoch
+        self.count = 0
+
+    def next_keys(self, count: int) -> list[Key]:
+        """Name the next images that come without a key, and count them; see `forward`."""
+        keys = counted_keys(self.count, count)
+        self.count += count
+        return keys
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all arguments as plain JSON; a given model or pool by name and hash."""
+        hashes = {"pool_hash": self.driving.hash, "model_hash": self.driving.model_hash}
+        return {**named_tools(self._tools), **hashes, **plain_arguments(self)}
+
+    @classmethod
+    def from_dict(
+        cls, values: Mapping[str, Any], *, driving: Driving | None = None, model: Model | None = None
+    ) -> MotionAugment:
+        """Build what `to_dict` wrote; `driving` and `model` stand in for what was given as an object."""
+        arguments = read_arguments(values)
+        arguments |= {name: value for name, value in (("driving", driving), ("model", model)) if value is not None}
+        if arguments.get("driving", "builtin") is None:
+            raise PoolError(
+                "this MotionAugment was built with a pool of its own; pass it: from_dict(values, driving=pool)"
+            )
+        built = cls(**arguments)
+        check_same(values, built.driving)
+        return built
+
+    def get_extra_state(self) -> Tensor:
+        """The epoch and the count of images, for `state_dict`."""
+        return torch.tensor([self.epoch, self.count])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Go on where the saved module was."""
+        self.epoch, self.count = (int(number) for number in state)
+
+    def extra_repr(self) -> str:
+        """All arguments."""
+        values = {**named_tools(self._tools), **{name: getattr(self, name) for name in ARGUMENTS}}
+        return ", ".join(f"{name}={value!r}" for name, value in values.items())
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MotionAugment:  # noqa: FBT001, FBT002
+        self._tools.move(fn)
+        return cast(MotionAugment, super()._apply(fn, recurse))  # type: ignore[no-untyped-call]
+
+    def _animate(self, images: Tensor, keys: Sequence[Key] | None, faces: Faces | None) -> Tensor:
+        return self.apply(images, self.draw(self._keys(images, keys)), faces=faces).image
+
+    def _keys(self, images: Tensor, keys: Sequence[Key] | None) -> Sequence[Key]:
+        if keys is None:
+            return self.next_keys(len(images))
+        if len(keys) != len(images):
+            raise ArgumentError(f"{len(keys)} keys for {len(images)} images; give one key for each image")
+        return keys

@@ -1,0 +1,157 @@
+"""The value that a draw returns: everything random about one copy, as plain JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from fomaug.errors import ArgumentError, did_you_mean
+
+Fitting = Literal["closest", "moving"]
+Reference = Fitting | int
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class MotionParams:
+    """One draw: which motion a copy of one image gets. The replay input, the manifest row and the resume key.
+
+    Attributes:
+        key: what names the image: a path, an id, a dataset index.
+        copy: number of the copy of this image, from 0.
+        epoch: the pass over the data that this draw belongs to.
+        seed: the seed of the draw.
+        skipped: the image stays as it is; then no motion is named and the strength is 0.
+        clip: name of the motion track.
+        clip_hash: hash of the clip's content.
+        driver: who is seen in the clip, where known.
+        label: the clip's label, for example its expression; None where it has none.
+        frame: the driving frame in the track.
+        reference: the frame in which the driving face is posed like the source. Until `apply` has seen the source:
+            "closest" for the one whose pose is nearest, "moving" for the nearest from which the driving frame moves.
+        relative: the driving motion is added to the source's keypoints; otherwise it replaces them.
+        relative_jacobian: with `relative`, the change of the jacobians is added, too.
+        adapt_scale: with `relative`, the motion is scaled by the ratio of the two faces' sizes.
+        strength: share of the motion, 1 is all of it. With a reference that `apply` is to settle, it takes less where
+            all would show a side of the face that the source hides.
+        region: the group of keypoints that moves.
+        pool_hash: the driving pool the draw was made from.
+        model_hash: the model the draw was made for.
+        face: number of the face in the picture, from 0; each has a draw of its own.
+        box: (left, top, right, bottom) in pixels of the square around the face that is animated and blended back; None
+            for the whole picture.
+        others: the draws of the picture's further faces; all have a box. Later ones lie over earlier ones.
+
+    >>> MotionParams.from_dict(MotionParams(key="face.jpg", frame=3).to_dict()).frame
+    3
+    """
+
+    key: str | int
+    copy: int = 0
+    epoch: int = 0
+    seed: int = 0
+    skipped: bool = False
+    clip: str = ""
+    clip_hash: str = ""
+    driver: str = ""
+    label: str | None = None
+    frame: int = 0
+    reference: Reference = "closest"
+    relative: bool = True
+    relative_jacobian: bool = True
+    adapt_scale: bool = True
+    strength: float = 1.0
+    region: str = "all"
+    pool_hash: str = ""
+    model_hash: str = ""
+    face: int = 0
+    box: Box | None = None
+    others: tuple[MotionParams, ...] = ()
+
+    @property
+    def faces(self) -> tuple[MotionParams, ...]:
+        """The draws of all faces of the picture, this one first."""
+        return self, *self.others
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a dict that `json.dumps` takes."""
+        plain = {"box": None if self.box is None else list(self.box)}
+        return {**asdict(self), **plain, "others": [other.to_dict() for other in self.others]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MotionParams:
+        """Read what `to_dict` wrote; an unknown, missing or ill-typed field is an error."""
+        known = {field.name for field in fields(cls)}
+        for name in values:
+            if name not in known:
+                raise ArgumentError(f"unknown motion parameter {name!r}{did_you_mean(name, known)}")
+        if "key" not in values:
+            raise ArgumentError("motion parameters need a 'key' that names the image")
+        for name, value in values.items():
+            _check_kind(name, value)
+        box, others = values.get("box"), values.get("others", ())
+        nested = {"box": _read_box(box), "others": tuple(cls.from_dict(other) for other in others)}
+        return cls(**{**values, **nested})
+
+    @property
+    def settled(self) -> bool:
+        """Whether the source's pose has nothing left to decide."""
+        return not isinstance(self.reference, str)
+
+    def settle(self, reference: Reference, strength: float) -> MotionParams:
+        """Return the same draw as it was done: with its reference frame, and the share of the motion that was taken."""
+        return replace(self, reference=reference, strength=strength)
+
+    def at_rest(self) -> MotionParams:
+        """Return the parameters that leave the same copy of the same image as it is."""
+        return MotionParams(
+            key=self.key,
+            copy=self.copy,
+            epoch=self.epoch,
+            seed=self.seed,
+            skipped=True,
+            strength=0.0,
+            pool_hash=self.pool_hash,
+            model_hash=self.model_hash,
+        )
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "key": (str, int),
+    "clip": (str,),
+    "clip_hash": (str,),
+    "driver": (str,),
+    "label": (str, type(None)),
+    "reference": (str, int),
+    "region": (str,),
+    "pool_hash": (str,),
+    "model_hash": (str,),
+    "skipped": (bool,),
+    "relative": (bool,),
+    "relative_jacobian": (bool,),
+    "adapt_scale": (bool,),
+    "strength": (float, int),
+    "box": (list, tuple, type(None)),
+    "others": (list, tuple),
+}
+
+
+def _read_box(box: Sequence[int] | None) -> Box | None:
+    if box is None:
+        return None
+    if len(box) != 4 or not all(type(edge) is int for edge in box):
+        raise ArgumentError(f"motion parameter 'box' must be 4 whole numbers, got {list(box)}")
+    left, top, right, bottom = box
+    return left, top, right, bottom
+
+
+def _check_kind(name: str, value: object) -> None:
+    kinds = _KINDS.get(name, (int,))
+    # bool is an int to Python, not to a reader of the file.
+    fits = isinstance(value, kinds) and (isinstance(value, bool) is (kinds == (bool,)))
+    if name == "reference" and isinstance(value, str):
+        fits = value in get_args(Fitting)
+    if not fits:
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise ArgumentError(f"motion parameter {name!r} must be {expected}, got {value!r}")
