@@ -11,8 +11,9 @@ from PIL import Image
 
 from fomaug.errors import MediaError, UnsafeFileError, reason_of
 from fomaug.files import ANY, PACKET, open_regular, read_regular
+from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.images import sidecar_of
-from fomaug.media.opening import PICTURE_FORMATS, identify
+from fomaug.media.opening import identify
 from fomaug.media.provenance import NAMESPACES
 from fomaug.media.video_marks import find_in_gif, find_in_iso_media
 
@@ -77,9 +78,7 @@ def _find_packet(path: Path) -> bytes:
 def _find_in_picture(path: Path, file: BinaryIO) -> bytes:
     try:
         with identify(file, PICTURE_FORMATS) as picture:
-            packet = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp", b"")
-            if picture.format == "TIFF":
-                packet = picture.getexif().get(700, packet)
+            packet = picture.xmp()
     except (OSError, Image.DecompressionBombError) as cause:
         reason = reason_of(cause)
         raise MediaError(f"{path} is neither an image, nor an MP4, MOV, GIF or WebP file: {reason}") from cause
