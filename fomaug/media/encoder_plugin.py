@@ -25,7 +25,7 @@ _BT709: Final = 1  # the number of these primaries, transfer and matrix in all s
 _LIMITED: Final = 1
 
 
-class EncoderPlugin(PyAVPlugin):  # type: ignore[misc] - imageio has no types
+class EncoderPlugin(PyAVPlugin):
     """A video that is written frame by frame.
 
     Args:
@@ -34,6 +34,9 @@ class EncoderPlugin(PyAVPlugin):  # type: ignore[misc] - imageio has no types
         fps: frames per second.
         sound: to be heard with the frames, where the container takes it.
     """
+
+    _container: Any
+    _video_stream: Any
 
     def __init__(self, request: Request, *, kind: Kind, fps: float, sound: Sound | None = None) -> None:
         super().__init__(request, container=kind.container, options=kind.options)
@@ -56,7 +59,7 @@ class EncoderPlugin(PyAVPlugin):  # type: ignore[misc] - imageio has no types
         if self._sound_track is not None:
             self._sound_track.write_until(float(self.frames_written / self._fps))
 
-    def write(self, ndimage: NDArray[np.uint8], **_: Any) -> None:
+    def write(self, ndimage: Any, **_: Any) -> None:
         """Append frames, (T, H, W, 3) uint8 RGB."""
         for frame in ndimage:
             self.write_frame(frame)
@@ -101,7 +104,7 @@ class EncoderPlugin(PyAVPlugin):  # type: ignore[misc] - imageio has no types
             self._container.mux(packet)
 
     def _encodable(self, frame: NDArray[np.uint8]) -> Any:
-        """Repeat the last line where a size is odd, for chroma is kept for every other pixel; convert what is tagged."""
+        """Repeat the last line of an odd size, for chroma is kept for every other pixel; convert what is tagged."""
         height, width = frame.shape[:2]
         if height % 2 or width % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -7,7 +7,7 @@ import io
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from fomaug.errors import ArgumentError, MediaError, UnsafeFileError, reason_of
 from fomaug.files import Kind, open_regular
@@ -82,7 +82,8 @@ def media_file(given: MediaInput) -> MediaFile:
         return MediaFile(Path(given))
     if isinstance(given, bytes):
         return MediaFile(Path("<bytes>"), given)
-    if not all(hasattr(given, name) for name in ("read", "seek", "tell")) or isinstance(given, io.TextIOBase):
+    given_file: object = given
+    if not all(hasattr(given, name) for name in ("read", "seek", "tell")) or isinstance(given_file, io.TextIOBase):
         raise ArgumentError(f"give a path, bytes or a file that is open for reading bytes, got {type(given).__name__}")
     if not given.seekable():
         raise ArgumentError("an open file must be able to seek; read it, and give its bytes")
@@ -114,7 +115,7 @@ class _View(io.RawIOBase):
         self._position = max(0, offset + (_end_of(self._file) if start is None else start))
         return self._position
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] - io takes any buffer and hands this one
+    def readinto(self, buffer: Any) -> int:
         with self._lock:
             self._file.seek(self._position)
             block = self._file.read(len(buffer))

@@ -28,15 +28,25 @@ if TYPE_CHECKING:  # imageio opens in a tenth of a second, too long for everyone
     Plugin = TypeVar("Plugin", bound=PluginV3)
 
 
-def imopen(file: BinaryIO, mode: Literal["r", "w"], plugin: type[Plugin], **options: Any) -> Plugin:
-    """Open a file that is open through imageio; the errors of the plugin come out as they are."""
-    from imageio.core.imopen import imopen as imageio_imopen
+@contextmanager
+def imopen(file: BinaryIO, mode: Literal["r", "w"], plugin: type[Plugin], **options: Any) -> Iterator[Plugin]:
+    """Open, through imageio, a file that is open; the errors of the plugin come out as they are."""
+    opened = _opened(file, mode, plugin, options)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _opened(file: BinaryIO, mode: Literal["r", "w"], plugin: type[Plugin], options: dict[str, Any]) -> Plugin:
+    from imageio.v3 import imopen as imageio_imopen
 
     try:
-        opened: Plugin = imageio_imopen(file, mode, plugin=plugin, **options)
+        opened: Any = imageio_imopen(file, mode, plugin=plugin, **options)
     except OSError as error:
-        failure = error.__cause__ or error  # imageio says that an unknown error has occurred
+        failure = error.__cause__ or error  # imageio says no more than that an unknown error has occurred
     else:
+        assert isinstance(opened, plugin)
         return opened
     raise failure
 
@@ -59,9 +69,13 @@ def open_picture(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
         yield picture.image
 
 
-def identify(content: bytes | BinaryIO, formats: tuple[str, ...], *, name: str = "the picture") -> PicturePlugin:
+@contextmanager
+def identify(
+    content: bytes | BinaryIO, formats: tuple[str, ...], *, name: str = "the picture"
+) -> Iterator[PicturePlugin]:
     """Open the content of a picture file, see `open_picture`; `name` is what messages call it."""
     from fomaug.media.picture_plugin import PicturePlugin
 
     file = io.BytesIO(content) if isinstance(content, bytes) else content
-    return imopen(file, "r", PicturePlugin, formats=formats, name=name)
+    with imopen(file, "r", PicturePlugin, formats=formats, name=name) as picture:
+        yield picture

@@ -35,7 +35,7 @@ def orientation_from(value: object) -> int:
     [6, 1, 1, 1, 1]
     """
     try:
-        number = int(value) if isinstance(value, Rational) else 1
+        number = int(float(value)) if isinstance(value, Rational) else 1
     except (ValueError, ZeroDivisionError, OverflowError):
         return 1  # a fraction with 0 below its line
     return number if 1 <= number <= 8 else 1

@@ -123,7 +123,7 @@ class PicturePlugin(PluginV3):
             yield self.image.info.get("duration", 0) / 1000, frame
             index += 1
 
-    def write(self, ndimage: NDArray[Any], *, encode_format: str, **options: Any) -> None:
+    def write(self, ndimage: Any, *, encode_format: str = "png", **options: Any) -> None:
         """Encode a picture.
 
         Args:
@@ -156,7 +156,7 @@ class PicturePlugin(PluginV3):
             return {"xmp": self._tiff16.xmp, "icc_profile": self._tiff16.icc_profile}
         if index:
             self.image.seek(index)
-        return dict(self.image.info)
+        return {str(name): value for name, value in self.image.info.items()}
 
     def close(self) -> None:
         """Close the picture; the file belongs to whoever opened it."""

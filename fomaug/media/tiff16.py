@@ -80,8 +80,8 @@ class Tiff16:
             return self._by_opencv(cause)
         except DAMAGE as cause:
             raise MediaError(reason_of(cause)) from cause
-        planes = np.moveaxis(found[:, 0], 0, 2)  # (H, W, planes, channels of a plane)
-        return planes.reshape(*planes.shape[:2], -1).astype(np.uint16, copy=False)
+        planes = np.moveaxis(np.asarray(found, np.uint16)[:, 0], 0, 2)  # (H, W, planes, channels of a plane)
+        return planes.reshape(*planes.shape[:2], -1)
 
     def _by_opencv(self, cause: KeyError) -> NDArray[np.uint16]:
         import cv2
@@ -96,7 +96,8 @@ class Tiff16:
                 f"its compression {name} needs the package imagecodecs; "
                 "run: pip install 'fomaug[tiff]', or save the picture with deflate"
             ) from cause
-        return np.atleast_3d(found)[..., [2, 1, 0, 3][: shape[2]] if shape[2] > 1 else [0]]
+        order = [2, 1, 0, 3][: shape[2]] if shape[2] > 1 else [0]
+        return np.atleast_3d(np.asarray(found, np.uint16))[..., order]
 
     def _upright_content(self) -> bytes:
         """Return the file with an orientation of 1, for OpenCV would undo it."""

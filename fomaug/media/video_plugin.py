@@ -33,13 +33,16 @@ _PROBED: Final = 64  # packets, whose times tell whether the pace is even
 _REORDERED: Final = 16  # of these, the last may wait for frames between them
 
 
-class VideoPlugin(PyAVPlugin):  # type: ignore[misc] - imageio has no types
+class VideoPlugin(PyAVPlugin):
     """A video that is read frame by frame.
 
     Args:
         request: imageio's, over an open file.
         name: of the file, for messages.
     """
+
+    _container: Any
+    _video_stream: Any
 
     def __init__(self, request: Request, *, name: str = "the video") -> None:
         self._name = name
@@ -103,7 +106,7 @@ class VideoPlugin(PyAVPlugin):  # type: ignore[misc] - imageio has no types
             if length and end < length - max(0.5, 0.02 * length):
                 on_damage(f"damaged after {count} frames: {end:.1f} of {length:.1f} seconds can be read")
 
-    def iter(self, **_: Any) -> Iterator[Frame]:
+    def iter(self, **_: Any) -> Any:
         """Decode frame by frame, (H, W, 3) uint8 RGB as they are to be shown."""
         for _time, frame in self.timed(lambda _: None):
             yield frame
@@ -157,11 +160,11 @@ class VideoPlugin(PyAVPlugin):  # type: ignore[misc] - imageio has no types
         check_pixels(self._name, width, height)
         has_alpha = any(component.is_alpha for component in frame.format.components)
         assert self._reformatter is not None, "the video is open"
-        resize = {} if (width, height) == (frame.width, frame.height) else {"interpolation": "BICUBIC"}
-        shown = self._reformatter.reformat(frame, width, height, format="rgba" if has_alpha else "rgb24", **resize)
-        picture = shown.to_ndarray()
-        if has_alpha:
-            picture = to_rgb(Image.fromarray(picture))
+        layout, resize = "rgba" if has_alpha else "rgb24", (width, height) != (frame.width, frame.height)
+        interpolation = "BICUBIC" if resize else None
+        shown = self._reformatter.reformat(frame, width, height, format=layout, interpolation=interpolation)
+        picture: Frame = np.asarray(shown.to_ndarray(), np.uint8)
+        picture = to_rgb(Image.fromarray(picture)) if has_alpha else picture
         matrix = frame.side_data.get("DISPLAYMATRIX")
         if matrix is None:
             return picture

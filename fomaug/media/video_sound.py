@@ -11,7 +11,6 @@ import av
 
 from fomaug.media.sound import Sound
 
-
 # What players of MP4 files play. Others, such as PCM, could stand in one but are heard almost nowhere.
 _COPIED: Final = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")
 _RATES: Final = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # of AAC
