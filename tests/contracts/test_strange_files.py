@@ -102,7 +102,7 @@ def _in_time() -> Iterator[None]:
 def test_what_is_no_file_of_its_kind_is_refused_by_name(reader: str, strange: str, tmp_path: Path) -> None:
     name, read = READERS[reader]
     STRANGE[strange](tmp_path / name)
-    with pytest.raises(FomaugError, match=strange) as caught:
+    with pytest.raises(FomaugError, match=f"it (is )?{strange}") as caught:
         read(tmp_path / name)
     assert reader == "picture" or name in str(caught.value), "the caller names a picture"
 
