@@ -167,7 +167,7 @@ class MotionAugment(nn.Module):
     ) -> MotionResult | MotionAugment:
         """Move images as drawn; nothing random, works in every mode.
 
-        Given a function, as `torch.nn.Module.apply` of an enclosing network does, it calls the function with this module.
+        Given a function, as by `torch.nn.Module.apply` of an enclosing network, it calls the function with this module.
 
         Args:
             images: (B, 3 or 1, H, W), uint8 or float in `value_range`; not modified.
@@ -256,7 +256,7 @@ class MotionAugment(nn.Module):
     def from_dict(
         cls, values: Mapping[str, Any], *, driving: Driving | None = None, model: Model | None = None
     ) -> MotionAugment:
-        """Build a module from the result of `to_dict`; `driving` and `model` replace those that were given as objects."""
+        """Build the module that `to_dict` describes; `driving` and `model` replace those that were given as objects."""
         arguments = read_arguments(values)
         arguments |= {name: value for name, value in (("driving", driving), ("model", model)) if value is not None}
         if arguments.get("driving", "builtin") is None:
