@@ -50,7 +50,7 @@ class UnsafeFileError(FomaugError, OSError):
     """
 
     def __str__(self) -> str:
-        return f"{self.filename} {self.strerror}"
+        return f"{self.filename}: {self.strerror}"
 
 
 class MissingExtraError(FomaugError, ImportError):

@@ -50,7 +50,7 @@ MANIFEST: Final = Kind("a manifest", 16 * _GB)
 ARCHIVE: Final = Kind("an archive of samples", 1024 * _GB)
 ARRAYS: Final = Kind("a file of arrays", 1024 * _GB)
 PACKET: Final = Kind("an XMP packet", _MB)
-ANY: Final = Kind("a file", 1 << 62)
+ANY: Final = Kind("what is read", 1 << 62)
 """The kinds of files that are read, and the sizes that are taken for a mistake or an attack beyond."""
 
 _OTHERS: Final = (
@@ -120,11 +120,10 @@ def _check(path: Path, status: os.stat_result, kind: Kind) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if not stat.S_ISREG(mode):
         found = next((name for fits, name in _OTHERS if fits(mode)), "something else")
-        raise UnsafeFileError(
-            errno.EINVAL, f"is {found}, not a regular file; give {kind.name} as a file", os.fspath(path)
-        )
+        reason = f"it is {found}; {kind.name} must be a regular file"
+        raise UnsafeFileError(errno.EINVAL, reason, os.fspath(path))
     if size > kind.most:
-        reason = f"has {size:,} bytes, more than the {kind.most:,} that {kind.name} may have"
+        reason = f"it has {size:,} bytes, more than the {kind.most:,} that {kind.name} may have"
         raise UnsafeFileError(errno.EFBIG, reason, os.fspath(path))
 
 

@@ -100,8 +100,8 @@ def test_a_file_may_be_as_large_as_its_kind_and_no_larger(tmp_path: Path) -> Non
     assert len(read_regular(tmp_path / "a", NOTE)) == 8
     with pytest.raises(UnsafeFileError) as caught:
         read_regular(tmp_path / "b", NOTE)
-    assert str(caught.value) == f"{tmp_path / 'b'} has 9 bytes, more than the 8 that a note may have"
-    assert caught.value.strerror == "has 9 bytes, more than the 8 that a note may have"
+    assert str(caught.value) == f"{tmp_path / 'b'}: it has 9 bytes, more than the 8 that a note may have"
+    assert caught.value.strerror == "it has 9 bytes, more than the 8 that a note may have"
 
 
 def test_missing_files_and_folders_are_named_as_by_the_system(tmp_path: Path) -> None:
@@ -117,6 +117,6 @@ def test_a_refused_file_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     status = (tmp_path / "b").stat()
     monkeypatch.setattr("pathlib.Path.stat", lambda *_: status)  # as if a pipe took the file's place in between
     before = len(list(Path("/proc/self/fd").iterdir()))
-    with pytest.raises(UnsafeFileError, match="is a named pipe, not a regular file; give a note as a file"):
+    with pytest.raises(UnsafeFileError, match="a: it is a named pipe; a note must be a regular file"):
         open_regular(tmp_path / "a", NOTE)
     assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 from xml.etree import ElementTree
 
 from PIL import Image
 
 from fomaug.errors import MediaError, UnsafeFileError, reason_of
-from fomaug.files import ANY, PACKET, open_regular, read_regular
+from fomaug.files import ANY, PACKET, PICTURE, open_regular, read_regular
 from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.images import sidecar_of
 from fomaug.media.opening import identify
@@ -62,23 +62,25 @@ def read_mark(path: str | Path) -> Mark:
 
 
 def _find_packet(path: Path) -> bytes:
-    with open_regular(path, ANY) as file:  # of a video, however large, little is read
+    with open_regular(path, ANY) as file:  # of a video or GIF, however large, little is read
         head = file.read(12)
         file.seek(0)
         if head[4:8] == b"ftyp":
             return find_in_iso_media(file)
         if head[:3] == b"GIF":
             return find_in_gif(file)
-        packet = _find_in_picture(path, file)
+    packet = _find_in_picture(path)
     if not packet and sidecar_of(path).exists():
         packet = read_regular(sidecar_of(path), PACKET)
     return packet
 
 
-def _find_in_picture(path: Path, file: BinaryIO) -> bytes:
+def _find_in_picture(path: Path) -> bytes:
     try:
-        with identify(file, PICTURE_FORMATS) as picture:
+        with open_regular(path, PICTURE) as file, identify(file, PICTURE_FORMATS) as picture:
             packet = picture.xmp()
+    except UnsafeFileError:
+        raise
     except (OSError, Image.DecompressionBombError) as cause:
         reason = reason_of(cause)
         raise MediaError(f"{path} is neither an image, nor an MP4, MOV, GIF or WebP file: {reason}") from cause

@@ -176,14 +176,14 @@ def test_a_source_that_is_deleted_after_its_copies_are_made_ends_no_job(
 ) -> None:
     if format == "parquet":
         pytest.importorskip("pyarrow")
-    from fomaug.expand import _carry_out
+    from fomaug.expand import carry_out
 
     def delete_first(*arguments: Any, **options: Any) -> Any:
         (faces / "ben" / "1.png").unlink()
         return save(*arguments, **options)
 
-    save = _carry_out.save_contact_sheet
-    monkeypatch.setattr(_carry_out, "save_contact_sheet", delete_first)
+    save = carry_out.save_contact_sheet
+    monkeypatch.setattr(carry_out, "save_contact_sheet", delete_first)
     report = run("out", format=format)
     monkeypatch.undo()
     assert (report.written, report.complete) == (10, False)
@@ -223,14 +223,14 @@ def test_a_job_goes_on_without_a_source_that_was_deleted(
 def test_a_copy_that_is_deleted_ends_no_job(
     run: Callable[..., ExpandReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fomaug.expand import _carry_out
+    from fomaug.expand import carry_out
 
     def delete_first(*arguments: Any, **options: Any) -> Any:
         (tmp_path / "out" / "ben" / "1_m001.png").unlink()
         return save(*arguments, **options)
 
-    save = _carry_out.save_contact_sheet
-    monkeypatch.setattr(_carry_out, "save_contact_sheet", delete_first)
+    save = carry_out.save_contact_sheet
+    monkeypatch.setattr(carry_out, "save_contact_sheet", delete_first)
     report = run("out")
     monkeypatch.undo()
     assert [failure.source for failure in report.failed] == ["ben/1.png"]

@@ -93,7 +93,7 @@ def test_broken_files_hide_no_other_model_and_are_named(broken: Path) -> None:
 def test_broken_models_are_warned_of_by_default(broken: Path) -> None:
     for name in ("empty", "cut", "page", "pickle", "gone"):
         (broken / f"{name}.safetensors").unlink()
-    with pytest.warns(UserWarning, match=r"a model is left out: .*pipe\.safetensors is a named pipe"):
+    with pytest.warns(UserWarning, match=r"a model is left out: .*pipe\.safetensors: it is a named pipe"):
         list_models()
 
 
