@@ -2,6 +2,7 @@
 
 from fomaug.deprecation import moved_names
 from fomaug.driving.build import read_track as read_track
+from fomaug.driving.build import watch_track as watch_track
 from fomaug.driving.crop import face_crop as face_crop
 from fomaug.driving.pool import DrivingPool as DrivingPool
 from fomaug.driving.reference import closest_frame as closest_frame
@@ -12,6 +13,7 @@ from fomaug.geometry import pose_distance as pose_distance
 
 __all__ = [
     "read_track",
+    "watch_track",
     "face_crop",
     "DrivingPool",
     "closest_frame",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 from tqdm import tqdm
 
@@ -40,6 +40,20 @@ class BuildOptions:
         check_choice("on_error", self.on_error, get_args(OnError))
         if self.batch_size < 1:
             raise ArgumentError(f"batch_size must be 1 or more, got {self.batch_size}")
+
+
+class WatchedTrack(NamedTuple):
+    """The motion of a clip, and the frames in which a face drives.
+
+    Attributes:
+        track: of all frames.
+        notes: sentences about what was not as it should be: damage, a face that was not found.
+        faces: numbers of the frames that show a face; of all, if no face was looked for or found.
+    """
+
+    track: MotionTrack
+    notes: tuple[str, ...]
+    faces: tuple[int, ...]
 
 
 def tracks_from_clips(
@@ -109,16 +123,36 @@ def read_track(
         PoolError: its keypoints are none that could move a face, see `MotionTrack`.
     """
     options = BuildOptions(crop, detector, max_frames, "raise", progress, batch_size)
-    clip = read_clip(path, max_frames=max_frames)
+    track, notes, _ = _read_track(path, model, options, watched=False)
+    return track, notes
+
+
+def watch_track(
+    path: str | Path,
+    model: Animator,
+    *,
+    crop: Crop = "face",
+    max_frames: int | None = None,
+    progress: bool = False,
+    batch_size: int = 16,
+) -> WatchedTrack:
+    """Read the motion of one clip as `read_track` does, and watch in which frames a face drives."""
+    return _read_track(path, model, BuildOptions(crop, None, max_frames, "raise", progress, batch_size), watched=True)
+
+
+def _read_track(path: str | Path, model: Animator, options: BuildOptions, *, watched: bool) -> WatchedTrack:
+    clip = read_clip(path, max_frames=options.max_frames)
     search = _search(clip, model, options)
+    watched = watched and bool(search.seen) and search.crop.found > 0
+    watch = FaceWatch(search.seen, _face_test(model, options.detector)) if watched else None
     keypoints, damage = read_keypoints(
-        clip, search.crop.box, model, batch_size=options.batch_size, progress=options.progress
+        clip, search.crop.box, model, batch_size=options.batch_size, progress=options.progress, watch=watch
     )
     notes = _notes(search.crop) + damage
     track = MotionTrack(
         clip.name, keypoints, clip.fps, None, clip.hash, crop=search.crop.box, facts=_facts(clip, notes)
     )
-    return track, tuple(notes)
+    return WatchedTrack(track, tuple(notes), tuple(watch.rows() if watch else range(len(keypoints))))
 
 
 def _track(clip: Clip, name: str, label: str | None, model: Animator, options: BuildOptions) -> MotionTrack:
