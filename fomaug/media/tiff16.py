@@ -7,6 +7,7 @@ needs the package imagecodecs. Where that is absent, OpenCV decodes the common o
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -20,6 +21,7 @@ _ORIENTATION, _XMP, _ICC = 274, 700, 34675
 _BYTE, _UNDEFINED = 1, 7  # types of tags
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE = 0, 1, 2, 3
 _UNKNOWN, _PREMULTIPLIED = 0, 1  # kinds of extra channels
+_TIFFFILE_DECODES: Final = (1, 8, 32946, 34925)  # without another package: none, deflate by both numbers, LZMA
 _OPENCV_DECODES: Final = (1, 5, 8, 32773, 32946)  # none, LZW, deflate, PackBits, the older number of deflate
 _MOST_CHANNELS: Final = 8
 _TOP: Final = 65535
@@ -76,14 +78,14 @@ class Tiff16:
         """Return (H, W, channels) as stored."""
         try:
             found = self._page.asarray(squeeze=False)  # (planes, 1, H, W, channels of a plane)
-        except KeyError as cause:  # so tifffile says that a compression needs imagecodecs
-            return self._by_opencv(cause)
-        except DAMAGE as cause:
+        except (ImportError, *DAMAGE) as cause:
+            if self._page.compression not in _TIFFFILE_DECODES and find_spec("imagecodecs") is None:
+                return self._by_opencv(cause)
             raise MediaError(reason_of(cause)) from cause
         planes = np.moveaxis(np.asarray(found, np.uint16)[:, 0], 0, 2)  # (H, W, planes, channels of a plane)
         return planes.reshape(*planes.shape[:2], -1)
 
-    def _by_opencv(self, cause: KeyError) -> NDArray[np.uint16]:
+    def _by_opencv(self, cause: Exception) -> NDArray[np.uint16]:
         import cv2
 
         page, found = self._page, None
@@ -114,7 +116,7 @@ def open_tiff16(file: BinaryIO) -> Tiff16 | None:
     import tifffile
 
     try:
-        page: Any = tifffile.TiffFile(file).pages[0]
+        page: Any = tifffile.TiffFile(file, name="picture.tif").pages[0]  # a name, for an open file may have none
         fits = (
             page.bitspersample == 16
             and page.sampleformat == 1
