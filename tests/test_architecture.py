@@ -55,7 +55,11 @@ def test_files_from_outside_are_opened_in_one_place() -> None:
     pattern = re.compile(
         r"\bImage\.open\(|\.read_(bytes|text)\(|\.open\((\"rb?\"|newline|encoding|\))|(?<!def )(?<![.\w])open\("
     )
-    openers = ("files.py", "media/picture_plugin.py", "faces/canonical.py")  # the last reads what is shipped in the package
+    openers = (
+        "files.py",
+        "media/picture_plugin.py",
+        "faces/canonical.py",
+    )  # the last reads what is shipped in the package
     found = {
         path.relative_to(PACKAGE).as_posix(): lines
         for path in PACKAGE.rglob("*.py")
