@@ -35,7 +35,8 @@ PICTURES: Final = (
 _UNTIMED: Final = 0.1  # seconds; how long browsers show a frame whose duration is missing or zero
 _PROBED: Final = 48  # frames, whose durations tell the pace
 _MOST_PIXELS: Final = 1 << 33
-"""Of all frames of an animated picture: an hour of 256 x 256 at 25 frames a second, and half a minute of work."""
+"""Of all frames of an animated picture, where one is not small: half a minute of work."""
+_SMALL: Final = 1 << 20
 
 
 def is_picture(file: MediaFile) -> bool:
@@ -123,14 +124,16 @@ def _timed(file: MediaFile, on_damage: OnDamage, max_frames: int | None = None) 
 
 
 def _check_total(file: MediaFile, picture: PicturePlugin, max_frames: int | None) -> None:
-    """Refuse an animation that would keep Pillow busy for minutes."""
+    """Refuse an animation that would keep Pillow busy for minutes; to count small frames would cost too much."""
+    width, height = picture.size
+    if width * height <= _SMALL:
+        return
     try:
         count = picture.num_frames
     except DAMAGE:
         return  # how far it can be read is found while it is
     if max_frames is not None:
         count = min(count, max_frames)
-    width, height = picture.size
     if count > 1 and count * width * height > _MOST_PIXELS:
         raise MediaError(
             f"{file} has {count} frames of {width} x {height} pixels, together more than {_MOST_PIXELS:,} pixels; "

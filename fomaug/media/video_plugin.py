@@ -47,6 +47,8 @@ class VideoPlugin(PyAVPlugin):
     def __init__(self, request: Request, *, name: str = "the video") -> None:
         self._name = name
         self._reformatter: VideoReformatter | None = VideoReformatter()
+        self._rotation: float | None = None
+        self._matrix: tuple[int, ...] | None = None
         options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": _NO_PROTOCOL}
         try:
             super().__init__(request, options=options, buffer_size=_BUFFER)
@@ -165,10 +167,19 @@ class VideoPlugin(PyAVPlugin):
         shown = self._reformatter.reformat(frame, width, height, format=layout, interpolation=interpolation)
         picture: Frame = np.asarray(shown.to_ndarray(), np.uint8)
         picture = to_rgb(Image.fromarray(picture)) if has_alpha else picture
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-        if matrix is None:
-            return picture
-        return np.ascontiguousarray(turn_by_matrix(picture, struct.unpack("=9i", bytes(matrix))))
+        matrix = self._matrix_of(frame)
+        return picture if matrix is None else np.ascontiguousarray(turn_by_matrix(picture, matrix))
+
+    def _matrix_of(self, frame: Any) -> tuple[int, ...] | None:
+        """Return the display matrix of a frame, which is that of the frame before unless the angle has changed.
+
+        PyAV keeps a frame whose side data was looked at until garbage is collected, so few are looked at.
+        """
+        if frame.rotation != self._rotation:
+            self._rotation = frame.rotation
+            matrix = frame.side_data.get("DISPLAYMATRIX")
+            self._matrix = None if matrix is None else struct.unpack("=9i", bytes(matrix))
+        return self._matrix
 
 
 def _square_size(width: int, height: int, aspect: Any) -> tuple[int, int]:
