@@ -17,7 +17,7 @@ from fomaug.driving.track import MotionTrack
 from fomaug.driving.watch import FaceWatch, Look
 from fomaug.errors import ArgumentError, MediaError, PoolError, check_choice
 from fomaug.faces import Detector, is_steady
-from fomaug.media import Clip, find_clips, read_clip
+from fomaug.media import Clip, MediaInput, find_clips, read_clip
 
 Crop = Literal["face", "frame"]
 OnError = Literal["skip", "raise"]
@@ -95,7 +95,7 @@ def _named_clips(roots: Sequence[str | Path]) -> dict[str, Path]:
 
 
 def read_track(
-    path: str | Path,
+    path: MediaInput,
     model: Animator,
     *,
     crop: Crop = "face",
@@ -107,7 +107,7 @@ def read_track(
     """Read the motion of one clip; memory is that of one batch of frames, and of the keypoints.
 
     Args:
-        path: a clip, or a picture, which is a clip of one frame.
+        path: a clip, or a picture, which is a clip of one frame; its bytes or an open file will do.
         model: that finds the keypoints.
         crop: a fixed square around the face, see `face_crop`, or the whole frame.
         detector: finds faces for `crop="face"`, see `face_crop`.
@@ -128,7 +128,7 @@ def read_track(
 
 
 def watch_track(
-    path: str | Path,
+    path: MediaInput,
     model: Animator,
     *,
     crop: Crop = "face",
@@ -140,7 +140,7 @@ def watch_track(
     return _read_track(path, model, BuildOptions(crop, None, max_frames, "raise", progress, batch_size), watched=True)
 
 
-def _read_track(path: str | Path, model: Animator, options: BuildOptions, *, watched: bool) -> WatchedTrack:
+def _read_track(path: MediaInput, model: Animator, options: BuildOptions, *, watched: bool) -> WatchedTrack:
     clip = read_clip(path, max_frames=options.max_frames)
     search = _search(clip, model, options)
     watched = watched and bool(search.seen) and search.crop.found > 0

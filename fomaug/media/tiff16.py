@@ -7,6 +7,9 @@ needs the package imagecodecs. Where that is absent, OpenCV decodes the common o
 from __future__ import annotations
 
 import io
+import lzma
+import math
+import zlib
 from importlib.util import find_spec
 from typing import Any, BinaryIO, Final
 
@@ -21,7 +24,12 @@ _ORIENTATION, _XMP, _ICC = 274, 700, 34675
 _BYTE, _UNDEFINED = 1, 7  # types of tags
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE = 0, 1, 2, 3
 _UNKNOWN, _PREMULTIPLIED = 0, 1  # kinds of extra channels
-_TIFFFILE_DECODES: Final = (1, 8, 32946, 34925)  # without another package: none, deflate by both numbers, LZMA
+_DECOMPRESSORS: Final[dict[int, Any]] = {
+    8: zlib.decompressobj,
+    32946: zlib.decompressobj,  # the older number of deflate
+    34925: lzma.LZMADecompressor,
+}
+_TIFFFILE_DECODES: Final = (1, *_DECOMPRESSORS)  # without another package
 _OPENCV_DECODES: Final = (1, 5, 8, 32773, 32946)  # none, LZW, deflate, PackBits, the older number of deflate
 _MOST_CHANNELS: Final = 8
 _TOP: Final = 65535
@@ -77,6 +85,7 @@ class Tiff16:
     def _samples(self) -> NDArray[np.uint16]:
         """Return (H, W, channels) as stored."""
         try:
+            self._check_inflation()
             found = self._page.asarray(squeeze=False)  # (planes, 1, H, W, channels of a plane)
         except (ImportError, *DAMAGE) as cause:
             if self._page.compression not in _TIFFFILE_DECODES and find_spec("imagecodecs") is None:
@@ -84,6 +93,17 @@ class Tiff16:
             raise MediaError(reason_of(cause)) from cause
         planes = np.moveaxis(np.asarray(found, np.uint16)[:, 0], 0, 2)  # (H, W, planes, channels of a plane)
         return planes.reshape(*planes.shape[:2], -1)
+
+    def _check_inflation(self) -> None:
+        """Refuse strips and tiles that become larger than they may be: tifffile sets no limit."""
+        new_decompressor = _DECOMPRESSORS.get(int(self._page.compression))
+        if new_decompressor is None:
+            return
+        most = math.prod(self._page.chunks) * 2
+        for start, size in zip(self._page.dataoffsets, self._page.databytecounts, strict=True):
+            self._file.seek(start)
+            if len(new_decompressor().decompress(self._file.read(size), most + 1)) > most:
+                raise MediaError("holds more data than pixels")
 
     def _by_opencv(self, cause: Exception) -> NDArray[np.uint16]:
         import cv2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from importlib.util import find_spec
 
@@ -169,6 +170,14 @@ def with_orientation(content: bytes, orientation: int) -> bytes:
     place = content.index(struct.pack("<HHIH", 284, 3, 1, 1))
     assert (place - struct.unpack("<I", content[4:8])[0] - 2) % 12 == 0, "an entry of the directory"
     return content[:place] + struct.pack("<HHIH", 274, 3, 1, orientation) + content[place + 10 :]
+
+
+def test_data_that_grows_beyond_its_picture_is_refused(raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = zlib.compress(bytes(1 << 24))
+    monkeypatch.setattr(zlib, "compress", lambda *_: bomb)
+    content = raw.tiff(noise(3), compression=8)
+    with pytest.raises(MediaError, match="holds more data than pixels"):
+        decode_picture(content, ".tif")
 
 
 @pytest.mark.skipif(find_spec("imagecodecs") is not None, reason="imagecodecs is installed")
