@@ -120,12 +120,12 @@ def read_rows(path: Path) -> Iterator[Row]:
     """
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                row = json.loads(line)
-                _token(row)
-            except (ValueError, KeyError, TypeError) as cause:
+                row = json.loads(line.decode("utf-8"))
+                hash(_token(row))
+            except (ValueError, KeyError, TypeError, RecursionError) as cause:
                 raise ResumeError(f"{path}, line {number} is damaged; remove it, and resume") from cause
             yield row
 
@@ -140,7 +140,9 @@ def read_summary(out: Path) -> dict[str, Any]:
         summary = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
     except FileNotFoundError as cause:
         raise ResumeError(f"{out} holds no {SUMMARY}, so it is no expanded dataset") from cause
-    except ValueError as cause:
+    except OSError as cause:
+        raise ResumeError(f"cannot read {out / SUMMARY} ({cause.strerror or cause})") from cause
+    except (ValueError, RecursionError) as cause:
         raise ResumeError(f"{out / SUMMARY} is damaged: {cause}") from cause
     if not isinstance(summary, dict):
         raise ResumeError(f"{out / SUMMARY} is damaged: no JSON object")
@@ -158,6 +160,19 @@ def is_expanded(folder: Path) -> bool:
 def is_still(row: Row) -> bool:
     """Whether a row is of a picture without a face, copied as it is: real, and moved by nobody."""
     return bool(row["motion"]["skipped"])
+
+
+@contextmanager
+def explained_rows(path: Path) -> Iterator[None]:
+    """Say of rows that are not as `expand` writes them where they are.
+
+    Raises:
+        ResumeError: a field is missing, or is something else than it should be.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as cause:
+        raise ResumeError(f"{path} holds a row that fomaug expand did not write ({cause!r:.80})") from cause
 
 
 def _check_facts(out: Path, facts: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import pickle
 import struct
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
@@ -34,6 +35,8 @@ _DAMAGES: Final = (
     ArithmeticError,
     MemoryError,
     struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
 )
 
 
@@ -70,7 +73,7 @@ def check_zip(path: Path) -> None:
         _check_directory(path)
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, *_DAMAGES) as error:
+    except _DAMAGES as error:
         raise WeightsError(f"{path} is damaged ({error}); was the download cut short?") from error
     names = [member.filename.lower() for member in members]  # torch does not tell cases apart
     if sum(name.endswith("data.pkl") for name in names) != 1:
