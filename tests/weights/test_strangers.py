@@ -108,9 +108,9 @@ def yaml_value(value: str) -> Case:
     return "model configuration", config_files()[0].replace(b"num_kp: 3", f"num_kp: {value}".encode())
 
 
-def nested_tuples(depth: int, end: bytes) -> bytes:
+def nested_tuples(depth: int, end: bytes, start: bytes = b"") -> bytes:
     """A tuple that holds another one twice, and so on: a few bytes a level, twice the values at each."""
-    return b"\x80\x02)" + b"".join(b"q%c0h%ch%c\x86" % (i, i, i) for i in range(depth)) + end
+    return b"\x80\x02" + start + b")" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(depth)) + end
 
 
 def legacy(content: bytes) -> bytes:
@@ -177,7 +177,7 @@ LAUGHS = "a: &a [x, x]\n" + "".join(
     f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in itertools.pairwise("abcdefghijklmn")
 )
 MERGES = "a: &a {x: 1}\n" + "".join(
-    f"{b}: &{b}\n  <<: [*{a}, *{a}, *{a}]\n" for a, b in itertools.pairwise("abcdefghijklmnop")
+    f"{b}: &{b}\n  <<: [*{a}, *{a}, *{a}]\n" for a, b in itertools.pairwise("abcdefghijklmnopqrstuvwxyz")
 )
 GOOGOL = 10**400
 
@@ -300,8 +300,12 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
     "storages cut short in the archive": (lambda: ("official", repacked(shrunk_storages)), "is damaged"),
     # Pickles
     "nested tuples": (lambda: ("official", legacy(nested_tuples(60, b"."))), "unfold to millions of values"),
+    "deeply nested tuples as a key": (
+        lambda: ("official", legacy(nested_tuples(60, b"K\x01s.", b"}"))),
+        "unfold to millions of values",
+    ),
     "nested tuples as a key": (
-        lambda: ("official", legacy(nested_tuples(18, b"q\xc80}h\xc8K\x01s."))),
+        lambda: ("official", legacy(nested_tuples(18, b"K\x01s.", b"}"))),
         "a mapping whose key has thousands of parts",
     ),
     "a memo of billions": (
@@ -311,7 +315,7 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
     "a string of gigabytes": (lambda: ("official", legacy(b"\x80\x02X\xff\xff\xff\x7fx.")), "is damaged"),
     "a string of exabytes": (lambda: ("official", legacy(b"\x80\x04\x8d" + b"\xff" * 7 + b"\x0fx.")), "is damaged"),
     "instructions without end": (
-        lambda: ("official", legacy(b"\x80\x02" + b"N0" * 300_000 + b"N.")),
+        lambda: ("official", legacy(b"\x80\x02" + b"]" + b"K\x01a" * 300_000 + b".")),
         "has more than 400000 instructions",
     ),
     "an array of gigabytes": (lambda: reduced(b"__builtin__\nbytearray", b"(J\xff\xff\xff\x7ft"), "could run code"),
