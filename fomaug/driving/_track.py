@@ -127,9 +127,9 @@ def check_track(track: MotionTrack) -> None:
     elif (degenerate := _degenerate(value, jacobian)) is not None:
         problem = degenerate
     elif not 0 < track.fps <= _MOST_FPS:
-        problem = f"fps must be more than 0 and up to {_MOST_FPS}, got {shortened(track.fps)}"
+        problem = f"fps must be more than 0, got {shortened(track.fps)}; at most {_MOST_FPS} were expected"
     elif not 0 <= track.weight <= _LARGEST_WEIGHT:
-        problem = f"weight must be 0 or more and up to {_LARGEST_WEIGHT}, got {shortened(track.weight)}"
+        problem = f"weight must be 0 or more, got {shortened(track.weight)}; at most {_LARGEST_WEIGHT} was expected"
     elif not track.name:
         problem = "the name is empty"
     if problem:

@@ -1,6 +1,6 @@
 """A look through a pickle before anything is made of it: opcode by opcode, nothing is built and nothing is run.
 
-`torch.load(weights_only=True)` runs no foreign code, but it makes whatever a file describes: a tensor whose shape asks
+A reader for weights alone runs no foreign code, but it makes whatever a file describes: a tensor whose shape asks
 for more than its numbers take, a container that holds itself a billion times over, an array of any length. This module
 follows the pickle on a stack of descriptions and refuses what no checkpoint of weights holds.
 """

@@ -345,8 +345,14 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
         "is no intact safetensors file",
     ),
     # Pools
-    "a googol of frames a second": (lambda: with_track(fps=GOOGOL), "fps must be more than 0 and up to"),
-    "a googol as a weight": (lambda: with_track(weight=GOOGOL), "weight must be 0 or more and up to"),
+    "a googol of frames a second": (
+        lambda: with_track(fps=GOOGOL),
+        "fps must be more than 0, got a number of hundreds of digits",
+    ),
+    "a googol as a weight": (
+        lambda: with_track(weight=GOOGOL),
+        "weight must be 0 or more, got a number of hundreds of digits",
+    ),
     "a googol in a crop": (lambda: with_track(crop=[0, 0, 1, GOOGOL]), "crop of a track is"),
     "a pool of five axes": (lambda: pool_shape([1, 1, 4, 5, 2]), r"0.value is \(1, 1, 4, 5, 2\)"),
     "a pool of swapped axes": (lambda: pool_shape([5, 2, 4]), "keypoints must be"),
