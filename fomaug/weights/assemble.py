@@ -49,7 +49,7 @@ def assemble(
     expected = both.state_dict()
     assert {key for key, _ in both.named_buffers()} <= expected.keys(), "a buffer outside of the state stays empty"
     compare(expected, found, origin)
-    filled = {key: tensor.to("cpu", expected[key].dtype, copy=True) for key, tensor in read().items()}
+    filled = {key: _own(tensor, expected[key].dtype) for key, tensor in read().items()}
     check_numbers(filled, origin)
     both.load_state_dict(filled, strict=True, assign=True)
     names = getattr(config, "keypoint_names", ())
@@ -59,6 +59,11 @@ def assemble(
         )
     except RuntimeError as error:
         raise WeightsError(f"{origin}: its networks cannot look at a picture of their size ({error})") from error
+
+
+def _own(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Copy a tensor, so that it shares no memory with a file or another tensor."""
+    return tensor.detach().to("cpu", dtype, copy=True, memory_format=torch.contiguous_format)
 
 
 def load_strictly(network: nn.Module, tensors: Tensors, origin: str) -> None:
