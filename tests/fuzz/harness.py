@@ -71,11 +71,6 @@ def run_mixed(cases: Iterable[tuple[str, bytes]], *, seconds: float = SECONDS, m
     return outcomes
 
 
-def failures(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """Pick the cases that came out in any other way than read or refused."""
-    return [outcome for outcome in outcomes if not outcome.is_good]
-
-
 def _run(folder: Path, first: int, count: int, seconds: float, memory: int) -> list[Outcome]:
     command = [sys.executable, __file__, str(folder), str(first), str(seconds), str(memory)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(_ROOT), "FOMAUG_HOME": str(folder / "home")}
