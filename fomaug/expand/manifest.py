@@ -135,8 +135,8 @@ def read_rows(path: Path) -> Iterator[Row]:
         for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
-                _token(row)
-            except (ValueError, KeyError, TypeError) as cause:
+                hash(_token(row))
+            except (ValueError, KeyError, TypeError, RecursionError) as cause:
                 raise ResumeError(f"{path}, line {number} is damaged; remove it, and resume") from cause
             yield row
 
@@ -171,6 +171,19 @@ def is_expanded(folder: Path) -> bool:
 def is_still(row: Row) -> bool:
     """Whether a row is of a picture without a face, copied as it is: real, and moved by nobody."""
     return bool(row["motion"]["skipped"])
+
+
+@contextmanager
+def explained_rows(path: Path) -> Iterator[None]:
+    """Say of rows that are not as `expand` writes them where they are.
+
+    Raises:
+        ResumeError: a field is missing, or is something else than it should be.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as cause:
+        raise ResumeError(f"{path} holds a row that fomaug expand did not write ({cause!r:.80})") from cause
 
 
 def _check_facts(out: Path, facts: Mapping[str, Any]) -> None:
