@@ -13,7 +13,7 @@ from fomaug.augment import MotionAugment
 from fomaug.expand._annotate import Annotator
 from fomaug.expand._contact import save_contact_sheet
 from fomaug.expand._jobs import Shard
-from fomaug.expand._ledger import MANIFEST_FORMAT, REJECTED, Ledger, explained_writes
+from fomaug.expand._ledger import MANIFEST, MANIFEST_FORMAT, REJECTED, Ledger, explained_writes
 from fomaug.expand._plan import ExpandPlan
 from fomaug.expand._policy import list_classes
 from fomaug.expand._report import ExpandReport, Failure, count_labels
@@ -21,6 +21,7 @@ from fomaug.expand._run import Crew, Runner
 from fomaug.expand._sinks import open_sink
 from fomaug.expand._sources import SourceFile, digest_sources
 from fomaug.expand._tools import digest_clip_labels, keep_pool
+from fomaug.labels import Flaw
 from fomaug.writers import Provenance
 
 
@@ -79,10 +80,21 @@ def _sum_up(
         rejected=rejected,
         failed=(*asked.failed, *runner.failed),
         skipped_clips=tuple(Failure(clip, reason) for clip, reason in pool.skipped),
+        flawed=_list_flaws(crew.annotator, ledger, runner.flaws),
         unannotated=0 if crew.annotator is None else len(crew.annotator.missing),
         labels=count_labels(ledger.rows()),
         contact_sheet=save_contact_sheet(ledger.out, ledger.rows(), sources, provenance),
     )
+
+
+def _list_flaws(annotator: Annotator | None, ledger: Ledger, unsettled: Sequence[Flaw]) -> tuple[Failure, ...]:
+    """Name the annotations that were left out: when they were read, and when their pictures were."""
+    if annotator is None:
+        return ()
+    rows = (row for name in (MANIFEST, REJECTED) for row in ledger.rows(name))
+    settled = [(where, reason) for row in rows for where, reason in row.get("flaws", ())]
+    others = [(flaw.where, flaw.described) for flaw in (*annotator.flaws, *unsettled)]
+    return tuple(Failure(*found) for found in sorted({*settled, *others}))
 
 
 def _facts(
