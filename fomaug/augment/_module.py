@@ -14,7 +14,7 @@ from fomaug.augment._apply import apply
 from fomaug.augment._count import counted_keys
 from fomaug.augment._draw import Key, draw
 from fomaug.augment._params import MotionParams
-from fomaug.augment._pixels import Range
+from fomaug.augment._pixels import Range, check_tensor
 from fomaug.augment._place import Faces, OnMissing, make_locator, place
 from fomaug.augment._result import MotionResult
 from fomaug.augment._serial import ARGUMENTS, SETTINGS, check_same, named_tools, plain_arguments, read_arguments
@@ -179,8 +179,9 @@ class MotionAugment(nn.Module):
             image, flow, occlusion and the parameters with their reference frames and faces settled. Labels move by the
             flow, with `fomaug.warp`.
         """
-        if not isinstance(images, Tensor):
+        if callable(images) and not isinstance(images, Tensor):
             return super().apply(images)
+        check_tensor(images)
         if faces is not None:
             params = self.place(images, params, faces)
         return apply(
@@ -208,6 +209,7 @@ class MotionAugment(nn.Module):
             (B * copies, 3 or 1, H, W) images, and (B * copies,) int64: the source row of each, on the images' device.
             With `on_missing="skip"`, copies that would have moved but have no face are left out of both.
         """
+        check_tensor(images)
         params = self.draw(self._keys(images, keys), copies=copies)
         index = torch.arange(len(images), device=images.device).repeat_interleave(copies)
         result = self.apply(images, params, faces=faces)
@@ -229,7 +231,10 @@ class MotionAugment(nn.Module):
         Returns:
             Images of the same shape, dtype, device, layout and range; the input itself where nothing moves.
         """
-        if not self.training or len(images) == 0:
+        if not self.training:
+            return images
+        check_tensor(images)
+        if len(images) == 0:
             return images
         if torch.compiler.is_compiling():
             # Hashes and Python loops are nothing to trace: a compiled step breaks its graph here, once.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from fomaug._errors import ArgumentError, did_you_mean
+from fomaug._errors import ArgumentError, did_you_mean, shortened
 
 Fitting = Literal["closest", "moving"]
 Reference = Fitting | int
@@ -82,6 +82,8 @@ class MotionParams:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MotionParams:
         """Read what `to_dict` wrote; an unknown, missing or ill-typed field is an error."""
+        if not isinstance(values, Mapping):
+            raise ArgumentError(f"motion parameters must be a mapping of their fields, got {shortened(values)}")
         known = {field.name for field in fields(cls)}
         for name in values:
             if name not in known:
@@ -91,6 +93,8 @@ class MotionParams:
         for name, value in values.items():
             _check_kind(name, value)
         box, others = values.get("box"), values.get("others", ())
+        if any(isinstance(other, Mapping) and other.get("others") for other in others):
+            raise ArgumentError("motion parameter 'others' holds the further faces of a picture, which have no others")
         nested = {"box": _read_box(box), "others": tuple(cls.from_dict(other) for other in others)}
         return cls(**{**values, **nested})
 
@@ -117,6 +121,8 @@ class MotionParams:
         )
 
 
+_LARGEST = 2**62  # seeds and keys are hashed, and may be larger
+
 _KINDS: dict[str, tuple[type, ...]] = {
     "key": (str, int),
     "clip": (str,),
@@ -140,13 +146,15 @@ _KINDS: dict[str, tuple[type, ...]] = {
 def _read_box(box: Sequence[int] | None) -> Box | None:
     if box is None:
         return None
-    if len(box) != 4 or not all(type(edge) is int for edge in box):
-        raise ArgumentError(f"motion parameter 'box' must be 4 whole numbers, got {list(box)}")
+    if len(box) != 4 or not all(type(edge) is int and abs(edge) <= _LARGEST for edge in box):
+        raise ArgumentError(f"motion parameter 'box' must be 4 whole numbers, got {shortened(list(box))}")
     left, top, right, bottom = box
     return left, top, right, bottom
 
 
 def _check_kind(name: str, value: object) -> None:
+    if isinstance(value, int | float) and name not in ("key", "seed") and not -_LARGEST <= value <= _LARGEST:
+        raise ArgumentError(f"motion parameter {name!r} must be a finite number of usual size, got {shortened(value)}")
     kinds = _KINDS.get(name, (int,))
     # bool is an int to Python, not to a reader of the file.
     fits = isinstance(value, kinds) and (isinstance(value, bool) is (kinds == (bool,)))
@@ -154,4 +162,4 @@ def _check_kind(name: str, value: object) -> None:
         fits = value in get_args(Fitting)
     if not fits:
         expected = " or ".join(kind.__name__ for kind in kinds)
-        raise ArgumentError(f"motion parameter {name!r} must be {expected}, got {value!r}")
+        raise ArgumentError(f"motion parameter {name!r} must be {expected}, got {shortened(value)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from torch import Tensor
 
@@ -14,6 +14,9 @@ from fomaug.data._labels import Move, Movement, move_boxes, move_label, move_lab
 from fomaug.data._pictures import like, to_tensor
 from fomaug.data._structure import Place, get_at, image_place, set_at
 from fomaug.faces import Detector
+
+NO_FACES: Final[tuple[()]] = ()
+"""What a batch holds at the place of its boxes if that is None: boxes are asked for, and there are none."""
 
 Key = str | int
 Places = Sequence[Place] | Place
@@ -57,7 +60,8 @@ class BatchPlaces:
         """Return the face boxes that a batch holds, or what finds them."""
         if self.faces is None or self.faces == "auto" or callable(self.faces):
             return self.faces
-        return get_at(batch, self.faces)
+        found = get_at(batch, self.faces)
+        return NO_FACES if found is None else found
 
 
 def keys_in(batch: object, places: BatchPlaces) -> list[Key] | None:
@@ -92,6 +96,8 @@ def move_batch(
     """
     settled, movement = list(params), None
     faces: Faces | None = places.faces_in(batch)
+    if faces is NO_FACES:
+        faces = [NO_FACES] * count_images(batch, places)
     for place in places.images(batch):
         images = get_at(batch, place)
         if not isinstance(images, Tensor):

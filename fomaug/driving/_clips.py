@@ -177,7 +177,7 @@ def _hash(path: Path) -> str:
     digest = hashlib.sha256()
     for file in folder_pictures(path) if path.is_dir() else [path]:
         if path.is_dir():
-            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode("utf-8", "surrogatepass"))
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)

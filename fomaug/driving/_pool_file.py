@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fomaug._errors import PoolError
+from fomaug._json import load_json
 from fomaug._types import Keypoints
 from fomaug.driving._track import MotionTrack
 
@@ -110,10 +111,7 @@ def _check_size(path: Path) -> None:
 def _header(path: Path, text: str | None) -> dict[str, Any]:
     if text is None:
         raise PoolError(f"{path} is a safetensors file, but no pool of fomaug")
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise PoolError(f"{path} is damaged: its description is no JSON ({error})") from error
+    header = load_json(text, f"{path} is damaged: its description", PoolError)
     if not isinstance(header, dict) or not isinstance(header.get("version"), int):
         raise PoolError(f"{path} is damaged: its description has no version")
     if header["version"] != VERSION:

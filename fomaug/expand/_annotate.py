@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -77,7 +76,8 @@ class Annotator:
             return hashlib.sha256(self.path.read_bytes()).hexdigest()
         digest = hashlib.sha256()
         for path in sorted(self.path.rglob("*")):
-            digest.update(os.fsencode(f"{path.relative_to(self.path).as_posix()}\0{file_size(path)}\n"))
+            line = f"{path.relative_to(self.path).as_posix()}\0{file_size(path)}\n"
+            digest.update(line.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
     def write_with(self, file: str, size: tuple[int, int], labels: FaceLabels) -> None:

@@ -20,9 +20,7 @@ from fomaug.writers import Picture
 Locate = Callable[[Loaded], Loaded]
 
 
-def make_locator(
-    plan: ExpandPlan, animator: Animator, detector: Detector | None, *, annotated: bool = False
-) -> Locate:
+def make_locator(plan: ExpandPlan, animator: Animator, detector: Detector | None, *, annotated: bool = False) -> Locate:
     """Make the function that marks the faces of a source.
 
     Args:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from fomaug._errors import MediaError, ResumeError
+from fomaug._json import load_json
+from fomaug.expand._check_rows import check_rejected, check_row
 from fomaug.expand._lock import LOCK
 from fomaug.writers import append_line, is_temporary, sidecar_of, write_file
 
@@ -113,20 +115,22 @@ def explained_writes(out: Path) -> Iterator[None]:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Read a file of JSON lines, one object each.
+    """Read a manifest or a file of rejected copies row by row.
 
     Raises:
-        ResumeError: a line is damaged.
+        ResumeError: a line is damaged, or is no such row.
     """
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
+    check = check_rejected if path.name == REJECTED else check_row
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                row = json.loads(line)
-                _token(row)
-            except (ValueError, KeyError, TypeError) as cause:
-                raise ResumeError(f"{path}, line {number} is damaged; remove it, and resume") from cause
+                row = load_json(line.decode("utf-8").strip(), "the row", ResumeError, finite=False)
+                check(row)
+            except (ResumeError, KeyError, TypeError, ValueError) as cause:
+                reason = f"{cause} is missing" if isinstance(cause, KeyError) else str(cause)
+                raise ResumeError(f"{path}, line {number} is damaged ({reason}); remove it, and resume") from cause
             yield row
 
 
@@ -137,10 +141,14 @@ def read_summary(out: Path) -> dict[str, Any]:
         ResumeError: there is none, or it is damaged.
     """
     try:
-        summary = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
+        content = (out / SUMMARY).read_bytes()
     except FileNotFoundError as cause:
         raise ResumeError(f"{out} holds no {SUMMARY}, so it is no expanded dataset") from cause
-    except ValueError as cause:
+    except OSError as cause:
+        raise ResumeError(f"{out / SUMMARY} cannot be read: {cause}") from cause
+    try:
+        summary = load_json(content, out / SUMMARY, ResumeError)
+    except ResumeError as cause:
         raise ResumeError(f"{out / SUMMARY} is damaged: {cause}") from cause
     if not isinstance(summary, dict):
         raise ResumeError(f"{out / SUMMARY} is damaged: no JSON object")

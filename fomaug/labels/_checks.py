@@ -12,7 +12,7 @@ from fomaug._errors import LabelError, shortened
 from fomaug._json import check_finite, without_nan
 
 MOST_POINTS: Final = 65_536  # of one annotation; dense models of faces have up to 53,490
-_FARTHEST: Final = 1_000_000  # pixels from the picture's corner; no picture has a longer side
+_FARTHEST: Final = 100_000  # pixels from the picture's corner; hardly a picture has a longer side
 _WORDS: Final = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 Array = NDArray[np.float64]
@@ -130,7 +130,7 @@ def check_carried(value: Any) -> Any:
     return without_nan(value)
 
 
-def _first(bad: NDArray[np.bool_], values: Array) -> str:
+def _first(bad: Any, values: Array) -> str:
     """Show the first bad row; empty if there is none."""
     rows = np.flatnonzero(bad)
     return f"{values[rows[0]].tolist()} (number {rows[0]})" if len(rows) else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from fomaug.labels._flaws import Flaw
 from fomaug.labels._segments import misfit, size_misfit
 from fomaug.labels._values import FaceLabels, Size
 
-_PER_FACE = ("faces", "points", "has_box", "tight")  # fields of COCO labels with an entry for each face
+_PER_FACE: Final = ("faces", "points", "has_box", "tight")  # fields of COCO labels with an entry for each face
 
 
 def fit(labels: FaceLabels, size: Size, *, picture: str = "") -> tuple[FaceLabels | None, list[Flaw]]:
@@ -44,13 +44,11 @@ def face_boxes(labels: FaceLabels) -> NDArray[np.float64]:
     if labels.boxes is None:
         return np.zeros((0, 4))
     seen = np.ones(len(labels.boxes), bool) if labels.box_visible is None else labels.box_visible
-    boxed = [face for face, has_box in zip(*_boxed(labels), strict=True) if has_box]
+    faces, has_box = labels.fields.get("faces", []), labels.fields.get("has_box", [])
+    boxed = [face for face, has in zip(faces, has_box, strict=True) if has]
     single = [not face.get("iscrowd") for face in boxed] or [True] * len(seen)
-    return labels.boxes[seen & np.array(single, bool)]
-
-
-def _boxed(labels: FaceLabels) -> tuple[list[dict[str, Any]], list[bool]]:
-    return labels.fields.get("faces", []), labels.fields.get("has_box", [])
+    boxes: NDArray[np.float64] = labels.boxes[seen & np.array(single, bool)]
+    return boxes
 
 
 def _origin(labels: FaceLabels, face: int) -> str:
@@ -64,7 +62,7 @@ def _with_faces(labels: FaceLabels, kept: Sequence[bool]) -> FaceLabels | None:
     fields = labels.fields
     points = np.repeat(kept, fields.get("points", [0] * len(kept)))
     boxes = np.array([keep for keep, boxed in zip(kept, fields.get("has_box", kept), strict=True) if boxed], bool)
-    chosen = {name: _chosen(fields[name], kept) for name in _PER_FACE if name in fields}
+    chosen: dict[str, Any] = {name: _chosen(fields[name], kept) for name in _PER_FACE if name in fields}
     flags = {"flags": _chosen(fields["flags"], points)} if "flags" in fields else {}
     return replace(
         labels,

@@ -146,7 +146,11 @@ def unpack(text: str) -> list[int]:
 
 
 def _size(size: Any) -> tuple[int, int]:
-    if not isinstance(size, list | tuple) or len(size) != 2 or not all(type(side) is int and side >= 0 for side in size):
+    if (
+        not isinstance(size, list | tuple)
+        or len(size) != 2
+        or not all(type(side) is int and side >= 0 for side in size)
+    ):
         raise LabelError(f"size must be two whole numbers, height and width, got {shortened(size)}")
     height, width = size
     if height * width > MOST_PIXELS:

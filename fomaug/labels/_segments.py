@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fomaug import warp
 from fomaug._errors import LabelError, shortened
-from fomaug.labels._checks import MOST_POINTS, check_points
+from fomaug.labels._checks import check_points
 from fomaug.labels._rle import decode_mask, encode_mask, read_runs
 
 Segment = list[list[float]] | dict[str, Any]
@@ -24,7 +24,8 @@ Segment = list[list[float]] | dict[str, Any]
 Points = NDArray[np.float64]
 
 _STEP: Final = 3.0  # pixels between the points of an edge that are moved
-_MOST_SAMPLES: Final = 100_000  # points of a polygon that are moved, besides its corners
+_MOST_CORNERS: Final = 10_000  # of the polygons of a face
+_MOST_SAMPLES: Final = 20_000  # points of a polygon that are moved, besides its corners
 _STRAIGHT: Final = 0.2  # pixels that a point may be off the line between its neighbours, and be left out
 
 
@@ -41,8 +42,8 @@ def read_segment(value: Any) -> Segment | None:
         return None
     if not isinstance(value, list) or not all(isinstance(polygon, list) for polygon in value):
         raise LabelError(f"a segmentation must be a list of polygons, or size and counts, got {shortened(value)}")
-    if sum(map(len, value)) > 2 * MOST_POINTS:
-        raise LabelError(f"a segmentation has more than {MOST_POINTS} corners")
+    if sum(map(len, value)) > 2 * _MOST_CORNERS:
+        raise LabelError(f"a segmentation has more than {_MOST_CORNERS} corners")
     return [_read_polygon(polygon) for polygon in value]
 
 

@@ -51,8 +51,8 @@ class FaceLabels:
         """(P,) bool: points that are visible and not missing; empty without points."""
         if self.points is None:
             return np.zeros(0, bool)
-        missing = ~np.isfinite(self.points).all(1) | (self.points == -1).all(1)
-        return ~missing if self.visible is None else self.visible & ~missing
+        there: NDArray[np.bool_] = np.isfinite(self.points).all(1) & (self.points != -1).any(1)
+        return there if self.visible is None else self.visible & there
 
 
 def move(labels: FaceLabels, flow: Tensor, size: Size, *, occlusion: Tensor | None = None) -> FaceLabels:
