@@ -51,12 +51,13 @@ def read_mask(path: Path) -> FaceLabels:
 def _mask(path: Path) -> FaceLabels:
     try:
         with Image.open(path) as picture:
-            if picture.mode not in ("1", "L", "P", "I", "I;16"):
-                raise LabelError(f"it is a colour picture ({picture.mode}); a mask has one number a pixel")
-            palette = picture.getpalette() if picture.mode == "P" else None
-            values = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
+            mode = picture.mode
+            palette = picture.getpalette() if mode == "P" else None
+            values = np.asarray(picture.convert("L") if mode == "1" else picture)
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise LabelError(f"it cannot be read: {error}") from error
+    if mode not in ("1", "L", "P", "I", "I;16"):
+        raise LabelError(f"it is a colour picture ({mode}); a mask has one number a pixel")
     least, most = values.min(initial=0), values.max(initial=0)
     if least < 0 or most > _HIGHEST:
         raise LabelError(f"its class numbers go from {least} to {most}; those of a mask go from 0 to {_HIGHEST}")
