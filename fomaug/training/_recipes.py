@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import yaml
 
 from fomaug._errors import ArgumentError, did_you_mean
-from fomaug._json import load_json
 from fomaug.networks import OFFICIAL
 from fomaug.training._config import AugmentParams, LossWeights, TrainConfig
 
@@ -83,7 +83,7 @@ def read_config(source: str | Path) -> TrainConfig:
         raise ArgumentError(f"{path} is neither a file nor one of {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}")
     try:
         text = path.read_text(encoding="utf-8")
-        values = load_json(text, path, ArgumentError) if path.suffix == ".json" else yaml.safe_load(text)
+        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ArgumentError(f"{path} is neither YAML nor JSON: {error}") from error
     if not isinstance(values, dict):

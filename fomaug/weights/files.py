@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from fomaug._errors import ArgumentError, WeightsError
 from fomaug._files import write_file
-from fomaug._json import load_json
 from fomaug.animator import Animator
 from fomaug.networks import AnyConfig, config_from_dict
 
@@ -85,8 +84,8 @@ def read_header(path: Path) -> Header:
             f"{path} has format version {metadata.get('version')}, this fomaug reads {VERSION}; upgrade it"
         )
     try:
-        config = config_from_dict(load_json(metadata["config"], "config", WeightsError))
-        return Header(path.stem, config, load_json(metadata.get("facts", "{}"), "facts", WeightsError))
+        config = config_from_dict(json.loads(metadata["config"]))
+        return Header(path.stem, config, json.loads(metadata.get("facts", "{}")))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} has a damaged header: {error}") from error
 
