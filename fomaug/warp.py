@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fomaug._errors import ArgumentError, ShapeError
+from fomaug.errors import ArgumentError, ShapeError
 from fomaug.geometry import coarsen_flow, resize_flow, warp_image
 from fomaug.geometry.inverse import invert_points, uneven_stretch
 from fomaug.geometry.sampling import Padding

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fomaug.cli._values import read_gates, read_labels, read_reference, read_weights
+from fomaug.cli.values import read_gates, read_labels, read_reference, read_weights
 
 if TYPE_CHECKING:
     from fomaug.expand import ExpandReport, Failure

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from fomaug._errors import ArgumentError, did_you_mean
+from fomaug.errors import ArgumentError, did_you_mean
 from fomaug.networks.config import ModelConfig
 from fomaug.networks.generator import Generator
 from fomaug.networks.keypoint_detector import KeypointDetector

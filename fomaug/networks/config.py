@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fomaug._errors import ArgumentError, did_you_mean, shortened
+from fomaug.errors import ArgumentError, did_you_mean, shortened
 
 T = TypeVar("T")
 

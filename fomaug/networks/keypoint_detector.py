@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fomaug._types import Keypoints
 from fomaug.geometry import identity_grid
 from fomaug.networks.blocks import downsampler
 from fomaug.networks.config import CommonConfig, KeypointDetectorConfig
 from fomaug.networks.hourglass import Hourglass
+from fomaug.types import Keypoints
 
 
 class KeypointDetector(nn.Module):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fomaug._errors import ArgumentError, shortened
+from fomaug.errors import ArgumentError, shortened
 from fomaug.networks.config import build
 from fomaug.networks.lite_detector import LiteDetectorConfig
 from fomaug.networks.lite_generator import LiteGeneratorConfig

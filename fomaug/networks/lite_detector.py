@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fomaug._types import Keypoints
-from fomaug.geometry.grid import identity_grid
+from fomaug.geometry import identity_grid
 from fomaug.networks.lite_blocks import AddingHourglass, ConvBlock, full_precision
 from fomaug.networks.lite_closeup import Closeup
+from fomaug.types import Keypoints
 
 
 @dataclass(frozen=True)

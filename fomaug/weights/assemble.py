@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fomaug._errors import WeightsError
 from fomaug.animator import Animator, model_hash
+from fomaug.errors import WeightsError
 from fomaug.networks import AnyConfig, build_networks
 
 

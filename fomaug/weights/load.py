@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from fomaug._errors import ArgumentError, did_you_mean
 from fomaug.animator import Animator
+from fomaug.errors import ArgumentError, did_you_mean
 from fomaug.networks import fold_batch_norms
 from fomaug.weights.assemble import assemble
 from fomaug.weights.files import read_header, read_tensors

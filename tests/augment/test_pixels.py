@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fomaug._errors import ArgumentError, ShapeError
-from fomaug.augment._pixels import check_images, from_unit, to_unit
+from fomaug.augment.pixels import check_images, from_unit, to_unit
+from fomaug.errors import ArgumentError, ShapeError
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ import click
 import pytest
 import torch
 
-from fomaug._errors import ArgumentError
-from fomaug.cli import _group as group
-from fomaug.cli import main
+from fomaug.cli import group, main
+from fomaug.errors import ArgumentError
 
 
 def test_help_lists_every_command_and_loads_nothing_heavy() -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from fomaug import MotionAugment
-from fomaug._errors import ShapeError
 from fomaug.data import MotionDataset, MotionLoader
+from fomaug.errors import ShapeError
 
 NAN = float("nan")
 POINTS = torch.tensor([[20.0, 30.0, 1.0], [NAN, NAN, 1.0], [-1.0, -1.0, 1.0]])

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, default_collate
 
-from fomaug._errors import ArgumentError
 from fomaug.data import MotionDataset, motion_collate
+from fomaug.errors import ArgumentError
 
 
 def with_names_and_threads(items):

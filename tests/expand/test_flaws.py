@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from fomaug import Animator, DrivingPool
-from fomaug._errors import LabelError
 from fomaug.cli import main
+from fomaug.errors import LabelError
 from fomaug.expand import ExpandReport, expand, summarise
-from fomaug.labels._rle import encode_mask
-from fomaug.writers import save_image
+from fomaug.labels.rle import encode_mask
+from fomaug.media import save_image
 
 GOOD = {"id": 2, "image_id": 2, "category_id": 1, "bbox": [8, 8, 30, 30]}
 IMAGES = [{"id": 1, "file_name": "anna/1.png"}, {"id": 2, "file_name": "ben/1.png"}]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fomaug import Animator, DrivingPool
-from fomaug._errors import ResumeError
+from fomaug.errors import ResumeError
 from fomaug.expand import expand, summarise
 
 

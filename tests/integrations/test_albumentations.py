@@ -11,10 +11,10 @@ import torch
 from exact_animator import DOTS, exact_model, find_dots, shifting_pool
 
 from fomaug import DrivingPool, load_model, save_model
-from fomaug._errors import ArgumentError, PoolError
-from fomaug.augment import MotionParams
-from fomaug.integrations import _engine
+from fomaug.errors import ArgumentError, PoolError
+from fomaug.integrations import engine as _engine
 from fomaug.integrations.albumentations import MotionAugment
+from fomaug.motion import MotionParams
 
 CORNERS = np.array([[-3.0, -3.0, 4.0, 4.0]]) + np.tile(DOTS.numpy(), 2)  # edges of 7 x 7 pixels around the dots
 

@@ -10,7 +10,7 @@ from exact_animator import DOTS, draw_dots, exact_model, find_dots, shifting_poo
 
 K = pytest.importorskip("kornia.augmentation")
 
-from fomaug._errors import ArgumentError  # noqa: E402
+from fomaug.errors import ArgumentError  # noqa: E402
 from fomaug.integrations.kornia import MotionAugment  # noqa: E402
 
 KEYS = ["input", "mask", "bbox", "bbox_xyxy", "bbox_xywh", "keypoints", "label"]

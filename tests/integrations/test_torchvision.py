@@ -15,9 +15,9 @@ tv_tensors = pytest.importorskip("torchvision.tv_tensors")
 from torchvision.transforms import v2  # noqa: E402
 from torchvision.transforms.v2 import functional as F  # noqa: E402
 
-from fomaug._errors import ArgumentError, ShapeError  # noqa: E402
-from fomaug.augment import MotionParams  # noqa: E402
+from fomaug.errors import ArgumentError, ShapeError  # noqa: E402
 from fomaug.integrations.torchvision import MotionAugment  # noqa: E402
+from fomaug.motion import MotionParams  # noqa: E402
 
 SIZE = (48, 64)
 BATCH = 4

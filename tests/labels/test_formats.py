@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fomaug._errors import LabelError
+from fomaug.errors import LabelError
 from fomaug.geometry import identity_grid
 from fomaug.labels import FORMATS, FaceLabels, find_format, move, read_annotations, write_annotations
 

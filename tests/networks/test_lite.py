@@ -13,9 +13,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import fomaug
-from fomaug._errors import ArgumentError
-from fomaug._types import Keypoints
-from fomaug.driving._face import mean_mesh, mesh_keypoints
+from fomaug.errors import ArgumentError
+from fomaug.faces.canonical import mean_mesh, mesh_keypoints
 from fomaug.geometry import gaussian_heatmap, identity_grid, resize_flow
 from fomaug.geometry.eye import EyePoints, read_eyes
 from fomaug.networks import LiteConfig, fold_batch_norms
@@ -24,6 +23,7 @@ from fomaug.networks.lite_detector import LiteDetector, LiteDetectorConfig
 from fomaug.networks.lite_eyes import flow_with_eyes
 from fomaug.networks.lite_generator import LiteGenerator, LiteGeneratorConfig
 from fomaug.networks.lite_motion import _spots, carried_grids, local_affine_maps, mixed_motion
+from fomaug.types import Keypoints
 
 EYES = ((0, 1, 4, 5, 8), (3, 2, 6, 7, 9))
 MOUTH = (16, 17, 18, 19, 20, 21)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fomaug._errors import ArgumentError
+from fomaug.errors import ArgumentError
 from fomaug.networks import OFFICIAL, ModelConfig
 from fomaug.training import TrainConfig, read_config
-from fomaug.training._config import LossWeights
+from fomaug.training.config import LossWeights
 
 
 def official(tiny_config: dict) -> dict:

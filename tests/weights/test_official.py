@@ -11,7 +11,7 @@ import yaml
 from safetensors.torch import load_file
 
 from fomaug import Animator, load_model
-from fomaug._errors import ArgumentError, ModelNotFoundError, WeightsError
+from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError
 from fomaug.weights import import_official
 
 

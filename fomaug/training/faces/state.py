@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from fomaug._files import replacing
+from fomaug.files import replacing
 from fomaug.networks.lite_detector import LiteDetector
 from fomaug.networks.lite_generator import LiteGenerator
 from fomaug.training.faces.config import FaceTrainConfig
