@@ -40,7 +40,7 @@ def load_json(content: bytes | str, name: object, error: type[FomaugError], *, f
         line = f", line {cause.lineno}" if "\n" in text or isinstance(content, bytes) else ""
         raise error(f"{name}{line}: it is no JSON: {cause.msg} (column {cause.colno})") from cause
     except RecursionError as cause:
-        raise error(f"{name}: its lists are nested too deeply") from cause
+        raise error(f"{name}: it is no JSON that can be read: its lists are nested too deeply") from cause
     except ValueError as cause:
         raise error(f"{name}: {cause}") from cause
     return value

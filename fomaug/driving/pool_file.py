@@ -106,7 +106,7 @@ def _check_size(path: Path) -> None:
 def _header(path: Path, text: str | None) -> dict[str, Any]:
     if text is None:
         raise PoolError(f"{path} is a safetensors file, but no pool of fomaug")
-    header = load_json(text, f"{path} is damaged: its description", PoolError)
+    header = load_json(text, f"{path} is damaged: its description", PoolError, finite=False)
     if not isinstance(header, dict) or not isinstance(header.get("version"), int):
         raise PoolError(f"{path} is damaged: its description has no version")
     if header["version"] != VERSION:
