@@ -22,6 +22,7 @@ from fomaug.labels.values import FaceLabels
 from fomaug.strict_json import load_json
 
 _DERIVED = ("id", "image_id", "bbox", "keypoints", "num_keypoints", "area", "segmentation")
+_WHOLE: Final = ("info", "licenses", "categories")  # of the file as a whole, and written again
 _TIGHT: Final = 1.5  # pixels
 
 
@@ -125,7 +126,10 @@ def _load(path: Path) -> dict[str, Any]:
     loaded = load_json(content, path, LabelError, finite=False)
     if not isinstance(loaded, dict):
         raise LabelError(f"{path} is no COCO file: it holds a {type(loaded).__name__}")
-    return loaded
+    try:
+        return {**loaded, **{key: check_carried(loaded[key]) for key in _WHOLE if key in loaded}}
+    except LabelError as error:
+        raise LabelError(f"{path}, in {', '.join(_WHOLE)}: {error}") from error
 
 
 def _face(origin: str, annotation: dict[str, Any]) -> _Face:

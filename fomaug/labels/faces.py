@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomaug.labels.flaws import Flaw
+from fomaug.labels.rows import split_rows
 from fomaug.labels.segments import misfit, size_misfit
 from fomaug.labels.values import FaceLabels, Size
 
@@ -44,11 +45,23 @@ def face_boxes(labels: FaceLabels) -> NDArray[np.float64]:
     if labels.boxes is None:
         return np.zeros((0, 4))
     seen = np.ones(len(labels.boxes), bool) if labels.box_visible is None else labels.box_visible
-    faces, has_box = labels.fields.get("faces", []), labels.fields.get("has_box", [])
-    boxed = [face for face, has in zip(faces, has_box, strict=True) if has]
-    single = [not face.get("iscrowd") for face in boxed] or [True] * len(seen)
-    boxes: NDArray[np.float64] = labels.boxes[seen & np.array(single, bool)]
+    boxes: NDArray[np.float64] = labels.boxes[seen & ~np.array(_crowds(labels), bool)]
     return boxes
+
+
+def _crowds(labels: FaceLabels) -> list[bool]:
+    """Whether each box is one of a crowd: COCO says so of each face, Hugging Face in a list beside the boxes."""
+    fields = labels.fields
+    if "has_box" in fields and "faces" in fields:
+        return [
+            bool(face.get("iscrowd")) for face, boxed in zip(fields["faces"], fields["has_box"], strict=True) if boxed
+        ]
+    found = []
+    for row in split_rows(labels):
+        count, objects = 0 if row.boxes is None else len(row.boxes), row.fields.get("objects")
+        said = objects.get("iscrowd") if isinstance(objects, dict) else None
+        found += [bool(crowd) for crowd in said] if isinstance(said, list) and len(said) == count else [False] * count
+    return found
 
 
 def _origin(labels: FaceLabels, face: int) -> str:

@@ -101,6 +101,13 @@ def test_two_pictures_of_one_id_are_both_named_and_neither_gets_the_labels(root:
     assert read_annotations(same, root)["a/1.png"].boxes is not None, "one picture that is listed twice is no flaw"
 
 
+def test_what_is_said_of_the_whole_file_is_finite(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "faces.json"
+    path.write_text('{"info": {"version": 1e999}, "images": [], "annotations": []}')
+    with pytest.raises(LabelError, match=r"faces\.json, in info, licenses, categories: a number is not finite"):
+        read_annotations(path, root)
+
+
 def test_confidences_of_points_are_kept(root: Path, tmp_path: Path) -> None:
     path = coco(tmp_path / "faces.json", {**GOOD, "keypoints": [10, 10, 0.93, 30, 20, 0.5, 5, 5, 2, 0, 0, 0]})
     moved = move(read_annotations(path, root)["b/1.png"], identity_grid((16, 16))[None], (30, 40))
@@ -116,6 +123,13 @@ def test_crowds_are_no_faces(root: Path, tmp_path: Path) -> None:
     labels = read_annotations(path, root)["b/1.png"]
     np.testing.assert_array_equal(face_boxes(labels), [[6, 5, 18, 19]])
     assert len(face_boxes(FaceLabels())) == 0
+    rows = [
+        {"file_name": "b/1.png", "objects": {"bbox": [[1, 1, 30, 20], [6, 5, 13, 15]], "iscrowd": [1, 0]}, "faces": 2},
+        {"file_name": "b/1.png", "objects": {"bbox": [[2, 2, 4, 4]], "iscrowd": 1}},
+    ]
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    labels = read_annotations(tmp_path / "m.jsonl", root)["b/1.png"]
+    np.testing.assert_array_equal(face_boxes(labels), [[6, 5, 18, 19], [2, 2, 5, 5]])
     hidden = FaceLabels(boxes=np.ones((2, 4)), box_visible=np.array([True, False]))
     assert len(face_boxes(hidden)) == 1
 
