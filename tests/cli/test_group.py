@@ -200,7 +200,7 @@ def test_names_that_cannot_be_written_are_printed_escaped(
     tmp_path: Path, tiny_pool: DrivingPool, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     track = replace(tiny_pool.tracks[0], name=name)
-    DrivingPool([track], tiny_pool.model_name, tiny_pool.model_hash).save(tmp_path / "pool.safetensors")
+    DrivingPool([track], name, f"{name}{tiny_pool.model_hash}").save(tmp_path / "pool.safetensors")
     written = io.BytesIO()
     stream = io.TextIOWrapper(written, encoding="utf-8", write_through=True)
     monkeypatch.setattr(sys, "stdout", stream)
