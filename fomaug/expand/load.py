@@ -11,6 +11,7 @@ from fomaug.expand.compose import crop
 from fomaug.expand.jobs import Job
 from fomaug.faces import Region
 from fomaug.files import PICTURE, read_regular
+from fomaug.labels import FaceLabels, Flaw
 from fomaug.media import Picture, decode_picture
 
 
@@ -25,6 +26,8 @@ class Loaded:
         reason: why it cannot be read.
         regions: where its faces are, each to be animated on its own; empty for the whole picture.
         still: it has no face, and shall be written as it is, once.
+        labels: its annotations; None if it has none.
+        flaws: annotations that belong to a picture of another size, and were left out.
     """
 
     job: Job
@@ -33,6 +36,8 @@ class Loaded:
     reason: str = ""
     regions: tuple[Region, ...] = ()
     still: bool = False
+    labels: FaceLabels | None = None
+    flaws: tuple[Flaw, ...] = ()
 
     @property
     def parts(self) -> list[Picture]:

@@ -48,6 +48,7 @@ class Summary:
         scores: spread of every score of the gates.
         rejected: refused copies by reason.
         failed: pictures that could not be used.
+        flawed: annotations that could not be used.
         model: name.
         contact_sheet: None if there is none.
     """
@@ -64,6 +65,7 @@ class Summary:
     scores: dict[str, Spread]
     rejected: dict[str, int]
     failed: int
+    flawed: int
     model: str
     contact_sheet: Path | None
 
@@ -116,8 +118,9 @@ def _summarise(out: Path, summary: dict[str, Any]) -> Summary:
         strength=strength.spread() if strength.count else None,
         scores={name: running.spread() for name, running in sorted(scores.items())},
         rejected=_reasons(read_rows(out / REJECTED)),
-        failed=len(summary.get("failed", ())),
-        model=str(summary.get("model", {}).get("name", "")),
+        failed=_length(summary.get("failed")),
+        flawed=_length(summary.get("flawed")),
+        model=_name(summary.get("model")),
         contact_sheet=sheet if sheet.is_file() else None,
     )
 
@@ -127,6 +130,12 @@ def _bytes(row: Row) -> int:
     if not isinstance(size, int) or not 0 <= size <= _MOST_BYTES:
         raise ValueError(f"bytes must be a whole number, got {shortened(size)}")
     return size
+def _length(found: object) -> int:
+    return len(found) if isinstance(found, list) else 0
+
+
+def _name(model: object) -> str:
+    return str(model.get("name", "")) if isinstance(model, dict) else ""
 
 
 def _count(row: Row, counts: dict[str, Counter[str]]) -> None:
