@@ -142,8 +142,8 @@ def manifest_files() -> list[bytes]:
         "clip_hash": "ab" * 32,
         "driver": "me",
         "strength": 0.8,
-        "skipped": None,
-        "others": [{"clip": "nod", "clip_hash": "", "driver": "", "strength": 1.0}],
+        "skipped": False,
+        "others": [{"clip": "nod", "clip_hash": "", "driver": "", "strength": 1.0, "skipped": False}],
     }
     row = {
         "file": "a/1.png",
@@ -153,6 +153,7 @@ def manifest_files() -> list[bytes]:
         "label": "smile",
         "split": "train",
         "bytes": 100,
+        "size": [64, 64],
         "motion": motion,
         "scores": {"sharpness": 0.5},
     }

@@ -130,6 +130,8 @@ def _bytes(row: Row) -> int:
     if not isinstance(size, int) or not 0 <= size <= _MOST_BYTES:
         raise ValueError(f"bytes must be a whole number, got {shortened(size)}")
     return size
+
+
 def _length(found: object) -> int:
     return len(found) if isinstance(found, list) else 0
 
