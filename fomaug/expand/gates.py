@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -14,13 +14,13 @@ from fomaug.animator import Animator
 from fomaug.errors import ArgumentError
 from fomaug.expand.copies import Judge, Verdict
 from fomaug.expand.move import Moved
+from fomaug.expand.plan import GateOption
 from fomaug.media import Picture
 from fomaug.quality import Gates, judge, score
 
 _SIDE: Final = 512  # larger pictures are judged at this size: no score looks closer
 
 Embed = Callable[[Tensor], Tensor]
-GateOption = Literal["on", "off"] | Mapping[str, float | None]
 
 
 def read_gates(option: GateOption) -> Gates | None:

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+
+from typing_extensions import Unpack
 
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool
+from fomaug.driving.build import OnError
 from fomaug.errors import ArgumentError, MediaError, did_you_mean
 from fomaug.expand.annotate import make_annotator
 from fomaug.expand.carry_out import carry_out
@@ -18,12 +20,13 @@ from fomaug.expand.gates import Embed, make_judge, read_gates
 from fomaug.expand.jobs import Shard, plan_shards
 from fomaug.expand.labels import check_policy
 from fomaug.expand.lock import locked
-from fomaug.expand.plan import ExpandPlan, Format, LabelPolicy, OnError, Selection
+from fomaug.expand.plan import ExpandOptions, ExpandPlan, Format, LabelOption
 from fomaug.expand.report import ExpandReport, Failure, estimate_bytes
 from fomaug.expand.resources import GIVEN, load_tools
 from fomaug.expand.run import Crew
 from fomaug.expand.sources import Found, SourceFile, find_sources
 from fomaug.faces import Detector
+from fomaug.motion import Selection
 
 
 def expand(
@@ -37,14 +40,14 @@ def expand(
     format: Format = "folder",
     selection: Selection = "diverse",
     strength_range: tuple[float, float] = (0.3, 1.0),
-    labels: LabelPolicy | Mapping[str, str] = "keep",
+    labels: LabelOption = "keep",
     on_error: OnError = "skip",
     resume: bool = False,
     dry_run: bool = False,
     progress: bool = False,
     embed: Embed | None = None,
     detector: Detector | None = None,
-    **options: Any,
+    **options: Unpack[ExpandOptions],
 ) -> ExpandReport:
     """Animate every picture of a dataset several times, and write the copies with their labels.
 
@@ -109,7 +112,7 @@ def expand(
         return carry_out(plan, sources, shards, crew, asked, resume=resume, progress=progress)
 
 
-def _check_names(options: Mapping[str, Any]) -> None:
+def _check_names(options: Mapping[str, object]) -> None:
     known = {field.name for field in fields(ExpandPlan)}
     for name in options:
         if name not in known:

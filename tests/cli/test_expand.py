@@ -4,6 +4,7 @@ import inspect
 import json
 from dataclasses import fields
 from pathlib import Path
+from typing import get_type_hints
 
 import click
 import numpy as np
@@ -15,6 +16,7 @@ from fomaug.cli.expand import expand as command
 from fomaug.driving import DrivingPool
 from fomaug.expand import ExpandPlan, ExpandReport, Failure
 from fomaug.expand import expand as function
+from fomaug.expand.plan import ExpandOptions
 from fomaug.media import save_image
 
 
@@ -82,6 +84,15 @@ def test_names_types_and_defaults_of_the_options_stay() -> None:
             kind = kind if option.nargs == 1 else f"{option.nargs} {kind}"
             found.append((" ".join([*option.opts, *option.secondary_opts]), kind, values[option.name]))
     assert found == OPTIONS
+
+
+def test_typed_keywords_of_the_function_are_the_fields_of_the_plan() -> None:
+    named, plan = get_type_hints(function), get_type_hints(ExpandPlan)
+    typed = {name: hint for name, hint in get_type_hints(ExpandOptions).items() if name not in named}
+    for name, hint in typed.items():
+        assert hint == plan[name], name
+    assert set(typed) == set(plan) - set(named)
+    assert not set(get_type_hints(ExpandOptions)) & set(named)
 
 
 @pytest.fixture
