@@ -1,4 +1,4 @@
-"""Annotations of the sources, moved along with every copy."""
+"""Annotations of the sources, moved to their copies."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from fomaug.labels import FaceLabels, find_format, move, read_annotations, write
 
 
 class Annotator:
-    """Reads the annotations of a dataset, moves them, and writes them in the format in which they came.
+    """Reader, mover and writer of a dataset's annotations; the written format is the one that was read.
 
-    Masks and `.pts` files are written beside each other as the copies are; all others when the job is done, from the
-    manifest.
+    Masks and `.pts` files are written together with their copies. All other formats are written from the manifest at
+    the end of the job.
 
     Attributes:
+        out: output folder.
+        path: file or folder of the annotations.
         format: name of the format.
-        missing: keys of sources about which the annotations say nothing.
+        labels: labels of the sources, by key.
+        missing: keys of sources without annotations.
     """
 
     def __init__(self, plan: ExpandPlan, sources: Sequence[SourceFile]) -> None:
@@ -42,7 +45,7 @@ class Annotator:
         _check_use(plan, self.format, len(self.missing) == len(sources))
 
     def digest(self) -> str:
-        """Sha256 of the file, or of the names and sizes of the files in the folder."""
+        """Return the sha256 of the file, or of the names and sizes of the files in the folder."""
         if self.path.is_file():
             return hashlib.sha256(self.path.read_bytes()).hexdigest()
         digest = hashlib.sha256()
@@ -51,37 +54,37 @@ class Annotator:
         return digest.hexdigest()
 
     def move(self, key: str, moved: Moved) -> FaceLabels | None:
-        """Move the labels of a source to one of its copies; None if it has none."""
+        """Move the labels of a source to one of its copies; None for a source without labels."""
         labels = self.labels.get(key)
         if labels is None:
             return None
         return move(labels, moved.flow, moved.picture.size, occlusion=moved.occlusion)
 
     def write_with(self, file: str, size: tuple[int, int], labels: FaceLabels) -> None:
-        """Write what has a file of its own beside each picture."""
+        """Write the annotation file of one copy, in formats with one file per image."""
         if self._file_of is not None:
             write_annotations([(file, size, labels)], self.out, self.format, like=self.path)
 
     def file_with(self, row: Row) -> Path | None:
-        """Return the file that holds nothing but the annotations of a copy, by its row; None if there is none."""
+        """Return the path of a copy's annotation file by its row; None in formats with one file for all images."""
         if self._file_of is None or row.get("annotation") is None:
             return None
         return self.out / self._file_of(row["file"])
 
     def write_all(self, rows: Iterable[Row]) -> list[Path]:
-        """Write what has one file for all pictures; archives hold the annotations in their rows."""
+        """Write the annotations of all copies, in formats with one file for all; rows of archives hold their own."""
         if self._file_of is not None or self.in_archives:
             return []
         return write_annotations(_entries(rows), self.out, self.format, like=self.path)
 
 
 def make_annotator(plan: ExpandPlan, sources: Sequence[SourceFile]) -> Annotator | None:
-    """Read the annotations that a plan names; None if it names none."""
+    """Read the annotations of a plan; None for a plan without annotations."""
     return None if plan.annotations is None else Annotator(plan, sources)
 
 
 def to_json(labels: FaceLabels) -> dict[str, Any]:
-    """Turn labels into plain JSON, but for the mask, which has a file."""
+    """Convert labels to plain JSON, without the mask, which is a file."""
     arrays = {name: _rounded(getattr(labels, name)) for name in _ARRAYS}
     segments = None if labels.segments is None else list(labels.segments)
     values = {**arrays, "segments": segments}
@@ -89,7 +92,7 @@ def to_json(labels: FaceLabels) -> dict[str, Any]:
 
 
 def from_json(values: dict[str, Any]) -> FaceLabels:
-    """Read what `to_json` wrote."""
+    """Convert the result of `to_json` to labels."""
     arrays: dict[str, Any] = {}
     for name, (kind, width) in _ARRAYS.items():
         if name in values:
@@ -105,7 +108,7 @@ _ARRAYS: Final[dict[str, tuple[type, int]]] = {
     "boxes": (float, 4),
     "box_visible": (bool, 0),
 }
-"""Type of each array and length of its rows; 0 for plain lists."""
+"""Type of each array and length of its rows; 0 for one-dimensional arrays."""
 
 
 def _rounded(array: NDArray[Any] | None) -> list[Any] | None:

@@ -289,13 +289,13 @@ def test_fomaug_expand_is_the_function_of_the_readme(
 def test_no_more_than_a_few_units_are_read_ahead(
     run: Callable[..., ExpandReport], tmp_path: Path, face: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fomaug.expand import copies as _choose
+    from fomaug.expand import copies as _copies
     from fomaug.expand import run as _run
 
     for i in range(30):
         save_image(tmp_path / "many" / f"{i:02d}.png", face(i, 32, 32))
     loads, moves, most = 0, 0, 0
-    load, move = _run.load, _choose.move
+    load, move = _run.load, _copies.move
 
     def count_load(*args: object) -> object:
         nonlocal loads, most
@@ -309,7 +309,7 @@ def test_no_more_than_a_few_units_are_read_ahead(
         return move(*args, **options)
 
     monkeypatch.setattr(_run, "load", count_load)
-    monkeypatch.setattr(_choose, "move", count_move)
+    monkeypatch.setattr(_copies, "move", count_move)
     run(dataset=tmp_path / "many", copies=2, batch_size=2)
     assert (loads, moves) == (30, 30)
     assert most <= 4

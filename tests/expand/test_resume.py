@@ -184,9 +184,9 @@ def test_a_damaged_manifest_is_refused(run: Callable[..., ExpandReport]) -> None
 def test_interrupted_leaves_whole_files_only(
     run: Callable[..., ExpandReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fomaug.expand import copies as _choose
+    from fomaug.expand import copies as _copies
 
-    monkeypatch.setattr(_choose, "move", count_down(_choose.move, 2))
+    monkeypatch.setattr(_copies, "move", count_down(_copies.move, 2))
     with pytest.raises(Killed):
         run("broken")
     assert not list((tmp_path / "broken").rglob(".*"))

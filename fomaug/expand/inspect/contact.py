@@ -18,9 +18,16 @@ CONTACT_SHEET: Final = "contact_sheet.png"
 def save_contact_sheet(
     out: Path, rows: Iterable[Row], sources: Sequence[SourceFile], provenance: Provenance, *, most: int = 12
 ) -> Path | None:
-    """Show some sources, spread over the dataset, with up to `most` copies each; None if there is no copy.
+    """Save an image of some sources and their copies; return its path, or None without copies.
 
-    A sheet of nothing but pictures that stayed as they are gets no mark.
+    A sheet of unchanged copies only has no provenance mark.
+
+    Args:
+        out: folder of the expanded dataset.
+        rows: rows of the manifest.
+        sources: source files.
+        provenance: provenance mark of the sheet.
+        most: largest number of sources, and of copies of each.
     """
     paths = {source.key: source.path for source in sources}
     chosen = set(_spread(list(paths), most))
@@ -39,16 +46,16 @@ def save_contact_sheet(
 
 
 def _spread(keys: Sequence[str], most: int) -> list[str]:
-    """Choose keys at even distances, one of each class before a second of any."""
+    """Choose keys at even distances; every class has one key before any class has two."""
     seen: dict[str, int] = {}
     order = []
-    for place, key in enumerate(keys):
+    for index, key in enumerate(keys):
         folder = str(PurePosixPath(key).parent)
-        order.append((seen.get(folder, 0), place))
+        order.append((seen.get(folder, 0), index))
         seen[folder] = seen.get(folder, 0) + 1
-    first = sorted(place for round_, place in order if round_ == 0)
+    first = sorted(index for round_, index in order if round_ == 0)
     if len(first) < most:
-        first = [place for _, place in sorted(order)][: max(most, len(first))]
+        first = [index for _, index in sorted(order)][: max(most, len(first))]
     step = max(1.0, len(first) / most)
     return [keys[first[int(number * step)]] for number in range(min(most, len(first)))]
 
