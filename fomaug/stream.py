@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from torch import Tensor
 
-from fomaug.geometry import check_region, confine, transfer
+from fomaug.geometry import Mode, check_region, target_keypoints
 from fomaug.types import Animated, Keypoints, Source
 
 
@@ -58,8 +58,9 @@ def stream(
         ArgumentError: there is no such region, or the model's keypoints have no names.
     """
     check_region(region, animator.keypoint_names)  # at once, not when the first frame comes
-    options = {"relative": relative, "relative_jacobian": relative_jacobian, "adapt_scale": adapt_scale}
-    return _stream(animator, source, frames, reference, strength, region, options)
+    return _stream(
+        animator, source, frames, reference, strength, Mode(relative, relative_jacobian, adapt_scale, region)
+    )
 
 
 def _stream(
@@ -68,11 +69,10 @@ def _stream(
     frames: Iterable[Tensor],
     reference: Keypoints | None,
     strength: float,
-    region: str,
-    options: Mapping[str, bool],
+    mode: Mode,
 ) -> Iterator[Animated]:
+    names = animator.keypoint_names
     for frame in frames:
         driving = animator.detect(frame)
         reference = driving[0] if reference is None else reference
-        moved = transfer(source.keypoints, driving, reference, strength=strength, **options)
-        yield animator.animate(source, confine(source.keypoints, moved, region, animator.keypoint_names))
+        yield animator.animate(source, target_keypoints(source.keypoints, driving, reference, mode, names, strength))

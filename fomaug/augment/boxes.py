@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from fomaug.augment.pixels import Range, layout
-from fomaug.augment.result import MotionResult
 from fomaug.errors import ArgumentError
 from fomaug.faces import FaceMotion, Region, compose_motion, paste
 from fomaug.geometry import identity_grid
-from fomaug.motion import MotionParams
+from fomaug.motion import MotionParams, MotionResult
 
 _CELL: Final = 2  # pixels of the image to a cell of its flow: faces may be small in it
 _MOST_CELLS: Final = 512

@@ -1,4 +1,4 @@
-"""Reach into a batch or an item of any shape, and put things back without touching the original."""
+"""DrawableFrames into a batch or an item of any shape, and put things back without touching the original."""
 
 from __future__ import annotations
 

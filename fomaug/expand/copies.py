@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
-from fomaug.errors import MediaError
+from fomaug.errors import MediaError, reason_of
 from fomaug.expand.annotate import to_json
 from fomaug.expand.compose import compose, crop
 from fomaug.expand.formats import Sample
@@ -20,6 +20,7 @@ from fomaug.expand.move import Moved, move
 from fomaug.expand.names import copy_label, copy_name
 from fomaug.expand.plan import ExpandPlan
 from fomaug.faces import Region
+from fomaug.files import PICTURE, read_regular
 from fomaug.labels import FaceLabels
 from fomaug.media import Picture, Provenance, decode_picture, encode_image
 from fomaug.motion import MotionParams
@@ -72,9 +73,9 @@ class Outcome:
 def load(job: Job, max_pixels: int) -> Loaded:
     """Load the source of a job; the result carries a reason if the file cannot be read."""
     try:
-        content = job.source.path.read_bytes()
+        content = read_regular(job.source.path, PICTURE)
     except OSError as cause:
-        return Loaded(job, None, reason=f"cannot be read: {cause.strerror or cause}")
+        return Loaded(job, None, reason=f"cannot be read: {reason_of(cause)}")
     try:
         picture = decode_picture(content, Path(job.source.key).suffix, max_pixels=max_pixels)
     except MediaError as cause:

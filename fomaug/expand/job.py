@@ -15,8 +15,8 @@ from fomaug.animator import Animator
 from fomaug.driving import DrivingPool
 from fomaug.driving.build import OnError
 from fomaug.errors import ArgumentError, MediaError, did_you_mean
-from fomaug.expand.annotate import make_annotator
-from fomaug.expand.faces import make_locator
+from fomaug.expand.annotate import Annotator, make_annotator
+from fomaug.expand.faces import Locate, make_locator
 from fomaug.expand.formats import open_writer
 from fomaug.expand.gates import Embed, make_judge, read_gates
 from fomaug.expand.inspect.contact import save_contact_sheet
@@ -27,7 +27,7 @@ from fomaug.expand.plan import ExpandOptions, ExpandPlan, Format, LabelOption
 from fomaug.expand.report import ExpandReport, Failure, count_labels, estimate_bytes
 from fomaug.expand.resources import GIVEN, digest_clip_labels, load_augment, save_pool
 from fomaug.expand.run import Pipeline, Stages
-from fomaug.expand.sources import Found, SourceFile, digest_sources, find_sources
+from fomaug.expand.sources import Found, SourceFile, digest_sources, find_sources, save_sources, with_deleted
 from fomaug.faces import Detector
 from fomaug.media import Provenance
 from fomaug.motion import Selection
@@ -97,6 +97,8 @@ def expand(
     )
     gates = read_gates(plan.gates)
     found = find_sources(Path(dataset), out=Path(out), split=plan.split, annotations=plan.annotations)
+    if resume:
+        found = found._replace(chosen=with_deleted(found.chosen, Path(dataset), Path(out)))
     sources = found.chosen
     shards = plan_shards(plan, sources)
     report = _start_report(plan, found, shards)
@@ -110,7 +112,7 @@ def expand(
         augment=augment,
         judge=make_judge(gates, augment.model, embed),
         annotator=annotator,
-        locate=make_locator(plan, annotator.labels if annotator else None, augment.model, detector),
+        locate=_locator(plan, annotator, augment.model, detector),
     )
     with locked(Path(out)):
         return _run(plan, sources, shards, stages, report, resume=resume, progress=progress)
@@ -121,6 +123,14 @@ def _check_names(options: Mapping[str, object]) -> None:
     for name in options:
         if name not in known:
             raise ArgumentError(f"expand has no option {name!r}{did_you_mean(name, known)}")
+
+
+def _locator(
+    plan: ExpandPlan, annotator: Annotator | None, model: Animator, detector: Detector | None
+) -> Locate | None:
+    if plan.faces == "frame":
+        return None
+    return make_locator(plan, annotator.labels if annotator else None, model, detector)
 
 
 def _start_report(plan: ExpandPlan, found: Found, shards: Sequence[Shard]) -> ExpandReport:
@@ -170,6 +180,7 @@ def _run(
     writer = open_writer(manifest.out, plan.format, list_classes(plan, sources, augment.driving))
     with explained_writes(manifest.out):
         manifest.begin(facts, resume=resume, companion=None if annotator is None else annotator.file_with)
+        save_sources(manifest.out, sources)
         save_pool(plan, augment.driving)
     pipeline = Pipeline(plan, stages, manifest, writer)
     pipeline.run(shards, progress=progress)
@@ -189,16 +200,19 @@ def _complete(
     model, pool = stages.augment.model, stages.augment.driving
     provenance = Provenance(model.name, model_hash=model.hash, pool_hash=pool.hash, source_type="composite")
     rejected = sum(1 for _ in manifest.rows(REJECTED))
+    sheet, unshown = save_contact_sheet(manifest.out, manifest.rows(), sources, provenance)
+    failed = (*report.failed, *pipeline.failed)
+    named = {failure.source for failure in failed}
     return replace(
         report,
         written=len(manifest.recorded) - rejected,
         new=pipeline.new,
         rejected=rejected,
-        failed=(*report.failed, *pipeline.failed),
+        failed=(*failed, *(failure for failure in unshown if failure.source not in named)),
         skipped_clips=tuple(Failure(clip, reason) for clip, reason in pool.skipped),
         unannotated=0 if stages.annotator is None else len(stages.annotator.missing),
         labels=count_labels(manifest.rows()),
-        contact_sheet=save_contact_sheet(manifest.out, manifest.rows(), sources, provenance),
+        contact_sheet=sheet,
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from fomaug.errors import MediaError, ResumeError
-from fomaug.files import append_line, is_temporary, write_file
+from fomaug import files
+from fomaug.errors import FomaugError, MediaError, ResumeError, UnsafeFileError, reason_of
+from fomaug.files import append_line, is_temporary, open_text, read_regular, read_text, write_file
 from fomaug.media import sidecar_of
 
 SUMMARY: Final = "expand.json"
@@ -19,6 +21,8 @@ LOCK: Final = ".fomaug-lock"
 # 1: all faces of a picture moved by one draw, and their regions stood in "faces".
 # 2: pictures without a face, copied as they are, were marked and labelled as the animated ones.
 MANIFEST_FORMAT: Final = 3
+
+_LONGEST_LINE: Final = 1 << 26  # characters; a row with the annotations of a crowd has a few hundred thousand
 
 Row = dict[str, Any]
 CopyId = tuple[str, int]  # key of the source, number of the copy
@@ -78,7 +82,7 @@ class Manifest:
         positions = {copy_id: position for position, copy_id in enumerate(copy_ids)}
         for name in (MANIFEST, REJECTED):
             path = self.out / name
-            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            text = read_text(path, files.MANIFEST) if path.exists() else ""
             lines = [f"{line}\n" for line in text.split("\n") if line]
             ordered = sorted(lines, key=lambda line: positions.get(_copy_id(json.loads(line)), len(positions)))
             if ordered != lines:
@@ -130,7 +134,8 @@ def locked(folder: Path) -> Iterator[None]:
 def _open_lock(path: Path) -> TextIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w")
+        # Without O_NONBLOCK, opening a pipe of that name would block.
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o666), "w")
     except OSError as cause:
         raise MediaError(f"cannot write to {path.parent}: {cause.strerror or cause}; give another folder") from cause
 
@@ -144,6 +149,8 @@ def explained_writes(out: Path) -> Iterator[None]:
     """
     try:
         yield
+    except FomaugError:
+        raise
     except OSError as cause:
         raise MediaError(f"cannot write to {out}: {cause}; what is there is whole") from cause
 
@@ -152,12 +159,17 @@ def read_rows(path: Path) -> Iterator[Row]:
     """Read a file of JSON lines, one object each.
 
     Raises:
-        ResumeError: a line is damaged.
+        ResumeError: a line is damaged, or the path is not a regular file.
     """
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
+    try:
+        file = open_text(path, files.MANIFEST)
+    except UnsafeFileError as cause:
+        raise ResumeError(str(cause)) from cause
+    with file:
+        lines = iter(lambda: file.readline(_LONGEST_LINE), "")
+        for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
                 _copy_id(row)
@@ -173,11 +185,13 @@ def read_summary(out: Path) -> dict[str, Any]:
         ResumeError: the folder has no summary, or a damaged one.
     """
     try:
-        summary = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
+        summary = json.loads(read_text(out / SUMMARY, files.SUMMARY))
     except FileNotFoundError as cause:
         raise ResumeError(f"{out} holds no {SUMMARY}, so it is no expanded dataset") from cause
-    except ValueError as cause:
-        raise ResumeError(f"{out / SUMMARY} is damaged: {cause}") from cause
+    except UnsafeFileError as cause:
+        raise ResumeError(str(cause)) from cause
+    except (ValueError, RecursionError) as cause:
+        raise ResumeError(f"{out / SUMMARY} is damaged: {reason_of(cause)}") from cause
     if not isinstance(summary, dict):
         raise ResumeError(f"{out / SUMMARY} is damaged: no JSON object")
     return summary
@@ -219,7 +233,10 @@ def _cut_torn_line(path: Path) -> None:
     """Remove an unfinished last line, which a process leaves when it is killed during a write."""
     if not path.exists():
         return
-    content = path.read_bytes()
+    try:
+        content = read_regular(path, files.MANIFEST)
+    except UnsafeFileError as cause:
+        raise ResumeError(str(cause)) from cause
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):
         write_file(path, whole, durable=True)

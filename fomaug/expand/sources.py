@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, get_args
 
-from fomaug.errors import ArgumentError, check_choice
+from fomaug.errors import ArgumentError, ResumeError, UnsafeFileError, check_choice
 from fomaug.expand.manifest import is_expanded
 from fomaug.expand.plan import Split
+from fomaug.files import MANIFEST, read_text, write_file
 from fomaug.media import suffix_formats
+
+SOURCES: Final = "sources.jsonl"
 
 SPLITS: Final = {
     "train": "train",
@@ -36,12 +40,14 @@ class SourceFile:
         key: path below the dataset folder, with slashes on every system; also the key of the draws.
         label: name of the class folder; empty in a flat dataset.
         split: train, val or test; empty in a dataset without split folders.
+        had_bytes: size of a deleted file when the job began; None for all other files.
     """
 
     path: Path
     key: str
     label: str = ""
     split: str = ""
+    had_bytes: int | None = None
 
     @property
     def id(self) -> str:
@@ -51,7 +57,7 @@ class SourceFile:
     @property
     def num_bytes(self) -> int:
         """Size of the file in bytes, see `file_size`."""
-        return file_size(self.path)
+        return file_size(self.path) if self.had_bytes is None else self.had_bytes
 
     @property
     def folder(self) -> PurePosixPath:
@@ -164,3 +170,48 @@ def _source(dataset: Path, key: str, *, divided: bool) -> SourceFile:
     split = SPLITS.get(parts[0].lower(), "") if divided and len(parts) > 1 else ""
     parts = parts[bool(split) :]
     return SourceFile(dataset / key, key, parts[0] if len(parts) > 1 else "", split)
+
+
+def save_sources(out: Path, sources: Sequence[SourceFile]) -> None:
+    """Save the list of a job's sources, unless it is saved already.
+
+    The division into shards and the names of copies depend on all sources. With the list, a job can be resumed after a
+    source is deleted.
+    """
+    if not (out / SOURCES).exists():
+        lines = (json.dumps([source.key, source.label, source.split, source.num_bytes]) for source in sources)
+        write_file(out / SOURCES, "".join(f"{line}\n" for line in lines).encode(), durable=True)
+
+
+def with_deleted(sources: Sequence[SourceFile], dataset: Path, out: Path) -> list[SourceFile]:
+    """Add the deleted sources of a job's list; they fail like other files that cannot be read.
+
+    If the dataset has new sources, no source is added, and the comparison of the settings reports another dataset.
+
+    Raises:
+        ResumeError: the list is damaged.
+    """
+    listed = list(_read_sources(dataset, out / SOURCES)) if (out / SOURCES).exists() else []
+    found = {source.key for source in sources}
+    deleted = [source for source in listed if source.key not in found and not source.path.exists()]
+    if not deleted or len(listed) != len(found) + len(deleted):
+        return list(sources)
+    return sorted([*sources, *deleted], key=lambda source: source.key)
+
+
+def _read_sources(dataset: Path, path: Path) -> Iterator[SourceFile]:
+    try:
+        for line in read_text(path, MANIFEST).splitlines():
+            yield _listed_source(dataset, *json.loads(line))
+    except UnsafeFileError as cause:
+        raise ResumeError(str(cause)) from cause
+    except (ValueError, TypeError, RecursionError) as cause:
+        raise ResumeError(f"{path} is damaged; remove it, and resume") from cause
+
+
+def _listed_source(dataset: Path, key: Any, label: Any, split: Any, num_bytes: Any) -> SourceFile:
+    if not all(isinstance(word, str) for word in (key, label, split)) or type(num_bytes) is not int:
+        raise ValueError("a source has a key, a label, a split and a size")
+    if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
+        raise ValueError("a key is a path below the dataset")
+    return SourceFile(dataset / key, key, label, split, num_bytes)

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from fomaug.errors import ArgumentError, check_choice
-from fomaug.geometry import FaceRegion
+from fomaug.geometry import Region
 
 Overlay = Literal["keypoints", "flow", "occlusion"]
 Crop = Literal["face", "frame"]
@@ -42,7 +42,7 @@ class AnimateOptions:
 
     relative: bool = True
     strength: float = 1.0
-    region: FaceRegion = "all"
+    region: Region = "all"
     reference: Choice = "closest"
     source_frame: Choice = "closest"
     face: Face = "auto"
@@ -55,7 +55,7 @@ class AnimateOptions:
     batch_size: int = 8
 
     def __post_init__(self) -> None:
-        check_choice("region", self.region, get_args(FaceRegion))
+        check_choice("region", self.region, get_args(Region))
         check_choice("crop", self.crop, get_args(Crop))
         if self.overlay is not None:
             check_choice("overlay", self.overlay, get_args(Overlay))

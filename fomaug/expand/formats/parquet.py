@@ -12,7 +12,7 @@ from fomaug.errors import MissingExtraError
 from fomaug.expand.formats.registry import FormatWriter, Sample, register
 from fomaug.expand.manifest import Row
 from fomaug.expand.names import path_inside
-from fomaug.files import replacing
+from fomaug.files import ARCHIVE, check_regular, replacing
 
 _TEXTS: Final = ("label", "source", "source_id", "split")
 _GROUP_BYTES: Final = 32 << 20
@@ -65,6 +65,7 @@ class ParquetWriter(FormatWriter):
         _, parquet = _pyarrow()
         wanted = {_text(name): name for name in names}
         found: dict[str, bytes] = {}
+        check_regular(path, ARCHIVE)
         with parquet.ParquetFile(path) as table:
             for group in range(table.num_row_groups):
                 paths = table.read_row_group(group, columns=["image.path"])["image"].to_pylist()

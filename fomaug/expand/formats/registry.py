@@ -10,6 +10,7 @@ from typing import ClassVar, Final, TypeVar
 
 from fomaug.errors import MediaError, check_choice
 from fomaug.expand.manifest import Row
+from fomaug.files import PICTURE, read_regular
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def load_outputs(out: Path, rows: Sequence[Row]) -> list[bytes]:
             members.setdefault(row["file"], []).append(row["member"])
     archives = {file: _read_archive(out / file, names) for file, names in members.items()}
     return [
-        archives[row["file"]][row["member"]] if "member" in row else (out / row["file"]).read_bytes() for row in rows
+        archives[row["file"]][row["member"]] if "member" in row else read_regular(out / row["file"], PICTURE)
+        for row in rows
     ]
 
 

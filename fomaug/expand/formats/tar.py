@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from fomaug.expand.formats.registry import FormatWriter, Sample, register
 from fomaug.expand.manifest import Row
 from fomaug.expand.names import path_inside
-from fomaug.files import replacing
+from fomaug.files import ARCHIVE, open_regular, replacing
 
 
 @register("webdataset")
@@ -59,7 +59,7 @@ class TarWriter(FormatWriter):
     @staticmethod
     def read(path: Path, names: Sequence[str]) -> dict[str, bytes]:
         """Read members of an archive, by name."""
-        with tarfile.open(path) as archive:
+        with open_regular(path, ARCHIVE) as file, tarfile.open(fileobj=file) as archive:
             found = {name: archive.extractfile(name) for name in names}
             return {name: member.read() for name, member in found.items() if member is not None}
 
