@@ -1,11 +1,13 @@
 """Expansion of a face dataset with the motion of a driving pool.
 
 `fomaug.expand` is this package and can also be called as the function `expand` in it. Importing a package binds its
-name on `fomaug` to the module, so the module itself has to be callable.
+name on `fomaug` to the module, so the module itself has to be callable; see
+`docs/decisions/0011-callable-expand.md`.
 """
 
 import sys
 from functools import wraps
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -37,9 +39,14 @@ __all__ = [
 
 
 class _CallableModule(ModuleType):
+    """A module that can be called as `expand`, and pickled by its name as functions are."""
+
     @wraps(expand)
     def __call__(self, *args: Any, **options: Any) -> ExpandReport:
         return expand(*args, **options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return import_module, (__name__,)
 
 
 sys.modules[__name__].__class__ = _CallableModule

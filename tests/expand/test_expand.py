@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 import fomaug
 from fomaug import Animator, DrivingPool, MotionAugment, MotionParams
 from fomaug.errors import ArgumentError, MediaError, ResumeError
-from fomaug.expand import ExpandReport, expand
+from fomaug.expand import ExpandPlan, ExpandReport, expand
 from fomaug.media import read_mark, read_picture, save_image
 
 
@@ -33,6 +34,13 @@ def test_the_package_answers_calls_and_imports_alike() -> None:
 
     assert callable(fomaug.expand)
     assert fomaug.expand.expand is expand
+
+
+def test_the_package_and_the_function_are_pickled_by_name() -> None:
+    assert pickle.loads(pickle.dumps(fomaug.expand)) is fomaug.expand
+    assert pickle.loads(pickle.dumps(fomaug.expand.expand)) is expand
+    plan = ExpandPlan("faces", "out", labels={"*": "fake"})
+    assert pickle.loads(pickle.dumps(plan)) == plan
 
 
 def test_the_tree_is_mirrored_and_every_copy_has_a_row(run: Callable[..., ExpandReport], faces: Path) -> None:
