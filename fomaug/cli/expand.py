@@ -1,4 +1,4 @@
-"""`fomaug expand`: a face dataset in, a larger one out."""
+"""The command `fomaug expand`, which enlarges a face dataset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fomaug.cli.options import options_of
 from fomaug.cli.values import read_gates, read_labels, read_reference, read_weights
 from fomaug.expand import ExpandPlan, ExpandReport
 
-_SHOWN = 10  # failures in the terminal; all are in expand.json
+_SHOWN = 10  # failures that the terminal shows; expand.json lists all of them
 
 
 @click.command(context_settings={"show_default": True})
@@ -27,16 +27,16 @@ _SHOWN = 10  # failures in the terminal; all are in expand.json
     },
 )
 @click.option("--resume/--no-resume", default=False, help="Go on with an interrupted job, or start in a new folder.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("--progress/--no-progress", default=True, help="Show a bar.")
+@click.option("--dry-run", is_flag=True, help="Count the copies and write nothing.")
+@click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
 def expand(dataset: Path, out: Path, **options: Any) -> int:
-    """Animate every picture of DATASET several times and write the copies to OUT, with their labels.
+    """Animate every image of DATASET several times and write the copies to OUT, with their labels.
 
-    DATASET is a folder of class folders, or of pictures. With a top folder train, val or test, only train is expanded.
-    Every copy has a row in OUT/manifest.jsonl; OUT/expand.json sums up; OUT/contact_sheet.png shows some.
+    DATASET is a folder of class folders, or of images. In a dataset with split folders, only train is expanded. Every
+    copy has a row in OUT/manifest.jsonl. OUT/expand.json is the summary, and OUT/contact_sheet.png shows some copies.
 
-    Exit codes: 0 all done, 2 wrong arguments or input, 3 done but for pictures or clips that are named,
-    130 interrupted: the same command with --resume goes on.
+    Exit codes: 0 for a complete job, 2 for wrong arguments or input, 3 for a job that had to leave out the images or
+    clips it names, 130 for an interrupted job, which the same command with --resume continues.
     """
     from fomaug.expand import expand as run
 
