@@ -9,7 +9,7 @@ import click
 
 from fomaug.cli.options import options_of
 from fomaug.cli.values import read_gates, read_labels, read_reference, read_weights
-from fomaug.expand import ExpandPlan, ExpandReport
+from fomaug.expand import ExpandPlan, ExpandReport, Failure
 
 _SHOWN = 10  # failures that the terminal shows; expand.json lists all of them
 
@@ -35,8 +35,8 @@ def expand(dataset: Path, out: Path, **options: Any) -> int:
     DATASET is a folder of class folders, or of images. In a dataset with split folders, only train is expanded. Every
     copy has a row in OUT/manifest.jsonl. OUT/expand.json is the summary, and OUT/contact_sheet.png shows some copies.
 
-    Exit codes: 0 for a complete job, 2 for wrong arguments or input, 3 for a job that had to leave out the images or
-    clips it names, 130 for an interrupted job, which the same command with --resume continues.
+    Exit codes: 0 for a complete job, 2 for wrong arguments or input, 3 for a job that had to leave out the images,
+    clips or annotations it names, 130 for an interrupted job, which the same command with --resume continues.
     """
     from fomaug.expand import expand as run
 
@@ -72,13 +72,17 @@ def _print_report(report: ExpandReport) -> None:
 def _print_unused(report: ExpandReport, rest: str) -> None:
     for folder in report.expanded:
         click.echo(f"{folder} is an expanded dataset and was left out", err=True)
-    for kind, failures in (("picture", report.failed), ("clip", report.skipped_clips)):
+    for kind, failures in _unused(report):
         if failures:
             click.echo(f"{len(failures)} {kind}{'s' * (len(failures) > 1)} could not be used:", err=True)
         for failure in failures[:_SHOWN]:
             click.echo(f"  {failure.source}: {failure.reason}", err=True)
         if len(failures) > _SHOWN:
             click.echo(f"  ... {rest}", err=True)
+
+
+def _unused(report: ExpandReport) -> tuple[tuple[str, tuple[Failure, ...]], ...]:
+    return ("picture", report.failed), ("clip", report.skipped_clips), ("annotation", report.flawed)
 
 
 def _size(count: int) -> str:

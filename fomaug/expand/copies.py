@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
@@ -21,7 +22,7 @@ from fomaug.expand.names import copy_label, copy_name
 from fomaug.expand.plan import ExpandPlan
 from fomaug.faces import Region
 from fomaug.files import PICTURE, read_regular
-from fomaug.labels import FaceLabels
+from fomaug.labels import FaceLabels, Flaw
 from fomaug.media import Picture, Provenance, decode_picture, encode_image
 from fomaug.motion import MotionParams
 
@@ -37,6 +38,8 @@ class Loaded:
         reason: reason why the source cannot be used.
         regions: regions of the faces, each animated on its own; empty for the whole picture.
         still: True for a source without a face that is copied once, unchanged.
+        labels: labels of the source; None without annotations.
+        flaws: annotations that were left out because they belong to an image of another size.
     """
 
     job: Job
@@ -45,6 +48,8 @@ class Loaded:
     reason: str = ""
     regions: tuple[Region, ...] = ()
     still: bool = False
+    labels: FaceLabels | None = None
+    flaws: tuple[Flaw, ...] = ()
 
     @property
     def parts(self) -> list[Picture]:
@@ -213,6 +218,7 @@ def _row(
         "model": model.name,
         "scores": outcome.verdict.scores,
         **({} if annotation is None else {"annotation": to_json(annotation)}),
+        **_flaws(loaded),
         "motion": outcome.moved.params.to_dict(),
     }
 
@@ -236,4 +242,10 @@ def rejected_row(loaded: Loaded, outcome: Outcome) -> Row:
         "attempts": outcome.attempt + 1,
         "reasons": list(outcome.verdict.reasons),
         "scores": outcome.verdict.scores,
+        **_flaws(loaded),
     }
+
+
+def _flaws(loaded: Loaded) -> dict[str, Any]:
+    """Return the row's entry for annotations that did not fit the source; a resumed job reports them from the row."""
+    return {"flaws": [[flaw.where, flaw.described] for flaw in loaded.flaws]} if loaded.flaws else {}

@@ -21,7 +21,7 @@ from fomaug.expand.formats import open_writer
 from fomaug.expand.gates import Embed, make_judge, read_gates
 from fomaug.expand.inspect.contact import save_contact_sheet
 from fomaug.expand.jobs import Shard, plan_shards
-from fomaug.expand.manifest import MANIFEST_FORMAT, REJECTED, Manifest, explained_writes, locked
+from fomaug.expand.manifest import MANIFEST, MANIFEST_FORMAT, REJECTED, Manifest, explained_writes, locked
 from fomaug.expand.names import check_policy, list_classes
 from fomaug.expand.plan import ExpandOptions, ExpandPlan, Format, LabelOption
 from fomaug.expand.report import ExpandReport, Failure, count_labels, estimate_bytes
@@ -29,6 +29,7 @@ from fomaug.expand.resources import GIVEN, digest_clip_labels, load_augment, sav
 from fomaug.expand.run import Pipeline, Stages
 from fomaug.expand.sources import Found, SourceFile, digest_sources, find_sources, save_sources, with_deleted
 from fomaug.faces import Detector
+from fomaug.labels import Flaw
 from fomaug.media import Provenance
 from fomaug.motion import Selection
 
@@ -68,7 +69,7 @@ def expand(
         selection: "diverse", "uniform" or "sequence".
         strength_range: interval that the share of motion is drawn from.
         labels: "keep", "from_clip", "drop", or a mapping from old to new labels.
-        on_error: "skip" for sources that cannot be used, or "raise".
+        on_error: "skip" to leave out and report sources, clips and annotations that cannot be used, or "raise".
         resume: True to go on with an interrupted job; refused if its settings or inputs have changed.
         dry_run: True to count the copies and write nothing.
         progress: True to show a progress bar.
@@ -130,7 +131,7 @@ def _locator(
 ) -> Locate | None:
     if plan.faces == "frame":
         return None
-    return make_locator(plan, annotator.labels if annotator else None, model, detector)
+    return make_locator(plan, model, detector, annotated=annotator is not None)
 
 
 def _start_report(plan: ExpandPlan, found: Found, shards: Sequence[Shard]) -> ExpandReport:
@@ -210,10 +211,21 @@ def _complete(
         rejected=rejected,
         failed=(*failed, *(failure for failure in unshown if failure.source not in named)),
         skipped_clips=tuple(Failure(clip, reason) for clip, reason in pool.skipped),
+        flawed=_list_flaws(stages.annotator, manifest, pipeline.flaws),
         unannotated=0 if stages.annotator is None else len(stages.annotator.missing),
         labels=count_labels(manifest.rows()),
         contact_sheet=sheet,
     )
+
+
+def _list_flaws(annotator: Annotator | None, manifest: Manifest, unrecorded: Sequence[Flaw]) -> tuple[Failure, ...]:
+    """List the annotations that were left out by the reader, in rows, and of sources without a row."""
+    if annotator is None:
+        return ()
+    rows = (row for name in (MANIFEST, REJECTED) for row in manifest.rows(name))
+    recorded = [(where, reason) for row in rows for where, reason in row.get("flaws", ())]
+    others = [(flaw.where, flaw.described) for flaw in (*annotator.flaws, *unrecorded)]
+    return tuple(Failure(*found) for found in sorted({*recorded, *others}))
 
 
 def _facts(plan: ExpandPlan, sources: Sequence[SourceFile], stages: Stages) -> dict[str, Any]:

@@ -159,7 +159,7 @@ class ExpandPlan:
     )
     on_error: OnError = field(
         default="skip",
-        metadata={"help": "Treatment of a source or clip that cannot be read: skip it, or raise an error."},
+        metadata={"help": "Treatment of images, clips and annotations that cannot be used: skip and report, or raise."},
     )
     max_pixels: int = field(default=64_000_000, metadata={"help": "Largest number of pixels of a source that is read."})
     batch_size: int = field(default=16, metadata={"help": "Number of copies in one pass through the model."})

@@ -11,10 +11,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Failure:
-    """A source or clip that could not be used.
+    """A source, clip or annotation that could not be used.
 
     Attributes:
-        source: key of the source, or name of the clip.
+        source: key of the source, name of the clip, or file and row of the annotation.
         reason: reason of the failure.
     """
 
@@ -35,6 +35,7 @@ class ExpandReport:
         rejected: number of copies whose draws all failed the gates.
         failed: sources that could not be used.
         skipped_clips: driving clips that could not be used.
+        flawed: annotations that could not be used.
         expanded: folders of the dataset that were left out because `expand` wrote them.
         unannotated: number of sources without annotations; 0 if no annotations were given.
         labels: number of copies by label; the label "" stands for none.
@@ -50,6 +51,7 @@ class ExpandReport:
     rejected: int = 0
     failed: tuple[Failure, ...] = ()
     skipped_clips: tuple[Failure, ...] = ()
+    flawed: tuple[Failure, ...] = ()
     expanded: tuple[str, ...] = ()
     unannotated: int = 0
     labels: tuple[tuple[str, int], ...] = ()
@@ -58,8 +60,8 @@ class ExpandReport:
 
     @property
     def complete(self) -> bool:
-        """True if every source and clip could be used."""
-        return not self.failed and not self.skipped_clips
+        """True if every source, clip and annotation could be used."""
+        return not self.failed and not self.skipped_clips and not self.flawed
 
     def result(self) -> dict[str, Any]:
         """Return the outcome for `expand.json`; it does not depend on interruptions of the job."""

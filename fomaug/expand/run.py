@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tqdm import tqdm
 
 from fomaug.augment import MotionAugment
 from fomaug.errors import MediaError
-from fomaug.expand.annotate import Annotator
+from fomaug.expand.annotate import Annotator, move_labels
 from fomaug.expand.copies import Loaded, Outcome, encode_copy, load, make_copies, rejected_row
 from fomaug.expand.faces import Locate
 from fomaug.expand.formats import FormatWriter, Sample
@@ -21,6 +21,7 @@ from fomaug.expand.jobs import Shard, Unit
 from fomaug.expand.manifest import Manifest, Row, explained_writes
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
+from fomaug.labels import Flaw
 
 _AHEAD: Final = 2  # units that are loaded before, and written after, the unit in the model
 
@@ -32,7 +33,7 @@ class Stages:
     Attributes:
         augment: transform that draws and applies motion.
         judge: gates; None accepts every copy.
-        annotator: mover of annotations; None without annotations.
+        annotator: reader and writer of annotations; None without annotations.
         locate: function that finds the faces of a source; None for whole pictures.
     """
 
@@ -66,6 +67,7 @@ class Pipeline:
 
     Attributes:
         failed: sources that could not be used.
+        flaws: annotations of these sources that were left out; rows hold those of all other sources.
         new: number of copies made.
     """
 
@@ -75,6 +77,7 @@ class Pipeline:
         self.manifest = manifest
         self.writer = writer
         self.failed: list[Failure] = []
+        self.flaws: list[Flaw] = []
         self.new = 0
         self._rejected: list[Row] = []
 
@@ -130,18 +133,27 @@ class Pipeline:
     def _usable(self, sources: Sequence[Loaded]) -> list[Loaded]:
         usable = []
         for loaded in sources:
-            found = self.stages.locate(loaded) if self.stages.locate and loaded.picture is not None else loaded
+            found = self._prepare(loaded) if loaded.picture is not None else loaded
             if found.picture is None:
                 self._fail(found, missing=loaded.picture is not None)
             else:
                 usable.append(found)
         return usable
 
+    def _prepare(self, loaded: Loaded) -> Loaded:
+        """Add the labels of a source, and find its faces."""
+        assert loaded.picture is not None
+        if self.stages.annotator:
+            labels, flaws = self.stages.annotator.fit(loaded.job.source.key, loaded.picture.size)
+            loaded = replace(loaded, labels=labels, flaws=flaws)
+        return self.stages.locate(loaded) if self.stages.locate else loaded
+
     def _fail(self, loaded: Loaded, *, missing: bool) -> None:
         failure = Failure(loaded.job.source.key, loaded.reason)
         if (self.plan.on_missing == "error") if missing else (self.plan.on_error == "raise"):
             raise MediaError(f"{failure.source}: {failure.reason}")
         self.failed.append(failure)
+        self.flaws += loaded.flaws
 
     def _make(self, sources: Sequence[Loaded], batch: _Batch, threads: ThreadPoolExecutor) -> None:
         made = make_copies(
@@ -167,7 +179,7 @@ class Pipeline:
 
     def _encode(self, loaded: Loaded, outcome: Outcome) -> Sample:
         annotator, model = self.stages.annotator, self.stages.augment.model
-        annotation = annotator.move(loaded.job.source.key, outcome.moved) if annotator else None
+        annotation = move_labels(loaded.labels, outcome.moved)
         sample = self.writer.prepare(encode_copy(loaded, outcome, model, self.plan, annotation))
         if annotator and annotation:
             annotator.write_with(sample.name, outcome.moved.picture.size, annotation)
