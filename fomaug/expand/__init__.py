@@ -2,7 +2,7 @@
 
 `fomaug.expand` is this package and can also be called as the function `expand` in it. Importing a package binds its
 name on `fomaug` to the module, so the module itself has to be callable; see
-`docs/decisions/0011-callable-expand.md`.
+`docs/decisions/0013-callable-expand.md`.
 """
 
 import sys
