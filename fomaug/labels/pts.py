@@ -15,8 +15,9 @@ from fomaug.labels.checks import check_points
 from fomaug.labels.flaws import OnFlaw, Place, flaws_of
 from fomaug.labels.formats import Annotations, Format, Row, by_stem, register
 from fomaug.labels.values import FaceLabels
+from fomaug.media import read_suffixes
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+PICTURES = read_suffixes
 
 
 def _claims(path: Path) -> bool:
