@@ -114,8 +114,7 @@ class EncoderPlugin(PyAVPlugin):
         converted = self._reformatter.reformat(
             picture, format=self._kind.pixels, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
-        converted.colorspace = converted.color_primaries = converted.color_trc = _BT709
-        converted.color_range = _LIMITED
+        converted.colorspace, converted.color_range = _BT709, _LIMITED
         return converted
 
 

@@ -77,9 +77,10 @@ def open_video(
     path = Path(path)
     kind = kind_of(path)
     with _explained(path), replacing(path) as temporary:
-        # Without a buffer, for FFmpeg reads again what it has written, to put the head of an MP4 before its pictures.
+        # FFmpeg reads again what it has written, to put the head of an MP4 before its pictures: so there is no buffer,
+        # and the name is absolute, for it would take the start of another one for a protocol.
         with (
-            temporary.open("wb", buffering=0) as file,
+            temporary.absolute().open("wb", buffering=0) as file,
             imopen(file, "w", EncoderPlugin, extension=path.suffix, kind=kind, fps=fps, sound=sound) as encoder,
         ):
             writer = VideoWriter(encoder)
