@@ -109,7 +109,7 @@ class PicturePlugin(PluginV3):
 
     def timed(self) -> Iterator[tuple[float, Frame]]:
         """Decode all frames one by one: the seconds for which each is shown, 0 where the file says nothing; RGB."""
-        if self._tiff16 is not None or self._png16() is not None:
+        if self._tiff16 is not None or (self._png16() is not None and self.num_frames == 1):
             yield 0.0, over_white(self.read())
             return
         index = 0

@@ -91,14 +91,16 @@ class VideoPlugin(PyAVPlugin):
         Yields:
             Seconds, and (H, W, 3) uint8 RGB.
         """
-        count, end, before = 0, 0.0, 0.0
+        count, end = 0, 0.0
+        before: float | None = None
         try:
             for frame in self._decoder:
                 if frame.is_corrupt:
                     continue
                 count += 1
                 if frame.time is not None:
-                    duration = float(frame.duration * frame.time_base) if frame.duration else frame.time - before
+                    gap = 0.0 if before is None else frame.time - before  # for containers without durations
+                    duration = float(frame.duration * frame.time_base) if frame.duration else gap
                     end, before = max(end, frame.time + duration), frame.time
                 yield frame.time, self._shown(frame)
         except av.error.FFmpegError as error:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from fomaug.errors import MediaError
-from fomaug.media import decode_picture, read_frame
+from fomaug.media import decode_picture, read_clip, read_frame
 from fomaug.media.formats import PICTURE_FORMATS
 
 UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -234,6 +234,19 @@ def test_broken_exif_leaves_the_picture_as_it_is(exif: bytes, dtype: type, raw) 
     array = noise(3, dtype)
     content = raw.png(array, extra=raw.png_chunk(b"eXIf", exif))
     np.testing.assert_array_equal(whole(content, ".png"), array)
+
+
+def test_an_animated_png_of_sixteen_bits_has_all_its_frames(raw) -> None:
+    frames = [np.full((20, 30, 3), value * 257, np.uint16) for value in (40, 200)]
+    controls = [
+        raw.png_chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, 30, 20, 0, 0, 1, 25, 0, 0)) for number in (0, 1)
+    ]
+    start = raw.png(frames[0], extra=raw.png_chunk(b"acTL", struct.pack(">II", 2, 0)) + controls[0])[:-12]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in frames[1])
+    second = raw.png_chunk(b"fdAT", struct.pack(">I", 2) + zlib.compress(rows))
+    content = start + controls[1] + second + raw.png_chunk(b"IEND", b"")
+    assert [round(float(frame.mean())) for frame in read_clip(content)] == [40, 200]
+    assert (decode_picture(content, ".png").pixels == 40 * 257).all()
 
 
 def test_a_damaged_png_of_sixteen_bits_says_so(raw) -> None:
