@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -78,8 +77,7 @@ def _plain(scores: dict[str, Any]) -> dict[str, Any]:
 
 def _to_unit(picture: Picture) -> Tensor:
     """(1, 3, H, W) float in [0, 1], no longer than `_SIDE`."""
-    top = 255 if picture.pixels.dtype == np.uint8 else 65535
-    image = torch.from_numpy(picture.pixels.astype(np.float32) / top).permute(2, 0, 1)[None].expand(-1, 3, -1, -1)
+    image = picture.to_unit()
     longest = max(picture.size)
     if longest <= _SIDE:
         return image

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fomaug.errors import MediaError
-from fomaug.expand.compose import crop
 from fomaug.expand.jobs import Job
-from fomaug.faces import Region
+from fomaug.faces import Square
 from fomaug.media import Picture, decode_picture
 
 
@@ -30,14 +29,14 @@ class Loaded:
     picture: Picture | None
     hash: str = ""
     reason: str = ""
-    regions: tuple[Region, ...] = ()
+    regions: tuple[Square, ...] = ()
     still: bool = False
 
     @property
     def parts(self) -> list[Picture]:
         """What is to be animated: the faces cut out, or the whole picture."""
         assert self.picture is not None
-        return [crop(self.picture, region) for region in self.regions] or [self.picture]
+        return [square.cut_picture(self.picture) for square in self.regions] or [self.picture]
 
 
 def load(job: Job, max_pixels: int) -> Loaded:

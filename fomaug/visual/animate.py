@@ -110,7 +110,7 @@ def write(
         model_hash=animator.hash,
         pool_hash=motion.track.clip_hash,
         source_hash=portrait.hash,
-        source_type="generated" if portrait.region is None else "composite",
+        source_type="generated" if portrait.square is None else "composite",
     )
     if out.suffix.lower() in PICTURES:
         if not motion.still:
