@@ -31,6 +31,15 @@ def to_array(image: Tensor) -> NDArray[Any]:
     return pixels
 
 
+def like_array(image: Tensor, pixels: NDArray[Any]) -> NDArray[Any]:
+    """Turn a tensor (..., C, H, W) into an array of the shape and dtype of the pixels that it was made from.
+
+    >>> like_array(torch.zeros(1, 8, 6), np.zeros((8, 6), np.uint8)).dtype
+    dtype('uint8')
+    """
+    return to_array(image).reshape(pixels.shape).astype(pixels.dtype, copy=False)
+
+
 def to_unit(pixels: NDArray[Any]) -> Tensor:
     """Turn (..., H, W, C) uint8 or uint16 pixels into a tensor (..., C, H, W), float32 in [0, 1].
 

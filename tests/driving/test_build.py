@@ -12,8 +12,7 @@ from fomaug import DrivingPool, Keypoints
 from fomaug.driving import build as _build
 from fomaug.driving import read_track
 from fomaug.errors import ArgumentError, LabelError, MediaError, PoolError
-from fomaug.media import to_unit
-from fomaug.media import read_clip
+from fomaug.media import read_clip, to_unit
 
 
 @pytest.fixture

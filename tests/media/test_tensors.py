@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fomaug.media import Picture, from_unit, to_array, to_tensor, to_unit
+from fomaug.media import Picture, from_unit, like_array, to_array, to_tensor, to_unit
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -69,3 +69,13 @@ def test_arrays_of_any_layout_become_tensors(view, rng: np.random.Generator) -> 
     pixels = rng.integers(0, 2**15, (6, 8, 3)).astype(np.int16)
     pixels.flags.writeable = False
     assert np.array_equal(to_array(to_tensor(view(pixels))), view(pixels))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64, np.int32, np.bool_, np.dtype(">f4")])
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+def test_there_and_back_changes_nothing(dtype, channels: tuple[int, ...], rng: np.random.Generator) -> None:
+    given = rng.integers(0, 2, (2, 6, 8, *channels)).astype(dtype)
+    back = like_array(to_tensor(given if channels else given[..., None]), given)
+    assert back.dtype == given.dtype
+    assert back.flags.c_contiguous
+    assert np.array_equal(back, given)
