@@ -16,11 +16,10 @@ from fomaug.faces import MovedFace, Square, put_back
 from fomaug.geometry import check_region, confine, transfer
 from fomaug.media import Frame, from_unit, read_clip, to_array, to_tensor
 from fomaug.types import Animated, Keypoints
+from fomaug.visual.drawing import draw_flow, draw_keypoints, draw_occlusion, side_by_side
 from fomaug.visual.motion import Motion
 from fomaug.visual.options import AnimateOptions, Overlay
-from fomaug.visual.overlay import draw_flow, draw_keypoints, draw_occlusion
 from fomaug.visual.portrait import Portrait
-from fomaug.visual.side import side_by_side
 
 _MOST_PIXELS: Final = 8 << 20  # of the pictures that are animated together: some hundred megabytes
 
