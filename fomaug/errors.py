@@ -43,6 +43,16 @@ class ResumeError(FomaugError, RuntimeError):
     """A job cannot be resumed from what lies in its output folder."""
 
 
+class UnsafeFileError(FomaugError, OSError):
+    """A file is no regular file, such as a pipe or a device, or is larger than any file of its kind.
+
+    Raised as `UnsafeFileError(errno, reason, path)`, like every `OSError`.
+    """
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
+
 class MissingExtraError(FomaugError, ImportError):
     """An optional package is needed and not installed."""
 
@@ -50,6 +60,21 @@ class MissingExtraError(FomaugError, ImportError):
         super().__init__(f"{package} is not installed; run: pip install 'fomaug[{extra}]'")
         self.package = package
         self.extra = extra
+
+
+def reason_of(error: BaseException) -> str:
+    """Say why something failed, without the name of the file, which the caller knows; never an empty text.
+
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.png"))
+    'No such file or directory'
+    >>> reason_of(EOFError()), reason_of(KeyError("size"))
+    ('it ends too early', "KeyError: 'size'")
+    """
+    if isinstance(error, EOFError) and not str(error):
+        return "it ends too early"
+    if isinstance(error, KeyError):
+        return f"KeyError: {error}"
+    return getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Protocol, TypedDict
 
 from torch import Tensor
 
-from fomaug.geometry import FaceRegion, check_region, confine, transfer
+from fomaug.geometry import Mode, Region, check_region, target_keypoints
 from fomaug.types import Animated, Keypoints, Source
 
 
@@ -18,7 +18,7 @@ class StreamOptions(TypedDict, total=False):
     relative_jacobian: bool
     adapt_scale: bool
     strength: float
-    region: FaceRegion
+    region: Region
 
 
 class Animates(Protocol):
@@ -43,7 +43,7 @@ def stream(
     relative_jacobian: bool = True,
     adapt_scale: bool = True,
     strength: float = 1.0,
-    region: FaceRegion = "all",
+    region: Region = "all",
 ) -> Iterator[Animated]:
     """Animate a source by frames as they arrive; only the reference is kept.
 
@@ -68,8 +68,9 @@ def stream(
         ArgumentError: the region is unknown, or the model's keypoints have no names.
     """
     check_region(region, animator.keypoint_names)  # at once, not when the first frame comes
-    options = {"relative": relative, "relative_jacobian": relative_jacobian, "adapt_scale": adapt_scale}
-    return _stream(animator, source, frames, reference, strength, region, options)
+    return _stream(
+        animator, source, frames, reference, strength, Mode(relative, relative_jacobian, adapt_scale, region)
+    )
 
 
 def _stream(
@@ -78,11 +79,10 @@ def _stream(
     frames: Iterable[Tensor],
     reference: Keypoints | None,
     strength: float,
-    region: str,
-    options: Mapping[str, bool],
+    mode: Mode,
 ) -> Iterator[Animated]:
+    names = animator.keypoint_names
     for frame in frames:
         driving = animator.detect(frame)
         reference = driving[0] if reference is None else reference
-        moved = transfer(source.keypoints, driving, reference, strength=strength, **options)
-        yield animator.animate(source, confine(source.keypoints, moved, region, animator.keypoint_names))
+        yield animator.animate(source, target_keypoints(source.keypoints, driving, reference, mode, names, strength))

@@ -5,8 +5,8 @@ from fomaug.augment.module import MotionAugment as MotionAugment
 from fomaug.augment.place import Faces as Faces
 from fomaug.augment.place import OnMissing as OnMissing
 from fomaug.augment.render import apply as apply
-from fomaug.augment.result import MotionResult as MotionResult
 from fomaug.deprecation import moved_names
+from fomaug.motion import MotionResult as MotionResult
 
 __all__ = [
     "counted_keys",

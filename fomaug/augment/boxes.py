@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from fomaug.augment.pixels import Range, layout
-from fomaug.augment.result import MotionResult
 from fomaug.errors import ArgumentError
 from fomaug.faces import MovedFace, Square, compose_motion, flow_cells, put_back, whole_picture
 from fomaug.geometry import identity_grid
-from fomaug.motion import MotionParams
+from fomaug.motion import MotionParams, MotionResult
 
 # Fixed, so that a batch gives the same flow as its singles; and fine, as faces may be small in their images.
 _CELL_DENSITY: Final = 1 / 2

@@ -1,4 +1,4 @@
-"""Names for images that come without one."""
+"""Keys for images that come without one."""
 
 from __future__ import annotations
 

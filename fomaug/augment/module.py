@@ -9,46 +9,48 @@ import torch
 from torch import Tensor, nn
 
 from fomaug.animator import Animator
+from fomaug.augment.arguments import ARGUMENTS, SETTINGS, check_same, name_resources, plain_arguments, read_arguments
 from fomaug.augment.keys import counted_keys
 from fomaug.augment.pixels import Range
 from fomaug.augment.place import Faces, OnMissing, make_locator, place
 from fomaug.augment.render import apply
-from fomaug.augment.resources import Driving, Model, Tools
-from fomaug.augment.result import MotionResult
-from fomaug.augment.serial import ARGUMENTS, SETTINGS, check_same, named_tools, plain_arguments, read_arguments
+from fomaug.augment.resources import Driving, Model, Resources
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, check_choice
-from fomaug.motion import DrawSettings, Interval, Key, MotionParams, Region, Selection, check_sizes, draw
+from fomaug.motion import DrawSettings, Interval, Key, MotionParams, MotionResult, Region, Selection, check_sizes, draw
 
 
 class MotionAugment(nn.Module):
     """Move the faces of a batch as the faces of driving clips move.
 
-    Called as a module, it animates each image with probability `p`; after `eval()` it gives its input back, as dropout
-    does. `draw`, `apply` and `multiply` work in both modes. The model is a tool, not a part to be trained: it follows
-    `.to(...)`, and is neither in `parameters()` nor in `state_dict()`.
+    Called as a module, it animates each image with probability `p`; after `eval()` it returns its input, as dropout
+    does. `draw`, `apply` and `multiply` work in both modes. The model is not trained: it follows `.to(...)`, but is
+    neither in `parameters()` nor in `state_dict()`.
 
     Args:
         driving: a `DrivingPool`, "builtin", or the path of a pool file.
         model: an `Animator`, a model's name, or the path of a model file.
         p: probability that a copy moves at all.
-        strength_range: a copy's share of the motion is drawn from this interval; 1 is all of it.
-        selection: "diverse" spreads a source's copies over the motions it can reach, turned heads first; "uniform"
-            draws each on its own; "sequence" gives consecutive frames, copy after copy.
-        relative: add the driving motion to the source's keypoints; otherwise the driving keypoints replace them.
-        relative_jacobian: with `relative`, add the change of the jacobians, too.
-        adapt_scale: with `relative`, scale the motion by the ratio of the faces' sizes.
-        reference: the frame that counts as no motion: the one "closest" to the source's pose, the "first", or a number.
-        region: "all"; or "head", "mouth", "eyes" or "expression", for models that name their keypoints.
-        seed: of all draws.
-        value_range: lowest and highest value of float images; uint8 images go from 0 to 255.
-        batch_size: images per pass through the model; None for 64 on an accelerator, 8 on the CPU.
-        differentiable: let gradients flow to float images.
-        yaw_range: draw only driving frames turned by so many degrees (estimated; 0 is the track's most usual pose),
-            positive to the viewer's left.
-        pitch_range: the same for nodding, positive looks down.
-        on_missing: where faces are asked for, an image without one stays as it is ("copy"), is left out by `multiply`
-            and stays as it is elsewhere ("skip"), or is an "error".
+        strength_range: interval that the share of the motion is drawn from; 1 is all of it.
+        selection: "diverse" spreads the copies of a source over the motions of the pool, turned heads first; "uniform"
+            draws every copy independently; "sequence" takes consecutive frames, copy after copy.
+        relative: whether the driving motion is added to the source's keypoints; otherwise the driving keypoints replace
+            them.
+        relative_jacobian: whether, with `relative`, the change of the jacobians is added, too.
+        adapt_scale: whether, with `relative`, the motion is scaled by the ratio of the faces' sizes.
+        reference: driving frame that counts as no motion: the one "closest" to the source's pose, the "first", or an
+            index.
+        region: part of the face that moves: "all"; or "head", "mouth", "eyes" or "expression", for models that name
+            their keypoints.
+        seed: seed of all draws.
+        value_range: lowest and highest value of float images; uint8 images have values from 0 to 255.
+        batch_size: number of images per pass through the model; None for 64 on an accelerator, 8 on the CPU.
+        differentiable: whether gradients flow to float images.
+        yaw_range: interval of head turns, in degrees, to which driving frames are restricted (estimated; 0 is the usual
+            pose of the track); positive is to the viewer's left.
+        pitch_range: interval of nods, in degrees, to which driving frames are restricted; positive looks down.
+        on_missing: treatment of images without a face where faces are asked for: they stay as they are ("copy"); they
+            are left out by `multiply` and stay as they are elsewhere ("skip"); or they raise an "error".
     """
 
     def __init__(
@@ -89,30 +91,30 @@ class MotionAugment(nn.Module):
         self.pitch_range = pitch_range
         self.on_missing = on_missing
         self.epoch = 0
-        self.count = 0  # images seen without a key since the epoch began
+        self.count = 0  # images without a key since the epoch began
         check_sizes(value_range, batch_size)
         check_choice("on_missing", on_missing, get_args(OnMissing))
-        _ = self.settings  # a wrong setting speaks up before the model loads
-        self._tools = Tools(driving, model)
+        _ = self.settings  # raises for a wrong setting before the model is loaded
+        self._resources = Resources(driving, model)
 
     @property
     def model(self) -> Animator:
         """The animator."""
-        return self._tools.animator
+        return self._resources.animator
 
     @property
     def driving(self) -> DrivingPool:
         """The driving pool."""
-        return self._tools.pool
+        return self._resources.pool
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
-        return self._tools.device
+        """Device of the model."""
+        return self._resources.device
 
     @property
     def settings(self) -> DrawSettings:
-        """All that decides a draw, checked."""
+        """The checked settings of a draw."""
         return DrawSettings(**{name: getattr(self, name) for name in SETTINGS})
 
     def draw(
@@ -121,10 +123,10 @@ class MotionAugment(nn.Module):
         """Draw the motion of every copy of every image; the same arguments always give the same draw.
 
         Args:
-            keys: what names each image: path, id or dataset index.
-            copies: draws for each image.
-            epoch: None for the module's own, see `set_epoch`.
-            face: number of the face in the image; each has draws of its own.
+            keys: name of each image: path, id or dataset index.
+            copies: number of draws for each image.
+            epoch: number of the pass over the data; None for the module's own, see `set_epoch`.
+            face: index of the face in the image; each face has draws of its own.
 
         Returns:
             len(keys) * copies parameters, all copies of the first image first.
@@ -133,14 +135,14 @@ class MotionAugment(nn.Module):
         return draw(self.driving, self.settings, keys, copies=copies, epoch=epoch, face=face)
 
     def place(self, images: Tensor, params: Sequence[MotionParams], faces: Faces) -> list[MotionParams]:
-        """Tell parameters which faces of their images they move; `apply` does so if it is given faces.
+        """Assign faces of the images to motion parameters; `apply` does so if it is given faces.
 
         Args:
             images: (B, 3 or 1, H, W), uint8 or float in `value_range`.
-            params: B * copies parameters. Those that know their faces already keep them.
+            params: B * copies parameters. Those that have a box already keep it.
             faces: boxes (x0, y0, x1, y1) in pixels, (B, M, 4) or one (M, 4) for each image, a fifth column being their
                 visibility; or a detector, a function from an (H, W, 3) uint8 picture to boxes; or "auto": the model
-                looks for faces itself, which takes it a second or more.
+                finds faces itself, which takes a second or more for each image.
 
         Returns:
             B * copies parameters with boxes, and with a draw for each further face; see `on_missing` for images without
@@ -165,17 +167,17 @@ class MotionAugment(nn.Module):
     ) -> MotionResult | MotionAugment:
         """Move images as drawn; nothing random, works in every mode.
 
-        Given a function, as `torch.nn.Module.apply` hands it down from an enclosing net, calls it with this module.
+        Given a function, as by `torch.nn.Module.apply` of an enclosing network, it calls the function with this module.
 
         Args:
             images: (B, 3 or 1, H, W), uint8 or float in `value_range`; not modified.
-            params: one for each image, or the same number of copies for every image, all copies of the first first.
-            faces: which faces to cut out, animate and blend back, see `place`; None for the whole image, or for what
-                the parameters say.
+            params: parameters of each image, or of the same number of copies of every image, all copies of the first
+                image first.
+            faces: faces that are cut out, animated and blended back, see `place`; None for the whole image, or for the
+                boxes of the parameters.
 
         Returns:
-            image, flow, occlusion and the parameters with their reference frames and faces settled. Labels move by the
-            flow, with `fomaug.warp`.
+            Image, flow and occlusion, and the settled parameters. `fomaug.warp` moves labels by the flow.
         """
         if not isinstance(images, Tensor):
             return super().apply(images)
@@ -198,8 +200,8 @@ class MotionAugment(nn.Module):
 
         Args:
             images: (B, 3 or 1, H, W).
-            copies: of each image.
-            keys: what names each image; None counts them, as `forward` does.
+            copies: number of copies of each image.
+            keys: name of each image; None numbers them, as `forward` does.
             faces: see `place`; None for the whole image.
 
         Returns:
@@ -219,9 +221,9 @@ class MotionAugment(nn.Module):
 
         Args:
             images: (B, 3 or 1, H, W), uint8 or float in `value_range`.
-            keys: what names each image. None: the n-th image since `set_epoch` is named n, so the draws depend on the
-                order of the images and not on how they are batched; ranks and worker processes count apart. The count
-                is part of `state_dict()`.
+            keys: name of each image. None: the n-th image since `set_epoch` gets the key n, so the draws depend on the
+                order of the images but not on their batches; ranks and worker processes count separately. The count is
+                part of `state_dict()`.
             faces: see `place`; None for the whole image.
 
         Returns:
@@ -230,12 +232,12 @@ class MotionAugment(nn.Module):
         if not self.training or len(images) == 0:
             return images
         if torch.compiler.is_compiling():
-            # Hashes and Python loops are nothing to trace: a compiled step breaks its graph here, once.
+            # Hashes and Python loops cannot be traced: a compiled step breaks its graph here, once.
             return cast(Tensor, torch.compiler.disable(self._animate)(images, keys, faces))  # type: ignore[no-untyped-call]
         return self._animate(images, keys, faces)
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin a pass over the data: its draws are its own, and images without keys are counted from 0."""
+        """Begin a pass over the data: it has draws of its own, and images without keys are counted from 0."""
         self.epoch = epoch
         self.count = 0
 
@@ -248,13 +250,13 @@ class MotionAugment(nn.Module):
     def to_dict(self) -> dict[str, Any]:
         """Return all arguments as plain JSON; a given model or pool by name and hash."""
         hashes = {"pool_hash": self.driving.hash, "model_hash": self.driving.model_hash}
-        return {**named_tools(self._tools), **hashes, **plain_arguments(self)}
+        return {**name_resources(self._resources), **hashes, **plain_arguments(self)}
 
     @classmethod
     def from_dict(
         cls, values: Mapping[str, Any], *, driving: Driving | None = None, model: Model | None = None
     ) -> MotionAugment:
-        """Build what `to_dict` wrote; `driving` and `model` stand in for what was given as an object."""
+        """Build the module that `to_dict` describes; `driving` and `model` replace those that were given as objects."""
         arguments = read_arguments(values)
         arguments |= {name: value for name, value in (("driving", driving), ("model", model)) if value is not None}
         if arguments.get("driving", "builtin") is None:
@@ -270,16 +272,16 @@ class MotionAugment(nn.Module):
         return torch.tensor([self.epoch, self.count])
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Go on where the saved module was."""
+        """Restore the epoch and the count of a saved module."""
         self.epoch, self.count = (int(number) for number in state)
 
     def extra_repr(self) -> str:
         """All arguments."""
-        values = {**named_tools(self._tools), **{name: getattr(self, name) for name in ARGUMENTS}}
+        values = {**name_resources(self._resources), **{name: getattr(self, name) for name in ARGUMENTS}}
         return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MotionAugment:  # noqa: FBT001, FBT002
-        self._tools.move(fn)
+        self._resources.move(fn)
         return cast(MotionAugment, super()._apply(fn, recurse))  # type: ignore[no-untyped-call]
 
     def _animate(self, images: Tensor, keys: Sequence[Key] | None, faces: Faces | None) -> Tensor:

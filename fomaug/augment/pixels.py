@@ -1,4 +1,4 @@
-"""Pictures of any dtype and range to float in [0, 1], and back to what they were."""
+"""Conversion of images of any dtype and range to float in [0, 1], and back."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def check_images(images: Tensor, value_range: Range) -> None:
 
 def _check_values(images: Tensor, value_range: Range) -> None:
     low, high = value_range
-    # Resampled pictures overshoot a little; pictures in another range overshoot a lot.
+    # Resampled images overshoot a little; images in another range overshoot a lot.
     slack = 0.5 * (high - low)
     least, most = (float(value) for value in torch.aminmax(images))
     if not (least >= low - slack and most <= high + slack):
         raise ArgumentError(
             f"images go from {least:.4g} to {most:.4g}, but value_range is {tuple(value_range)}; give the range of "
-            "your pictures as value_range, and normalise by mean and deviation afterwards"
+            "your images as value_range, and normalise by mean and deviation afterwards"
         )
 
 

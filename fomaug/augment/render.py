@@ -12,17 +12,16 @@ from torch import Tensor
 from fomaug.animator import Animator
 from fomaug.augment.boxes import apply_in_boxes
 from fomaug.augment.pixels import Range, check_images, from_unit, layout, to_unit
-from fomaug.augment.result import MotionResult
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError
-from fomaug.geometry import check_region, confine, identity_grid, showable_share, take_share, transfer
-from fomaug.motion import MotionParams, pool_frames
-from fomaug.types import Animated, Keypoints
+from fomaug.geometry import check_region, identity_grid
+from fomaug.motion import MotionParams, MotionResult, fit
+from fomaug.types import Animated
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Images to encode together, and the results to make of them, in chunks."""
+    """Rows of images that are encoded together, and chunks of results that are animated together."""
 
     sources: list[int]
     chunks: list[list[int]]
@@ -43,26 +42,26 @@ def apply(
     Every image is encoded once, however many copies it has. Memory is bounded by `batch_size`.
 
     Args:
-        animator: the model.
-        pool: which the parameters were drawn from.
+        animator: model that animates.
+        pool: driving pool that the parameters were drawn from.
         images: (B, 3 or 1, H, W), uint8 or float in `value_range`; not modified.
-        params: B * copies parameters, all copies of the first image first. Those with a box move a face in its place.
+        params: B * copies parameters, all copies of the first image first. Those with a box move the face inside it.
         value_range: lowest and highest value of float images.
-        batch_size: images per pass through the model; None for 64 on an accelerator and 8 on the CPU.
-        differentiable: let gradients flow to float images.
+        batch_size: number of images per pass through the model; None for 64 on an accelerator and 8 on the CPU.
+        differentiable: whether gradients flow to float images.
     """
     copies = _copies(images, params)
     check_images(images, value_range)
     _check_params(animator, params)
     if differentiable and not images.is_floating_point():
         raise ArgumentError("differentiable=True needs float images: gradients do not flow through uint8")
-    # More on a CPU would leave its caches: 8 are 6 to 10 percent faster than 16.
+    # Larger batches do not fit the caches of a CPU: 8 is 6 to 10 percent faster than 16.
     size = batch_size or (8 if animator.device.type == "cpu" else 64)
 
     def animate(images: Tensor, params: Sequence[MotionParams]) -> MotionResult:
         return _apply(animator, pool, images, params, (value_range, size), differentiable=differentiable)
 
-    # Under a caller's autocast the same parameters would give other pixels than outside of it.
+    # Inside a caller's autocast the same parameters would give other pixels than outside.
     with torch.autocast(animator.device.type, enabled=False), torch.autocast(images.device.type, enabled=False):
         if any(param.box is not None and not param.skipped for param in params):
             still = images if differentiable else images.detach()
@@ -86,8 +85,8 @@ def _apply(
         unit = to_unit(_take(images, plan.sources).to(animator.device), value_range)
         source = animator.encode(unit, differentiable=differentiable)
         for rows in plan.chunks:
-            picked = source[_positions(plan.sources, rows, copies)]
-            target, settled = _targets(animator, pool, picked.keypoints, [params[row] for row in rows])
+            picked = source[_indices(plan.sources, rows, copies)]
+            target, settled = fit([params[row] for row in rows], picked.keypoints, pool, animator.keypoint_names)
             for row, param in zip(rows, settled, strict=True):
                 params[row] = param
             animated = animator.animate(picked, target, differentiable=differentiable)
@@ -127,64 +126,15 @@ def _plans(params: Sequence[MotionParams], copies: int, size: int) -> Iterator[_
         yield _Plan(part, [rows[at : at + size] for at in range(0, len(rows), size)])
 
 
-def _positions(sources: Sequence[int], rows: Sequence[int], copies: int) -> list[int] | slice:
-    place = {source: position for position, source in enumerate(sources)}
-    found = [place[row // copies] for row in rows]
-    # A slice keeps the features where they are; indices would copy them.
+def _indices(sources: Sequence[int], rows: Sequence[int], copies: int) -> list[int] | slice:
+    index = {source: number for number, source in enumerate(sources)}
+    found = [index[row // copies] for row in rows]
+    # A slice is a view of the features; indices would copy them.
     return slice(None) if found == list(range(len(sources))) else found
 
 
 def _take(images: Tensor, rows: list[int]) -> Tensor:
     return images if rows == list(range(len(images))) else images[rows]
-
-
-def _targets(
-    animator: Animator, pool: DrivingPool, source: Keypoints, params: Sequence[MotionParams]
-) -> tuple[Keypoints, list[MotionParams]]:
-    """Where the keypoints shall go, and the parameters with reference frame and strength settled for the source."""
-    driving, reference, numbers = pool_frames(pool, animator.device).gather(params, source)
-    strength = torch.tensor([param.strength for param in params]).to(source.value)
-    bounded = torch.tensor([param.relative and not param.settled for param in params]).to(strength.device)
-    share = torch.ones_like(strength)
-    places = sorted(range(len(params)), key=lambda row: _mode(params[row]))
-    parts = []
-    for mode, group in groupby(places, key=lambda row: _mode(params[row])):
-        rows = list(group)
-        relative, relative_jacobian, adapt_scale, region = mode
-        whole = transfer(
-            source[rows],
-            driving[rows],
-            reference[rows],
-            relative=relative,
-            relative_jacobian=relative_jacobian,
-            adapt_scale=adapt_scale,
-        )
-        target, share[rows] = _bounded(animator, source[rows], whole, strength[rows], bounded[rows], region)
-        parts.append(target)
-    back = sorted(range(len(places)), key=places.__getitem__)
-    # Only where it was bounded: else the digits of the draw stay.
-    taken = [
-        param.strength if full else less
-        for param, full, less in zip(params, (share == 1).tolist(), (strength * share).tolist(), strict=True)
-    ]
-    settled = [param.settle(number, own) for param, number, own in zip(params, numbers, taken, strict=True)]
-    return Keypoints.cat(parts)[back], settled
-
-
-def _bounded(
-    animator: Animator, source: Keypoints, whole: Keypoints, strength: Tensor, bounded: Tensor, region: str
-) -> tuple[Keypoints, Tensor]:
-    """Take `strength` of a motion; of what is bounded only the share that shows nothing the source hides."""
-    names = animator.keypoint_names
-    moved = confine(source, take_share(source, whole, strength), region, names)
-    share = torch.where(bounded, showable_share(source, moved, names).detach(), 1.0)
-    if bool((share < 1).any()):
-        moved = confine(source, take_share(source, whole, strength * share), region, names)
-    return moved, share
-
-
-def _mode(param: MotionParams) -> tuple[bool, bool, bool, str]:
-    return param.relative, param.relative_jacobian, param.adapt_scale, param.region
 
 
 def _like(animated: Animated, images: Tensor, value_range: Range) -> Animated:
@@ -198,7 +148,7 @@ def _like(animated: Animated, images: Tensor, value_range: Range) -> Animated:
 def _gather(
     images: Tensor, copies: int, params: list[MotionParams], moved: Sequence[tuple[list[int], Animated]]
 ) -> MotionResult:
-    """Put moved and skipped rows together in their order."""
+    """Join animated and skipped rows in their order."""
     image = images if copies == 1 else images.repeat_interleave(copies, 0)
     if not moved:
         height, width = images.shape[2:]

@@ -1,4 +1,4 @@
-"""The model and the pool behind a `MotionAugment`: loaded by name or given, and safe to pickle."""
+"""The model and the driving pool of a `MotionAugment`: loaded by name or given, and safe to pickle."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Driving = DrivingPool | str | Path
 Model = Animator | str | Path
 
 
-class Tools:
+class Resources:
     """An animator and a pool that fit each other.
 
-    Pickled, what came by name goes by name and is loaded again when it is first used; a given animator goes as a copy
-    on the CPU, and comes back to its device when it is first used there. So a copy in a worker process costs nothing
-    until it works, and never touches a GPU.
+    A model or pool that was given by name is pickled as its name and loaded again on first use. A given animator is
+    pickled as a copy on the CPU and moves to its device on first use. So a copy in a worker process costs nothing until
+    it is used, and never touches a GPU.
 
     Args:
         driving: a pool, "builtin", or the path of a pool file.
@@ -37,7 +37,7 @@ class Tools:
         self.driving = driving
         self.given = model
         animator = model if isinstance(model, Animator) else load_model(str(model))
-        self._place = (animator.device, animator.dtype)
+        self._target = (animator.device, animator.dtype)
         self._animator: Animator | None = animator
         self._pool: DrivingPool | None = _load_pool(driving, animator)
         self._sent: tuple[object, object] | None = None
@@ -47,9 +47,9 @@ class Tools:
         """The model, on its device."""
         self._refuse_cuda_in_worker()
         if self._animator is None:
-            self._animator = load_model(str(self.given), device=self._place[0], dtype=self._place[1])
-        device, dtype = self._place
-        if (self._animator.device, self._animator.dtype) != self._place:
+            self._animator = load_model(str(self.given), device=self._target[0], dtype=self._target[1])
+        device, dtype = self._target
+        if (self._animator.device, self._animator.dtype) != self._target:
             self._animator.to(device=device, dtype=dtype)
         return self._animator
 
@@ -62,17 +62,17 @@ class Tools:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is, or will be when it is first used."""
-        return self._place[0]
+        """Device of the model, which moves there on first use."""
+        return self._target[0]
 
     def move(self, fn: Callable[[Tensor], Tensor]) -> None:
         """Move or cast the model as `torch.nn.Module.to` would."""
-        device, dtype = self._place
+        device, dtype = self._target
         probe = fn(torch.empty(0, device=device, dtype=dtype))
-        self._place = (probe.device, probe.dtype)
+        self._target = (probe.device, probe.dtype)
 
     def _refuse_cuda_in_worker(self) -> None:
-        if self._place[0].type == "cuda" and get_worker_info() is not None:
+        if self._target[0].type == "cuda" and get_worker_info() is not None:
             raise ArgumentError(
                 "MotionAugment runs on CUDA, which does not work in a worker process of a DataLoader; wrap the loader "
                 "in fomaug.data.MotionLoader, which animates whole batches on the GPU, or move the module to the CPU"
@@ -88,7 +88,7 @@ class Tools:
             state["driving"] = state["_pool"] = self.driving.to("cpu")
         else:
             state["_pool"] = None
-        # A spawned process inherits this memory's file descriptors, which it does after pickling has returned.
+        # A spawned process inherits the file descriptors of this memory after pickling has returned, so it is kept.
         self._sent = (state["given"], state["driving"]) if get_spawning_popen() is not None else None
         state["_sent"] = None
         return state

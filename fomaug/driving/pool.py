@@ -60,6 +60,13 @@ class DrivingPool:
     def __contains__(self, name: object) -> bool:
         return name in self._rows
 
+    def __eq__(self, other: object) -> bool:
+        """Pools of the same content are equal, and serve as the same cache key."""
+        return isinstance(other, DrivingPool) and other.hash == self.hash
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
     def __repr__(self) -> str:
         size = f"{len(self)} tracks, {self.num_frames} frames"
         return f"DrivingPool({size}, model={self.model_name!r}, hash={self.hash[:12]!r})"

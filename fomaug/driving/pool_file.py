@@ -7,10 +7,9 @@ fields are refused.
 from __future__ import annotations
 
 import json
+import os
 import struct
-import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +20,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fomaug.driving.track import MotionTrack
-from fomaug.errors import PoolError
+from fomaug.errors import PoolError, reason_of
+from fomaug.files import POOL, open_regular, write_file
 from fomaug.types import Keypoints
 
 VERSION: Final = 1
@@ -40,7 +40,7 @@ _FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash: str) -> None:
-    """Write tracks under a temporary name beside `path`, then rename."""
+    """Write tracks whole or not at all."""
     header = {
         "version": VERSION,
         "model_name": model_name,
@@ -48,17 +48,12 @@ def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash
         "tracks": [{field: getattr(track, field) for field in _FIELDS} for track in tracks],
     }
     tensors = {name: part for row, track in enumerate(tracks) for name, part in _tensors(row, track)}
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    # Not save_file: it makes files that nobody but their owner may read.
+    content = save(tensors, metadata={_KEY: json.dumps(header, default=dict)})
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Not save_file: it makes files that nobody but their owner may read.
-        temporary.write_bytes(save(tensors, metadata={_KEY: json.dumps(header, default=dict)}))
-        temporary.replace(path)
+        write_file(path, content)
     except OSError as error:
-        raise PoolError(f"cannot write {path} ({error.strerror or error})") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        raise PoolError(f"cannot write {path} ({reason_of(error)})") from error
 
 
 def read(path: Path) -> tuple[list[MotionTrack], str, str]:
@@ -73,7 +68,7 @@ def read(path: Path) -> tuple[list[MotionTrack], str, str]:
                 raise PoolError(f"{path} is damaged: its tensors do not go with its {len(rows)} tracks")
             tracks = [_track(path, facts, _keypoints(path, file, row)) for row, facts in enumerate(rows)]
     except (SafetensorError, OSError) as error:
-        raise PoolError(f"{path} is no pool file or is damaged ({error}); build it again") from error
+        raise PoolError(f"{path} is no pool file or is damaged ({reason_of(error)}); build it again") from error
     return tracks, header["model_name"], header["model_hash"]
 
 
@@ -97,11 +92,11 @@ def _compact(tensor: Tensor) -> Tensor:
 def _check_size(path: Path) -> None:
     """Look at the length of the header before a parser does."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path, POOL) as file:
             start = file.read(8)
-        size = path.stat().st_size
+            size = os.fstat(file.fileno()).st_size
     except OSError as error:
-        raise PoolError(f"cannot read pool {path} ({error.strerror or error})") from error
+        raise PoolError(f"cannot read pool {path} ({reason_of(error)})") from error
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
     if not 2 <= length <= min(_MAX_HEADER, size - 8):
         raise PoolError(f"{path} is no pool file; build one with `fomaug pool build`")
@@ -113,7 +108,7 @@ def _header(path: Path, text: str | None) -> dict[str, Any]:
     try:
         header = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise PoolError(f"{path} is damaged: its description is no JSON ({error})") from error
+        raise PoolError(f"{path} is damaged: its description is no JSON ({reason_of(error)})") from error
     if not isinstance(header, dict) or not isinstance(header.get("version"), int):
         raise PoolError(f"{path} is damaged: its description has no version")
     if header["version"] != VERSION:

@@ -14,7 +14,9 @@ from fomaug.errors import LabelError
 from fomaug.expand.manifest import MANIFEST, REJECTED, SUMMARY, Row
 from fomaug.expand.move import Moved
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.source_list import SOURCES
 from fomaug.expand.sources import SourceFile, file_size
+from fomaug.files import LABELS, sha256_of
 from fomaug.labels import FaceLabels, find_format, move, read_annotations, write_annotations
 
 
@@ -44,7 +46,7 @@ class Annotator:
     def digest(self) -> str:
         """Sha256 of the file, or of the names and sizes of the files in the folder."""
         if self.path.is_file():
-            return hashlib.sha256(self.path.read_bytes()).hexdigest()
+            return sha256_of(self.path, LABELS)
         digest = hashlib.sha256()
         for path in sorted(self.path.rglob("*")):
             digest.update(f"{path.relative_to(self.path).as_posix()}\0{file_size(path)}\n".encode())
@@ -127,7 +129,7 @@ def _check_use(plan: ExpandPlan, format: str, nothing_fits: bool) -> None:  # no
         raise LabelError(
             f"{plan.annotations} says nothing about any picture of {plan.dataset}; its names must be paths below it"
         )
-    if Path(plan.annotations or "").name in (SUMMARY, MANIFEST, REJECTED):
+    if Path(plan.annotations or "").name in (SUMMARY, MANIFEST, REJECTED, SOURCES):
         raise LabelError(
             f"annotations are written under their own name, and {plan.annotations} would hide ours; rename it"
         )

@@ -22,6 +22,7 @@ from fomaug.expand.plan import ExpandPlan, Format, LabelPolicy, OnError, Selecti
 from fomaug.expand.report import ExpandReport, Failure, estimate_bytes
 from fomaug.expand.resources import GIVEN, load_tools
 from fomaug.expand.run import Crew
+from fomaug.expand.source_list import with_missing
 from fomaug.expand.sources import Found, SourceFile, find_sources
 from fomaug.faces import Detector
 
@@ -90,6 +91,8 @@ def expand(
     )
     gates = read_gates(plan.gates)
     found = find_sources(Path(dataset), out=Path(out), split=plan.split, annotations=plan.annotations)
+    if resume:
+        found = found._replace(chosen=with_missing(found.chosen, Path(dataset), Path(out)))
     sources = found.chosen
     shards = plan_shards(plan, sources)
     asked = _start_report(plan, found, shards)

@@ -6,9 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from fomaug.errors import MediaError
+from fomaug.errors import MediaError, reason_of
 from fomaug.expand.jobs import Job
 from fomaug.faces import Square
+from fomaug.files import PICTURE, read_regular
 from fomaug.media import Picture, decode_picture
 
 
@@ -42,9 +43,9 @@ class Loaded:
 def load(job: Job, max_pixels: int) -> Loaded:
     """Read the source of a job; a picture that cannot be read is a result, too."""
     try:
-        content = job.source.path.read_bytes()
+        content = read_regular(job.source.path, PICTURE)
     except OSError as cause:
-        return Loaded(job, None, reason=f"cannot be read: {cause.strerror or cause}")
+        return Loaded(job, None, reason=f"cannot be read: {reason_of(cause)}")
     try:
         picture = decode_picture(content, Path(job.source.key).suffix, max_pixels=max_pixels)
     except MediaError as cause:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from fomaug.errors import MediaError, ResumeError
+from fomaug import files
+from fomaug.errors import FomaugError, MediaError, ResumeError, UnsafeFileError, reason_of
 from fomaug.expand.lock import LOCK
-from fomaug.files import append_line, is_temporary, write_file
+from fomaug.files import append_line, is_temporary, open_text, read_regular, read_text, write_file
 from fomaug.media import sidecar_of
 
 SUMMARY: Final = "expand.json"
@@ -19,6 +20,8 @@ REJECTED: Final = "rejected.jsonl"
 # 1: all faces of a picture moved by one draw, and their regions stood in "faces".
 # 2: pictures without a face, copied as they are, were marked and labelled as the animated ones.
 MANIFEST_FORMAT: Final = 3
+
+_LONGEST_LINE: Final = 1 << 26  # characters; a row with the annotations of a crowd has a few hundred thousand
 
 Row = dict[str, Any]
 Token = tuple[str, int]
@@ -76,7 +79,7 @@ class Ledger:
         places = {token: place for place, token in enumerate(tokens)}
         for name in (MANIFEST, REJECTED):
             path = self.out / name
-            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            text = read_text(path, files.MANIFEST) if path.exists() else ""
             lines = [f"{line}\n" for line in text.split("\n") if line]
             ordered = sorted(lines, key=lambda line: places.get(_token(json.loads(line)), len(places)))
             if ordered != lines:
@@ -109,6 +112,8 @@ def explained_writes(out: Path) -> Iterator[None]:
     """
     try:
         yield
+    except FomaugError:
+        raise
     except OSError as cause:
         raise MediaError(f"cannot write to {out}: {cause}; what is there is whole") from cause
 
@@ -117,12 +122,17 @@ def read_rows(path: Path) -> Iterator[Row]:
     """Read a file of JSON lines, one object each.
 
     Raises:
-        ResumeError: a line is damaged.
+        ResumeError: a line is damaged, or it is no file of lines at all.
     """
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
+    try:
+        file = open_text(path, files.MANIFEST)
+    except UnsafeFileError as cause:
+        raise ResumeError(str(cause)) from cause
+    with file:
+        lines = iter(lambda: file.readline(_LONGEST_LINE), "")
+        for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
                 _token(row)
@@ -138,11 +148,13 @@ def read_summary(out: Path) -> dict[str, Any]:
         ResumeError: there is none, or it is damaged.
     """
     try:
-        summary = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
+        summary = json.loads(read_text(out / SUMMARY, files.SUMMARY))
     except FileNotFoundError as cause:
         raise ResumeError(f"{out} holds no {SUMMARY}, so it is no expanded dataset") from cause
-    except ValueError as cause:
-        raise ResumeError(f"{out / SUMMARY} is damaged: {cause}") from cause
+    except UnsafeFileError as cause:
+        raise ResumeError(str(cause)) from cause
+    except (ValueError, RecursionError) as cause:
+        raise ResumeError(f"{out / SUMMARY} is damaged: {reason_of(cause)}") from cause
     if not isinstance(summary, dict):
         raise ResumeError(f"{out / SUMMARY} is damaged: no JSON object")
     return summary
@@ -184,7 +196,10 @@ def _cut_torn_line(path: Path) -> None:
     """Drop what follows the last line break: the process died while it wrote there."""
     if not path.exists():
         return
-    content = path.read_bytes()
+    try:
+        content = read_regular(path, files.MANIFEST)
+    except UnsafeFileError as cause:
+        raise ResumeError(str(cause)) from cause
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):
         write_file(path, whole, durable=True)

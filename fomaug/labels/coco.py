@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from fomaug import warp
-from fomaug.errors import LabelError
-from fomaug.files import write_file
+from fomaug.errors import LabelError, reason_of
+from fomaug.files import LABELS, read_text, write_file
 from fomaug.labels.formats import Annotations, Format, Row, check_finite, picture_key, register
 from fomaug.labels.segments import Segment, read_segment, segment_area, segment_box
 from fomaug.labels.values import FaceLabels
@@ -37,9 +37,9 @@ def _read(path: Path, root: Path) -> Annotations:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path, LABELS))
     except (OSError, UnicodeDecodeError, RecursionError) as error:
-        raise LabelError(f"{path} cannot be read: {error}") from error
+        raise LabelError(f"{path} cannot be read: {reason_of(error)}") from error
     except json.JSONDecodeError as error:
         raise LabelError(f"{path}, line {error.lineno}: {error.msg}") from error
     if not isinstance(content, dict):

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fomaug.errors import LabelError
-from fomaug.files import write_file
+from fomaug.errors import LabelError, reason_of
+from fomaug.files import LABELS, open_text, write_file
 from fomaug.labels.formats import Annotations, Format, Row, check_finite, picture_key, register
 from fomaug.labels.rows import join_rows, split_rows
 from fomaug.labels.values import FaceLabels
@@ -19,7 +19,7 @@ from fomaug.labels.values import FaceLabels
 
 def _read(path: Path, root: Path) -> Annotations:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with open_text(path, LABELS, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = list(reader.fieldnames or [])
             pairs = _pairs(path, columns)
@@ -28,7 +28,7 @@ def _read(path: Path, root: Path) -> Annotations:
                 key = picture_key(_file(path, reader.line_num, row), path.parent, root)
                 found.setdefault(key, []).append(_labels(path, reader.line_num, row, pairs))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LabelError(f"{path} cannot be read as CSV: {error}") from error
+        raise LabelError(f"{path} cannot be read as CSV: {reason_of(error)}") from error
     return {key: join_rows(rows) for key, rows in found.items()}
 
 

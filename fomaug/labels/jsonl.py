@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from fomaug import warp
-from fomaug.errors import LabelError
-from fomaug.files import write_file
+from fomaug.errors import LabelError, reason_of
+from fomaug.files import LABELS, read_text, write_file
 from fomaug.labels.formats import Annotations, Format, Row, check_finite, picture_key, register
 from fomaug.labels.rows import join_rows, split_rows
 from fomaug.labels.values import FaceLabels
@@ -26,9 +26,9 @@ def _read(path: Path, root: Path) -> Annotations:
     found: dict[str, list[FaceLabels]] = {}
     try:
         # Not splitlines: JSON strings may hold other line separators as they are.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = read_text(path, LABELS, encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"{path} cannot be read: {error}") from error
+        raise LabelError(f"{path} cannot be read: {reason_of(error)}") from error
     for number, line in enumerate(lines, start=1):
         if line.strip():
             name, labels = _row(path, number, line)

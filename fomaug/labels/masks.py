@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from fomaug.errors import LabelError
+from fomaug.errors import LabelError, reason_of
 from fomaug.files import write_file
 from fomaug.labels.formats import Annotations, Format, Row, by_stem, register
 from fomaug.labels.pts import PICTURES
 from fomaug.labels.values import FaceLabels
+from fomaug.media import MASK_FORMATS, open_picture
 
 FOLDER = "masks"
 
@@ -35,13 +36,13 @@ def read_mask(path: Path) -> FaceLabels:
         LabelError: if it is no such picture.
     """
     try:
-        with Image.open(path) as picture:
+        with open_picture(path, MASK_FORMATS) as picture:
             if picture.mode not in ("1", "L", "P", "I", "I;16"):
                 raise LabelError(f"{path} is a colour picture ({picture.mode}); a mask has one number a pixel")
             palette = picture.getpalette() if picture.mode == "P" else None
             values = np.asarray(picture)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise LabelError(f"{path} cannot be read: {error}") from error
+    except (OSError, Image.DecompressionBombError) as error:
+        raise LabelError(f"{path} cannot be read: {reason_of(error)}") from error
     mask = values.astype(
         np.uint8 if values.dtype == np.bool_ else np.uint16 if values.max(initial=0) > 255 else np.uint8
     )

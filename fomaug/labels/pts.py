@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from fomaug.errors import LabelError
-from fomaug.files import write_file
+from fomaug.errors import LabelError, reason_of
+from fomaug.files import POINTS, read_text, write_file
 from fomaug.labels.formats import Annotations, Format, Row, by_stem, check_finite, register
 from fomaug.labels.values import FaceLabels
 
@@ -24,7 +24,7 @@ def _read(path: Path, root: Path) -> Annotations:
     folder = path if path.is_dir() else path.parent
     pictures = by_stem(root, PICTURES)
     found = {}
-    for file in [path] if path.is_file() else sorted(path.rglob("*.pts")):
+    for file in sorted(path.rglob("*.pts")) if path.is_dir() else [path]:
         stem = file.relative_to(folder).with_suffix("").as_posix()
         if stem in pictures:
             found[pictures[stem]] = FaceLabels(points=read_pts(file))
@@ -38,9 +38,9 @@ def read_pts(path: Path) -> NDArray[np.float64]:
         LabelError: names the line that is damaged.
     """
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
+        lines = read_text(path, POINTS, encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"{path} cannot be read: {error}") from error
+        raise LabelError(f"{path} cannot be read: {reason_of(error)}") from error
     points, inside, promised = [], False, None
     for number, line in enumerate(lines, start=1):
         text = line.strip()

@@ -2,7 +2,8 @@
 
 from fomaug.motion.draw import Key as Key
 from fomaug.motion.draw import draw as draw
-from fomaug.motion.frames import pool_frames as pool_frames
+from fomaug.motion.fit import Fitted as Fitted
+from fomaug.motion.fit import fit as fit
 from fomaug.motion.options import DrawSettings as DrawSettings
 from fomaug.motion.options import Interval as Interval
 from fomaug.motion.options import Region as Region
@@ -11,11 +12,13 @@ from fomaug.motion.options import check_interval as check_interval
 from fomaug.motion.options import check_sizes as check_sizes
 from fomaug.motion.params import Box as Box
 from fomaug.motion.params import MotionParams as MotionParams
+from fomaug.motion.params import MotionResult as MotionResult
 
 __all__ = [
     "Key",
     "draw",
-    "pool_frames",
+    "Fitted",
+    "fit",
     "DrawSettings",
     "Interval",
     "Region",
@@ -24,4 +27,5 @@ __all__ = [
     "check_sizes",
     "Box",
     "MotionParams",
+    "MotionResult",
 ]

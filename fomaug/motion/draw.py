@@ -1,4 +1,4 @@
-"""Draw motion parameters: everything random happens here."""
+"""Draw motion parameters: all randomness is here."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError
-from fomaug.motion.options import HANDED_ON, DrawSettings
+from fomaug.motion.options import COPIED, DrawSettings
 from fomaug.motion.params import MotionParams, Reference
 from fomaug.motion.rng import Word, named_rng
-from fomaug.motion.select import Reach, pool_reach, select
+from fomaug.motion.select import DrawableFrames, drawable_frames, select
 
 Key = str | int
 
@@ -31,19 +31,19 @@ def draw(
     order or number, the process or the device.
 
     Args:
-        pool: what to draw from; its hashes go into the draw.
-        settings: how to draw.
-        keys: what names each image, B of them.
-        copies: draws for each image.
-        epoch: the pass over the data.
-        face: number of the face in each image. Whether an image is skipped is settled by face 0; the others move.
+        pool: driving pool; its hashes are part of the draw.
+        settings: settings of the draw.
+        keys: names of the B images.
+        copies: number of draws for each image.
+        epoch: number of the pass over the data.
+        face: index of the face in each image. Face 0 decides whether an image is skipped; the others always move.
 
     Returns:
         B * copies parameters, all copies of the first image first.
     """
     if copies < 1:
         raise ArgumentError(f"copies must be 1 or more, got {copies}")
-    reach = pool_reach(pool, settings.yaw_range, settings.pitch_range)
+    frames = drawable_frames(pool, settings.yaw_range, settings.pitch_range)
     found: list[MotionParams] = []
     for key in keys:
         origin = MotionParams(
@@ -54,20 +54,20 @@ def draw(
             model_hash=pool.model_hash,
             face=face,
         )
-        found += _draw_face(pool, reach, settings, origin, copies)
+        found += _draw_face(pool, frames, settings, origin, copies)
     return found
 
 
 def _draw_face(
-    pool: DrivingPool, reach: Reach, settings: DrawSettings, origin: MotionParams, copies: int
+    pool: DrivingPool, frames: DrawableFrames, settings: DrawSettings, origin: MotionParams, copies: int
 ) -> list[MotionParams]:
     words: tuple[Word, ...] = (settings.seed, origin.key, origin.epoch, pool.hash, pool.model_hash)
     if origin.face:
-        # The first face of a picture moves as if it were the only one.
+        # The draw of the first face of an image is the same as if it were the only one.
         settings, words = replace(settings, p=1.0), (*words, f"face {origin.face}")
     chances = [_chances(settings, words, copy) for copy in range(copies)]
     last = max((copy for copy, (skipped, _) in enumerate(chances) if not skipped), default=-1)
-    chosen = select(settings.selection, reach, last + 1, words) if last >= 0 else ()
+    chosen = select(settings.selection, frames, last + 1, words) if last >= 0 else ()
     found = []
     for copy, (skipped, strength) in enumerate(chances):
         own = replace(origin, copy=copy)
@@ -75,24 +75,24 @@ def _draw_face(
             found.append(own.at_rest())
         else:
             row = int(chosen[copy])
-            place = int(reach.space.track[row]), int(reach.space.frame[row])
-            found.append(_moving(pool, settings, own, place, strength))
+            index = int(frames.space.track[row]), int(frames.space.frame[row])
+            found.append(_moving(pool, settings, own, index, strength))
     return found
 
 
 def _chances(settings: DrawSettings, words: tuple[Word, ...], copy: int) -> tuple[bool, float]:
     """Decide whether a copy is skipped, and its strength; the frames of a sequence share both."""
     rng = named_rng("chance", *words) if settings.selection == "sequence" else named_rng("chance", *words, copy)
-    # Always in this order: another p or range must not change what else is drawn.
+    # The order is fixed, so that another p or range changes nothing else of the draw.
     skip, share = rng.random(2)
     low, high = settings.strength_range
     return bool(skip >= settings.p), float(low + share * (high - low))
 
 
 def _moving(
-    pool: DrivingPool, settings: DrawSettings, own: MotionParams, place: tuple[int, int], strength: float
+    pool: DrivingPool, settings: DrawSettings, own: MotionParams, index: tuple[int, int], strength: float
 ) -> MotionParams:
-    track, frame = pool.tracks[place[0]], place[1]
+    track, frame = pool.tracks[index[0]], index[1]
     return replace(
         own,
         clip=track.name,
@@ -102,13 +102,13 @@ def _moving(
         frame=frame,
         reference=_reference(settings, len(track.keypoints)),
         strength=strength,
-        **{name: getattr(settings, name) for name in HANDED_ON},
+        **{name: getattr(settings, name) for name in COPIED},
     )
 
 
 def _reference(settings: DrawSettings, num_frames: int) -> Reference:
     if settings.reference == "closest":
-        # All frames of a sequence start from one frame, or the face would jump; a copy of its own shall move.
+        # All frames of a sequence share one reference, or the face would jump; every other copy has to move.
         return "moving" if settings.selection == "diverse" else "closest"
     if settings.reference == "first":
         return 0
@@ -116,7 +116,7 @@ def _reference(settings: DrawSettings, num_frames: int) -> Reference:
 
 
 def _plain_key(key: Key) -> Key:
-    """Take NumPy's and torch's integers for what they are."""
+    """Turn the integers of NumPy and torch into plain ones."""
     if isinstance(key, str):
         return str(key)
     if isinstance(key, bool):

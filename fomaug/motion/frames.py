@@ -1,4 +1,4 @@
-"""All frames of a pool side by side on one device, so that a mixed batch is gathered in one step."""
+"""All frames of a pool in one tensor on one device, so that a mixed batch is gathered in one step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, did_you_mean
 from fomaug.geometry import normalise, shape_distance
-from fomaug.motion.cache import ByHash
 from fomaug.motion.params import MotionParams
 from fomaug.types import Keypoints
 
@@ -22,8 +21,8 @@ class PoolFrames:
     """The keypoints of every frame of every track.
 
     Args:
-        pool: whose frames.
-        device: where to keep them.
+        pool: driving pool.
+        device: device of the frames.
     """
 
     def __init__(self, pool: DrivingPool, device: torch.device) -> None:
@@ -42,7 +41,7 @@ class PoolFrames:
 
         Args:
             params: N draws.
-            source: keypoints of their N images; decides the reference frames that are not settled.
+            source: keypoints of the N images, which decide the reference frames that are not settled.
 
         Returns:
             Driving keypoints, reference keypoints (N each), and the number of each reference frame.
@@ -66,7 +65,7 @@ class PoolFrames:
         ]
 
     def _closest(self, driving: Tensor, moving: Tensor, source: Keypoints) -> list[int]:
-        """The rows in which the driving faces are posed most like the sources."""
+        """Return the rows in which the driving faces are posed most like the sources."""
         driving, moving = driving.to(self._owner.device), moving.to(self._owner.device)
         elsewhere = self._owner != self._owner[driving][:, None]  # (N, F)
         if bool(moving.any()):
@@ -95,17 +94,17 @@ class PoolFrames:
         reference = 0 if isinstance(param.reference, str) else param.reference
         if not (0 <= param.frame < length and 0 <= reference < length):
             raise ArgumentError(
-                f"clip {param.clip!r} has frames 0 to {length - 1}, but the motion parameters ask for frame "
+                f"clip {param.clip!r} has frames 0 to {length - 1}, but the motion parameters name frame "
                 f"{param.frame} and reference {param.reference}"
             )
         return track
 
 
 def pool_frames(pool: DrivingPool, device: torch.device) -> PoolFrames:
-    """Return the pool's frames on a device; put there once for every content of a pool."""
-    return _cached(ByHash(pool), device)
+    """Return the frames of a pool on a device; the result is cached by the content of the pool."""
+    return _cached(pool, device)
 
 
 @lru_cache(maxsize=8)
-def _cached(key: ByHash, device: torch.device) -> PoolFrames:
-    return PoolFrames(key.pool, device)
+def _cached(pool: DrivingPool, device: torch.device) -> PoolFrames:
+    return PoolFrames(pool, device)

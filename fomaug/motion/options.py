@@ -1,4 +1,4 @@
-"""What may be set about a draw, checked once."""
+"""The settings of a draw, checked once."""
 
 from __future__ import annotations
 
@@ -8,22 +8,18 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, get_args
 
 from fomaug.errors import ArgumentError, check_choice
+from fomaug.geometry import Region as Region
 
 Selection = Literal["diverse", "uniform", "sequence"]
-Region = Literal["all", "head", "mouth", "eyes", "expression"]
 Interval = tuple[float, float]
 
-HANDED_ON: Final = (
-    "relative",
-    "relative_jacobian",
-    "adapt_scale",
-    "region",
-)  # from the settings to every draw as they are
+COPIED: Final = ("relative", "relative_jacobian", "adapt_scale", "region")
+"""Settings that every draw takes over unchanged."""
 
 
 @dataclass(frozen=True)
 class DrawSettings:
-    """The settings that decide a draw; the arguments of the same names of `MotionAugment`."""
+    """The settings that decide a draw; `MotionAugment` has arguments of the same names."""
 
     p: float = 0.5
     strength_range: Interval = (0.3, 1.0)

@@ -1,10 +1,12 @@
-"""The value that a draw returns: everything random about one copy, as plain JSON."""
+"""Motion parameters: the result of a draw, with everything random about one copy, as plain JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
+
+from torch import Tensor
 
 from fomaug.errors import ArgumentError, did_you_mean
 
@@ -15,33 +17,34 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class MotionParams:
-    """One draw: which motion a copy of one image gets. The replay input, the manifest row and the resume key.
+    """One draw: the motion of one copy of one image. It serves as replay input, manifest row and resume key.
 
     Attributes:
-        key: what names the image: a path, an id, a dataset index.
+        key: name of the image: a path, an id or a dataset index.
         copy: number of the copy of this image, from 0.
-        epoch: the pass over the data that this draw belongs to.
-        seed: the seed of the draw.
-        skipped: the image stays as it is; then no motion is named and the strength is 0.
+        epoch: number of the pass over the data.
+        seed: seed of the draw.
+        skipped: whether the image stays as it is; then no motion is named and the strength is 0.
         clip: name of the motion track.
         clip_hash: hash of the clip's content.
-        driver: who is seen in the clip, where known.
+        driver: person in the clip, where known.
         label: the clip's label, for example its expression; None where it has none.
-        frame: the driving frame in the track.
-        reference: the frame in which the driving face is posed like the source. Until `apply` has seen the source:
-            "closest" for the one whose pose is nearest, "moving" for the nearest from which the driving frame moves.
-        relative: the driving motion is added to the source's keypoints; otherwise it replaces them.
-        relative_jacobian: with `relative`, the change of the jacobians is added, too.
-        adapt_scale: with `relative`, the motion is scaled by the ratio of the two faces' sizes.
-        strength: share of the motion, 1 is all of it. With a reference that `apply` is to settle, it takes less where
-            all would show a side of the face that the source hides.
-        region: the group of keypoints that moves.
-        pool_hash: the driving pool the draw was made from.
-        model_hash: the model the draw was made for.
-        face: number of the face in the picture, from 0; each has a draw of its own.
+        frame: index of the driving frame in the track.
+        reference: index of the frame in which the driving face is posed like the source. Until the draw is fitted to
+            a source it is "closest" for the frame of the nearest pose, or "moving" for the nearest one from which the
+            driving frame moves.
+        relative: whether the driving motion is added to the source's keypoints; otherwise it replaces them.
+        relative_jacobian: whether, with `relative`, the change of the jacobians is added, too.
+        adapt_scale: whether, with `relative`, the motion is scaled by the ratio of the two faces' sizes.
+        strength: share of the motion; 1 is all of it. Fitting a draw whose reference is not yet a number reduces it
+            where all of the motion would show a side of the face that the source hides.
+        region: part of the face that moves.
+        pool_hash: hash of the driving pool.
+        model_hash: hash of the model.
+        face: index of the face in the image, from 0; each face has a draw of its own.
         box: (left, top, right, bottom) in pixels of the square around the face that is animated and blended back; None
-            for the whole picture.
-        others: the draws of the picture's further faces; all have a box. Later ones lie over earlier ones.
+            for the whole image.
+        others: draws of the further faces of the image; all have a box, and later ones are pasted over earlier ones.
 
     >>> MotionParams.from_dict(MotionParams(key="face.jpg", frame=3).to_dict()).frame
     3
@@ -71,7 +74,7 @@ class MotionParams:
 
     @property
     def faces(self) -> tuple[MotionParams, ...]:
-        """The draws of all faces of the picture, this one first."""
+        """Return the draws of all faces of the image, this one first."""
         return self, *self.others
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,7 +84,7 @@ class MotionParams:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MotionParams:
-        """Read what `to_dict` wrote; an unknown, missing or ill-typed field is an error."""
+        """Read the result of `to_dict`; an unknown, missing or ill-typed field is an error."""
         known = {field.name for field in fields(cls)}
         for name in values:
             if name not in known:
@@ -96,11 +99,11 @@ class MotionParams:
 
     @property
     def settled(self) -> bool:
-        """Whether the source's pose has nothing left to decide."""
+        """Whether the draw is fitted: its reference frame is a number."""
         return not isinstance(self.reference, str)
 
     def settle(self, reference: Reference, strength: float) -> MotionParams:
-        """Return the same draw as it was done: with its reference frame, and the share of the motion that was taken."""
+        """Return the same draw with the reference frame and the strength that were used."""
         return replace(self, reference=reference, strength=strength)
 
     def at_rest(self) -> MotionParams:
@@ -115,6 +118,23 @@ class MotionParams:
             pool_hash=self.pool_hash,
             model_hash=self.model_hash,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class MotionResult:
+    """Animated images and what moves their labels along.
+
+    Attributes:
+        image: (N, C, H, W) with the dtype, device, memory layout and range of the images given.
+        flow: (N, h, w, 2) float32 backward flow, for `fomaug.warp`; the identity where skipped.
+        occlusion: (N, 1, h, w) float32 in [0, 1], 1 where taken from the source; ones where skipped.
+        params: the N parameters with settled reference frames; replaying them gives the same pixels.
+    """
+
+    image: Tensor
+    flow: Tensor
+    occlusion: Tensor
+    params: list[MotionParams]
 
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -148,7 +168,7 @@ def _read_box(box: Sequence[int] | None) -> Box | None:
 
 def _check_kind(name: str, value: object) -> None:
     kinds = _KINDS.get(name, (int,))
-    # bool is an int to Python, not to a reader of the file.
+    # To Python a bool is an int; in a file it is a mistake.
     fits = isinstance(value, kinds) and (isinstance(value, bool) is (kinds == (bool,)))
     if name == "reference" and isinstance(value, str):
         fits = value in get_args(Fitting)

@@ -1,4 +1,4 @@
-"""Generators that depend on the names of things and on nothing else."""
+"""Random generators that are seeded by words and depend on nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Word = str | int
 
 
 def named_rng(*words: Word) -> np.random.Generator:
-    """Return the generator of these words: the same in every process, on every machine, in any order.
+    """Return the generator of some words: the same in every process and on every machine.
 
     The words are hashed as JSON, so ("a", "bc") and ("ab", "c"), 1 and "1" give different generators.
 

@@ -1,4 +1,4 @@
-"""The space in which motions are compared: how far each frame of a pool moves the face, and how it turns the head."""
+"""The space in which motions are compared: the distance that each frame of a pool moves the face, and its head pose."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomaug.driving import DrivingPool
-from fomaug.motion.cache import ByHash
 
 Array = NDArray[np.float64]
 
-TURN_WEIGHT = 2.0  # a turned head is worth more than a local movement of the same length
+TURN_WEIGHT = 2.0  # weight of a turned head against a local movement of the same length
 DEPTH = 0.4  # root mean square depth of a face, in units of its root mean square radius
 
 
 @dataclass(frozen=True, eq=False)
 class MotionSpace:
-    """All F frames of a pool as motions away from their track's neutral frame.
+    """The motion of all F frames of a pool away from the neutral frame of their track.
 
-    Lengths are in units of the face's size, so that faces near and far compare.
+    Lengths are in units of the face's size, so that near and far faces are comparable.
 
     Attributes:
-        track: (F,) int, the frame's track.
-        frame: (F,) int, its number in the track.
+        track: (F,) int, index of the frame's track.
+        frame: (F,) int, index of the frame in its track.
         motion: (F, 2 K) keypoint displacements, centred, turns weighted by `TURN_WEIGHT`.
-        mirrored: (F, 2 K) the same of the mirrored motion.
+        mirrored: (F, 2 K) displacements of the mirrored motion.
         yaw: (F,) estimated turn in degrees, positive towards the left edge of the picture.
         pitch: (F,) estimated nod in degrees, positive looks down.
-        size: (F,) how far each frame is from neutral.
-        weight: (tracks,) how often a track is drawn, sums to 1; all 0 if no track is to be drawn.
+        size: (F,) distance of each frame from the neutral frame.
+        weight: (tracks,) share of draws of each track, with the sum 1; all 0 if no track may be drawn.
     """
 
     track: NDArray[np.int64]
@@ -46,13 +45,13 @@ class MotionSpace:
 
 
 def motion_space(pool: DrivingPool) -> MotionSpace:
-    """Return the pool's motion space; computed once for every content of a pool."""
-    return _cached(ByHash(pool))
+    """Return the motion space of a pool; the result is cached by the content of the pool."""
+    return _cached(pool)
 
 
 @lru_cache(maxsize=8)
-def _cached(key: ByHash) -> MotionSpace:
-    tracks = key.pool.tracks
+def _cached(pool: DrivingPool) -> MotionSpace:
+    tracks = pool.tracks
     values = [track.keypoints.value.detach().cpu().double().numpy() for track in tracks]
     return build_space(values, [track.weight for track in tracks])
 
@@ -61,8 +60,8 @@ def build_space(values: Sequence[Array], weights: Sequence[float]) -> MotionSpac
     """Build the space from the tracks' keypoints.
 
     Args:
-        values: for each track (T, K, 2) keypoints in [-1, 1].
-        weights: for each track, how often it is drawn.
+        values: keypoints (T, K, 2) of each track, in [-1, 1].
+        weights: relative frequency with which each track is drawn.
     """
     shapes = [_normalised(value) for value in values]
     face = _neutral_face(shapes)
@@ -83,7 +82,7 @@ def build_space(values: Sequence[Array], weights: Sequence[float]) -> MotionSpac
 
 
 def _normalised(value: Array) -> Array:
-    """Centre every frame; divide by the track's typical size, so that nearing the camera still counts as motion."""
+    """Centre every frame and divide by the track's typical size, so that coming nearer still counts as motion."""
     centred = value - value.mean(1, keepdims=True)
     size = max(float(np.median(_radius(centred))), 1e-6)
     shape: Array = centred / size
@@ -96,7 +95,7 @@ def _radius(points: Array) -> Array:
 
 
 def _neutral_face(shapes: Sequence[Array]) -> Array:
-    """The face that most tracks show most of the time, (K, 2), of radius 1."""
+    """Return the face that most tracks show most of the time, (K, 2), of radius 1."""
     usual: Array = np.median([np.median(shape, axis=0) for shape in shapes], axis=0)
     centred = usual - usual.mean(0)
     face: Array = centred / _radius(centred).clip(1e-6)
@@ -109,7 +108,7 @@ def _away_from_neutral(shape: Array, face: Array) -> Array:
 
 
 def _turns(motion: Array, face: Array) -> tuple[Array, Array, Array]:
-    """Split off the part of each motion that is a turned head.
+    """Separate the part of each motion that is a turn of the head.
 
     A head that turns or nods a little moves each point in proportion to its depth: sideways by `yaw * z`, up by
     `pitch * z`, one z for all frames. So z is the strongest common factor of what rolling and scaling leave over. Its
@@ -133,7 +132,7 @@ def _turns(motion: Array, face: Array) -> tuple[Array, Array, Array]:
 
 
 def _roll_and_scale(motion: Array, face: Array) -> Array:
-    """The share of each motion that a rotation in the picture and a zoom explain, to first order."""
+    """Return the share of each motion that a rotation in the image plane and a zoom explain, to first order."""
     turned = np.stack([-face[:, 1], face[:, 0]], -1)  # (K, 2)
     length = np.square(face).sum().clip(1e-12)
     roll = (motion * turned).sum((1, 2)) / length
@@ -143,7 +142,7 @@ def _roll_and_scale(motion: Array, face: Array) -> Array:
 
 
 def _mirror(motion: Array, face: Array) -> Array:
-    """Mirror motions: x changes its sign and each keypoint its place with the one on the face's other side."""
+    """Mirror motions: x changes its sign, and each keypoint swaps with its counterpart across the face."""
     flipped = face * (-1, 1)
     partner = np.square(face[:, None] - flipped[None]).sum(-1).argmin(1)
     mirrored: Array = motion[:, partner] * (-1, 1)

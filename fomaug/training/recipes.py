@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from fomaug.errors import ArgumentError, did_you_mean
+from fomaug.errors import ArgumentError, did_you_mean, reason_of
+from fomaug.files import CONFIG, read_text
 from fomaug.networks import OFFICIAL
 from fomaug.training.config import AugmentParams, LossWeights, TrainConfig
 
@@ -79,13 +80,13 @@ def read_config(source: str | Path) -> TrainConfig:
     path = Path(source)
     if path.is_dir():
         raise ArgumentError(f"{path} is a folder; give its YAML file")
-    if not path.is_file():
+    if not path.exists():
         raise ArgumentError(f"{path} is neither a file nor one of {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, CONFIG)
         values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ArgumentError(f"{path} is neither YAML nor JSON: {error}") from error
+        raise ArgumentError(f"{path} is neither YAML nor JSON: {reason_of(error)}") from error
     if not isinstance(values, dict):
         raise ArgumentError(f"{path} holds no configuration")
     return TrainConfig.from_dict(values)

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from fomaug.errors import MissingExtraError
-from fomaug.files import write_file
+from fomaug.files import MANIFEST, read_text, write_file
 from fomaug.training.model import Batch
 
 
@@ -26,7 +26,8 @@ class Report:
         """Begin, or go on after a step: lines of later steps, which a killed run left behind, are dropped."""
         path = run / "losses.jsonl"
         if path.exists():
-            kept = [line for line in path.read_text().splitlines(keepends=True) if _step(line) in range(from_step + 1)]
+            lines = read_text(path, MANIFEST).splitlines(keepends=True)
+            kept = [line for line in lines if _step(line) in range(from_step + 1)]
             write_file(path, "".join(kept).encode())
         return cls(run, _board(run) if tensorboard else None)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +13,7 @@ from fomaug.animator import Animator
 from fomaug.driving import MotionTrack, pose_distance
 from fomaug.errors import ArgumentError, MediaError
 from fomaug.faces import Square, face_square, find_squares, is_face_model
+from fomaug.files import CLIP, sha256_of
 from fomaug.media import Frame, is_clip, read_clip, read_picture, to_unit
 from fomaug.types import Source
 from fomaug.visual.motion import Motion, OnNote
@@ -113,4 +113,4 @@ def _find_square(path: Path, pixels: Frame, animator: Animator, face: Face, on_n
 
 
 def _hash(path: Path) -> str:
-    return read_clip(path).hash if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+    return read_clip(path).hash if path.is_dir() else sha256_of(path, CLIP)

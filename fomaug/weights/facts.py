@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fomaug.errors import FomaugError
 from fomaug.weights.files import read_header, read_tensors
 from fomaug.weights.places import find_model, installed_models
 
@@ -58,6 +61,20 @@ def model_info(name: str | os.PathLike[str]) -> ModelInfo:
     )
 
 
-def list_models() -> list[ModelInfo]:
-    """Describe every model that can be loaded by name."""
-    return [model_info(name) for name in installed_models()]
+def list_models(*, on_damage: Callable[[str], object] | None = None) -> list[ModelInfo]:
+    """Describe every model that can be loaded by name.
+
+    Args:
+        on_damage: called with a sentence for each file that is no intact model file; by default a warning says so.
+    """
+    found = []
+    for name in installed_models():
+        try:
+            found.append(model_info(name))
+        except FomaugError as error:  # one broken file hides no other model
+            (on_damage or _warn)(str(error))
+    return found
+
+
+def _warn(damage: str) -> None:
+    warnings.warn(f"a model is left out: {damage}", stacklevel=3)

@@ -15,9 +15,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from fomaug.animator import Animator
-from fomaug.errors import ArgumentError, WeightsError
+from fomaug.errors import ArgumentError, WeightsError, reason_of
 from fomaug.files import write_file
 from fomaug.networks import AnyConfig, config_from_dict
+from fomaug.weights.places import check_model_file
 
 FORMAT = "fomaug-model"
 VERSION = "1"
@@ -87,7 +88,7 @@ def read_header(path: Path) -> Header:
         config = config_from_dict(json.loads(metadata["config"]))
         return Header(path.stem, config, json.loads(metadata.get("facts", "{}")))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} has a damaged header: {error}") from error
+        raise WeightsError(f"{path} has a damaged header: {reason_of(error)}") from error
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -103,6 +104,9 @@ def _stored(tensor: Tensor, *, half: bool) -> Tensor:
 
 def _opened(path: Path) -> Any:
     try:
+        check_model_file(path)
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is no intact safetensors file ({error}); was the download cut short?") from error
+        raise WeightsError(
+            f"{path} is no intact safetensors file ({reason_of(error)}); was the download cut short?"
+        ) from error

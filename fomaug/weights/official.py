@@ -12,13 +12,13 @@ import yaml
 from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean
-from fomaug.files import is_safetensors
+from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean, reason_of
+from fomaug.files import CONFIG, MODEL, is_safetensors, open_regular, read_text
 from fomaug.networks import OFFICIAL, AnyConfig, config_from_dict
 from fomaug.weights.assemble import assemble
 from fomaug.weights.files import save_model
 from fomaug.weights.pickles import read_pickle
-from fomaug.weights.places import SUFFIX, check_new_name, models_folder
+from fomaug.weights.places import SUFFIX, check_model_file, check_new_name, models_folder
 
 Config = str | os.PathLike[str] | Mapping[str, Any] | None
 _ZIP, _PICKLE, _GZIP = b"PK\x03\x04", b"\x80", b"\x1f\x8b"
@@ -46,7 +46,7 @@ def import_official(
         ModelNotFoundError: no such file.
     """
     path = Path(checkpoint)
-    if not path.is_file():
+    if not path.exists() or path.is_dir():
         raise ModelNotFoundError(f"{path} is a folder; give the file" if path.is_dir() else f"no such file: {path}")
     name = name or official_stem(path)
     check_new_name(name)
@@ -62,7 +62,8 @@ def is_pickle(path: Path) -> bool:
     Raises:
         WeightsError: if it is plainly something else: empty, a web page, an archive.
     """
-    with path.open("rb") as file:
+    check_model_file(path)
+    with open_regular(path, MODEL) as file:
         head = file.read(512)
     if not head:
         raise WeightsError(f"{path} is empty; was the download cut short?")
@@ -117,14 +118,14 @@ def official_config(path: Path, config: Config) -> AnyConfig:
         raise ArgumentError(
             f"{path} does not say its configuration; give config: its YAML file or one of {', '.join(OFFICIAL)}"
         )
-    if not Path(config).is_file():
+    if not Path(config).exists():
         raise ArgumentError(
             f"config {name!r} is neither a YAML file nor one of {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}"
         )
     try:
-        values = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+        values = yaml.safe_load(read_text(Path(config), CONFIG))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ArgumentError(f"{config} is no YAML file: {error}") from error
+        raise ArgumentError(f"{config} is no YAML file: {reason_of(error)}") from error
     if not isinstance(values, dict):
         raise ArgumentError(f"{config} holds no configuration")
     return config_from_dict(values)
@@ -163,7 +164,7 @@ def _check_zip(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, OSError) as error:
-        raise WeightsError(f"{path} is damaged ({error}); was the download cut short?") from error
+        raise WeightsError(f"{path} is damaged ({reason_of(error)}); was the download cut short?") from error
     if not any(member.filename.endswith("data.pkl") for member in members):
         raise WeightsError(f"{path} is a zip archive; unpack it and give the checkpoint inside")
     if sum(member.file_size for member in members) > 2 * path.stat().st_size:

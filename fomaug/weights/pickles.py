@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from fomaug.errors import WeightsError
+from fomaug.errors import WeightsError, reason_of
+from fomaug.weights.places import check_model_file
 
 
 def read_pickle(path: Path) -> Any:
@@ -21,6 +22,7 @@ def read_pickle(path: Path) -> Any:
     Raises:
         WeightsError: if it is damaged, or holds anything else.
     """
+    check_model_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of pickle protocols; what matters is whether it loads
@@ -31,4 +33,4 @@ def read_pickle(path: Path) -> Any:
             "Official checkpoints hold none: get the file from its publisher"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise WeightsError(f"{path} is damaged ({error}); was the download cut short?") from error
+        raise WeightsError(f"{path} is damaged ({reason_of(error)}); was the download cut short?") from error

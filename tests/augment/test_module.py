@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from fomaug.augment import MotionAugment
-from fomaug.augment import resources as _tools
+from fomaug.augment import MotionAugment, resources
 from fomaug.errors import ArgumentError, PoolError
 
 
@@ -93,12 +92,12 @@ def test_pickles_with_given_tools(augment, images):
 def named(augment, tmp_path, monkeypatch):
     """The same augmentation, its model and pool given by name; and how often the model was loaded."""
     loads = []
-    monkeypatch.setattr(_tools, "load_model", lambda name, **_: loads.append(name) or copy.deepcopy(augment.model))
+    monkeypatch.setattr(resources, "load_model", lambda name, **_: loads.append(name) or copy.deepcopy(augment.model))
     augment.driving.save(tmp_path / "pool.safetensors")
     return MotionAugment(tmp_path / "pool.safetensors", "tiny", p=1.0, seed=3), loads
 
 
-def test_named_tools_pickle_as_names_and_load_when_first_used(named, augment, images):
+def test_name_resources_pickle_as_names_and_load_when_first_used(named, augment, images):
     by_name, loads = named
     data = pickle.dumps(by_name)
     assert len(data) < 5_000
@@ -178,8 +177,8 @@ def test_an_empty_batch_stays_empty(augment):
 
 
 def test_cuda_in_a_worker_names_the_class_to_use(augment, images, monkeypatch):
-    monkeypatch.setattr(_tools, "get_worker_info", lambda: SimpleNamespace(seed=1))
-    augment._tools._place = (torch.device("cuda:0"), torch.float32)
+    monkeypatch.setattr(resources, "get_worker_info", lambda: SimpleNamespace(seed=1))
+    augment._resources._target = (torch.device("cuda:0"), torch.float32)
     with pytest.raises(ArgumentError, match="MotionLoader"):
         augment(images)
 

@@ -106,7 +106,7 @@ def test_what_a_source_hides_is_not_shown_and_the_taken_share_is_written_down(
 ):
     plain = apply(tiny_model, tiny_pool, images, params)
     monkeypatch.setattr(
-        "fomaug.augment.render.showable_share", lambda source, moved, names: torch.full((len(moved),), 0.25)
+        "fomaug.geometry.target.showable_share", lambda source, moved, names: torch.full((len(moved),), 0.25)
     )
     less = apply(tiny_model, tiny_pool, images, params)
     assert [param.strength for param in less.params] == pytest.approx([0.25 * param.strength for param in params])
@@ -121,7 +121,7 @@ def test_a_motion_that_is_to_be_as_drawn_is_not_bounded(tiny_model, tiny_pool, i
     drawn = [replace(param, **change) for param in params]
     plain = apply(tiny_model, tiny_pool, images, drawn)
     monkeypatch.setattr(
-        "fomaug.augment.render.showable_share", lambda source, moved, names: torch.full((len(moved),), 0.25)
+        "fomaug.geometry.target.showable_share", lambda source, moved, names: torch.full((len(moved),), 0.25)
     )
     assert torch.equal(apply(tiny_model, tiny_pool, images, drawn).image, plain.image)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fomaug.errors import ArgumentError
-from fomaug.motion.select import STILL, Reach, find_reach, select
+from fomaug.motion.select import STILL, DrawableFrames, restrict_frames, select
 from fomaug.motion.space import build_space
 
 SELECTIONS = ("diverse", "uniform", "sequence")
@@ -18,25 +18,25 @@ def space(heads):
 
 
 @pytest.fixture(scope="module")
-def reach(space) -> Reach:
-    return find_reach(space, None, None)
+def frames(space) -> DrawableFrames:
+    return restrict_frames(space, None, None)
 
 
 @pytest.mark.parametrize("name", SELECTIONS)
-def test_a_copy_does_not_depend_on_how_many_are_asked_for(reach, name):
-    many = select(name, reach, 8, (0, "a"))
+def test_a_copy_does_not_depend_on_how_many_are_asked_for(frames, name):
+    many = select(name, frames, 8, (0, "a"))
     for count in range(1, 8):
-        assert select(name, reach, count, (0, "a")).tolist() == many[:count].tolist()
+        assert select(name, frames, count, (0, "a")).tolist() == many[:count].tolist()
 
 
 @pytest.mark.parametrize("name", SELECTIONS)
-def test_sources_get_different_frames(reach, name):
-    assert select(name, reach, 8, (0, "a")).tolist() != select(name, reach, 8, (0, "b")).tolist()
+def test_sources_get_different_frames(frames, name):
+    assert select(name, frames, 8, (0, "a")).tolist() != select(name, frames, 8, (0, "b")).tolist()
 
 
 @pytest.mark.parametrize("name", SELECTIONS)
 def test_more_copies_than_frames_are_possible(name):
-    few = find_reach(build_space([np.random.default_rng(0).random((3, 4, 2))], [1.0]), None, None)
+    few = restrict_frames(build_space([np.random.default_rng(0).random((3, 4, 2))], [1.0]), None, None)
     assert set(select(name, few, 9, (0, "a")).tolist()) <= {0, 1, 2}
 
 
@@ -44,18 +44,18 @@ def mean_pair(value: np.ndarray) -> float:
     return float(np.mean([np.linalg.norm(a - b, axis=-1).mean() for a, b in combinations(value, 2)]))
 
 
-def test_diverse_copies_are_half_as_far_apart_again_as_uniform_ones(reach, heads):
+def test_diverse_copies_are_half_as_far_apart_again_as_uniform_ones(frames, heads):
     """Measured in plain keypoints of one face, not in the space that the choice was made in."""
     plain = np.concatenate([(v - v.mean(1, keepdims=True)) / v.std((1, 2)).mean() for v in heads.values])
     apart = {
-        name: np.mean([mean_pair(plain[select(name, reach, 8, (seed, "a"))]) for seed in range(40)])
+        name: np.mean([mean_pair(plain[select(name, frames, 8, (seed, "a"))]) for seed in range(40)])
         for name in ("diverse", "uniform")
     }
     assert apart["diverse"] >= 1.5 * apart["uniform"]
 
 
-def test_diverse_leaves_near_still_frames_out(space, reach):
-    chosen = np.concatenate([select("diverse", reach, 8, (seed, "a")) for seed in range(20)])
+def test_diverse_leaves_near_still_frames_out(space, frames):
+    chosen = np.concatenate([select("diverse", frames, 8, (seed, "a")) for seed in range(20)])
     assert space.size[chosen].min() >= STILL * np.quantile(space.size, 0.95)
 
 
@@ -67,22 +67,22 @@ def test_diverse_avoids_the_mirror_image_of_what_it_has():
     value = face + steps[:, None, None] * np.stack([shift, 0 * shift], -1)
     space = build_space([value], [1.0])
     for seed in range(20):
-        chosen = steps[select("diverse", find_reach(space, None, None), 3, (seed, "a"))]
+        chosen = steps[select("diverse", restrict_frames(space, None, None), 3, (seed, "a"))]
         assert all(abs(a + b) > 1e-9 for a, b in combinations(chosen, 2))
 
 
 def test_uniform_draws_tracks_by_weight(heads):
     weights = [3.0, 1.0] + [0.0] * 10
     space = build_space(heads.values, weights)
-    reach = find_reach(space, None, None)
-    tracks = space.track[select("uniform", reach, 2000, (0, "a"))]
+    frames = restrict_frames(space, None, None)
+    tracks = space.track[select("uniform", frames, 2000, (0, "a"))]
     assert set(tracks.tolist()) == {0, 1}
     assert abs(np.mean(tracks == 0) - 0.75) < 0.04
 
 
 def test_diverse_never_takes_a_track_of_weight_zero(heads):
     space = build_space(heads.values, [1.0, 1.0] + [0.0] * 10)
-    chosen = select("diverse", find_reach(space, None, None), 30, (0, "a"))
+    chosen = select("diverse", restrict_frames(space, None, None), 30, (0, "a"))
     assert set(space.track[chosen].tolist()) == {0, 1}
 
 
@@ -92,7 +92,7 @@ def test_a_track_that_alone_has_a_weight_is_the_only_one_drawn(name, alone, head
     """Also the calmest one, whose every frame is near-still beside those of the others."""
     calm = [0.05 * (value - value.mean(0)) + value.mean(0) for value in heads.values[1:]]
     space = build_space([heads.values[0], *calm], [float(track == alone) for track in range(12)])
-    chosen = select(name, find_reach(space, None, None), 8, (0, "a"))
+    chosen = select(name, restrict_frames(space, None, None), 8, (0, "a"))
     assert set(space.track[chosen].tolist()) == {alone}
 
 
@@ -104,14 +104,14 @@ def test_no_range_makes_a_track_of_weight_zero_be_drawn(name, space, heads):
     far = float(weighted.yaw[weighted.track != turned].max())
     assert far < weighted.yaw.max()
     with pytest.raises(ArgumentError, match=r"the pool spans yaw .* or give tracks of weight 0 a weight"):
-        find_reach(weighted, (far + 1e-6, 90), None)
-    chosen = select(name, find_reach(weighted, (0, 90), None), 40, (0, "a"))
+        restrict_frames(weighted, (far + 1e-6, 90), None)
+    chosen = select(name, restrict_frames(weighted, (0, 90), None), 40, (0, "a"))
     assert turned not in weighted.track[chosen]
 
 
 def test_a_pool_without_any_weight_cannot_be_drawn_from(heads):
     with pytest.raises(ArgumentError, match="every track of the pool has weight 0; give one at least a weight"):
-        find_reach(build_space(heads.values, [0.0] * 12), None, None)
+        restrict_frames(build_space(heads.values, [0.0] * 12), None, None)
 
 
 def restless_among_calm(heads) -> list[np.ndarray]:
@@ -123,7 +123,9 @@ def restless_among_calm(heads) -> list[np.ndarray]:
 
 def test_one_restless_clip_does_not_give_most_copies(heads):
     space = build_space(restless_among_calm(heads), [1.0] * 12)
-    chosen = np.concatenate([select("diverse", find_reach(space, None, None), 8, (seed, "a")) for seed in range(40)])
+    chosen = np.concatenate(
+        [select("diverse", restrict_frames(space, None, None), 8, (seed, "a")) for seed in range(40)]
+    )
     share = np.bincount(space.track[chosen], minlength=12) / len(chosen)
     assert share[0] == share.max(), "it does give more than others"
     assert share[0] < 0.5
@@ -133,27 +135,27 @@ def test_diverse_respects_the_weights_of_tracks(heads):
     """The same six motions twice, the second time with a sixth of the weight."""
     values, light = [*heads.values[:6], *heads.values[:6]], {}
     for weight in (1.0, 6.0):
-        reach = find_reach(build_space(values, [weight] * 6 + [1.0] * 6), None, None)
-        chosen = np.concatenate([select("diverse", reach, 8, (seed, "a")) for seed in range(40)])
-        light[weight] = float(np.mean(reach.space.track[chosen] >= 6))
+        frames = restrict_frames(build_space(values, [weight] * 6 + [1.0] * 6), None, None)
+        chosen = np.concatenate([select("diverse", frames, 8, (seed, "a")) for seed in range(40)])
+        light[weight] = float(np.mean(frames.space.track[chosen] >= 6))
     assert light[1.0] > 0.4
     assert light[6.0] < 0.25
 
 
-def test_sequence_takes_neighbours_and_turns_round_at_the_ends(space, reach):
-    chosen = select("sequence", reach, 200, (0, "a"))
+def test_sequence_takes_neighbours_and_turns_round_at_the_ends(space, frames):
+    chosen = select("sequence", frames, 200, (0, "a"))
     assert len(set(space.track[chosen].tolist())) == 1
     assert set(np.abs(np.diff(space.frame[chosen])).tolist()) == {1}
 
 
 @pytest.mark.parametrize("name", SELECTIONS)
 def test_ranges_hold(space, name):
-    reach = find_reach(space, (5, 30), (-3, 3))
-    chosen = select(name, reach, 8, (0, "a"))
+    frames = restrict_frames(space, (5, 30), (-3, 3))
+    chosen = select(name, frames, 8, (0, "a"))
     assert space.yaw[chosen].min() >= 5
     assert np.abs(space.pitch[chosen]).max() <= 3
 
 
 def test_empty_range_says_what_the_pool_spans(space):
     with pytest.raises(ArgumentError, match=r"the pool spans yaw \(-\d+, \d+\)"):
-        find_reach(space, (80, 90), None)
+        restrict_frames(space, (80, 90), None)

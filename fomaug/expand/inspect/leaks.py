@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal
 from fomaug.errors import ArgumentError
 from fomaug.expand.manifest import MANIFEST, SUMMARY, read_rows, read_summary
 from fomaug.expand.sources import find_sources
+from fomaug.files import PICTURE, sha256_of
 
 Kind = Literal["source", "driver"]
 Trace = tuple[Kind, str, str, str]  # kind, identity, split or set, name
@@ -60,7 +60,7 @@ def find_leaks(sets: Sequence[Path], *, drivers: bool = True) -> list[Leak]:
 
 
 def _traces(folder: Path) -> Iterator[Trace]:
-    if (folder / SUMMARY).is_file():
+    if (folder / SUMMARY).exists():
         read_summary(folder)
         for row in read_rows(folder / MANIFEST):
             place = f"{folder}:{row['split']}" if row["split"] else str(folder)
@@ -75,7 +75,7 @@ def _traces(folder: Path) -> Iterator[Trace]:
         yield from _traces(folder / name)
     for source in found.chosen:
         place = f"{folder}:{source.split}" if source.split else str(folder)
-        yield "source", hashlib.sha256(source.path.read_bytes()).hexdigest(), place, source.key
+        yield "source", sha256_of(source.path, PICTURE), place, source.key
 
 
 def _driver(motion: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from fomaug.animator import Animator
-from fomaug.augment.resources import Tools
+from fomaug.augment.resources import Resources
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, did_you_mean
 from fomaug.motion import DrawSettings
@@ -17,11 +17,11 @@ ARGUMENTS: Final = (*SETTINGS, "value_range", "batch_size", "differentiable", "o
 _SOURCES: Final = ("driving", "model", "pool_hash", "model_hash")
 
 
-def named_tools(tools: Tools) -> dict[str, str | None]:
-    """Name the pool and the model: None for a pool that was given as an object."""
+def name_resources(resources: Resources) -> dict[str, str | None]:
+    """Return the names of pool and model; a pool that was given as an object has the name None."""
     return {
-        "driving": None if isinstance(tools.driving, DrivingPool) else str(tools.driving),
-        "model": tools.given.name if isinstance(tools.given, Animator) else str(tools.given),
+        "driving": None if isinstance(resources.driving, DrivingPool) else str(resources.driving),
+        "model": resources.given.name if isinstance(resources.given, Animator) else str(resources.given),
     }
 
 
@@ -42,7 +42,7 @@ def read_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_same(values: Mapping[str, Any], pool: DrivingPool) -> None:
-    """Raise `PoolError` unless the pool is the one that was written down."""
+    """Raise `PoolError` unless model and pool have the hashes of `to_dict`."""
     for kind, found in (("model", pool.model_hash), ("pool", pool.hash)):
         written = values.get(f"{kind}_hash", found)
         if written != found:
