@@ -26,7 +26,7 @@ Model = Animator | str | Path
 
 _MARK: Final = "sha256:"
 _NUMBERS: Final = 2**62
-_STRIDE: Final = 2850178134226440149  # 2**62 by the golden ratio: multiples of it lie far from one another
+_STRIDE: Final = 2850178134226440149  # 2**62 by the golden ratio: multiples of it are far from one another
 # Models and pools that were given as objects are found by their hashes for as long as they live in this process.
 _objects: WeakValueDictionary[str, DrivingPool | Animator] = WeakValueDictionary()
 
@@ -50,7 +50,7 @@ def own_engine(driving: Driving, model: Model, settings: Mapping[str, Any]) -> M
     engine = MotionAugment(driving=driving, model=model, **settings)
     if not isinstance(model, Animator):
         engine.to("cpu")
-        _ = engine.model  # moves now: a forked worker could not fetch it from a GPU
+        _ = engine.model  # moves it now: a forked worker cannot read it from a GPU
     return engine
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fomaug.animator import Animator
 from fomaug.faces import MovedFace, Square, put_back
-from fomaug.geometry import check_region, confine, transfer
+from fomaug.geometry import Mode, check_region, target_keypoints
 from fomaug.media import Frame, from_unit, read_clip, to_array, to_tensor
 from fomaug.types import Animated, Keypoints
 from fomaug.visual.drawing import draw_flow, draw_keypoints, draw_occlusion, side_by_side
@@ -49,7 +49,7 @@ def render(
     size = max(1, min(settings.batch_size, _MOST_PIXELS // math.prod(portrait.source.image.shape[2:])))
     for rows, share in zip(torch.split(frames, size), torch.split(shares, size), strict=True):
         driving = motion.track.keypoints[rows].to(animator.device)
-        target = _target(animator, portrait, driving, reference, share, settings)
+        target = _target(animator, portrait.source.keypoints, driving, reference, share, settings)
         animated = animator.animate(portrait.source, target)
         for row in range(len(rows)):
             frame = _put_back(portrait, animated, row)
@@ -60,17 +60,16 @@ def render(
 
 def _target(
     animator: Animator,
-    portrait: Portrait,
+    source: Keypoints,
     driving: Keypoints,
     reference: Keypoints,
     share: Tensor,
     settings: AnimateOptions,
 ) -> Keypoints:
-    source = portrait.source.keypoints
     # One number where it is the same for all, so that the full strength is not rounded.
     strength = settings.strength if bool((share == 1).all()) else share.to(source.value.device) * settings.strength
-    moved = transfer(source, driving, reference, relative=settings.relative, strength=strength)
-    return confine(source, moved, settings.region, animator.keypoint_names)
+    mode = Mode(relative=settings.relative, region=settings.region)
+    return target_keypoints(source, driving, reference, mode, animator.keypoint_names, strength)
 
 
 def _put_back(portrait: Portrait, animated: Animated, row: int) -> Frame:
