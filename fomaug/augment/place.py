@@ -106,7 +106,9 @@ def _with_faces(
 
 
 def _boxes(boxes: Any) -> list[list[float]]:
-    """Return the visible boxes of one image, as plain numbers."""
+    """Return the visible boxes of one image, as plain numbers; None means that the image has no face."""
+    if boxes is None:
+        return []
     array = np.asarray(boxes.detach().cpu() if isinstance(boxes, Tensor) else boxes, float)
     array = array.reshape(0, 4) if array.size == 0 else np.atleast_2d(array)
     if array.ndim != 2 or array.shape[1] not in (4, 5):

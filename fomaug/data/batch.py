@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from torch import Tensor
 from torch.utils.data import default_collate
@@ -25,6 +25,9 @@ from fomaug.data.paths import Path, get_at, image_path, set_at
 from fomaug.errors import ArgumentError
 from fomaug.faces import Detector
 from fomaug.motion import Key, MotionParams
+
+NO_FACES: Final[tuple[()]] = ()
+"""The boxes of a batch or item whose boxes are None: faces are to be moved, and there are none."""
 
 Paths = Sequence[Path] | Path
 FacesField = Path | Detector | Literal["auto"] | None
@@ -70,7 +73,8 @@ class BatchFields:
         """Return the face boxes that a batch holds, or the function or word that finds them."""
         if self.faces is None or self.faces == "auto" or callable(self.faces):
             return self.faces
-        return get_at(batch, self.faces)
+        found = get_at(batch, self.faces)
+        return NO_FACES if found is None else found
 
     def keys_in(self, batch: object) -> list[Key] | None:
         """Return the names of the images that a batch holds; None if it holds none."""
@@ -142,6 +146,8 @@ def move_batch(
     """
     settled, movement = list(params), None
     faces: Faces | None = fields.faces_in(batch)
+    if faces is NO_FACES:
+        faces = [NO_FACES] * fields.count_images(batch)
     for path in fields.images(batch):
         images = get_at(batch, path)
         if not isinstance(images, Tensor):

@@ -66,7 +66,17 @@ def move_boxes(boxes: Tensor, movement: Movement) -> Tensor:
 
 
 def move_labels(labels: Any, batch: BatchMovement, move: Move) -> Any:
-    """Move the labels of a batch: a tensor with a batch axis, or a list or tuple with the label of each image."""
+    """Move the labels of a batch: a tensor with a batch axis, or a list or tuple with the label of each image.
+
+    None, for the batch or for one image, means no label, and stays.
+    """
+    if labels is None:
+        return None
+    if not isinstance(labels, Tensor | list | tuple):
+        raise ShapeError(
+            f"the labels of a batch must be a tensor, or a list with the label of each picture, got "
+            f"{type(labels).__name__}; set the path of the labels, or leave it out"
+        )
     if not (labels.numel() if isinstance(labels, Tensor) else len(labels)):
         return labels
     rows = list(batch.rows)
@@ -86,7 +96,12 @@ def move_labels(labels: Any, batch: BatchMovement, move: Move) -> Any:
 
 
 def move_label(label: Any, movement: Movement, row: int, move: Move) -> Any:
-    """Move the label of one image of a batch: a tensor, an array, a PIL mask or nested lists; its type stays."""
+    """Move the label of one image of a batch: a tensor, an array, a PIL mask or nested lists; its type stays.
+
+    None means no label, and stays.
+    """
+    if label is None:
+        return None
     values = label_tensor(label)
     if not values.numel():
         return label  # [] is a list of no boxes as well as of no points
@@ -123,7 +138,15 @@ def image_like(moved: Tensor, image: AnyImage) -> AnyImage:
 
 def label_tensor(label: object) -> Tensor:
     """Return a label as a tensor: tensor, array, PIL mask, or nested lists."""
-    return label if isinstance(label, Tensor) else torch.from_numpy(np.array(label))
+    if isinstance(label, Tensor):
+        return label
+    try:
+        return torch.from_numpy(np.array(label))
+    except (TypeError, ValueError) as error:
+        raise ShapeError(
+            f"a label must be a tensor, an array, a PIL mask or nested lists of numbers, got {type(label).__name__} "
+            f"({error}); give None for a picture without one"
+        ) from error
 
 
 def label_like(moved: Tensor, label: object) -> object:

@@ -22,6 +22,7 @@ from torch import Tensor
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import PoolError, reason_of
 from fomaug.files import POOL, open_regular, write_file
+from fomaug.strict_json import load_json
 from fomaug.types import Keypoints
 
 VERSION: Final = 1
@@ -105,10 +106,7 @@ def _check_size(path: Path) -> None:
 def _header(path: Path, text: str | None) -> dict[str, Any]:
     if text is None:
         raise PoolError(f"{path} is a safetensors file, but no pool of fomaug")
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise PoolError(f"{path} is damaged: its description is no JSON ({reason_of(error)})") from error
+    header = load_json(text, f"{path} is damaged: its description", PoolError, finite=False)
     if not isinstance(header, dict) or not isinstance(header.get("version"), int):
         raise PoolError(f"{path} is damaged: its description has no version")
     if header["version"] != VERSION:

@@ -10,6 +10,7 @@ from fomaug.errors import MediaError, reason_of
 from fomaug.expand.jobs import Job
 from fomaug.faces import Square
 from fomaug.files import PICTURE, read_regular
+from fomaug.labels import FaceLabels, Flaw
 from fomaug.media import Picture, decode_picture
 
 
@@ -24,6 +25,8 @@ class Loaded:
         reason: why it cannot be read.
         regions: where its faces are, each to be animated on its own; empty for the whole picture.
         still: it has no face, and shall be written as it is, once.
+        labels: its annotations; None if it has none.
+        flaws: annotations that belong to a picture of another size, and were left out.
     """
 
     job: Job
@@ -32,6 +35,8 @@ class Loaded:
     reason: str = ""
     regions: tuple[Square, ...] = ()
     still: bool = False
+    labels: FaceLabels | None = None
+    flaws: tuple[Flaw, ...] = ()
 
     @property
     def parts(self) -> list[Picture]:

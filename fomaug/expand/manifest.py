@@ -11,8 +11,10 @@ from typing import Any, Final
 from fomaug import files
 from fomaug.errors import FomaugError, MediaError, ResumeError, UnsafeFileError, reason_of
 from fomaug.expand.lock import LOCK
-from fomaug.files import append_line, is_temporary, open_text, read_regular, read_text, write_file
+from fomaug.expand.row_checks import check_rejected, check_row
+from fomaug.files import append_line, is_temporary, open_regular, read_regular, read_text, write_file
 from fomaug.media import sidecar_of
+from fomaug.strict_json import load_json
 
 SUMMARY: Final = "expand.json"
 MANIFEST: Final = "manifest.jsonl"
@@ -119,25 +121,27 @@ def explained_writes(out: Path) -> Iterator[None]:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Read a file of JSON lines, one object each.
+    """Read a manifest or a file of rejected copies row by row.
 
     Raises:
-        ResumeError: a line is damaged, or it is no file of lines at all.
+        ResumeError: a line is damaged or no such row, or it is no file of lines at all.
     """
     if not path.exists():
         return
+    check = check_rejected if path.name == REJECTED else check_row
     try:
-        file = open_text(path, files.MANIFEST)
+        file = open_regular(path, files.MANIFEST)
     except UnsafeFileError as cause:
         raise ResumeError(str(cause)) from cause
     with file:
-        lines = iter(lambda: file.readline(_LONGEST_LINE), "")
+        lines = iter(lambda: file.readline(_LONGEST_LINE), b"")
         for number, line in enumerate(lines, 1):
             try:
-                row = json.loads(line)
-                _token(row)
-            except (ValueError, KeyError, TypeError) as cause:
-                raise ResumeError(f"{path}, line {number} is damaged; remove it, and resume") from cause
+                row = load_json(line.decode("utf-8").strip(), "the row", ResumeError, finite=False)
+                check(row)
+            except (ResumeError, KeyError, TypeError, ValueError) as cause:
+                reason = f"{cause} is missing" if isinstance(cause, KeyError) else str(cause)
+                raise ResumeError(f"{path}, line {number} is damaged ({reason}); remove it, and resume") from cause
             yield row
 
 
@@ -148,13 +152,17 @@ def read_summary(out: Path) -> dict[str, Any]:
         ResumeError: there is none, or it is damaged.
     """
     try:
-        summary = json.loads(read_text(out / SUMMARY, files.SUMMARY))
+        content = read_regular(out / SUMMARY, files.SUMMARY)
     except FileNotFoundError as cause:
         raise ResumeError(f"{out} holds no {SUMMARY}, so it is no expanded dataset") from cause
     except UnsafeFileError as cause:
         raise ResumeError(str(cause)) from cause
-    except (ValueError, RecursionError) as cause:
-        raise ResumeError(f"{out / SUMMARY} is damaged: {reason_of(cause)}") from cause
+    except OSError as cause:
+        raise ResumeError(f"{out / SUMMARY} cannot be read: {reason_of(cause)}") from cause
+    try:
+        summary = load_json(content, out / SUMMARY, ResumeError)
+    except ResumeError as cause:
+        raise ResumeError(f"{out / SUMMARY} is damaged: {cause}") from cause
     if not isinstance(summary, dict):
         raise ResumeError(f"{out / SUMMARY} is damaged: no JSON object")
     return summary

@@ -214,7 +214,9 @@ class _MovedPicture:
         values = F.convert_bounding_box_format(values, old_format=layout, new_format=boxes.format)
         back = (values if boxes.is_floating_point() else values.round()).to(boxes.dtype)
         clamped: Tensor = F.clamp_bounding_boxes(tv_tensors.wrap(back, like=boxes))
-        return clamped.as_subclass(torch.Tensor)
+        given = boxes.as_subclass(torch.Tensor)
+        missing = ~given.isfinite().all(-1, keepdim=True) | (given == -1).all(-1, keepdim=True)
+        return torch.where(missing, given, clamped.as_subclass(torch.Tensor))
 
     def _move_points(self, xy: Tensor, size: Size) -> tuple[Tensor, Tensor]:
         """Move (..., 2) points of one image, or (B, ..., 2) points of B; with them comes whether they are visible."""
@@ -230,8 +232,9 @@ class _MovedPicture:
 
     def _tilted(self, corners: Tensor, size: Size) -> Tensor:
         """Move the corners of (N, 8) boxes."""
-        centres = corners.reshape(len(corners), 4, 2) - 0.5
-        return (self._move_points(centres, size)[0] + 0.5).reshape(corners.shape)
+        movement = self._movement(corners, size)
+        centres = corners.reshape(len(movement.flow), -1, 2) - 0.5
+        return (movement.corners(centres) + 0.5).reshape(corners.shape)
 
     def _movement(self, labels: Tensor, size: Size) -> Movement:
         flow, occlusion = self._result.flow, self._result.occlusion
@@ -254,6 +257,8 @@ def _count_motions(picture: Any) -> int:
 def _images(picture: Any) -> Tensor:
     """Bring a picture to (N, C, H, W)."""
     if isinstance(picture, PIL.Image.Image):
+        if picture.mode not in ("RGB", "L"):
+            raise ShapeError(f"a PIL picture must be RGB or L, got {picture.mode}; use picture.convert('RGB') before")
         return F.pil_to_tensor(picture)[None]  # type: ignore[no-any-return]
     plain = picture.as_subclass(torch.Tensor)
     return plain.reshape(-1, *plain.shape[-3:])  # type: ignore[no-any-return]

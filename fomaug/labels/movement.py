@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug import warp
-from fomaug.labels.segments import move_segment
+from fomaug.errors import LabelError
+from fomaug.labels.segments import move_segment, size_misfit
 from fomaug.labels.values import FaceLabels, Size
 
 
@@ -42,13 +43,19 @@ class Movement:
         """Move points.
 
         Args:
-            xy: (B, M, 2) of any dtype.
+            xy: (B, M, 2) of any dtype; NaN and (-1, -1) stand for a missing point, which stays as it is.
 
         Returns:
             (B, M, 2) of the same dtype, whole numbers rounded; and (B, M) bool, whether each point is visible. A point
             that is not visible has the nearest coordinates.
         """
         return self._through(warp.points, xy)
+
+    def corners(self, xy: Tensor) -> Tensor:
+        """Move corners of boxes as `points` moves points, but (-1, -1) is a corner like any other."""
+        half = torch.tensor([max(side - 1, 1) / 2 for side in self.size[::-1]], device=xy.device, dtype=self.flow.dtype)
+        moved, _ = warp.points(xy.to(self.flow.dtype) / half - 1, self.flow)
+        return self._like((moved + 1) * half, xy)
 
     def boxes(self, xyxy: Tensor) -> tuple[Tensor, Tensor]:
         """Move boxes to the boxes around their contents.
@@ -74,7 +81,11 @@ class Movement:
     def _through(self, function: Callable[..., tuple[Tensor, Tensor]], given: Tensor) -> tuple[Tensor, Tensor]:
         values = given.to(torch.promote_types(given.dtype, self.flow.dtype))
         moved, visible = function(values, self.flow, occlusion=self.occlusion, size=self.size)
-        return (moved if given.is_floating_point() else moved.round()).to(given.dtype), visible
+        return self._like(moved, given), visible
+
+    @staticmethod
+    def _like(values: Tensor, given: Tensor) -> Tensor:
+        return (values if given.is_floating_point() else values.round()).to(given.dtype)
 
 
 def move(labels: FaceLabels, flow: Tensor, size: Size, *, occlusion: Tensor | None = None) -> FaceLabels:
@@ -88,6 +99,9 @@ def move(labels: FaceLabels, flow: Tensor, size: Size, *, occlusion: Tensor | No
 
     Returns:
         The labels of the animated picture; a point or box that was invisible stays so.
+
+    Raises:
+        LabelError: a mask is not of the picture's size.
     """
     exact = Movement(flow.double(), occlusion, size)
     moved = labels
@@ -98,6 +112,8 @@ def move(labels: FaceLabels, flow: Tensor, size: Size, *, occlusion: Tensor | No
         xyxy, seen = _to_arrays(exact.boxes(torch.from_numpy(labels.boxes)[None]))
         moved = replace(moved, boxes=xyxy, box_visible=_both(labels.box_visible, seen))
     if labels.mask is not None:
+        if labels.mask.shape != size:
+            raise LabelError(size_misfit(labels.mask.shape, size))
         classes = torch.from_numpy(labels.mask.astype(np.int64))[None]
         mask = Movement(flow, occlusion, size).masks(classes, void=labels.void)
         moved = replace(moved, mask=mask[0].numpy().astype(labels.mask.dtype))

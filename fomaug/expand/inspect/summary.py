@@ -45,6 +45,7 @@ class Summary:
         scores: spread of every score of the gates.
         rejected: refused copies by reason.
         failed: pictures that could not be used.
+        flawed: annotations that could not be used.
         model: name.
         contact_sheet: None if there is none.
     """
@@ -61,6 +62,7 @@ class Summary:
     scores: dict[str, Spread]
     rejected: dict[str, int]
     failed: int
+    flawed: int
     model: str
     contact_sheet: Path | None
 
@@ -108,10 +110,19 @@ def summarise(out: Path) -> Summary:
         strength=strength.spread() if strength.count else None,
         scores={name: running.spread() for name, running in sorted(scores.items())},
         rejected=_reasons(read_rows(out / REJECTED)),
-        failed=len(summary.get("failed", ())),
-        model=str(summary.get("model", {}).get("name", "")),
+        failed=_length(summary.get("failed")),
+        flawed=_length(summary.get("flawed")),
+        model=_name(summary.get("model")),
         contact_sheet=sheet if sheet.is_file() else None,
     )
+
+
+def _length(found: object) -> int:
+    return len(found) if isinstance(found, list) else 0
+
+
+def _name(model: object) -> str:
+    return str(model.get("name", "")) if isinstance(model, dict) else ""
 
 
 def _count(row: Row, counts: dict[str, Counter[str]]) -> None:
