@@ -181,6 +181,19 @@ def is_still(row: Row) -> bool:
     return bool(row["motion"]["skipped"])
 
 
+@contextmanager
+def explained_rows(path: Path) -> Iterator[None]:
+    """Say of rows that are not as `expand` writes them where they are.
+
+    Raises:
+        ResumeError: a field is missing, or is something else than it should be.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as cause:
+        raise ResumeError(f"{path} holds a row that fomaug expand did not write ({cause!r:.80})") from cause
+
+
 def _check_facts(out: Path, facts: Mapping[str, Any]) -> None:
     summary = read_summary(out)
     changes = [

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fomaug.errors import shortened
 from fomaug.expand.inspect.contact import CONTACT_SHEET
-from fomaug.expand.manifest import MANIFEST, REJECTED, Row, is_still, read_rows, read_summary
+from fomaug.expand.manifest import MANIFEST, REJECTED, Row, explained_rows, is_still, read_rows, read_summary
+
+_MOST_BYTES = 2**50  # of a picture
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,18 @@ def summarise(out: Path) -> Summary:
         ResumeError: the folder is no expanded dataset, or its manifest is damaged.
     """
     summary = read_summary(out)
+    with explained_rows(out / MANIFEST):
+        return _summarise(out, summary)
+
+
+def _summarise(out: Path, summary: dict[str, Any]) -> Summary:
     counts: dict[str, Counter[str]] = {name: Counter() for name in ("labels", "splits", "clips", "sources")}
     strength, scores, size = _Running(), dict[str, _Running](), 0
     for row in read_rows(out / MANIFEST):
         _count(row, counts)
         for motion in _motions(row):
             strength.add(motion["strength"])
-        size += row["bytes"]
+        size += _bytes(row)
         for name, score in _numbers(row.get("scores", {})):
             scores.setdefault(name, _Running()).add(score)
     sheet = out / CONTACT_SHEET
@@ -115,6 +123,13 @@ def summarise(out: Path) -> Summary:
         model=_name(summary.get("model")),
         contact_sheet=sheet if sheet.is_file() else None,
     )
+
+
+def _bytes(row: Row) -> int:
+    size = row["bytes"]
+    if not isinstance(size, int) or not 0 <= size <= _MOST_BYTES:
+        raise ValueError(f"bytes must be a whole number, got {shortened(size)}")
+    return size
 
 
 def _length(found: object) -> int:
