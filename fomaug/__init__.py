@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fomaug.driving import MotionTrack as MotionTrack
     from fomaug.expand import expand as expand
     from fomaug.geometry import transfer as transfer
+    from fomaug.study import study as study
     from fomaug.weights import list_models as list_models
     from fomaug.weights import load_model as load_model
     from fomaug.weights import save_model as save_model
@@ -48,6 +49,7 @@ _HOMES = {
     "list_models": "weights",
     "load_model": "weights",
     "save_model": "weights",
+    "study": "study",
     "transfer": "geometry",
 }
 _MODULES = ("data", "integrations", "warp")
@@ -70,6 +72,7 @@ __all__ = [
     "list_models",
     "load_model",
     "save_model",
+    "study",
     "transfer",
     "warp",
 ]
