@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from html import escape
+from textwrap import shorten, wrap
 
 from fomaug.study.report import ArmResult, StudyResult
 
@@ -37,7 +38,7 @@ def draw_chart(result: StudyResult) -> str:
     parts.append(f'<line x1="{zero:.1f}" y1="{_TOP - 8}" x2="{zero:.1f}" y2="{bottom}" stroke="#24292f"/>')
     for number, arm in enumerate(rows):
         parts += _bar(arm, _TOP + _ROW * number + _ROW / 2, place)
-    lines = result.verdict.splitlines()
+    lines = [part for sentence in result.verdict.splitlines() for part in wrap(sentence, 100)]
     parts += [_text(12, bottom + 48 + 18 * i, line, size=12) for i, line in enumerate(lines)]
     height = bottom + 48 + 18 * len(lines)
     return (
@@ -64,7 +65,7 @@ def _bar(arm: ArmResult, y: float, place: Callable[[float], float]) -> list[str]
     assert arm.gain is not None
     colour = _COLOURS[arm.answer]
     low, mean, high = place(arm.gain.low), place(arm.gain.mean), place(arm.gain.high)
-    score = f"{arm.title} ({arm.score:.3f})"
+    score = f"{shorten(arm.title, 22, placeholder='...')} ({arm.score:.3f})"
     return [
         _text(12, y + 4, score, size=13),
         f'<line x1="{low:.1f}" y1="{y}" x2="{high:.1f}" y2="{y}" stroke="{colour}" stroke-width="4"/>',

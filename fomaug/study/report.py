@@ -175,7 +175,7 @@ def _notes(plan: StudyPlan, faces: Faces, classic: ArmResult) -> list[str]:
         )
     if plan.task == "landmarks" and len(np.unique(faces.people)) == len(faces):
         notes.append(
-            "every picture counts as another person; if people have several pictures, give a group_pattern, or the tests "
+            "every picture counts as another person; if people have several, give a group_pattern, or the tests "
             "are too easy"
         )
     if plan.choices < 4:

@@ -161,7 +161,7 @@ def _scores(network: SmallNetwork, faces: Faces, rows: Rows) -> NDArray[np.float
         found = torch.cat(
             [
                 network(faces.images[part].float() / 255)
-                for part in torch.from_numpy(rows).tensor_split(range(_TESTED, len(rows), _TESTED))
+                for part in torch.from_numpy(rows).tensor_split(list(range(_TESTED, len(rows), _TESTED)))
             ]
         )
     if faces.points is None or faces.visible is None or faces.scale is None:
