@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from fomaug import MotionAugment
 
 
-def pattern(person: int, side: int = 24) -> NDArray[np.float64]:
+def _pattern(person: int, side: int = 24) -> NDArray[np.float64]:
     """A picture that only this person has: a few waves, (side, side) around 128."""
     rng = np.random.default_rng(person)
     y, x = np.mgrid[:side, :side] / side * 2 * np.pi
@@ -20,19 +21,19 @@ def pattern(person: int, side: int = 24) -> NDArray[np.float64]:
     return 128 + 30 * np.sum(waves, axis=0)
 
 
-def write_classes(folder: Path, *, people: int = 4, pictures: int = 4, noise: float = 25.0) -> Path:
+def _write_classes(folder: Path, *, people: int = 4, pictures: int = 4, noise: float = 25.0) -> Path:
     """One folder for each person, with noisy pictures of the same pattern."""
     rng = np.random.default_rng(0)
     for person in range(people):
         for number in range(pictures):
-            pixels = pattern(person) + rng.normal(0, noise, (24, 24))
+            pixels = _pattern(person) + rng.normal(0, noise, (24, 24))
             path = folder / f"person_{person}" / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
     return folder
 
 
-def write_landmarks(folder: Path, *, people: int = 4, pictures: int = 3, points: int = 5) -> tuple[Path, Path]:
+def _write_landmarks(folder: Path, *, people: int = 4, pictures: int = 3, points: int = 5) -> tuple[Path, Path]:
     """Bright dots on grey, a dot for each landmark; the CSV file lies beside the folder."""
     rng = np.random.default_rng(0)
     rows = ["file," + ",".join(f"x{i},y{i}" for i in range(points))]
@@ -49,6 +50,16 @@ def write_landmarks(folder: Path, *, people: int = 4, pictures: int = 3, points:
             rows.append(f"p{person}_{number}.png," + ",".join(f"{value:.3f}" for value in where.flatten()))
     (folder / "landmarks.csv").write_text("\n".join(rows))
     return folder / "pictures", folder / "landmarks.csv"
+
+
+@pytest.fixture
+def write_classes() -> Callable[..., Path]:
+    return _write_classes
+
+
+@pytest.fixture
+def write_landmarks() -> Callable[..., tuple[Path, Path]]:
+    return _write_landmarks
 
 
 @pytest.fixture

@@ -8,7 +8,14 @@ from fomaug.study.statistics import estimate, t_quantile
 
 @pytest.mark.parametrize(
     ("probability", "freedom", "tabled"),
-    [(0.975, 1, 12.706), (0.975, 2, 4.303), (0.975, 5, 2.571), (0.995, 10, 3.169), (0.975, 1e4, 1.960), (0.025, 5, -2.571)],
+    [
+        (0.975, 1, 12.706),
+        (0.975, 2, 4.303),
+        (0.975, 5, 2.571),
+        (0.995, 10, 3.169),
+        (0.975, 1e4, 1.960),
+        (0.025, 5, -2.571),
+    ],
 )
 def test_quantiles_are_those_of_the_tables(probability: float, freedom: float, tabled: float) -> None:
     assert t_quantile(probability, freedom) == pytest.approx(tabled, abs=1e-3)
