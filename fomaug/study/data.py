@@ -77,20 +77,19 @@ class Faces:
         return FaceLabels(points=points, visible=self.visible[row].numpy())
 
 
-def load_faces(folder: Path, plan: StudyPlan, *, features: bool, avoid: Path | None = None) -> Faces:
+def load_faces(folder: Path, plan: StudyPlan, *, features: bool) -> Faces:
     """Read a dataset as the task needs it.
 
     Args:
         folder: of class folders, or of pictures for landmarks.
         plan: task, annotations, size, and how the person is found.
         features: whether a given model will see the pictures, which decides their size.
-        avoid: a folder below that is left out: the output of the study.
 
     Raises:
         ArgumentError: there is nothing to study in the folder.
         LabelError: the annotations cannot be used.
     """
-    listed = find_pictures(folder, avoid)
+    listed = find_pictures(folder)
     found, skipped = _annotated(folder, listed, plan) if plan.task == "landmarks" else (_in_classes(folder, listed), [])
     rows: dict[str, _Row] = {}
     for key, labels in found.items():

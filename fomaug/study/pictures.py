@@ -28,11 +28,11 @@ Square = tuple[int, int, int]  # x, y, side in pixels
 Image8 = NDArray[np.uint8]
 
 
-def find_pictures(folder: Path, avoid: Path | None = None) -> list[str]:
+def find_pictures(folder: Path) -> list[str]:
     """List the pictures below a folder by their paths, sorted; hidden files and expanded datasets are left out."""
     if not folder.is_dir():
         raise ArgumentError(f"dataset {folder} is not a folder; give the folder that holds the pictures")
-    keys = sorted(_walk(folder, avoid))
+    keys = sorted(_walk(folder))
     if not keys:
         raise ArgumentError(f"dataset {folder} holds no pictures; known suffixes: {', '.join(_SUFFIXES)}")
     tops = {PurePosixPath(key).parts[0] for key in keys if "/" in key}
@@ -107,13 +107,13 @@ def _resized(pixels: Image8, height: int, width: int) -> Tensor:
     return found[0].round().clamp(0, 255).to(torch.uint8)
 
 
-def _walk(folder: Path, avoid: Path | None) -> Iterator[str]:
+def _walk(folder: Path) -> Iterator[str]:
     for path, folders, files in os.walk(folder):
         here = Path(path)
         if here != folder and "expand.json" in files:
             folders.clear()
             continue
-        folders[:] = [name for name in folders if not name.startswith(".") and here / name != avoid]
+        folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             if not name.startswith(".") and Path(name).suffix.lower() in _SUFFIXES:
                 yield (here / name).relative_to(folder).as_posix()

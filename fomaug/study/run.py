@@ -72,7 +72,7 @@ def study(
     plan = make_plan(options)
     _check_embed(plan, embed)
     folder, target = Path(dataset), Path(out)
-    faces = load_faces(folder, plan, features=embed is not None, avoid=target)
+    faces = load_faces(folder, plan, features=embed is not None)
     splits = make_splits(faces, plan)
     made = make_arms(arms or {}, seed=plan.seed, device=device)
     settings = _settings(plan, faces, made, embed)
