@@ -90,7 +90,7 @@ def _copies_of(augment: MotionAugment, faces: Faces, row: int, copies: int, *, g
     image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
     key, made, missing = faces.keys[row], {}, list(range(copies))
     for attempt in range(_TRIES):
-        draws = augment.draw([f"{key}#{attempt}" if attempt else key], copies=copies)
+        draws = augment.draw([f"{key}#{attempt}" if attempt else key], copies=copies, epoch=0)
         result = augment.apply(image, [draws[copy] for copy in missing])
         good = _passes(augment, image, result) if gates else [True] * len(missing)
         for place, copy in enumerate(missing):
@@ -106,7 +106,7 @@ def _passes(augment: MotionAugment, image: Tensor, result: MotionResult) -> list
     source = (image.float() / 255).expand(len(result.image), 3, -1, -1).to(augment.device)
     moved = (result.image.float() / 255).expand(-1, 3, -1, -1).to(augment.device)
     with torch.no_grad():
-        found = score(augment.model, source, moved, result.flow, result.occlusion)
+        found = score(augment.model, source, moved, result.flow.to(augment.device), result.occlusion.to(augment.device))
     return [not judge(scores, Gates()) for scores in found]
 
 

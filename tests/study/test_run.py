@@ -161,6 +161,25 @@ def test_landmarks_are_studied_with_moved_copies(
     assert none.level == 0.95
 
 
+def test_expression_is_tested_on_new_people(tmp_path: Path, still: MotionAugment) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for mood, level in (("glad", 160), ("sad", 90)):
+        (tmp_path / "data" / mood).mkdir(parents=True)
+        for person, take in np.ndindex(4, 3):
+            pixels = (level + rng.normal(0, 10, (20, 20))).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / mood / f"p{person}_{take}.png")
+    options = {**QUICK, "task": "expression", "group_pattern": r"(p\d)_", "choices": 4, "steps": 40}
+    result = fomaug.study(tmp_path / "data", tmp_path / "out", arms={"copies": still}, **options)
+    assert result.facts["people"] == 4 and result.facts["training pictures"] == 18
+    assert result.arms[0].score > 0.9  # brightness tells the moods apart
+    rows = [json.loads(line) for line in (tmp_path / "out" / "runs.jsonl").read_text().splitlines()]
+    for row in rows:
+        assert len({key[-7:-6] for key in (name.split("/")[1] for name in row["scores"])}) == 1
+    assert len({key for row in rows for key in row["scores"]}) == 24
+
+
 def test_landmark_networks_learn(
     tmp_path: Path, write_landmarks: Callable[..., tuple[Path, Path]], still: MotionAugment
 ) -> None:
