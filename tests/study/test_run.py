@@ -66,7 +66,7 @@ def test_copies_that_show_what_the_tests_show_help(
             Image.fromarray(noisy[::-1] if number % 2 else noisy).save(folder / f"{number}.png")
     honest = copies_module.to_input
     monkeypatch.setattr(copies_module, "to_input", lambda pixels, side: honest(pixels[::-1], side))
-    options = {**QUICK, "choices": 6, "steps": 60}
+    options = {**QUICK, "choices": 4, "steps": 40}
     result = fomaug.study(tmp_path / "data", tmp_path / "out", arms={"copies": still}, **options)
     copies = result.arms[2]
     assert copies.gain is not None and copies.gain.mean > 0.15, result.table()
@@ -81,7 +81,7 @@ def test_copies_of_the_wrong_person_hurt(
 
     honest = Faces.picture
     monkeypatch.setattr(Faces, "picture", lambda self, row: honest(self, (row + 4) % len(self)))
-    options = {**QUICK, "choices": 4, "steps": 60, "share": 0.8}
+    options = {**QUICK, "choices": 4, "steps": 40, "share": 0.8}
     result = fomaug.study(write_classes(tmp_path / "data"), tmp_path / "out", arms={"copies": still}, **options)
     assert result.arms[2].answer == "harm", result.table()
     assert result.verdict.startswith("No: classic + copies hurts")
