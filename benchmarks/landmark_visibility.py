@@ -27,7 +27,7 @@ from PIL import Image
 from scipy.spatial import Delaunay
 
 import fomaug
-from fomaug.driving._face import mean_mesh
+from fomaug.faces import mean_mesh
 from fomaug.geometry import resize_flow
 from fomaug.geometry.inverse import invert_points, uneven_stretch
 

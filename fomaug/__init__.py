@@ -14,37 +14,45 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fomaug import data as data
+    from fomaug import driving as driving
+    from fomaug import evaluation as evaluation
     from fomaug import integrations as integrations
+    from fomaug import labels as labels
+    from fomaug import media as media
+    from fomaug import motion as motion
+    from fomaug import quality as quality
+    from fomaug import training as training
+    from fomaug import visual as visual
     from fomaug import warp as warp
-    from fomaug._errors import FomaugError as FomaugError
-    from fomaug._types import Animated as Animated
-    from fomaug._types import Keypoints as Keypoints
-    from fomaug._types import Source as Source
     from fomaug.animator import Animator as Animator
     from fomaug.augment import MotionAugment as MotionAugment
-    from fomaug.augment import MotionParams as MotionParams
     from fomaug.augment import MotionResult as MotionResult
     from fomaug.driving import DrivingPool as DrivingPool
     from fomaug.driving import MotionTrack as MotionTrack
+    from fomaug.errors import FomaugError as FomaugError
     from fomaug.expand import expand as expand
     from fomaug.geometry import transfer as transfer
+    from fomaug.motion import MotionParams as MotionParams
     from fomaug.study import study as study
+    from fomaug.types import Animated as Animated
+    from fomaug.types import Keypoints as Keypoints
+    from fomaug.types import Source as Source
     from fomaug.weights import list_models as list_models
     from fomaug.weights import load_model as load_model
     from fomaug.weights import save_model as save_model
 
 # Names are fetched when first used, so that `import fomaug` and the command line's --help load neither torch nor av.
 _HOMES = {
-    "Animated": "_types",
+    "Animated": "types",
     "Animator": "animator",
     "DrivingPool": "driving",
-    "FomaugError": "_errors",
-    "Keypoints": "_types",
+    "FomaugError": "errors",
+    "Keypoints": "types",
     "MotionAugment": "augment",
-    "MotionParams": "augment",
+    "MotionParams": "motion",
     "MotionResult": "augment",
     "MotionTrack": "driving",
-    "Source": "_types",
+    "Source": "types",
     "expand": "expand",
     "list_models": "weights",
     "load_model": "weights",
@@ -52,7 +60,19 @@ _HOMES = {
     "study": "study",
     "transfer": "geometry",
 }
-_MODULES = ("data", "integrations", "warp")
+_MODULES = (
+    "data",
+    "driving",
+    "evaluation",
+    "integrations",
+    "labels",
+    "media",
+    "motion",
+    "quality",
+    "training",
+    "visual",
+    "warp",
+)
 
 __all__ = [
     "Animated",
@@ -67,13 +87,21 @@ __all__ = [
     "Source",
     "__version__",
     "data",
+    "driving",
+    "evaluation",
     "expand",
     "integrations",
+    "labels",
     "list_models",
     "load_model",
+    "media",
+    "motion",
+    "quality",
     "save_model",
     "study",
+    "training",
     "transfer",
+    "visual",
     "warp",
 ]
 

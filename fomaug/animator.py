@@ -14,13 +14,13 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from fomaug._errors import ShapeError
-from fomaug._memory import keep_freed_memory
-from fomaug._parallel import side_by_side
-from fomaug._stream import stream
-from fomaug._types import Animated, Keypoints, Source, check_shape
+from fomaug.errors import ShapeError
 from fomaug.geometry import Frame, resize_map, warp_image
+from fomaug.memory import keep_freed_memory
 from fomaug.networks import GeneratorOutput
+from fomaug.parallel import side_by_side
+from fomaug.stream import stream
+from fomaug.types import Animated, Keypoints, Source, check_shape
 
 Done = TypeVar("Done")
 
@@ -168,7 +168,7 @@ class Animator(nn.Module):
     def stream(
         self, source: Source, frames: Iterable[Tensor], *, reference: Keypoints | None = None, **options: Any
     ) -> Iterator[Animated]:
-        """Animate one source by frames as they come; see `fomaug._stream.stream` for the options.
+        """Animate one source by frames as they come; see `fomaug.stream.stream` for the options.
 
         Args:
             source: one encoded image.

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+from fomaug import Keypoints
+from fomaug.faces.canonical import KEYPOINT_POINTS, mean_mesh, mesh_keypoints
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -101,3 +108,102 @@ def build_tiny_pool(model):  # type: ignore[no-untyped-def]
 @pytest.fixture(scope="session")
 def tiny_pool(tiny_model):  # type: ignore[no-untyped-def]
     return build_tiny_pool(tiny_model)
+
+
+Picture = NDArray[np.uint8]
+
+
+class Media:
+    """Writes clips whose frames tell which one they are."""
+
+    @staticmethod
+    def grey_steps(count: int, size: tuple[int, int] = (48, 64)) -> list[Picture]:
+        """Frames of one grey each, 10 apart, so that a frame's mean tells which one it is even after compression."""
+        return [np.full((*size, 3), 10 * (index + 1), np.uint8) for index in range(count)]
+
+    @staticmethod
+    def step_of(frame: Picture) -> int:
+        return round(float(frame.mean()) / 10) - 1
+
+    @staticmethod
+    def write_video(
+        path: Path,
+        frames: list[Picture],
+        *,
+        fps: int = 25,
+        codec: str = "libx264",
+        pix_fmt: str = "yuv420p",
+        times: list[int] | None = None,
+    ) -> Path:
+        """Write a video; `times` are presentation times in ticks of 1 / fps instead of 0, 1, 2, ..."""
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=fps)
+            stream.height, stream.width = frames[0].shape[:2]
+            stream.pix_fmt = pix_fmt
+            stream.codec_context.time_base = Fraction(1, fps)
+            stream.codec_context.thread_count = 1
+            if codec == "libx264":
+                stream.options = {"bf": "0", "g": "4", "crf": "18"}
+            for index, pixels in enumerate(frames):
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgba" if pixels.shape[2] == 4 else "rgb24")
+                frame.pts = index if times is None else times[index]
+                frame.time_base = Fraction(1, fps)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return path
+
+    @staticmethod
+    def write_animation(
+        path: Path, frames: list[Picture], *, duration: int | list[int] = 40, **options: object
+    ) -> Path:
+        images = [Image.fromarray(frame) for frame in frames]
+        images[0].save(path, save_all=True, append_images=images[1:], duration=duration, loop=0, **options)
+        return path
+
+    @staticmethod
+    def write_folder(path: Path, frames: list[Picture], name: str = "f{}.png") -> Path:
+        path.mkdir(parents=True, exist_ok=True)
+        for index, frame in enumerate(frames):
+            Image.fromarray(frame).save(path / name.format(index))
+        return path
+
+
+class FaceFinder:
+    """Stands for a face model: where a picture is white, there is its face; where nothing is, it guesses."""
+
+    name = "finder"
+    keypoint_names = tuple(KEYPOINT_POINTS)
+    size = 96
+    frames = 0
+
+    def detect(self, frames: torch.Tensor) -> Keypoints:
+        self.frames += len(frames)
+        return Keypoints(torch.stack([self._find(frame) for frame in frames]).float())
+
+    @staticmethod
+    def _find(frame: torch.Tensor) -> torch.Tensor:
+        size = np.array(frame.shape[:0:-1])
+        rows, columns = np.nonzero(frame.mean(0).numpy() > 0.5)
+        if not len(rows):
+            return torch.rand(len(KEYPOINT_POINTS), 2, generator=torch.Generator().manual_seed(0))
+        low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()])
+        face = mesh_keypoints(mean_mesh()[None]).value[0].numpy()
+        face = (face - (face.max(0) + face.min(0)) / 2) / np.ptp(face[:, 1]) * (high[1] - low[1] + 1)
+        points = face + (low + high) / 2 + (size.max() - size) // 2
+        return torch.from_numpy(points / (size.max() - 1) * 2 - 1)
+
+    @staticmethod
+    def marked(left: int, top: int, side: int, size: tuple[int, int] = (200, 300)) -> Picture:
+        frame = np.zeros((*size, 3), np.uint8)
+        frame[top : top + side, left : left + side] = 255
+        return frame
+
+
+@pytest.fixture
+def finder() -> FaceFinder:
+    return FaceFinder()
+
+
+@pytest.fixture(scope="session")
+def media() -> type[Media]:
+    return Media

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fomaug import Animator, Keypoints, transfer
-from fomaug._errors import ShapeError
+from fomaug.errors import ShapeError
 
 SIZES = [(64, 64), (50, 80), (200, 120), (128, 128)]
 

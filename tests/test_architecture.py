@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -49,6 +50,21 @@ def test_pickles_are_read_in_one_file() -> None:
     assert "weights_only=True" in (PACKAGE / "weights" / "pickles.py").read_text()
 
 
+def test_files_from_outside_are_opened_in_one_place() -> None:
+    """What reads a file by its path itself would wait for a pipe, read a device without end, or start Ghostscript."""
+    pattern = re.compile(
+        r"\bImage\.open\(|\.read_(bytes|text)\(|\.open\((\"rb?\"|newline|encoding|\))|(?<!def )(?<![.\w])open\("
+    )
+    openers = ("files.py", "media/opening.py", "faces/canonical.py")  # the last reads what is shipped in the package
+    found = {
+        path.relative_to(PACKAGE).as_posix(): lines
+        for path in PACKAGE.rglob("*.py")
+        if (lines := [line for line in path.read_text().splitlines() if pattern.search(line)])
+        and path.relative_to(PACKAGE).as_posix() not in openers
+    }
+    assert not found
+
+
 def test_public_names_are_the_tour_of_the_design() -> None:
     assert set(fomaug.__all__) >= {
         "Keypoints",
@@ -65,6 +81,33 @@ def test_public_names_are_the_tour_of_the_design() -> None:
     }
     for name in fomaug.__all__:
         assert getattr(fomaug, name) is not None
+
+
+@pytest.mark.parametrize("name", fomaug._MODULES)
+def test_modules_that_the_docs_teach_work_after_importing_fomaug(name: str) -> None:
+    code = f"import fomaug; print(fomaug.{name}.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == f"fomaug.{name}"
+
+
+@pytest.mark.parametrize(
+    ("old", "name", "new"),
+    [
+        ("writers", "save_image", "media"),
+        ("writers", "write_file", "files"),
+        ("driving", "read_clip", "media"),
+        ("driving", "face_boxes", "faces"),
+        ("augment", "MotionParams", "motion"),
+    ],
+)
+def test_names_that_have_moved_warn_at_their_old_address(old: str, name: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"fomaug.{old}.{name} has moved to fomaug.{new}.{name}"):
+        found = getattr(importlib.import_module(f"fomaug.{old}"), name)
+    assert found is getattr(importlib.import_module(f"fomaug.{new}"), name)
+
+
+def test_files_inside_packages_have_plain_names() -> None:
+    assert not [path for path in PACKAGE.rglob("_*.py") if not path.name.startswith("__")]
 
 
 def test_files_stay_readable() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fomaug import Animator
-from fomaug._parallel import _executor, side_by_side
+from fomaug.parallel import _executor, side_by_side
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_a_trace_follows_its_input(tiny_model: Animator) -> None:
 
 def test_a_large_batch_can_be_the_last_act_of_a_process() -> None:
     code = (
-        "import atexit, torch; from fomaug._parallel import side_by_side; torch.set_num_threads(2); "
+        "import atexit, torch; from fomaug.parallel import side_by_side; torch.set_num_threads(2); "
         "atexit.register(lambda: print(sum(side_by_side(lambda rows: rows.stop - rows.start, 24))))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "24\n"

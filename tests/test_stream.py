@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fomaug import Animator, load_model, transfer
-from fomaug._errors import ArgumentError
+from fomaug.errors import ArgumentError
 from fomaug.geometry import confine
 
 

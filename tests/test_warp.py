@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fomaug import warp
-from fomaug._errors import ArgumentError, ShapeError
+from fomaug.errors import ArgumentError, ShapeError
 from fomaug.geometry import identity_grid
 
 ZOOM = identity_grid((64, 64))[None] * 0.5  # everything twice as large

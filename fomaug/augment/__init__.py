@@ -1,26 +1,20 @@
-"""Draw motion parameters from a driving pool, then apply them to images.
+"""`MotionAugment`: draw motion parameters from a driving pool, and apply them to images."""
 
-`draw` and `apply` are pure functions; `MotionAugment` is both as one torch module.
-"""
-
-from fomaug.augment._apply import apply as apply
-from fomaug.augment._count import counted_keys as counted_keys
-from fomaug.augment._draw import draw as draw
-from fomaug.augment._module import MotionAugment as MotionAugment
-from fomaug.augment._params import MotionParams as MotionParams
-from fomaug.augment._place import Faces as Faces
-from fomaug.augment._place import OnMissing as OnMissing
-from fomaug.augment._result import MotionResult as MotionResult
-from fomaug.augment._settings import DrawSettings as DrawSettings
+from fomaug.augment.keys import counted_keys as counted_keys
+from fomaug.augment.module import MotionAugment as MotionAugment
+from fomaug.augment.place import Faces as Faces
+from fomaug.augment.place import OnMissing as OnMissing
+from fomaug.augment.render import apply as apply
+from fomaug.deprecation import moved_names
+from fomaug.motion import MotionResult as MotionResult
 
 __all__ = [
-    "DrawSettings",
-    "Faces",
+    "counted_keys",
     "MotionAugment",
-    "MotionParams",
-    "MotionResult",
+    "Faces",
     "OnMissing",
     "apply",
-    "counted_keys",
-    "draw",
+    "MotionResult",
 ]
+
+__getattr__ = moved_names(__name__, dict.fromkeys(("DrawSettings", "MotionParams", "draw"), "fomaug.motion"))

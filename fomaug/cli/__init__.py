@@ -5,6 +5,6 @@ Exit codes: 0 done; 1 the answer is no (`verify`, `check`); 2 wrong arguments or
 and are named; 130 interrupted.
 """
 
-from fomaug.cli._group import main as main
+from fomaug.cli.group import main as main
 
 __all__ = ["main"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from fomaug.cli._values import read_face, read_reference
+from fomaug.cli.values import read_face, read_reference
 
 if TYPE_CHECKING:
     from fomaug.visual import AnimateReport

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fomaug.cli._measuring import Measuring, with_measuring
+from fomaug.cli.measuring import Measuring, with_measuring
 
 
 @click.command()

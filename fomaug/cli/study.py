@@ -46,7 +46,7 @@ def study(dataset: Path, out: Path | None, arms: tuple[str, ...], embedding: str
     Exit codes: 0 done, whatever the answer; 2 wrong arguments or input; 3 done but for pictures that are named;
     130 interrupted.
     """
-    from fomaug._plugins import named_callable
+    from fomaug.plugins import named_callable
     from fomaug.study import study as run
 
     result = run(

@@ -55,7 +55,7 @@ def train(
         return
     if pairs is not None:
         raise click.UsageError("--pairs is for `faces`; the batch size of other models stands in CONFIG")
-    from fomaug._plugins import named_callable
+    from fomaug.plugins import named_callable
     from fomaug.training import read_config
     from fomaug.training import train as run_training
 

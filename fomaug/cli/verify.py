@@ -19,8 +19,8 @@ def verify(files: tuple[Path, ...], *, as_json: bool) -> int:
 
     Exit codes: 0 all are marked as synthetic, 1 some are not, 2 some cannot be read.
     """
-    from fomaug._errors import MediaError
-    from fomaug.writers import read_mark
+    from fomaug.errors import MediaError
+    from fomaug.media import read_mark
 
     code = 0
     for path in files:

@@ -1,18 +1,18 @@
 """Measuring models: how fast they are, how well they rebuild clips."""
 
-from fomaug.evaluation._bench import Bench as Bench
-from fomaug.evaluation._bench import Timing as Timing
-from fomaug.evaluation._bench import bench as bench
-from fomaug.evaluation._bench import official_animator as official_animator
-from fomaug.evaluation._comparison import comparison_video as comparison_video
-from fomaug.evaluation._measures import Extractors as Extractors
-from fomaug.evaluation._reconstruct import Figure as Figure
-from fomaug.evaluation._reconstruct import Reconstruction as Reconstruction
-from fomaug.evaluation._reconstruct import reconstruct as reconstruct
-from fomaug.evaluation._similarity import l1 as l1
-from fomaug.evaluation._similarity import ms_ssim as ms_ssim
-from fomaug.evaluation._similarity import psnr as psnr
-from fomaug.evaluation._similarity import ssim as ssim
+from fomaug.evaluation.comparison import comparison_video as comparison_video
+from fomaug.evaluation.measures import Extractors as Extractors
+from fomaug.evaluation.reconstruction import Figure as Figure
+from fomaug.evaluation.reconstruction import Reconstruction as Reconstruction
+from fomaug.evaluation.reconstruction import reconstruct as reconstruct
+from fomaug.evaluation.similarity import l1 as l1
+from fomaug.evaluation.similarity import ms_ssim as ms_ssim
+from fomaug.evaluation.similarity import psnr as psnr
+from fomaug.evaluation.similarity import ssim as ssim
+from fomaug.evaluation.speed import Bench as Bench
+from fomaug.evaluation.speed import Timing as Timing
+from fomaug.evaluation.speed import bench as bench
+from fomaug.evaluation.speed import official_animator as official_animator
 
 __all__ = [
     "Bench",

@@ -9,17 +9,17 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
-from fomaug.expand._expand import expand as expand
-from fomaug.expand._gates import parse_gates as parse_gates
-from fomaug.expand._leaks import Leak as Leak
-from fomaug.expand._leaks import find_leaks as find_leaks
-from fomaug.expand._plan import ExpandPlan as ExpandPlan
-from fomaug.expand._policy import parse_labels as parse_labels
-from fomaug.expand._report import ExpandReport as ExpandReport
-from fomaug.expand._report import Failure as Failure
-from fomaug.expand._summary import Summary as Summary
-from fomaug.expand._summary import summarise as summarise
-from fomaug.expand._tools import parse_weights as parse_weights
+from fomaug.expand.gates import parse_gates as parse_gates
+from fomaug.expand.inspect.leaks import Leak as Leak
+from fomaug.expand.inspect.leaks import find_leaks as find_leaks
+from fomaug.expand.inspect.summary import Summary as Summary
+from fomaug.expand.inspect.summary import summarise as summarise
+from fomaug.expand.job import expand as expand
+from fomaug.expand.labels import parse_labels as parse_labels
+from fomaug.expand.plan import ExpandPlan as ExpandPlan
+from fomaug.expand.report import ExpandReport as ExpandReport
+from fomaug.expand.report import Failure as Failure
+from fomaug.expand.resources import parse_weights as parse_weights
 
 __all__ = [
     "expand",

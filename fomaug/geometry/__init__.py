@@ -8,20 +8,28 @@ from fomaug.geometry.grid import gaussian_heatmap as gaussian_heatmap
 from fomaug.geometry.grid import identity_grid as identity_grid
 from fomaug.geometry.hull import hull_area as hull_area
 from fomaug.geometry.matrix import inverse_2x2 as inverse_2x2
-from fomaug.geometry.region import FaceRegion as FaceRegion
+from fomaug.geometry.pose import normalise as normalise
+from fomaug.geometry.pose import pose_distance as pose_distance
+from fomaug.geometry.pose import shape_distance as shape_distance
+from fomaug.geometry.region import Region as Region
 from fomaug.geometry.region import check_region as check_region
 from fomaug.geometry.region import confine as confine
 from fomaug.geometry.sampling import coarsen_flow as coarsen_flow
 from fomaug.geometry.sampling import resize_flow as resize_flow
 from fomaug.geometry.sampling import resize_map as resize_map
 from fomaug.geometry.sampling import warp_image as warp_image
+from fomaug.geometry.target import Mode as Mode
+from fomaug.geometry.target import bounded_target as bounded_target
+from fomaug.geometry.target import target_keypoints as target_keypoints
 from fomaug.geometry.transfer import take_share as take_share
 from fomaug.geometry.transfer import transfer as transfer
 from fomaug.geometry.turn import showable_share as showable_share
 
 __all__ = [
-    "FaceRegion",
     "Frame",
+    "Mode",
+    "Region",
+    "bounded_target",
     "check_region",
     "coarsen_flow",
     "confine",
@@ -29,10 +37,14 @@ __all__ = [
     "hull_area",
     "identity_grid",
     "inverse_2x2",
+    "normalise",
+    "pose_distance",
     "resize_flow",
     "resize_map",
+    "shape_distance",
     "showable_share",
     "take_share",
+    "target_keypoints",
     "transfer",
     "warp_image",
 ]

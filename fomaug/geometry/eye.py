@@ -17,8 +17,8 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from fomaug._types import Keypoints
 from fomaug.geometry.matrix import inverse_2x2
+from fomaug.types import Keypoints
 
 _HALF_WIDTH: Final = 0.09  # of an eye, on the mean face that jacobians are relative to
 _ABOVE, _BELOW = 1.0, 0.8  # how far from a lid's edge skin moves with it

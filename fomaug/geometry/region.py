@@ -8,10 +8,10 @@ from typing import Final, Literal, get_args
 import torch
 from torch import Tensor
 
-from fomaug._errors import ArgumentError, check_choice
-from fomaug._types import Keypoints
+from fomaug.errors import ArgumentError, check_choice
+from fomaug.types import Keypoints
 
-FaceRegion = Literal["all", "head", "mouth", "eyes", "expression"]
+Region = Literal["all", "head", "mouth", "eyes", "expression"]
 
 # First words of keypoint names. What belongs to no feature is the head's own.
 _FEATURES: Final[dict[str, tuple[str, ...]]] = {"eyes": ("eye", "lid", "iris", "brow"), "mouth": ("mouth", "lip")}
@@ -19,7 +19,7 @@ _FEATURES: Final[dict[str, tuple[str, ...]]] = {"eyes": ("eye", "lid", "iris", "
 
 def check_region(region: str, names: Sequence[str]) -> None:
     """Raise `ArgumentError` for an unknown region, and where a model without keypoint names is asked for one."""
-    check_choice("region", region, get_args(FaceRegion))
+    check_choice("region", region, get_args(Region))
     if region != "all" and not names:
         raise ArgumentError(
             f"region={region!r} needs a model that names its keypoints, and this one does not; use region='all'"

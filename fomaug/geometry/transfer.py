@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fomaug._types import Keypoints
 from fomaug.geometry.hull import hull_area
 from fomaug.geometry.matrix import inverse_2x2
+from fomaug.types import Keypoints
 
 Strength = float | Tensor
 

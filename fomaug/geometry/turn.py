@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from fomaug._types import Keypoints
+from fomaug.types import Keypoints
 
 _POINTS: Final = ("forehead", "chin", "nose bridge", "nose tip", "ear right", "ear left")
 _GROWTH: Final = 1.5  # more is painted badly; measured on portraits, see docs/driving.md

@@ -20,15 +20,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug import warp
-from fomaug._errors import ArgumentError
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment as _Engine
-from fomaug.augment import MotionParams, counted_keys
+from fomaug.augment import counted_keys
 from fomaug.driving import DrivingPool
-from fomaug.integrations._arrays import like, to_tensor
-from fomaug.integrations._engine import name_of, shared_engine
-from fomaug.integrations._pixels import Size, move_boxes_px, move_points_px
-from fomaug.integrations._require import require
+from fomaug.errors import ArgumentError
+from fomaug.integrations.arrays import like, to_tensor
+from fomaug.integrations.engine import name_of, shared_engine
+from fomaug.integrations.pixels import Size, move_boxes_px, move_points_px
+from fomaug.integrations.require import require
+from fomaug.motion import MotionParams
 
 require("albumentations")
 

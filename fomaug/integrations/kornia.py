@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from fomaug import warp
-from fomaug._errors import ArgumentError
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment as _Engine
-from fomaug.augment import MotionParams
 from fomaug.driving import DrivingPool
-from fomaug.integrations._engine import apply_there, own_engine, random_numbers
-from fomaug.integrations._pixels import Size, move_boxes_px, move_points_px
-from fomaug.integrations._require import require
+from fomaug.errors import ArgumentError
+from fomaug.integrations.engine import apply_there, own_engine, random_numbers
+from fomaug.integrations.pixels import Size, move_boxes_px, move_points_px
+from fomaug.integrations.require import require
+from fomaug.motion import MotionParams
 
 require("kornia")
 

@@ -14,20 +14,20 @@ from typing import Any, Literal
 
 import torch
 
-from fomaug._errors import ArgumentError
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment as _Engine
-from fomaug.augment import MotionParams
 from fomaug.driving import DrivingPool
-from fomaug.integrations._engine import own_engine, random_numbers
-from fomaug.integrations._require import require
+from fomaug.errors import ArgumentError
+from fomaug.integrations.engine import own_engine, random_numbers
+from fomaug.integrations.require import require
+from fomaug.motion import MotionParams
 
 require("torchvision")
 
 import PIL.Image  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
 
-from fomaug.integrations._tv_tensors import LABELS, MovedPicture, count_motions  # noqa: E402
+from fomaug.integrations.tv_tensors import LABELS, MovedPicture, count_motions  # noqa: E402
 
 Interval = tuple[float, float]
 

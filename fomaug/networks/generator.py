@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fomaug._types import Keypoints
 from fomaug.geometry import warp_image
 from fomaug.networks.blocks import DownBlock, ResBlock, SameBlock, UpBlock
 from fomaug.networks.config import CommonConfig, GeneratorConfig
 from fomaug.networks.dense_motion import DenseMotionNetwork
 from fomaug.networks.output import GeneratorOutput
+from fomaug.types import Keypoints
 
 
 class Generator(nn.Module):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fomaug._types import Keypoints
 from fomaug.geometry import identity_grid
 from fomaug.networks.blocks import downsampler
 from fomaug.networks.config import CommonConfig, KeypointDetectorConfig
 from fomaug.networks.hourglass import Hourglass
+from fomaug.types import Keypoints
 
 
 class KeypointDetector(nn.Module):
@@ -42,7 +42,7 @@ def _jacobian_head(features: int, common: CommonConfig, config: KeypointDetector
     nn.init.zeros_(head.weight)
     assert head.bias is not None
     with torch.no_grad():
-        head.bias.copy_(torch.eye(2).flatten().repeat(maps))
+        head.bias.view(maps, 4).copy_(torch.eye(2).flatten())
     return head
 
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fomaug._types import Keypoints
 from fomaug.networks.lite_blocks import ConvBlock, full_precision
+from fomaug.types import Keypoints
 
 
 class Closeup(nn.Module):

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fomaug.geometry import resize_flow
 from fomaug.geometry.eye import Eyes, eyes_box, set_eyes
-from fomaug.geometry.sampling import can_be_rearranged, resize_flow
+from fomaug.geometry.sampling import can_be_rearranged
 from fomaug.networks.lite_blocks import full_precision
 
 

@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fomaug._types import Keypoints
+from fomaug.geometry import resize_map, warp_image
 from fomaug.geometry.eye import EyePoints, take_out_eyes
-from fomaug.geometry.sampling import resize_map, warp_features, warp_image
+from fomaug.geometry.sampling import warp_features
 from fomaug.networks.lite_blocks import ConvBlock, ResidualBlock, full_precision
 from fomaug.networks.lite_eyes import EyeFlow, flow_with_eyes
 from fomaug.networks.lite_motion import LiteMotion, LiteMotionConfig
 from fomaug.networks.output import GeneratorOutput
+from fomaug.types import Keypoints
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fomaug._types import Keypoints
-from fomaug.geometry.matrix import inverse_2x2
+from fomaug.geometry import inverse_2x2
 from fomaug.networks.lite_blocks import AddingHourglass, Pointwise, full_precision
+from fomaug.types import Keypoints
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fomaug._errors import ArgumentError, did_you_mean
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
 from fomaug.driving import DrivingPool
+from fomaug.errors import ArgumentError, did_you_mean
+from fomaug.files import SUMMARY, read_regular
+from fomaug.strict_json import load_json
 from fomaug.weights import load_model
 
 NONE, CLASSIC, COPIES = "none", "classic", "copies"
@@ -130,9 +131,10 @@ def _values(name: str, options: Mapping[str, Any] | str | Path) -> dict[str, Any
     if Path(options).suffix.lower() != ".json":
         return {"driving": str(options)}
     try:
-        values = json.loads(Path(options).read_text("utf-8"))
-    except (OSError, ValueError) as cause:
-        raise ArgumentError(f"arm {name!r}: {options} cannot be read as JSON: {cause}") from cause
+        content = read_regular(Path(options), SUMMARY)
+    except OSError as cause:
+        raise ArgumentError(f"arm {name!r}: {options} cannot be read: {cause.strerror or cause}") from cause
+    values = load_json(content, options, ArgumentError)
     if not isinstance(values, dict):
         raise ArgumentError(f"arm {name!r}: {options} must hold one object with arguments of MotionAugment")
     return values

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fomaug._errors import ArgumentError, LabelError, MediaError
+from fomaug.errors import ArgumentError, LabelError, MediaError
 from fomaug.labels import FaceLabels, read_annotations
 from fomaug.study.pictures import (
     Image8,

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fomaug._errors import ShapeError
+from fomaug.errors import ShapeError
 from fomaug.study.classic import apply_classic, draw_classic
 from fomaug.study.data import Faces
 from fomaug.study.splits import Rows

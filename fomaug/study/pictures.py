@@ -12,17 +12,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
-from fomaug._errors import ArgumentError
+from fomaug.errors import ArgumentError, MediaError
 from fomaug.labels import FaceLabels
-from fomaug.writers import read_picture, suffix_formats
+from fomaug.media import FRAME_FORMATS, open_picture, read_picture, suffix_formats
 
 _LONGEST: Final = 256  # pixels at which copies are made; larger pictures are reduced first
 _ROOM: Final = 1.5  # side of the square around landmarks, in sides of their box
 _SPLITS: Final = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
-_SUFFIXES: Final = (*suffix_formats, ".pgm", ".ppm", ".pnm")  # the last three are only read, never written
+_PLAIN: Final = (".pgm", ".ppm", ".pnm")  # formats of old face sets, which are only read here and never written
+_SUFFIXES: Final = (*suffix_formats, *_PLAIN)
 
 Square = tuple[int, int, int]  # x, y, side in pixels
 Image8 = NDArray[np.uint8]
@@ -52,8 +54,7 @@ def digest_pictures(folder: Path, keys: Sequence[str]) -> str:
 
 def read_face(path: Path, square: Square | None) -> Image8:
     """Read a picture, cut out the square (beyond the edges the border is repeated), and reduce it to 256 pixels."""
-    pixels = read_picture(path).pixels
-    eight = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)
+    eight = _read_plain(path) if path.suffix.lower() in _PLAIN else _read_usual(path)
     if square is not None:
         x, y, side = square
         rows, columns = (np.arange(start, start + side) for start in (y, x))
@@ -99,6 +100,20 @@ def in_square(points: NDArray[np.float64], square: Square, size: Sequence[int]) 
     """Move landmarks (P, 2) in pixels of a file to pixels of what `read_face` makes of the square, of `size` (H, W)."""
     x, y, side = square
     return (points - (x, y) + 0.5) * (size[0] / side) - 0.5
+
+
+def _read_usual(path: Path) -> Image8:
+    pixels = read_picture(path).pixels
+    return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)
+
+
+def _read_plain(path: Path) -> Image8:
+    try:
+        with open_picture(path, FRAME_FORMATS) as image:
+            found = np.array(image.convert("RGB" if image.mode == "RGB" else "L"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as cause:
+        raise MediaError(f"cannot be read as a picture: {cause}") from cause
+    return found if found.ndim == 3 else found[..., None]
 
 
 def _resized(pixels: Image8, height: int, width: int) -> Tensor:

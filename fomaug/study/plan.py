@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
-from fomaug._errors import ArgumentError, check_choice
+from fomaug.errors import ArgumentError, check_choice
 
 Task = Literal["recognition", "landmarks", "expression"]
 GatesOption = Literal["on", "off"]

@@ -14,7 +14,8 @@ from torch import nn
 from tqdm import tqdm
 
 import fomaug
-from fomaug._errors import ArgumentError, did_you_mean
+from fomaug.errors import ArgumentError, did_you_mean
+from fomaug.files import write_file
 from fomaug.study.arms import NONE, Arm, Options, make_arms
 from fomaug.study.chart import draw_chart
 from fomaug.study.copies import Copies, make_copies
@@ -27,7 +28,6 @@ from fomaug.study.runs import RunId, RunLog, RunResult
 from fomaug.study.splits import Split, make_splits
 from fomaug.study.timing import forecast
 from fomaug.study.train import Run, Scored, train
-from fomaug.writers import write_file
 
 RESULT: Final = "study.json"
 TABLE: Final = "study.txt"

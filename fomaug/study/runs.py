@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from fomaug._errors import ResumeError
-from fomaug.writers import append_line, is_temporary, write_file
+from fomaug.errors import ResumeError
+from fomaug.files import append_line, is_temporary, write_file
 
 SETTINGS: Final = "settings.json"
 RUNS: Final = "runs.jsonl"

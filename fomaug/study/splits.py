@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fomaug._errors import ArgumentError
+from fomaug.errors import ArgumentError
 from fomaug.study.data import Faces
 from fomaug.study.plan import StudyPlan
 

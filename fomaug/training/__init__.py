@@ -1,8 +1,8 @@
 """Training: the First Order Motion Model on clips (`train`), the light face model in `fomaug.training.faces`."""
 
-from fomaug.training._config import TrainConfig as TrainConfig
-from fomaug.training._loop import TrainingError as TrainingError
-from fomaug.training._loop import train as train
-from fomaug.training._recipes import read_config as read_config
+from fomaug.training.config import TrainConfig as TrainConfig
+from fomaug.training.loop import TrainingError as TrainingError
+from fomaug.training.loop import train as train
+from fomaug.training.recipes import read_config as read_config
 
 __all__ = ["TrainConfig", "TrainingError", "read_config", "train"]

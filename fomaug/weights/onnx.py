@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fomaug._errors import MissingExtraError, WeightsError
-from fomaug._types import Keypoints
 from fomaug.animator import Animator
+from fomaug.errors import MissingExtraError, WeightsError
+from fomaug.types import Keypoints
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _TOLERANCE = 1e-4

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from fomaug import load_model, warp
-from fomaug._errors import ArgumentError, MediaError, ShapeError
-from fomaug.augment import MotionAugment, MotionParams
+from fomaug.augment import MotionAugment
+from fomaug.errors import ArgumentError, MediaError, ShapeError
 from fomaug.faces import Region, paste, region_around
 from fomaug.geometry import identity_grid
-from fomaug.writers import read_picture
+from fomaug.media import read_picture
+from fomaug.motion import MotionParams
 
 SIZE = (96, 120)
 LEFT, RIGHT = (10.0, 20.0, 40.0, 50.0), (70.0, 30.0, 100.0, 60.0)

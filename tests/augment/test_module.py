@@ -5,12 +5,14 @@ import json
 import pickle
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
-from fomaug._errors import ArgumentError, PoolError
-from fomaug.augment import MotionAugment, _tools
+from fomaug.augment import MotionAugment, resources
+from fomaug.errors import ArgumentError, PoolError, ShapeError
 
 
 @pytest.fixture
@@ -92,12 +94,12 @@ def test_pickles_with_given_tools(augment, images):
 def named(augment, tmp_path, monkeypatch):
     """The same augmentation, its model and pool given by name; and how often the model was loaded."""
     loads = []
-    monkeypatch.setattr(_tools, "load_model", lambda name, **_: loads.append(name) or copy.deepcopy(augment.model))
+    monkeypatch.setattr(resources, "load_model", lambda name, **_: loads.append(name) or copy.deepcopy(augment.model))
     augment.driving.save(tmp_path / "pool.safetensors")
     return MotionAugment(tmp_path / "pool.safetensors", "tiny", p=1.0, seed=3), loads
 
 
-def test_named_tools_pickle_as_names_and_load_when_first_used(named, augment, images):
+def test_name_resources_pickle_as_names_and_load_when_first_used(named, augment, images):
     by_name, loads = named
     data = pickle.dumps(by_name)
     assert len(data) < 5_000
@@ -177,8 +179,8 @@ def test_an_empty_batch_stays_empty(augment):
 
 
 def test_cuda_in_a_worker_names_the_class_to_use(augment, images, monkeypatch):
-    monkeypatch.setattr(_tools, "get_worker_info", lambda: SimpleNamespace(seed=1))
-    augment._tools._place = (torch.device("cuda:0"), torch.float32)
+    monkeypatch.setattr(resources, "get_worker_info", lambda: SimpleNamespace(seed=1))
+    augment._resources._target = (torch.device("cuda:0"), torch.float32)
     with pytest.raises(ArgumentError, match="MotionLoader"):
         augment(images)
 
@@ -212,3 +214,22 @@ def test_works_under_autocast_beside_a_net_of_another_precision(augment, images,
         moved = augment(images.to(dtype), range(4))
         features = nn.Conv2d(3, 4, 3)(moved)
     assert (moved.dtype, features.dtype) == (dtype, torch.bfloat16)
+
+
+@pytest.mark.parametrize("kind", ["array", "list", "picture", "none"])
+@pytest.mark.parametrize("name", ["call", "apply", "multiply", "place"])
+def test_what_is_no_tensor_is_an_error_with_a_remedy(augment, images, kind, name):
+    given = {
+        "array": np.zeros((64, 64, 3), np.uint8),
+        "list": [images[0], images[1]],
+        "picture": Image.new("RGB", (64, 64)),
+        "none": None,
+    }[kind]
+    calls = {
+        "call": lambda: augment(given),
+        "apply": lambda: augment.apply(given, augment.draw([1])),
+        "multiply": lambda: augment.multiply(given, 2),
+        "place": lambda: augment.place(given, augment.draw([1]), "auto"),
+    }
+    with pytest.raises(ShapeError, match=r"images must be a \(B, 3, H, W\) .* tensor, got .*; "):
+        calls[name]()

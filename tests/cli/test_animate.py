@@ -10,8 +10,8 @@ import pytest
 from fomaug.animator import Animator
 from fomaug.cli import main
 from fomaug.cli.animate import animate as command
+from fomaug.media import open_video, save_image
 from fomaug.visual import AnimateOptions, animate_clip, animate_pairs
-from fomaug.writers import open_video, save_image
 
 
 def test_options_are_those_of_the_function() -> None:
@@ -30,7 +30,7 @@ def test_options_are_those_of_the_function() -> None:
 def test_animate_writes_the_video_and_says_where(
     tmp_path: Path, tiny_model: Animator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fomaug.visual._animate.load_model", lambda *_, **__: tiny_model)
+    monkeypatch.setattr("fomaug.visual.animate.load_model", lambda *_, **__: tiny_model)
     image = save_image(tmp_path / "a.png", np.zeros((32, 32, 3), np.uint8))
     with open_video(tmp_path / "clip.gif", 10) as video:
         for i in range(4):
@@ -47,7 +47,7 @@ def test_animate_writes_the_video_and_says_where(
 def test_many_pairs_end_with_3_if_one_is_damaged(
     tmp_path: Path, tiny_model: Animator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fomaug.visual._pairs.load_model", lambda *_, **__: tiny_model)
+    monkeypatch.setattr("fomaug.visual.pairs.load_model", lambda *_, **__: tiny_model)
     save_image(tmp_path / "a.png", np.zeros((32, 32, 3), np.uint8))
     save_image(tmp_path / "b.png", np.full((32, 32, 3), 99, np.uint8))
     (tmp_path / "pairs.csv").write_text("source,driving\na.png,b.png\n")

@@ -14,7 +14,7 @@ from fomaug.cli.expand import expand as command
 from fomaug.driving import DrivingPool
 from fomaug.expand import ExpandPlan, ExpandReport, Failure
 from fomaug.expand import expand as function
-from fomaug.writers import save_image
+from fomaug.media import save_image
 
 
 def test_options_are_those_of_the_function_and_the_plan() -> None:
@@ -32,7 +32,7 @@ def test_options_are_those_of_the_function_and_the_plan() -> None:
 def tools(tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Options that name the tiny model and its pool; the model is not folded, so that it can be given by file."""
     tiny_pool.save(tmp_path / "pool.safetensors")
-    monkeypatch.setattr("fomaug.expand._tools.load_model", lambda *_, **__: tiny_model)
+    monkeypatch.setattr("fomaug.expand.resources.load_model", lambda *_, **__: tiny_model)
     return [
         "--driving",
         str(tmp_path / "pool.safetensors"),

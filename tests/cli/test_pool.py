@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from fomaug import DrivingPool, load_model, save_model
-from fomaug._errors import MediaError, PoolError
 from fomaug.cli.pool import pool
+from fomaug.errors import MediaError, PoolError
 
 
 def run(*words: object, fails: type[Exception] | None = None) -> Result:

@@ -10,7 +10,7 @@ from fomaug.animator import Animator
 from fomaug.cli import main
 from fomaug.driving import DrivingPool
 from fomaug.expand import expand
-from fomaug.writers import save_image
+from fomaug.media import save_image
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fomaug import load_model
 from fomaug.cli import main
-from fomaug.driving._face import mean_mesh
+from fomaug.faces.canonical import mean_mesh
 
 
 @pytest.fixture

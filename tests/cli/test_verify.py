@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fomaug.cli import main
-from fomaug.writers import Provenance, save_image
+from fomaug.media import Provenance, save_image
 
 GREY = np.zeros((4, 4), np.uint8)
 

@@ -10,7 +10,7 @@ import traceback
 import pytest
 import torch
 
-from fomaug.data._ahead import _Worker, work_ahead
+from fomaug.data.ahead import _Worker, work_ahead
 
 CPU = torch.device("cpu")
 

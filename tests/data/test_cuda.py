@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from fomaug._errors import ArgumentError
 from fomaug.data import MotionDataset, MotionLoader
+from fomaug.errors import ArgumentError
 
 pytestmark = [
     pytest.mark.gpu,

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from fomaug._errors import ArgumentError
 from fomaug.data import MotionDataset
+from fomaug.errors import ArgumentError
 
 
 def same(first, second) -> bool:

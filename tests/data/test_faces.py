@@ -11,8 +11,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from fomaug import MotionAugment, warp
-from fomaug._errors import ArgumentError, MediaError
 from fomaug.data import MotionDataset, MotionLoader, motion_collate
+from fomaug.errors import ArgumentError, MediaError
 
 SIZE = (96, 120)
 LEFT, RIGHT = (10.0, 20.0, 40.0, 50.0), (70.0, 30.0, 100.0, 60.0)

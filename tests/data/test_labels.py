@@ -9,8 +9,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from fomaug import warp
-from fomaug._errors import ShapeError
 from fomaug.data import MotionDataset, MotionLoader
+from fomaug.errors import ShapeError
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from torch.utils.data import (
 )
 
 from fomaug import MotionParams
-from fomaug._errors import ArgumentError
 from fomaug.data import MotionDataset, MotionLoader
-from fomaug.data._ahead import _Worker
+from fomaug.data.ahead import _Worker
+from fomaug.errors import ArgumentError
 
 
 def gather(loader) -> dict[int, torch.Tensor]:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fomaug._errors import ShapeError
-from fomaug.data._pictures import label_like, label_tensor, like, to_tensor
+from fomaug.data.pictures import label_like, label_tensor, like, to_tensor
+from fomaug.errors import ShapeError
 
 ARRAY = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 

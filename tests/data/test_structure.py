@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from fomaug._errors import ArgumentError
-from fomaug.data._structure import get_at, image_place, set_at, tensors_in, to_device
+from fomaug.data.structure import get_at, image_place, set_at, tensors_in, to_device
+from fomaug.errors import ArgumentError
 
 Pair = namedtuple("Pair", "image label")
 

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from fomaug import DrivingPool, Keypoints
-from fomaug._errors import ArgumentError, LabelError, MediaError, PoolError
-from fomaug.driving import _build, read_clip, read_track
-from fomaug.driving._square import to_batch
+from fomaug.driving import build as _build
+from fomaug.driving import read_track
+from fomaug.errors import ArgumentError, LabelError, MediaError, PoolError
+from fomaug.faces.square import to_batch
+from fomaug.media import read_clip
 
 
 @pytest.fixture

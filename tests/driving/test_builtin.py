@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from fomaug import DrivingPool
-from fomaug._errors import ArgumentError, PoolError
-from fomaug.driving._face import KEYPOINT_POINTS
+from fomaug.errors import ArgumentError, PoolError
+from fomaug.faces.canonical import KEYPOINT_POINTS
 
 FACE_MODEL = SimpleNamespace(name="my-faces", hash="my-hash", keypoint_names=tuple(KEYPOINT_POINTS))
 
@@ -47,7 +47,7 @@ def test_parametric_takes_ranges_and_seed() -> None:
 
 def test_the_shipped_pool_fits_the_shipped_model() -> None:
     from fomaug import load_model
-    from fomaug.driving import _builtin
+    from fomaug.driving import builtin as _builtin
 
     try:
         model = load_model("lite-256", device="cpu")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fomaug._errors import LabelError
-from fomaug.driving._clip_labels import read_labels, resolve_labels
+from fomaug.driving.clip_labels import read_labels, resolve_labels
+from fomaug.errors import LabelError
 
 CLIPS = {"a": Path("clips/happy/a.mp4"), "b": Path("clips/sad/b.gif"), "x/c": Path("clips/x/c.mp4")}
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fomaug.driving import face_crop
-from fomaug.driving._boxes import is_face_model
-from fomaug.driving._crop import spread
+from fomaug.driving.crop import spread
+from fomaug.faces.finder import is_face_model
 
 
 def test_a_face_model_finds_the_face_itself(finder) -> None:

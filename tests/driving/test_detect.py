@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fomaug import Keypoints
-from fomaug.driving import _detect
+from fomaug.driving import detect as _detect
 
 
 def test_large_frames_are_brought_down_before_they_are_batched() -> None:

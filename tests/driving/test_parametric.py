@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fomaug._errors import ArgumentError
-from fomaug.driving._face import KEYPOINT_POINTS, mean_mesh, mesh_keypoints
-from fomaug.driving._gestures import gesture_tracks
-from fomaug.driving._parametric import EXPRESSIONS, face_keypoints, parametric_tracks
+from fomaug.driving.synthetic.gestures import gesture_tracks
+from fomaug.driving.synthetic.parametric import EXPRESSIONS, face_keypoints, parametric_tracks
+from fomaug.errors import ArgumentError
+from fomaug.faces.canonical import KEYPOINT_POINTS, mean_mesh, mesh_keypoints
 
 _NAMES = list(KEYPOINT_POINTS)
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from fomaug import DrivingPool, Keypoints, MotionTrack
-from fomaug._errors import PoolError
-from fomaug.driving._contents import contents_hash
+from fomaug.driving.contents import contents_hash
+from fomaug.errors import PoolError
 
 
 def track(name: str, count: int = 4, seed: int = 0, **changes: object) -> MotionTrack:

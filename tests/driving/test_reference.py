@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
 
 from fomaug import Keypoints, MotionTrack
-from fomaug._errors import ShapeError
 from fomaug.driving import closest_frame, pose_distance
+from fomaug.errors import ShapeError
 
 
 def points(seed: int, count: int) -> torch.Tensor:

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from fomaug import Keypoints, MotionTrack
-from fomaug._errors import PoolError
-from fomaug.driving._track import normalise
-from fomaug.geometry import hull_area
+from fomaug.errors import PoolError
+from fomaug.geometry import hull_area, normalise
 
 
 def track(**changes: object) -> MotionTrack:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fomaug import Keypoints
-from fomaug.driving._watch import FaceWatch, frames_to_keep
+from fomaug.driving.watch import FaceWatch, frames_to_keep
 
 KEPT = [
     # shown, frames before which the keypoints jump, kept

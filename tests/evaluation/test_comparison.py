@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fomaug.driving import read_clip
 from fomaug.evaluation import comparison_video
-from fomaug.evaluation._comparison import headings
-from fomaug.writers import read_mark
+from fomaug.evaluation.comparison import headings
+from fomaug.media import read_clip, read_mark
 
 
 def frame(value: int, height: int = 32, width: int = 48) -> np.ndarray:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from fomaug.evaluation._memory import peak_bytes
+from fomaug.evaluation.memory import peak_bytes
 
 KB = torch.zeros(256)
 

@@ -8,8 +8,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from fomaug.evaluation import l1, ms_ssim, psnr, ssim
-from fomaug.evaluation._frechet import frechet_distance
-from fomaug.evaluation._similarity import confidence
+from fomaug.evaluation.frechet import frechet_distance
+from fomaug.evaluation.similarity import confidence
 
 
 def pair(size: int = 192) -> tuple[torch.Tensor, torch.Tensor]:

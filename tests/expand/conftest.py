@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fomaug.writers import save_image
+from fomaug.media import save_image
 
 
 def make_face(seed: int, height: int = 48, width: int = 48, channels: int = 3, dtype: type = np.uint8) -> np.ndarray:

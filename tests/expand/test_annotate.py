@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 
 from fomaug import Animator, DrivingPool, MotionAugment, MotionParams, warp
-from fomaug._errors import LabelError, ResumeError
+from fomaug.errors import LabelError, ResumeError
 from fomaug.expand import ExpandReport, expand
-from fomaug.expand._annotate import from_json, to_json
+from fomaug.expand.annotate import from_json, to_json
 from fomaug.labels import FaceLabels
-from fomaug.labels._rle import decode_mask, encode_mask
-from fomaug.labels._segments import move_segment
-from fomaug.writers import read_picture, save_image
+from fomaug.labels.rle import decode_mask, encode_mask
+from fomaug.labels.segments import move_segment
+from fomaug.media import read_picture, save_image
 
 POINTS = [[10.0, 12.0], [30.0, 20.0], [24.0, 24.0]]
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from fomaug import Animator, DrivingPool
 from fomaug.expand import ExpandReport, expand, summarise
-from fomaug.expand._sinks import Sample, load_outputs
-from fomaug.writers import save_image
+from fomaug.expand.formats.folder import Sample, load_outputs
+from fomaug.media import save_image
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_parquet_without_its_package_names_the_extra(
 ) -> None:
     import sys
 
-    from fomaug._errors import MissingExtraError
+    from fomaug.errors import MissingExtraError
 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'fomaug\[parquet\]'"):
@@ -133,7 +133,7 @@ def test_parquet_without_its_package_names_the_extra(
 
 def test_of_a_table_only_what_is_needed_is_read_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    from fomaug.expand import _parquet
+    from fomaug.expand.formats import parquet as _parquet
 
     monkeypatch.setattr(_parquet, "_GROUP_BYTES", 0)
     sink = _parquet.ParquetSink(tmp_path)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fomaug.expand._balance import count_copies
-from fomaug.expand._plan import ExpandPlan
-from fomaug.expand._sources import SourceFile
+from fomaug.expand.balance import count_copies
+from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.sources import SourceFile
 
 
 def sources(**sizes: int) -> list[SourceFile]:

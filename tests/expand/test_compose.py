@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from fomaug import MotionParams, warp
-from fomaug.expand._compose import compose, crop
-from fomaug.expand._move import Moved
+from fomaug.expand.compose import compose, crop
+from fomaug.expand.move import Moved
 from fomaug.faces import Region
 from fomaug.geometry import identity_grid, resize_flow
-from fomaug.writers import Picture
+from fomaug.media import Picture
 
 SIZE = (180, 240)
 REGION = Region(60, 20, 188, 148)

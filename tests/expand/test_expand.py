@@ -10,9 +10,9 @@ from PIL import Image
 
 import fomaug
 from fomaug import Animator, DrivingPool, MotionAugment, MotionParams
-from fomaug._errors import ArgumentError, MediaError, ResumeError
+from fomaug.errors import ArgumentError, MediaError, ResumeError
 from fomaug.expand import ExpandReport, expand
-from fomaug.writers import read_mark, read_picture, save_image
+from fomaug.media import read_mark, read_picture, save_image
 
 
 @pytest.fixture
@@ -289,7 +289,8 @@ def test_fomaug_expand_is_the_function_of_the_readme(
 def test_no_more_than_a_few_units_are_read_ahead(
     run: Callable[..., ExpandReport], tmp_path: Path, face: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fomaug.expand import _choose, _run
+    from fomaug.expand import copies as _choose
+    from fomaug.expand import run as _run
 
     for i in range(30):
         save_image(tmp_path / "many" / f"{i:02d}.png", face(i, 32, 32))

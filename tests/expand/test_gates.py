@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from fomaug import Animator, DrivingPool, MotionAugment
-from fomaug._errors import ArgumentError
+from fomaug.errors import ArgumentError
 from fomaug.expand import expand, parse_gates, summarise
-from fomaug.expand._gates import make_judge, read_gates
-from fomaug.expand._move import move
+from fomaug.expand.gates import make_judge, read_gates
+from fomaug.expand.move import move
+from fomaug.media import Picture
 from fomaug.quality import Gates, score
-from fomaug.writers import Picture
 
 OPEN = dict.fromkeys(Gates().to_dict())
 
@@ -102,7 +102,7 @@ def test_an_embedder_can_be_passed_in(
 def test_large_pictures_are_judged_small(
     tiny_model: Animator, tiny_pool: DrivingPool, face: Callable[..., np.ndarray]
 ) -> None:
-    from fomaug.expand._gates import _to_unit
+    from fomaug.expand.gates import _to_unit
 
     assert _to_unit(Picture(face(0, 1024, 600))).shape == (1, 3, 512, 300)
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from fomaug import Animator, DrivingPool
-from fomaug._errors import ArgumentError
+from fomaug.errors import ArgumentError
 from fomaug.expand import expand, find_leaks
-from fomaug.writers import save_image
+from fomaug.media import save_image
 
 Face = Callable[..., np.ndarray]
 

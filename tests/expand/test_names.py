@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fomaug._errors import ArgumentError
-from fomaug.expand._names import check_label, copy_name, fold, place_inside, unique_stems
-from fomaug.expand._sources import SourceFile
+from fomaug.errors import ArgumentError
+from fomaug.expand.names import check_label, copy_name, fold, place_inside, unique_stems
+from fomaug.expand.sources import SourceFile
 
 
 def source(key: str, label: str = "", split: str = "") -> SourceFile:

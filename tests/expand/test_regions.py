@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 
 from fomaug import Animator, DrivingPool, MotionAugment, MotionParams
-from fomaug._errors import ArgumentError, MediaError, ResumeError
+from fomaug.errors import ArgumentError, MediaError, ResumeError
 from fomaug.expand import ExpandReport, expand, summarise
-from fomaug.expand._compose import crop
-from fomaug.expand._ledger import read_rows
-from fomaug.expand._move import move
+from fomaug.expand.compose import crop
+from fomaug.expand.manifest import read_rows
+from fomaug.expand.move import move
 from fomaug.faces import Region, region_around
-from fomaug.writers import read_mark, read_picture, save_image
+from fomaug.media import read_mark, read_picture, save_image
 
 
 @pytest.fixture

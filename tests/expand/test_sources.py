@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fomaug._errors import ArgumentError
-from fomaug.expand._sources import digest_sources, find_sources
+from fomaug.errors import ArgumentError
+from fomaug.expand.sources import digest_sources, find_sources
 
 
 def make(root: Path, *names: str) -> Path:

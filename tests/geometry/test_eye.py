@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fomaug._types import Keypoints
 from fomaug.geometry import identity_grid
 from fomaug.geometry.eye import EyePoints, Eyes, eyes_box, read_eyes, set_eyes, take_out_eyes
+from fomaug.types import Keypoints
 
 POINTS = EyePoints(((0, 1, 2, 3, 4), (5, 6, 7, 8, 9)), 10)
 AXIS = torch.linspace(-1, 1, 256)

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fomaug._errors import ArgumentError
-from fomaug._types import Keypoints
+from fomaug.errors import ArgumentError
 from fomaug.geometry import check_region, confine
+from fomaug.types import Keypoints
 
 NAMES = ("eye outer left", "brow left", "mouth corner left", "lip lower", "nose tip", "chin", "ear left", "ear right")
 EYES, MOUTH, HEAD = [0, 1], [2, 3], [4, 5, 6, 7]

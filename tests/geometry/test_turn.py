@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from fomaug._types import Keypoints
 from fomaug.geometry import showable_share, take_share
+from fomaug.types import Keypoints
 
 NAMES = ["iris right", "forehead", "chin", "nose bridge", "nose tip", "ear right", "ear left"]
 # A head in three dimensions: x to the person's left, y down, z away from the viewer.

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from fomaug import DrivingPool, Keypoints, MotionTrack
-from fomaug._types import Animated, Source
 from fomaug.animator import Animator
 from fomaug.geometry import identity_grid, warp_image
+from fomaug.types import Animated, Source
 
 SQUARE = torch.tensor([[-0.4, -0.4], [0.4, -0.4], [-0.4, 0.4], [0.4, 0.4]])
 ZOOM = 0.9  # so that a flow is no mere shift

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fomaug.integrations._arrays import like, to_tensor
+from fomaug.integrations.arrays import like, to_tensor
 
 
 @pytest.mark.parametrize("shape", [(2, 6, 8), (2, 6, 8, 1), (2, 6, 8, 3)])

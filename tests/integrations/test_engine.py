@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 from exact_animator import exact_model, shifting_pool
 
-from fomaug.integrations import _engine
-from fomaug.integrations._engine import apply_there, name_of, own_engine, random_numbers, shared_engine
+from fomaug.integrations import engine as _engine
+from fomaug.integrations.engine import apply_there, name_of, own_engine, random_numbers, shared_engine
 
 
 def test_numbers_repeat_with_torchs_seed():

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from fomaug import FomaugError
-from fomaug._errors import MissingExtraError
-from fomaug.integrations._require import require
+from fomaug.errors import MissingExtraError
+from fomaug.integrations.require import require
 
 LIBRARIES = ("albumentations", "kornia", "torchvision")
 

@@ -5,7 +5,7 @@ import torch
 from exact_animator import ZOOM, moved_px
 
 from fomaug.geometry import identity_grid
-from fomaug.integrations._pixels import move_boxes_px, move_points_px
+from fomaug.integrations.pixels import move_boxes_px, move_points_px
 
 SIZE = (48, 64)
 

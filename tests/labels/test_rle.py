@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fomaug._errors import LabelError
-from fomaug.labels._rle import decode_mask, encode_mask, pack, unpack
+from fomaug.errors import LabelError
+from fomaug.labels.rle import decode_mask, encode_mask, pack, unpack
 
 NOISE = np.random.default_rng(0).random((6, 9)) > 0.5
 DISC = np.hypot(*np.mgrid[-30:40, -40:60]) < 25

@@ -9,11 +9,11 @@ import torch
 from PIL import Image, ImageDraw
 
 from fomaug import warp
-from fomaug._errors import LabelError
+from fomaug.errors import LabelError
 from fomaug.geometry import identity_grid
 from fomaug.labels import move, read_annotations, write_annotations
-from fomaug.labels._rle import decode_mask, encode_mask
-from fomaug.labels._segments import move_segment, segment_area, segment_box
+from fomaug.labels.rle import decode_mask, encode_mask
+from fomaug.labels.segments import move_segment, segment_area, segment_box
 
 SIZE = (96, 128)
 HEXAGON = [30.0, 20.0, 60.0, 16.0, 84.0, 40.0, 70.0, 70.0, 40.0, 76.0, 24.0, 50.0]
@@ -163,5 +163,5 @@ def test_a_face_whose_segmentation_left_is_dropped(tmp_path: Path) -> None:
 )
 def test_damaged_segmentations_are_named(tmp_path: Path, segment: object, message: str) -> None:
     path = coco(tmp_path / "faces.json", {"segmentation": segment})
-    with pytest.raises(LabelError, match=rf"the annotations of one\.jpg are damaged: .*{message}"):
+    with pytest.raises(LabelError, match=rf"faces\.json, annotation 0 \(id 0\): .*{message}.*\(picture one\.jpg\)"):
         read_annotations(path, tmp_path)

@@ -11,8 +11,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 import fomaug
-from fomaug._types import Keypoints
 from fomaug.networks import KeypointDetector, ModelConfig, MultiScaleDiscriminator
+from fomaug.types import Keypoints
 
 pytestmark = pytest.mark.golden
 CASES = ["tiny", "zero-order"]

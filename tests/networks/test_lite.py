@@ -13,9 +13,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import fomaug
-from fomaug._errors import ArgumentError
-from fomaug._types import Keypoints
-from fomaug.driving._face import mean_mesh, mesh_keypoints
+from fomaug.errors import ArgumentError
+from fomaug.faces.canonical import mean_mesh, mesh_keypoints
 from fomaug.geometry import gaussian_heatmap, identity_grid, resize_flow
 from fomaug.geometry.eye import EyePoints, read_eyes
 from fomaug.networks import LiteConfig, fold_batch_norms
@@ -24,6 +23,7 @@ from fomaug.networks.lite_detector import LiteDetector, LiteDetectorConfig
 from fomaug.networks.lite_eyes import flow_with_eyes
 from fomaug.networks.lite_generator import LiteGenerator, LiteGeneratorConfig
 from fomaug.networks.lite_motion import _spots, carried_grids, local_affine_maps, mixed_motion
+from fomaug.types import Keypoints
 
 EYES = ((0, 1, 4, 5, 8), (3, 2, 6, 7, 9))
 MOUTH = (16, 17, 18, 19, 20, 21)
@@ -264,16 +264,16 @@ NOT_A_MODEL: list[tuple[dict[str, object], str]] = [
     ({"detector": {"widths": [24, True, 8]}}, "detector.widths must be whole numbers"),
     ({"detector": {"widths": [24, -1, 8]}}, "detector.widths must be whole numbers"),
     ({"detector": {"widths": [24, 8, 10**9]}}, "detector.widths must be whole numbers"),
-    ({"detector": {"widths": []}}, "detector.widths must be 3 or more numbers, got 0"),
-    ({"detector": {"jacobian_level": 9}}, "detector.widths must be 10 or more numbers, got 5"),
+    ({"detector": {"widths": []}}, "detector.widths must be 3 to 10 numbers, got 0"),
+    ({"detector": {"jacobian_level": 9}}, "detector.widths must be 10 numbers, got 5"),
     ({"detector": {"jacobian_level": -1}}, "detector.jacobian_level must be from 0 to 4096, got -1"),
     ({"detector": {"num_keypoints": 10**9}}, "detector.num_keypoints must be from 1 to 4096, got 1000000000"),
     ({"generator": {"widths": [20, 40]}}, "generator.widths must be 3 numbers, got 2"),
     ({"generator": {"widths": [20, 40, 64, 80]}}, "generator.widths must be 3 numbers, got 4"),
-    ({"generator": {"motion": {"widths": [20]}}}, "generator.motion.widths must be 2 or more numbers, got 1"),
-    ({"generator": {"encoder_blocks": 10**9}}, "generator.encoder_blocks must be from 0 to 4096"),
-    ({"size": 0}, "size must be a whole number from 1 to 4096, got 0"),
-    ({"size": "x"}, "size must be a whole number from 1 to 4096, got 'x'"),
+    ({"generator": {"motion": {"widths": [20]}}}, "generator.motion.widths must be 2 to 10 numbers, got 1"),
+    ({"generator": {"encoder_blocks": 10**9}}, "generator.encoder_blocks must be a whole number from 0 to 64"),
+    ({"size": 0}, "size must be a whole number from 1 to 1024, got 0"),
+    ({"size": "x"}, "size must be a whole number from 1 to 1024, got 'x'"),
     ({"keypoint_names": 5}, "keypoint_names must be words, got 5"),
     ({"keypoint_names": [1]}, "keypoint_names must be words"),
 ]

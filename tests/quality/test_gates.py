@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 import fomaug
-from fomaug._errors import ArgumentError, ShapeError
+from fomaug.errors import ArgumentError, ShapeError
 from fomaug.geometry import identity_grid
 from fomaug.quality import Gates, Scores, judge, score
-from fomaug.quality._scores import _oval
+from fomaug.quality.scores import _oval
 
 ROOT = Path(__file__).parents[2]
 GOOD = Scores(

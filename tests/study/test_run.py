@@ -12,7 +12,7 @@ import torch
 
 import fomaug
 from fomaug import MotionAugment
-from fomaug._errors import ArgumentError, ResumeError
+from fomaug.errors import ArgumentError, ResumeError
 from fomaug.study import StudyResult, run
 from fomaug.study.train import Run
 from fomaug.study.train import train as train_network
@@ -216,7 +216,7 @@ def test_features_enrol_people_by_views(tmp_path: Path, write_classes: Write, st
         ({"wide": "parametric jaw=-20:20"}, "did you mean 'yaw'"),
         ({"wide": "builtin yaw=-20:20"}, "only parametric takes ranges"),
         ({"wide": {"strenght_range": [0, 1]}}, "arm 'wide': unknown argument 'strenght_range'.*did you mean"),
-        ({"wide": "nowhere.json"}, "cannot be read as JSON"),
+        ({"wide": "nowhere.json"}, "nowhere.json cannot be read: No such file"),
     ],
 )  # fmt: skip
 def test_wrong_arms_are_refused(tmp_path: Path, write_classes: Write, arms: dict[str, Any], message: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fomaug._errors import ArgumentError, LabelError
+from fomaug.errors import ArgumentError, LabelError
 from fomaug.study.data import Faces, load_faces
 from fomaug.study.plan import StudyPlan
 from fomaug.study.splits import make_splits
@@ -159,6 +159,19 @@ def test_split_folders_are_refused_and_bad_pictures_named(tmp_path: Path, write_
     assert len(faces) == 16 and [key for key, _ in faces.skipped] == ["person_0/9.png"]
     with pytest.raises(ArgumentError, match="is not a folder"):
         load(tmp_path / "nowhere")
+
+
+def test_plain_formats_of_old_face_sets_are_read(tmp_path: Path, write_classes: Write) -> None:
+    from PIL import Image
+
+    wanted, _ = load(write_classes(tmp_path))
+    for path in sorted(tmp_path.rglob("*.png")):
+        Image.open(path).save(path.with_suffix(".pgm"))
+        path.unlink()
+    found, _ = load(tmp_path)
+    assert (found.images == wanted.images).all() and not found.skipped
+    (tmp_path / "person_0" / "bad.ppm").write_bytes(b"P6 nothing")
+    assert [key for key, _ in load(tmp_path)[0].skipped] == ["person_0/bad.ppm"]
 
 
 def test_grey_datasets_have_one_channel(tmp_path: Path, write_classes: Write) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fomaug.driving import read_clip
+from fomaug.media import read_clip
 from fomaug.networks import ModelConfig
 from fomaug.networks.config import DiscriminatorConfig
 from fomaug.training import TrainConfig

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 import fomaug
-from fomaug._errors import MissingExtraError, ResumeError
 from fomaug.cli import main
+from fomaug.errors import MissingExtraError, ResumeError
 from fomaug.training import TrainConfig, TrainingError, train
 
 

@@ -12,7 +12,7 @@ from fomaug import Keypoints
 from fomaug.geometry.tps import ThinPlateSpline
 from fomaug.networks.discriminator import Judgement
 from fomaug.training import TrainConfig
-from fomaug.training._losses import (
+from fomaug.training.losses import (
     ImagePyramid,
     discriminator_gan,
     equivariance,
@@ -21,7 +21,7 @@ from fomaug.training._losses import (
     perceptual,
     pixels,
 )
-from fomaug.training._model import Batch, TrainedNetworks
+from fomaug.training.model import Batch, TrainedNetworks
 
 REACHED = {
     "perceptual": {"generator", "kp_detector"},

@@ -11,13 +11,13 @@ import torch
 
 from fomaug.geometry.tps import ThinPlateSpline
 from fomaug.training import TrainConfig
-from fomaug.training._clips import open_clips
-from fomaug.training._config import AugmentParams, LossWeights
-from fomaug.training._losses import pixels
-from fomaug.training._model import Batch
-from fomaug.training._pairs import ClipPairs
-from fomaug.training._ranks import Ranks
-from fomaug.training._trainer import Trainer
+from fomaug.training.clips import open_clips
+from fomaug.training.config import AugmentParams, LossWeights
+from fomaug.training.losses import pixels
+from fomaug.training.model import Batch
+from fomaug.training.pairs import ClipPairs
+from fomaug.training.ranks import Ranks
+from fomaug.training.trainer import Trainer
 
 NONE = LossWeights((0,), 0, 0, (0,), 0, 0)
 STILL = {"lr_generator": 0, "lr_kp_detector": 0}

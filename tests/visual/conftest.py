@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fomaug import Animator, load_model
-from fomaug.writers import open_video, save_image
+from fomaug.media import open_video, save_image
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "faces"
 

@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 
 from fomaug import Animator, DrivingPool, transfer
-from fomaug._errors import ArgumentError, FomaugError, MediaError
 from fomaug.driving import closest_frame
-from fomaug.visual import _render, animate_clip
-from fomaug.writers import read_mark, save_image
+from fomaug.errors import ArgumentError, FomaugError, MediaError
+from fomaug.media import read_mark, save_image
+from fomaug.visual import animate_clip
+from fomaug.visual import render as _render
 
 
 def frames_of(path: Path) -> list[np.ndarray]:

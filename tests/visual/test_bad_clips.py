@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from fomaug import Animator
-from fomaug._errors import ArgumentError, MediaError
-from fomaug.visual import AnimateWarning, _animate, animate_clip
-from fomaug.writers import VideoWriter, save_image
+from fomaug.errors import ArgumentError, MediaError
+from fomaug.media import VideoWriter, save_image
+from fomaug.visual import AnimateWarning, animate_clip
+from fomaug.visual import animate as _animate
 
 
 def run(model: Animator, image: Path, clip: Path, **options: object) -> Path:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fomaug._errors import ArgumentError
+from fomaug.errors import ArgumentError
 from fomaug.visual import AnimateOptions, parse_face
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fomaug._errors import ShapeError
+from fomaug.errors import ShapeError
 from fomaug.geometry import Frame
 from fomaug.visual import draw_flow, draw_keypoints, draw_occlusion, keypoint_pixels
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fomaug._errors import ArgumentError, MediaError
+from fomaug.errors import ArgumentError, MediaError
 from fomaug.visual import Pair, read_pairs
 
 

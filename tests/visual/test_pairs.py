@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fomaug._errors import ArgumentError
-from fomaug.visual import AnimateWarning, Pair, _pairs, animate_clip, animate_pairs
-from fomaug.writers import read_mark, save_image
+from fomaug.errors import ArgumentError
+from fomaug.media import read_mark, save_image
+from fomaug.visual import AnimateWarning, Pair, animate_clip, animate_pairs
+from fomaug.visual import pairs as _pairs
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 
 from fomaug import Animator
-from fomaug._errors import ArgumentError
 from fomaug.driving import read_track
+from fomaug.errors import ArgumentError
 from fomaug.faces import region_around
+from fomaug.media import read_mark, save_image
 from fomaug.visual import AnimateOptions, animate_clip
-from fomaug.visual._motion import read_motion
-from fomaug.visual._portrait import choose_frame, read_portrait
-from fomaug.writers import read_mark, save_image
+from fomaug.visual.motion import read_motion
+from fomaug.visual.portrait import choose_frame, read_portrait
 
 
 def ignore(_: str) -> None:

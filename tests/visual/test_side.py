@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fomaug._errors import ArgumentError
+from fomaug.errors import ArgumentError
 from fomaug.visual import side_by_side
 
 

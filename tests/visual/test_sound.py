@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
+from fomaug.media import read_mark
 from fomaug.visual import animate_clip
-from fomaug.writers import read_mark
 
 RATE = 48000
 FPS = 10

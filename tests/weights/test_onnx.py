@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from fomaug import Animator, load_model
-from fomaug._errors import MissingExtraError
 from fomaug.cli import main
+from fomaug.errors import MissingExtraError
 from fomaug.weights.onnx import export_onnx
 
 FACES = Path(__file__).parents[2] / "examples" / "faces"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from fomaug._errors import ArgumentError
-from fomaug.driving._face import KEYPOINT_POINTS
+from fomaug.errors import ArgumentError
+from fomaug.faces import KEYPOINT_POINTS
 from fomaug.networks.lite_detector import LiteDetectorConfig
 from fomaug.networks.lite_generator import LiteGeneratorConfig
 

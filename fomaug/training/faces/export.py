@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fomaug.animator import Animator
-from fomaug.driving._face import KEYPOINT_POINTS
-from fomaug.networks.lite_config import LiteConfig
+from fomaug.faces import KEYPOINT_POINTS
+from fomaug.networks import LiteConfig
 from fomaug.training.faces.state import TrainState
 from fomaug.weights import save_model
 

@@ -13,8 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fomaug._types import Keypoints
-from fomaug.driving._face import mesh_keypoints
+from fomaug.faces import mesh_keypoints
 from fomaug.networks.lite_detector import Observation
 from fomaug.training.faces.augmentation import disturb, tint
 from fomaug.training.faces.config import FaceTrainConfig
@@ -24,6 +23,7 @@ from fomaug.training.faces.losses import closeup_losses, detector_losses, genera
 from fomaug.training.faces.pairs import Pair, Views
 from fomaug.training.faces.state import TrainState
 from fomaug.training.faces.store import ClipStore, StillStore
+from fomaug.types import Keypoints
 from fomaug.weights.load import pick_device
 from fomaug.weights.places import find_model
 

@@ -8,13 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fomaug._types import Keypoints
-from fomaug.driving._face import KEYPOINT_POINTS
-from fomaug.geometry.grid import gaussian_heatmap, identity_grid
-from fomaug.geometry.sampling import resize_flow
-from fomaug.networks.output import GeneratorOutput
+from fomaug.faces import KEYPOINT_POINTS
+from fomaug.geometry import gaussian_heatmap, identity_grid, resize_flow
+from fomaug.networks import GeneratorOutput
 from fomaug.training.faces.config import EYES, MOUTH, NOSE
 from fomaug.training.faces.pairs import GRID, Pair
+from fomaug.types import Keypoints
 
 _NAMES: Final = list(KEYPOINT_POINTS)
 _GAPS: Final = (

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from fomaug._errors import ArgumentError
+from fomaug.errors import ArgumentError
+from fomaug.files import ARRAYS, open_regular
+from fomaug.media import PICTURE_FORMATS, open_picture
 from fomaug.training.faces.pairs import GRID
 
 FLOW_UNIT = 8192
@@ -67,7 +68,7 @@ def pack_clips(folder: Path, out: Path, *, size: int = 256) -> int:
         frames[row] = strip.reshape(size, length, size, 3).swapaxes(0, 1)
         truth = (folder / "set" / name).with_suffix(".npz")
         if truth.exists():
-            with np.load(truth, allow_pickle=False) as data:
+            with open_regular(truth, ARRAYS) as file, np.load(file, allow_pickle=False) as data:
                 flow[row], mask[row] = data["flow"], data["mask"]
     for array in (frames, flow, mask):
         array.flush()
@@ -84,7 +85,7 @@ def normalised(landmarks: NDArray[np.float32], size: int) -> NDArray[np.float32]
 def _landmarks(path: Path, shape: Sequence[int | None]) -> tuple[list[str], NDArray[np.float32]]:
     if not path.exists():
         raise ArgumentError(f"{path} is missing; it must hold the face mesh of every picture")
-    with np.load(path, allow_pickle=False) as data:
+    with open_regular(path, ARRAYS) as file, np.load(file, allow_pickle=False) as data:
         names, landmarks = [str(name) for name in data["files"]], data["landmarks"].astype(np.float32)
     wanted = (len(names), *shape)
     if landmarks.ndim != len(wanted) or any(
@@ -96,7 +97,7 @@ def _landmarks(path: Path, shape: Sequence[int | None]) -> tuple[list[str], NDAr
 
 
 def _picture(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    with Image.open(path) as picture:
+    with open_picture(path, PICTURE_FORMATS) as picture:
         rgb = picture.convert("RGB")
     if rgb.size != size:
         raise ArgumentError(f"{path} is {rgb.size[0]} x {rgb.size[1]}, {size[0]} x {size[1]} was expected; resize it")

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fomaug.geometry.grid import identity_grid
+from fomaug.geometry import identity_grid
 from fomaug.training.faces.draw import normal, uniform
 
 GRID = 64

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from fomaug._files import replacing
+from fomaug.files import replacing
 from fomaug.networks.lite_detector import LiteDetector
 from fomaug.networks.lite_generator import LiteGenerator
 from fomaug.training.faces.config import FaceTrainConfig
@@ -90,7 +90,7 @@ class TrainState:
         """
         tensors = read_tensors(weights)
         for networks in (self.networks, self.average):
-            load_strictly(networks, {name: tensor.float() for name, tensor in tensors.items()}, str(weights))
+            load_strictly(networks, tensors, str(weights))
 
     def save(self, path: Path) -> None:
         """Write the state; an interrupted write leaves the old file."""

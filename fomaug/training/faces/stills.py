@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fomaug.driving._expression import expression_fields
-from fomaug.driving._face import mean_mesh, mesh_keypoints, rotation
+from fomaug.driving.synthetic import expression_fields
+from fomaug.faces import mean_mesh, mesh_keypoints, rotation
+from fomaug.geometry import identity_grid
 from fomaug.geometry.eye import EyePoints, read_eyes, set_eyes
-from fomaug.geometry.grid import identity_grid
 from fomaug.training.faces.config import BRIDGE, EYES
 from fomaug.training.faces.draw import normal, uniform
 from fomaug.training.faces.layers import Layers, take_apart

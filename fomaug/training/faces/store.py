@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fomaug._errors import ArgumentError
-from fomaug.driving._face import mirror_order
+from fomaug.errors import ArgumentError
+from fomaug.faces import mirror_order
+from fomaug.files import ARRAYS, check_regular
 from fomaug.training.faces.clips import clip_pair
 from fomaug.training.faces.draw import integers, uniform
 from fomaug.training.faces.pack import FLOW_UNIT
@@ -113,6 +114,7 @@ def _open(path: Path, device: torch.device | str) -> Tensor:
     """On the CPU the file itself, mapped into memory; elsewhere a copy, which saves a trip for every picture."""
     if not path.exists():
         raise ArgumentError(f"{path} is missing; pack the pictures anew with pack_stills and pack_clips")
+    check_regular(path, ARRAYS)
     return torch.from_numpy(np.load(path, mmap_mode="c")).to(device)  # "c": torch wants writable memory, the file stays
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fomaug.driving._face import mean_mesh
+from fomaug.faces.canonical import mean_mesh
 from fomaug.geometry import identity_grid, warp_image
 from fomaug.training.faces.clips import clip_pair
 from fomaug.training.faces.layers import fill, take_apart

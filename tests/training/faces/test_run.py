@@ -11,15 +11,15 @@ import torch
 from PIL import Image
 
 from fomaug import load_model
-from fomaug._errors import ArgumentError, WeightsError
-from fomaug._types import Keypoints
-from fomaug.driving._face import mean_mesh, mesh_keypoints
+from fomaug.errors import ArgumentError, WeightsError
+from fomaug.faces.canonical import mean_mesh, mesh_keypoints
 from fomaug.geometry import gaussian_heatmap
 from fomaug.networks.lite_motion import LiteMotionConfig
 from fomaug.training.faces import FaceTrainConfig, TrainState, export_model, pack_clips, pack_stills, train_faces
 from fomaug.training.faces.losses import closeup_losses, detector_losses, generator_losses, heatmap_loss, structure
 from fomaug.training.faces.pairs import Pair
 from fomaug.training.faces.store import ClipStore, StillStore
+from fomaug.types import Keypoints
 
 TINY = FaceTrainConfig(
     steps=4,

@@ -1,0 +1,300 @@
+"""`MotionAugment`: draw and apply as one torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, cast, get_args, overload
+
+import torch
+from torch import Tensor, nn
+
+from fomaug.animator import Animator
+from fomaug.augment.arguments import ARGUMENTS, SETTINGS, check_same, name_resources, plain_arguments, read_arguments
+from fomaug.augment.keys import counted_keys
+from fomaug.augment.pixels import Range, check_tensor
+from fomaug.augment.place import Faces, OnMissing, make_locator, place
+from fomaug.augment.render import apply
+from fomaug.augment.resources import Driving, Model, Resources
+from fomaug.driving import DrivingPool
+from fomaug.errors import ArgumentError, PoolError, check_choice
+from fomaug.motion import DrawSettings, Interval, Key, MotionParams, MotionResult, Region, Selection, check_sizes, draw
+
+
+class MotionAugment(nn.Module):
+    """Move the faces of a batch as the faces of driving clips move.
+
+    Called as a module, it animates each image with probability `p`; after `eval()` it returns its input, as dropout
+    does. `draw`, `apply` and `multiply` work in both modes. The model is not trained: it follows `.to(...)`, but is
+    neither in `parameters()` nor in `state_dict()`.
+
+    Args:
+        driving: a `DrivingPool`, "builtin", or the path of a pool file.
+        model: an `Animator`, a model's name, or the path of a model file.
+        p: probability that a copy moves at all.
+        strength_range: interval that the share of the motion is drawn from; 1 is all of it.
+        selection: "diverse" spreads the copies of a source over the motions of the pool, turned heads first; "uniform"
+            draws every copy independently; "sequence" takes consecutive frames, copy after copy.
+        relative: whether the driving motion is added to the source's keypoints; otherwise the driving keypoints replace
+            them.
+        relative_jacobian: whether, with `relative`, the change of the jacobians is added, too.
+        adapt_scale: whether, with `relative`, the motion is scaled by the ratio of the faces' sizes.
+        reference: driving frame that counts as no motion: the one "closest" to the source's pose, the "first", or an
+            index.
+        region: part of the face that moves: "all"; or "head", "mouth", "eyes" or "expression", for models that name
+            their keypoints.
+        seed: seed of all draws.
+        value_range: lowest and highest value of float images; uint8 images have values from 0 to 255.
+        batch_size: number of images per pass through the model; None for 64 on an accelerator, 8 on the CPU.
+        differentiable: whether gradients flow to float images.
+        yaw_range: interval of head turns, in degrees, to which driving frames are restricted (estimated; 0 is the usual
+            pose of the track); positive is to the viewer's left.
+        pitch_range: interval of nods, in degrees, to which driving frames are restricted; positive looks down.
+        on_missing: treatment of images without a face where faces are asked for: they stay as they are ("copy"); they
+            are left out by `multiply` and stay as they are elsewhere ("skip"); or they raise an "error".
+    """
+
+    def __init__(
+        self,
+        driving: Driving = "builtin",
+        model: Model = "lite-256",
+        p: float = 0.5,
+        strength_range: Interval = (0.3, 1.0),
+        selection: Selection = "diverse",
+        *,
+        relative: bool = True,
+        relative_jacobian: bool = True,
+        adapt_scale: bool = True,
+        reference: Literal["closest", "first"] | int = "closest",
+        region: Region = "all",
+        seed: int = 0,
+        value_range: Range = (0.0, 1.0),
+        batch_size: int | None = None,
+        differentiable: bool = False,
+        yaw_range: Interval | None = None,
+        pitch_range: Interval | None = None,
+        on_missing: OnMissing = "copy",
+    ) -> None:
+        super().__init__()
+        self.p = p
+        self.strength_range = strength_range
+        self.selection = selection
+        self.relative = relative
+        self.relative_jacobian = relative_jacobian
+        self.adapt_scale = adapt_scale
+        self.reference = reference
+        self.region = region
+        self.seed = seed
+        self.value_range = value_range
+        self.batch_size = batch_size
+        self.differentiable = differentiable
+        self.yaw_range = yaw_range
+        self.pitch_range = pitch_range
+        self.on_missing = on_missing
+        self.epoch = 0
+        self.count = 0  # images without a key since the epoch began
+        check_sizes(value_range, batch_size)
+        check_choice("on_missing", on_missing, get_args(OnMissing))
+        _ = self.settings  # raises for a wrong setting before the model is loaded
+        self._resources = Resources(driving, model)
+
+    @property
+    def model(self) -> Animator:
+        """The animator."""
+        return self._resources.animator
+
+    @property
+    def driving(self) -> DrivingPool:
+        """The driving pool."""
+        return self._resources.pool
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the model."""
+        return self._resources.device
+
+    @property
+    def settings(self) -> DrawSettings:
+        """The checked settings of a draw."""
+        return DrawSettings(**{name: getattr(self, name) for name in SETTINGS})
+
+    def draw(
+        self, keys: Sequence[Key], *, copies: int = 1, epoch: int | None = None, face: int = 0
+    ) -> list[MotionParams]:
+        """Draw the motion of every copy of every image; the same arguments always give the same draw.
+
+        Args:
+            keys: name of each image: path, id or dataset index.
+            copies: number of draws for each image.
+            epoch: number of the pass over the data; None for the module's own, see `set_epoch`.
+            face: index of the face in the image; each face has draws of its own.
+
+        Returns:
+            len(keys) * copies parameters, all copies of the first image first.
+        """
+        epoch = self.epoch if epoch is None else epoch
+        return draw(self.driving, self.settings, keys, copies=copies, epoch=epoch, face=face)
+
+    def place(self, images: Tensor, params: Sequence[MotionParams], faces: Faces) -> list[MotionParams]:
+        """Assign faces of the images to motion parameters; `apply` does so if it is given faces.
+
+        Args:
+            images: (B, 3 or 1, H, W), uint8 or float in `value_range`.
+            params: B * copies parameters. Those that have a box already keep it.
+            faces: boxes (x0, y0, x1, y1) in pixels, (B, M, 4) or one (M, 4) for each image, a fifth column being their
+                visibility; or a detector, a function from an (H, W, 3) uint8 picture to boxes; or "auto": the model
+                finds faces itself, which takes a second or more for each image.
+
+        Returns:
+            B * copies parameters with boxes, and with a draw for each further face; see `on_missing` for images without
+            a face.
+        """
+        locate = make_locator(images, faces, self.model, self.value_range)
+        copies = max(len(params) // max(len(images), 1), 1)
+        return place(self.driving, self.settings, params, locate, copies=copies, on_missing=self.on_missing)
+
+    @overload
+    def apply(self, images: Tensor, params: Sequence[MotionParams], *, faces: Faces | None = None) -> MotionResult: ...
+
+    @overload
+    def apply(self, images: Callable[[nn.Module], None]) -> MotionAugment: ...
+
+    def apply(
+        self,
+        images: Tensor | Callable[[nn.Module], None],
+        params: Sequence[MotionParams] = (),
+        *,
+        faces: Faces | None = None,
+    ) -> MotionResult | MotionAugment:
+        """Move images as drawn; nothing random, works in every mode.
+
+        Given a function, as by `torch.nn.Module.apply` of an enclosing network, it calls the function with this module.
+
+        Args:
+            images: (B, 3 or 1, H, W), uint8 or float in `value_range`; not modified.
+            params: parameters of each image, or of the same number of copies of every image, all copies of the first
+                image first.
+            faces: faces that are cut out, animated and blended back, see `place`; None for the whole image, or for the
+                boxes of the parameters.
+
+        Returns:
+            Image, flow and occlusion, and the settled parameters. `fomaug.warp` moves labels by the flow.
+        """
+        if callable(images) and not isinstance(images, Tensor):
+            return super().apply(images)
+        check_tensor(images)
+        if faces is not None:
+            params = self.place(images, params, faces)
+        return apply(
+            self.model,
+            self.driving,
+            images,
+            params,
+            value_range=self.value_range,
+            batch_size=self.batch_size,
+            differentiable=self.differentiable,
+        )
+
+    def multiply(
+        self, images: Tensor, copies: int, keys: Sequence[Key] | None = None, *, faces: Faces | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Make several copies of every image, each moved with probability `p`.
+
+        Args:
+            images: (B, 3 or 1, H, W).
+            copies: number of copies of each image.
+            keys: name of each image; None numbers them, as `forward` does.
+            faces: see `place`; None for the whole image.
+
+        Returns:
+            (B * copies, 3 or 1, H, W) images, and (B * copies,) int64: the source row of each, on the images' device.
+            With `on_missing="skip"`, copies that would have moved but have no face are left out of both.
+        """
+        check_tensor(images)
+        params = self.draw(self._keys(images, keys), copies=copies)
+        index = torch.arange(len(images), device=images.device).repeat_interleave(copies)
+        result = self.apply(images, params, faces=faces)
+        if self.on_missing != "skip":
+            return result.image, index
+        kept = [row for row, param in enumerate(params) if param.skipped or not result.params[row].skipped]
+        return result.image[kept], index[kept]
+
+    def forward(self, images: Tensor, keys: Sequence[Key] | None = None, *, faces: Faces | None = None) -> Tensor:
+        """Animate each image with probability `p`; in evaluation mode, return the images.
+
+        Args:
+            images: (B, 3 or 1, H, W), uint8 or float in `value_range`.
+            keys: name of each image. None: the n-th image since `set_epoch` gets the key n, so the draws depend on the
+                order of the images but not on their batches; ranks and worker processes count separately. The count is
+                part of `state_dict()`.
+            faces: see `place`; None for the whole image.
+
+        Returns:
+            Images of the same shape, dtype, device, layout and range; the input itself where nothing moves.
+        """
+        if not self.training:
+            return images
+        check_tensor(images)
+        if len(images) == 0:
+            return images
+        if torch.compiler.is_compiling():
+            # Hashes and Python loops cannot be traced: a compiled step breaks its graph here, once.
+            return cast(Tensor, torch.compiler.disable(self._animate)(images, keys, faces))  # type: ignore[no-untyped-call]
+        return self._animate(images, keys, faces)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin a pass over the data: it has draws of its own, and images without keys are counted from 0."""
+        self.epoch = epoch
+        self.count = 0
+
+    def next_keys(self, count: int) -> list[Key]:
+        """Name the next images that come without a key, and count them; see `forward`."""
+        keys = counted_keys(self.count, count)
+        self.count += count
+        return keys
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all arguments as plain JSON; a given model or pool by name and hash."""
+        hashes = {"pool_hash": self.driving.hash, "model_hash": self.driving.model_hash}
+        return {**name_resources(self._resources), **hashes, **plain_arguments(self)}
+
+    @classmethod
+    def from_dict(
+        cls, values: Mapping[str, Any], *, driving: Driving | None = None, model: Model | None = None
+    ) -> MotionAugment:
+        """Build the module that `to_dict` describes; `driving` and `model` replace those that were given as objects."""
+        arguments = read_arguments(values)
+        arguments |= {name: value for name, value in (("driving", driving), ("model", model)) if value is not None}
+        if arguments.get("driving", "builtin") is None:
+            raise PoolError(
+                "this MotionAugment was built with a pool of its own; pass it: from_dict(values, driving=pool)"
+            )
+        built = cls(**arguments)
+        check_same(values, built.driving)
+        return built
+
+    def get_extra_state(self) -> Tensor:
+        """The epoch and the count of images, for `state_dict`."""
+        return torch.tensor([self.epoch, self.count])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Restore the epoch and the count of a saved module."""
+        self.epoch, self.count = (int(number) for number in state)
+
+    def extra_repr(self) -> str:
+        """All arguments."""
+        values = {**name_resources(self._resources), **{name: getattr(self, name) for name in ARGUMENTS}}
+        return ", ".join(f"{name}={value!r}" for name, value in values.items())
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MotionAugment:  # noqa: FBT001, FBT002
+        self._resources.move(fn)
+        return cast(MotionAugment, super()._apply(fn, recurse))  # type: ignore[no-untyped-call]
+
+    def _animate(self, images: Tensor, keys: Sequence[Key] | None, faces: Faces | None) -> Tensor:
+        return self.apply(images, self.draw(self._keys(images, keys)), faces=faces).image
+
+    def _keys(self, images: Tensor, keys: Sequence[Key] | None) -> Sequence[Key]:
+        if keys is None:
+            return self.next_keys(len(images))
+        if len(keys) != len(images):
+            raise ArgumentError(f"{len(keys)} keys for {len(images)} images; give one key for each image")
+        return keys

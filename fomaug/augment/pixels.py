@@ -1,0 +1,94 @@
+"""Conversion of images of any dtype and range to float in [0, 1], and back."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fomaug.errors import ArgumentError, ShapeError
+from fomaug.types import check_shape
+
+Range = tuple[float, float]
+
+_ROUNDING = 1e-3  # of the range; a quarter of a step between two of 256 levels
+
+
+def check_images(images: Tensor, value_range: Range) -> None:
+    """Raise unless the images are a tensor (B, 3, H, W) or (B, 1, H, W), uint8 or float in the range."""
+    check_tensor(images)
+    check_shape("images", images, "B C H W")
+    if images.shape[1] not in (1, 3):
+        raise ShapeError(f"images must be (B, 3, H, W) RGB or (B, 1, H, W) grey, got {tuple(images.shape)}")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise ShapeError(f"images must be uint8 or float, got {images.dtype}; convert them first")
+    if images.is_floating_point() and images.numel():
+        _check_values(images.detach(), value_range)
+
+
+def check_tensor(images: object) -> None:
+    """Raise unless images are a tensor.
+
+    Raises:
+        ShapeError: says how to make a tensor of what was given.
+    """
+    if isinstance(images, Tensor):
+        return
+    remedies = {
+        "list": "stack pictures of one size with torch.stack",
+        "tuple": "stack pictures of one size with torch.stack",
+        "ndarray": "use torch.from_numpy(array).permute(2, 0, 1)[None] for an (H, W, C) array",
+        "NoneType": "check what your dataset returns",
+    }
+    kind = type(images).__name__
+    remedy = remedies.get(
+        kind, "use torchvision.transforms.v2.functional.pil_to_tensor(picture)[None] for a PIL picture"
+    )
+    raise ShapeError(
+        f"images must be a (B, 3, H, W) or (B, 1, H, W) tensor, got {kind}; {remedy}, or let "
+        "fomaug.data.MotionDataset or an adapter of fomaug.integrations take single pictures as they are"
+    )
+
+
+def _check_values(images: Tensor, value_range: Range) -> None:
+    low, high = value_range
+    # Bright pictures in [-1, 1] have few values below 0, so nothing but rounding may lie below. Above, resampled
+    # pictures overshoot a little, and no common range holds bright pictures that go just beyond 1.
+    rounding = max(_ROUNDING, torch.finfo(images.dtype).eps) * (high - low)
+    slack = 0.5 * (high - low)
+    least, most = (float(value) for value in torch.aminmax(images))
+    if not (least >= low - rounding and most <= high + slack):
+        raise ArgumentError(
+            f"images go from {least:.4g} to {most:.4g}, but value_range is {tuple(value_range)}: {low:g} is black and "
+            f"{high:g} is white; give the range of your images as value_range, clamp what resampling put outside of "
+            "it, and normalise by mean and deviation afterwards"
+        )
+
+
+def to_unit(images: Tensor, value_range: Range) -> Tensor:
+    """Bring (B, 1 or 3, H, W) images to (B, 3, H, W) float32 or wider in [0, 1]."""
+    if images.dtype == torch.uint8:
+        unit = images.float().div_(255)
+    else:
+        low, high = value_range
+        unit = images.to(torch.promote_types(images.dtype, torch.float32))
+        if (low, high) != (0, 1):
+            unit = (unit - low) / (high - low)
+    return unit.expand(-1, 3, -1, -1)
+
+
+def from_unit(unit: Tensor, like: Tensor, value_range: Range) -> Tensor:
+    """Bring (N, 3, H, W) images in [0, 1] to the channels, range, dtype and device of `like`."""
+    if like.shape[1] == 1:
+        unit = unit.mean(1, keepdim=True)
+    if like.dtype == torch.uint8:
+        unit = (unit * 255).round_().clamp_(0, 255)
+    elif tuple(value_range) != (0, 1):
+        low, high = value_range
+        unit = unit * (high - low) + low
+    return unit.to(like.device, like.dtype)
+
+
+def layout(images: Tensor) -> torch.memory_format:
+    """Return the memory format that results should have."""
+    last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format

@@ -1,0 +1,146 @@
+"""The group of all commands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, NamedTuple, TextIO
+
+import click
+
+from fomaug import __version__
+from fomaug.errors import FomaugError, did_you_mean
+
+
+class _Entry(NamedTuple):
+    target: str  # module:attribute, imported when the command is called
+    summary: str
+    interrupted: str = "nothing half-written was left behind"
+
+
+_RESUME: Final = "what is written is whole; the same command with --resume goes on from there"
+
+COMMANDS: Final = {
+    "expand": _Entry(
+        "fomaug.cli.expand:expand", "Multiply a face dataset: borrowed motion, labels moved along.", _RESUME
+    ),
+    "study": _Entry(
+        "fomaug.cli.study:study",
+        "Measure whether copies help on a dataset: train without and with them.",
+        "finished runs are kept; the same command goes on from there",
+    ),
+    "animate": _Entry("fomaug.cli.animate:animate", "Animate a picture by a clip, as a video; or many from a list."),
+    "report": _Entry("fomaug.cli.report:report", "Sum up an expanded dataset."),
+    "check": _Entry("fomaug.cli.check:check", "Look for sources and drivers that leak between expanded datasets."),
+    "verify": _Entry(
+        "fomaug.cli.verify:verify", "Say of files whether they are marked as synthetic, and by which model."
+    ),
+    "pool": _Entry("fomaug.cli.pool:pool", "Build and show driving pools."),
+    "model": _Entry("fomaug.cli.model:model", "List, describe and import models."),
+    "train": _Entry("fomaug.cli.train:train", "Train a model on videos.", _RESUME),
+    "reconstruct": _Entry("fomaug.cli.reconstruct:reconstruct", "Rebuild clips from their first frame and measure it."),
+    "evaluate": _Entry("fomaug.cli.evaluate:evaluate", "Compare models on the same clips."),
+    "bench": _Entry("fomaug.cli.bench:bench", "Measure speed and memory on this machine."),
+    "export": _Entry("fomaug.cli.export:export", "Export a model to ONNX."),
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and summary; imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one may have been meant."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"no command {args[0]!r}{did_you_mean(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List summaries without importing the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fomaug", message="%(prog)s %(version)s")
+def fomaug() -> None:
+    """Animate every face of a dataset with borrowed motion, labels moved along."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        args: without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code.
+    """
+    with _printable(sys.stdout):
+        return _main(list(sys.argv[1:] if args is None else args))
+
+
+@contextmanager
+def _printable(stream: TextIO) -> Iterator[None]:
+    """Escape what a stream cannot write, as names of files that are not UTF-8, instead of failing."""
+    before = getattr(stream, "errors", None)
+    if not isinstance(stream, io.TextIOWrapper) or before is None:
+        yield
+        return
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors=before)
+
+
+def _main(words: list[str]) -> int:
+    """Run the command, and turn errors into exit codes."""
+    try:
+        code = fomaug.main(words, prog_name="fomaug", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except FomaugError as error:
+        click.echo(f"Error: {error}", err=True)
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        entry = COMMANDS.get(words[0]) if words else None
+        click.echo(f"\nInterrupted; {entry.interrupted if entry else 'nothing was done'}.", err=True)
+        return 130
+    except SystemExit:  # click's only one: whoever read our output has gone, as `head` does; 1 would mean a "no"
+        return 141
+    except OSError as error:
+        click.echo(f"Error: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}", err=True)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _is_lack_of_memory(error):
+            raise
+        entry = COMMANDS.get(words[0])
+        click.echo(f"Error: not enough memory: {str(error).splitlines()[0] if str(error) else 'none left'}", err=True)
+        click.echo(f"Take smaller pictures or batches; {entry.interrupted if entry else 'nothing was done'}.", err=True)
+        return 2
+    return code if isinstance(code, int) else 0
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Torch says it by an error of its own on GPUs, and by a plain one with these words on CPUs."""
+    kind, words = type(error).__name__, str(error)
+    return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "DefaultCPUAllocator" in words

@@ -1,0 +1,145 @@
+"""What `fomaug reconstruct` and `fomaug evaluate` share: options, measuring, the table."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from fomaug.evaluation import Extractors, Figure, Reconstruction
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """The options of both commands."""
+
+    output: Path | None
+    video: Path | None
+    landmarks: str | None
+    embedding: str | None
+    features: str | None
+    step: int
+    max_frames: int | None
+    device: str
+
+    def run(self, models: Sequence[str], clips: Path) -> int:
+        """Measure models on clips, print a table, write JSON and the video where asked for; give the exit code."""
+        from fomaug.files import write_file
+
+        for path in (self.output, self.video):
+            _check_place(path)
+        found = [replace(result, model=name) for result, name in zip(self._measure(models, clips), models, strict=True)]
+        click.echo(table(found))
+        if self.output is not None:
+            write_file(self.output, json.dumps([result.to_dict() for result in found], indent=2).encode())
+        for word, clip_reasons in (("skipped", found[0].skipped), ("measured in part", found[0].damaged)):
+            for name, reason in clip_reasons.items():
+                click.echo(f"{word}: {name}: {reason}", err=True)
+        return 3 if found[0].skipped else 0
+
+    def _measure(self, models: Sequence[str], clips: Path) -> list[Reconstruction]:
+        from tqdm import tqdm
+
+        from fomaug.evaluation import comparison_video, reconstruct
+        from fomaug.media import find_clips
+        from fomaug.weights import load_model
+
+        extractors = self._extractors()
+        animators = [load_model(name, device=self.device) for name in models]
+        paths = find_clips(clips)
+        with contextlib.ExitStack() as stack:
+            watch = None
+            if self.video is not None:
+                watch = stack.enter_context(comparison_video(self.video, models, fps=_fps(paths) / self.step))
+            bar = stack.enter_context(tqdm(total=len(paths), unit="clip", disable=None))
+            return reconstruct(
+                animators,
+                clips,
+                extractors=extractors,
+                step=self.step,
+                max_frames=self.max_frames,
+                watch=watch,
+                progress=bar.update,
+            )
+
+    def _extractors(self) -> Extractors:
+        from fomaug.evaluation import Extractors
+        from fomaug.plugins import named_callable
+
+        named = {"landmarks": self.landmarks, "embedding": self.embedding, "features": self.features}
+        return Extractors(**{part: named_callable(name) for part, name in named.items() if name})
+
+
+_FILE = click.Path(path_type=Path)
+_OPTIONS = (
+    click.option("-o", "--output", type=_FILE, help="Write everything as JSON, too."),
+    click.option("--video", type=_FILE, help="Write source | driving | a column for each model, clip after clip."),
+    click.option("--landmarks", help="module:attribute of a landmark detector, for AKD."),
+    click.option("--embedding", help="module:attribute of a face embedder, for AED."),
+    click.option("--features", help="module:attribute of a feature extractor, for FID."),
+    click.option("--step", type=click.IntRange(1), default=1, show_default=True, help="Measure every step-th frame."),
+    click.option("--max-frames", type=click.IntRange(2), help="Of each clip."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ..."),
+)
+
+
+def with_measuring(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the shared options, as one argument `measuring`."""
+
+    @functools.wraps(command)
+    def gathered(**values: Any) -> int:
+        shared = {field.name: values.pop(field.name) for field in fields(Measuring)}
+        return command(measuring=Measuring(**shared), **values)
+
+    return functools.reduce(lambda made, option: option(made), reversed(_OPTIONS), gathered)
+
+
+def table(results: Sequence[Reconstruction]) -> str:
+    """Lay out figures, a column for each model, with their 95 % intervals, and say who judged."""
+    rows = {"": [result.model for result in results]}
+    for name in dict.fromkeys(name for result in results for name in result.figures):
+        rows[name] = [_cell(result.figures.get(name)) for result in results]
+    width = 2 + max(len(cell) for cells in rows.values() for cell in cells)
+    lines = [f"{name:18}" + "".join(f"{cell:>{width}}" for cell in cells) for name, cells in rows.items()]
+    lines.append("means over clips with 95 % bootstrap intervals over clips; fid is of all frames together")
+    lines.append("keypoint_distance: by each model's own detector, not for comparing models")
+    named = {name: who for name, who in results[0].judges.items() if name != "keypoint_distance"}
+    lines += [f"{name}: by {who}" for name, who in named.items()]
+    return "\n".join(lines)
+
+
+def _cell(figure: Figure | None) -> str:
+    if figure is None:
+        return "not measured"
+    interval = f" [{figure.low:.4f}, {figure.high:.4f}]" if figure.low == figure.low else ""
+    return f"{figure.mean:.4f}{interval}"
+
+
+def _check_place(path: Path | None) -> None:
+    """Measuring takes long: say before it, not after, that the result cannot be written."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise click.UsageError(f"{path} is a folder; name the file to write")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass
+
+
+def _fps(paths: Sequence[Path]) -> float:
+    """The rate of the first clip that has one."""
+    from fomaug.errors import FomaugError
+    from fomaug.media import read_clip
+
+    for path in paths:
+        with contextlib.suppress(FomaugError):
+            return read_clip(path).fps
+    return 25.0

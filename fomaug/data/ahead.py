@@ -1,0 +1,155 @@
+"""Work one batch ahead of whoever takes the batches."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from queue import Queue
+from threading import Event, Semaphore, Thread, current_thread
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+
+from fomaug.data.structure import tensors_in
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class _Failed:
+    error: BaseException
+
+
+@dataclass(frozen=True)
+class _Ready(Generic[Made]):
+    made: Made
+    done: torch.cuda.Event | None
+
+
+_END = object()
+
+
+class _Worker:
+    """A thread, and its stream on each device.
+
+    It outlives a pass over the data: CUDA's libraries prepare for the shapes they meet, and memory is set aside, once
+    for every thread and stream.
+    """
+
+    resting: ClassVar[list[_Worker]] = []
+
+    def __init__(self) -> None:
+        self.streams: dict[torch.device, torch.cuda.Stream] = {}
+        self._jobs: Queue[tuple[Callable[[_Worker], None], Event]] = Queue()
+        self._thread = Thread(target=self._run, name="fomaug", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def take(cls) -> _Worker:
+        """Wake one that rests, or make one."""
+        try:
+            return cls.resting.pop()
+        except IndexError:
+            return cls()
+
+    def start(self, job: Callable[[_Worker], None]) -> Event:
+        """Begin a job, after which the thread rests; returns what tells that it is over."""
+        over = Event()
+        self._jobs.put((job, over))
+        return over
+
+    def wait(self, over: Event) -> None:
+        """Wait until a job is over, but not in the thread itself, nor where a fork left it behind."""
+        while current_thread() is not self._thread and self._thread.is_alive() and not over.wait(0.1):
+            pass
+
+    def _run(self) -> None:
+        while True:
+            self._do(*self._jobs.get())  # no name here keeps what the last job had in hand
+
+    def _do(self, job: Callable[[_Worker], None], over: Event) -> None:
+        job(self)
+        self.resting.append(self)
+        over.set()
+
+
+# A forked process has the list, but not the threads.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Worker.resting.clear)
+
+
+def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: torch.device) -> Iterator[Made]:
+    """Apply `work` to every batch, in a thread that is one batch ahead.
+
+    On CUDA the thread has a stream of its own, so that the work runs beside the training step; a batch that is handed
+    over is ready for the taker's stream. An error in `batches` or `work` is raised where the batch would have come,
+    with the traceback of where it happened. When the taker stops early, the thread stops after the batch it is at.
+
+    Args:
+        batches: to work on; only the thread calls it.
+        work: what to do with each.
+        device: where it happens.
+    """
+    results: Queue[Any] = Queue()
+    permits, stop, threads = Semaphore(1), Event(), torch.get_num_threads()
+
+    def produce(worker: _Worker) -> None:
+        if torch.get_num_threads() != threads:  # a thread keeps the number that it met first
+            torch.set_num_threads(threads)
+        try:
+            with _own_stream(worker, device) as stream:
+                while _allowed(permits, stop):
+                    batch = next(batches, _END)
+                    if batch is _END:
+                        break
+                    made = work(batch)  # type: ignore[arg-type]
+                    results.put(_Ready(made, None if stream is None else stream.record_event()))
+        except BaseException as error:  # noqa: BLE001 - handed to the taker, who raises it
+            results.put(_Failed(error))
+        results.put(_END)
+
+    worker = _Worker.take()
+    over = worker.start(produce)
+    try:
+        while (result := results.get()) is not _END:
+            if isinstance(result, _Failed):
+                raise result.error
+            permits.release()
+            yield _hand_over(result, device)
+    finally:
+        stop.set()
+        permits.release()
+        worker.wait(over)
+
+
+def _allowed(permits: Semaphore, stop: Event) -> bool:
+    permits.acquire()
+    return not stop.is_set()
+
+
+@contextlib.contextmanager
+def _own_stream(worker: _Worker, device: torch.device) -> Iterator[torch.cuda.Stream | None]:
+    if device.type != "cuda":
+        yield None
+        return
+    if device not in worker.streams:
+        worker.streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream = worker.streams[device]
+    # What the model and the pool were last written by has to be over first.
+    stream.wait_stream(torch.cuda.default_stream(device))
+    with torch.cuda.device(device), torch.cuda.stream(stream):
+        yield stream
+
+
+def _hand_over(result: _Ready[Made], device: torch.device) -> Made:
+    if result.done is not None:
+        stream = torch.cuda.current_stream(device)
+        stream.wait_event(result.done)
+        for tensor in tensors_in(result.made):
+            # Or the memory would be given to another batch while the taker's stream still reads it.
+            if tensor.device.type == "cuda":
+                tensor.record_stream(stream)
+    return result.made

@@ -1,0 +1,132 @@
+"""`MotionDataset`: a map-style dataset with moved copies of every item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fomaug.augment import MotionAugment
+from fomaug.data.batch import BatchPlaces, FacesAt, Places, move_item
+from fomaug.data.structure import Place
+from fomaug.errors import ArgumentError
+from fomaug.motion import MotionParams
+
+Key = str | int
+Relabel = Callable[[Any, MotionParams], Any]
+
+
+class MapDataset(Protocol):
+    """Items by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+class MotionDataset(Dataset[Any]):
+    """Animate the items of a dataset, in the main process or in workers, always on the CPU or the model's device.
+
+    A copy depends on (seed, epoch, key, copy) only: not on the worker, the start method or the order. Items keep their
+    structure and their labels; masks, boxes and points move along. After `augment.eval()` nothing moves; workers that
+    are running already keep the mode in which they began.
+
+    It does not know which items a sampler has drawn before: an index gives the same item all through an epoch. See
+    `MotionLoader` for samplers that draw some items several times.
+
+    Worker processes run torch on one thread each (the DataLoader sees to it), so they do not fight for cores.
+
+    Args:
+        dataset: items by number; pictures are tensors (C, H, W), arrays (H, W, C) or PIL images.
+        augment: the augmentation; in worker processes its model must be on the CPU.
+        copies: of each item. Copies of one item are neighbours.
+        originals: also give every item as it is, before its copies.
+        which: place of the picture in the item, or of several that move alike; None for the first of a tuple, or what
+            is called "image".
+        masks: places of (H, W), (C, H, W) or (H, W, C) masks.
+        boxes: places of (M, 4) pixel boxes.
+        points: places of (M, 2) pixel points, or (M, 3) with visibility.
+        keys: what names each item; None for its number.
+        faces: place of the (M, 4) pixel boxes of the faces that move, a fifth column being their visibility; a
+            detector, called with (H, W, 3) uint8 pictures; or "auto": the model looks, which takes it a second or more.
+            None for whole pictures. Items without a face stay as they are, or are an error: `augment.on_missing`.
+        relabel: called with each moved item and its parameters, returns the item to use; for labels that come from the
+            clip. None keeps all labels.
+    """
+
+    def __init__(
+        self,
+        dataset: MapDataset,
+        augment: MotionAugment,
+        *,
+        copies: int = 1,
+        originals: bool = False,
+        which: Place | list[Place] | None = None,
+        masks: Places = (),
+        boxes: Places = (),
+        points: Places = (),
+        keys: Sequence[Key] | None = None,
+        faces: FacesAt = None,
+        relabel: Relabel | None = None,
+    ) -> None:
+        if copies < 1:
+            raise ArgumentError(f"copies must be 1 or more, got {copies}")
+        if keys is not None and len(keys) != len(dataset):
+            raise ArgumentError(f"{len(keys)} keys for {len(dataset)} items; give one key for each item")
+        self.dataset = dataset
+        self.augment = augment
+        self.copies = copies
+        self.originals = originals
+        self.keys = keys
+        self.relabel = relabel
+        self._places = BatchPlaces(which, masks, boxes, points, faces=faces)
+        # In shared memory, so that workers which outlive an epoch see the next one begin.
+        self._epoch = torch.tensor(0).share_memory_()  # type: ignore[no-untyped-call]
+
+    def __len__(self) -> int:
+        return len(self.dataset) * self._per_item
+
+    def __getitem__(self, index: int) -> Any:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"the dataset has {len(self)} items, got index {index}")
+        number, copy = divmod(index % len(self), self._per_item)
+        item = self.dataset[number]
+        if not self.augment.training or (self.originals and copy == 0):
+            return item
+        param = self.params(index)
+        if param is None or param.skipped:
+            return item
+        moved, settled = move_item(self.augment, item, self._places, param)
+        if settled.skipped:
+            return item  # it has no face
+        return moved if self.relabel is None else self.relabel(moved, settled)
+
+    @property
+    def epoch(self) -> int:
+        """The pass over the data, see `set_epoch`."""
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin a pass with draws of its own; workers that are running already see it, too."""
+        self._epoch.fill_(epoch)
+
+    def params(self, index: int) -> MotionParams | None:
+        """Return the draw of an item, in every mode of the augmentation; None for originals."""
+        number, copy = divmod(index % len(self), self._per_item)
+        copy -= int(self.originals)
+        if copy < 0:
+            return None
+        key = number if self.keys is None else self.keys[number]
+        return self.augment.draw([key], copies=copy + 1, epoch=self.epoch)[copy]
+
+    @property
+    def _per_item(self) -> int:
+        return self.copies + int(self.originals)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        epoch: Tensor = self._epoch
+        self._epoch = epoch.share_memory_()  # type: ignore[no-untyped-call]

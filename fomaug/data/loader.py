@@ -1,0 +1,158 @@
+"""`MotionLoader`: any loader, its batches animated one ahead of the training step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, Protocol
+
+import torch
+
+from fomaug.augment import MotionAugment, counted_keys
+from fomaug.data.ahead import work_ahead
+from fomaug.data.batch import BatchPlaces, FacesAt, Places, count_images, keys_in, move_batch
+from fomaug.data.keyed import Key, Keyed, KeyedBatches
+from fomaug.data.structure import Place, to_device
+from fomaug.errors import ArgumentError
+from fomaug.motion import MotionParams
+
+Log = Callable[[list[MotionParams]], None]
+Relabel = Callable[[Any, list[MotionParams]], Any]
+
+
+class Loader(Protocol):
+    """Anything that gives batches, pass after pass."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class MotionLoader:
+    """Wrap a loader: while the training step works on one batch, the next is animated, on a CUDA stream of its own.
+
+    Batches keep their structure: dicts, lists, tuples, named tuples, dataclasses. They arrive on the model's device, or
+    on `device`. After `augment.eval()` nothing moves.
+
+    Each pass is an epoch with draws of its own; `set_epoch` sets its number. An image is named by its dataset index, so
+    that draws depend neither on the batch size nor on workers, order or rank. Of loaders that tell no index (iterable
+    datasets, loaders of other libraries, subclasses of DataLoader) the images are counted, each rank on its own, unless
+    `keys` says where the batch holds their names. A name that comes again in a pass, as a sampler with replacement has
+    it, draws its next copy: the first time copy 0, then copy 1, and so on, each rank on its own.
+
+    Args:
+        loader: the loader.
+        augment: the augmentation.
+        which: place of the image in the batch, or of several images that move alike; None for the first of a tuple, or
+            what is called "image".
+        masks: places of (B, H, W), (B, C, H, W) or (B, H, W, C) masks, or of one mask for each image.
+        boxes: places of (B, M, 4) pixel boxes, or of one (M, 4) for each image.
+        points: places of (B, M, 2) pixel points, or (B, M, 3) with visibility; or of one (M, 2 or 3) for each image.
+        keys: place of what names each image.
+        faces: place of the boxes of the faces that move, as for `boxes`, a fifth column being their visibility; a
+            detector, called with (H, W, 3) uint8 pictures; or "auto": the model looks, which takes it a second or more.
+            None for whole images. Images without a face stay as they are, or are an error: `augment.on_missing`.
+        device: where batches shall arrive; None for the model's device.
+        relabel: called with each moved batch and its parameters, returns the batch to use; for labels that come from
+            the clip. None keeps all labels.
+        log: called with the parameters of every batch, in order, when it is handed over.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        augment: MotionAugment,
+        *,
+        which: Place | list[Place] | None = None,
+        masks: Places = (),
+        boxes: Places = (),
+        points: Places = (),
+        keys: Place | None = None,
+        faces: FacesAt = None,
+        device: torch.device | str | None = None,
+        relabel: Relabel | None = None,
+        log: Log | None = None,
+    ) -> None:
+        self.loader = loader
+        self.augment = augment
+        self.device = device
+        self.relabel = relabel
+        self.log = log
+        self.epoch = 0
+        self._places = BatchPlaces(which, masks, boxes, points, keys, faces)
+        self._batches = KeyedBatches(loader)
+
+    def __len__(self) -> int:
+        return len(self.loader)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Any]:
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        return self._pass(iter(self._batches), epoch)
+
+    def __getattr__(self, name: str) -> Any:
+        """Offer what the wrapped loader offers: dataset, sampler, batch_size, ..."""
+        if name.startswith("_") or name == "loader":
+            raise AttributeError(name)
+        return getattr(self.loader, name)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the number of the next pass, for the draws and for a `DistributedSampler`."""
+        self.epoch = epoch
+        for part in ("sampler", "batch_sampler", "dataset"):
+            announce = getattr(getattr(self.loader, part, None), "set_epoch", None)
+            if announce is not None:
+                announce(epoch)
+
+    def _pass(self, batches: Iterator[Keyed], epoch: int) -> Iterator[Any]:
+        draws = _Draws(self.augment, self._places, epoch)
+
+        def work(keyed: Keyed) -> tuple[Any, list[MotionParams]]:
+            batch = to_device(keyed[0], self.augment.device)
+            if not self.augment.training:
+                return self._deliver(batch), []
+            moved, settled = move_batch(self.augment, batch, self._places, draws(*keyed))
+            moved = moved if self.relabel is None else self.relabel(moved, settled)
+            return self._deliver(moved), settled
+
+        for batch, params in work_ahead(batches, work, self.augment.device):
+            if self.log is not None:
+                self.log(params)
+            yield batch
+
+    def _deliver(self, batch: Any) -> Any:
+        return batch if self.device is None else to_device(batch, torch.device(self.device))
+
+
+class _Draws:
+    """Draws the motions of one pass."""
+
+    def __init__(self, augment: MotionAugment, places: BatchPlaces, epoch: int) -> None:
+        self.augment = augment
+        self.places = places
+        self.epoch = epoch
+        self.count = 0
+        self.seen: Counter[Key] = Counter()
+        # Of what a sampler draws hundreds of times, all copies would be drawn hundreds of times.
+        self.copies = lru_cache(maxsize=256)(self._copies)
+
+    def __call__(self, batch: object, indices: list[Key] | None) -> list[MotionParams]:
+        count = count_images(batch, self.places)
+        keys = keys_in(batch, self.places) or indices
+        if keys is None:
+            keys = counted_keys(self.count, count)
+            self.count += count
+            return self.augment.draw(keys, epoch=self.epoch)
+        if len(keys) != count:
+            raise ArgumentError(
+                f"a batch of {count} images was made from {len(keys)} items; say with keys= where the batch holds the "
+                "names of its images"
+            )
+        return [self._next_copy(param) for param in self.augment.draw(keys, epoch=self.epoch)]
+
+    def _next_copy(self, param: MotionParams) -> MotionParams:
+        """Take the draw of a name for its first image, and that of another copy for each one that follows."""
+        copy = self.seen[param.key]
+        self.seen[param.key] += 1
+        return self.copies(param.key, 1 << copy.bit_length())[copy] if copy else param
+
+    def _copies(self, key: Key, copies: int) -> list[MotionParams]:
+        return self.augment.draw([key], copies=copies, epoch=self.epoch)

@@ -1,0 +1,281 @@
+"""Driving pools: the motion tracks one model can draw from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from fomaug.animator import Animator
+from fomaug.driving import build as _build
+from fomaug.driving import builtin as _builtin
+from fomaug.driving import pool_file as _pool_file
+from fomaug.driving.clip_labels import resolve_labels
+from fomaug.driving.contents import check_together, contents_hash, some
+from fomaug.driving.synthetic import Range
+from fomaug.driving.track import MotionTrack
+from fomaug.errors import PoolError, did_you_mean
+from fomaug.faces import Detector
+
+
+class DrivingPool:
+    """Motion tracks made by one model.
+
+    A pool does not change once it is made; `select`, `to` and `rounded` give new ones.
+
+    Args:
+        tracks: at least one; names are unique.
+        model_name: of the model whose keypoints these are.
+        model_hash: of that model.
+        skipped: (clip, reason) for clips that could not be used.
+    """
+
+    def __init__(
+        self,
+        tracks: Iterable[MotionTrack],
+        model_name: str,
+        model_hash: str,
+        *,
+        skipped: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self.tracks = tuple(tracks)
+        self.model_name = model_name
+        self.model_hash = model_hash
+        self.skipped = tuple(skipped)
+        self._rows = {track.name: row for row, track in enumerate(self.tracks)}
+        check_together(self.tracks)
+
+    def __len__(self) -> int:
+        return len(self.tracks)
+
+    def __iter__(self) -> Iterator[MotionTrack]:
+        return iter(self.tracks)
+
+    def __getitem__(self, key: int | str) -> MotionTrack:
+        return self.tracks[key if isinstance(key, int) else self._row(key)]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._rows
+
+    def __eq__(self, other: object) -> bool:
+        """Pools of the same content are equal, and serve as the same cache key."""
+        return isinstance(other, DrivingPool) and other.hash == self.hash
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    def __repr__(self) -> str:
+        size = f"{len(self)} tracks, {self.num_frames} frames"
+        return f"DrivingPool({size}, model={self.model_name!r}, hash={self.hash[:12]!r})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One for each track."""
+        return tuple(self._rows)
+
+    @property
+    def labels(self) -> tuple[str | None, ...]:
+        """One for each track."""
+        return tuple(track.label for track in self.tracks)
+
+    @property
+    def num_frames(self) -> int:
+        """Of all tracks together."""
+        return sum(len(track) for track in self.tracks)
+
+    @cached_property
+    def hash(self) -> str:
+        """Sha256 of what a draw can depend on: the model, and every track but its crop and facts.
+
+        The same after saving and loading, and on every machine and device.
+        """
+        return contents_hash(self.tracks, self.model_hash)
+
+    def select(self, *names: str) -> DrivingPool:
+        """Make a pool of some of the tracks, by name or by label, in the pool's order."""
+        wanted = {name for name in names if name in self._rows or name in self.labels}
+        for name in names:
+            if name not in wanted:
+                self._row(name)
+        return self._with(track for track in self.tracks if track.name in wanted or track.label in wanted)
+
+    def labelled(self, labels: str | Path | Mapping[str, str]) -> DrivingPool:
+        """Make a pool of the same tracks with other labels.
+
+        Args:
+            labels: by name, or a CSV file with columns `clip,label`. All other tracks keep theirs.
+
+        Raises:
+            LabelError: if a label is for no track, or the file cannot be read.
+        """
+        found = resolve_labels(labels, {name: Path(name) for name in self.names})
+        return self._with(replace(track, label=found[track.name] or track.label) for track in self.tracks)
+
+    def weighted(self, weights: Mapping[str, float]) -> DrivingPool:
+        """Make a pool of the same tracks that draws some more often, or less often, or never.
+
+        Args:
+            weights: by name or by label; a name goes before a label. All other tracks keep theirs, which is usually 1.
+        """
+        for name in weights:
+            if name not in self.labels:
+                self._row(name)
+        return self._with(
+            replace(track, weight=float(weights.get(track.name, weights.get(track.label or "", track.weight))))
+            for track in self.tracks
+        )
+
+    def __add__(self, other: DrivingPool) -> DrivingPool:
+        """Put two pools of one model together; their names must differ."""
+        if self.model_hash != other.model_hash:
+            raise PoolError(
+                f"pools of models {self.model_name!r} ({self.model_hash[:12]}) and {other.model_name!r} "
+                f"({other.model_hash[:12]}) do not go together: each model has its own keypoints"
+            )
+        return self._with((*self.tracks, *other.tracks))
+
+    def to(self, device: torch.device | str) -> DrivingPool:
+        """Move all keypoints; the hash stays."""
+        return self._with(track.to(device) for track in self.tracks)
+
+    def rounded(self) -> DrivingPool:
+        """Round keypoints to half precision, 0.03 pixel of 256 at most: another hash, half the file."""
+        return self._with(_pool_file.rounded(track) for track in self.tracks)
+
+    def check_model(self, model: Animator) -> None:
+        """Raise `PoolError` unless the pool was made by this model."""
+        if self.model_hash != model.hash:
+            raise PoolError(
+                f"this pool was made by model {self.model_name!r} ({self.model_hash[:12]}) and cannot drive model "
+                f"{model.name!r} ({model.hash[:12]}): each model has its own keypoints; build one from the clips with "
+                f"DrivingPool.from_clips(clips, model) or `fomaug pool build CLIPS -o POOL --model {model.name}`"
+            )
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file, under a temporary name first.
+
+        Keypoints that half precision holds exactly, as those of `rounded`, are stored so.
+        """
+        _pool_file.write(Path(path), self.tracks, self.model_name, self.model_hash)
+
+    @classmethod
+    def load(cls, path: str | Path, model: Animator | None = None) -> DrivingPool:
+        """Read a pool file; nothing in it is run, and everything in it is checked.
+
+        Args:
+            path: of a file that `save` wrote.
+            model: that the pool is meant to drive, if it is to be checked here.
+
+        Raises:
+            PoolError: if the file is missing, damaged, of a later version, or made by another model.
+        """
+        tracks, model_name, model_hash = _pool_file.read(Path(path))
+        pool = cls(tracks, model_name, model_hash)
+        if model is not None:
+            pool.check_model(model)
+        return pool
+
+    @classmethod
+    def from_clips(
+        cls,
+        clips: str | Path | Iterable[str | Path],
+        model: Animator,
+        *,
+        labels: Mapping[str, str] | str | Path | None = None,
+        crop: _build.Crop = "face",
+        detector: Detector | None = None,
+        max_frames: int | None = 2000,
+        on_error: _build.OnError = "skip",
+        progress: bool = False,
+        batch_size: int = 16,
+    ) -> DrivingPool:
+        """Read the keypoints of every frame of every clip; memory is that of one batch of frames.
+
+        With `crop="face"`, clips without a face count as clips that cannot be used, and frames in which none is seen
+        are left out; the track's facts say how many. Models that find faces only with a detector keep all frames when
+        there is none.
+
+        Args:
+            clips: a folder with clips below it, a clip, or several of either.
+            model: that finds the keypoints.
+            labels: by clip (its name, file name or path below the folder) in a mapping or in a CSV file with columns
+                `clip,label`; or "folders" for the name of each clip's folder.
+            crop: a fixed square around the face, see `face_crop`, or the whole frame.
+            detector: finds faces for `crop="face"`, see `face_crop`.
+            max_frames: of each clip; the rest is left out, and the track's facts say so. None for all.
+            on_error: what to do with a clip that cannot be used: leave it out and name it in `skipped`, or raise.
+            progress: show a bar.
+            batch_size: frames that the model looks at together.
+        """
+        options = _build.BuildOptions(crop, detector, max_frames, on_error, progress, batch_size)
+        tracks, skipped = _build.tracks_from_clips(clips, model, labels, options)
+        return cls(tracks, model.name, model.hash, skipped=skipped)
+
+    @classmethod
+    def builtin(cls, model: Animator) -> DrivingPool:
+        """Take the pool that is shipped with the embedded model.
+
+        Raises:
+            PoolError: for other models, which have other keypoints.
+        """
+        path = _builtin.shipped_pool(model)
+        return cls.load(path, model) if path else cls.gestures(model)
+
+    @classmethod
+    def gestures(cls, model: Animator) -> DrivingPool:
+        """Make the named motions of a mean face: nod, shake, turn, smile, talk and so on; no clips needed.
+
+        Raises:
+            PoolError: for models that chose their keypoints themselves.
+        """
+        return cls(_builtin.gestures(model), model.name, model.hash)
+
+    @classmethod
+    def parametric(
+        cls,
+        model: Animator,
+        *,
+        yaw_range: Range = (-35.0, 35.0),
+        pitch_range: Range = (-20.0, 20.0),
+        roll_range: Range = (-15.0, 15.0),
+        expressions: Sequence[str] = ("neutral", "smile", "talk", "surprise", "frown", "blink"),
+        count: int = 240,
+        seed: int = 0,
+    ) -> DrivingPool:
+        """Turn and deform a mean face: every frame a pose and an expression of its own; no clips needed.
+
+        Args:
+            model: whose keypoints are tied to known points of the face.
+            yaw_range: degrees to the person's left and right.
+            pitch_range: degrees up and down.
+            roll_range: degrees of tilt.
+            expressions: one track for each; see `fomaug.driving.EXPRESSIONS`.
+            count: poses in all.
+            seed: the same seed gives the same poses.
+
+        Raises:
+            PoolError: for models that chose their keypoints themselves.
+        """
+        tracks = _builtin.parametric(
+            model,
+            yaw_range=yaw_range,
+            pitch_range=pitch_range,
+            roll_range=roll_range,
+            expressions=expressions,
+            count=count,
+            seed=seed,
+        )
+        return cls(tracks, model.name, model.hash)
+
+    def _with(self, tracks: Iterable[MotionTrack]) -> DrivingPool:
+        return DrivingPool(tracks, self.model_name, self.model_hash, skipped=self.skipped)
+
+    def _row(self, name: str) -> int:
+        if name not in self._rows:
+            raise PoolError(
+                f"the pool has no track {name!r}{did_you_mean(name, self._rows)}; it has {some(self.names)}"
+            )
+        return self._rows[name]

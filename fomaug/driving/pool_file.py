@@ -1,0 +1,156 @@
+"""The file of a driving pool: one safetensors file whose header says what the tracks are.
+
+Files may come from anybody: sizes are bounded before anything is read, every field is checked, unknown versions and
+fields are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from fomaug.driving.track import MotionTrack
+from fomaug.errors import PoolError, reason_of
+from fomaug.files import POOL, open_regular, write_file
+from fomaug.strict_json import load_json
+from fomaug.types import Keypoints
+
+VERSION: Final = 1
+_KEY: Final = "fomaug.pool"
+_MAX_HEADER: Final = 2**24
+_MOST_FRAMES: Final = 10**7  # of a track: four days at 25 a second
+_MOST_POINTS: Final = 1024  # of a frame
+_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
+    "name": (str,),
+    "label": (str, type(None)),
+    "fps": (int, float),
+    "clip_hash": (str,),
+    "driver": (str,),
+    "weight": (int, float),
+    "crop": (list, type(None)),
+    "facts": (dict,),
+}
+
+
+def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash: str) -> None:
+    """Write tracks whole or not at all."""
+    header = {
+        "version": VERSION,
+        "model_name": model_name,
+        "model_hash": model_hash,
+        "tracks": [{field: getattr(track, field) for field in _FIELDS} for track in tracks],
+    }
+    tensors = {name: part for row, track in enumerate(tracks) for name, part in _tensors(row, track)}
+    # Not save_file: it makes files that nobody but their owner may read.
+    content = save(tensors, metadata={_KEY: json.dumps(header, default=dict)})
+    try:
+        write_file(path, content)
+    except OSError as error:
+        raise PoolError(f"cannot write {path} ({reason_of(error)})") from error
+
+
+def read(path: Path) -> tuple[list[MotionTrack], str, str]:
+    """Read and check a pool file: its tracks, the model's name and the model's hash."""
+    _check_size(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = _header(path, (file.metadata() or {}).get(_KEY))
+            rows: list[Any] = header["tracks"]
+            expected, names = {f"{row}.value" for row in range(len(rows))}, set(file.keys())
+            if not expected <= names <= expected | {f"{row}.jacobian" for row in range(len(rows))}:
+                raise PoolError(f"{path} is damaged: its tensors do not go with its {len(rows)} tracks")
+            tracks = [_track(path, facts, _keypoints(path, file, row, names)) for row, facts in enumerate(rows)]
+    except (SafetensorError, OSError, RuntimeError) as error:  # torch has no place for some shapes
+        raise PoolError(f"{path} is no pool file or is damaged ({reason_of(error)}); build it again") from error
+    return tracks, header["model_name"], header["model_hash"]
+
+
+def rounded(track: MotionTrack) -> MotionTrack:
+    """Round keypoints to what half precision can hold."""
+    return replace(track, keypoints=track.keypoints.to(dtype=torch.float16).to(dtype=torch.float32))
+
+
+def _tensors(row: int, track: MotionTrack) -> list[tuple[str, Tensor]]:
+    parts = [("value", track.keypoints.value), ("jacobian", track.keypoints.jacobian)]
+    return [(f"{row}.{name}", _compact(part)) for name, part in parts if part is not None]
+
+
+def _compact(tensor: Tensor) -> Tensor:
+    """Store as float16 what loses nothing by it."""
+    full = tensor.detach().to("cpu", torch.float32).contiguous()
+    half = full.half()
+    return half if half.float().equal(full) else full
+
+
+def _check_size(path: Path) -> None:
+    """Look at the length of the header before a parser does."""
+    try:
+        with open_regular(path, POOL) as file:
+            start = file.read(8)
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise PoolError(f"cannot read pool {path} ({reason_of(error)})") from error
+    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+    if not 2 <= length <= min(_MAX_HEADER, size - 8):
+        raise PoolError(f"{path} is no pool file; build one with `fomaug pool build`")
+
+
+def _header(path: Path, text: str | None) -> dict[str, Any]:
+    if text is None:
+        raise PoolError(f"{path} is a safetensors file, but no pool of fomaug")
+    header = load_json(text, f"{path} is damaged: its description", PoolError, finite=False)
+    if not isinstance(header, dict) or not isinstance(header.get("version"), int):
+        raise PoolError(f"{path} is damaged: its description has no version")
+    if header["version"] != VERSION:
+        raise PoolError(
+            f"{path} has pool format {header['version']}, this fomaug reads {VERSION}; update fomaug or build it again"
+        )
+    wanted = {"model_name": str, "model_hash": str, "tracks": list}
+    if not all(isinstance(header.get(key), kind) for key, kind in wanted.items()):
+        raise PoolError(f"{path} is damaged: its description must have {', '.join(wanted)}")
+    return header
+
+
+def _keypoints(path: Path, file: Any, row: int, names: set[str]) -> Keypoints:
+    parts: list[Tensor] = []
+    for name in (f"{row}.value", f"{row}.jacobian"):
+        if name not in names:
+            break
+        _check_sizes(path, name, file.get_slice(name).get_shape())
+        part = file.get_tensor(name)
+        if part.dtype not in (torch.float16, torch.float32):
+            raise PoolError(f"{path} is damaged: {name} is {part.dtype}, not float16 or float32")
+        parts.append(part.float())
+    return Keypoints(*parts)
+
+
+def _check_sizes(path: Path, name: str, shape: list[int]) -> None:
+    """Look at a shape before the tensor is read; what it must be is checked with the track."""
+    if len(shape) > 4 or any(size > _MOST_FRAMES for size in shape) or any(size > _MOST_POINTS for size in shape[1:]):
+        raise PoolError(
+            f"{path} is damaged: {name} is {tuple(shape)}, up to ({_MOST_FRAMES}, {_MOST_POINTS}, 2, 2) was expected"
+        )
+
+
+def _track(path: Path, facts: Any, keypoints: Keypoints) -> MotionTrack:
+    if not isinstance(facts, dict) or set(facts) != set(_FIELDS):
+        raise PoolError(f"{path} is damaged: a track must have {', '.join(_FIELDS)}")
+    for name, kinds in _FIELDS.items():
+        if not isinstance(facts[name], kinds) or isinstance(facts[name], bool):
+            raise PoolError(f"{path} is damaged: {name} of a track is {facts[name]!r:.40}")
+    crop = facts["crop"]
+    if crop is not None and not (len(crop) == 4 and all(type(value) is int and abs(value) < 2**31 for value in crop)):
+        raise PoolError(f"{path} is damaged: crop of a track is {crop!r:.40}")
+    if not all(isinstance(word, str) for word in facts["facts"].values()):
+        raise PoolError(f"{path} is damaged: facts of a track must be words")
+    return MotionTrack(**{**facts, "crop": None if crop is None else tuple(crop)}, keypoints=keypoints)

@@ -1,0 +1,19 @@
+"""Motion that is made without clips: the canonical face, turned and deformed."""
+
+from fomaug.driving.synthetic.expressions import expression_fields as expression_fields
+from fomaug.driving.synthetic.gestures import gesture_tracks as gesture_tracks
+from fomaug.driving.synthetic.neutral import neutral_like as neutral_like
+from fomaug.driving.synthetic.parametric import EXPRESSIONS as EXPRESSIONS
+from fomaug.driving.synthetic.parametric import FaceTrack as FaceTrack
+from fomaug.driving.synthetic.parametric import Range as Range
+from fomaug.driving.synthetic.parametric import parametric_tracks as parametric_tracks
+
+__all__ = [
+    "expression_fields",
+    "gesture_tracks",
+    "neutral_like",
+    "EXPRESSIONS",
+    "FaceTrack",
+    "Range",
+    "parametric_tracks",
+]

@@ -1,0 +1,83 @@
+"""Expressions of the canonical face: one displacement of the mesh for each."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from fomaug.faces import mean_mesh
+
+_UPPER_LID: Final = {"right": (246, 161, 160, 159, 158, 157, 173), "left": (466, 388, 387, 386, 385, 384, 398)}
+_LOWER_LID: Final = {"right": (7, 163, 144, 145, 153, 154, 155), "left": (249, 390, 373, 374, 380, 381, 382)}
+_UPPER_FOLD: Final = {"right": (247, 30, 29, 27, 28, 56, 190), "left": (467, 260, 259, 257, 258, 286, 414)}
+_IRIS: Final = (468, 469, 470, 471, 472, 473, 474, 475, 476, 477)
+_LOWER_LIP: Final = (146, 91, 181, 84, 17, 314, 405, 321, 375, 95, 88, 178, 87, 14, 317, 402, 318, 324)
+_UPPER_LIP: Final = (185, 40, 39, 37, 0, 267, 269, 270, 409, 191, 80, 81, 82, 13, 312, 311, 310, 415)
+
+
+@cache
+def expression_fields() -> dict[str, Tensor]:
+    """Return the displacement (478, 3) of every expression at strength 1, in units of the mean face."""
+    mean = mean_mesh()
+    corners = mean[[61, 291]]
+    return {
+        "jaw": _jaw(mean),
+        "smile": _pull(mean, corners, (0.055, -0.045, 0.02), 0.10),
+        "pout": _pull(mean, corners, (-0.05, 0.0, -0.02), 0.09),
+        "mouth aside": _bump(mean, (mean[13] + mean[14]) / 2, 0.13, (0.06, 0.0, 0.0)),
+        "upper lip": _upper_lip(mean),
+        "brows": _pull(mean, mean[[105, 334]], (0.0, -0.06, 0.0), 0.14),
+        "frown": _pull(mean, mean[[55, 285]], (-0.02, 0.03, 0.0), 0.08),
+        "blink right": _blink(mean, "right"),
+        "blink left": _blink(mean, "left"),
+        "look aside": _irises((0.045, 0.0, 0.0)),
+        "look down": _irises((0.0, 0.025, 0.0)),
+    }
+
+
+def _bump(mean: Tensor, centre: Tensor, radius: float, shift: tuple[float, float, float]) -> Tensor:
+    weight = torch.exp(-(mean[:, :2] - centre[:2]).square().sum(-1, keepdim=True) / radius**2)
+    return weight * torch.tensor(shift)
+
+
+def _pull(mean: Tensor, pair: Tensor, shift: tuple[float, float, float], radius: float) -> Tensor:
+    """Shift two mirrored places; x of the shift points outwards."""
+    x, y, z = shift
+    return _bump(mean, pair[0], radius, (-x, y, z)) + _bump(mean, pair[1], radius, (x, y, z))
+
+
+def _jaw(mean: Tensor) -> Tensor:
+    line = (mean[13, 1] + mean[14, 1]) / 2
+    below = torch.sigmoid((mean[:, 1] - line) / 0.03)
+    below[list(_UPPER_LIP)] = 0.0  # the lips part here: no smooth step
+    below[list(_LOWER_LIP)] = 1.0
+    # The mouth's corners are hinges: near them the lower lip follows less.
+    side = torch.exp(-((mean[:, 0] / 0.16) ** 2)) + 0.35 * torch.sigmoid((mean[:, 1] - line - 0.12) / 0.04)
+    weight = (below * side.clamp(max=1.0))[:, None]
+    return weight * torch.tensor([0.0, 0.2, 0.03])
+
+
+def _upper_lip(mean: Tensor) -> Tensor:
+    field = torch.zeros_like(mean)
+    side = torch.exp(-((mean[list(_UPPER_LIP), 0] / 0.12) ** 2))
+    field[list(_UPPER_LIP), 1] = -0.03 * side
+    return field
+
+
+def _blink(mean: Tensor, eye: str) -> Tensor:
+    upper, lower, fold = list(_UPPER_LID[eye]), list(_LOWER_LID[eye]), list(_UPPER_FOLD[eye])
+    gap = mean[lower] - mean[upper]
+    field = torch.zeros_like(mean)
+    field[upper] = 0.9 * gap
+    field[lower] = -0.1 * gap
+    field[fold] = 0.4 * gap
+    return field
+
+
+def _irises(shift: tuple[float, float, float]) -> Tensor:
+    field = torch.zeros(478, 3)
+    field[list(_IRIS)] = torch.tensor(shift)
+    return field

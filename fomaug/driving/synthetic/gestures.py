@@ -1,0 +1,105 @@
+"""Smooth named motions of the canonical face, by key frames: the driving pool that needs no clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fomaug.driving.synthetic.parametric import FPS, FaceTrack, face_keypoints
+from fomaug.types import Keypoints
+
+Keys = Sequence[tuple[float, float]]
+"""Pairs of a time, 0 to 1 of the motion, and a value there."""
+
+_BLINK: Final[Keys] = ((0, 0), (0.44, 0), (0.48, 1), (0.52, 1), (0.58, 0), (1, 0))
+_SYLLABLES: Final[Keys] = (
+    (0, 0), (0.06, 0.5), (0.12, 0.1), (0.18, 0.35), (0.24, 0.05), (0.3, 0.6), (0.37, 0.15), (0.43, 0.3), (0.5, 0),
+    (0.56, 0.4), (0.62, 0.1), (0.7, 0.65), (0.77, 0.1), (0.83, 0.3), (0.9, 0.05), (1, 0),
+)  # fmt: skip
+_LIPS: Final[Keys] = ((0, 0), (0.1, 0.5), (0.25, -0.4), (0.4, 0.4), (0.55, -0.5), (0.75, 0.5), (0.9, -0.2), (1, 0))
+
+
+def _there_and_back(peak: float) -> Keys:
+    return ((0, 0), (0.35, peak), (0.65, peak), (1, 0))
+
+
+def _to_and_fro(peak: float) -> Keys:
+    return ((0, 0), (0.17, peak), (0.42, -peak), (0.67, peak * 0.8), (0.85, -peak * 0.5), (1, 0))
+
+
+_GESTURES: Final[Mapping[str, tuple[float, Mapping[str, Keys]]]] = {
+    "nod": (2.4, {"pitch": ((0, 0), (0.15, -4), (0.35, 13), (0.52, -3), (0.7, 10), (0.85, -2), (1, 0))}),
+    "shake": (2.6, {"yaw": _to_and_fro(16)}),
+    "tilt left": (2.4, {"roll": _there_and_back(14)}),
+    "tilt right": (2.4, {"roll": _there_and_back(-14)}),
+    "turn left": (3.0, {"yaw": _there_and_back(-30), "look aside": ((0, 0), (0.15, 0.6), (0.4, 0), (1, 0))}),
+    "turn right": (3.0, {"yaw": _there_and_back(30), "look aside": ((0, 0), (0.15, -0.6), (0.4, 0), (1, 0))}),
+    "look up": (2.4, {"pitch": _there_and_back(-17), "look down": _there_and_back(-0.4)}),
+    "look down": (2.4, {"pitch": _there_and_back(17), "look down": _there_and_back(0.4)}),
+    "look around": (
+        4.0,
+        {
+            "yaw": ((0, 0), (0.2, -24), (0.4, -18), (0.65, 24), (0.8, 16), (1, 0)),
+            "pitch": ((0, 0), (0.2, -6), (0.4, 7), (0.65, -5), (0.8, 8), (1, 0)),
+            "look aside": ((0, 0), (0.12, 0.7), (0.4, 0.2), (0.55, -0.7), (0.8, -0.2), (1, 0)),
+        },
+    ),
+    "gaze": (
+        3.2,
+        {
+            "look aside": ((0, 0), (0.12, 0.9), (0.35, 0.9), (0.47, -0.9), (0.72, -0.9), (0.84, 0), (1, 0)),
+            "yaw": ((0, 0), (0.2, -5), (0.4, -5), (0.6, 5), (0.8, 5), (1, 0)),
+        },
+    ),
+    "blink": (2.0, {"blink right": _BLINK, "blink left": _BLINK}),
+    "wink": (2.0, {"blink left": _BLINK, "smile": _there_and_back(0.35), "roll": _there_and_back(5)}),
+    "smile": (3.0, {"smile": _there_and_back(1.0), "brows": _there_and_back(0.2)}),
+    "laugh": (
+        3.0,
+        {
+            "smile": _there_and_back(1.0),
+            "jaw": ((0, 0), (0.3, 0.5), (0.4, 0.35), (0.5, 0.5), (0.65, 0.4), (1, 0)),
+            "blink right": _there_and_back(0.35),
+            "blink left": _there_and_back(0.35),
+            "pitch": ((0, 0), (0.35, -7), (0.6, -3), (1, 0)),
+        },
+    ),
+    "talk": (
+        4.0,
+        {"jaw": _SYLLABLES, "smile": _LIPS, "upper lip": _LIPS, "yaw": _to_and_fro(4), "pitch": _to_and_fro(-3)},
+    ),
+    "surprise": (
+        2.6,
+        {"brows": _there_and_back(1.3), "jaw": _there_and_back(0.55), "pitch": _there_and_back(-6)},
+    ),
+    "frown": (2.6, {"frown": _there_and_back(1.3), "brows": _there_and_back(-0.5), "smile": _there_and_back(-0.4)}),
+    "pout": (2.4, {"pout": _there_and_back(1.1), "brows": _there_and_back(0.3)}),
+    "brows up": (2.0, {"brows": _to_and_fro(0.9)}),
+    "sway": (4.0, {"roll": _to_and_fro(9), "yaw": _to_and_fro(12), "pitch": _to_and_fro(5)}),
+}
+
+
+def gesture_tracks() -> list[FaceTrack]:
+    """Return every named motion, 2 to 4 seconds at 25 frames a second, from and back to the neutral face."""
+    return [FaceTrack(name, name, _play(seconds, channels), FPS) for name, (seconds, channels) in _GESTURES.items()]
+
+
+def _play(seconds: float, channels: Mapping[str, Keys]) -> Keypoints:
+    times = torch.linspace(0, 1, round(seconds * FPS))
+    curves = {name: _curve(keys, times) for name, keys in channels.items()}
+    angles = {name: curves.pop(name, None) for name in ("yaw", "pitch", "roll")}
+    return face_keypoints(**angles, strengths=curves, count=len(times))
+
+
+def _curve(keys: Keys, times: Tensor) -> Tensor:
+    """Pass through the keys, at rest in each of them."""
+    at, values = np.array(keys, np.float64).T
+    t = times.double().numpy()
+    part = np.clip(np.searchsorted(at, t, side="right") - 1, 0, len(at) - 2)
+    share = (t - at[part]) / (at[part + 1] - at[part])
+    eased = share**2 * (3 - 2 * share)
+    return torch.from_numpy((values[part] + (values[part + 1] - values[part]) * eased).astype(np.float32))

@@ -1,0 +1,147 @@
+"""Motion without clips: the canonical face, turned and deformed, gives driving keypoints for any pose and expression.
+
+Valid only for models whose keypoints are those of `fomaug.faces.canonical`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fomaug.driving.synthetic.expressions import expression_fields
+from fomaug.errors import ArgumentError, did_you_mean
+from fomaug.faces import mean_mesh, mesh_keypoints, rotation
+from fomaug.types import Keypoints
+
+Range = tuple[float, float]
+
+FPS: Final = 25.0
+
+_NECK: Final = (0.0, 0.4, 0.3)
+"""The place the head turns about, below and behind the face's centre."""
+
+EXPRESSIONS: Final[Mapping[str, Mapping[str, float]]] = {
+    "neutral": {},
+    "smile": {"smile": 0.9, "brows": 0.1},
+    "laugh": {"smile": 1.0, "jaw": 0.4, "blink right": 0.25, "blink left": 0.25},
+    "talk": {"jaw": 0.35, "upper lip": 0.3},
+    "surprise": {"brows": 1.1, "jaw": 0.5, "blink right": -0.15, "blink left": -0.15},
+    "frown": {"frown": 1.2, "brows": -0.4, "smile": -0.3},
+    "pout": {"pout": 1.0},
+    "blink": {"blink right": 1.0, "blink left": 1.0},
+    "wink": {"blink left": 1.0, "smile": 0.3},
+    "brows up": {"brows": 1.2},
+    "look left": {"look aside": 0.9},
+    "look right": {"look aside": -0.9},
+    "look up": {"look down": -0.8, "blink right": -0.1, "blink left": -0.1},
+    "look down": {"look down": 0.8, "blink right": 0.35, "blink left": 0.35},
+}
+"""What each expression is mixed of; left and right of a gaze are the person's own."""
+
+
+class FaceTrack(NamedTuple):
+    """A motion of the canonical face; frame 0 is frontal and neutral."""
+
+    name: str
+    label: str
+    keypoints: Keypoints
+    fps: float
+
+
+def face_keypoints(
+    *,
+    yaw: Tensor | None = None,
+    pitch: Tensor | None = None,
+    roll: Tensor | None = None,
+    strengths: Mapping[str, Tensor] | None = None,
+    count: int = 1,
+) -> Keypoints:
+    """Pose the canonical face.
+
+    Args:
+        yaw: (T,) degrees; positive turns the face to the person's own right, the viewer's left.
+        pitch: (T,) degrees; positive looks down.
+        roll: (T,) degrees; positive tilts clockwise for the viewer.
+        strengths: (T,) strength of each expression field, by its name in `expression_fields`.
+        count: T where nothing else tells it.
+
+    Returns:
+        Keypoints of T frames.
+    """
+    given = [x for x in (yaw, pitch, roll, *(strengths or {}).values()) if x is not None]
+    frames = len(given[0]) if given else count
+    angles = [torch.zeros(frames) if angle is None else torch.deg2rad(angle.float()) for angle in (yaw, pitch, roll)]
+    fields = expression_fields()
+    mesh = mean_mesh().expand(frames, -1, -1)
+    for name, strength in (strengths or {}).items():
+        mesh = mesh + strength.float()[:, None, None] * fields[name]
+    neck = torch.tensor(_NECK)
+    return mesh_keypoints((mesh - neck) @ rotation(*angles).transpose(1, 2) + neck)
+
+
+def parametric_tracks(
+    *,
+    yaw_range: Range = (-35.0, 35.0),
+    pitch_range: Range = (-20.0, 20.0),
+    roll_range: Range = (-15.0, 15.0),
+    expressions: Sequence[str] = ("neutral", "smile", "talk", "surprise", "frown", "blink"),
+    count: int = 240,
+    seed: int = 0,
+) -> list[FaceTrack]:
+    """Draw poses evenly from ranges, one track for each expression.
+
+    Args:
+        yaw_range: degrees, as in `face_keypoints`.
+        pitch_range: degrees.
+        roll_range: degrees.
+        expressions: names in `EXPRESSIONS`.
+        count: poses in all, shared out among the expressions.
+        seed: the same seed gives the same poses.
+
+    Returns:
+        One track for each expression; after the neutral frame 0 every frame is a pose of its own, at 70 to 100 % of the
+        expression.
+
+    Raises:
+        ArgumentError: for an unknown expression, or ranges whose ends are swapped or beyond a right angle.
+    """
+    _check_ranges(yaw_range=yaw_range, pitch_range=pitch_range, roll_range=roll_range)
+    mixes = [_mix(name) for name in expressions]
+    rng = np.random.default_rng(seed)
+    share = max(1, -(-count // max(1, len(mixes))))
+    tracks = []
+    for name, mix in zip(expressions, mixes, strict=True):
+        yaw, pitch, roll = (_spread(share, limits, rng) for limits in (yaw_range, pitch_range, roll_range))
+        amount = _after_rest(torch.from_numpy(rng.uniform(0.7, 1.0, share).astype(np.float32)))
+        strengths = {field: strength * amount for field, strength in mix.items()}
+        keypoints = face_keypoints(yaw=yaw, pitch=pitch, roll=roll, strengths=strengths)
+        tracks.append(FaceTrack(f"parametric {name}", name, keypoints, FPS))
+    return tracks
+
+
+def _spread(count: int, limits: Range, rng: np.random.Generator) -> Tensor:
+    """One value from each of `count` equal parts of a range, in random order, after a 0."""
+    low, high = limits
+    places = (rng.permutation(count) + rng.uniform(0, 1, count)) / count
+    return _after_rest(torch.from_numpy((low + (high - low) * places).astype(np.float32)))
+
+
+def _after_rest(values: Tensor) -> Tensor:
+    return torch.cat([torch.zeros(1), values])
+
+
+def _mix(name: str) -> Mapping[str, float]:
+    if name not in EXPRESSIONS:
+        known = ", ".join(EXPRESSIONS)
+        raise ArgumentError(f"expression is {name!r}, one of {known} was expected{did_you_mean(name, EXPRESSIONS)}")
+    return EXPRESSIONS[name]
+
+
+def _check_ranges(**ranges: Range) -> None:
+    for name, (low, high) in ranges.items():
+        if not -90 < low <= high < 90:
+            raise ArgumentError(f"{name} is ({low}, {high}); give (low, high) in degrees, between -90 and 90")

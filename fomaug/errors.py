@@ -1,0 +1,128 @@
+"""Every error that fomaug raises on purpose."""
+
+from __future__ import annotations
+
+import difflib
+import reprlib
+from collections.abc import Iterable
+
+_MOST_BITS = 1024  # of a number that is written out
+
+
+class FomaugError(Exception):
+    """Base of all errors that fomaug raises on purpose."""
+
+
+class ArgumentError(FomaugError, ValueError):
+    """An argument is outside of what the function accepts."""
+
+
+class ShapeError(ArgumentError):
+    """A tensor or array has another shape or dtype than the function accepts."""
+
+
+class WeightsError(FomaugError, ValueError):
+    """A model file is damaged, of another kind, or does not fit its configuration."""
+
+
+class ModelNotFoundError(FomaugError, FileNotFoundError):
+    """No model of that name or path is here."""
+
+
+class PoolError(FomaugError, ValueError):
+    """A driving pool is damaged, empty, or was made for another model."""
+
+
+class MediaError(FomaugError, ValueError):
+    """An image or a clip cannot be read."""
+
+
+class LabelError(FomaugError, ValueError):
+    """A label file or value cannot be read or moved."""
+
+
+class ResumeError(FomaugError, RuntimeError):
+    """A job cannot be resumed from what lies in its output folder."""
+
+
+class UnsafeFileError(FomaugError, OSError):
+    """A file is no regular file, such as a pipe or a device, or is larger than any file of its kind.
+
+    Raised as `UnsafeFileError(errno, reason, path)`, like every `OSError`.
+    """
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
+
+class MissingExtraError(FomaugError, ImportError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed; run: pip install 'fomaug[{extra}]'")
+        self.package = package
+        self.extra = extra
+
+
+def reason_of(error: BaseException) -> str:
+    """Say why something failed, without the name of the file, which the caller knows; never an empty text.
+
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.png"))
+    'No such file or directory'
+    >>> reason_of(EOFError()), reason_of(KeyError("size"))
+    ('it ends too early', "KeyError: 'size'")
+    """
+    if isinstance(error, EOFError) and not str(error):
+        return "it ends too early"
+    if isinstance(error, KeyError):
+        return f"KeyError: {error}"
+    return getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Say which known word is nearest.
+
+    >>> did_you_mean("strenght", ["strength", "seed"])
+    "; did you mean 'strength'?"
+    >>> did_you_mean("zzz", ["strength"])
+    ''
+    """
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def check_choice(name: str, value: object, known: Iterable[str]) -> None:
+    """Raise `ArgumentError` unless the value is one of the known words.
+
+    >>> check_choice("crop", "face", ["face", "frame"])
+    """
+    if value not in (known := tuple(known)):
+        hint = did_you_mean(value, known) if isinstance(value, str) else ""
+        raise ArgumentError(f"{name} must be one of {', '.join(known)}, got {value!r}{hint}")
+
+
+def shortened(value: object) -> str:
+    """Show a value that may be of any size: a few hundred bytes of YAML can stand for gigabytes.
+
+    >>> shortened("4")
+    "'4'"
+    >>> shortened([[["x"] * 9] * 9] * 9)
+    '[[[...], [...], [...], [...], [...], [...], ...], [[...], [...], [...], [...], [...], [...], ...], ...]'
+    """
+    return _SHORT.repr(value)
+
+
+class _Shortened(reprlib.Repr):
+    """Show two levels of containers, the first entries of each, and the beginnings of words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxlist, self.maxtuple, self.maxdict, self.maxset = 2, 6, 6, 6, 6
+        self.maxstring, self.maxother, self.maxlong = 80, 80, 80
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python refuses to write out numbers of thousands of digits.
+        return super().repr_int(x, level) if x.bit_length() < _MOST_BITS else "a number of hundreds of digits"
+
+
+_SHORT = _Shortened()

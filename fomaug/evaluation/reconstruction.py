@@ -1,0 +1,179 @@
+"""Rebuild clips from their first frame, and measure how well that went."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fomaug.animator import Animator
+from fomaug.errors import FomaugError, MediaError
+from fomaug.evaluation.frechet import Spread
+from fomaug.evaluation.measures import Extractors, Frame, compare, judge, to_tensor
+from fomaug.evaluation.similarity import confidence
+from fomaug.media import find_clips, read_clip
+
+Watch = Callable[[str, Frame, Frame, Sequence[Frame]], object]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measure: its mean over clips, with a 95 % bootstrap interval over clips."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """How well one model rebuilds clips.
+
+    Attributes:
+        model: its name.
+        judges: who gave the figures that need one, by measure: the functions passed in, and for `keypoint_distance`
+            the model's own detector, which makes it no measure for comparing models.
+        figures: by measure.
+        clips: the measures of each clip.
+        skipped: clips that could not be read, with the reason.
+        damaged: clips of which only some frames could be read and were measured, with the reason.
+    """
+
+    model: str
+    judges: dict[str, str]
+    figures: dict[str, Figure]
+    clips: dict[str, dict[str, float]]
+    skipped: dict[str, str]
+    damaged: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; None for what could not be measured."""
+        plain: dict[str, Any] = _without_nan(asdict(self))
+        return plain
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def reconstruct(
+    animators: Sequence[Animator],
+    clips: Path,
+    *,
+    extractors: Extractors | None = None,
+    step: int = 1,
+    max_frames: int | None = None,
+    watch: Watch | None = None,
+    progress: Callable[[], object] | None = None,
+) -> list[Reconstruction]:
+    """Drive the first frame of every clip by its own frames (absolute transfer), and compare with the true ones.
+
+    Every model sees the same frames; memory is that of a frame for each model.
+
+    Args:
+        animators: the models.
+        clips: a clip, or a folder of clips.
+        extractors: judges from outside.
+        step: measure every step-th frame.
+        max_frames: of each clip.
+        watch: called with (clip, source, driving, one prediction per model).
+        progress: called once a clip.
+
+    Raises:
+        MediaError: if no clip can be read.
+    """
+    extractors = extractors or Extractors()
+    rows: list[dict[str, dict[str, float]]] = [{} for _ in animators]
+    spreads = [Spread() for _ in animators]
+    skipped: dict[str, str] = {}
+    damaged: dict[str, str] = {}
+    for path in find_clips(clips):
+        name = path.name if path == clips else path.relative_to(clips).as_posix()
+        try:
+            frames = read_clip(path, max_frames=max_frames).frames(on_damage=partial(damaged.setdefault, name))
+            found = _clip(animators, frames, extractors, spreads, step, watch and partial(watch, path.name))
+        except FomaugError as error:
+            skipped[name] = str(error)
+        else:
+            for row, measures in zip(rows, found, strict=True):
+                row[name] = measures
+        if progress is not None:
+            progress()
+    if not rows[0]:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
+        reasons += f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+        raise MediaError(f"no clip of {clips} could be measured ({reasons or 'there is none'})")
+    return [
+        Reconstruction(animator.name, _judges(animator, extractors), _figures(row, spread), row, skipped, damaged)
+        for animator, row, spread in zip(animators, rows, spreads, strict=True)
+    ]
+
+
+def _clip(
+    animators: Sequence[Animator],
+    frames: Iterator[Frame],
+    extractors: Extractors,
+    spreads: Sequence[Spread],
+    step: int,
+    watch: Callable[[Frame, Frame, Sequence[Frame]], object] | None,
+) -> list[dict[str, float]]:
+    first = next(frames)
+    sources = [animator.encode(to_tensor(first)) for animator in animators]
+    sums: list[dict[str, list[float]]] = [{} for _ in animators]
+    for frame in islice(frames, step - 1, None, step):
+        judged = judge(frame, extractors)
+        predictions = []
+        for animator, source, values, spread in zip(animators, sources, sums, spreads, strict=True):
+            driving = animator.detect(to_tensor(frame))
+            result = animator.animate(source, driving).image.cpu()
+            predictions.append(_picture(result))
+            again = animator.detect(result)
+            measures = compare(result, frame, judged, judge(predictions[-1], extractors), spread)
+            distance = (again.value - driving.value).norm(dim=-1).mean() * (animator.size - 1) / 2
+            for name, value in {**measures, "keypoint_distance": float(distance)}.items():
+                values.setdefault(name, []).append(value)
+        if watch is not None:
+            watch(first, frame, predictions)
+    if not sums[0]:
+        raise MediaError("it has one frame; rebuilding needs two or more (and step frames after the first)")
+    return [{name: _mean(found) for name, found in values.items()} for values in sums]
+
+
+def _figures(clips: dict[str, dict[str, float]], spread: Spread) -> dict[str, Figure]:
+    names = dict.fromkeys(name for row in clips.values() for name in row)
+    figures = {}
+    for name in names:
+        values = [row[name] for row in clips.values() if name in row]
+        figures[name] = Figure(_mean(values), *confidence(values))
+    if spread.true:
+        figures["fid"] = Figure(spread.distance(), math.nan, math.nan)
+    return figures
+
+
+def _judges(animator: Animator, extractors: Extractors) -> dict[str, str]:
+    outside = {
+        measure: name for part, measures in _GIVES.items() if (name := extractors.name(part)) for measure in measures
+    }
+    return {"keypoint_distance": f"{animator.name}'s own detector", **outside}
+
+
+_GIVES = {"landmarks": ("akd", "lost"), "embedding": ("aed",), "features": ("fid",)}
+
+
+def _mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
+
+
+def _picture(image: Tensor) -> Frame:
+    pixels: Frame = (image[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return pixels

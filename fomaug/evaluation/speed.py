@@ -1,0 +1,188 @@
+"""How fast a model is, beside the official architecture, in one run."""
+
+from __future__ import annotations
+
+import itertools
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from fomaug.animator import Animator
+from fomaug.errors import ArgumentError, did_you_mean
+from fomaug.evaluation.memory import peak_bytes
+from fomaug.networks import OFFICIAL, build_networks, fold_batch_norms
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One stage of one model.
+
+    Attributes:
+        stage: "detect" a driving frame, "encode" a source, "animate" from both, or "frame": detect, transfer and
+            animate, which is the delay of `Animator.stream`.
+        gflop: floating point operations for one picture, in billions; a multiply-add counts two.
+        ms: median milliseconds for one picture.
+        spread_ms: first and third quartile.
+        per_second: pictures a second, by the median.
+        peak_mb: the most megabytes that tensors made in the stage hold at once on one thread, for the whole batch,
+            weights aside.
+    """
+
+    stage: str
+    gflop: float
+    ms: float
+    spread_ms: tuple[float, float]
+    per_second: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run.
+
+    Attributes:
+        machine: processor, threads, torch version.
+        models: the timings of each model by name.
+        weights_mb: megabytes of each model's weights.
+        ratio: frames a second of the first model over those of the last.
+    """
+
+    machine: dict[str, Any]
+    models: dict[str, list[Timing]]
+    weights_mb: dict[str, float]
+    ratio: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def official_animator(name: str = "vox-256") -> Animator:
+    """Build an official architecture with random weights: as fast as with trained ones.
+
+    Raises:
+        ArgumentError: for a name that is none.
+    """
+    if name not in OFFICIAL:
+        raise ArgumentError(
+            f"{name!r} is no official architecture: {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}"
+        )
+    config = OFFICIAL[name]
+    detector, generator = build_networks(config)
+    animator = Animator(config, detector, generator, name=f"{name} (random weights)", hash="random")
+    fold_batch_norms(animator)
+    return animator.requires_grad_(False)  # noqa: FBT003 (torch's signature)
+
+
+def bench(
+    animators: list[Animator],
+    *,
+    batch_size: int = 1,
+    rounds: int = 10,
+    threads: int | None = None,
+    progress: Any = None,
+) -> Bench:
+    """Time the stages of every model, taking turns, so that a machine that slows down slows all.
+
+    Args:
+        animators: the models; the ratio is of the first to the last.
+        batch_size: pictures at a time.
+        rounds: how often every stage is timed, each time after a run that is not counted: the caches are its own.
+        threads: of the processor; None for torch's own choice.
+        progress: called once a round.
+    """
+    stages = [(animator, stage, run) for animator in animators for stage, run in _stages(animator, batch_size)]
+    with _threads(1):  # what is counted is counted in this thread
+        gflops = [_gflop(run) / batch_size for _, _, run in stages]
+        peaks = [peak_bytes(run) / 2**20 for _, _, run in stages]
+    with _threads(threads):
+        times: list[list[float]] = [[] for _ in stages]
+        for _ in range(rounds):
+            for row, (animator, _, run) in enumerate(stages):
+                _time(animator.device, run)
+                times[row].append(1000 * _time(animator.device, run) / batch_size)
+            if progress is not None:
+                progress()
+        machine = _machine(animators[0], batch_size)
+    models: dict[str, list[Timing]] = {animator.name: [] for animator in animators}
+    for (animator, stage, _), gflop, peak, found in zip(stages, gflops, peaks, times, strict=True):
+        models[animator.name].append(_timing(stage, gflop, peak, found))
+    weights = {animator.name: _weights_mb(animator) for animator in animators}
+    first, last = models[animators[0].name][-1], models[animators[-1].name][-1]
+    return Bench(machine, models, weights, round(first.per_second / last.per_second, 2))
+
+
+def _stages(animator: Animator, batch_size: int) -> list[tuple[str, Callable[[], object]]]:
+    pictures = torch.rand(batch_size, 3, animator.size, animator.size, device=animator.device)
+    source, driving = animator.encode(pictures), animator.detect(pictures.flip(3))
+    stream = animator.stream(animator.encode(pictures[:1]), itertools.repeat(pictures), reference=driving[0])
+    return [
+        ("encode", lambda: animator.encode(pictures)),
+        ("detect", lambda: animator.detect(pictures)),
+        ("animate", lambda: animator.animate(source, driving)),
+        ("frame", lambda: next(stream)),
+    ]
+
+
+def _timing(stage: str, gflop: float, peak_mb: float, times: list[float]) -> Timing:
+    median = statistics.median(times)
+    low, _, high = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else (median, median, median)
+    return Timing(
+        stage,
+        round(gflop, 3),
+        round(median, 2),
+        (round(low, 2), round(high, 2)),
+        round(1000 / median, 2),
+        round(peak_mb, 1),
+    )
+
+
+def _weights_mb(animator: Animator) -> float:
+    return round(sum(p.numel() * p.element_size() for p in animator.parameters()) / 2**20, 1)
+
+
+def _gflop(run: Callable[[], object]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return float(counter.get_total_flops()) / 1e9
+
+
+def _time(device: torch.device, run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    try:
+        if count is not None:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _machine(animator: Animator, batch_size: int) -> dict[str, Any]:
+    return {
+        "device": torch.cuda.get_device_name() if animator.device.type == "cuda" else _processor(),
+        "threads": torch.get_num_threads(),
+        "dtype": str(animator.dtype).removeprefix("torch."),
+        "batch_size": batch_size,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    return platform.processor() or platform.machine()

@@ -1,0 +1,87 @@
+"""The gates of an expansion: scores and thresholds of `fomaug.quality`, applied to pictures of any size and depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fomaug.animator import Animator
+from fomaug.errors import ArgumentError
+from fomaug.expand.copies import Judge, Verdict
+from fomaug.expand.move import Moved
+from fomaug.media import Picture
+from fomaug.quality import Gates, judge, score
+
+_SIDE: Final = 512  # larger pictures are judged at this size: no score looks closer
+
+Embed = Callable[[Tensor], Tensor]
+GateOption = Literal["on", "off"] | Mapping[str, float | None]
+
+
+def read_gates(option: GateOption) -> Gates | None:
+    """Turn the option into thresholds; None is no gates at all.
+
+    Raises:
+        ArgumentError: for an unknown gate or another word.
+    """
+    if isinstance(option, str):
+        if option not in ("on", "off"):
+            raise ArgumentError(f"gates must be on, off or thresholds by name, got {option!r}")
+        return Gates() if option == "on" else None
+    return Gates.from_dict(dict(option))
+
+
+def parse_gates(text: str) -> str | dict[str, float | None]:
+    """Read the option: a word, or NAME=THRESHOLD pairs with commas between; NAME=none opens a gate.
+
+    >>> parse_gates("on"), parse_gates("max_folded=0.1,max_residual=none")
+    ('on', {'max_folded': 0.1, 'max_residual': None})
+    """
+    if "=" not in text:
+        return text
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    try:
+        return {name.strip(): None if value == "none" else float(value) for name, _, value in pairs}
+    except ValueError as cause:
+        raise ArgumentError(f"gates must be NAME=THRESHOLD pairs with commas between, got {text!r}") from cause
+
+
+def make_judge(gates: Gates | None, animator: Animator, embed: Embed | None = None) -> Judge | None:
+    """Make the function that judges the copies of one source; None if there are no gates."""
+    if gates is None:
+        return None
+    if gates.min_identity is not None and embed is None:
+        raise ArgumentError("gate min_identity needs a face embedder; call fomaug.expand(..., embed=...)")
+
+    def judge_copies(picture: Picture, copies: Sequence[Moved]) -> list[Verdict]:
+        if not copies:
+            return []
+        source = _to_unit(picture).expand(len(copies), -1, -1, -1).to(animator.device)
+        result = torch.cat([_to_unit(moved.picture) for moved in copies]).to(animator.device)
+        flow = torch.cat([moved.flow for moved in copies]).to(animator.device)
+        occlusion = torch.cat([moved.occlusion for moved in copies]).to(animator.device)
+        with torch.no_grad():
+            found = score(animator, source, result, flow, occlusion, embed=embed)
+        return [Verdict(tuple(judge(scores, gates)), _plain(scores.to_dict())) for scores in found]
+
+    return judge_copies
+
+
+def _plain(scores: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in scores.items() if value is not None}
+
+
+def _to_unit(picture: Picture) -> Tensor:
+    """(1, 3, H, W) float in [0, 1], no longer than `_SIDE`."""
+    top = 255 if picture.pixels.dtype == np.uint8 else 65535
+    image = torch.from_numpy(picture.pixels.astype(np.float32) / top).permute(2, 0, 1)[None].expand(-1, 3, -1, -1)
+    longest = max(picture.size)
+    if longest <= _SIDE:
+        return image
+    size = [max(1, round(side * _SIDE / longest)) for side in picture.size]
+    return F.interpolate(image, size=size, mode="bilinear", antialias=True)

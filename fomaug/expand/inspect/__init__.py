@@ -1,0 +1,13 @@
+"""What an expanded dataset holds, and what it shares with others."""
+
+from fomaug.expand.inspect.leaks import Leak as Leak
+from fomaug.expand.inspect.leaks import find_leaks as find_leaks
+from fomaug.expand.inspect.summary import Summary as Summary
+from fomaug.expand.inspect.summary import summarise as summarise
+
+__all__ = [
+    "Leak",
+    "find_leaks",
+    "Summary",
+    "summarise",
+]

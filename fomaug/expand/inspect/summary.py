@@ -1,0 +1,165 @@
+"""What an expanded dataset holds, read back from its manifest."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fomaug.errors import shortened
+from fomaug.expand.inspect.contact import CONTACT_SHEET
+from fomaug.expand.manifest import MANIFEST, REJECTED, Row, explained_rows, is_still, read_rows, read_summary
+
+_MOST_BYTES = 2**50  # of a picture
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How some numbers are spread.
+
+    Attributes:
+        least: the smallest.
+        mean: of all.
+        most: the largest.
+    """
+
+    least: float
+    mean: float
+    most: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An expanded dataset in numbers.
+
+    Attributes:
+        out: its folder.
+        state: "done", or "running" if the job was interrupted or still runs.
+        sources: pictures with at least one copy.
+        copies: rows of the manifest.
+        bytes: of all copies.
+        labels: copies by label.
+        splits: copies by split; empty without splits.
+        clips: copies by driving clip, the most used first.
+        strength: spread of the strength.
+        scores: spread of every score of the gates.
+        rejected: refused copies by reason.
+        failed: pictures that could not be used.
+        flawed: annotations that could not be used.
+        model: name.
+        contact_sheet: None if there is none.
+    """
+
+    out: Path
+    state: str
+    sources: int
+    copies: int
+    bytes: int
+    labels: dict[str, int]
+    splits: dict[str, int]
+    clips: dict[str, int]
+    strength: Spread | None
+    scores: dict[str, Spread]
+    rejected: dict[str, int]
+    failed: int
+    flawed: int
+    model: str
+    contact_sheet: Path | None
+
+
+class _Running:
+    """Least, mean and most of a stream of numbers."""
+
+    def __init__(self) -> None:
+        self.least, self.most, self.total, self.count = math.inf, -math.inf, 0.0, 0
+
+    def add(self, value: float) -> None:
+        self.least, self.most = min(self.least, value), max(self.most, value)
+        self.total, self.count = self.total + value, self.count + 1
+
+    def spread(self) -> Spread:
+        return Spread(self.least, self.total / self.count, self.most)
+
+
+def summarise(out: Path) -> Summary:
+    """Sum up an expanded dataset; the manifest is read as a stream.
+
+    Raises:
+        ResumeError: the folder is no expanded dataset, or its manifest is damaged.
+    """
+    summary = read_summary(out)
+    with explained_rows(out / MANIFEST):
+        return _summarise(out, summary)
+
+
+def _summarise(out: Path, summary: dict[str, Any]) -> Summary:
+    counts: dict[str, Counter[str]] = {name: Counter() for name in ("labels", "splits", "clips", "sources")}
+    strength, scores, size = _Running(), dict[str, _Running](), 0
+    for row in read_rows(out / MANIFEST):
+        _count(row, counts)
+        for motion in _motions(row):
+            strength.add(motion["strength"])
+        size += _bytes(row)
+        for name, score in _numbers(row.get("scores", {})):
+            scores.setdefault(name, _Running()).add(score)
+    sheet = out / CONTACT_SHEET
+    return Summary(
+        out=out,
+        state=str(summary.get("state", "")),
+        sources=len(counts["sources"]),
+        copies=sum(counts["labels"].values()),
+        bytes=size,
+        labels=dict(sorted(counts["labels"].items())),
+        splits=dict(sorted(counts["splits"].items())),
+        clips=dict(counts["clips"].most_common()),
+        strength=strength.spread() if strength.count else None,
+        scores={name: running.spread() for name, running in sorted(scores.items())},
+        rejected=_reasons(read_rows(out / REJECTED)),
+        failed=_length(summary.get("failed")),
+        flawed=_length(summary.get("flawed")),
+        model=_name(summary.get("model")),
+        contact_sheet=sheet if sheet.is_file() else None,
+    )
+
+
+def _bytes(row: Row) -> int:
+    size = row["bytes"]
+    if not isinstance(size, int) or not 0 <= size <= _MOST_BYTES:
+        raise ValueError(f"bytes must be a whole number, got {shortened(size)}")
+    return size
+
+
+def _length(found: object) -> int:
+    return len(found) if isinstance(found, list) else 0
+
+
+def _name(model: object) -> str:
+    return str(model.get("name", "")) if isinstance(model, dict) else ""
+
+
+def _count(row: Row, counts: dict[str, Counter[str]]) -> None:
+    counts["labels"][row["label"] or ""] += 1
+    counts["clips"].update(motion["clip"] for motion in _motions(row))
+    counts["sources"][row["source"]] += 1
+    if row["split"]:
+        counts["splits"][row["split"]] += 1
+
+
+def _motions(row: Row) -> list[dict[str, Any]]:
+    """The motion of each face of a copy; none if it stayed as it is."""
+    return [] if is_still(row) else [row["motion"], *row["motion"].get("others", ())]
+
+
+def _numbers(scores: dict[str, Any]) -> Iterable[tuple[str, float]]:
+    return ((name, float(score)) for name, score in scores.items() if isinstance(score, int | float))
+
+
+def _reasons(rows: Iterable[Row]) -> dict[str, int]:
+    reasons: Counter[str] = Counter()
+    for row in rows:
+        # A reason names its gate, then the numbers.
+        reasons.update(reason.split()[0] for reason in row["reasons"])
+    return dict(reasons.most_common())

@@ -1,0 +1,175 @@
+"""The model and the driving pool of an expansion."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from fomaug.animator import Animator
+from fomaug.augment import MotionAugment
+from fomaug.driving import DrivingPool
+from fomaug.errors import ArgumentError, LabelError, MediaError, PoolError, did_you_mean, reason_of
+from fomaug.expand.plan import ExpandPlan
+from fomaug.files import TABLE, is_safetensors, sha256_of
+from fomaug.geometry import check_region
+from fomaug.media import find_clips, read_clip
+from fomaug.weights import load_model
+
+GIVEN: Final = "a given pool"
+POOL_FILE: Final = "driving.safetensors"
+
+_MADE: Final[dict[str, Callable[[Animator], DrivingPool]]] = {
+    "builtin": DrivingPool.builtin,
+    "gestures": DrivingPool.gestures,
+    "parametric": DrivingPool.parametric,
+}
+
+
+def load_tools(
+    plan: ExpandPlan, driving: DrivingPool | None = None, model: Animator | None = None, *, progress: bool = False
+) -> MotionAugment:
+    """Load what a plan names, unless it is given.
+
+    Args:
+        plan: names of model and driving.
+        driving: a pool made for the model.
+        model: an animator.
+        progress: show a bar while clips are read.
+
+    Raises:
+        ArgumentError: the pool has no frame that may be drawn, or none of the reference's number; or the model does not
+            know the region.
+        LabelError: the labels of the clips cannot be read, or are for clips that the pool does not have.
+    """
+    animator = model or load_model(plan.model, config=plan.config, device=plan.device, dtype=plan.dtype)
+    pool = driving or load_pool(plan, animator, progress=progress)
+    if plan.clip_labels is not None and not _is_of_clips(plan):
+        if plan.clip_labels == "folders":
+            raise ArgumentError("clip_labels='folders' needs driving to be a folder of clips; give a CSV file instead")
+        pool = pool.labelled(plan.clip_labels)
+    if plan.clip_weights is not None:
+        pool = pool.weighted(plan.clip_weights)
+    augment = MotionAugment(pool, animator, **plan.draw_settings().to_dict(), batch_size=plan.batch_size)
+    _check_draws(plan, augment)
+    return augment
+
+
+def _check_draws(plan: ExpandPlan, augment: MotionAugment) -> None:
+    """Refuse now, before anything is written, what no picture could be drawn with."""
+    check_region(plan.region, augment.model.keypoint_names)
+    augment.draw([""], copies=1)
+    longest = max(len(track) for track in augment.driving)
+    if isinstance(plan.reference, int) and plan.reference >= longest:
+        raise ArgumentError(
+            f"reference {plan.reference} is a frame of no clip: the longest has {longest}, counted from 0"
+        )
+
+
+def parse_weights(text: str) -> dict[str, float]:
+    """Read the option: CLIP=WEIGHT pairs with commas between.
+
+    >>> parse_weights("talk=0,nod=2.5")
+    {'talk': 0.0, 'nod': 2.5}
+    """
+    pairs = [pair.rpartition("=") for pair in text.split(",") if pair]
+    try:
+        return {name.strip(): float(weight) for name, _, weight in pairs if _check_name(name)}
+    except ValueError as cause:
+        raise ArgumentError(f"clip weights must be CLIP=WEIGHT pairs with commas between, got {text!r}") from cause
+
+
+def _check_name(name: str) -> str:
+    if not name.strip():
+        raise ValueError("no name")
+    return name
+
+
+def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -> DrivingPool:
+    """Make or read the driving pool that a plan names.
+
+    Raises:
+        PoolError: there is no such file or folder, it holds no clip that can be read, or is of another model.
+    """
+    if plan.driving in _MADE:
+        return _MADE[plan.driving](animator)
+    path = Path(plan.driving)
+    if _is_pool_file(path):
+        return DrivingPool.load(path, animator)
+    if not path.exists():
+        hint = did_you_mean(plan.driving, _MADE)
+        raise PoolError(f"driving must be {', '.join(_MADE)}, a pool file or clips; no {plan.driving!r} is here{hint}")
+    return _reload(path, plan, animator) or _build(path, plan, animator, progress=progress)
+
+
+def _build(path: Path, plan: ExpandPlan, animator: Animator, *, progress: bool) -> DrivingPool:
+    pool = DrivingPool.from_clips(
+        path,
+        animator,
+        labels=plan.clip_labels,
+        crop=plan.clip_crop,
+        on_error=plan.on_error,
+        progress=progress,
+        batch_size=plan.batch_size,
+    )
+    for track in pool:
+        if "note" in track.facts:
+            warnings.warn(f"driving clip {track.name}: {track.facts['note']}", stacklevel=2)
+    return pool
+
+
+def keep_pool(plan: ExpandPlan, pool: DrivingPool) -> None:
+    """Save a pool that was made from clips: another device would find slightly other keypoints when it resumes."""
+    path = Path(plan.out) / POOL_FILE
+    if _is_of_clips(plan) and not path.exists():
+        pool.save(path)
+
+
+def digest_clip_labels(plan: ExpandPlan) -> str | None:
+    """Sha256 of what names the labels of the clips: a kept pool has those of the first time.
+
+    Raises:
+        LabelError: the file cannot be read.
+    """
+    if plan.clip_labels is None:
+        return None
+    if plan.clip_labels == "folders":
+        names = sorted(f"{path.absolute().parent.name}/{path.name}" for path in find_clips(Path(plan.driving)))
+        return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()
+    try:
+        return sha256_of(Path(plan.clip_labels), TABLE)
+    except OSError as cause:
+        raise LabelError(f"cannot read the labels in {plan.clip_labels} ({reason_of(cause)})") from cause
+
+
+def _is_of_clips(plan: ExpandPlan) -> bool:
+    return plan.driving not in (*_MADE, GIVEN) and not _is_pool_file(Path(plan.driving))
+
+
+def _is_pool_file(path: Path) -> bool:
+    """Whether a path has the suffix of a pool file, or is a safetensors file of any other name."""
+    return path.suffix == ".safetensors" or (path.is_file() and is_safetensors(path))
+
+
+def _reload(clips: Path, plan: ExpandPlan, animator: Animator) -> DrivingPool | None:
+    """Take the pool of the job that is resumed, if it was made from just these clips."""
+    saved = Path(plan.out) / POOL_FILE
+    if not saved.is_file():
+        return None
+    pool = DrivingPool.load(saved)
+    known = {track.clip_hash for track in pool.tracks}
+    hashes: set[str] = set()
+    skipped: list[tuple[str, str]] = []
+    for path in find_clips(clips):
+        try:
+            clip_hash = read_clip(path).hash
+            if clip_hash not in known:  # it may be left out again, because it shows no face
+                DrivingPool.from_clips(path, animator, crop=plan.clip_crop, on_error="raise")
+            hashes.add(clip_hash)
+        except (MediaError, PoolError) as error:
+            skipped.append((path.stem, str(error)))
+    if hashes != known:
+        return None
+    return DrivingPool(pool.tracks, pool.model_name, pool.model_hash, skipped=skipped)

@@ -1,0 +1,114 @@
+"""The canonical face: mesh, keypoint layout and expression fields that the light model's keypoints are tied to.
+
+Mesh points are those of the 478-point face mesh with irises; x right, y down, z away from the viewer, in the normalised
+units of a picture in which the face has its usual size.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fomaug.types import Keypoints
+
+KEYPOINT_POINTS: Final[dict[str, tuple[int, ...]]] = {
+    "eye outer right": (33,),
+    "eye inner right": (133,),
+    "eye inner left": (362,),
+    "eye outer left": (263,),
+    "lid upper right": (159,),
+    "lid lower right": (145,),
+    "lid upper left": (386,),
+    "lid lower left": (374,),
+    "iris right": (468,),
+    "iris left": (473,),
+    "brow inner right": (107, 55),
+    "brow inner left": (336, 285),
+    "brow right": (105,),
+    "brow left": (334,),
+    "nose tip": (1,),
+    "nose bridge": (168,),
+    "mouth corner right": (61,),
+    "mouth corner left": (291,),
+    "lip upper outer": (0,),
+    "lip upper inner": (13,),
+    "lip lower inner": (14,),
+    "lip lower outer": (17,),
+    "chin": (152,),
+    "jaw right": (172,),
+    "jaw left": (397,),
+    "ear right": (234,),
+    "ear left": (454,),
+    "forehead": (10,),
+}
+"""Name of each keypoint and the mesh points whose mean it is; right and left are the person's own."""
+
+_NEIGHBOURS: Final = 40
+_RIDGE: Final = 5.0  # in squared spacings of the mesh; pulls local affine maps towards the whole face's
+
+
+@cache
+def mean_mesh() -> Tensor:
+    """Return the mean face, (478, 3) float32, frontal, neutral, centred."""
+    with (files("fomaug") / "assets" / "face.npz").open("rb") as file, np.load(file, allow_pickle=False) as data:
+        return torch.from_numpy(data["mean"].astype(np.float32))
+
+
+@cache
+def mirror_order() -> Tensor:
+    """Return (478,) int64: the mirror image of each mesh point."""
+    with (files("fomaug") / "assets" / "face.npz").open("rb") as file, np.load(file, allow_pickle=False) as data:
+        return torch.from_numpy(data["mirror"].astype(np.int64))
+
+
+def mesh_keypoints(mesh: Tensor) -> Keypoints:
+    """Read the keypoints off face meshes.
+
+    The jacobian is the affine map that best carries the mean face's surroundings of the keypoint to the picture's.
+
+    Args:
+        mesh: (B, 478, 2 or 3) normalised mesh points.
+
+    Returns:
+        Keypoints of B frames, jacobians about the identity for a frontal face of usual size.
+    """
+    rows = torch.einsum("kcm,bmi->bkic", _operator().to(mesh), mesh[..., :2])  # (B, K, 2, 3)
+    return Keypoints(rows[..., 0], rows[..., 1:])
+
+
+@cache
+def _operator() -> Tensor:
+    """(K, 3, 478): everything `mesh_keypoints` reads is linear in the mesh."""
+    mean = mean_mesh()[:, :2].double()
+    places = torch.zeros(len(KEYPOINT_POINTS), 478, dtype=torch.float64)
+    for row, points in enumerate(KEYPOINT_POINTS.values()):
+        places[row, list(points)] = 1 / len(points)
+    centred = mean - mean.mean(0)
+    whole = torch.linalg.solve(centred.T @ centred, centred.T)  # (2, 478), the whole face's affine map
+    nearest = torch.cdist(places @ mean, mean).topk(_NEIGHBOURS, largest=False).indices
+    ridge = _RIDGE * 0.02**2 * torch.eye(2, dtype=torch.float64)
+    jacobians = []
+    for neighbours in nearest:
+        local = mean[neighbours] - mean[neighbours].mean(0)
+        reading = torch.zeros(2, 478, dtype=torch.float64)
+        reading[:, neighbours] = local.T
+        jacobians.append(torch.linalg.solve(local.T @ local + ridge, reading + ridge @ whole))
+    return torch.cat([places[:, None], torch.stack(jacobians)], 1).float()
+
+
+def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
+    """Make head rotations (B, 3, 3) from angles (B,) in radians: roll first, then pitch, then yaw."""
+    zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
+
+    def matrix(*entries: Tensor) -> Tensor:
+        return torch.stack(entries, -1).view(-1, 3, 3)
+
+    about_y = matrix(yaw.cos(), zero, yaw.sin(), zero, one, zero, -yaw.sin(), zero, yaw.cos())
+    about_x = matrix(one, zero, zero, zero, pitch.cos(), -pitch.sin(), zero, pitch.sin(), pitch.cos())
+    about_z = matrix(roll.cos(), -roll.sin(), zero, roll.sin(), roll.cos(), zero, zero, zero, one)
+    return about_y @ about_x @ about_z

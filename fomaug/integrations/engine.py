@@ -1,0 +1,114 @@
+"""What the adapters share: the `fomaug.MotionAugment` behind them, and the names of pools and models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor
+
+from fomaug.animator import Animator
+from fomaug.augment import MotionAugment, MotionResult
+from fomaug.driving import DrivingPool
+from fomaug.errors import ArgumentError
+from fomaug.motion import MotionParams
+from fomaug.weights import load_model
+
+Driving = DrivingPool | str | Path
+Model = Animator | str | Path
+
+_MARK: Final = "sha256:"
+_NUMBERS: Final = 2**62
+_STRIDE: Final = 2850178134226440149  # 2**62 by the golden ratio: multiples of it lie far from one another
+# What was given as an object can be found by its hash for as long as it lives in this process.
+_objects: WeakValueDictionary[str, DrivingPool | Animator] = WeakValueDictionary()
+
+
+def own_engine(driving: Driving, model: Model, settings: Mapping[str, Any]) -> MotionAugment:
+    """Build a `MotionAugment` whose model follows its images: one that was given by name starts on the CPU."""
+    engine = MotionAugment(driving=driving, model=model, **settings)
+    if not isinstance(model, Animator):
+        engine.to("cpu")
+        _ = engine.model  # moves now: a forked worker could not fetch it from a GPU
+    return engine
+
+
+def apply_there(engine: MotionAugment, images: Tensor, params: Sequence[MotionParams]) -> MotionResult:
+    """Apply motion where the images are: the model moves to them, not they to the model."""
+    if engine.device != images.device and not all(param.skipped for param in params):
+        engine.to(images.device)
+    return engine.apply(images, params)
+
+
+def random_numbers(count: int, device: torch.device | str = "cpu") -> Tensor:
+    """Draw (count,) int64 from torch's generator, apart on every rank: ranks are often seeded alike."""
+    numbers = torch.randint(_NUMBERS, (count,), device=device)
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    rank = torch.distributed.get_rank() if distributed else 0
+    return (numbers + rank * _STRIDE % _NUMBERS) % _NUMBERS
+
+
+def shared_engine(driving: Driving, model: Model, settings: Mapping[str, Any], device: str) -> MotionAugment:
+    """Build a `MotionAugment` that shares named models and pools with all others of this process.
+
+    Args:
+        driving: a pool, "builtin", the path of a pool file, or what `name_of` gave.
+        model: an animator, a model's name, the path of a model file, or what `name_of` gave.
+        settings: other arguments of `fomaug.MotionAugment`.
+        device: where a named model goes. A given animator stays where it is.
+    """
+    animator = model if isinstance(model, Animator) else _find_model(str(model), device)
+    pool = driving if isinstance(driving, DrivingPool) else _find_pool(str(driving), animator)
+    return MotionAugment(driving=pool, model=animator, **settings)
+
+
+def name_of(tool: Driving | Model) -> str:
+    """Name a pool or a model in plain text: as given, or by its hash if it was given as an object."""
+    if isinstance(tool, (str, Path)):
+        return str(tool)
+    name = _MARK + tool.hash
+    _objects[name] = tool
+    return name
+
+
+def _find_model(name: str, device: str) -> Animator:
+    if name.startswith(_MARK):
+        return _living(name, Animator)  # type: ignore[no-any-return]
+    return _load_model(name, device, _stamp(name))
+
+
+def _find_pool(name: str, animator: Animator) -> DrivingPool:
+    if name.startswith(_MARK):
+        return _living(name, DrivingPool)  # type: ignore[no-any-return]
+    return _load_pool(name, animator, _stamp(name))
+
+
+def _living(name: str, kind: type[Any]) -> Any:
+    found = _objects.get(name)
+    if not isinstance(found, kind):
+        word = "model" if kind is Animator else "driving pool"
+        raise ArgumentError(
+            f"the {word} {name[: len(_MARK) + 12]} was given as an object and is not in this process; save it to a "
+            "file and give the file's path instead"
+        )
+    return found
+
+
+def _stamp(name: str) -> int:
+    """Tell apart what a path held at different times."""
+    path = Path(name)
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+@lru_cache(maxsize=4)
+def _load_model(name: str, device: str, _stamp: int) -> Animator:
+    return load_model(name, device=device)
+
+
+@lru_cache(maxsize=4)
+def _load_pool(name: str, animator: Animator, _stamp: int) -> DrivingPool:
+    return DrivingPool.builtin(animator) if name == "builtin" else DrivingPool.load(name, animator)

@@ -1,0 +1,63 @@
+"""Pictures and clips: read and written, whole or not at all, and marked as synthetic."""
+
+from fomaug.media.clips import Clip as Clip
+from fomaug.media.clips import DamagedClipWarning as DamagedClipWarning
+from fomaug.media.clips import find_clips as find_clips
+from fomaug.media.clips import is_clip as is_clip
+from fomaug.media.clips import read_clip as read_clip
+from fomaug.media.frames import Frame as Frame
+from fomaug.media.frames import to_rgb as to_rgb
+from fomaug.media.images import encode_image as encode_image
+from fomaug.media.images import save_image as save_image
+from fomaug.media.images import sidecar_of as sidecar_of
+from fomaug.media.images import suffix_formats as suffix_formats
+from fomaug.media.opening import FRAME_FORMATS as FRAME_FORMATS
+from fomaug.media.opening import MASK_FORMATS as MASK_FORMATS
+from fomaug.media.opening import PICTURE_FORMATS as PICTURE_FORMATS
+from fomaug.media.opening import open_picture as open_picture
+from fomaug.media.picture import Picture as Picture
+from fomaug.media.picture import decode_picture as decode_picture
+from fomaug.media.picture import read_picture as read_picture
+from fomaug.media.provenance import Provenance as Provenance
+from fomaug.media.provenance import SourceType as SourceType
+from fomaug.media.sheet import contact_sheet as contact_sheet
+from fomaug.media.sound import Sound as Sound
+from fomaug.media.sound import clip_sound as clip_sound
+from fomaug.media.stills import folder_pictures as folder_pictures
+from fomaug.media.suffix import check_suffix as check_suffix
+from fomaug.media.verify import Mark as Mark
+from fomaug.media.verify import read_mark as read_mark
+from fomaug.media.video_writer import VideoWriter as VideoWriter
+from fomaug.media.video_writer import open_video as open_video
+
+__all__ = [
+    "Clip",
+    "DamagedClipWarning",
+    "find_clips",
+    "is_clip",
+    "read_clip",
+    "to_rgb",
+    "Frame",
+    "encode_image",
+    "save_image",
+    "sidecar_of",
+    "suffix_formats",
+    "FRAME_FORMATS",
+    "MASK_FORMATS",
+    "PICTURE_FORMATS",
+    "open_picture",
+    "Picture",
+    "decode_picture",
+    "read_picture",
+    "Provenance",
+    "SourceType",
+    "contact_sheet",
+    "Sound",
+    "clip_sound",
+    "folder_pictures",
+    "check_suffix",
+    "Mark",
+    "read_mark",
+    "VideoWriter",
+    "open_video",
+]

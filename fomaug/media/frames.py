@@ -1,0 +1,52 @@
+"""Any picture that Pillow reads, as RGB."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from fomaug.errors import MediaError
+
+Frame = NDArray[np.uint8]
+"""(H, W, 3) uint8 RGB, upright."""
+
+MAX_PIXELS = 2**25
+"""Of one frame: 8K video has 33 million. More is a mistake or an attack."""
+
+
+def check_pixels(name: str, width: int, height: int) -> None:
+    """Refuse a frame that is too large before it is decoded."""
+    if width * height > MAX_PIXELS:
+        raise MediaError(
+            f"{name}: a frame of {width} x {height} pixels is more than {MAX_PIXELS:,} pixels; scale the clip down"
+        )
+
+
+def to_rgb(image: Image.Image) -> Frame:
+    """Convert a picture of any mode; 16 bits are scaled down, transparency shows white.
+
+    >>> to_rgb(Image.new("L", (4, 2), 7)).shape
+    (2, 4, 3)
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    if image.has_transparency_data:
+        pixels = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", pixels.size, (255, 255, 255, 255)), pixels)
+    return np.array(image.convert("RGB"))
+
+
+def fit(picture: Frame, size: tuple[int, int]) -> Frame:
+    """Bring a picture to (H, W), whole and undistorted, on black."""
+    if picture.shape[:2] == size:
+        return picture
+    return np.array(ImageOps.pad(Image.fromarray(picture), (size[1], size[0])))
+
+
+def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Wide greys: integers are taken for 16 bits, floats for [0, 1] unless they are larger."""
+    wide = values.astype(np.float64)
+    top = 65535.0 if np.issubdtype(values.dtype, np.integer) else max(1.0, float(wide.max(initial=0.0)))
+    return (wide.clip(0, top) * (255 / top)).round().astype(np.uint8)

@@ -1,0 +1,152 @@
+"""Arrays to image files, with the mark of their making inside."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin, TiffImagePlugin
+
+from fomaug.errors import ArgumentError, ShapeError, check_choice
+from fomaug.files import write_file
+from fomaug.media.provenance import Provenance
+from fomaug.media.sixteen import encode_png16, encode_tiff16
+from fomaug.media.suffix import check_suffix
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+
+suffix_formats: Final[dict[str, str]] = {
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".png": "png",
+    ".webp": "webp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".bmp": "bmp",
+}
+"""The image format of each file suffix that can be written."""
+
+_XMP_TAG: Final = 700
+_NO_ALPHA: Final = ("jpeg", "bmp")
+_SIXTEEN: Final = {"png": encode_png16, "tiff": encode_tiff16}
+
+
+def save_image(
+    path: str | Path,
+    array: Pixels,
+    *,
+    provenance: Provenance | None = None,
+    quality: int = 95,
+    icc_profile: bytes | None = None,
+) -> Path:
+    """Write a picture whole or not at all; its suffix names the format.
+
+    BMP has no room for the mark: it goes to a file of the same name with `.xmp` behind it.
+
+    Args:
+        path: `.jpg`, `.png`, `.webp`, `.tif` or `.bmp`.
+        array: (H, W), (H, W, 3) RGB, or (H, W, 2 or 4) with alpha; uint8, or uint16 for PNG and TIFF.
+        provenance: what the picture was made from; None writes no mark.
+        quality: 1 to 100, for JPEG and WebP.
+        icc_profile: of the picture's colours.
+
+    Returns:
+        The path.
+    """
+    path = Path(path)
+    content = encode_image(array, format_of(path), provenance=provenance, quality=quality, icc_profile=icc_profile)
+    if provenance is not None and format_of(path) == "bmp":
+        write_file(sidecar_of(path), provenance.to_xmp())
+    write_file(path, content)
+    return path
+
+
+def encode_image(
+    array: Pixels,
+    encode_format: str,
+    *,
+    provenance: Provenance | None = None,
+    quality: int = 95,
+    icc_profile: bytes | None = None,
+) -> bytes:
+    """Turn a picture into the bytes of a file; equal arguments give equal bytes.
+
+    Args:
+        array: as for `save_image`; where the format has no 16 bits it is rounded to 8, where it has no alpha that goes.
+        encode_format: `jpeg`, `png`, `webp`, `tiff` or `bmp`.
+        provenance: what the picture was made from; None writes no mark.
+        quality: 1 to 100, for JPEG and WebP.
+        icc_profile: of the picture's colours.
+    """
+    check_choice("image format", encode_format, sorted(set(suffix_formats.values())))
+    if not 1 <= quality <= 100:
+        raise ArgumentError(f"quality must be 1 to 100, got {quality}")
+    _check_pixels(array)
+    xmp = provenance.to_xmp() if provenance is not None else None
+    if array.dtype == np.uint16 and encode_format in _SIXTEEN:
+        return _SIXTEEN[encode_format](array.astype(np.uint16), xmp, icc_profile)
+    picture = Image.fromarray(_eight_bits(_fitting(array, encode_format)))
+    buffer = io.BytesIO()
+    picture.save(buffer, encode_format, **_options(encode_format, xmp, quality, icc_profile))
+    return buffer.getvalue()
+
+
+def format_of(path: Path) -> str:
+    """Name the image format of a path."""
+    return suffix_formats[check_suffix(path, suffix_formats)]
+
+
+def sidecar_of(path: Path) -> Path:
+    """Name the file that carries the mark of a picture whose format cannot."""
+    return path.with_name(f"{path.name}.xmp")
+
+
+def _check_pixels(array: Pixels) -> None:
+    shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (2, 3, 4))
+    if not shape_fits or array.dtype not in (np.uint8, np.uint16) or not array.size:
+        raise ShapeError(
+            f"a picture must be (H, W), (H, W, 3), or (H, W, 2 or 4) with alpha, uint8 or uint16; "
+            f"got {array.shape} {array.dtype}"
+        )
+
+
+def _fitting(array: Pixels, encode_format: str) -> Pixels:
+    has_alpha = array.ndim == 3 and array.shape[2] in (2, 4)
+    if not has_alpha or encode_format not in _NO_ALPHA:
+        return array
+    return array[..., 0] if array.shape[2] == 2 else array[..., :3]
+
+
+def _eight_bits(array: Pixels) -> NDArray[np.uint8]:
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array, dtype=np.uint8)
+    return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _options(encode_format: str, xmp: bytes | None, quality: int, icc_profile: bytes | None) -> dict[str, Any]:
+    options: dict[str, Any] = {"icc_profile": icc_profile} if icc_profile and encode_format != "bmp" else {}
+    if encode_format == "jpeg":
+        options |= {"quality": quality, "subsampling": 0}
+    elif encode_format == "webp":
+        options |= {"quality": quality, "method": 4}
+    elif encode_format == "tiff":
+        options |= {"compression": "tiff_adobe_deflate"}
+    if xmp is not None:
+        options |= _xmp_option(encode_format, xmp)
+    return options
+
+
+def _xmp_option(encode_format: str, xmp: bytes) -> dict[str, Any]:
+    if encode_format == "png":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        return {"pnginfo": text}
+    if encode_format == "tiff":
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags.tagtype[_XMP_TAG] = 1  # bytes
+        tags[_XMP_TAG] = xmp
+        return {"tiffinfo": tags}
+    return {"xmp": xmp} if encode_format in ("jpeg", "webp") else {}

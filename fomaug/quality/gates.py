@@ -1,0 +1,86 @@
+"""Which animated pictures are let out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from fomaug.errors import ArgumentError, did_you_mean
+from fomaug.quality.scores import Scores
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Thresholds; docs/quality.md says how the defaults were found and what they reject. None opens a gate.
+
+    Attributes:
+        max_folded: of `Scores.folded`, and so on.
+        max_stretch: of `Scores.stretch`.
+        max_occluded: share of the face that may be painted.
+        max_keypoint_error: as a share of the face's size.
+        max_residual: in [0, 1].
+        min_sharpness: ratio to the source's.
+        max_sharpness: ratio to the source's.
+        min_motion: as a share of the face's size.
+        min_identity: cosine similarity; needs an embedder.
+
+    >>> Gates.from_dict({"max_folded": 0.1}).max_folded
+    0.1
+    """
+
+    max_folded: float | None = 0.05
+    max_stretch: float | None = 0.6
+    max_occluded: float | None = 0.6
+    max_keypoint_error: float | None = 0.07
+    max_residual: float | None = 0.05
+    min_sharpness: float | None = 0.4
+    max_sharpness: float | None = 2.5
+    min_motion: float | None = None
+    min_identity: float | None = None
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Gates:
+        """Read thresholds by name; others keep their defaults.
+
+        Raises:
+            ArgumentError: for an unknown gate, or a threshold that is no number.
+        """
+        known = {field.name for field in fields(cls)}
+        for name, value in values.items():
+            if name not in known:
+                raise ArgumentError(
+                    f"no gate {name!r}{did_you_mean(name, known)}; there are {', '.join(sorted(known))}"
+                )
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise ArgumentError(f"gate {name} must be a number or None, got {value!r}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def judge(scores: Scores, gates: Gates) -> list[str]:
+    """Name the gates that a picture does not pass; none for a good one.
+
+    Raises:
+        ArgumentError: if there is an identity gate and no identity was measured.
+
+    >>> good = Scores(0.0, 0.1, 0.1, keypoint_error=0.01, residual=0.02, sharpness=1.0, motion=0.1)
+    >>> judge(good, Gates()), judge(good, Gates(min_motion=0.2))
+    ([], ['motion 0.100 < 0.2'])
+    """
+    reasons = []
+    for name, threshold in gates.to_dict().items():
+        if threshold is None:
+            continue
+        bound, measure = name.split("_", 1)
+        value = getattr(scores, measure)
+        if value is None:
+            raise ArgumentError(f"gate {name} needs a face embedder; pass embed=...")
+        # Written so that a measure that is not a number fails.
+        if bound == "max" and not value <= threshold:
+            reasons.append(f"{measure} {value:.3f} > {threshold}")
+        if bound == "min" and not value >= threshold:
+            reasons.append(f"{measure} {value:.3f} < {threshold}")
+    return reasons

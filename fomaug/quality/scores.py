@@ -1,0 +1,189 @@
+"""What can be measured of an animated picture without knowing the true one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fomaug.animator import Animator
+from fomaug.errors import ShapeError
+from fomaug.geometry import Frame, coarsen_flow, hull_area, identity_grid, resize_flow, resize_map, warp_image
+from fomaug.geometry.folding import cell_determinant
+from fomaug.types import Keypoints
+
+Embed = Callable[[Tensor], Tensor]
+
+_SIDE = 128  # pictures are judged at this size: what cannot be seen in it does not matter
+_CELLS = (64, 64)  # and flows at most on so many cells: lids and outlines are edges, not flaws
+_PATCH = 12
+_LARGEST, _SMALLEST = 8.0, 0.05  # areas a cell of the flow may shrink from or grow to, as shares
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Measures of one animated picture, all about its face.
+
+    Attributes:
+        folded: share of the flow's cells that are turned over, squeezed to nothing or stretched beyond measure.
+        stretch: how unevenly the flow stretches in the oval of the face: standard deviation of the logarithm of its
+            cells' areas. A face turned or enlarged as a whole has little of it; one that runs like wax has much.
+        occluded: share that had to be painted.
+        keypoint_error: how far the keypoints found on the result are from where the flow takes the source's, as a
+            share of the face's size.
+        residual: largest mean difference in a patch between the result and the warped source, where that is visible;
+            in [0, 1].
+        sharpness: Laplacian energy, as a ratio to the source's.
+        motion: how far the keypoints moved, as a share of the face's size.
+        identity: cosine similarity of the embeddings of source and result; None without an embedder.
+    """
+
+    folded: float
+    stretch: float
+    occluded: float
+    keypoint_error: float
+    residual: float
+    sharpness: float
+    motion: float
+    identity: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, rounded to what is meant."""
+        return {name: None if value is None else round(value, 5) for name, value in asdict(self).items()}
+
+
+def score(
+    animator: Animator,
+    source: Tensor,
+    result: Tensor,
+    flow: Tensor,
+    occlusion: Tensor,
+    *,
+    embed: Embed | None = None,
+) -> list[Scores]:
+    """Measure animated pictures against what they were made from.
+
+    Args:
+        animator: the model that made them, or any other with keypoints on the face.
+        source: (N, 3, H, W) float in [0, 1].
+        result: (N, 3, H, W) float in [0, 1].
+        flow: (N, h, w, 2) backward flow.
+        occlusion: (N, 1, h, w) in [0, 1].
+        embed: (N, 3, H, W) in [0, 1] to (N, D): a face embedder, for `identity`.
+    """
+    if not len(source) == len(result) == len(flow) == len(occlusion):
+        raise ShapeError(
+            f"one source, flow and occlusion for each of {len(result)} results; "
+            f"got {len(source)}, {len(flow)} and {len(occlusion)}"
+        )
+    before, after = animator.detect(source), animator.detect(result)
+    height, width = source.shape[2:]
+    found = _in_picture(after, animator, (height, width))
+    face = _face_weight(found)  # (N, 1, S, S)
+    old_face = _face_weight(_in_picture(before, animator, (height, width)))
+    parts = {
+        "folded": _folded(flow, face),
+        "stretch": _stretch(flow, _oval(found)),
+        "occluded": _average(1 - resize_map(occlusion.to(face), (_SIDE, _SIDE)), face),
+        "keypoint_error": _keypoint_error(animator, before, after, flow, (height, width)),
+        "residual": _residual(source, result, flow, occlusion, face),
+        "sharpness": _energy(result, face) / _energy(source, old_face).clamp(min=1e-4),
+        "motion": (after.value - before.value).norm(dim=-1).mean(1) / _size(before),
+    }
+    identity = _identity(embed, source, result)
+    rows = torch.stack(list(parts.values()), dim=1).double().cpu().tolist()
+    return [
+        Scores(**dict(zip(parts, row, strict=True)), identity=None if identity is None else identity[i])
+        for i, row in enumerate(rows)
+    ]
+
+
+def _in_picture(keypoints: Keypoints, animator: Animator, size: tuple[int, int]) -> Tensor:
+    """Keypoints (N, K, 2), from the model's square to the picture's own frame."""
+    return Frame(size, animator.size).points_to_picture(keypoints.value)
+
+
+def _face_weight(value: Tensor) -> Tensor:
+    """The box of the keypoints, a little larger, as (N, 1, S, S) of zeros and ones."""
+    low, high = value.amin(1), value.amax(1)  # (N, 2)
+    middle, half = (low + high) / 2, (high - low) / 2 * 1.1
+    axis = torch.linspace(-1, 1, _SIDE, device=value.device)
+    inside = (axis - middle[..., None]).abs() <= half[..., None]  # (N, 2, S)
+    weight = (inside[:, 1, :, None] & inside[:, 0, None, :]).float()
+    return weight[:, None]
+
+
+def _oval(value: Tensor) -> Tensor:
+    """The oval within the box of the keypoints: what lies around a face may part from it."""
+    low, high = value.amin(1), value.amax(1)
+    middle, half = (low + high) / 2, ((high - low) / 2).clamp(min=1e-3)
+    axis = torch.linspace(-1, 1, _SIDE, device=value.device)
+    away = ((axis - middle[..., None]) / half[..., None]).square()  # (N, 2, S)
+    return (away[:, 1, :, None] + away[:, 0, None, :] < 1).float()[:, None]
+
+
+def _average(maps: Tensor, weight: Tensor) -> Tensor:
+    return (maps * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1)
+
+
+def _folded(flow: Tensor, face: Tensor) -> Tensor:
+    area = cell_determinant(coarsen_flow(flow.float(), _CELLS))[:, None]
+    bad = ((area < _SMALLEST) | (area > _LARGEST)).float()
+    return _average(F.interpolate(bad, size=(_SIDE, _SIDE), mode="nearest"), face)
+
+
+def _stretch(flow: Tensor, face: Tensor) -> Tensor:
+    size = cell_determinant(coarsen_flow(flow.float(), _CELLS))[:, None].clamp(min=1e-2).log()
+    fine = F.interpolate(size, size=(_SIDE, _SIDE), mode="nearest")
+    return (_average(fine.square(), face) - _average(fine, face).square()).clamp(min=0).sqrt()
+
+
+def _keypoint_error(
+    animator: Animator, before: Keypoints, after: Keypoints, flow: Tensor, size: tuple[int, int]
+) -> Tensor:
+    """Where the flow says that the result's keypoints came from, against where they were in the source."""
+    places = _in_picture(after, animator, size)
+    # The shift is read, not the flow: beyond the border, where keypoints may lie, it goes on as it was.
+    grid = identity_grid((flow.shape[1], flow.shape[2]), device=flow.device)
+    shift = (flow.float() - grid).permute(0, 3, 1, 2)
+    read = F.grid_sample(shift, places[:, None], padding_mode="border", align_corners=True)  # (N, 2, 1, K)
+    came = places + read[:, :, 0].transpose(1, 2)
+    wanted = _in_picture(before, animator, size)
+    longer = max(size)
+    aspect = torch.tensor([size[1] / longer, size[0] / longer], device=flow.device)
+    apart: Tensor = torch.linalg.vector_norm((came - wanted) * aspect, dim=-1)  # (N, K)
+    return apart.mean(1) / _size(before)
+
+
+def _residual(source: Tensor, result: Tensor, flow: Tensor, occlusion: Tensor, face: Tensor) -> Tensor:
+    small, seen = _small(source), _small(result)
+    warped = warp_image(small, resize_flow(flow.float(), (_SIDE, _SIDE)), padding="border")
+    visible = resize_map(occlusion.float(), (_SIDE, _SIDE)) * face
+    apart = (seen - warped).abs().mean(1, keepdim=True) * visible
+    return F.avg_pool2d(apart, _PATCH, stride=_PATCH // 3).flatten(1).amax(1)
+
+
+def _energy(image: Tensor, face: Tensor) -> Tensor:
+    grey = _small(image).mean(1, keepdim=True)
+    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]], device=grey.device)
+    edges = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), kernel[None, None])
+    return _average(edges.abs(), face)
+
+
+def _small(image: Tensor) -> Tensor:
+    return F.interpolate(image.float(), size=(_SIDE, _SIDE), mode="bilinear", antialias=True)
+
+
+def _size(keypoints: Keypoints) -> Tensor:
+    return hull_area(keypoints.value).sqrt().clamp(min=1e-3)
+
+
+def _identity(embed: Embed | None, source: Tensor, result: Tensor) -> list[float] | None:
+    if embed is None:
+        return None
+    found: list[float] = F.cosine_similarity(embed(source).float(), embed(result).float()).cpu().tolist()
+    return found

@@ -1,0 +1,135 @@
+"""Clips to train on: videos, gifs, folders of frames, and pictures with the frames side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fomaug.errors import MediaError, reason_of
+from fomaug.media import FRAME_FORMATS, Clip, find_clips, folder_pictures, open_picture, read_clip, to_rgb
+
+Picture = NDArray[np.uint8]
+
+
+class Frames(Protocol):
+    """A clip of which single frames can be asked for."""
+
+    @property
+    def name(self) -> str:
+        """Of the file or folder."""
+
+    @property
+    def count(self) -> int:
+        """How many frames it has."""
+
+    def take(self, indices: Sequence[int]) -> list[Picture]:
+        """Read frames, (H, W, 3) uint8, of ascending indices."""
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """A clip that is decoded from its start; folders of frames are quicker, since they are not."""
+
+    clip: Clip
+    count: int
+
+    @property
+    def name(self) -> str:
+        return self.clip.name
+
+    def take(self, indices: Sequence[int]) -> list[Picture]:
+        found: dict[int, Picture] = {}
+        for index, frame in enumerate(self.clip.frames(on_damage=lambda _: None)):  # told of when it was opened
+            if index in indices:
+                found[index] = frame
+            if index >= indices[-1]:
+                break
+        return [found[index] for index in indices]
+
+
+@dataclass(frozen=True)
+class _Folder:
+    pictures: tuple[Path, ...]
+    name: str
+
+    @property
+    def count(self) -> int:
+        return len(self.pictures)
+
+    def take(self, indices: Sequence[int]) -> list[Picture]:
+        return [_read(self.pictures[index]) for index in indices]
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """One picture with square frames side by side."""
+
+    path: Path
+    count: int
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    def take(self, indices: Sequence[int]) -> list[Picture]:
+        strip = _read(self.path)
+        side = strip.shape[0]
+        return [strip[:, index * side : (index + 1) * side] for index in indices]
+
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+def open_clips(root: Path) -> list[Frames]:
+    """Open every clip below a folder; damaged ends of videos are warned of and left out.
+
+    Raises:
+        MediaError: if there is none, or one of them cannot be read or has less than two frames.
+    """
+    if not root.is_dir():
+        raise MediaError(f"{root} is no folder of clips")
+    found = [path for path in find_clips(root) if path != root]  # pictures in the root itself are strips
+    strips = [path for path in sorted(root.iterdir()) if path.suffix.lower() in _PICTURES and path not in found]
+    clips = [_open_strip(path) for path in strips] + [_open(path) for path in found]
+    if not clips:
+        raise MediaError(f"{root} holds no clips: videos, gifs, folders of frames, or frames side by side in a picture")
+    short = [clip.name for clip in clips if clip.count < 2]
+    if short:
+        names = ", ".join(short[:5]) + (f" and {len(short) - 5} more" if len(short) > 5 else "")
+        raise MediaError(
+            f"clips of one frame have no pairs to learn from: {names}; remove them"
+            " (frames of one clip belong in a folder of their own)"
+        )
+    return clips
+
+
+def _open(path: Path) -> Frames:
+    if path.is_dir():
+        return _Folder(tuple(folder_pictures(path)), path.name)
+    clip = read_clip(path)
+    return _Stream(clip, sum(1 for _ in clip))
+
+
+def _open_strip(path: Path) -> Frames:
+    try:
+        with open_picture(path, FRAME_FORMATS) as picture:
+            width, height = picture.size
+    except (OSError, Image.DecompressionBombError) as error:
+        raise MediaError(f"{path} cannot be read: {reason_of(error)}") from error
+    if width % height:
+        raise MediaError(f"{path} is {width} x {height}: frames side by side must be square, so the width a multiple")
+    return _Strip(path, width // height)
+
+
+def _read(path: Path) -> Picture:
+    try:
+        with open_picture(path, FRAME_FORMATS) as picture:
+            return to_rgb(picture)
+    except (OSError, Image.DecompressionBombError) as error:
+        raise MediaError(f"{path} cannot be read: {reason_of(error)}") from error

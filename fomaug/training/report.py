@@ -1,0 +1,70 @@
+"""What a run says of itself: losses as JSON lines, pictures, and TensorBoard where it is asked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fomaug.errors import MissingExtraError
+from fomaug.files import MANIFEST, read_text, write_file
+from fomaug.training.model import Batch
+
+
+class Report:
+    """Writes `losses.jsonl`, and `pictures/` with source, driving and prediction: early ones, then every 1000 steps."""
+
+    def __init__(self, run: Path, board: Any) -> None:
+        self.run, self.board = run, board
+
+    @classmethod
+    def open(cls, run: Path, *, from_step: int, tensorboard: bool) -> Report:
+        """Begin, or go on after a step: lines of later steps, which a killed run left behind, are dropped."""
+        path = run / "losses.jsonl"
+        if path.exists():
+            lines = read_text(path, MANIFEST).splitlines(keepends=True)
+            kept = [line for line in lines if _step(line) in range(from_step + 1)]
+            write_file(path, "".join(kept).encode())
+        return cls(run, _board(run) if tensorboard else None)
+
+    def write(self, step: int, losses: dict[str, float], batch: Batch, prediction: Tensor) -> None:
+        """Add a step."""
+        with (self.run / "losses.jsonl").open("a") as file:
+            file.write(json.dumps({"step": step, **losses}) + "\n")
+        if self.board is not None:
+            for name, value in losses.items():
+                self.board.add_scalar(name, value, step)
+        if step in (1, 10, 100) or step % 1000 == 0:
+            self._picture(step, batch, prediction)
+
+    def close(self) -> None:
+        """Write what TensorBoard has not written yet."""
+        if self.board is not None:
+            self.board.close()
+
+    def _picture(self, step: int, batch: Batch, prediction: Tensor) -> None:
+        rows = [part[:8].detach().float().cpu() for part in (batch.source, batch.driving, prediction)]
+        sheet = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)  # (3, 3 S, 8 S)
+        folder = self.run / "pictures"
+        folder.mkdir(exist_ok=True)
+        pixels = (sheet.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(folder / f"step-{step:08d}.png")
+
+
+def _step(line: str) -> int:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return -1  # a line cut short by a kill
+
+
+def _board(run: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingExtraError("tensorboard", "tensorboard") from error
+    return SummaryWriter(str(run))

@@ -1,0 +1,161 @@
+"""One picture and one clip to one video: frames stream through, memory is that of a batch."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from fomaug.animator import Animator
+from fomaug.driving import read_track
+from fomaug.errors import ArgumentError, MediaError, did_you_mean
+from fomaug.media import Provenance, check_suffix, clip_sound, open_video, save_image, suffix_formats
+from fomaug.visual.motion import Motion, OnNote, read_motion
+from fomaug.visual.options import AnimateOptions
+from fomaug.visual.portrait import Portrait, choose_frame, read_portrait
+from fomaug.visual.render import render
+from fomaug.weights import load_model
+
+PICTURES: Final = tuple(suffix for suffix in suffix_formats if suffix != ".webp")
+"""Suffixes of results that are no videos."""
+
+VIDEO_FORMATS: Final = ("mp4", "gif", "webp")
+
+SUFFIXES: Final = (*(f".{name}" for name in VIDEO_FORMATS), *PICTURES)
+"""Suffixes of all results."""
+
+_OUT_OF_MEMORY: Final = ("out of memory", "allocate memory", "not enough memory")  # as torch says it, on its devices
+
+
+class AnimateWarning(UserWarning):
+    """A clip is damaged, or a face was not found; there is a result all the same."""
+
+
+def animate_clip(
+    image: str | Path,
+    clip: str | Path,
+    out: str | Path,
+    *,
+    model: str | Path | Animator = "lite-256",
+    config: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    progress: bool = False,
+    on_note: OnNote | None = None,
+    **options: Any,
+) -> Path:
+    """Animate a picture as the face of a clip moves, and write a video.
+
+    The clip is read as a stream, more than once: to find the face, for its keypoints, of which all are kept, and for
+    its pictures if they are to be shown, of which only one is held.
+
+    Args:
+        image: picture file; or a video or folder of pictures, one frame of which is animated.
+        clip: video, GIF, animated WebP, or folder of pictures; or a picture, for the pose and expression in it.
+        out: `.mp4`, `.gif` or `.webp`; for a driving picture also `.png`, `.jpg` and the like, while a video then goes
+            into its pose within a second.
+        model: an animator, an installed model, or the path of a model file.
+        config: of an official checkpoint: its YAML file, or the name of a configuration.
+        device: to load the model on.
+        dtype: to load the model in.
+        progress: show bars.
+        on_note: called with a sentence when a clip is damaged or a face is not found; by default an `AnimateWarning`
+            says so.
+        options: fields of `AnimateOptions`.
+
+    Returns:
+        The path of the result.
+
+    Raises:
+        MediaError: the picture or the clip cannot be read, the result cannot be written, or memory is too small.
+        ArgumentError: an option has no such value, or `out` another suffix.
+    """
+    settings = make_options(options)
+    image, clip, out = Path(image), Path(clip), Path(out)
+    _check_ends(image, clip, out)
+    note = on_note or warn
+    animator = model if isinstance(model, Animator) else load_model(model, config=config, device=device, dtype=dtype)
+    with enough_memory(image, clip):
+        motion = read_motion(clip, animator, settings, on_note=note, progress=progress)
+        frame = choose_frame(image, motion, settings, lambda: read_track(image, animator, progress=progress)[0])
+        portrait = read_portrait(image, animator, settings, frame=frame, on_note=note)
+        return write(animator, portrait, motion, out, settings, progress=progress)
+
+
+def _check_ends(image: Path, clip: Path, out: Path) -> None:
+    """Say what cannot be before the clip is read, which takes long."""
+    if not image.exists():
+        raise MediaError(f"there is no picture or clip {image}")
+    if out.is_dir():
+        raise ArgumentError(f"{out} is a folder; name the file to write")
+    for given in (image, clip):
+        if out.exists() and given.exists() and out.samefile(given):
+            raise ArgumentError(f"{out} is {given}, which is to be read; name another file to write")
+    check_suffix(out, SUFFIXES)
+
+
+def write(
+    animator: Animator, portrait: Portrait, motion: Motion, out: Path, settings: AnimateOptions, *, progress: bool
+) -> Path:
+    """Animate a portrait and write the result."""
+    made = Provenance(
+        animator.name,
+        model_hash=animator.hash,
+        pool_hash=motion.track.clip_hash,
+        source_hash=portrait.hash,
+        source_type="generated" if portrait.region is None else "composite",
+    )
+    if out.suffix.lower() in PICTURES:
+        if not motion.still:
+            raise ArgumentError(f"{motion.path} is a clip, and gives a video: name an .mp4, .gif or .webp, not {out}")
+        return _save(out, next(render(animator, portrait, motion, settings, one=True)), made)
+    frames = render(animator, portrait, motion, settings)
+    count = len(motion.steps(one=False)[0])
+    with (
+        clip_sound(motion.path) if settings.audio else contextlib.nullcontext() as sound,
+        open_video(out, motion.fps, provenance=made, sound=sound) as video,
+    ):
+        for frame in tqdm(frames, desc=out.name, total=count, unit="frame", disable=not progress, leave=False):
+            video.write(frame)
+    return out
+
+
+def _save(out: Path, picture: NDArray[np.uint8], made: Provenance) -> Path:
+    try:
+        return save_image(out, picture, provenance=made)
+    except OSError as error:
+        raise MediaError(f"{out} cannot be written ({error.strerror or error})") from error
+
+
+def make_options(options: dict[str, Any]) -> AnimateOptions:
+    """Check names and values."""
+    known = AnimateOptions.__dataclass_fields__
+    for name in options:
+        if name not in known:
+            raise ArgumentError(f"animate has no option {name!r}{did_you_mean(name, known)}")
+    return AnimateOptions(**options)
+
+
+def warn(note: str) -> None:
+    """Say what is not as it should be, as a warning."""
+    warnings.warn(note, AnimateWarning, stacklevel=2)
+
+
+@contextlib.contextmanager
+def enough_memory(image: Path, clip: Path) -> Iterator[None]:
+    """Name the files where memory does not suffice."""
+    try:
+        yield
+    except (MemoryError, torch.cuda.OutOfMemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in _OUT_OF_MEMORY):
+            raise
+        raise MediaError(
+            f"there is too little memory for {image} and {clip}; take a smaller picture or a smaller batch_size"
+        ) from error

@@ -1,0 +1,110 @@
+"""Where the motion comes from: a clip, or a driving picture that stands alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from fomaug.animator import Animator
+from fomaug.driving import MotionTrack, closest_frame, neutral_like, read_track
+from fomaug.errors import ArgumentError, MediaError
+from fomaug.media import find_clips, is_clip
+from fomaug.types import Keypoints
+from fomaug.visual.options import AnimateOptions
+
+OnNote = Callable[[str], object]
+
+_STILL_FPS: Final = 25.0
+_STILL_FRAMES: Final = 25  # a video of a driving picture goes into its pose in a second
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """What drives a picture.
+
+    Attributes:
+        path: of the clip or driving picture.
+        track: its keypoints, on the CPU.
+        still: it is a single picture: there is no motion in it, but a pose.
+    """
+
+    path: Path
+    track: MotionTrack
+    still: bool
+
+    @property
+    def fps(self) -> float:
+        """Of the video that is made."""
+        return _STILL_FPS if self.still else self.track.fps
+
+    def steps(self, *, one: bool) -> tuple[Tensor, Tensor]:
+        """Which frames of the track are shown, and at what share of the strength.
+
+        Args:
+            one: a picture is wanted rather than a video.
+
+        Returns:
+            (N,) int64 and (N,) float32.
+        """
+        if not self.still:
+            return torch.arange(len(self.track)), torch.ones(len(self.track))
+        if one:
+            return torch.zeros(1, dtype=torch.long), torch.ones(1)
+        time = torch.linspace(0, 1, _STILL_FRAMES)
+        return torch.zeros(_STILL_FRAMES, dtype=torch.long), time * time * (3 - 2 * time)
+
+    def reference(self, source: Keypoints, settings: AnimateOptions, animator: Animator) -> Keypoints:
+        """The keypoints that count as no motion, of one frame, on the source's device."""
+        if self.still:
+            found = neutral_like(source, self.track.keypoints, animator)
+        else:
+            found = self.track.keypoints[self._reference_frame(source, settings)]
+        return found.to(source.value.device, source.value.dtype)
+
+    def _reference_frame(self, source: Keypoints, settings: AnimateOptions) -> int:
+        if settings.reference == "closest":
+            return int(closest_frame(self.track, source)[0])
+        frame = 0 if settings.reference == "first" else settings.reference
+        last = len(self.track) - 1
+        if not 0 <= frame <= last:
+            raise ArgumentError(
+                f"reference is frame {frame}, but the clip has {last + 1}, from 0 to {last}: {self.path}"
+            )
+        return frame
+
+
+def read_motion(path: Path, animator: Animator, settings: AnimateOptions, *, on_note: OnNote, progress: bool) -> Motion:
+    """Read the keypoints of a clip or of a picture.
+
+    Raises:
+        MediaError: it is missing or cannot be read.
+        ArgumentError: it is a folder of clips rather than a clip.
+    """
+    _check_one(path)
+    track, notes = read_track(
+        path,
+        animator,
+        crop=settings.crop,
+        max_frames=settings.max_frames,
+        progress=progress,
+        batch_size=max(settings.batch_size, 8),
+    )
+    for note in notes:
+        on_note(f"{path}: {note}")
+    return Motion(path, track, len(track) == 1 and (settings.max_frames != 1 or not is_clip(path)))
+
+
+def _check_one(path: Path) -> None:
+    if not path.is_dir():
+        return
+    clips = find_clips(path)
+    if not clips:
+        raise MediaError(f"folder {path} holds neither pictures nor clips")
+    if clips != [path]:
+        few = ", ".join(clip.name for clip in clips[:5])
+        raise ArgumentError(f"{path} is no clip but a folder of {len(clips)}; animate takes one of them: {few}")

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fomaug.driving import closest_frame
+from fomaug.errors import ArgumentError, PoolError
+from fomaug.motion import DrawSettings, draw
+from fomaug.motion.frames import PoolFrames, pool_frames
+from fomaug.types import Keypoints
+
+
+@pytest.fixture(scope="module")
+def frames(tiny_pool):
+    return PoolFrames(tiny_pool, torch.device("cpu"))
+
+
+@pytest.fixture
+def params(tiny_pool):
+    return draw(tiny_pool, DrawSettings(p=1.0, selection="uniform"), range(10))
+
+
+@pytest.fixture
+def source():
+    return Keypoints(torch.rand(10, 4, 2, generator=torch.Generator().manual_seed(3)) - 0.5)
+
+
+def test_gathers_what_the_tracks_hold(frames, tiny_pool, params, source):
+    driving, reference, numbers = frames.gather(params, source)
+    for row, param in enumerate(params):
+        track = tiny_pool[param.clip].keypoints
+        assert torch.equal(driving.value[row], track.value[param.frame])
+        assert torch.equal(driving.jacobian[row], track.jacobian[param.frame])
+        assert torch.equal(reference.value[row], track.value[numbers[row]])
+
+
+def test_closest_reference_is_that_of_the_driving_package(frames, tiny_pool, params, source):
+    _, _, numbers = frames.gather(params, source)
+    alone = [int(closest_frame(tiny_pool[param.clip], source[row])) for row, param in enumerate(params)]
+    assert numbers == alone
+
+
+def test_a_copy_that_shall_move_starts_from_another_pose(frames, tiny_pool, params):
+    # The hardest case: every source is posed exactly as its driving frame.
+    alike = Keypoints(torch.stack([tiny_pool[param.clip].keypoints.value[param.frame] for param in params]))
+    assert frames.gather(params, alike)[2] == [param.frame for param in params]
+    moving = [replace(param, reference="moving") for param in params]
+    for param, number in zip(moving, frames.gather(moving, alike)[2], strict=True):
+        poses = tiny_pool[param.clip].poses
+        motion = (poses - poses[param.frame]).flatten(1).norm(dim=1)
+        assert motion[number] >= 0.25 * motion.max() > 0
+        assert motion[number] == motion[motion >= 0.25 * motion.max()].min()
+
+
+def test_settled_references_stay(frames, params, source):
+    settled = [param.settle(number, param.strength) for number, param in enumerate(params)]
+    assert frames.gather(settled, source)[2] == list(range(10))
+    mixed = [*settled[:5], *params[5:]]
+    assert frames.gather(mixed, source)[2][:5] == list(range(5))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"clip": "nodd"}, PoolError, "clip 'nodd'.*did you mean 'nod'"),
+        ({"clip_hash": "f" * 64}, PoolError, "is another one than"),
+        ({"frame": 12}, ArgumentError, "has frames 0 to 11, but the motion parameters name frame 12"),
+        ({"reference": -3}, ArgumentError, "reference -3"),
+    ],
+)
+def test_parameters_of_other_clips_are_refused(frames, params, source, change, error, message):
+    with pytest.raises(error, match=message):
+        frames.gather([replace(params[0], **change)], source[0])
+
+
+def test_frames_are_shared_by_pools_of_the_same_content(tiny_pool):
+    cpu = torch.device("cpu")
+    assert pool_frames(tiny_pool, cpu) is pool_frames(tiny_pool.to("cpu"), cpu)
