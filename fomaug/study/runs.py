@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from fomaug.errors import ResumeError
-from fomaug.files import append_line, is_temporary, write_file
+from fomaug.files import MANIFEST, SUMMARY, append_line, is_temporary, read_regular, write_file
+from fomaug.strict_json import load_json
 
 SETTINGS: Final = "settings.json"
 RUNS: Final = "runs.jsonl"
@@ -74,10 +75,7 @@ def _enter(out: Path, settings: dict[str, Any]) -> None:
             raise ResumeError(f"{out} is not empty and holds no study ({strangers[0]}); give a new folder")
         write_file(path, (json.dumps(settings, indent=2) + "\n").encode(), durable=True)
         return
-    try:
-        known = json.loads(path.read_text("utf-8"))
-    except ValueError as cause:
-        raise ResumeError(f"{path} is damaged ({cause}); remove {out} or give a new folder") from cause
+    known = load_json(read_regular(path, SUMMARY), path, ResumeError)
     if changed := list(_changes(known, settings)):
         raise ResumeError(
             f"{out} holds a study with other settings: {'; '.join(changed[:3])}. Give the same settings to go on, or a "
@@ -95,16 +93,15 @@ def _changes(known: Any, wanted: Any, name: str = "") -> Iterator[str]:
 
 
 def _read(path: Path) -> Iterator[tuple[RunId, RunResult]]:
-    content = path.read_bytes()
+    content = read_regular(path, MANIFEST)
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
         write_file(path, whole, durable=True)
-    for number, line in enumerate(whole.decode().splitlines(), 1):
+    for number, line in enumerate(whole.splitlines(), 1):
+        name = f"{path}, line {number}"
+        row = load_json(line, name, ResumeError)
         try:
-            row = json.loads(line)
-            run = RunId(*(row[name] for name in RunId._fields))
-            yield run, RunResult(*(row[name] for name in RunResult._fields))
-        except (ValueError, KeyError, TypeError) as cause:
-            raise ResumeError(
-                f"{path}, line {number} is damaged ({cause}); remove the line to repeat the run"
-            ) from cause
+            run = RunId(*(row[field] for field in RunId._fields))
+            yield run, RunResult(*(row[field] for field in RunResult._fields))
+        except (KeyError, TypeError) as cause:
+            raise ResumeError(f"{name} is damaged ({cause}); remove the line to repeat the run") from cause
