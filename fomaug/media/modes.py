@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from fomaug.errors import MediaError
 
 
-def to_array(image: Image.Image) -> tuple[NDArray[Any], bytes | None]:
+def pixels_of(image: Image.Image) -> tuple[NDArray[Any], bytes | None]:
     """Return the pixels of a decoded picture, and the profile that belongs to them.
 
     Palettes and CMYK become RGB (by the file's profile if it has one), bits grey; alpha stays.

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.frames import Frame, check_pixels, over_white, to_rgb
-from fomaug.media.modes import to_array
+from fomaug.media.modes import pixels_of
 from fomaug.media.orientation import orientation_of, turn_upright
 from fomaug.media.png16 import decode_png16, encode_png16, is_png16
 from fomaug.media.tiff16 import Tiff16, encode_tiff16, is_tiff, open_tiff16
@@ -96,7 +96,7 @@ class PicturePlugin(PluginV3):
             self.image.seek(index)
         content = self._png16()
         if content is None:
-            array, profile = to_array(self.image)
+            array, profile = pixels_of(self.image)
         else:
             array = decode_png16(content, self.image.info.get("transparency"))
             profile = self.image.info.get("icc_profile")
