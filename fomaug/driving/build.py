@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple, cast, get_args
 
 from tqdm import tqdm
 
@@ -17,7 +18,7 @@ from fomaug.driving.track import MotionTrack
 from fomaug.driving.watch import FaceWatch, Look
 from fomaug.errors import ArgumentError, MediaError, PoolError, check_choice
 from fomaug.faces import Detector, is_steady
-from fomaug.media import Clip, MediaInput, find_clips, read_clip
+from fomaug.media import Clip, MediaInput, find_clips, on_disk, read_clip
 
 Crop = Literal["face", "frame"]
 OnError = Literal["skip", "raise"]
@@ -57,14 +58,23 @@ class WatchedTrack(NamedTuple):
 
 
 def tracks_from_clips(
-    clips: str | Path | Iterable[str | Path], model: Animator, labels: Labels, options: BuildOptions
+    clips: MediaInput | Iterable[MediaInput], model: Animator, labels: Labels, options: BuildOptions
 ) -> tuple[list[MotionTrack], list[tuple[str, str]]]:
     """Make a track of every clip that can be used; see `DrivingPool.from_clips`.
 
     Returns:
         The tracks, and (clip, reason) for the clips that were left out.
     """
-    found = _named_clips([clips] if isinstance(clips, str | Path) else list(clips))
+    is_one = isinstance(clips, str | Path | bytes) or hasattr(clips, "read")
+    given = [cast(MediaInput, clips)] if is_one else list(cast(Iterable[MediaInput], clips))
+    with ExitStack() as stack:
+        roots = [stack.enter_context(on_disk(clip, f"clip-{number}")) for number, clip in enumerate(given, 1)]
+        return _tracks(_named_clips(roots), model, labels, options)
+
+
+def _tracks(
+    found: dict[str, Path], model: Animator, labels: Labels, options: BuildOptions
+) -> tuple[list[MotionTrack], list[tuple[str, str]]]:
     label_of = resolve_labels(labels, found)
     tracks: list[MotionTrack] = []
     skipped: list[tuple[str, str]] = []

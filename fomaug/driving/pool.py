@@ -19,6 +19,7 @@ from fomaug.driving.synthetic import Range
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import PoolError, did_you_mean
 from fomaug.faces import Detector
+from fomaug.media import MediaInput
 
 
 class DrivingPool:
@@ -181,7 +182,7 @@ class DrivingPool:
     @classmethod
     def from_clips(
         cls,
-        clips: str | Path | Iterable[str | Path],
+        clips: MediaInput | Iterable[MediaInput],
         model: Animator,
         *,
         labels: Mapping[str, str] | str | Path | None = None,
@@ -199,7 +200,7 @@ class DrivingPool:
         there is none.
 
         Args:
-            clips: a folder with clips below it, a clip, or several of either.
+            clips: a folder with clips below it, a clip (path, bytes or open file), or several of these.
             model: that finds the keypoints.
             labels: by clip (its name, file name or path below the folder) in a mapping or in a CSV file with columns
                 `clip,label`; or "folders" for the name of each clip's folder.

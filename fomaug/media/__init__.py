@@ -18,6 +18,7 @@ from fomaug.media.images import save_image as save_image
 from fomaug.media.images import sidecar_of as sidecar_of
 from fomaug.media.images import suffix_formats as suffix_formats
 from fomaug.media.inputs import MediaInput as MediaInput
+from fomaug.media.inputs import on_disk as on_disk
 from fomaug.media.opening import open_picture as open_picture
 from fomaug.media.picture import Picture as Picture
 from fomaug.media.provenance import Provenance as Provenance
@@ -56,6 +57,7 @@ __all__ = [
     "MASK_FORMATS",
     "PICTURE_FORMATS",
     "MediaInput",
+    "on_disk",
     "read_suffixes",
     "unread_suffixes",
     "why_unread",

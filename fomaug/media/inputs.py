@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Final
 
 from fomaug.errors import ArgumentError, MediaError, UnsafeFileError, reason_of
-from fomaug.files import Kind, open_regular
+from fomaug.files import CLIP, Kind, open_regular
 
 MediaInput = str | Path | bytes | BinaryIO
 """A path, the bytes of a file, or a file that is open for reading bytes and can seek."""
@@ -89,6 +93,22 @@ def media_file(given: MediaInput) -> MediaFile:
         raise ArgumentError("an open file must be able to seek; read it, and give its bytes")
     name = getattr(given, "name", None)
     return MediaFile(Path(name if isinstance(name, str) else "<file>"), given)
+
+
+@contextmanager
+def on_disk(given: MediaInput, stem: str) -> Iterator[Path]:
+    """Give a path for what needs one; bytes and open files are copied to a temporary file called `stem`."""
+    file = media_file(given)
+    if file.content is None:
+        yield file.path
+        return
+    # The suffix says which reader is taken: of a picture any, since its content says the rest.
+    suffix = ".png" if file.starts_as_picture(CLIP) else ".mp4"
+    with TemporaryDirectory() as folder, file.open(CLIP) as content:
+        path = Path(folder, f"{stem}{suffix}")
+        with path.open("wb") as copy:
+            shutil.copyfileobj(content, copy)
+        yield path
 
 
 class _View(io.RawIOBase):

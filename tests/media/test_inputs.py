@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fomaug import DrivingPool
 from fomaug.errors import ArgumentError, MediaError
 from fomaug.media import clip_sound, open_video, read_clip, read_frame, read_mark, read_picture
+from fomaug.visual import animate_clip
 
 LOOKED_UP = ("imageio:chelsea.png", "http://localhost/a.png", "https://localhost/a.mp4", "<video0>", "<screen>")
 
@@ -112,3 +114,24 @@ def test_reading_a_clip_leaves_no_file_open(tmp_path: Path, media) -> None:
 def _num_open() -> int:
     folder = Path("/proc/self/fd")
     return len(list(folder.iterdir())) if folder.exists() else 0
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "gif"])
+def test_pools_and_animate_take_bytes_and_open_files(suffix: str, tmp_path: Path, media, tiny_model) -> None:
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "mp4":
+        media.write_video(path, media.grey_steps(5))
+    else:
+        media.write_animation(path, media.grey_steps(5))
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / "face.png")
+    wanted = DrivingPool.from_clips(path, tiny_model, crop="frame")
+    picture = animate_clip(tmp_path / "face.png", path, tmp_path / "wanted.gif", model=tiny_model, crop="frame")
+    with path.open("rb") as opened:
+        for given in (path.read_bytes(), opened):
+            assert DrivingPool.from_clips(given, tiny_model, crop="frame").names == ("clip-1",)
+            pool = DrivingPool.from_clips([path, given], tiny_model, crop="frame")
+            assert pool.names == ("a", "clip-2")
+            assert {track.clip_hash for track in pool} == {wanted[0].clip_hash}
+        face = (tmp_path / "face.png").read_bytes()
+        out = animate_clip(face, opened, tmp_path / "out.gif", model=tiny_model, crop="frame")
+    assert out.read_bytes() == picture.read_bytes()
