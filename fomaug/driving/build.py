@@ -162,7 +162,8 @@ def _read_track(path: MediaInput, model: Animator, options: BuildOptions, *, wat
     track = MotionTrack(
         clip.name, keypoints, clip.fps, None, clip.hash, crop=search.crop.box, facts=_facts(clip, notes)
     )
-    return WatchedTrack(track, tuple(notes), tuple(watch.rows() if watch else range(len(keypoints))))
+    faces = watch.rows() if watch else []
+    return WatchedTrack(track, tuple(notes), tuple(faces or range(len(keypoints))))
 
 
 def _track(clip: Clip, name: str, label: str | None, model: Animator, options: BuildOptions) -> MotionTrack:
