@@ -14,11 +14,10 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from fomaug.cpu import keep_freed_memory, side_by_side
 from fomaug.errors import ShapeError
 from fomaug.geometry import Frame, resize_map, warp_image
-from fomaug.memory import keep_freed_memory
 from fomaug.networks import GeneratorOutput
-from fomaug.parallel import side_by_side
 from fomaug.stream import stream
 from fomaug.types import Animated, Keypoints, Source, check_shape
 

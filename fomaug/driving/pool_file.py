@@ -1,7 +1,7 @@
-"""The file of a driving pool: one safetensors file whose header says what the tracks are.
+"""The file of a driving pool: one safetensors file whose header describes the tracks.
 
-Files may come from anybody: sizes are bounded before anything is read, every field is checked, unknown versions and
-fields are refused.
+Files may come from an unknown source: sizes are bounded before anything is read, every field is checked, and unknown
+versions and fields are refused.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,10 +21,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from fomaug.animator import Animator
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import PoolError
+from fomaug.faces import is_face_model
 from fomaug.types import Keypoints
 
+EMBEDDED: Final = "lite-256"
 VERSION: Final = 1
 _KEY: Final = "fomaug.pool"
 _MAX_HEADER: Final = 2**24
@@ -78,8 +82,24 @@ def read(path: Path) -> tuple[list[MotionTrack], str, str]:
 
 
 def rounded(track: MotionTrack) -> MotionTrack:
-    """Round keypoints to what half precision can hold."""
+    """Round keypoints to half precision."""
     return replace(track, keypoints=track.keypoints.to(dtype=torch.float16).to(dtype=torch.float32))
+
+
+def shipped_pool(model: Animator) -> Path | None:
+    """Find the pool file of the embedded model; None if the package has none.
+
+    Raises:
+        PoolError: for other models.
+    """
+    if model.name != EMBEDDED:
+        raise PoolError(
+            f"the built-in pool is for {EMBEDDED}, and {model.name!r} has other keypoints; build a pool from clips "
+            f"with `fomaug pool build CLIPS -o POOL --model {model.name}`"
+            + (" or make one with DrivingPool.parametric(model)" if is_face_model(model) else "")
+        )
+    path = Path(str(files("fomaug") / "assets" / f"{EMBEDDED}.pool.safetensors"))
+    return path if path.is_file() else None
 
 
 def _tensors(row: int, track: MotionTrack) -> list[tuple[str, Tensor]]:
@@ -88,14 +108,14 @@ def _tensors(row: int, track: MotionTrack) -> list[tuple[str, Tensor]]:
 
 
 def _compact(tensor: Tensor) -> Tensor:
-    """Store as float16 what loses nothing by it."""
+    """Convert to float16 if this is lossless, otherwise to float32."""
     full = tensor.detach().to("cpu", torch.float32).contiguous()
     half = full.half()
     return half if half.float().equal(full) else full
 
 
 def _check_size(path: Path) -> None:
-    """Look at the length of the header before a parser does."""
+    """Check the length of the header before the file is parsed."""
     try:
         with path.open("rb") as file:
             start = file.read(8)

@@ -15,9 +15,7 @@ from torch import Tensor
 
 from fomaug.animator import Animator
 from fomaug.errors import FomaugError, MediaError
-from fomaug.evaluation.frechet import Spread
-from fomaug.evaluation.measures import Extractors, Frame, compare, judge, to_tensor
-from fomaug.evaluation.similarity import confidence
+from fomaug.evaluation.measures import Extractors, Frame, Spread, compare, confidence, judge, to_tensor
 from fomaug.media import find_clips, read_clip
 
 Watch = Callable[[str, Frame, Frame, Sequence[Frame]], object]

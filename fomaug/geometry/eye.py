@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from fomaug.geometry.matrix import inverse_2x2
+from fomaug.geometry.plane import inverse_2x2
 from fomaug.types import Keypoints
 
 _HALF_WIDTH: Final = 0.09  # of an eye, on the mean face that jacobians are relative to

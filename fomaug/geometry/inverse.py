@@ -10,8 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fomaug.geometry.grid import identity_grid
-from fomaug.geometry.matrix import inverse_2x2
+from fomaug.geometry.plane import identity_grid, inverse_2x2
 from fomaug.geometry.preimages import find_preimages
 
 _NEWTON_STEPS = 4

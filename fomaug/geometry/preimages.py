@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fomaug.geometry.grid import identity_grid
-from fomaug.geometry.matrix import inverse_2x2
+from fomaug.geometry.plane import identity_grid, inverse_2x2
 
 _SLACK = 1e-4  # of a cell: points on an edge belong to both its triangles
 _WIDER = 1e-3  # of a box: more than the slack of any triangle within

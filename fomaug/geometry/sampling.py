@@ -121,3 +121,24 @@ def _sum_neighbours(features: Tensor, flow: Tensor, share: Tensor) -> Tensor:
     rows = features.permute(0, 2, 3, 1).reshape(-1, channels)
     summed = F.embedding_bag(places.view(-1, 4), rows, mode="sum", per_sample_weights=weights.view(-1, 4))
     return summed.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def cell_determinant(flow: Tensor) -> Tensor:
+    """How much of the source a cell of the grid covers, as a share of its own area; negative where it is turned over.
+
+    Args:
+        flow: (B, h, w, 2) backward flow.
+
+    Returns:
+        (B, h - 1, w - 1); 1 for the identity.
+
+    >>> from fomaug.geometry import identity_grid
+    >>> cell_determinant(identity_grid((4, 4))[None] * 0.5).mean().item()
+    0.25
+    """
+    _, h, w, _ = flow.shape
+    # The cross product of the diagonals is twice the signed area of any quadrilateral.
+    falling = flow[:, 1:, 1:] - flow[:, :-1, :-1]
+    rising = flow[:, 1:, :-1] - flow[:, :-1, 1:]
+    doubled = falling[..., 0] * rising[..., 1] - falling[..., 1] * rising[..., 0]
+    return doubled * ((w - 1) * (h - 1) / 8)

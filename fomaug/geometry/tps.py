@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fomaug.geometry.grid import identity_grid
+from fomaug.geometry.plane import identity_grid
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fomaug.geometry.hull import hull_area
-from fomaug.geometry.matrix import inverse_2x2
+from fomaug.geometry.plane import inverse_2x2
+from fomaug.geometry.pose import hull_area
 from fomaug.types import Keypoints
 
 Strength = float | Tensor

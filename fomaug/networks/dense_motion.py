@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomaug.geometry import gaussian_heatmap, identity_grid, inverse_2x2, warp_image
-from fomaug.networks.blocks import downsampler
+from fomaug.networks.blocks import Hourglass, downsampler
 from fomaug.networks.config import CommonConfig, DenseMotionConfig
-from fomaug.networks.hourglass import Hourglass
 from fomaug.types import Keypoints
 
 

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from fomaug.geometry import identity_grid
-from fomaug.networks.blocks import downsampler
+from fomaug.networks.blocks import Hourglass, downsampler
 from fomaug.networks.config import CommonConfig, KeypointDetectorConfig
-from fomaug.networks.hourglass import Hourglass
 from fomaug.types import Keypoints
 
 

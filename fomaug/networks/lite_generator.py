@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from fomaug.geometry import resize_map, warp_image
 from fomaug.geometry.eye import EyePoints, take_out_eyes
 from fomaug.geometry.sampling import warp_features
+from fomaug.networks.generator import GeneratorOutput
 from fomaug.networks.lite_blocks import ConvBlock, ResidualBlock, full_precision
-from fomaug.networks.lite_eyes import EyeFlow, flow_with_eyes
-from fomaug.networks.lite_motion import LiteMotion, LiteMotionConfig
-from fomaug.networks.output import GeneratorOutput
+from fomaug.networks.lite_motion import EyeFlow, LiteMotion, LiteMotionConfig, flow_with_eyes
 from fomaug.types import Keypoints
 
 

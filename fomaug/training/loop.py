@@ -10,12 +10,11 @@ from tqdm import tqdm
 
 from fomaug.animator import Animator
 from fomaug.errors import FomaugError, ResumeError
-from fomaug.training.checkpoint import last_checkpoint, save_checkpoint
 from fomaug.training.clips import open_clips
 from fomaug.training.config import TrainConfig
 from fomaug.training.losses import Features, pixels
 from fomaug.training.ranks import Ranks
-from fomaug.training.report import Report
+from fomaug.training.run_folder import Report, last_checkpoint, save_checkpoint
 from fomaug.training.trainer import Precision, Trainer
 from fomaug.weights import save_model
 

@@ -66,7 +66,7 @@ def test_many_pairs_end_with_3_if_one_is_damaged(
     ("words", "message"),
     [
         (["-o", "out.mp4"], "give IMAGE and CLIP, or a list with --pairs"),
-        (["a.png", "b.mp4", "--pairs", "p.csv", "-o", "out"], "take 'a.png' away"),
+        (["a.png", "b.mp4", "--pairs", "p.csv", "-o", "out"], "remove 'a.png'"),
         (["--pairs", "nowhere.csv", "-o", "out"], "nowhere.csv cannot be read"),
         (["a.png", "b.mp4", "-o", "out.mp4", "--face", "1,2,3"], "X,Y,WIDTH,HEIGHT in pixels, got '1,2,3'"),
     ],

@@ -71,9 +71,9 @@ def test_errors_of_the_library_are_one_line_and_2(
 
 def test_interrupted_says_how_to_resume(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_raising(KeyboardInterrupt(), monkeypatch) == 130
-    assert "--resume goes on from there" in capsys.readouterr().err
+    assert "--resume continues" in capsys.readouterr().err
     assert run_raising(KeyboardInterrupt(), monkeypatch, "animate") == 130
-    assert "nothing half-written" in capsys.readouterr().err
+    assert "no unfinished file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_too_little_memory_is_said_and_what_to_do(
     assert run_raising(error, monkeypatch, "train") == 2
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and said[0].startswith("Error: not enough memory: ")
-    assert "smaller pictures or batches" in said[1] and "--resume goes on from there" in said[1]
+    assert "smaller pictures or batches" in said[1] and "--resume continues" in said[1]
 
 
 def test_torch_words_lack_of_memory_as_expected() -> None:

@@ -82,9 +82,9 @@ def test_a_clip_without_a_face_is_left_out_and_named(clips: Path, tiny_model) ->
     pool = DrivingPool.from_clips(clips, tiny_model, detector=happy_ones)
     assert [(track.name, len(track)) for track in pool] == [("happy/nod.mp4", 5)]
     assert [name for name, _ in pool.skipped] == ["sad/nod.gif", "walk"]
-    reason = r"walk: no face was found in the 3 frames looked at; .* crop=\"frame\""
+    reason = r"walk: no face was found in 3 examined frames; .* crop=\"frame\""
     assert re.search(reason, pool.skipped[1][1])
-    with pytest.raises(PoolError, match=f"none of 1 clips can be used; the first: .*{reason}"):
+    with pytest.raises(PoolError, match=f"none of 1 clips can be used; the reason of the first: .*{reason}"):
         DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, detector=happy_ones)
     with pytest.raises(MediaError, match=reason):
         DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, detector=happy_ones, on_error="raise")
@@ -144,7 +144,7 @@ def test_a_clip_whose_keypoints_are_no_motion_is_left_out(clips: Path, tiny_mode
     pool = DrivingPool.from_clips(clips, tiny_model, crop="frame")
     assert len(pool) == 2
     assert pool.skipped == (
-        ("walk", "track 'walk': the keypoints of frame 0 span no area: they lie in one point or on one line"),
+        ("walk", "track 'walk': the keypoints of frame 0 span no area: they are one point or one line"),
     )
 
 
@@ -168,7 +168,7 @@ def test_a_bad_clip_is_left_out_and_named_or_raised(clips: Path, tiny_model) -> 
     assert "is not a video that can be read" in pool.skipped[0][1]
     with pytest.raises(MediaError, match=r"bad\.mp4 is not a video"):
         DrivingPool.from_clips(clips, tiny_model, crop="frame", on_error="raise")
-    with pytest.raises(PoolError, match=r"none of 1 clips can be used; the first: .*bad\.mp4"):
+    with pytest.raises(PoolError, match=r"none of 1 clips can be used; the reason of the first: .*bad\.mp4"):
         DrivingPool.from_clips(clips / "bad.mp4", tiny_model)
 
 
@@ -230,3 +230,21 @@ def test_one_clip_is_read_as_in_a_pool(clips: Path, tiny_model, capsys: pytest.C
     assert "motion of nod" in capsys.readouterr().err
     with pytest.raises(MediaError, match=r"there is no clip .*none\.mp4"):
         read_track(clips / "none.mp4", tiny_model)
+
+
+def test_large_frames_are_brought_down_before_they_are_batched() -> None:
+    assert _build._shrunk(np.zeros((2000, 1000, 3), np.uint8), 64).shape == (64, 32, 3)
+    assert _build._shrunk(np.zeros((70, 90, 3), np.uint8), 64).shape == (50, 64, 3)
+    small = np.zeros((30, 40, 3), np.uint8)
+    assert _build._shrunk(small, 64) is small
+
+
+@pytest.mark.parametrize("lengths", [[], [3], [16] * 11 + [5], [1, 2, 3, 4]])
+def test_keypoints_are_joined_in_order(lengths: list[int]) -> None:
+    whole = torch.arange(sum(lengths) * 4.0).view(-1, 2, 2)
+    parts = [Keypoints(part) for part in torch.split(whole, lengths)] if lengths else []
+    joined = _build._joined(iter(parts))
+    if joined is None:
+        assert not lengths
+    else:
+        torch.testing.assert_close(joined.value, whole, atol=0, rtol=0)

@@ -25,7 +25,7 @@ def test_every_way_to_say_a_label_is_understood(labels: object, expected: dict[s
 
 
 def test_a_label_for_no_clip_is_refused_with_the_nearest() -> None:
-    with pytest.raises(LabelError, match=r"the label 'nod' is for 'b.mp4', and there is no such clip; did you mean '"):
+    with pytest.raises(LabelError, match=r"the label 'nod' is for 'b.mp4', but there is no such clip; did you mean '"):
         resolve_labels({"b.mp4": "nod"}, CLIPS)
 
 
@@ -38,9 +38,9 @@ def test_a_csv_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"", "must start with the line `clip,label`"),
-        (b"name,label\na,nod\n", "must start with the line `clip,label`"),
-        (b"clip,label\n", "must start with the line `clip,label`"),
+        (b"", "must have the header line `clip,label`"),
+        (b"name,label\na,nod\n", "must have the header line `clip,label`"),
+        (b"clip,label\n", "must have the header line `clip,label`"),
         (b"clip,label\na,nod\nb\n", "line 3: expected a clip and its label"),
         (b"clip,label\n,nod\n", "line 2: expected a clip and its label"),
         (b"clip,label\n\xff\xfe,nod\n", "cannot read the labels"),

@@ -75,9 +75,9 @@ def test_yaws_cover_the_whole_range() -> None:
 
 
 def test_unknown_expressions_and_swapped_ranges_are_refused() -> None:
-    with pytest.raises(ArgumentError, match=r"expression is 'smlie'.*did you mean 'smile'"):
+    with pytest.raises(ArgumentError, match=r"got 'smlie'.*did you mean 'smile'"):
         parametric_tracks(expressions=("smlie",))
-    with pytest.raises(ArgumentError, match=r"yaw_range is \(20, -20\)"):
+    with pytest.raises(ArgumentError, match=r"yaw_range must be .*got \(20, -20\)"):
         parametric_tracks(yaw_range=(20, -20))
 
 

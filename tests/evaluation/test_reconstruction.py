@@ -11,7 +11,7 @@ from PIL import Image
 
 from fomaug import Animator, save_model
 from fomaug.cli import main
-from fomaug.cli.measuring import table
+from fomaug.cli.evaluate import table
 from fomaug.errors import MediaError
 from fomaug.evaluation import Extractors, Figure, reconstruct
 

@@ -20,9 +20,8 @@ from fomaug.geometry.eye import EyePoints, read_eyes
 from fomaug.networks import LiteConfig, fold_batch_norms
 from fomaug.networks.lite_closeup import Closeup
 from fomaug.networks.lite_detector import LiteDetector, LiteDetectorConfig
-from fomaug.networks.lite_eyes import flow_with_eyes
 from fomaug.networks.lite_generator import LiteGenerator, LiteGeneratorConfig
-from fomaug.networks.lite_motion import _spots, carried_grids, local_affine_maps, mixed_motion
+from fomaug.networks.lite_motion import _spots, carried_grids, flow_with_eyes, local_affine_maps, mixed_motion
 from fomaug.types import Keypoints
 
 EYES = ((0, 1, 4, 5, 8), (3, 2, 6, 7, 9))

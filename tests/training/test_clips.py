@@ -9,10 +9,9 @@ from PIL import Image
 
 from fomaug.errors import ArgumentError, MediaError
 from fomaug.media import DamagedClipWarning, open_video
-from fomaug.training.augment import vary
 from fomaug.training.clips import open_clips
 from fomaug.training.config import AugmentParams
-from fomaug.training.pairs import ClipPairs, epoch_order
+from fomaug.training.pairs import ClipPairs, epoch_order, vary
 
 
 def strip(path: Path, frames: int = 5, side: int = 16) -> None:
@@ -111,7 +110,7 @@ def test_colours_change_both_frames_alike_and_nothing_changes_by_default() -> No
 
 
 def test_a_whole_turn_of_the_hue_changes_nothing() -> None:
-    from fomaug.training.augment import _turn_hue
+    from fomaug.training.pairs import _turn_hue
 
     pair = torch.rand(2, 3, 4, 4)
     torch.testing.assert_close(_turn_hue(pair, 2 * np.pi), pair, atol=1e-5, rtol=0)

@@ -1,4 +1,4 @@
-"""What pictures may look like without the motion in them changing."""
+"""Random draws on the training device, and random changes of pictures that leave the motion as it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fomaug.geometry import identity_grid
-from fomaug.training.faces.draw import normal, uniform
+
+
+def uniform(generator: torch.Generator, *shape: int) -> Tensor:
+    """Draw from [0, 1)."""
+    return torch.rand(shape, generator=generator, device=generator.device)
+
+
+def normal(generator: torch.Generator, *shape: int) -> Tensor:
+    """Draw from the normal distribution of mean 0 and variance 1."""
+    return torch.randn(shape, generator=generator, device=generator.device)
+
+
+def integers(generator: torch.Generator, below: int, count: int) -> Tensor:
+    """Draw (count,) int64 from 0 up to, but not including, `below`."""
+    return torch.randint(below, (count,), generator=generator, device=generator.device)
 
 
 def tint(images: tuple[Tensor, Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -15,13 +15,11 @@ from torch import Tensor
 
 from fomaug.faces import mesh_keypoints
 from fomaug.networks.lite_detector import Observation
-from fomaug.training.faces.augmentation import disturb, tint
+from fomaug.training.faces.augmentation import disturb, normal, tint, uniform
 from fomaug.training.faces.config import FaceTrainConfig
-from fomaug.training.faces.draw import normal, uniform
-from fomaug.training.faces.export import export_model
 from fomaug.training.faces.losses import closeup_losses, detector_losses, generator_losses, heatmap_loss
 from fomaug.training.faces.pairs import Pair, Views
-from fomaug.training.faces.state import TrainState
+from fomaug.training.faces.state import TrainState, export_model
 from fomaug.training.faces.store import ClipStore, StillStore
 from fomaug.types import Keypoints
 from fomaug.weights.load import pick_device

@@ -1,9 +1,11 @@
-"""Everything a training run needs to go on where it stopped."""
+"""The state of a training run: saved, resumed and exported as a model file."""
 
 from __future__ import annotations
 
 import copy
 import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,14 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from fomaug.animator import Animator
+from fomaug.faces import KEYPOINT_POINTS
 from fomaug.files import replacing
+from fomaug.networks import LiteConfig
 from fomaug.networks.lite_detector import LiteDetector
 from fomaug.networks.lite_generator import LiteGenerator
 from fomaug.training.faces.config import FaceTrainConfig
+from fomaug.weights import save_model
 from fomaug.weights.assemble import load_strictly
 from fomaug.weights.files import read_tensors
 from fomaug.weights.pickles import read_pickle
@@ -127,3 +133,27 @@ def _channels_last(module: nn.Module) -> None:
 
 def _optimiser(network: nn.Module, rate: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(network.parameters(), rate, betas=(0.9, 0.99), weight_decay=0.01)
+
+
+def to_animator(state: TrainState, *, name: str = "lite-256") -> Animator:
+    """Make an animator of the averaged networks."""
+    config = LiteConfig(state.config.detector, state.config.generator, 256, tuple(KEYPOINT_POINTS))
+    return Animator(
+        config,
+        state.average["detector"],
+        state.average["generator"],
+        name=name,
+        keypoint_names=config.keypoint_names,
+    )
+
+
+def export_model(state: TrainState, path: str | os.PathLike[str], *, facts: Mapping[str, Any] | None = None) -> Path:
+    """Write the averaged networks as a model file.
+
+    Args:
+        state: of a training run.
+        path: of the file; its stem is the model's name.
+        facts: licence, data, measures.
+    """
+    known = {"recipe": "fomaug.training.faces", "steps": state.step, "seed": state.config.seed}
+    return save_model(to_animator(state, name=Path(path).stem), path, facts={**known, **(facts or {})})

@@ -13,12 +13,11 @@ from fomaug.driving.synthetic import expression_fields
 from fomaug.faces import mean_mesh, mesh_keypoints, rotation
 from fomaug.geometry import identity_grid
 from fomaug.geometry.eye import EyePoints, read_eyes, set_eyes
+from fomaug.training.faces.augmentation import normal, uniform
 from fomaug.training.faces.config import BRIDGE, EYES
-from fomaug.training.faces.draw import normal, uniform
-from fomaug.training.faces.layers import Layers, take_apart
-from fomaug.training.faces.mouth import Mouths, between_lips, fill_mouth, is_closed
-from fomaug.training.faces.pairs import GRID, Camera, Pair, carried, grids, sample
-from fomaug.training.faces.spline import eval_spline, fit_spline
+from fomaug.training.faces.hidden import Layers, Mouths, between_lips, fill_mouth, is_closed, take_apart
+from fomaug.training.faces.pairs import GRID, Pair
+from fomaug.training.faces.warps import Camera, carried, eval_spline, fit_spline, grids, sample
 
 _WARP_GRID: Final = 40
 _LIPS: Final = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409)

@@ -8,13 +8,11 @@ import torch
 
 from fomaug.faces.canonical import mean_mesh
 from fomaug.geometry import identity_grid, warp_image
-from fomaug.training.faces.clips import clip_pair
-from fomaug.training.faces.layers import fill, take_apart
+from fomaug.training.faces.hidden import Mouths, fill, fill_mouth, is_closed, mouth_gap, take_apart
 from fomaug.training.faces.mean_face import mean_face
-from fomaug.training.faces.mouth import Mouths, fill_mouth, is_closed, mouth_gap
-from fomaug.training.faces.pairs import Camera
-from fomaug.training.faces.spline import eval_spline, fit_spline
+from fomaug.training.faces.pairs import clip_pair
 from fomaug.training.faces.stills import still_pair
+from fomaug.training.faces.warps import Camera, eval_spline, fit_spline
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Coordinate grids and what is drawn on them."""
+"""The plane of a picture: coordinate grids, Gaussians on them, and 2 x 2 matrices."""
 
 from __future__ import annotations
 
@@ -51,3 +51,19 @@ def gaussian_heatmap(value: Tensor, size: tuple[int, int], variance: float) -> T
     grid = identity_grid(size, device=value.device, dtype=value.dtype)
     away = grid - value[:, :, None, None]  # (B, K, H, W, 2)
     return torch.exp(-0.5 * away.square().sum(-1) / variance)
+
+
+def inverse_2x2(matrix: Tensor, *, least: float = 0.0) -> Tensor:
+    """Invert matrices (..., 2, 2); a singular one gives infinities, as division does.
+
+    Args:
+        matrix: (..., 2, 2).
+        least: a determinant nearer to 0 is taken for this, which gives something finite.
+    """
+    a, b = matrix[..., 0, 0], matrix[..., 0, 1]
+    c, d = matrix[..., 1, 0], matrix[..., 1, 1]
+    adjugate = torch.stack((torch.stack((d, -b), -1), torch.stack((-c, a), -1)), -2)
+    area = a * d - b * c
+    if least:
+        area = torch.where(area.abs() < least, least, area)
+    return adjugate / area[..., None, None]

@@ -1,8 +1,9 @@
-"""What a run says of itself: losses as JSON lines, pictures, and TensorBoard where it is asked for."""
+"""The folder of a run: losses as JSON lines, pictures, TensorBoard and checkpoints."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fomaug.errors import MissingExtraError
-from fomaug.files import write_file
+from fomaug.errors import MissingExtraError, ResumeError
+from fomaug.files import replacing, write_file
 from fomaug.training.model import Batch
+from fomaug.weights.pickles import read_pickle
 
 
 class Report:
@@ -67,3 +69,32 @@ def _board(run: Path) -> Any:
     except ImportError as error:
         raise MissingExtraError("tensorboard", "tensorboard") from error
     return SummaryWriter(str(run))
+
+
+_PATTERN = "step-*.pt"
+
+
+def save_checkpoint(run: Path, step: int, content: Mapping[str, Any], *, keep: int) -> Path:
+    """Write a checkpoint under a temporary name, rename it, then drop the oldest beyond `keep`."""
+    target = run / f"step-{step:08d}.pt"
+    with replacing(target) as temporary:
+        torch.save(dict(content), temporary)
+    for old in sorted(run.glob(_PATTERN))[:-keep]:
+        old.unlink()
+    return target
+
+
+def last_checkpoint(run: Path) -> dict[str, Any] | None:
+    """Read the newest checkpoint of a run; None where there is none.
+
+    Raises:
+        ResumeError: if it holds something else.
+        WeightsError: if it is damaged.
+    """
+    found = sorted(run.glob(_PATTERN))
+    if not found:
+        return None
+    content = read_pickle(found[-1])
+    if not isinstance(content, dict) or "step" not in content:
+        raise ResumeError(f"{found[-1]} is no checkpoint of a training run")
+    return content
