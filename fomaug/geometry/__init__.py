@@ -1,6 +1,6 @@
-"""Grids, warps, hulls and motion transfer: pure functions of tensors, batched, on any device.
+"""Geometry: grids, warps, poses and motion transfer, as pure functions of batched tensors on any device.
 
-`inverse` and what builds on it are imported from their own files.
+The inverse of a flow, eyes and thin-plate splines are imported from their own files.
 """
 
 from fomaug.geometry.frame import Frame as Frame

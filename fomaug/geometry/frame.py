@@ -1,7 +1,7 @@
-"""Between a picture of any size and the square that a model looks at.
+"""Conversion between a picture of any size and the square input of a model.
 
 A picture is padded to a square by repeating its border, then resized by pixel areas. Padding and resizing are affine,
-so a flow found in the model's square moves to the picture's own frame exactly, without touching a pixel.
+so the flow of the model's square is converted to the picture's own frame exactly, without resampling a picture.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from fomaug.geometry.plane import identity_grid
 
 @dataclass(frozen=True)
 class Frame:
-    """How a picture of `size` (H, W) lies in a model's square of `side` pixels."""
+    """The position of a picture of `size` (H, W) in a model's square of `side` pixels."""
 
     size: tuple[int, int]
     side: int
 
     @property
     def is_identity(self) -> bool:
-        """Whether the picture is the model's square already."""
+        """Whether the picture has the size of the model's square."""
         return self.size == (self.side, self.side)
 
     def to_model(self, image: Tensor) -> Tensor:
-        """Bring pictures (B, C, H, W) into the square (B, C, side, side)."""
+        """Convert pictures (B, C, H, W) to the square (B, C, side, side)."""
         if self.is_identity:
             return image
         (left, right), (top, bottom) = self._padding(1), self._padding(0)
@@ -36,7 +36,7 @@ class Frame:
         return _resize(padded, self.side)
 
     def to_picture(self, image: Tensor) -> Tensor:
-        """Bring pictures or maps (B, C, side, side) back to (B, C, H, W)."""
+        """Convert pictures or maps (B, C, side, side) back to (B, C, H, W)."""
         if self.is_identity:
             return image
         whole = _resize(image, max(self.size))
@@ -44,7 +44,7 @@ class Frame:
         return whole[:, :, top : top + self.size[0], left : left + self.size[1]]
 
     def flow_to_picture(self, flow: Tensor) -> Tensor:
-        """Bring a flow (B, h, w, 2) of the square into the picture's frame, on as many cells as the picture covers."""
+        """Convert a flow (B, h, w, 2) of the square to the picture's frame, on the number of cells that it covers."""
         if self.is_identity:
             return flow
         grid, scale = self._model_grid(flow)
@@ -54,14 +54,14 @@ class Frame:
         return own + seen / scale
 
     def map_to_picture(self, tensor: Tensor) -> Tensor:
-        """Bring maps (B, C, h, w) that lie on a flow's grid into the picture's frame."""
+        """Convert maps (B, C, h, w) on a flow's grid to the picture's frame."""
         if self.is_identity:
             return tensor
         grid, _ = self._model_grid(tensor.permute(0, 2, 3, 1))
         return _sample(tensor, grid)
 
     def points_to_picture(self, xy: Tensor) -> Tensor:
-        """Bring points (..., 2) of the square into the picture's frame."""
+        """Convert points (..., 2) of the square to the picture's frame."""
         if self.is_identity:
             return xy
         (y_scale, y_offset), (x_scale, x_offset) = self._axis(0), self._axis(1)
@@ -73,14 +73,14 @@ class Frame:
         return missing // 2, missing - missing // 2
 
     def _axis(self, axis: int) -> tuple[float, float]:
-        """Scale and offset that take the picture's [-1, 1] to the square's."""
+        """Return the scale and the offset that map the picture's [-1, 1] to the square's."""
         length, square, side = self.size[axis], max(self.size), self.side
         scale = max(length - 1, 1) * side / (square * (side - 1))
         middle = ((length - 1) / 2 + self._padding(axis)[0] + 0.5) * side / square - 0.5
         return scale, 2 * middle / (side - 1) - 1
 
     def _model_grid(self, flow: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the cells of the picture's own grid lie in the square, and the scale between the two."""
+        """Return the coordinates in the square of the cells of the picture's own grid, and the scale between both."""
         rows, columns = (
             max(2, round(n * part / max(self.size))) for n, part in zip(flow.shape[1:3], self.size, strict=True)
         )

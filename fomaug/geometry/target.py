@@ -1,4 +1,4 @@
-"""Target keypoints of a source."""
+"""Target keypoints of a source: a driving motion, transferred in part, confined to a region, and bounded."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fomaug.types import Keypoints
 
 
 class Mode(NamedTuple):
-    """How a motion is transferred; see `fomaug.transfer` for the first three.
+    """Options of the transfer of a motion; `fomaug.transfer` explains the first three.
 
     Attributes:
-        relative: whether the driving motion is added to the source's keypoints or replaces them.
-        relative_jacobian: whether the change of the jacobians is added, too.
+        relative: whether the driving motion is added to the source's keypoints; otherwise it replaces them.
+        relative_jacobian: whether the change of the jacobians is added as well.
         adapt_scale: whether the motion is scaled by the ratio of the faces' sizes.
         region: part of the face that moves.
     """
@@ -45,7 +45,7 @@ def target_keypoints(
         reference: B keypoints, or 1, of the frames in which the driving faces are posed like the sources.
         mode: way of transferring the motion.
         names: names of the K keypoints, for a region.
-        strength: share of the motion, a float or (B,); 1 is all of it.
+        strength: share of the motion, a float or (B,); 1 is the whole motion.
 
     Returns:
         B keypoints for `Animator.animate`.
@@ -62,7 +62,7 @@ def bounded_target(
     strength: Tensor,
     bounded: Tensor,
 ) -> tuple[Keypoints, Tensor]:
-    """Do as `target_keypoints`, but take only the share of a motion that shows nothing which the source hides.
+    """Compute target keypoints, but reduce a motion that would show a side of the face that the source hides.
 
     Args:
         source: B keypoints of the images.
@@ -70,11 +70,11 @@ def bounded_target(
         reference: B keypoints of the reference frames.
         mode: way of transferring the motion.
         names: names of the K keypoints.
-        strength: (B,) share of the motion that is asked for.
-        bounded: (B,) bool, the rows that the bound is for; see `showable_share`.
+        strength: (B,) share of the motion before the reduction.
+        bounded: (B,) bool, rows that are reduced; see `showable_share`.
 
     Returns:
-        B keypoints, and the (B,) share of `strength` that was taken: 1 where nothing was bounded.
+        B keypoints, and the (B,) share of `strength` that was taken: 1 where nothing was reduced.
     """
     whole = _whole(source, driving, reference, mode)
     moved = _take(source, whole, mode, names, strength)
@@ -100,20 +100,20 @@ def _take(source: Keypoints, whole: Keypoints, mode: Mode, names: Sequence[str],
 
 
 _POINTS: Final = ("forehead", "chin", "nose bridge", "nose tip", "ear right", "ear left")
-_GROWTH: Final = 1.5  # more is painted badly; measured on portraits, see docs/driving.md
-_THIN: Final = 0.1  # of the face's height: thinner sides are as good as hidden, and would bound any motion to nothing
+_GROWTH: Final = 1.5  # growth of a side above which the model paints badly; measured on portraits, see docs/driving.md
+_THIN: Final = 0.1  # least width of a side, in heights of the face: a hidden side would reduce every motion to nothing
 
 
 def showable_share(source: Keypoints, moved: Keypoints, names: Sequence[str]) -> Tensor:
-    """Say which share of a motion shows no side of the face that the source hides.
+    """Compute the largest share of a motion that shows no side of the face that the source hides.
 
-    A frontal face that turns shows at most 1.3 times as much of a side, nose to ear. A turned face that turns back
-    would have to show several times as much of its far side as there is to see.
+    A side, from nose to ear, of a frontal face grows at most 1.3 times when the face turns. The far side of a turned
+    face would grow several times if the face turned back, and the source shows too little of it.
 
     Args:
-        source: B keypoints before the motion; or 1, for all of them.
-        moved: B keypoints after it.
-        names: of the K keypoints; without those of nose and ears nothing is known, and the share is 1.
+        source: B keypoints before the motion, or 1 for all.
+        moved: B keypoints after the motion.
+        names: names of the K keypoints; if those of nose and ears are missing, the share is 1.
 
     Returns:
         (B,) in (0, 1]: 1 where no side grows more than 1.5 times.
@@ -127,7 +127,7 @@ def showable_share(source: Keypoints, moved: Keypoints, names: Sequence[str]) ->
 
 
 def _sides(points: Tensor) -> Tensor:
-    """(B, 6, 2) to (B, 2): from the nose to each ear, across the face, in units of its height."""
+    """Measure (B, 2) widths of the sides, from the nose to each ear, in heights of the face, of points (B, 6, 2)."""
     top, chin, bridge, tip, right, left = points.unbind(1)
     height = (top - chin).norm(dim=-1, keepdim=True).clamp(min=1e-6)
     up = (top - chin) / height

@@ -1,4 +1,4 @@
-"""The networks of the First Order Motion Model, under the names of the official checkpoints, and their light kin."""
+"""Networks: the First Order Motion Model with the names of the official checkpoints, and the light model."""
 
 from fomaug.networks.architectures import OFFICIAL as OFFICIAL
 from fomaug.networks.architectures import AnyConfig as AnyConfig

@@ -1,4 +1,4 @@
-"""Architectures: official configurations by name, and the networks built from a configuration."""
+"""Architectures: official configurations by name, and networks built from a configuration."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from fomaug.networks.lite_config import LiteConfig
 from fomaug.networks.lite_detector import LiteDetector
 from fomaug.networks.lite_generator import LiteGenerator
 
+# The eight configurations of the published official weights.
 _BASE = ModelConfig(
     common=CommonConfig(num_kp=10),
     kp_detector=KeypointDetectorConfig(block_expansion=32, max_features=1024, num_blocks=5, scale_factor=0.25),
@@ -60,21 +61,21 @@ _CONFIGS: dict[str, type[ModelConfig] | type[LiteConfig]] = {"fomm": ModelConfig
 
 
 def config_from_dict(values: Mapping[str, Any]) -> AnyConfig:
-    """Read a configuration of any architecture; without `architecture` it is the official one.
+    """Read a configuration of any architecture; without the key `architecture` it is the official one.
 
     Raises:
-        ArgumentError: for an unknown architecture, key or a missing one.
+        ArgumentError: for an unknown architecture, and for an unknown or missing key.
     """
     name = str(values.get("architecture", "fomm"))
     if name not in _CONFIGS:
         raise ArgumentError(
-            f"architecture is {name!r}, one of {', '.join(_CONFIGS)} was expected{did_you_mean(name, _CONFIGS)}"
+            f"architecture must be one of {', '.join(_CONFIGS)}, got {name!r}{did_you_mean(name, _CONFIGS)}"
         )
     return _CONFIGS[name].from_dict(values)
 
 
 def build_networks(config: AnyConfig) -> tuple[nn.Module, nn.Module]:
-    """Build the keypoint detector and the generator, weights at random."""
+    """Build the keypoint detector and the generator with random weights."""
     if isinstance(config, LiteConfig):
         return LiteDetector(config.detector), LiteGenerator(config.generator)
     return KeypointDetector(config.common, config.kp_detector), Generator(config.common, config.generator)
@@ -84,10 +85,15 @@ _PAIRS: dict[type[nn.Module], tuple[str, str]] = {SameBlock: ("conv", "norm"), R
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:
-    """Fold in place, and return the network. It is for evaluation only from then on.
+    """Fold batch norms into the convolutions before them, in place: the same function in fewer passes.
+
+    The folded network is for evaluation only.
 
     Args:
         network: any network of this package, in evaluation mode.
+
+    Returns:
+        The same network.
     """
     for module in network.modules():
         for kind, (convolution, norm) in _PAIRS.items():

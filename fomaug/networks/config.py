@@ -1,4 +1,4 @@
-"""The numbers a model is built from, in the layout of the official YAML files."""
+"""Configurations of the official architecture, in the layout of the official YAML files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class CommonConfig:
-    """What all networks of a model share."""
+    """Numbers that all networks of a model share."""
 
     num_kp: int
     num_channels: int = 3
@@ -76,11 +76,11 @@ class ModelConfig:
     """A first-order motion model in the official architecture.
 
     Attributes:
-        common: what the networks share.
-        kp_detector: the keypoint detector's numbers.
-        generator: the generator's numbers, dense motion included.
-        discriminator: the discriminator's numbers, where it is trained with one.
-        size: side of the square pictures it works on; None to take pictures at their own size.
+        common: numbers that the networks share.
+        kp_detector: numbers of the keypoint detector.
+        generator: numbers of the generator, including dense motion.
+        discriminator: numbers of the discriminator; None if the model is trained without one.
+        size: side of the square input pictures; None for pictures at their own size.
     """
 
     common: CommonConfig
@@ -93,10 +93,10 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
-        """Read `model_params` in the official layout, or a whole official YAML file's content.
+        """Read `model_params` in the official layout, or the content of a whole official YAML file.
 
         Raises:
-            ArgumentError: for an unknown or missing key, named with the nearest known one.
+            ArgumentError: for an unknown or missing key; the message suggests the nearest known one.
         """
         if not any(section in values for section in ("model_params", *_PARTS)):
             near = difflib.get_close_matches("model_params", map(str, values), n=1)
@@ -127,7 +127,7 @@ class ModelConfig:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Write the layout that `from_dict` reads, in plain JSON values."""
+        """Return the layout that `from_dict` reads, in plain JSON values."""
         generator = dataclasses.asdict(self.generator)
         generator["dense_motion_params"] = generator.pop("dense_motion")
         parts = {
@@ -149,7 +149,7 @@ def build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
     """Build a frozen configuration from a mapping.
 
     Raises:
-        ArgumentError: for keys it does not know or that are missing, and for words where a number should be.
+        ArgumentError: for unknown and missing keys, and for values that are no numbers where numbers are expected.
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     _refuse_surplus(name, values, fields)
@@ -163,7 +163,7 @@ def build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
 
 
 def _frozen(value: Any) -> Any:
-    """Lists as tuples, at any depth."""
+    """Convert lists to tuples at any depth."""
     return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
 
 
@@ -175,7 +175,7 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
 
 
 def _check_kind(name: str, value: object, annotation: str) -> None:
-    """Refuse a value that is no number or switch where one is asked for; tuples and parts are not looked into."""
+    """Refuse a value of another type than an int, float or bool field has; other fields are not checked."""
     if annotation not in _KINDS:
         return
     words, kinds = _KINDS[annotation]

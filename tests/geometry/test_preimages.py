@@ -46,7 +46,7 @@ def every_triangle(points: Tensor, flow: Tensor) -> set[tuple[int, float, float,
 def test_finds_what_a_look_at_every_triangle_finds(size: tuple[int, int], strength: float) -> None:
     points, flow = random_points(), random_flow(size, strength)
     found = find_preimages(points, flow)
-    places = found.place.tolist()
+    places = found.xy.tolist()
     rows = zip(found.point.tolist(), places, found.upright.tolist(), strict=True)
     assert {(i, round(x, 4), round(y, 4), up) for i, (x, y), up in rows} == every_triangle(points, flow)
 
@@ -67,7 +67,7 @@ def test_limits_on_memory_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     for one, other in zip(whole, parts, strict=True):
         assert one.shape == other.shape
     assert whole.point.sort().values.equal(parts.point.sort().values)
-    torch.testing.assert_close(whole.place.sum(0), parts.place.sum(0))
+    torch.testing.assert_close(whole.xy.sum(0), parts.xy.sum(0))
 
 
 def test_what_is_no_number_is_nowhere() -> None:

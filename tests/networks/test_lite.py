@@ -194,12 +194,12 @@ def test_eyes_are_set_alike_with_and_without_the_short_cut(random: torch.Generat
     with torch.no_grad():
         quick = flow_with_eyes(flow, old, new, 256)
     assert torch.allclose(plain.flow, quick.flow, atol=1e-5)
-    part = plain.signs[:, :, quick.rows, quick.columns].clone()
-    assert torch.allclose(part, quick.signs, atol=1e-5)
-    plain.signs[:, :, quick.rows, quick.columns] = 0
-    assert plain.signs.abs().max() == 0, "no sign outside"
+    part = plain.maps[:, :, quick.rows, quick.columns].clone()
+    assert torch.allclose(part, quick.maps, atol=1e-5)
+    plain.maps[:, :, quick.rows, quick.columns] = 0
+    assert plain.maps.abs().max() == 0, "the maps are 0 outside"
     assert part.max() > 0.5
-    assert part[0, 0].numel() < plain.signs[0, 0].numel() / 2, "a short cut"
+    assert part[0, 0].numel() < plain.maps[0, 0].numel() / 2, "a short cut"
     assert (plain.flow - resize_flow(flow, (256, 256))).abs().max() > 0.01, "something moved"
 
 
@@ -248,7 +248,7 @@ def test_a_configuration_without_parts_of_the_face_is_written_as_before_there_we
     ],
 )
 def test_parts_of_keypoints_that_are_not_there_are_refused(part: dict[str, object]) -> None:
-    with pytest.raises(ArgumentError, match="rows of five"):
+    with pytest.raises(ArgumentError, match="lists of five"):
         LiteConfig.from_dict({"detector": part})
 
 
@@ -273,8 +273,8 @@ NOT_A_MODEL: list[tuple[dict[str, object], str]] = [
     ({"generator": {"encoder_blocks": 10**9}}, "generator.encoder_blocks must be from 0 to 4096"),
     ({"size": 0}, "size must be a whole number from 1 to 4096, got 0"),
     ({"size": "x"}, "size must be a whole number from 1 to 4096, got 'x'"),
-    ({"keypoint_names": 5}, "keypoint_names must be words, got 5"),
-    ({"keypoint_names": [1]}, "keypoint_names must be words"),
+    ({"keypoint_names": 5}, "keypoint_names must be strings, got 5"),
+    ({"keypoint_names": [1]}, "keypoint_names must be strings"),
 ]
 
 
