@@ -1,4 +1,7 @@
-"""Work on a CPU."""
+"""Computation on a CPU: threads for the parts of a batch, and memory that is kept between passes of a model.
+
+One thread for each part of a batch is faster than all threads on every small operation.
+"""
 
 from __future__ import annotations
 
@@ -14,38 +17,41 @@ import torch
 Done = TypeVar("Done")
 
 _PART: Final = 8
-"""Rows of a part: with more, few threads find work; with fewer, each step is too short."""
+"""Rows of a part: more rows occupy too few threads, and with fewer rows the operations are too short."""
 
 
 def side_by_side(work: Callable[[slice], Done], count: int) -> list[Done]:
-    """Do the parts of a batch, on as many threads as torch has here; returns what was done, in order.
+    """Process the parts of a batch in parallel, on torch's number of threads.
 
-    How a batch is divided does not depend on the threads, so neither do the results, to the bit. Gradient modes and
-    autocast belong to a thread: `work` has to enter its own.
+    The division of a batch does not depend on the number of threads, so the results are the same to the bit. Gradient
+    modes and autocast are local to a thread, so `work` must enter its own.
 
     Args:
-        work: what to do with some rows of the batch; called in any thread.
-        count: rows of the batch.
+        work: function of some rows of the batch; it is called in any thread.
+        count: number of rows of the batch.
+
+    Returns:
+        The results of the parts, in order.
     """
     parts = _parts(count)
     threads = torch.get_num_threads()
-    lanes = min(threads, len(parts))
-    if lanes == 1:
+    workers = min(threads, len(parts))
+    if workers == 1:
         return [work(part) for part in parts]
 
     def run(part: slice) -> Done:
-        if torch.get_num_threads() != threads // lanes:
-            torch.set_num_threads(threads // lanes)
+        if torch.get_num_threads() != threads // workers:
+            torch.set_num_threads(threads // workers)
         return work(part)
 
     try:
-        begun = [_executor(threads).submit(run, part) for part in parts]
-    except RuntimeError:  # the interpreter is about to end, and begins no threads any more
+        submitted = [_executor(threads).submit(run, part) for part in parts]
+    except RuntimeError:  # the interpreter is shutting down and starts no threads
         return [work(part) for part in parts]
     try:
-        return [part.result() for part in begun]
+        return [part.result() for part in submitted]
     finally:
-        torch.set_num_threads(threads)  # for threads to come, and for libraries that have one number for all
+        torch.set_num_threads(threads)  # for later threads, and for libraries with one number for all threads
 
 
 def _parts(count: int) -> list[slice]:
@@ -59,18 +65,18 @@ def _executor(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="fomaug")
 
 
-# A forked process has the executors, but not their threads.
+# A forked process inherits the executors, but not their threads.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_executor.cache_clear)
 
 
 def keep_freed_memory() -> None:
-    """Have glibc's malloc keep what is freed, up to 64 MB, for the next pass.
+    """Make glibc's malloc keep up to 64 MB of freed memory for the next pass.
 
-    By default it gives the top of its heap back to the system as soon as a few megabytes are free, and every pass gets
-    its pages anew, zeroed one by one: a seventh of the time of small batches. Once a block of up to 32 MB was freed,
-    malloc takes blocks of that size for ordinary and keeps twice as much (`mallopt(3)`, M_MMAP_THRESHOLD). The block
-    here is never written to, so it costs no memory. Other allocators are not impressed; MALLOC_ variables of the
-    environment have their way.
+    By default malloc returns the top of its heap to the system as soon as a few megabytes are free, and the system
+    zeroes every page again for the next pass: a seventh of the time of small batches. After a block of up to 32 MB was
+    freed, malloc treats blocks of this size as ordinary and keeps twice as much (`mallopt(3)`, M_MMAP_THRESHOLD). The
+    block here is never written to, so it costs no memory. The call has no effect on other allocators, and none if the
+    environment sets MALLOC_ variables.
     """
     torch.empty(2**25 - 2**16, dtype=torch.uint8)

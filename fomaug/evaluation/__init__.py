@@ -1,4 +1,4 @@
-"""Measuring models: how fast they are, how well they rebuild clips."""
+"""Evaluation of models: speed, memory, and the quality of rebuilt clips."""
 
 from fomaug.evaluation.comparison import comparison_video as comparison_video
 from fomaug.evaluation.measures import Extractors as Extractors

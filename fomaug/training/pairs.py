@@ -1,4 +1,4 @@
-"""Training pairs: frames of clips in random order, both varied alike."""
+"""Training pairs: two frames of a clip, drawn at random and changed alike."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fomaug.training.config import AugmentParams
 
 
 class ClipPairs(Dataset[tuple[Tensor, Tensor]]):
-    """Source and driving frames; what is drawn depends on (seed, epoch, index) alone."""
+    """A dataset of source and driving frames; all random numbers depend on (seed, epoch, index) alone."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ def _tensor(frame: Picture, size: int) -> Tensor:
 
 
 def epoch_order(count: int, seed: int, epoch: int, rank: int, ranks: int) -> Iterator[int]:
-    """Shuffle an epoch the same way on every rank, and deal it out evenly."""
+    """Shuffle the indices of an epoch, the same way on every rank, and return this rank's equal share of them."""
     order = np.random.default_rng([seed, epoch]).permutation(count)
     even = len(order) - len(order) % ranks
     return iter(int(i) for i in order[rank:even:ranks])
@@ -78,8 +78,8 @@ _TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, 
 
 
 def vary(source: Tensor, driving: Tensor, params: AugmentParams, *, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Vary a pair of frames (3, S, S) in [0, 1]."""
-    mirror, swap = rng.random(2) < 0.5  # drawn always: one switch must not change the other's draws
+    """Change a pair of frames (3, S, S) in [0, 1] at random, both alike."""
+    mirror, swap = rng.random(2) < 0.5  # always drawn, because one option must not change the draws of another
     pair = torch.stack([source, driving])
     if params.horizontal_flip and mirror:
         pair = pair.flip(-1)
@@ -90,14 +90,14 @@ def vary(source: Tensor, driving: Tensor, params: AugmentParams, *, rng: np.rand
     return pair[0], pair[1]
 
 
-def _zoom(pair: Tensor, ratio: float, place: NDArray[np.float64]) -> Tensor:
-    """Resize, then crop at `place` in [0, 1], or pad by the border's colours."""
+def _zoom(pair: Tensor, ratio: float, position: NDArray[np.float64]) -> Tensor:
+    """Resize, then crop at a relative position in [0, 1], or pad with the border's colours."""
     size = pair.shape[-1]
     side = round(size * ratio)
     if side == size:
         return pair
     pair = F.interpolate(pair, size=(side, side), mode="bilinear", antialias=True)
-    left, top = (round(float(share) * abs(side - size)) for share in place)
+    left, top = (round(float(share) * abs(side - size)) for share in position)
     if side > size:
         return pair[..., top : top + size, left : left + size]
     return F.pad(pair, (left, size - side - left, top, size - side - top), mode="replicate")
@@ -127,7 +127,7 @@ def _grey(pair: Tensor) -> Tensor:
 
 
 def _turn_hue(pair: Tensor, angle: float) -> Tensor:
-    """Turn the chroma plane of YIQ."""
+    """Rotate the chroma plane of YIQ by an angle in radians."""
     turn = torch.eye(3)
     turn[1:, 1:] = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     matrix = torch.linalg.inv(_TO_YIQ) @ turn @ _TO_YIQ

@@ -1,4 +1,4 @@
-"""The folder of a run: losses as JSON lines, pictures, TensorBoard and checkpoints."""
+"""The folder of a training run: losses as JSON lines, pictures, TensorBoard files and checkpoints."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from fomaug.weights.pickles import read_pickle
 
 
 class Report:
-    """Writes `losses.jsonl`, and `pictures/` with source, driving and prediction: early ones, then every 1000 steps."""
+    """A writer of `losses.jsonl`, and of `pictures/` with source, driving and prediction for a few steps."""
 
     def __init__(self, run: Path, board: Any) -> None:
         self.run, self.board = run, board
 
     @classmethod
     def open(cls, run: Path, *, from_step: int, tensorboard: bool) -> Report:
-        """Begin, or go on after a step: lines of later steps, which a killed run left behind, are dropped."""
+        """Start or continue a report; lines after `from_step`, which a killed run has left, are removed."""
         path = run / "losses.jsonl"
         if path.exists():
             kept = [line for line in path.read_text().splitlines(keepends=True) if _step(line) in range(from_step + 1)]
@@ -33,7 +33,7 @@ class Report:
         return cls(run, _board(run) if tensorboard else None)
 
     def write(self, step: int, losses: dict[str, float], batch: Batch, prediction: Tensor) -> None:
-        """Add a step."""
+        """Write the losses of a step, and a picture at steps 1, 10, 100 and every 1000."""
         with (self.run / "losses.jsonl").open("a") as file:
             file.write(json.dumps({"step": step, **losses}) + "\n")
         if self.board is not None:
@@ -43,7 +43,7 @@ class Report:
             self._picture(step, batch, prediction)
 
     def close(self) -> None:
-        """Write what TensorBoard has not written yet."""
+        """Flush and close the TensorBoard files."""
         if self.board is not None:
             self.board.close()
 
@@ -60,7 +60,7 @@ def _step(line: str) -> int:
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
-        return -1  # a line cut short by a kill
+        return -1  # the line is incomplete, because the process was killed
 
 
 def _board(run: Path) -> Any:
@@ -75,7 +75,7 @@ _PATTERN = "step-*.pt"
 
 
 def save_checkpoint(run: Path, step: int, content: Mapping[str, Any], *, keep: int) -> Path:
-    """Write a checkpoint under a temporary name, rename it, then drop the oldest beyond `keep`."""
+    """Write a checkpoint, whole or not at all, then delete all but the newest `keep`."""
     target = run / f"step-{step:08d}.pt"
     with replacing(target) as temporary:
         torch.save(dict(content), temporary)
@@ -85,16 +85,16 @@ def save_checkpoint(run: Path, step: int, content: Mapping[str, Any], *, keep: i
 
 
 def last_checkpoint(run: Path) -> dict[str, Any] | None:
-    """Read the newest checkpoint of a run; None where there is none.
+    """Read the newest checkpoint of a run; None if there is none.
 
     Raises:
-        ResumeError: if it holds something else.
-        WeightsError: if it is damaged.
+        ResumeError: if the file is no checkpoint.
+        WeightsError: if the file is damaged.
     """
     found = sorted(run.glob(_PATTERN))
     if not found:
         return None
     content = read_pickle(found[-1])
     if not isinstance(content, dict) or "step" not in content:
-        raise ResumeError(f"{found[-1]} is no checkpoint of a training run")
+        raise ResumeError(f"{found[-1]} is no checkpoint of a training run; delete it, or train into another folder")
     return content

@@ -62,7 +62,7 @@ def test_a_model_is_trained_resumed_started_from_and_measured(
     words += ["--features", "my_features:shades"]
     assert main([*words, "--max-steps", "1"]) == 0
     assert main(words) == 2
-    assert "holds a run already; resume it" in capsys.readouterr().err
+    assert "already has a checkpoint; resume the run" in capsys.readouterr().err
     assert main([*words, "--max-steps", "3", "--resume"]) == 0
     assert [json.loads(line)["step"] for line in (run / "losses.jsonl").read_text().splitlines()] == [1, 2, 3]
     model = str(run / "model.safetensors")

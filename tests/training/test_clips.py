@@ -191,7 +191,7 @@ def test_clips_of_one_frame_are_refused_and_named(tmp_path: Path) -> None:
 
 
 def test_what_is_no_clip_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="is no folder of clips"):
+    with pytest.raises(MediaError, match="which is no folder"):
         open_clips(tmp_path / "nothing")
     (tmp_path / "bad.png").write_bytes(b"no picture")
     with pytest.raises(MediaError, match=r"bad\.png cannot be read"):

@@ -1,4 +1,4 @@
-"""Training of the light face model from still portraits and short clips with face meshes."""
+"""Training of the light face model on still portraits and short clips with face meshes."""
 
 from fomaug.training.faces.config import FaceTrainConfig as FaceTrainConfig
 from fomaug.training.faces.loop import train_faces as train_faces

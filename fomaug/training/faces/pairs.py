@@ -1,4 +1,4 @@
-"""Training pairs: two views of one face, and the flow between them."""
+"""Training pairs: two pictures of one face, and the flow between them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Pair(NamedTuple):
         source_mesh: (B, 478, 2) normalised.
         driving_mesh: (B, 478, 2) normalised.
         flow: (B, 64, 64, 2) backward flow from driving to source.
-        known: (B, 1, 64, 64) weight of the flow, 0 where it is unknown.
+        known: (B, 1, 64, 64) weight of the flow; 0 where it is unknown.
     """
 
     source: Tensor
@@ -39,7 +39,12 @@ class Pair(NamedTuple):
 
 
 class Views(NamedTuple):
-    """Single pictures for the detector: (B, 3, S, S) in [0, 1] and their meshes (B, 478, 2)."""
+    """Single pictures for the training of the detector.
+
+    Attributes:
+        image: (B, 3, S, S) in [0, 1].
+        mesh: (B, 478, 2) normalised.
+    """
 
     image: Tensor
     mesh: Tensor
@@ -51,11 +56,10 @@ class Views(NamedTuple):
 
     @staticmethod
     def take(image: Tensor, mesh: Tensor, generator: torch.Generator) -> Views:
-        """View pictures (B, 3, S, S) with meshes (B, 478, 3) through new cameras."""
+        """Warp pictures (B, 3, S, S) with meshes (B, 478, 3) by random cameras."""
         size = image.shape[2]
-        camera = Camera.draw(len(image), generator, reach=1.7)
-        places = camera.forth(grids(size, image))
-        return Views(sample(image, places), camera.back(mesh[..., :2]))
+        camera = Camera.draw(len(image), generator, strength=1.7)
+        return Views(sample(image, camera.forth(grids(size, image))), camera.back(mesh[..., :2]))
 
 
 def clip_pair(
@@ -65,33 +69,32 @@ def clip_pair(
     known: Tensor,
     generator: torch.Generator,
 ) -> Pair:
-    """View frames of clips through a new camera.
+    """Make pairs of two frames of clips, warped by random cameras.
 
     Args:
         frames: source and driving frames, (B, 3, S, S) in [0, 1].
-        meshes: their face meshes, (B, 478, 3) normalised.
-        flow: (B, 64, 64, 2) backward flow from driving to source, as stored: -1 and 1 at the picture's edges.
-        known: (B, 1, 64, 64) where it is known; all 0 for pairs without flow.
-        generator: where the randomness comes from.
+        meshes: face meshes of the frames, (B, 478, 3) normalised.
+        flow: (B, 64, 64, 2) stored backward flow from driving to source, with -1 and 1 at the picture's edges.
+        known: (B, 1, 64, 64), 1 where the flow is known; all 0 for pairs without flow.
+        generator: random generator.
     """
     b, _, size, _ = frames[0].shape
     camera = Camera.draw(b, generator)
     moved = camera.nudged(generator)
-    places = moved.forth(grids(GRID, flow))
     fine = grids(size, flow)
-    at_edges = _edges(places, size)
     stored = torch.cat([flow.permute(0, 3, 1, 2), known], 1)
-    read = torch.nn.functional.grid_sample(stored, at_edges, padding_mode="zeros", align_corners=False)
-    carried = camera.back(_corners(read[:, :2].permute(0, 2, 3, 1), size))
+    driving = _edge_aligned(moved.forth(grids(GRID, flow)), size)
+    read = torch.nn.functional.grid_sample(stored, driving, padding_mode="zeros", align_corners=False)
+    moved_flow = camera.back(_corner_aligned(read[:, :2].permute(0, 2, 3, 1), size))
     certain = (read[:, 2:] > 0.999).float()
     views = (sample(frames[0], camera.forth(fine)), sample(frames[1], moved.forth(fine)))
-    return Pair(*views, camera.back(meshes[0][..., :2]), moved.back(meshes[1][..., :2]), carried, certain)
+    return Pair(*views, camera.back(meshes[0][..., :2]), moved.back(meshes[1][..., :2]), moved_flow, certain)
 
 
-def _edges(places: Tensor, size: int) -> Tensor:
-    """From -1 and 1 at the corner pixels' centres to -1 and 1 at the picture's edges."""
-    return places * ((size - 1) / size)
+def _edge_aligned(xy: Tensor, size: int) -> Tensor:
+    """Convert from -1 and 1 at the corner pixels' centres to -1 and 1 at the picture's edges."""
+    return xy * ((size - 1) / size)
 
 
-def _corners(places: Tensor, size: int) -> Tensor:
-    return places * (size / (size - 1))
+def _corner_aligned(xy: Tensor, size: int) -> Tensor:
+    return xy * (size / (size - 1))

@@ -1,4 +1,4 @@
-"""Training pictures: packed from folders into arrays, and drawn from these at random."""
+"""Training pictures: packed from folders into arrays, and drawn from the arrays at random."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from fomaug.training.faces.pairs import GRID, Pair, Views, clip_pair
 from fomaug.training.faces.stills import still_pair
 
 FLOW_UNIT = 8192
-"""Stored flow is int16 in parts of this."""
+"""The number of int16 steps of stored flow in a normalised unit."""
 
 
 def pack_stills(folder: Path, out: Path, *, size: int = 256) -> int:
     """Pack portraits.
 
     Args:
-        folder: holds `images/` and `landmarks.npz` with `files` (N,) and `landmarks` (N, 478, 3), the face meshes in
-            pixels of each square picture; and in `mattes/`, where they are known, a grey `NAME.png` for each picture,
-            white where it shows the person.
+        folder: folder with square pictures in `images/`, and with `landmarks.npz`: `files` (N,) and `landmarks`
+            (N, 478, 3), the face meshes in pixels. `mattes/` may have a grey `NAME.png` for each picture, white where
+            the picture shows the person.
         out: folder for `stills.npy`, `stills_mesh.npy` and `stills_matte.npy`.
         size: side of the pictures.
 
     Returns:
-        How many portraits there are.
+        The number of portraits.
     """
     names, landmarks = _landmarks(folder / "landmarks.npz", (478, 3))
     out.mkdir(parents=True, exist_ok=True)
@@ -53,14 +53,14 @@ def pack_clips(folder: Path, out: Path, *, size: int = 256) -> int:
     """Pack short clips.
 
     Args:
-        folder: holds `mesh.npz` with `files` (N,) and `landmarks` (N, T, 478, 3), nan where no face is; and in `set/`
-            each clip as a strip of T square frames `NAME.jpg`, with `NAME.npz` beside it where the flow is known:
-            `flow` (T, 64, 64, 2) int16 in parts of 8192, backward to frame 0, and `mask` (T, 64, 64).
+        folder: folder with `mesh.npz`: `files` (N,) and `landmarks` (N, T, 478, 3), nan for frames without a face.
+            `set/` has each clip as a strip of T square frames `NAME.jpg`, and `NAME.npz` for clips with known flow:
+            `flow` (T, 64, 64, 2) int16 in units of 1 / 8192, backward to frame 0, and `mask` (T, 64, 64).
         out: folder for `clips.npy`, `clips_mesh.npy`, `clips_flow.npy`, `clips_mask.npy`.
         size: side of a frame.
 
     Returns:
-        How many clips there are.
+        The number of clips.
     """
     names, landmarks = _landmarks(folder / "mesh.npz", (None, 478, 3))
     count, length = int(landmarks.shape[0]), int(landmarks.shape[1])
@@ -82,14 +82,14 @@ def pack_clips(folder: Path, out: Path, *, size: int = 256) -> int:
 
 
 def normalised(landmarks: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """From pixels, the first one's centre at 0.5, to [-1, 1] at the corner pixels' centres; depth in that unit."""
+    """Convert pixels, with the first one's centre at 0.5, to [-1, 1] at the corner pixels' centres; depth is scaled."""
     first = np.array([0.5, 0.5, 0], np.float32)
     return np.asarray((landmarks - first) * (2 / (size - 1)) - np.array([1, 1, 0]), np.float32)
 
 
 def _landmarks(path: Path, shape: Sequence[int | None]) -> tuple[list[str], NDArray[np.float32]]:
     if not path.exists():
-        raise ArgumentError(f"{path} is missing; it must hold the face mesh of every picture")
+        raise ArgumentError(f"{path} is missing; it must contain the face mesh of every picture")
     with np.load(path, allow_pickle=False) as data:
         names, landmarks = [str(name) for name in data["files"]], data["landmarks"].astype(np.float32)
     wanted = (len(names), *shape)
@@ -97,7 +97,7 @@ def _landmarks(path: Path, shape: Sequence[int | None]) -> tuple[list[str], NDAr
         want not in (None, have) for want, have in zip(wanted, landmarks.shape, strict=True)
     ):
         expected = ", ".join("T" if want is None else str(want) for want in wanted)
-        raise ArgumentError(f"landmarks in {path} are {landmarks.shape}, ({expected}) was expected")
+        raise ArgumentError(f"landmarks in {path} must be ({expected}), got {landmarks.shape}")
     return names, landmarks
 
 
@@ -105,7 +105,7 @@ def _picture(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     with Image.open(path) as picture:
         rgb = picture.convert("RGB")
     if rgb.size != size:
-        raise ArgumentError(f"{path} is {rgb.size[0]} x {rgb.size[1]}, {size[0]} x {size[1]} was expected; resize it")
+        raise ArgumentError(f"{path} must be {size[0]} x {size[1]}, got {rgb.size[0]} x {rgb.size[1]}; resize it")
     return np.asarray(rgb)
 
 
@@ -115,7 +115,13 @@ def _array(path: Path, dtype: type, shape: tuple[int, ...]) -> np.memmap[tuple[i
 
 @dataclass(frozen=True)
 class StillStore:
-    """Portraits: images (N, S, S, 3) uint8, meshes (N, 478, 3) float32, normalised, and mattes (N, S, S) uint8."""
+    """Packed portraits.
+
+    Attributes:
+        images: (N, S, S, 3) uint8.
+        meshes: (N, 478, 3) float32, normalised.
+        mattes: (N, S, S) uint8.
+    """
 
     images: Tensor
     meshes: Tensor
@@ -123,7 +129,7 @@ class StillStore:
 
     @classmethod
     def open(cls, folder: Path, device: torch.device | str = "cpu") -> StillStore:
-        """Open what `pack_stills` wrote."""
+        """Open the files that `pack_stills` wrote."""
         return cls(*(_open(folder / name, device) for name in ("stills.npy", "stills_mesh.npy", "stills_matte.npy")))
 
     def views(self, count: int, generator: torch.Generator) -> Views:
@@ -145,15 +151,15 @@ class StillStore:
 
 @dataclass(frozen=True)
 class ClipStore:
-    """Clips.
+    """Packed clips.
 
     Attributes:
         frames: (N, T, S, S, 3) uint8.
-        meshes: (N, T, 478, 3) float32, normalised; nan where no face was found.
-        flow: (N, T, 64, 64, 2) int16 to frame 0.
-        known: (N, T, 64, 64) where it is known.
-        seen: (N, T) where a face was found.
-        usable: (M,) the clips in which one was found twice.
+        meshes: (N, T, 478, 3) float32, normalised; nan for frames without a face.
+        flow: (N, T, 64, 64, 2) int16, backward flow to frame 0.
+        known: (N, T, 64, 64) bool, whether the flow is known.
+        seen: (N, T) bool, whether a face was found.
+        usable: (M,) indices of the clips with a face in two frames or more.
     """
 
     frames: Tensor
@@ -165,13 +171,13 @@ class ClipStore:
 
     @classmethod
     def open(cls, folder: Path, device: torch.device | str = "cpu") -> ClipStore:
-        """Open what `pack_clips` wrote."""
+        """Open the files that `pack_clips` wrote."""
         names = ("clips.npy", "clips_mesh.npy", "clips_flow.npy", "clips_mask.npy")
         frames, meshes, flow, known = (_open(folder / name, device) for name in names)
         seen = ~meshes.isnan().any(3).any(2)
         usable = torch.nonzero(seen.sum(1) > 1).flatten()
         if not len(usable):
-            raise ArgumentError(f"in none of the clips in {folder} was a face found in two frames")
+            raise ArgumentError(f"clips must have a face in at least two frames, and {folder} has no such clip")
         return cls(frames, meshes, flow, known, seen, usable)
 
     def views(self, count: int, generator: torch.Generator) -> Views:
@@ -181,7 +187,7 @@ class ClipStore:
         return Views.take(*_mirrored(*self._view(clips, times), mirrored), generator)
 
     def draw(self, count: int, generator: torch.Generator) -> Pair:
-        """Draw pairs; two thirds start from frame 0, to which the flow is known, and stay unmirrored."""
+        """Draw pairs; two thirds have frame 0 as source, to which the flow is known, and are not mirrored."""
         clips, source, driving = self._choose(count, generator)
         known = (source == 0).float()
         flow = self.flow[clips, driving] / FLOW_UNIT
@@ -192,7 +198,7 @@ class ClipStore:
         return clip_pair((first, second), (mesh_first, mesh_second), flow, mask, generator)
 
     def _choose(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Clips, and of each the times of two frames in which the face was found."""
+        """Choose clips, and two frames of each in which the face was found."""
         clips = self.usable[integers(generator, len(self.usable), count)]
         seen = self.seen[clips]
         source, driving = torch.where(seen, uniform(generator, *seen.shape), 2).argsort(1)[:, :2].unbind(1)
@@ -205,10 +211,11 @@ class ClipStore:
 
 
 def _open(path: Path, device: torch.device | str) -> Tensor:
-    """On the CPU the file itself, mapped into memory; elsewhere a copy, which saves a trip for every picture."""
+    """Map the file into memory on the CPU; copy it to other devices, which is faster than a copy of every picture."""
     if not path.exists():
-        raise ArgumentError(f"{path} is missing; pack the pictures anew with pack_stills and pack_clips")
-    return torch.from_numpy(np.load(path, mmap_mode="c")).to(device)  # "c": torch wants writable memory, the file stays
+        raise ArgumentError(f"{path} is missing; pack the pictures again with pack_stills and pack_clips")
+    # Torch needs writable memory; the mode "c" never writes to the file.
+    return torch.from_numpy(np.load(path, mmap_mode="c")).to(device)
 
 
 def _pictures(images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Smooth warps of training pictures: cameras and thin-plate splines, and pictures read through them."""
+"""Smooth warps of training pictures: similarity maps of cameras, thin-plate splines, and sampling through them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from torch import Tensor
 from fomaug.geometry import identity_grid
 from fomaug.training.faces.augmentation import normal, uniform
 
-_STIFFNESS = 1e-3
+_STIFFNESS = 1e-3  # regularisation of a spline's fit
 
 
 class Camera(NamedTuple):
-    """B similarity maps from a new picture's places to the old one's: `old = new @ matrix.T + shift`."""
+    """B similarity maps from points of a new picture to those of the original: `old = new @ matrix.T + shift`.
+
+    Attributes:
+        matrix: (B, 2, 2).
+        shift: (B, 2).
+    """
 
     matrix: Tensor
     shift: Tensor
 
     @staticmethod
-    def draw(count: int, generator: torch.Generator, *, reach: float = 1.0) -> Camera:
-        """Draw cameras that zoom, turn and shift a little, or `reach` times as much."""
-        drawn = normal(generator, 4, count) * reach
+    def draw(count: int, generator: torch.Generator, *, strength: float = 1.0) -> Camera:
+        """Draw random zooms, turns and shifts; `strength` multiplies their standard deviations."""
+        drawn = normal(generator, 4, count) * strength
         zoom = torch.exp(0.04 + 0.14 * drawn[0])
         angle = 0.07 * drawn[1]
         c, s = zoom * angle.cos(), zoom * angle.sin()
@@ -31,7 +36,7 @@ class Camera(NamedTuple):
         return Camera(matrix, 0.09 * drawn[2:].T.contiguous())
 
     def nudged(self, generator: torch.Generator) -> Camera:
-        """Move one camera in ten, as hands and tracking shots do between two frames."""
+        """Move one camera in ten a little, like a hand-held camera or a tracking shot between two frames."""
         count = len(self.shift)
         moves = (uniform(generator, count) < 0.1).float()
         drawn = moves * normal(generator, 4, count)
@@ -40,44 +45,44 @@ class Camera(NamedTuple):
         nudge = torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], 1)
         return Camera(self.matrix @ nudge, self.shift + 0.1 * drawn[2:].T)
 
-    def forth(self, places: Tensor) -> Tensor:
-        """Carry new places (B, ..., 2) to the old picture."""
-        flat = places.reshape(len(self.shift), -1, 2)
-        return (flat @ self.matrix.transpose(1, 2) + self.shift[:, None]).view(places.shape)
+    def forth(self, xy: Tensor) -> Tensor:
+        """Map points (B, ..., 2) of the new picture to the original."""
+        flat = xy.reshape(len(self.shift), -1, 2)
+        return (flat @ self.matrix.transpose(1, 2) + self.shift[:, None]).view(xy.shape)
 
-    def back(self, places: Tensor) -> Tensor:
-        """Carry old places (B, ..., 2) to the new picture."""
-        flat = places.reshape(len(self.shift), -1, 2) - self.shift[:, None]
+    def back(self, xy: Tensor) -> Tensor:
+        """Map points (B, ..., 2) of the original to the new picture."""
+        flat = xy.reshape(len(self.shift), -1, 2) - self.shift[:, None]
         back: Tensor = flat @ torch.linalg.inv(self.matrix).transpose(1, 2)
-        return back.view(places.shape)
+        return back.view(xy.shape)
 
 
 def grids(size: int, like: Tensor) -> Tensor:
-    """(B, S, S, 2): the identity grid for each of B things, where they are."""
+    """Make identity grids (B, S, S, 2) on the device of a tensor with B rows."""
     return identity_grid((size, size), device=like.device).expand(len(like), -1, -1, -1)
 
 
-def sample(image: Tensor, places: Tensor) -> Tensor:
-    """Read pictures (B, C, S, S) at places (B, h, w, 2) spread over the full picture; pictures are mirrored outside."""
-    return F.grid_sample(image, resized(places, image.shape[2]), padding_mode="reflection", align_corners=True)
+def sample(image: Tensor, flow: Tensor) -> Tensor:
+    """Warp pictures (B, C, S, S) by backward flows (B, h, w, 2); pictures are continued by reflection outside."""
+    return F.grid_sample(image, resized(flow, image.shape[2]), padding_mode="reflection", align_corners=True)
 
 
 def resized(field: Tensor, size: int) -> Tensor:
-    """Bring places (B, h, w, 2) spread over the full picture to a finer grid."""
+    """Resample a field (B, h, w, 2) to a finer grid of the same frame."""
     if field.shape[1] == size:
         return field
     first = field.permute(0, 3, 1, 2)
     return F.interpolate(first, size=(size, size), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
 
 
-def carried(field: Tensor, places: Tensor) -> Tensor:
-    """Carry places (B, S, S, 2) by a coarser field (B, h, w, 2) of places."""
-    fine = resized(field, places.shape[1]).permute(0, 3, 1, 2)
-    return F.grid_sample(fine, places, padding_mode="border", align_corners=True).permute(0, 2, 3, 1)
+def composed(flow: Tensor, inner: Tensor) -> Tensor:
+    """Compose backward flows: sample a coarser flow (B, h, w, 2) at the coordinates of another (B, S, S, 2)."""
+    fine = resized(flow, inner.shape[1]).permute(0, 3, 1, 2)
+    return F.grid_sample(fine, inner, padding_mode="border", align_corners=True).permute(0, 2, 3, 1)
 
 
 def fit_spline(points: Tensor, images: Tensor) -> Tensor:
-    """Fit the smooth map that carries points to their images, within a small stiffness.
+    """Fit thin-plate splines that map points to their images, with a small regularisation.
 
     Args:
         points: (B, N, 2).
@@ -97,15 +102,15 @@ def fit_spline(points: Tensor, images: Tensor) -> Tensor:
     if points.is_cuda:
         weights: Tensor = torch.linalg.solve(system, target)
         return weights
-    # One system at a time: several large ones at once fail on some CPUs with more than one thread.
+    # Systems are solved one by one: a batch of large ones fails on some CPUs with more than one thread.
     return torch.stack([torch.linalg.solve(*one) for one in zip(system, target, strict=True)])
 
 
 def eval_spline(weights: Tensor, points: Tensor, at: Tensor) -> Tensor:
-    """Carry places (B, M, 2) by the spline fitted on `points`; returns (B, M, 2)."""
+    """Map points (B, M, 2) by the splines that were fitted on `points`, to (B, M, 2)."""
     affine = torch.cat([at.new_ones(*at.shape[:2], 1), at], -1)
-    carried: Tensor = torch.cat([_kernel(at, points), affine], -1) @ weights
-    return carried
+    mapped: Tensor = torch.cat([_kernel(at, points), affine], -1) @ weights
+    return mapped
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
