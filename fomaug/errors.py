@@ -6,6 +6,8 @@ import difflib
 import reprlib
 from collections.abc import Iterable
 
+_MOST_BITS = 1024  # of a number that is written out
+
 
 class FomaugError(Exception):
     """Base of all errors that fomaug raises on purpose."""
@@ -43,6 +45,16 @@ class ResumeError(FomaugError, RuntimeError):
     """A job cannot be resumed from what lies in its output folder."""
 
 
+class UnsafeFileError(FomaugError, OSError):
+    """A file is no regular file, such as a pipe or a device, or is larger than any file of its kind.
+
+    Raised as `UnsafeFileError(errno, reason, path)`, like every `OSError`.
+    """
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
+
 class MissingExtraError(FomaugError, ImportError):
     """An optional package is needed and not installed."""
 
@@ -50,6 +62,21 @@ class MissingExtraError(FomaugError, ImportError):
         super().__init__(f"{package} is not installed; run: pip install 'fomaug[{extra}]'")
         self.package = package
         self.extra = extra
+
+
+def reason_of(error: BaseException) -> str:
+    """Say why something failed, without the name of the file, which the caller knows; never an empty text.
+
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.png"))
+    'No such file or directory'
+    >>> reason_of(EOFError()), reason_of(KeyError("size"))
+    ('it ends too early', "KeyError: 'size'")
+    """
+    if isinstance(error, EOFError) and not str(error):
+        return "it ends too early"
+    if isinstance(error, KeyError):
+        return f"KeyError: {error}"
+    return getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -82,6 +109,20 @@ def shortened(value: object) -> str:
     >>> shortened([[["x"] * 9] * 9] * 9)
     '[[[...], [...], [...], [...], [...], [...], ...], [[...], [...], [...], [...], [...], [...], ...], ...]'
     """
-    short = reprlib.Repr()
-    short.maxlevel, short.maxlist, short.maxdict, short.maxstring, short.maxother = 2, 6, 6, 80, 80
-    return short.repr(value)
+    return _SHORT.repr(value)
+
+
+class _Shortened(reprlib.Repr):
+    """Show two levels of containers, the first entries of each, and the beginnings of words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxlist, self.maxtuple, self.maxdict, self.maxset = 2, 6, 6, 6, 6
+        self.maxstring, self.maxother, self.maxlong = 80, 80, 80
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python refuses to write out numbers of thousands of digits.
+        return super().repr_int(x, level) if x.bit_length() < _MOST_BITS else "a number of hundreds of digits"
+
+
+_SHORT = _Shortened()

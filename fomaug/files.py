@@ -1,14 +1,130 @@
-"""Files: written whole or not at all, whenever the process dies; and known by what they hold."""
+"""Files: written whole or not at all, whenever the process dies; and opened only if they are what they should be.
+
+Files come from anybody. A pipe or a device in the place of a picture would never end, and a sparse file of a few bytes
+can stand for more than all memory. So every file from outside is opened here: it must be a regular file, or a link to
+one, and not larger than files of its kind are.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple, TextIO
+
+from fomaug.errors import UnsafeFileError
 
 _TEMPORARY = ".fomaug-tmp"
+
+
+class Kind(NamedTuple):
+    """A kind of file.
+
+    Attributes:
+        name: of the kind, with its article.
+        most: bytes that a file of the kind may have.
+    """
+
+    name: str
+    most: int
+
+
+_MB: Final = 1 << 20
+_GB: Final = 1 << 30
+
+PICTURE: Final = Kind("a picture", _GB)
+CLIP: Final = Kind("a clip", 16 * _GB)
+LABELS: Final = Kind("an annotation file", 2 * _GB)
+POINTS: Final = Kind("a file of landmarks", 16 * _MB)
+TABLE: Final = Kind("a list", 256 * _MB)
+CONFIG: Final = Kind("a configuration", 1 << 16)
+MODEL: Final = Kind("a model", 16 * _GB)
+POOL: Final = Kind("a driving pool", 2 * _GB)
+SUMMARY: Final = Kind("a summary", 256 * _MB)
+MANIFEST: Final = Kind("a manifest", 16 * _GB)
+ARCHIVE: Final = Kind("an archive of samples", 1024 * _GB)
+ARRAYS: Final = Kind("a file of arrays", 1024 * _GB)
+PACKET: Final = Kind("an XMP packet", _MB)
+ANY: Final = Kind("what is read", 1 << 62)
+"""The kinds of files that are read, and the sizes that are taken for a mistake or an attack beyond."""
+
+_OTHERS: Final = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def open_regular(path: Path, kind: Kind) -> BinaryIO:
+    """Open a file from outside to read its bytes.
+
+    Args:
+        path: of a regular file, or of a link to one.
+        kind: of the file; says how large it may be.
+
+    Raises:
+        UnsafeFileError: it is no regular file, or larger than its kind may be.
+        OSError: it cannot be opened.
+    """
+    _check(path, path.stat(), kind)  # before it is opened too, for to open a device may already do something
+    descriptor = os.open(path, _FLAGS)
+    try:
+        _check(path, os.fstat(descriptor), kind)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def check_regular(path: Path, kind: Kind) -> None:
+    """Raise as `open_regular` does, for libraries that open a file by its path themselves."""
+    open_regular(path, kind).close()
+
+
+def read_regular(path: Path, kind: Kind) -> bytes:
+    """Read all bytes of a file from outside, see `open_regular`."""
+    with open_regular(path, kind) as file:
+        return file.read(os.fstat(file.fileno()).st_size)  # no more than was checked, should it grow
+
+
+def open_text(path: Path, kind: Kind, *, encoding: str = "utf-8", newline: str | None = None) -> TextIO:
+    """Open a file from outside as text, see `open_regular`."""
+    return io.TextIOWrapper(open_regular(path, kind), encoding=encoding, newline=newline)
+
+
+def read_text(path: Path, kind: Kind, *, encoding: str = "utf-8") -> str:
+    """Read all text of a file from outside, see `open_regular`."""
+    with open_text(path, kind, encoding=encoding) as file:
+        return file.read()
+
+
+def sha256_of(path: Path, kind: Kind) -> str:
+    """Hash a file from outside block by block, see `open_regular`."""
+    digest = hashlib.sha256()
+    with open_regular(path, kind) as file:
+        while block := file.read(_MB):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _check(path: Path, status: os.stat_result, kind: Kind) -> None:
+    mode, size = status.st_mode, status.st_size
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(mode):
+        found = next((name for fits, name in _OTHERS if fits(mode)), "something else")
+        reason = f"it is {found}; {kind.name} must be a regular file"
+        raise UnsafeFileError(errno.EINVAL, reason, os.fspath(path))
+    if size > kind.most:
+        reason = f"it has {size:,} bytes, more than the {kind.most:,} that {kind.name} may have"
+        raise UnsafeFileError(errno.EFBIG, reason, os.fspath(path))
 
 
 def is_temporary(path: Path) -> bool:
@@ -18,9 +134,10 @@ def is_temporary(path: Path) -> bool:
 
 def is_safetensors(path: Path) -> bool:
     """Whether a file begins with the length of a header that begins with a brace and fits into the file."""
-    with path.open("rb") as file:
+    with open_regular(path, ANY) as file:
         head = file.read(9)
-    return head[8:] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8
+        size = os.fstat(file.fileno()).st_size
+    return head[8:] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
 
 
 @contextmanager

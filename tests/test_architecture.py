@@ -50,6 +50,21 @@ def test_pickles_are_read_in_one_file() -> None:
     assert "weights_only=True" in (PACKAGE / "weights" / "pickles.py").read_text()
 
 
+def test_files_from_outside_are_opened_in_one_place() -> None:
+    """What reads a file by its path itself would wait for a pipe, read a device without end, or start Ghostscript."""
+    pattern = re.compile(
+        r"\bImage\.open\(|\.read_(bytes|text)\(|\.open\((\"rb?\"|newline|encoding|\))|(?<!def )(?<![.\w])open\("
+    )
+    openers = ("files.py", "media/opening.py", "faces/canonical.py")  # the last reads what is shipped in the package
+    found = {
+        path.relative_to(PACKAGE).as_posix(): lines
+        for path in PACKAGE.rglob("*.py")
+        if (lines := [line for line in path.read_text().splitlines() if pattern.search(line)])
+        and path.relative_to(PACKAGE).as_posix() not in openers
+    }
+    assert not found
+
+
 def test_public_names_are_the_tour_of_the_design() -> None:
     assert set(fomaug.__all__) >= {
         "Keypoints",

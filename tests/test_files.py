@@ -1,10 +1,26 @@
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
-from fomaug.files import append_line, is_temporary, replacing, write_file
+from fomaug.errors import UnsafeFileError
+from fomaug.files import (
+    Kind,
+    append_line,
+    is_temporary,
+    open_regular,
+    open_text,
+    read_regular,
+    read_text,
+    replacing,
+    sha256_of,
+    write_file,
+)
+
+NOTE = Kind("a note", 8)
 
 
 def test_a_file_is_written_whole_with_its_folders(tmp_path: Path) -> None:
@@ -64,3 +80,43 @@ def test_the_errors_of_other_files_are_their_own(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "a"):
         (tmp_path / "other").read_bytes()
     assert caught.value.filename == str(tmp_path / "other")
+
+
+def test_a_file_is_read_through_any_number_of_links(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"one\r\ntwo")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    (tmp_path / "c").symlink_to(tmp_path / "b")
+    for name in "abc":
+        assert read_regular(tmp_path / name, NOTE) == b"one\r\ntwo"
+        assert read_text(tmp_path / name, NOTE) == "one\ntwo"
+        assert sha256_of(tmp_path / name, NOTE) == hashlib.sha256(b"one\r\ntwo").hexdigest()
+        with open_text(tmp_path / name, NOTE, newline="") as file:
+            assert list(file) == ["one\r\n", "two"]
+
+
+def test_a_file_may_be_as_large_as_its_kind_and_no_larger(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345678")
+    (tmp_path / "b").write_bytes(b"123456789")
+    assert len(read_regular(tmp_path / "a", NOTE)) == 8
+    with pytest.raises(UnsafeFileError) as caught:
+        read_regular(tmp_path / "b", NOTE)
+    assert str(caught.value) == f"{tmp_path / 'b'}: it has 9 bytes, more than the 8 that a note may have"
+    assert caught.value.strerror == "it has 9 bytes, more than the 8 that a note may have"
+
+
+def test_missing_files_and_folders_are_named_as_by_the_system(tmp_path: Path) -> None:
+    for path, reason in ((tmp_path / "a", FileNotFoundError), (tmp_path, IsADirectoryError)):
+        with pytest.raises(reason) as caught:
+            open_regular(path, NOTE)
+        assert caught.value.filename == str(path)
+
+
+def test_a_refused_file_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "a")
+    (tmp_path / "b").write_bytes(b"")
+    status = (tmp_path / "b").stat()
+    monkeypatch.setattr("pathlib.Path.stat", lambda *_: status)  # as if a pipe took the file's place in between
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(UnsafeFileError, match="a: it is a named pipe; a note must be a regular file"):
+        open_regular(tmp_path / "a", NOTE)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -107,7 +107,9 @@ def _with_faces(
 
 
 def _boxes(boxes: Any) -> list[list[float]]:
-    """The visible boxes of one image, as plain numbers."""
+    """The visible boxes of one image, as plain numbers; None is an image without a face."""
+    if boxes is None:
+        return []
     array = np.asarray(boxes.detach().cpu() if isinstance(boxes, Tensor) else boxes, float)
     array = array.reshape(0, 4) if array.size == 0 else np.atleast_2d(array)
     if array.ndim != 2 or array.shape[1] not in (4, 5):

@@ -10,7 +10,7 @@ import click
 from fomaug.cli.values import read_gates, read_labels, read_reference, read_weights
 
 if TYPE_CHECKING:
-    from fomaug.expand import ExpandReport
+    from fomaug.expand import ExpandReport, Failure
 
 _SHOWN = 10  # failures in the terminal; all are in expand.json
 
@@ -71,8 +71,8 @@ def expand(dataset: Path, out: Path, **options: Any) -> int:
     DATASET is a folder of class folders, or of pictures. With a top folder train, val or test, only train is expanded.
     Every copy has a row in OUT/manifest.jsonl; OUT/expand.json sums up; OUT/contact_sheet.png shows some.
 
-    Exit codes: 0 all done, 2 wrong arguments or input, 3 done but for pictures or clips that are named,
-    130 interrupted: the same command with --resume goes on.
+    Exit codes: 0 all done, 2 wrong arguments or input, 3 done but for pictures, clips or annotations that are
+    named, 130 interrupted: the same command with --resume goes on.
     """
     from fomaug.expand import expand as run
 
@@ -108,13 +108,17 @@ def _print_report(report: ExpandReport) -> None:
 def _print_unused(report: ExpandReport, rest: str) -> None:
     for folder in report.expanded:
         click.echo(f"{folder} is an expanded dataset and was left out", err=True)
-    for kind, failures in (("picture", report.failed), ("clip", report.skipped_clips)):
+    for kind, failures in _unused(report):
         if failures:
             click.echo(f"{len(failures)} {kind}{'s' * (len(failures) > 1)} could not be used:", err=True)
         for failure in failures[:_SHOWN]:
             click.echo(f"  {failure.source}: {failure.reason}", err=True)
         if len(failures) > _SHOWN:
             click.echo(f"  ... {rest}", err=True)
+
+
+def _unused(report: ExpandReport) -> tuple[tuple[str, tuple[Failure, ...]], ...]:
+    return ("picture", report.failed), ("clip", report.skipped_clips), ("annotation", report.flawed)
 
 
 def _size(count: int) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, NamedTuple, TextIO
 
 import click
 
@@ -86,7 +88,26 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    words = list(sys.argv[1:] if args is None else args)
+    with _printable(sys.stdout):
+        return _main(list(sys.argv[1:] if args is None else args))
+
+
+@contextmanager
+def _printable(stream: TextIO) -> Iterator[None]:
+    """Escape what a stream cannot write, as names of files that are not UTF-8, instead of failing."""
+    before = getattr(stream, "errors", None)
+    if not isinstance(stream, io.TextIOWrapper) or before is None:
+        yield
+        return
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors=before)
+
+
+def _main(words: list[str]) -> int:
+    """Run the command, and turn errors into exit codes."""
     try:
         code = fomaug.main(words, prog_name="fomaug", standalone_mode=False)
     except click.ClickException as error:

@@ -15,15 +15,22 @@ def model() -> None:
 
 
 @model.command("list")
-def list_() -> None:
-    """List the models that --model accepts by name."""
+def list_() -> int:
+    """List the models that --model accepts by name.
+
+    Exit codes: 0 all models are listed, 3 some files are broken and are named.
+    """
     from fomaug.weights import list_models, models_folder
 
-    for info in list_models():
+    damages: list[str] = []
+    for info in list_models(on_damage=damages.append):
         licence = info.facts.get("licence") or info.facts.get("license") or ""
         size = f"{info.size} px" if info.size else "any size"
         click.echo(f"{info.name:20} {info.architecture:6} {size:9} {info.parameters / 1e6:6.1f} M  {licence}".rstrip())
+    for damage in damages:
+        click.echo(f"left out: {damage}", err=True)
     click.echo(f"Imported models go to {models_folder()}.", err=True)
+    return 3 if damages else 0
 
 
 @model.command()

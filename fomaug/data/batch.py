@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from torch import Tensor
 
@@ -15,6 +15,9 @@ from fomaug.data.structure import Place, get_at, image_place, set_at
 from fomaug.errors import ArgumentError
 from fomaug.faces import Detector
 from fomaug.motion import MotionParams
+
+NO_FACES: Final[tuple[()]] = ()
+"""What a batch holds at the place of its boxes if that is None: boxes are asked for, and there are none."""
 
 Key = str | int
 Places = Sequence[Place] | Place
@@ -58,7 +61,8 @@ class BatchPlaces:
         """Return the face boxes that a batch holds, or what finds them."""
         if self.faces is None or self.faces == "auto" or callable(self.faces):
             return self.faces
-        return get_at(batch, self.faces)
+        found = get_at(batch, self.faces)
+        return NO_FACES if found is None else found
 
 
 def keys_in(batch: object, places: BatchPlaces) -> list[Key] | None:
@@ -93,6 +97,8 @@ def move_batch(
     """
     settled, movement = list(params), None
     faces: Faces | None = places.faces_in(batch)
+    if faces is NO_FACES:
+        faces = [NO_FACES] * count_images(batch, places)
     for place in places.images(batch):
         images = get_at(batch, place)
         if not isinstance(images, Tensor):

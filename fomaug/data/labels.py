@@ -75,7 +75,17 @@ def move_boxes(boxes: Tensor, movement: Movement) -> Tensor:
 
 
 def move_labels(labels: Any, movement: Movement, move: Move) -> Any:
-    """Move the labels of a batch: a tensor with a batch axis, or a list or tuple with the label of each picture."""
+    """Move the labels of a batch: a tensor with a batch axis, or a list or tuple with the label of each picture.
+
+    None is no label, of the batch or of one picture, and stays.
+    """
+    if labels is None:
+        return None
+    if not isinstance(labels, Tensor | list | tuple):
+        raise ShapeError(
+            f"the labels of a batch must be a tensor, or a list with the label of each picture, got "
+            f"{type(labels).__name__}; set the place of the labels, or leave it out"
+        )
     if not (labels.numel() if isinstance(labels, Tensor) else len(labels)):
         return labels
     rows = list(movement.rows)
@@ -95,7 +105,12 @@ def move_labels(labels: Any, movement: Movement, move: Move) -> Any:
 
 
 def move_label(label: Any, movement: Movement, row: int, move: Move) -> Any:
-    """Move the label of one picture of a batch: a tensor, an array, a PIL mask or nested lists; it stays what it is."""
+    """Move the label of one picture of a batch: a tensor, an array, a PIL mask or nested lists; it stays what it is.
+
+    None is no label, and stays.
+    """
+    if label is None:
+        return None
     values = label_tensor(label)
     if not values.numel():
         return label  # [] is a list of no boxes as well as of no points

@@ -43,7 +43,15 @@ def like(moved: Tensor, picture: Picture) -> Picture:
 
 def label_tensor(label: object) -> Tensor:
     """Return a label as a tensor: tensor, array, PIL mask, or nested lists."""
-    return label if isinstance(label, Tensor) else torch.from_numpy(np.array(label))
+    if isinstance(label, Tensor):
+        return label
+    try:
+        return torch.from_numpy(np.array(label))
+    except (TypeError, ValueError) as error:
+        raise ShapeError(
+            f"a label must be a tensor, an array, a PIL mask or nested lists of numbers, got {type(label).__name__} "
+            f"({error}); give None for a picture without one"
+        ) from error
 
 
 def label_like(moved: Tensor, label: object) -> object:

@@ -6,7 +6,8 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from fomaug.errors import LabelError, did_you_mean
+from fomaug.errors import LabelError, did_you_mean, reason_of
+from fomaug.files import TABLE, open_text
 
 Labels = Mapping[str, str] | str | Path | None
 
@@ -46,10 +47,10 @@ def resolve_labels(labels: Labels, clips: Mapping[str, Path]) -> dict[str, str |
 def read_labels(path: Path) -> dict[str, str]:
     """Read a CSV file with columns `clip,label`."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with open_text(path, TABLE, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LabelError(f"cannot read the labels in {path} ({error})") from error
+        raise LabelError(f"cannot read the labels in {path} ({reason_of(error)})") from error
     if not rows or not {"clip", "label"} <= set(rows[0]):
         raise LabelError(f"{path} must have the header line `clip,label` and at least one row")
     if bad := next((number for number, row in enumerate(rows, 2) if not row["clip"] or row["label"] is None), None):

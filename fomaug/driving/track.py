@@ -13,7 +13,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from fomaug.errors import PoolError, ShapeError
+from fomaug.errors import PoolError, ShapeError, shortened
 from fomaug.geometry import normalise, shape_distance
 from fomaug.types import Keypoints
 
@@ -22,6 +22,8 @@ _FARTHEST: Final = 10.0  # largest absolute coordinate; known tracks reach 1
 _LARGEST: Final = 1000.0  # largest absolute entry of a jacobian; known tracks reach 2.8
 _LEAST_EXTENT: Final = 1e-5  # least extent of the points, see `_extent`; faces have 0.04 or more
 _LEAST_AREA: Final = 1e-8  # least absolute determinant of a jacobian; heads turned far aside have 8e-5 or more
+_MOST_FPS: Final = 100_000  # largest frame rate; high-speed cameras reach 25,000
+_LARGEST_WEIGHT: Final = 10**9
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +121,10 @@ def check_track(track: MotionTrack) -> None:
         problem = "keypoints must be finite"
     elif (degenerate := _degenerate(value, jacobian)) is not None:
         problem = degenerate
-    elif not 0 < track.fps < float("inf"):
-        problem = f"fps must be more than 0, got {track.fps}"
-    elif not 0 <= track.weight < float("inf"):
-        problem = f"weight must be 0 or more, got {track.weight}"
+    elif not 0 < track.fps <= _MOST_FPS:
+        problem = f"fps must be more than 0, got {shortened(track.fps)}; at most {_MOST_FPS} were expected"
+    elif not 0 <= track.weight <= _LARGEST_WEIGHT:
+        problem = f"weight must be 0 or more, got {shortened(track.weight)}; at most {_LARGEST_WEIGHT} was expected"
     elif not track.name:
         problem = "the name is empty"
     if problem:
@@ -135,7 +137,7 @@ def contents_hash(tracks: Sequence[MotionTrack], model_hash: str) -> str:
     Numbers are hashed as little-endian float32, so that the hash is the same on every machine and device. Every draw
     depends on this hash: a change of it changes the datasets of all users.
     """
-    digest = hashlib.sha256(f"fomaug pool 1\n{model_hash}\n".encode())
+    digest = hashlib.sha256(f"fomaug pool 1\n{model_hash}\n".encode("utf-8", "surrogatepass"))
     for track in tracks:
         words = [track.name, track.label, float(track.fps), track.clip_hash, track.driver, float(track.weight)]
         digest.update(json.dumps(words, ensure_ascii=True).encode())

@@ -15,12 +15,14 @@ from fomaug.expand.formats import open_sink
 from fomaug.expand.inspect.contact import save_contact_sheet
 from fomaug.expand.jobs import Shard
 from fomaug.expand.labels import list_classes
-from fomaug.expand.manifest import MANIFEST_FORMAT, REJECTED, Ledger, explained_writes
+from fomaug.expand.manifest import MANIFEST, MANIFEST_FORMAT, REJECTED, Ledger, explained_writes
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import ExpandReport, Failure, count_labels
 from fomaug.expand.resources import digest_clip_labels, keep_pool
 from fomaug.expand.run import Crew, Runner
+from fomaug.expand.source_list import keep_sources
 from fomaug.expand.sources import SourceFile, digest_sources
+from fomaug.labels import Flaw
 from fomaug.media import Provenance
 
 
@@ -54,6 +56,7 @@ def carry_out(
     sink = open_sink(ledger.out, plan.format, list_classes(plan, sources, augment.driving))
     with explained_writes(ledger.out):
         ledger.begin(facts, resume=resume, beside=None if annotator is None else annotator.file_with)
+        keep_sources(ledger.out, sources)
         keep_pool(plan, augment.driving)
     runner = Runner(plan, crew, ledger, sink)
     runner.run(shards, progress=progress)
@@ -72,17 +75,31 @@ def _sum_up(
     model, pool = crew.augment.model, crew.augment.driving
     provenance = Provenance(model.name, model_hash=model.hash, pool_hash=pool.hash, source_type="composite")
     rejected = sum(1 for _ in ledger.rows(REJECTED))
+    sheet, unshown = save_contact_sheet(ledger.out, ledger.rows(), sources, provenance)
+    failed = (*asked.failed, *runner.failed)
+    named = {failure.source for failure in failed}
     return replace(
         asked,
         written=len(ledger.settled) - rejected,
         new=runner.new,
         rejected=rejected,
-        failed=(*asked.failed, *runner.failed),
+        failed=(*failed, *(failure for failure in unshown if failure.source not in named)),
         skipped_clips=tuple(Failure(clip, reason) for clip, reason in pool.skipped),
+        flawed=_list_flaws(crew.annotator, ledger, runner.flaws),
         unannotated=0 if crew.annotator is None else len(crew.annotator.missing),
         labels=count_labels(ledger.rows()),
-        contact_sheet=save_contact_sheet(ledger.out, ledger.rows(), sources, provenance),
+        contact_sheet=sheet,
     )
+
+
+def _list_flaws(annotator: Annotator | None, ledger: Ledger, unsettled: Sequence[Flaw]) -> tuple[Failure, ...]:
+    """Name the annotations that were left out: when they were read, and when their pictures were."""
+    if annotator is None:
+        return ()
+    rows = (row for name in (MANIFEST, REJECTED) for row in ledger.rows(name))
+    settled = [(where, reason) for row in rows for where, reason in row.get("flaws", ())]
+    others = [(flaw.where, flaw.described) for flaw in (*annotator.flaws, *unsettled)]
+    return tuple(Failure(*found) for found in sorted({*settled, *others}))
 
 
 def _facts(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,29 +14,27 @@ from fomaug.errors import ArgumentError
 from fomaug.expand.load import Loaded
 from fomaug.expand.plan import ExpandPlan
 from fomaug.faces import Detector, Region, check_finder, find_regions, regions_around
-from fomaug.labels import FaceLabels
+from fomaug.labels import face_boxes
 from fomaug.media import Picture
 
 Locate = Callable[[Loaded], Loaded]
 
 
-def make_locator(
-    plan: ExpandPlan, labels: Mapping[str, FaceLabels] | None, animator: Animator, detector: Detector | None
-) -> Locate:
+def make_locator(plan: ExpandPlan, animator: Animator, detector: Detector | None, *, annotated: bool = False) -> Locate:
     """Make the function that marks the faces of a source.
 
     Args:
         plan: its `faces` and `on_missing`.
-        labels: annotations by key, for `faces="boxes"`.
         animator: looks for faces where no detector is given.
         detector: (H, W, 3) uint8 RGB to face boxes (x0, y0, x1, y1) in pixels.
+        annotated: whether sources come with labels, for `faces="boxes"`.
 
     Raises:
         ArgumentError: boxes are asked for, and there are no annotations; or nothing is there that could look for faces.
     """
     if plan.faces == "frame":
         return lambda loaded: loaded
-    if plan.faces == "boxes" and labels is None:
+    if plan.faces == "boxes" and not annotated:
         raise ArgumentError("faces='boxes' takes the boxes of annotations; give annotations, or use faces='detect'")
     if plan.faces == "detect":
         check_finder(animator, detector)
@@ -44,7 +42,7 @@ def make_locator(
     def locate(loaded: Loaded) -> Loaded:
         assert loaded.picture is not None
         if plan.faces == "boxes":
-            regions = _annotated(loaded, labels or {})
+            regions = _annotated(loaded)
         else:
             regions = find_regions(_to_rgb(loaded.picture), animator, detector=detector)
         return replace(loaded, regions=regions) if regions else _without_face(loaded, plan.on_missing)
@@ -52,13 +50,11 @@ def make_locator(
     return locate
 
 
-def _annotated(loaded: Loaded, labels: Mapping[str, FaceLabels]) -> tuple[Region, ...]:
+def _annotated(loaded: Loaded) -> tuple[Region, ...]:
     assert loaded.picture is not None
-    found = labels.get(loaded.job.source.key)
-    if found is None or found.boxes is None:
+    if loaded.labels is None:
         return ()
-    seen = np.ones(len(found.boxes), bool) if found.box_visible is None else found.box_visible
-    return regions_around(found.boxes[seen].tolist(), loaded.picture.size)
+    return regions_around(face_boxes(loaded.labels).tolist(), loaded.picture.size)
 
 
 def _without_face(loaded: Loaded, on_missing: str) -> Loaded:

@@ -22,6 +22,7 @@ from fomaug.expand.plan import ExpandPlan, Format, LabelPolicy, OnError, Selecti
 from fomaug.expand.report import ExpandReport, Failure, estimate_bytes
 from fomaug.expand.resources import GIVEN, load_tools
 from fomaug.expand.run import Crew
+from fomaug.expand.source_list import with_missing
 from fomaug.expand.sources import Found, SourceFile, find_sources
 from fomaug.faces import Detector
 
@@ -61,7 +62,7 @@ def expand(
         selection: "diverse", "uniform" or "sequence".
         strength_range: share of the motion, lowest and highest.
         labels: "keep", "from_clip", "drop", or a mapping from old to new labels.
-        on_error: "skip" pictures that cannot be used, or "raise".
+        on_error: "skip" pictures, clips and annotations that cannot be used, and name them, or "raise" at the first.
         resume: go on with an interrupted job; refused if anything that matters is not as it was.
         dry_run: only count.
         progress: show a bar.
@@ -90,6 +91,8 @@ def expand(
     )
     gates = read_gates(plan.gates)
     found = find_sources(Path(dataset), out=Path(out), split=plan.split, annotations=plan.annotations)
+    if resume:
+        found = found._replace(chosen=with_missing(found.chosen, Path(dataset), Path(out)))
     sources = found.chosen
     shards = plan_shards(plan, sources)
     asked = _start_report(plan, found, shards)
@@ -103,7 +106,7 @@ def expand(
         augment=augment,
         judge=make_judge(gates, augment.model, embed),
         annotator=annotator,
-        locate=make_locator(plan, annotator.labels if annotator else None, augment.model, detector),
+        locate=make_locator(plan, augment.model, detector, annotated=annotator is not None),
     )
     with locked(Path(out)):
         return carry_out(plan, sources, shards, crew, asked, resume=resume, progress=progress)

@@ -6,10 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from fomaug.errors import MediaError
+from fomaug.errors import MediaError, reason_of
 from fomaug.expand.compose import crop
 from fomaug.expand.jobs import Job
 from fomaug.faces import Region
+from fomaug.files import PICTURE, read_regular
+from fomaug.labels import FaceLabels, Flaw
 from fomaug.media import Picture, decode_picture
 
 
@@ -24,6 +26,8 @@ class Loaded:
         reason: why it cannot be read.
         regions: where its faces are, each to be animated on its own; empty for the whole picture.
         still: it has no face, and shall be written as it is, once.
+        labels: its annotations; None if it has none.
+        flaws: annotations that belong to a picture of another size, and were left out.
     """
 
     job: Job
@@ -32,6 +36,8 @@ class Loaded:
     reason: str = ""
     regions: tuple[Region, ...] = ()
     still: bool = False
+    labels: FaceLabels | None = None
+    flaws: tuple[Flaw, ...] = ()
 
     @property
     def parts(self) -> list[Picture]:
@@ -43,9 +49,9 @@ class Loaded:
 def load(job: Job, max_pixels: int) -> Loaded:
     """Read the source of a job; a picture that cannot be read is a result, too."""
     try:
-        content = job.source.path.read_bytes()
+        content = read_regular(job.source.path, PICTURE)
     except OSError as cause:
-        return Loaded(job, None, reason=f"cannot be read: {cause.strerror or cause}")
+        return Loaded(job, None, reason=f"cannot be read: {reason_of(cause)}")
     try:
         picture = decode_picture(content, Path(job.source.key).suffix, max_pixels=max_pixels)
     except MediaError as cause:

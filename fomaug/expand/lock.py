@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,7 @@ def locked(folder: Path) -> Iterator[None]:
 def _open(path: Path) -> TextIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w")
+        # Without O_NONBLOCK, a pipe of that name would be waited for.
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o666), "w")
     except OSError as cause:
         raise MediaError(f"cannot write to {path.parent}: {cause.strerror or cause}; give another folder") from cause

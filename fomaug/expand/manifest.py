@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from fomaug.errors import MediaError, ResumeError
+from fomaug import files
+from fomaug.errors import FomaugError, MediaError, ResumeError, UnsafeFileError, reason_of
 from fomaug.expand.lock import LOCK
-from fomaug.files import append_line, is_temporary, write_file
+from fomaug.expand.row_checks import check_rejected, check_row
+from fomaug.files import append_line, is_temporary, open_regular, read_regular, read_text, write_file
 from fomaug.media import sidecar_of
+from fomaug.strict_json import load_json
 
 SUMMARY: Final = "expand.json"
 MANIFEST: Final = "manifest.jsonl"
@@ -19,6 +22,8 @@ REJECTED: Final = "rejected.jsonl"
 # 1: all faces of a picture moved by one draw, and their regions stood in "faces".
 # 2: pictures without a face, copied as they are, were marked and labelled as the animated ones.
 MANIFEST_FORMAT: Final = 3
+
+_LONGEST_LINE: Final = 1 << 26  # characters; a row with the annotations of a crowd has a few hundred thousand
 
 Row = dict[str, Any]
 Token = tuple[str, int]
@@ -76,7 +81,7 @@ class Ledger:
         places = {token: place for place, token in enumerate(tokens)}
         for name in (MANIFEST, REJECTED):
             path = self.out / name
-            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            text = read_text(path, files.MANIFEST) if path.exists() else ""
             lines = [f"{line}\n" for line in text.split("\n") if line]
             ordered = sorted(lines, key=lambda line: places.get(_token(json.loads(line)), len(places)))
             if ordered != lines:
@@ -109,25 +114,34 @@ def explained_writes(out: Path) -> Iterator[None]:
     """
     try:
         yield
+    except FomaugError:
+        raise
     except OSError as cause:
         raise MediaError(f"cannot write to {out}: {cause}; what is there is whole") from cause
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Read a file of JSON lines, one object each.
+    """Read a manifest or a file of rejected copies row by row.
 
     Raises:
-        ResumeError: a line is damaged.
+        ResumeError: a line is damaged or no such row, or it is no file of lines at all.
     """
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
+    check = check_rejected if path.name == REJECTED else check_row
+    try:
+        file = open_regular(path, files.MANIFEST)
+    except UnsafeFileError as cause:
+        raise ResumeError(str(cause)) from cause
+    with file:
+        lines = iter(lambda: file.readline(_LONGEST_LINE), b"")
+        for number, line in enumerate(lines, 1):
             try:
-                row = json.loads(line)
-                _token(row)
-            except (ValueError, KeyError, TypeError) as cause:
-                raise ResumeError(f"{path}, line {number} is damaged; remove it, and resume") from cause
+                row = load_json(line.decode("utf-8").strip(), "the row", ResumeError, finite=False)
+                check(row)
+            except (ResumeError, KeyError, TypeError, ValueError) as cause:
+                reason = f"{cause} is missing" if isinstance(cause, KeyError) else str(cause)
+                raise ResumeError(f"{path}, line {number} is damaged ({reason}); remove it, and resume") from cause
             yield row
 
 
@@ -138,10 +152,16 @@ def read_summary(out: Path) -> dict[str, Any]:
         ResumeError: there is none, or it is damaged.
     """
     try:
-        summary = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
+        content = read_regular(out / SUMMARY, files.SUMMARY)
     except FileNotFoundError as cause:
         raise ResumeError(f"{out} holds no {SUMMARY}, so it is no expanded dataset") from cause
-    except ValueError as cause:
+    except UnsafeFileError as cause:
+        raise ResumeError(str(cause)) from cause
+    except OSError as cause:
+        raise ResumeError(f"{out / SUMMARY} cannot be read: {reason_of(cause)}") from cause
+    try:
+        summary = load_json(content, out / SUMMARY, ResumeError)
+    except ResumeError as cause:
         raise ResumeError(f"{out / SUMMARY} is damaged: {cause}") from cause
     if not isinstance(summary, dict):
         raise ResumeError(f"{out / SUMMARY} is damaged: no JSON object")
@@ -159,6 +179,19 @@ def is_expanded(folder: Path) -> bool:
 def is_still(row: Row) -> bool:
     """Whether a row is of a picture without a face, copied as it is: real, and moved by nobody."""
     return bool(row["motion"]["skipped"])
+
+
+@contextmanager
+def explained_rows(path: Path) -> Iterator[None]:
+    """Say of rows that are not as `expand` writes them where they are.
+
+    Raises:
+        ResumeError: a field is missing, or is something else than it should be.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as cause:
+        raise ResumeError(f"{path} holds a row that fomaug expand did not write ({cause!r:.80})") from cause
 
 
 def _check_facts(out: Path, facts: Mapping[str, Any]) -> None:
@@ -184,7 +217,10 @@ def _cut_torn_line(path: Path) -> None:
     """Drop what follows the last line break: the process died while it wrote there."""
     if not path.exists():
         return
-    content = path.read_bytes()
+    try:
+        content = read_regular(path, files.MANIFEST)
+    except UnsafeFileError as cause:
+        raise ResumeError(str(cause)) from cause
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):
         write_file(path, whole, durable=True)

@@ -65,7 +65,7 @@ class ExpandPlan:
         max_copies: of one picture, whatever the balance asks for.
         gates: what a copy must pass: "on" for the defaults of `fomaug.quality.Gates`, "off", or thresholds by name.
         tries: draws for a copy, if the gates refuse it, before it is given up; always 1 in a sequence.
-        on_error: skip a picture that cannot be used, or raise.
+        on_error: skip a picture, clip or annotation that cannot be used, and name it, or raise.
         max_pixels: larger pictures are not read.
         batch_size: copies that go through the model together.
         device: "auto", "cpu", "cuda", ...

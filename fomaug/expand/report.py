@@ -11,10 +11,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Failure:
-    """A picture or clip that could not be used.
+    """A picture, clip or annotation that could not be used.
 
     Attributes:
-        source: its path below the dataset, or the clip.
+        source: its path below the dataset, the clip, or file and row of the annotation.
         reason: why.
     """
 
@@ -33,8 +33,9 @@ class ExpandReport:
         written: copies that are there.
         new: how many of them were made by this call.
         rejected: copies that no draw passed the gates for.
-        failed: pictures that could not be used; clips are in `skipped_clips`.
+        failed: pictures that could not be used; clips are in `skipped_clips`, annotations in `flawed`.
         skipped_clips: driving clips that could not be used.
+        flawed: annotations that could not be used, by file and row or number.
         expanded: folders of the dataset that `expand` wrote; they were left out.
         unannotated: pictures about which the annotations say nothing; 0 without annotations.
         labels: copies by label; "" for those without.
@@ -50,6 +51,7 @@ class ExpandReport:
     rejected: int = 0
     failed: tuple[Failure, ...] = ()
     skipped_clips: tuple[Failure, ...] = ()
+    flawed: tuple[Failure, ...] = ()
     expanded: tuple[str, ...] = ()
     unannotated: int = 0
     labels: tuple[tuple[str, int], ...] = ()
@@ -59,7 +61,7 @@ class ExpandReport:
     @property
     def complete(self) -> bool:
         """Everything could be used."""
-        return not self.failed and not self.skipped_clips
+        return not self.failed and not self.skipped_clips and not self.flawed
 
     def result(self) -> dict[str, Any]:
         """Return what `expand.json` says of the outcome; the same however often the job was interrupted."""

@@ -11,9 +11,9 @@ from typing import Final
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
 from fomaug.driving import DrivingPool
-from fomaug.errors import ArgumentError, LabelError, MediaError, PoolError, did_you_mean
+from fomaug.errors import ArgumentError, LabelError, MediaError, PoolError, did_you_mean, reason_of
 from fomaug.expand.plan import ExpandPlan
-from fomaug.files import is_safetensors
+from fomaug.files import TABLE, is_safetensors, sha256_of
 from fomaug.geometry import check_region
 from fomaug.media import find_clips, read_clip
 from fomaug.weights import load_model
@@ -139,9 +139,9 @@ def digest_clip_labels(plan: ExpandPlan) -> str | None:
         names = sorted(f"{path.absolute().parent.name}/{path.name}" for path in find_clips(Path(plan.driving)))
         return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()
     try:
-        return hashlib.sha256(Path(plan.clip_labels).read_bytes()).hexdigest()
+        return sha256_of(Path(plan.clip_labels), TABLE)
     except OSError as cause:
-        raise LabelError(f"cannot read the labels in {plan.clip_labels} ({cause})") from cause
+        raise LabelError(f"cannot read the labels in {plan.clip_labels} ({reason_of(cause)})") from cause
 
 
 def _is_of_clips(plan: ExpandPlan) -> bool:

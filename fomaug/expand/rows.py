@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from fomaug.animator import Animator
 from fomaug.expand.annotate import to_json
@@ -56,6 +57,7 @@ def make_sample(
         "model": model.name,
         "scores": outcome.verdict.scores,
         **({} if annotation is None else {"annotation": to_json(annotation)}),
+        **_flaws(loaded),
         "motion": moved.params.to_dict(),
     }
     name = copy_name(source, loaded.job.stem, outcome.copy, label, encode_format)
@@ -81,4 +83,10 @@ def reject(loaded: Loaded, outcome: Outcome) -> Row:
         "attempts": outcome.attempt + 1,
         "reasons": list(outcome.verdict.reasons),
         "scores": outcome.verdict.scores,
+        **_flaws(loaded),
     }
+
+
+def _flaws(loaded: Loaded) -> dict[str, Any]:
+    """Annotations that did not fit the picture: in the row, so that a resumed job, too, can name them."""
+    return {"flaws": [[flaw.where, flaw.described] for flaw in loaded.flaws]} if loaded.flaws else {}

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from fomaug.augment import MotionAugment
 from fomaug.errors import MediaError
-from fomaug.expand.annotate import Annotator
+from fomaug.expand.annotate import Annotator, move_labels
 from fomaug.expand.copies import Judge, Outcome, make_copies
 from fomaug.expand.faces import Locate
 from fomaug.expand.formats import Sample, Sink
@@ -22,6 +22,7 @@ from fomaug.expand.manifest import Ledger, Row, explained_writes
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
 from fomaug.expand.rows import make_sample, reject
+from fomaug.labels import Flaw
 
 _AHEAD: Final = 2  # units that are read before, and written after, the one in the model
 
@@ -59,6 +60,7 @@ class Runner:
 
     Attributes:
         failed: sources that could not be used.
+        flaws: annotations of these that were left out; those of other sources are in their rows.
         new: copies made.
     """
 
@@ -68,6 +70,7 @@ class Runner:
         self.ledger = ledger
         self.sink = sink
         self.failed: list[Failure] = []
+        self.flaws: list[Flaw] = []
         self.new = 0
         self._rejected: list[Row] = []
 
@@ -119,18 +122,24 @@ class Runner:
     def _usable(self, sources: Sequence[Loaded]) -> list[Loaded]:
         usable = []
         for loaded in sources:
-            found = self.crew.locate(loaded) if self.crew.locate and loaded.picture is not None else loaded
+            found = self._prepared(loaded) if loaded.picture is not None else loaded
             if found.picture is None:
                 self._fail(found, missing=loaded.picture is not None)
             else:
                 usable.append(found)
         return usable
 
+    def _prepared(self, loaded: Loaded) -> Loaded:
+        """Give a picture its labels, and mark its faces."""
+        found = self.crew.annotator.attach(loaded) if self.crew.annotator else loaded
+        return self.crew.locate(found) if self.crew.locate else found
+
     def _fail(self, loaded: Loaded, *, missing: bool) -> None:
         failure = Failure(loaded.job.source.key, loaded.reason)
         if (self.plan.on_missing == "error") if missing else (self.plan.on_error == "raise"):
             raise MediaError(f"{failure.source}: {failure.reason}")
         self.failed.append(failure)
+        self.flaws += loaded.flaws
 
     def _make(self, sources: Sequence[Loaded], written: _Written, threads: ThreadPoolExecutor) -> None:
         made = make_copies(
@@ -156,7 +165,7 @@ class Runner:
 
     def _encode(self, loaded: Loaded, outcome: Outcome) -> Sample:
         annotator, model = self.crew.annotator, self.crew.augment.model
-        annotation = annotator.move(loaded.job.source.key, outcome.moved) if annotator else None
+        annotation = move_labels(loaded, outcome.moved)
         sample = self.sink.prepare(make_sample(loaded, outcome, model, self.plan, annotation))
         if annotator and annotation:
             annotator.write_with(sample.name, outcome.moved.picture.size, annotation)

@@ -35,12 +35,14 @@ class SourceFile:
         key: its path below the dataset folder, with slashes on every system; the key of its draws.
         label: name of its class folder, empty in a flat dataset.
         split: train, val or test, empty where the dataset has no such folders.
+        had_bytes: size of a file that is no longer there, when the job began; None for all others.
     """
 
     path: Path
     key: str
     label: str = ""
     split: str = ""
+    had_bytes: int | None = None
 
     @property
     def id(self) -> str:
@@ -50,7 +52,7 @@ class SourceFile:
     @property
     def num_bytes(self) -> int:
         """Size of the file, see `file_size`."""
-        return file_size(self.path)
+        return file_size(self.path) if self.had_bytes is None else self.had_bytes
 
     @property
     def folder(self) -> PurePosixPath:

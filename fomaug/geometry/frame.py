@@ -2,6 +2,9 @@
 
 A picture is padded to a square by repeating its border, then resized by pixel areas. Padding and resizing are affine,
 so the flow of the model's square is converted to the picture's own frame exactly, without resampling a picture.
+
+The padded square of a long thin picture has many times the pixels of the picture. Such a picture is reduced first, with
+the same weights of its pixels, so that the memory is proportional to the picture's own size.
 """
 
 from __future__ import annotations
@@ -13,6 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fomaug.geometry.plane import identity_grid
+
+_THIN = 4
+"""Largest ratio of the pixels of a square made at full size to those of its picture."""
 
 
 @dataclass(frozen=True)
@@ -27,19 +33,29 @@ class Frame:
         """Whether the picture has the size of the model's square."""
         return self.size == (self.side, self.side)
 
+    @property
+    def is_thin(self) -> bool:
+        """Whether the padded square would be large, and consist mostly of padding."""
+        square = max(self.size)
+        return square > self.side and square > _THIN * min(self.size)
+
     def to_model(self, image: Tensor) -> Tensor:
         """Convert pictures (B, C, H, W) to the square (B, C, side, side)."""
         if self.is_identity:
             return image
+        if self.is_thin:
+            return self._reduced(image) if self.size[0] < self.size[1] else self._reduced(image.mT).mT
         (left, right), (top, bottom) = self._padding(1), self._padding(0)
         padded = F.pad(image, (left, right, top, bottom), mode="replicate") if left + right + top + bottom else image
-        return _resize(padded, self.side)
+        return _resize(padded, (self.side, self.side))
 
     def to_picture(self, image: Tensor) -> Tensor:
         """Convert pictures or maps (B, C, side, side) back to (B, C, H, W)."""
         if self.is_identity:
             return image
-        whole = _resize(image, max(self.size))
+        if self.is_thin:
+            return _sample(image, self._grid(self.size, image)[0])
+        whole = _resize(image, (max(self.size), max(self.size)))
         top, left = self._padding(0)[0], self._padding(1)[0]
         return whole[:, :, top : top + self.size[0], left : left + self.size[1]]
 
@@ -68,6 +84,17 @@ class Frame:
         scale = torch.tensor([x_scale, y_scale], device=xy.device, dtype=xy.dtype)
         return (xy - torch.tensor([x_offset, y_offset], device=xy.device, dtype=xy.dtype)) / scale
 
+    def _reduced(self, image: Tensor) -> Tensor:
+        """Bring thin pictures (B, C, short, long) into the square: first the long axis, then the padded short one."""
+        short, square = min(self.size), max(self.size)
+        rows = _resize(image, (short, self.side))  # (B, C, short, side)
+        # Padding and resizing one axis is linear: what becomes of each unit vector is the matrix of both.
+        units = torch.eye(short, device=image.device, dtype=image.dtype)[None, :, None]  # (1, short, 1, short)
+        before = (square - short) // 2
+        padded = F.pad(units, (before, square - short - before, 0, 0), mode="replicate")  # (1, short, 1, square)
+        weights = _resize(padded, (1, self.side))[0, :, 0]  # (short, side)
+        return weights.mT @ rows
+
     def _padding(self, axis: int) -> tuple[int, int]:
         missing = max(self.size) - self.size[axis]
         return missing // 2, missing - missing // 2
@@ -84,14 +111,18 @@ class Frame:
         rows, columns = (
             max(2, round(n * part / max(self.size))) for n, part in zip(flow.shape[1:3], self.size, strict=True)
         )
+        return self._grid((rows, columns), flow)
+
+    def _grid(self, size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the cells of a grid of `size` over the picture lie in the square, and the scale between the two."""
         (y_scale, y_offset), (x_scale, x_offset) = self._axis(0), self._axis(1)
-        scale = torch.tensor([x_scale, y_scale], device=flow.device, dtype=flow.dtype)
-        offset = torch.tensor([x_offset, y_offset], device=flow.device, dtype=flow.dtype)
-        return identity_grid((rows, columns), device=flow.device, dtype=flow.dtype) * scale + offset, scale
+        scale = torch.tensor([x_scale, y_scale], device=like.device, dtype=like.dtype)
+        offset = torch.tensor([x_offset, y_offset], device=like.device, dtype=like.dtype)
+        return identity_grid(size, device=like.device, dtype=like.dtype) * scale + offset, scale
 
 
-def _resize(image: Tensor, side: int) -> Tensor:
-    return F.interpolate(image, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
+def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def _sample(tensor: Tensor, grid: Tensor) -> Tensor:

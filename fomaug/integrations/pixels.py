@@ -16,7 +16,7 @@ Size = tuple[int, int]
 
 
 def move_points_px(xy_px: Tensor, flow: Tensor, size: Size) -> tuple[Tensor, Tensor]:
-    """Move points along with their pictures.
+    """Move points along with their pictures; a missing one, NaN or (-1, -1), stays as it is and is not visible.
 
     Args:
         xy_px: (B, M, 2) of any dtype, (x, y) of pixel centres.
@@ -47,6 +47,13 @@ def move_boxes_px(xyxy_px: Tensor, flow: Tensor, size: Size) -> tuple[Tensor, Te
         return xyxy_px, torch.ones(xyxy_px.shape[:2], dtype=torch.bool, device=xyxy_px.device)
     moved, visible = warp.boxes(xyxy_px.to(flow.dtype), flow, size=size)
     return _like(moved, xyxy_px), visible
+
+
+def move_corners_px(xy_px: Tensor, flow: Tensor, size: Size) -> Tensor:
+    """Move corners of boxes as `move_points_px` moves points; none but NaN is missing."""
+    half = torch.tensor([max(side - 1, 1) / 2 for side in size[::-1]], device=flow.device, dtype=flow.dtype)
+    moved, _ = warp.points(xy_px.to(flow.dtype) / half - 1, flow)
+    return _like((moved + 1) * half, xy_px)
 
 
 def _like(values: Tensor, given: Tensor) -> Tensor:

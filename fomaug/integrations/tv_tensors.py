@@ -16,7 +16,7 @@ from fomaug import warp
 from fomaug.augment import MotionAugment, MotionResult
 from fomaug.errors import ShapeError
 from fomaug.integrations.engine import apply_there
-from fomaug.integrations.pixels import Size, move_boxes_px, move_points_px
+from fomaug.integrations.pixels import Size, move_boxes_px, move_corners_px, move_points_px
 from fomaug.motion import MotionParams
 
 # Points came with torchvision 0.23, boxes that are not upright with 0.22.
@@ -75,7 +75,10 @@ class MovedPicture:
         return moved.reshape(mask.shape)
 
     def _points(self, points: Any) -> Tensor:
-        return self._places(points.as_subclass(torch.Tensor), points.canvas_size)
+        """Move (..., 2) points of one image, or (B, ..., 2) points of B."""
+        xy = points.as_subclass(torch.Tensor)
+        flow = self._flow(xy)
+        return move_points_px(xy.reshape(len(flow), -1, 2), flow, points.canvas_size)[0].reshape(xy.shape)
 
     def _boxes(self, boxes: Any) -> Tensor:
         """Move boxes of any format: upright ones to upright ones, others corner by corner; then clamp."""
@@ -87,12 +90,9 @@ class MovedPicture:
         values = F.convert_bounding_box_format(values, old_format=layout, new_format=boxes.format)
         back = (values if boxes.is_floating_point() else values.round()).to(boxes.dtype)
         clamped: Tensor = F.clamp_bounding_boxes(tv_tensors.wrap(back, like=boxes))
-        return clamped.as_subclass(torch.Tensor)
-
-    def _places(self, xy: Tensor, size: Size) -> Tensor:
-        """Move (..., 2) points of one image, or (B, ..., 2) points of B."""
-        flow = self._flow(xy)
-        return move_points_px(xy.reshape(len(flow), -1, 2), flow, size)[0].reshape(xy.shape)
+        given = boxes.as_subclass(torch.Tensor)
+        missing = ~given.isfinite().all(-1, keepdim=True) | (given == -1).all(-1, keepdim=True)
+        return torch.where(missing, given, clamped.as_subclass(torch.Tensor))
 
     def _upright(self, edges: Tensor, size: Size) -> Tensor:
         """Move (N, 4) boxes."""
@@ -102,7 +102,8 @@ class MovedPicture:
 
     def _tilted(self, corners: Tensor, size: Size) -> Tensor:
         """Move the corners of (N, 8) boxes."""
-        return (self._places(corners.reshape(len(corners), 4, 2) - 0.5, size) + 0.5).reshape(corners.shape)
+        flow = self._flow(corners)
+        return (move_corners_px(corners.reshape(len(flow), -1, 2) - 0.5, flow, size) + 0.5).reshape(corners.shape)
 
     def _flow(self, labels: Tensor) -> Tensor:
         flow = self._result.flow.to(labels.device)
@@ -125,6 +126,8 @@ def count_motions(picture: Any) -> int:
 def _images(picture: Any) -> Tensor:
     """Bring a picture to (N, C, H, W)."""
     if isinstance(picture, PIL.Image.Image):
+        if picture.mode not in ("RGB", "L"):
+            raise ShapeError(f"a PIL picture must be RGB or L, got {picture.mode}; use picture.convert('RGB') before")
         return F.pil_to_tensor(picture)[None]  # type: ignore[no-any-return]
     plain = picture.as_subclass(torch.Tensor)
     return plain.reshape(-1, *plain.shape[-3:])  # type: ignore[no-any-return]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug import warp
-from fomaug.labels.segments import Segment, move_segment
+from fomaug.errors import LabelError
+from fomaug.labels.segments import Segment, move_segment, size_misfit
 
 Size = tuple[int, int]
 
@@ -21,8 +22,9 @@ class FaceLabels:
     """The labels of one picture, in its own pixels: (0, 0) is the centre of the first one.
 
     Attributes:
-        points: (P, 2) float (x, y), the landmarks of all faces one after another; None where there are none.
-        visible: (P,) bool.
+        points: (P, 2) float (x, y), the landmarks of all faces one after another; None where there are none. A point of
+            NaN or (-1, -1) is missing: it is not visible, and no flow moves it.
+        visible: (P,) bool; None if all points are that are not missing.
         boxes: (M, 4) float (x0, y0, x1, y1).
         box_visible: (M,) bool: False for a box whose content left the picture.
         mask: (H, W) integer class numbers.
@@ -30,6 +32,7 @@ class FaceLabels:
         void: class number for what is not known; it fills what comes from outside of the picture.
         segments: a segmentation of each face, as COCO has them: polygons or run lengths, None for a face without.
         fields: whatever else the annotation says; carried along unchanged.
+        origins: where each face with a mask, or the mask of the picture, stands in its file; empty if that is unknown.
     """
 
     points: NDArray[np.float64] | None = None
@@ -41,6 +44,15 @@ class FaceLabels:
     void: int | None = None
     segments: tuple[Segment | None, ...] | None = None
     fields: dict[str, Any] = field(default_factory=dict)
+    origins: tuple[str, ...] = ()
+
+    @property
+    def points_seen(self) -> NDArray[np.bool_]:
+        """(P,) bool: points that are visible and not missing; empty without points."""
+        if self.points is None:
+            return np.zeros(0, bool)
+        there: NDArray[np.bool_] = np.isfinite(self.points).all(1) & (self.points != -1).any(1)
+        return there if self.visible is None else self.visible & there
 
 
 def move(labels: FaceLabels, flow: Tensor, size: Size, *, occlusion: Tensor | None = None) -> FaceLabels:
@@ -54,6 +66,9 @@ def move(labels: FaceLabels, flow: Tensor, size: Size, *, occlusion: Tensor | No
 
     Returns:
         The labels of the animated picture; a point or box that was invisible stays so.
+
+    Raises:
+        LabelError: a mask is not of the picture's size.
     """
     moved = labels
     if labels.points is not None:
@@ -63,6 +78,8 @@ def move(labels: FaceLabels, flow: Tensor, size: Size, *, occlusion: Tensor | No
         xyxy, seen = _through(warp.boxes, labels.boxes, flow, size, occlusion)
         moved = replace(moved, boxes=xyxy, box_visible=seen & _all_if_none(labels.box_visible, seen))
     if labels.mask is not None:
+        if labels.mask.shape != size:
+            raise LabelError(size_misfit(labels.mask.shape, size))
         plane = torch.from_numpy(labels.mask.astype(np.int64))[None]
         mask = warp.mask(plane, flow, void=labels.void)[0].numpy().astype(labels.mask.dtype)
         moved = replace(moved, mask=mask)

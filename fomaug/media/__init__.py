@@ -11,6 +11,10 @@ from fomaug.media.images import encode_image as encode_image
 from fomaug.media.images import save_image as save_image
 from fomaug.media.images import sidecar_of as sidecar_of
 from fomaug.media.images import suffix_formats as suffix_formats
+from fomaug.media.opening import FRAME_FORMATS as FRAME_FORMATS
+from fomaug.media.opening import MASK_FORMATS as MASK_FORMATS
+from fomaug.media.opening import PICTURE_FORMATS as PICTURE_FORMATS
+from fomaug.media.opening import open_picture as open_picture
 from fomaug.media.picture import Picture as Picture
 from fomaug.media.picture import decode_picture as decode_picture
 from fomaug.media.picture import read_picture as read_picture
@@ -38,6 +42,10 @@ __all__ = [
     "save_image",
     "sidecar_of",
     "suffix_formats",
+    "FRAME_FORMATS",
+    "MASK_FORMATS",
+    "PICTURE_FORMATS",
+    "open_picture",
     "Picture",
     "decode_picture",
     "read_picture",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,8 +13,10 @@ from typing import Final
 
 from PIL import Image
 
-from fomaug.errors import ArgumentError, MediaError
+from fomaug.errors import ArgumentError, MediaError, UnsafeFileError, reason_of
+from fomaug.files import CLIP, PICTURE, check_regular, open_regular, sha256_of
 from fomaug.media.frames import Frame, fit
+from fomaug.media.opening import FRAME_FORMATS, open_picture
 from fomaug.media.pace import DEFAULT_FPS, even_pace
 from fomaug.media.stills import (
     ANIMATIONS,
@@ -130,7 +133,7 @@ def find_clips(root: str | Path) -> list[Path]:
     if not root.is_dir():
         return [root]
     children = sorted((child for child in root.iterdir() if not child.name.startswith(".")), key=natural_order)
-    clips = [child for child in children if child.is_file() and is_clip(child)]
+    clips = [child for child in children if not child.is_dir() and is_clip(child)]
     if not clips and any(child.is_file() and child.suffix.lower() in PICTURES for child in children):
         clips = [root]
     return clips + [clip for child in children if child.is_dir() for clip in find_clips(child)]
@@ -144,7 +147,7 @@ def is_clip(path: Path) -> bool:
     if suffix not in (".webp", ".png"):
         return suffix in VIDEOS or suffix in ANIMATIONS
     try:
-        with Image.open(path) as image:
+        with open_picture(path, FRAME_FORMATS) as image:
             return getattr(image, "n_frames", 1) > 1
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return False
@@ -155,7 +158,15 @@ def _check_exists(path: Path) -> None:
         raise MediaError(f"there is no clip {path}")
     if path.is_dir() and not folder_pictures(path):
         raise MediaError(f"folder {path} holds no pictures; known are {', '.join(PICTURES)}")
-    if path.is_file() and not path.stat().st_size:
+    if path.is_dir():
+        return
+    try:
+        check_regular(path, CLIP)
+    except UnsafeFileError as error:
+        raise MediaError(str(error)) from error
+    except OSError as error:
+        raise MediaError(f"{path} cannot be read ({reason_of(error)})") from error
+    if not path.stat().st_size:
         raise MediaError(f"{path} is empty")
 
 
@@ -174,11 +185,13 @@ def _fps(path: Path) -> float:
 
 
 def _hash(path: Path) -> str:
+    if not path.is_dir():
+        return sha256_of(path, CLIP)
     digest = hashlib.sha256()
-    for file in folder_pictures(path) if path.is_dir() else [path]:
-        if path.is_dir():
-            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-        with file.open("rb") as stream:
+    for file in folder_pictures(path):
+        size = file.stat().st_size if file.exists() else 0
+        digest.update(f"{file.name}\0{size}\0".encode("utf-8", "surrogatepass"))
+        with contextlib.suppress(OSError), open_regular(file, PICTURE) as stream:  # else it is left out of the frames
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()

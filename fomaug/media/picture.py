@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from fomaug.errors import MediaError
+from fomaug.errors import MediaError, reason_of
+from fomaug.files import PICTURE, read_regular
 from fomaug.media.images import suffix_formats
+from fomaug.media.opening import PICTURE_FORMATS, identify
 
 MIN_SIDE: Final = 16
 _MOST_PIXELS: Final = 1 << 30
@@ -86,7 +88,7 @@ def read_picture(path: Path, *, max_pixels: int = _MOST_PIXELS) -> Picture:
 def decode_picture(content: bytes, suffix: str, *, max_pixels: int = _MOST_PIXELS) -> Picture:
     """Decode the bytes of a picture file, see `read_picture`."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with identify(content, PICTURE_FORMATS) as image:
             _check_size(image.size, max_pixels)
             encode_format = suffix_formats.get(suffix.lower(), (image.format or "png").lower())
             wide = _wide_layout(image)  # before EXIF is read: that decodes the picture and forgets its layout
@@ -96,9 +98,9 @@ def decode_picture(content: bytes, suffix: str, *, max_pixels: int = _MOST_PIXEL
             else:
                 array, profile = _to_array(image)
     except UnidentifiedImageError as cause:
-        raise MediaError("cannot be read as a picture: it is of no known kind, or damaged") from cause
-    except _DAMAGE as cause:
         raise MediaError(f"cannot be read as a picture: {cause}") from cause
+    except _DAMAGE as cause:
+        raise MediaError(f"cannot be read as a picture: {reason_of(cause)}") from cause
     array = np.ascontiguousarray(turn_upright(array, orientation))
     pixels, alpha = (array[..., :-1], array[..., -1:]) if array.shape[2] in (2, 4) else (array, None)
     return Picture(pixels, alpha, profile, encode_format)
@@ -117,9 +119,9 @@ def turn_upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, PICTURE)
     except OSError as cause:
-        raise MediaError(f"cannot be read: {cause.strerror or cause}") from cause
+        raise MediaError(f"cannot be read: {reason_of(cause)}") from cause
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:

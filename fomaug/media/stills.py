@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 import struct
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import count, islice
 from pathlib import Path
 from typing import Final
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from fomaug.errors import MediaError
+from fomaug.errors import MediaError, reason_of
+from fomaug.files import PICTURE, open_regular
 from fomaug.media.frames import Frame, check_pixels, to_rgb
+from fomaug.media.opening import FRAME_FORMATS, open_picture
 from fomaug.media.pace import choose_fps
 
 ANIMATIONS: Final = (".gif", ".webp", ".apng", ".png")
@@ -44,7 +48,7 @@ def folder_frames(path: Path, on_damage: Callable[[str], object]) -> Iterator[tu
             with _opened(file) as image:
                 picture = to_rgb(image)
         except (MediaError, *_DAMAGE) as error:
-            on_damage(f"{file.name} is left out ({error})")
+            on_damage(f"{file.name} is left out ({reason_of(error)})")
         else:
             yield None, picture
 
@@ -75,30 +79,28 @@ def _timed(path: Path, on_damage: Callable[[str], object]) -> Iterator[tuple[flo
             except EOFError:
                 break
             except _DAMAGE as error:
-                on_damage(f"damaged after {index} frames ({error})")
+                on_damage(f"damaged after {index} frames ({reason_of(error)})")
                 break
             yield image.info.get("duration", 0) / 1000 or _UNTIMED, picture
     if path.suffix.lower() == ".gif" and not _gif_ends(path):
         on_damage("damaged: the file breaks off before its end mark")
 
 
-def _opened(path: Path) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            # Frames that Pillow finds large enough to warn of are refused below, with the size.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
-    except (UnidentifiedImageError, Image.DecompressionBombError, *_DAMAGE) as error:
-        raise MediaError(f"{path} is not a picture that can be read ({error})") from error
-    try:
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    with ExitStack() as stack:
+        try:
+            with warnings.catch_warnings():
+                # Frames that Pillow finds large enough to warn of are refused below, with the size.
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                image = stack.enter_context(open_picture(path, FRAME_FORMATS))
+        except (Image.DecompressionBombError, *_DAMAGE) as error:
+            raise MediaError(f"{path} is not a picture that can be read ({reason_of(error)})") from error
         check_pixels(str(path), *image.size)
-    except MediaError:
-        image.close()
-        raise
-    return image
+        yield image
 
 
 def _gif_ends(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-min(64, path.stat().st_size), 2)
+    with open_regular(path, PICTURE) as file:
+        file.seek(-min(64, os.fstat(file.fileno()).st_size), 2)
         return file.read().rstrip(b"\0").endswith(b";")

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from fomaug.errors import MediaError
+from fomaug.errors import MediaError, UnsafeFileError, reason_of
+from fomaug.files import ANY, PACKET, open_regular, read_regular
 from fomaug.media.images import sidecar_of
+from fomaug.media.opening import PICTURE_FORMATS, open_picture
 from fomaug.media.provenance import NAMESPACES
 from fomaug.media.video_marks import find_in_gif, find_in_iso_media
 
@@ -47,31 +49,42 @@ def read_mark(path: str | Path) -> Mark:
         MediaError: if there is no such file, or it is of another kind.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists() or path.is_dir():
         raise MediaError(f"{path} is a folder; give the files in it" if path.is_dir() else f"no file {path}")
-    packet = _find_packet(path)
+    try:
+        packet = _find_packet(path)
+    except UnsafeFileError as cause:
+        raise MediaError(str(cause)) from cause
     properties = _parse(packet, path) if packet else {}
     source_type = properties.get("Iptc4xmpExt:DigitalSourceType", "").rstrip("/").rpartition("/")[2]
     return Mark(source_type in _SYNTHETIC, source_type, properties.get("fomaug:Model", ""), properties)
 
 
 def _find_packet(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_regular(path, ANY) as file:  # of a video or GIF, however large, little is read
         head = file.read(12)
         file.seek(0)
         if head[4:8] == b"ftyp":
             return find_in_iso_media(file)
         if head[:3] == b"GIF":
             return find_in_gif(file)
+    packet = _find_in_picture(path)
+    if not packet and sidecar_of(path).exists():
+        packet = read_regular(sidecar_of(path), PACKET)
+    return packet
+
+
+def _find_in_picture(path: Path) -> bytes:
     try:
-        with Image.open(path) as picture:
+        with open_picture(path, PICTURE_FORMATS) as picture:
             packet = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp", b"")
             if picture.format == "TIFF":
                 packet = picture.getexif().get(700, packet)
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as cause:
-        raise MediaError(f"{path} is neither an image, nor an MP4, MOV, GIF or WebP file: {cause}") from cause
-    if not packet and sidecar_of(path).is_file():
-        packet = sidecar_of(path).read_bytes()
+    except UnsafeFileError:
+        raise
+    except (OSError, Image.DecompressionBombError) as cause:
+        reason = reason_of(cause)
+        raise MediaError(f"{path} is neither an image, nor an MP4, MOV, GIF or WebP file: {reason}") from cause
     return packet.encode() if isinstance(packet, str) else bytes(packet)
 
 

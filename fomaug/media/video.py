@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fomaug.errors import MediaError
+from fomaug.errors import MediaError, UnsafeFileError, reason_of
+from fomaug.files import CLIP, check_regular
 from fomaug.media.frames import Frame, check_pixels, to_rgb
 from fomaug.media.pace import choose_fps
 
@@ -77,10 +78,12 @@ def opened_video(path: Path) -> Iterator[tuple[Any, Any]]:
     import av
 
     try:
+        check_regular(path, CLIP)  # FFmpeg, which opens it by its path, would wait for a pipe for ever
         container = av.open(f"file:{path}", options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"})
+    except UnsafeFileError as error:
+        raise MediaError(str(error)) from error
     except (av.error.FFmpegError, ValueError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise MediaError(f"{path} is not a video that can be read ({reason})") from error
+        raise MediaError(f"{path} is not a video that can be read ({reason_of(error)})") from error
     with container:
         if not container.streams.video:
             raise MediaError(f"{path} has no pictures, only {_kinds(container)}")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from fomaug.errors import ArgumentError, did_you_mean
+from fomaug.errors import ArgumentError, did_you_mean, shortened
 from fomaug.networks.blocks import ResBlock, SameBlock
 from fomaug.networks.config import (
     CommonConfig,
@@ -60,17 +59,18 @@ AnyConfig = ModelConfig | LiteConfig
 _CONFIGS: dict[str, type[ModelConfig] | type[LiteConfig]] = {"fomm": ModelConfig, "lite": LiteConfig}
 
 
-def config_from_dict(values: Mapping[str, Any]) -> AnyConfig:
+def config_from_dict(values: object) -> AnyConfig:
     """Read a configuration of any architecture; without the key `architecture` it is the official one.
 
     Raises:
-        ArgumentError: for an unknown architecture, and for an unknown or missing key.
+        ArgumentError: for an unknown architecture, an unknown or missing key, and numbers that no network can have.
     """
-    name = str(values.get("architecture", "fomm"))
-    if name not in _CONFIGS:
-        raise ArgumentError(
-            f"architecture must be one of {', '.join(_CONFIGS)}, got {name!r}{did_you_mean(name, _CONFIGS)}"
-        )
+    if not isinstance(values, Mapping):
+        raise ArgumentError(f"a configuration must have keys and values, got {shortened(values)}")
+    name = values.get("architecture", "fomm")
+    if not isinstance(name, str) or name not in _CONFIGS:
+        hint = did_you_mean(name, _CONFIGS) if isinstance(name, str) else ""
+        raise ArgumentError(f"architecture must be one of {', '.join(_CONFIGS)}, got {shortened(name)}{hint}")
     return _CONFIGS[name].from_dict(values)
 
 
@@ -114,5 +114,10 @@ def _fold_sequence(module: nn.Sequential) -> None:
 def _fold(module: nn.Module, convolution: str, norm: str) -> None:
     conv, batch_norm = module.get_submodule(convolution), module.get_submodule(norm)
     if isinstance(conv, nn.Conv2d) and isinstance(batch_norm, nn.BatchNorm2d):
-        setattr(module, convolution, fuse_conv_bn_eval(conv, batch_norm))
+        assert not batch_norm.training, "a batch norm in training mode cannot be folded"
+        mean, variance = batch_norm.running_mean, batch_norm.running_var
+        assert mean is not None and variance is not None
+        conv.weight, conv.bias = fuse_conv_bn_weights(
+            conv.weight, conv.bias, mean, variance, batch_norm.eps, batch_norm.weight, batch_norm.bias
+        )
         setattr(module, norm, nn.Identity())

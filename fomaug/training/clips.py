@@ -9,10 +9,10 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from fomaug.errors import MediaError
-from fomaug.media import Clip, find_clips, folder_pictures, read_clip, to_rgb
+from fomaug.errors import MediaError, reason_of
+from fomaug.media import FRAME_FORMATS, Clip, find_clips, folder_pictures, open_picture, read_clip, to_rgb
 
 Picture = NDArray[np.uint8]
 
@@ -120,10 +120,10 @@ def _open(path: Path) -> Frames:
 
 def _open_strip(path: Path) -> Frames:
     try:
-        with Image.open(path) as picture:
+        with open_picture(path, FRAME_FORMATS) as picture:
             width, height = picture.size
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise MediaError(f"{path} cannot be read: {error}") from error
+    except (OSError, Image.DecompressionBombError) as error:
+        raise MediaError(f"{path} cannot be read: {reason_of(error)}") from error
     if width % height:
         raise MediaError(f"{path} is {width} x {height}; the width must be a multiple of the height, for square frames")
     return _Strip(path, width // height)
@@ -131,7 +131,7 @@ def _open_strip(path: Path) -> Frames:
 
 def _read(path: Path) -> Picture:
     try:
-        with Image.open(path) as picture:
+        with open_picture(path, FRAME_FORMATS) as picture:
             return to_rgb(picture)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise MediaError(f"{path} cannot be read: {error}") from error
+    except (OSError, Image.DecompressionBombError) as error:
+        raise MediaError(f"{path} cannot be read: {reason_of(error)}") from error

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from fomaug.errors import MissingExtraError, ResumeError
-from fomaug.files import replacing, write_file
+from fomaug.files import MANIFEST, read_text, replacing, write_file
 from fomaug.training.model import Batch
 from fomaug.weights.pickles import read_pickle
 
@@ -28,7 +28,8 @@ class Report:
         """Start or continue a report; lines after `from_step`, which a killed run has left, are removed."""
         path = run / "losses.jsonl"
         if path.exists():
-            kept = [line for line in path.read_text().splitlines(keepends=True) if _step(line) in range(from_step + 1)]
+            lines = read_text(path, MANIFEST).splitlines(keepends=True)
+            kept = [line for line in lines if _step(line) in range(from_step + 1)]
             write_file(path, "".join(kept).encode())
         return cls(run, _board(run) if tensorboard else None)
 

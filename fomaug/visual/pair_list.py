@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from fomaug.errors import ArgumentError, MediaError
+from fomaug.errors import ArgumentError, MediaError, reason_of
+from fomaug.files import TABLE, open_text
 from fomaug.visual.options import AnimateOptions, parse_face
 
 _WORDS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -49,12 +50,12 @@ def read_pairs(path: str | Path, *, root: str | Path | None = None) -> list[Pair
     """
     path = Path(path)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_text(path, TABLE, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
             _check_columns(path, reader.fieldnames or ())
             pairs = list(_pairs(path, reader, Path(root) if root is not None else path.parent))
     except OSError as error:
-        raise MediaError(f"the list of pairs {path} cannot be read ({error.strerror})") from error
+        raise MediaError(f"the list of pairs {path} cannot be read ({reason_of(error)})") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise MediaError(f"the list of pairs {path} is no CSV file in UTF-8 ({error})") from error
     if not pairs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +15,7 @@ from fomaug.animator import Animator
 from fomaug.driving import MotionTrack, pose_distance
 from fomaug.errors import ArgumentError, MediaError
 from fomaug.faces import Region, find_regions, is_face_model, region_around
+from fomaug.files import CLIP, sha256_of
 from fomaug.media import Picture, is_clip, read_clip, read_picture
 from fomaug.types import Source
 from fomaug.visual.motion import Motion, OnNote
@@ -126,4 +126,4 @@ def _region(path: Path, pixels: Pixels, animator: Animator, face: Face, on_note:
 
 
 def _hash(path: Path) -> str:
-    return read_clip(path).hash if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+    return read_clip(path).hash if path.is_dir() else sha256_of(path, CLIP)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fomaug.weights.files import read_header, read_tensors
+from fomaug.errors import FomaugError
+from fomaug.weights.files import read_header, read_layouts
 from fomaug.weights.places import find_model, installed_models
 
 
@@ -45,7 +49,7 @@ def model_info(name: str | os.PathLike[str]) -> ModelInfo:
     """
     path = find_model(name)
     header = read_header(path)
-    parameters = sum(tensor.numel() for tensor in read_tensors(path).values() if tensor.is_floating_point())
+    parameters = sum(math.prod(part.shape) for part in read_layouts(path).values() if "float" in part.dtype)
     return ModelInfo(
         name=header.name,
         path=path,
@@ -58,6 +62,20 @@ def model_info(name: str | os.PathLike[str]) -> ModelInfo:
     )
 
 
-def list_models() -> list[ModelInfo]:
-    """Describe every model that can be loaded by name."""
-    return [model_info(name) for name in installed_models()]
+def list_models(*, on_damage: Callable[[str], object] | None = None) -> list[ModelInfo]:
+    """Describe every model that can be loaded by name.
+
+    Args:
+        on_damage: called with a sentence for each file that is no intact model file; by default a warning says so.
+    """
+    found = []
+    for name in installed_models():
+        try:
+            found.append(model_info(name))
+        except FomaugError as error:  # one broken file hides no other model
+            (on_damage or _warn)(str(error))
+    return found
+
+
+def _warn(damage: str) -> None:
+    warnings.warn(f"a model is left out: {damage}", stacklevel=3)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fomaug.errors import ArgumentError, ModelNotFoundError, did_you_mean
+from fomaug.errors import ArgumentError, ModelNotFoundError, UnsafeFileError, WeightsError, did_you_mean
+from fomaug.files import MODEL, check_regular
 from fomaug.networks import OFFICIAL
 
 EMBEDDED = Path(__file__).parents[1] / "assets"
@@ -43,7 +44,7 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     path, models = Path(name), installed_models()
     if str(name) in models:
         return models[str(name)]
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         return path
     if str(name) in OFFICIAL:
         raise ModelNotFoundError(
@@ -56,3 +57,11 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         f"no model named {str(name)!r} and no such file; installed: {', '.join(models) or 'none'}"
         f"{did_you_mean(str(name), [*models, *OFFICIAL])}"
     )
+
+
+def check_model_file(path: Path) -> None:
+    """Raise `WeightsError` for what is no regular file, or larger than a model can be."""
+    try:
+        check_regular(path, MODEL)
+    except UnsafeFileError as error:
+        raise WeightsError(str(error)) from error

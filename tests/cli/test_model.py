@@ -24,6 +24,14 @@ def test_list_names_every_model_with_its_licence(models: Path, capsys: pytest.Ca
     assert str(models) in found.err
 
 
+def test_list_names_a_broken_file_beside_the_others(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (models / "broken.safetensors").write_bytes(b"")
+    assert main(["model", "list"]) == 3
+    found = capsys.readouterr()
+    assert {"tiny", "lite-256"} == {line.split()[0] for line in found.out.splitlines()}
+    assert f"left out: {models / 'broken.safetensors'}" in found.err
+
+
 def test_info_describes_a_model_by_name_or_path(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model", "info", "tiny"]) == 0
     text = capsys.readouterr().out

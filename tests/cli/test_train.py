@@ -126,12 +126,12 @@ def test_the_face_model_takes_a_step_of_as_many_pairs_as_it_is_told(packed: Path
     assert after.keypoint_names == before.keypoint_names and after.hash != before.hash
 
 
-def test_pictures_packed_by_an_older_version_are_to_be_packed_anew(
+def test_pictures_packed_by_an_older_version_must_be_packed_again(
     packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (packed / "stills_matte.npy").unlink()
     assert main(["train", "faces", "--data", str(packed), "--out", str(tmp_path / "run"), "--device", "cpu"]) == 2
-    assert "stills_matte.npy is missing; pack the pictures anew" in capsys.readouterr().err
+    assert "stills_matte.npy is missing; pack the pictures again" in capsys.readouterr().err
 
 
 def test_pairs_are_for_the_face_model(

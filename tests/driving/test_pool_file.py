@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from fomaug import DrivingPool, Keypoints, MotionTrack
 from fomaug.driving import pool_file as _pool_file
 from fomaug.errors import PoolError
+from fomaug.files import is_temporary
 
 
 def track(name: str, *, jacobian: bool = True) -> MotionTrack:
@@ -43,6 +44,22 @@ def test_nothing_but_the_file_is_left(tmp_path: Path) -> None:
     pool().save(tmp_path / "a.safetensors")
     pool().save(tmp_path / "a.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_what_a_killed_process_left_of_a_pool_is_known_and_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr("os.replace", die)
+    monkeypatch.setattr("pathlib.Path.replace", die)
+    monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: None)  # a killed process cleans nothing
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            pool().save(tmp_path / "driving.safetensors")
+    (left,) = tmp_path.iterdir()
+    assert is_temporary(left)
 
 
 def test_others_may_read_the_file_as_any_other(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from fomaug.errors import MediaError, ResumeError
-from fomaug.expand.lock import locked
+from fomaug.expand.lock import LOCK, locked
 
 
 def test_a_second_writer_is_refused_and_the_first_leaves_no_trace(tmp_path: Path) -> None:
@@ -25,3 +26,10 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     for folder in (tmp_path / "file", tmp_path / "file" / "out"):
         with pytest.raises(MediaError, match=rf"cannot write to {folder}: "), locked(folder):
             pass
+
+
+def test_a_pipe_named_as_the_lock_is_not_waited_for(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    os.mkfifo(tmp_path / LOCK)
+    with pytest.raises(MediaError, match=rf"cannot write to {tmp_path}: "), locked(tmp_path):
+        pass

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from PIL import Image
 from fomaug import Animator, DrivingPool, save_model
 from fomaug.errors import ResumeError
 from fomaug.expand import ExpandReport, expand
+from fomaug.expand.manifest import Ledger
 
 Contents = Callable[[Path], dict[str, bytes]]
 FORMATS = ["folder", "webdataset", "parquet"]
@@ -166,6 +168,94 @@ def test_another_pool_or_dataset_is_refused(
     (faces / "anna" / "3.png").write_bytes((faces / "anna" / "1.png").read_bytes())
     with pytest.raises(ResumeError, match=r"dataset\.pictures: was 5, is 6"):
         run("whole", resume=True)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_source_that_is_deleted_after_its_copies_are_made_ends_no_job(
+    run: Callable[..., ExpandReport], faces: Path, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    from fomaug.expand import carry_out
+
+    def delete_first(*arguments: Any, **options: Any) -> Any:
+        (faces / "ben" / "1.png").unlink()
+        return save(*arguments, **options)
+
+    save = carry_out.save_contact_sheet
+    monkeypatch.setattr(carry_out, "save_contact_sheet", delete_first)
+    report = run("out", format=format)
+    monkeypatch.undo()
+    assert (report.written, report.complete) == (10, False)
+    assert [failure.source for failure in report.failed] == ["ben/1.png"]
+    assert "not on the contact sheet: cannot be read: No such file" in report.failed[0].reason
+    assert report.contact_sheet is not None
+    assert json.loads((tmp_path / "out" / "expand.json").read_text())["state"] == "done"
+    again = run("out", format=format, resume=True)
+    assert (again.new, again.written, again.failed) == (0, 10, report.failed)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_job_goes_on_without_a_source_that_was_deleted(
+    run: Callable[..., ExpandReport],
+    contents: Contents,
+    faces: Path,
+    tmp_path: Path,
+    format: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    whole = contents(run("whole", format=format).out)
+    with monkeypatch.context() as patch:
+        patch.setattr("fomaug.expand.manifest.append_line", count_down(sys.modules[Ledger.__module__].append_line, 1))
+        with pytest.raises(Killed):
+            run("broken", format=format)
+    (faces / "carla" / "1.png").rename(tmp_path / "aside.png")
+    report = run("broken", format=format, resume=True)
+    assert [failure.source for failure in report.failed] == ["carla/1.png"]
+    assert report.written == 8
+    (tmp_path / "aside.png").rename(faces / "carla" / "1.png")
+    assert run("broken", format=format, resume=True).failed == ()
+    assert contents(report.out) == whole
+
+
+def test_a_copy_that_is_deleted_ends_no_job(
+    run: Callable[..., ExpandReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fomaug.expand import carry_out
+
+    def delete_first(*arguments: Any, **options: Any) -> Any:
+        (tmp_path / "out" / "ben" / "1_m001.png").unlink()
+        return save(*arguments, **options)
+
+    save = carry_out.save_contact_sheet
+    monkeypatch.setattr(carry_out, "save_contact_sheet", delete_first)
+    report = run("out")
+    monkeypatch.undo()
+    assert [failure.source for failure in report.failed] == ["ben/1.png"]
+    assert "ben/1_m001.png" in report.failed[0].reason
+    again = run("out", resume=True)
+    assert (again.new, again.failed) == (1, ())
+
+
+def test_a_source_that_is_replaced_is_another_dataset(run: Callable[..., ExpandReport], faces: Path) -> None:
+    run("whole")
+    (faces / "anna" / "1.png").rename(faces / "anna" / "9.png")
+    with pytest.raises(ResumeError, match=r"dataset\.digest: was"):
+        run("whole", resume=True)
+
+
+@pytest.mark.parametrize(
+    "line", ["[", "1", '["a/1.png", "a", ""]', '["../a.png", "", "", 9]', '["a.png", "", "", "9"]']
+)
+def test_a_damaged_list_of_sources_is_refused(run: Callable[..., ExpandReport], line: str) -> None:
+    out = run("whole").out
+    (out / "sources.jsonl").write_text(f"{line}\n")
+    with pytest.raises(ResumeError, match=r"sources\.jsonl is damaged; remove it, and resume"):
+        run("whole", resume=True)
+    (out / "sources.jsonl").unlink()
+    assert run("whole", resume=True).new == 0
 
 
 def test_what_only_changes_the_work_may_change(run: Callable[..., ExpandReport]) -> None:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fomaug.geometry import Frame, identity_grid, resize_flow, warp_image
 
@@ -56,3 +60,43 @@ def test_resizing_a_flow_keeps_affine_flows_exact() -> None:
 def test_half_pictures_are_sampled_to_the_pixel() -> None:
     picture = torch.rand(1, 1, 512, 512).half()
     torch.testing.assert_close(warp_image(picture, identity_grid((512, 512))[None]), picture, atol=1e-3, rtol=0)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the size of the largest tensor that is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for part in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(part, torch.Tensor):
+                self.numel = max(self.numel, part.numel())
+        return made
+
+
+@pytest.mark.parametrize("size", [(16, 3000), (3000, 16), (1, 2000)])
+def test_a_long_thin_picture_takes_memory_of_its_own_size(size: tuple[int, int]) -> None:
+    frame, picture = Frame(size, 64), torch.rand(1, 3, *size)
+    with Largest() as largest:
+        square = frame.to_model(picture)
+        back = frame.to_picture(square)
+    assert square.shape == (1, 3, 64, 64)
+    assert back.shape == picture.shape
+    assert largest.numel <= 3 * max(picture.numel(), square.numel())
+
+
+@pytest.mark.parametrize("size", [(16, 300), (300, 16), (7, 301), (130, 31)])
+def test_a_thin_picture_is_reduced_as_if_it_had_been_padded_first(size: tuple[int, int]) -> None:
+    frame, picture = Frame(size, 64), torch.rand(2, 3, *size)
+    square = max(size)
+    top, left = (square - size[0]) // 2, (square - size[1]) // 2
+    padding = (left, square - size[1] - left, top, square - size[0] - top)
+    padded = F.pad(picture, padding, mode="replicate")
+    expected = F.interpolate(padded, (64, 64), mode="bilinear", align_corners=False, antialias=True)
+    torch.testing.assert_close(frame.to_model(picture), expected)
+    enlarged = F.interpolate(expected, (square, square), mode="bilinear", align_corners=False, antialias=True)
+    whole = enlarged[:, :, top : top + size[0], left : left + size[1]]
+    torch.testing.assert_close(frame.to_picture(expected), whole, atol=1e-4, rtol=0)

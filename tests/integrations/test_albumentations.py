@@ -329,3 +329,13 @@ def test_a_pool_of_another_model_is_refused(tiny_model, pool):
 def test_its_repr_names_all_arguments(always):
     shown = repr(A.Compose([always]))
     assert "strength_range=(0.3, 1.0)" in shown and f"driving='sha256:{always.driving.hash}'" in shown
+
+
+def test_points_without_a_place_keep_none(always, image):
+    points = np.array([[20.0, 30.0], [np.nan, np.nan], [-1.0, -1.0]], np.float32)
+    kept = A.KeypointParams("xy", remove_invisible=False)
+    moved = A.Compose([always], keypoint_params=kept, seed=0)(image=image, keypoints=points)["keypoints"]
+    np.testing.assert_array_equal(moved[1:], points[1:])
+    assert not np.array_equal(moved[0], points[0])
+    dropping = A.Compose([always], keypoint_params=A.KeypointParams("xy"), seed=0)
+    assert len(dropping(image=image, keypoints=points[:2])["keypoints"]) == 1

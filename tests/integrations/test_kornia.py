@@ -281,3 +281,11 @@ def test_outputs_stay_on_the_device(pool, exact, images, labels):
     augment = K.AugmentationSequential(MotionAugment(pool, copy.deepcopy(exact), p=1.0), data_keys=KEYS).to("cuda")
     found = augment(images.cuda(), *(label.cuda() for label in labels))
     assert all(part.device.type == "cuda" for part in found)
+
+
+def test_points_without_a_place_keep_none(always, images):
+    nan = float("nan")
+    points = torch.tensor([[20.0, 30.0], [nan, nan], [-1.0, -1.0]]).repeat(BATCH, 1, 1)
+    _, moved = K.AugmentationSequential(always, data_keys=["input", "keypoints"])(images, points)
+    torch.testing.assert_close(moved[:, 1:], points[:, 1:], rtol=0, atol=0, equal_nan=True)
+    assert not torch.equal(moved[:, 0], points[:, 0])

@@ -328,3 +328,22 @@ def test_its_repr_names_its_settings_and_it_has_no_state(always):
 def test_a_wrong_setting_is_reported(pool, exact):
     with pytest.raises(ArgumentError, match="did you mean 'diverse'"):
         MotionAugment(pool, exact, selection="divers")
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "RGBA", "CMYK", "I;16"])
+def test_pil_pictures_of_other_modes_are_an_error_with_a_remedy(always, mode):
+    with pytest.raises(ShapeError, match=rf"must be RGB or L, got {mode}; use picture\.convert\('RGB'\)"):
+        always(PIL.Image.new(mode, SIZE[::-1]))
+
+
+def test_points_and_boxes_without_a_place_keep_none(always, image):
+    nan = float("nan")
+    boxes = torch.tensor([[10.0, 10, 30, 40], [nan] * 4, [-1.0] * 4])
+    given = [tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=SIZE)]
+    if hasattr(tv_tensors, "KeyPoints"):
+        given.append(tv_tensors.KeyPoints(torch.tensor([[20.0, 30], [nan, nan], [-1.0, -1]]), canvas_size=SIZE))
+    _, *moved = always(image, *given)
+    for before, after in zip(given, moved, strict=True):
+        plain, found = before.as_subclass(torch.Tensor), after.as_subclass(torch.Tensor)
+        torch.testing.assert_close(found[1:], plain[1:], rtol=0, atol=0, equal_nan=True)
+        assert not torch.equal(found[0], plain[0])

@@ -95,7 +95,7 @@ def test_the_oval_of_a_face_fills_its_box_but_for_the_corners() -> None:
 
 def test_as_many_flows_as_results(tiny_model: fomaug.Animator) -> None:
     image = torch.rand(2, 3, 64, 64)
-    with pytest.raises(ShapeError, match="one source, flow and occlusion for each of 2 results"):
+    with pytest.raises(ShapeError, match="each of 2 results needs one source, one flow and one occlusion map"):
         score(tiny_model, image[:1], image, identity_grid((4, 4))[None], torch.ones(1, 1, 4, 4))
 
 

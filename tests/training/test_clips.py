@@ -186,7 +186,7 @@ def test_frames_of_changing_size_make_pairs_of_one_size(tmp_path: Path) -> None:
 def test_clips_of_one_frame_are_refused_and_named(tmp_path: Path) -> None:
     for i in range(7):
         Image.new("RGB", (16, 16)).save(tmp_path / f"{i}.png")
-    with pytest.raises(MediaError, match=r"one frame .*: 0, 1, 2, 3, 4 and 2 more"):
+    with pytest.raises(MediaError, match="got one in 0, 1, 2, 3, 4 and 2 more"):
         open_clips(tmp_path)
 
 
@@ -197,5 +197,5 @@ def test_what_is_no_clip_is_named(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"bad\.png cannot be read"):
         open_clips(tmp_path)
     Image.new("RGB", (20, 16)).save(tmp_path / "bad.png")
-    with pytest.raises(MediaError, match="must be square"):
+    with pytest.raises(MediaError, match="must be a multiple of the height"):
         open_clips(tmp_path)

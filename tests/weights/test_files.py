@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from fomaug import Animator, load_model, save_model
 from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError
 from fomaug.weights import list_models, model_info
+from fomaug.weights.pickles import read_pickle
 
 
 @pytest.fixture
@@ -61,6 +63,45 @@ def test_a_model_in_the_users_folder_is_found_by_name(
     target.write_bytes(saved.read_bytes())
     assert load_model("mine", device="cpu").name == "mine"
     assert "mine" in [info.name for info in list_models()]
+
+
+BROKEN = {"empty": b"", "cut": b"\x40\0\0\0\0\0\0\0{", "page": b"<html>", "pickle": b"\x80\x02"}
+
+
+@pytest.fixture
+def broken(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A models folder with one intact model among broken files."""
+    monkeypatch.setenv("FOMAUG_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "home" / "models"
+    folder.mkdir(parents=True)
+    saved.rename(folder / "mine.safetensors")
+    for name, content in BROKEN.items():
+        (folder / f"{name}.safetensors").write_bytes(content)
+    os.mkfifo(folder / "pipe.safetensors")
+    (folder / "gone.safetensors").symlink_to(folder / "nowhere")
+    return folder
+
+
+def test_broken_files_hide_no_other_model_and_are_named(broken: Path) -> None:
+    damages: list[str] = []
+    assert {"mine", "lite-256"} == {info.name for info in list_models(on_damage=damages.append)}
+    for name in (*BROKEN, "pipe", "gone"):
+        assert sum(str(broken / f"{name}.safetensors") in damage for damage in damages) == 1
+    assert not any("()" in damage for damage in damages)
+
+
+def test_broken_models_are_warned_of_by_default(broken: Path) -> None:
+    for name in ("empty", "cut", "page", "pickle", "gone"):
+        (broken / f"{name}.safetensors").unlink()
+    with pytest.warns(UserWarning, match=r"a model is left out: .*pipe\.safetensors: it is a named pipe"):
+        list_models()
+
+
+@pytest.mark.parametrize("content", [b"\x80\x02", b"\x80\x02}"])
+def test_a_checkpoint_that_breaks_off_is_refused_with_a_reason(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.pth.tar").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"x\.pth\.tar is damaged \(.*\w.*\)"):
+        read_pickle(tmp_path / "x.pth.tar")
 
 
 def test_an_official_model_that_is_not_here_says_where_to_put_it() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fomaug.expand.names import place_inside
-from fomaug.files import write_file
+from fomaug.files import PICTURE, read_regular, write_file
 from fomaug.media import sidecar_of
 
 Row = dict[str, Any]
@@ -102,7 +102,8 @@ def load_outputs(out: Path, rows: Sequence[Row]) -> list[bytes]:
             members.setdefault(row["file"], []).append(row["member"])
     archives = {file: _load_members(out / file, names) for file, names in members.items()}
     return [
-        archives[row["file"]][row["member"]] if "member" in row else (out / row["file"]).read_bytes() for row in rows
+        archives[row["file"]][row["member"]] if "member" in row else read_regular(out / row["file"], PICTURE)
+        for row in rows
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from fomaug.errors import MissingExtraError
 from fomaug.expand.formats.folder import Row, Sample
 from fomaug.expand.names import place_inside
-from fomaug.files import replacing
+from fomaug.files import ARCHIVE, check_regular, replacing
 
 _TEXTS: Final = ("label", "source", "source_id", "split")
 _GROUP_BYTES: Final = 32 << 20
@@ -71,6 +71,7 @@ def load_pictures(path: Path, names: Iterable[str]) -> dict[str, bytes]:
     _, parquet = _pyarrow()
     wanted = {_text(name): name for name in names}
     found: dict[str, bytes] = {}
+    check_regular(path, ARCHIVE)
     with parquet.ParquetFile(path) as table:
         for group in range(table.num_row_groups):
             paths = table.read_row_group(group, columns=["image.path"])["image"].to_pylist()

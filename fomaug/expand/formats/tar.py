@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from fomaug.expand.formats.folder import Row, Sample
 from fomaug.expand.names import place_inside
-from fomaug.files import replacing
+from fomaug.files import ARCHIVE, open_regular, replacing
 
 
 class TarSink:
@@ -65,6 +65,6 @@ class TarSink:
 
 def load_members(path: Path, names: Iterable[str]) -> dict[str, bytes]:
     """Read some members of an archive, by name."""
-    with tarfile.open(path) as archive:
+    with open_regular(path, ARCHIVE) as file, tarfile.open(fileobj=file) as archive:
         found = {name: archive.extractfile(name) for name in names}
         return {name: member.read() for name, member in found.items() if member is not None}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from fomaug.errors import ArgumentError
-from fomaug.expand.manifest import MANIFEST, SUMMARY, read_rows, read_summary
+from fomaug.expand.manifest import MANIFEST, SUMMARY, Row, explained_rows, read_rows, read_summary
 from fomaug.expand.sources import find_sources
+from fomaug.files import PICTURE, sha256_of
 
 Kind = Literal["source", "driver"]
 Trace = tuple[Kind, str, str, str]  # kind, identity, split or set, name
@@ -60,13 +60,12 @@ def find_leaks(sets: Sequence[Path], *, drivers: bool = True) -> list[Leak]:
 
 
 def _traces(folder: Path) -> Iterator[Trace]:
-    if (folder / SUMMARY).is_file():
+    if (folder / SUMMARY).exists():
         read_summary(folder)
         for row in read_rows(folder / MANIFEST):
-            place = f"{folder}:{row['split']}" if row["split"] else str(folder)
-            yield "source", row["source_hash"], place, row["source"]
-            for motion in (row["motion"], *row["motion"].get("others", ())):
-                yield "driver", _driver(motion), place, motion["driver"] or motion["clip"]
+            with explained_rows(folder / MANIFEST):
+                traces = _row_traces(folder, row)
+            yield from traces
         return
     if not folder.is_dir():
         raise ArgumentError(f"{folder} is no folder; give folders that fomaug expand wrote, or folders of pictures")
@@ -75,7 +74,15 @@ def _traces(folder: Path) -> Iterator[Trace]:
         yield from _traces(folder / name)
     for source in found.chosen:
         place = f"{folder}:{source.split}" if source.split else str(folder)
-        yield "source", hashlib.sha256(source.path.read_bytes()).hexdigest(), place, source.key
+        yield "source", sha256_of(source.path, PICTURE), place, source.key
+
+
+def _row_traces(folder: Path, row: Row) -> list[Trace]:
+    place = f"{folder}:{row['split']}" if row["split"] else str(folder)
+    traces: list[Trace] = [("source", str(row["source_hash"]), place, str(row["source"]))]
+    for motion in (row["motion"], *row["motion"].get("others", ())):
+        traces.append(("driver", _driver(motion), place, str(motion["driver"] or motion["clip"])))
+    return traces
 
 
 def _driver(motion: Mapping[str, Any]) -> str:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fomaug.errors import shortened
 from fomaug.expand.inspect.contact import CONTACT_SHEET
-from fomaug.expand.manifest import MANIFEST, REJECTED, Row, is_still, read_rows, read_summary
+from fomaug.expand.manifest import MANIFEST, REJECTED, Row, explained_rows, is_still, read_rows, read_summary
+
+_MOST_BYTES = 2**50  # of a picture
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Summary:
         scores: spread of every score of the gates.
         rejected: refused copies by reason.
         failed: pictures that could not be used.
+        flawed: annotations that could not be used.
         model: name.
         contact_sheet: None if there is none.
     """
@@ -61,6 +65,7 @@ class Summary:
     scores: dict[str, Spread]
     rejected: dict[str, int]
     failed: int
+    flawed: int
     model: str
     contact_sheet: Path | None
 
@@ -86,13 +91,18 @@ def summarise(out: Path) -> Summary:
         ResumeError: the folder is no expanded dataset, or its manifest is damaged.
     """
     summary = read_summary(out)
+    with explained_rows(out / MANIFEST):
+        return _summarise(out, summary)
+
+
+def _summarise(out: Path, summary: dict[str, Any]) -> Summary:
     counts: dict[str, Counter[str]] = {name: Counter() for name in ("labels", "splits", "clips", "sources")}
     strength, scores, size = _Running(), dict[str, _Running](), 0
     for row in read_rows(out / MANIFEST):
         _count(row, counts)
         for motion in _motions(row):
             strength.add(motion["strength"])
-        size += row["bytes"]
+        size += _bytes(row)
         for name, score in _numbers(row.get("scores", {})):
             scores.setdefault(name, _Running()).add(score)
     sheet = out / CONTACT_SHEET
@@ -108,10 +118,26 @@ def summarise(out: Path) -> Summary:
         strength=strength.spread() if strength.count else None,
         scores={name: running.spread() for name, running in sorted(scores.items())},
         rejected=_reasons(read_rows(out / REJECTED)),
-        failed=len(summary.get("failed", ())),
-        model=str(summary.get("model", {}).get("name", "")),
+        failed=_length(summary.get("failed")),
+        flawed=_length(summary.get("flawed")),
+        model=_name(summary.get("model")),
         contact_sheet=sheet if sheet.is_file() else None,
     )
+
+
+def _bytes(row: Row) -> int:
+    size = row["bytes"]
+    if not isinstance(size, int) or not 0 <= size <= _MOST_BYTES:
+        raise ValueError(f"bytes must be a whole number, got {shortened(size)}")
+    return size
+
+
+def _length(found: object) -> int:
+    return len(found) if isinstance(found, list) else 0
+
+
+def _name(model: object) -> str:
+    return str(model.get("name", "")) if isinstance(model, dict) else ""
 
 
 def _count(row: Row, counts: dict[str, Counter[str]]) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from fomaug.errors import ArgumentError
 from fomaug.faces import mirror_order
+from fomaug.files import ARRAYS, check_regular, open_regular
+from fomaug.media import PICTURE_FORMATS, open_picture
 from fomaug.training.faces.augmentation import integers, uniform
 from fomaug.training.faces.pairs import GRID, Pair, Views, clip_pair
 from fomaug.training.faces.stills import still_pair
@@ -73,7 +74,7 @@ def pack_clips(folder: Path, out: Path, *, size: int = 256) -> int:
         frames[row] = strip.reshape(size, length, size, 3).swapaxes(0, 1)
         truth = (folder / "set" / name).with_suffix(".npz")
         if truth.exists():
-            with np.load(truth, allow_pickle=False) as data:
+            with open_regular(truth, ARRAYS) as file, np.load(file, allow_pickle=False) as data:
                 flow[row], mask[row] = data["flow"], data["mask"]
     for array in (frames, flow, mask):
         array.flush()
@@ -90,7 +91,7 @@ def normalised(landmarks: NDArray[np.float32], size: int) -> NDArray[np.float32]
 def _landmarks(path: Path, shape: Sequence[int | None]) -> tuple[list[str], NDArray[np.float32]]:
     if not path.exists():
         raise ArgumentError(f"{path} is missing; it must contain the face mesh of every picture")
-    with np.load(path, allow_pickle=False) as data:
+    with open_regular(path, ARRAYS) as file, np.load(file, allow_pickle=False) as data:
         names, landmarks = [str(name) for name in data["files"]], data["landmarks"].astype(np.float32)
     wanted = (len(names), *shape)
     if landmarks.ndim != len(wanted) or any(
@@ -102,7 +103,7 @@ def _landmarks(path: Path, shape: Sequence[int | None]) -> tuple[list[str], NDAr
 
 
 def _picture(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    with Image.open(path) as picture:
+    with open_picture(path, PICTURE_FORMATS) as picture:
         rgb = picture.convert("RGB")
     if rgb.size != size:
         raise ArgumentError(f"{path} must be {size[0]} x {size[1]}, got {rgb.size[0]} x {rgb.size[1]}; resize it")
@@ -214,6 +215,7 @@ def _open(path: Path, device: torch.device | str) -> Tensor:
     """Map the file into memory on the CPU; copy it to other devices, which is faster than a copy of every picture."""
     if not path.exists():
         raise ArgumentError(f"{path} is missing; pack the pictures again with pack_stills and pack_clips")
+    check_regular(path, ARRAYS)
     # Torch needs writable memory; the mode "c" never writes to the file.
     return torch.from_numpy(np.load(path, mmap_mode="c")).to(device)
 
