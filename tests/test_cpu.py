@@ -116,7 +116,7 @@ def test_a_trace_follows_its_input(tiny_model: Animator) -> None:
     torch.testing.assert_close(traced(other), tiny_model.detect(other).value, atol=1e-5, rtol=0)
 
 
-def test_a_large_batch_can_be_the_last_act_of_a_process() -> None:
+def test_a_large_batch_can_run_at_interpreter_shutdown() -> None:
     code = (
         "import atexit, torch; from fomaug.cpu import side_by_side; torch.set_num_threads(2); "
         "atexit.register(lambda: print(sum(side_by_side(lambda rows: rows.stop - rows.start, 24))))"
@@ -153,12 +153,12 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 4)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have other habits")
-def test_a_later_pass_asks_the_system_for_almost_no_pages() -> None:
+def test_later_passes_cause_almost_no_page_faults() -> None:
     done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 500, "thousands where malloc gives everything back"
 
 
-def test_a_model_sees_to_it_wherever_it_arrives(tiny_model: Animator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unpickled_model_prepares_the_allocator(tiny_model: Animator, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     monkeypatch.setattr(animator, "keep_freed_memory", lambda: calls.append(1))
     pickle.loads(pickle.dumps(tiny_model))

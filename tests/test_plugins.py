@@ -30,6 +30,6 @@ def test_a_file_in_the_current_folder_can_be_named(tmp_path: Path, monkeypatch: 
         ("math:pi", "must be a function or a class, got a float"),
     ],
 )
-def test_what_cannot_be_called_is_refused(name: str, message: str) -> None:
+def test_names_that_cannot_be_called_are_refused(name: str, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         named_callable(name)

@@ -55,7 +55,7 @@ def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash
         "tracks": [{field: getattr(track, field) for field in _FIELDS} for track in tracks],
     }
     tensors = {name: part for row, track in enumerate(tracks) for name, part in _tensors(row, track)}
-    # Not save_file: it makes files that nobody but their owner may read.
+    # `save_file` is not used, because only the owner may read its files.
     content = save(tensors, metadata={_KEY: json.dumps(header, default=dict)})
     try:
         write_file(path, content)
@@ -72,9 +72,9 @@ def read(path: Path) -> tuple[list[MotionTrack], str, str]:
             rows: list[Any] = header["tracks"]
             expected, names = {f"{row}.value" for row in range(len(rows))}, set(file.keys())
             if not expected <= names <= expected | {f"{row}.jacobian" for row in range(len(rows))}:
-                raise PoolError(f"{path} is damaged: its tensors do not go with its {len(rows)} tracks")
+                raise PoolError(f"{path} is damaged: its tensors do not match its {len(rows)} tracks")
             tracks = [_track(path, facts, _keypoints(path, file, row, names)) for row, facts in enumerate(rows)]
-    except (SafetensorError, OSError, RuntimeError) as error:  # torch has no place for some shapes
+    except (SafetensorError, OSError, RuntimeError) as error:  # torch cannot allocate some shapes
         raise PoolError(f"{path} is no pool file or is damaged ({reason_of(error)}); build it again") from error
     return tracks, header["model_name"], header["model_hash"]
 
@@ -155,10 +155,10 @@ def _keypoints(path: Path, file: Any, row: int, names: set[str]) -> Keypoints:
 
 
 def _check_sizes(path: Path, name: str, shape: list[int]) -> None:
-    """Look at a shape before the tensor is read; what it must be is checked with the track."""
+    """Check that a shape is small enough before the tensor is read; `MotionTrack` checks the shape itself."""
     if len(shape) > 4 or any(size > _MOST_FRAMES for size in shape) or any(size > _MOST_POINTS for size in shape[1:]):
         raise PoolError(
-            f"{path} is damaged: {name} is {tuple(shape)}, up to ({_MOST_FRAMES}, {_MOST_POINTS}, 2, 2) was expected"
+            f"{path} is damaged: {name} must be up to ({_MOST_FRAMES}, {_MOST_POINTS}, 2, 2), got {tuple(shape)}"
         )
 
 

@@ -85,10 +85,10 @@ class Frame:
         return (xy - torch.tensor([x_offset, y_offset], device=xy.device, dtype=xy.dtype)) / scale
 
     def _reduced(self, image: Tensor) -> Tensor:
-        """Bring thin pictures (B, C, short, long) into the square: first the long axis, then the padded short one."""
+        """Resize thin pictures (B, C, short, long) to the square: first the long axis, then the padded short one."""
         short, square = min(self.size), max(self.size)
         rows = _resize(image, (short, self.side))  # (B, C, short, side)
-        # Padding and resizing one axis is linear: what becomes of each unit vector is the matrix of both.
+        # Padding and resizing along one axis are linear: their matrix is the result for the unit vectors.
         units = torch.eye(short, device=image.device, dtype=image.dtype)[None, :, None]  # (1, short, 1, short)
         before = (square - short) // 2
         padded = F.pad(units, (before, square - short - before, 0, 0), mode="replicate")  # (1, short, 1, square)
@@ -114,7 +114,7 @@ class Frame:
         return self._grid((rows, columns), flow)
 
     def _grid(self, size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the cells of a grid of `size` over the picture lie in the square, and the scale between the two."""
+        """Return the coordinates in the square of a grid of `size` over the picture, and the scale between both."""
         (y_scale, y_offset), (x_scale, x_offset) = self._axis(0), self._axis(1)
         scale = torch.tensor([x_scale, y_scale], device=like.device, dtype=like.dtype)
         offset = torch.tensor([x_offset, y_offset], device=like.device, dtype=like.dtype)

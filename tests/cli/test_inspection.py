@@ -35,7 +35,7 @@ def test_report_as_json_can_be_read_by_programs(out: Path, capsys: pytest.Captur
     assert (found["copies"], found["labels"]["person 00"], found["state"]) == (28, 2, "done")
 
 
-def test_an_unfinished_job_is_called_so(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unfinished_job_is_reported_as_unfinished(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     summary = json.loads((out / "expand.json").read_text())
     (out / "expand.json").write_text(json.dumps({**summary, "state": "running"}))
     assert main(["report", str(out)]) == 0
@@ -93,7 +93,7 @@ def test_an_unreadable_file_ends_with_2_after_the_others(
     assert "synthetic, by lite-256" in found.out
 
 
-def test_json_holds_the_whole_mark(marked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_contains_the_whole_mark(marked: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--json", str(marked)]) == 0
     row = json.loads(capsys.readouterr().out)
     assert row["synthetic"] is True

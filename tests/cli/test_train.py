@@ -78,7 +78,7 @@ def test_a_model_is_trained_resumed_started_from_and_measured(
     assert load_model(model, device="cpu").detect(torch.rand(1, 3, 64, 64)).value.shape == (1, 4, 2)
 
 
-def test_a_key_that_nobody_knows_stops_the_command_with_the_nearest(
+def test_an_unknown_key_stops_the_command_and_suggests_the_nearest(
     clips: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = yaml.safe_load(config.read_text())
@@ -89,7 +89,7 @@ def test_a_key_that_nobody_knows_stops_the_command_with_the_nearest(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_misspelt_official_name_is_answered_with_the_nearest(
+def test_a_misspelt_official_name_suggests_the_nearest(
     clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "vox-265", "--data", str(clips), "--out", str(tmp_path / "run")]) == 2

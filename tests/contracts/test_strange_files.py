@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fomaug.training.run_folder import last_checkpoint
 from PIL import EpsImagePlugin, Image
 
 from fomaug import Animator, DrivingPool, FomaugError, load_model
@@ -27,6 +26,7 @@ from fomaug.labels.pts import read_pts
 from fomaug.media import read_clip, read_mark, read_picture
 from fomaug.training.clips import open_clips
 from fomaug.training.recipes import read_config
+from fomaug.training.run_folder import last_checkpoint
 from fomaug.visual import read_pairs
 from fomaug.weights.official import import_official, official_config
 

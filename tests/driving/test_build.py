@@ -50,7 +50,7 @@ def test_keypoints_are_those_of_the_frames_one_by_one(clips: Path, tiny_model) -
         torch.testing.assert_close(track.keypoints[row].jacobian, alone.jacobian, rtol=0, atol=1e-4)
 
 
-def test_the_crop_is_what_the_model_sees(clips: Path, tiny_model, media) -> None:
+def test_keypoints_are_in_the_frame_of_the_crop(clips: Path, tiny_model, media) -> None:
     frames = [np.pad(frame, ((8, 30), (50, 4), (0, 0))) for frame in read_clip(clips / "sad" / "walk")]
     wide = media.write_folder(clips.parent / "wide", frames)
     pool = DrivingPool.from_clips(wide, tiny_model, detector=lambda picture: [(64.2, 22.2, 99.8, 57.8)])
@@ -91,7 +91,7 @@ def test_a_clip_without_a_face_is_left_out_and_named(clips: Path, tiny_model) ->
     assert len(DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, crop="frame")[0]) == 3
 
 
-def test_a_face_whose_place_was_not_found_is_followed_in_the_whole_frame(
+def test_without_a_found_square_the_whole_frame_is_read(
     finder, media, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = [np.full((100, 150, 3), shade, np.uint8) for shade in (10, 20, 30, 40)]
@@ -124,7 +124,7 @@ def test_frames_without_a_face_are_left_out(finder, media, tmp_path: Path) -> No
     assert "were left out" not in " ".join(notes)
 
 
-def test_a_clip_that_shows_its_face_throughout_costs_no_further_look(
+def test_a_clip_with_the_face_in_all_frames_needs_no_face_test(
     finder, media, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_build, "is_steady", None)

@@ -23,7 +23,7 @@ def pool(*tracks: MotionTrack, model: str = "tiny") -> DrivingPool:
     return DrivingPool(tracks or (track("nod", label="yes"), track("shake", 6, label="no")), model, f"{model}-hash")
 
 
-def test_a_pool_is_asked_by_number_name_and_loop() -> None:
+def test_tracks_are_accessible_by_index_name_and_iteration() -> None:
     one = pool()
     assert len(one) == 2
     assert one[1].name == one["shake"].name == "shake"
@@ -35,7 +35,7 @@ def test_a_pool_is_asked_by_number_name_and_loop() -> None:
     assert repr(one).startswith("DrivingPool(2 tracks, 10 frames, model='tiny', hash=")
 
 
-def test_an_unknown_track_is_answered_with_the_nearest() -> None:
+def test_an_unknown_track_suggests_the_nearest() -> None:
     with pytest.raises(PoolError, match=r"no track 'shak'; did you mean 'shake'\?; it has nod, shake"):
         pool()["shak"]
     with pytest.raises(PoolError, match="no track 'wave'"):
@@ -58,7 +58,7 @@ def test_tracks_are_weighted_by_name_and_by_label() -> None:
         both.weighted({"nod": -1})
 
 
-def test_pools_of_one_model_add_up() -> None:
+def test_pools_of_one_model_can_be_joined() -> None:
     both = pool(track("a")) + pool(track("b"))
     assert both.names == ("a", "b")
     with pytest.raises(PoolError, match="unique, got a more than once"):
@@ -107,20 +107,20 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_hash_sees_what_a_draw_can_depend_on(change: str) -> None:
+def test_the_hash_depends_on_everything_that_a_draw_depends_on(change: str) -> None:
     assert pool(track("nod")).hash != pool(replace(track("nod"), **CHANGES[change])).hash
 
 
-def test_the_hash_does_not_see_how_a_number_is_written() -> None:
+def test_the_hash_does_not_depend_on_the_type_of_a_number() -> None:
     assert pool(track("a", weight=1)).hash == pool(track("a", weight=1.0)).hash
 
 
-def test_the_hash_sees_the_model_and_the_order() -> None:
+def test_the_hash_depends_on_the_model_and_the_order() -> None:
     assert pool(track("a")).hash != pool(track("a"), model="other").hash
     assert pool(track("a"), track("b")).hash != pool(track("b"), track("a")).hash
 
 
-def test_the_hash_does_not_see_comments() -> None:
+def test_the_hash_does_not_depend_on_facts_and_crop() -> None:
     assert pool(track("a")).hash == pool(track("a", facts={"note": "dim"}, crop=(0, 0, 9, 9))).hash
 
 
@@ -136,7 +136,7 @@ def test_moving_a_pool_keeps_its_hash() -> None:
     assert pool().to("cpu").hash == pool().hash
 
 
-def test_pools_travel_between_processes() -> None:
+def test_pools_can_be_pickled() -> None:
     assert pickle.loads(pickle.dumps(pool())).hash == pool().hash
 
 

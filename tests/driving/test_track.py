@@ -62,7 +62,7 @@ def test_a_track_that_cannot_be_drawn_from_is_refused(case: str) -> None:
         track(**changes)
 
 
-def test_a_head_that_is_turned_far_is_no_damage() -> None:
+def test_the_track_of_a_head_turned_far_is_accepted() -> None:
     """Its jacobians may come near 0, and turn over."""
     jacobian = torch.eye(2).repeat(5, 6, 1, 1)
     jacobian[0, 0, 0, 0], jacobian[1, 0, 0, 0] = 1e-5, -0.1
@@ -84,14 +84,14 @@ def test_points_on_one_line_stay_finite() -> None:
     assert normalise(torch.linspace(0, 1, 6)[None, :, None].expand(1, 6, 2)).isfinite().all()
 
 
-def test_motion_range_is_the_way_of_the_liveliest_point_in_widths() -> None:
+def test_motion_range_is_the_largest_extent_of_a_point_in_widths() -> None:
     still = torch.rand(1, 3, 2).repeat(3, 1, 1)
     assert track(keypoints=Keypoints(still)).motion_range == 0
     still[1, 0, 0] += 0.5
     assert track(keypoints=Keypoints(still)).motion_range == pytest.approx(0.25)
 
 
-def test_tracks_travel_between_processes() -> None:
+def test_tracks_can_be_pickled() -> None:
     one = track(label="nod", crop=(0, 0, 4, 4))
     copy = pickle.loads(pickle.dumps(one))
     assert copy.keypoints.value.equal(one.keypoints.value)
@@ -135,7 +135,7 @@ def test_a_frame_is_closest_to_itself() -> None:
     scale=st.floats(0.05, 20),
     shift=st.tuples(st.floats(-5, 5), st.floats(-5, 5)),
 )
-def test_place_and_size_of_the_source_do_not_matter(seed: int, scale: float, shift: tuple[float, float]) -> None:
+def test_distances_ignore_position_and_size_of_the_source(seed: int, scale: float, shift: tuple[float, float]) -> None:
     frames, sources = points(seed, 12).double(), points(seed + 1, 4).double()
     moved = sources * scale + torch.tensor(shift, dtype=torch.float64)
     torch.testing.assert_close(pose_distance(moved, frames), pose_distance(sources, frames), rtol=1e-7, atol=1e-7)
@@ -152,7 +152,7 @@ def test_place_and_size_of_the_source_do_not_matter(seed: int, scale: float, shi
     scale=st.floats(0.1, 10),
     shift=st.tuples(st.floats(-2, 2), st.floats(-2, 2)),
 )
-def test_place_and_size_of_the_clip_do_not_matter(seed: int, scale: float, shift: tuple[float, float]) -> None:
+def test_distances_ignore_position_and_size_of_the_clip(seed: int, scale: float, shift: tuple[float, float]) -> None:
     frames, sources = points(seed, 12).double(), points(seed + 1, 4).double()
     moved = frames * scale + torch.tensor(shift, dtype=torch.float64)
     torch.testing.assert_close(pose_distance(sources, moved), pose_distance(sources, frames), rtol=1e-7, atol=1e-7)

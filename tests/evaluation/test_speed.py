@@ -37,7 +37,7 @@ def test_an_unknown_architecture_is_named() -> None:
 KB = torch.zeros(256)
 
 
-def test_what_is_freed_does_not_add_up_and_what_is_kept_does() -> None:
+def test_freed_memory_does_not_add_up_and_kept_memory_does() -> None:
     assert peak_bytes(lambda: [torch.zeros(256) is None for _ in range(5)]) == 1024
     assert peak_bytes(lambda: [torch.zeros(256) for _ in range(5)]) == 5 * 1024
 

@@ -69,7 +69,7 @@ def test_each_clip_of_a_person_is_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
-def test_videos_give_the_frames_asked_for(tmp_path: Path, suffix: str) -> None:
+def test_videos_return_the_requested_frames(tmp_path: Path, suffix: str) -> None:
     with open_video(tmp_path / f"a{suffix}", fps=10) as video:
         for i in range(6):
             video.write(np.full((32, 32, 3), 40 * i, np.uint8))
@@ -190,7 +190,7 @@ def test_clips_of_one_frame_are_refused_and_named(tmp_path: Path) -> None:
         open_clips(tmp_path)
 
 
-def test_what_is_no_clip_is_named(tmp_path: Path) -> None:
+def test_files_that_are_no_clips_are_named(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="which is no folder"):
         open_clips(tmp_path / "nothing")
     (tmp_path / "bad.png").write_bytes(b"no picture")

@@ -1,4 +1,4 @@
-"""A neutral reference for a single driving picture, whose pose and expression must be told from the person's shape."""
+"""A neutral reference for a single driving picture, which separates its pose and expression from the person's shape."""
 
 from __future__ import annotations
 

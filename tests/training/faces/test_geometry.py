@@ -52,7 +52,7 @@ def test_spline_of_an_affine_map_is_that_map(generator: torch.Generator) -> None
     assert torch.allclose(eval_spline(weights, points, at), at @ matrix.T + shift, atol=1e-3)
 
 
-def test_cameras_go_back_where_they_came_from(generator: torch.Generator) -> None:
+def test_back_is_the_inverse_of_forth(generator: torch.Generator) -> None:
     camera = Camera.draw(3, generator)
     places = torch.randn(3, 5, 4, 2, generator=generator)
     assert torch.allclose(camera.back(camera.forth(places)), places, atol=1e-5)
@@ -67,7 +67,7 @@ def test_a_posed_still_is_its_source_moved_by_the_flow(generator: torch.Generato
     assert (pair.source - pair.driving).abs().mean() > 0.01
 
 
-def test_meshes_of_a_posed_still_lie_where_the_flow_says(generator: torch.Generator) -> None:
+def test_meshes_of_a_posed_still_agree_with_the_flow(generator: torch.Generator) -> None:
     mesh = 0.8 * mean_mesh().expand(2, -1, -1)
     pair = still_pair(_smooth_picture().expand(2, -1, -1, -1), mesh, torch.ones(2, 1, 64, 64), generator)
     at = pair.driving_mesh[:, ::5][:, :90, None]
@@ -88,7 +88,7 @@ def test_a_clip_without_motion_gives_the_identity_flow(generator: torch.Generato
     assert torch.equal(pair.source, pair.driving)
 
 
-def test_mean_face_undoes_place_size_and_turn() -> None:
+def test_mean_face_ignores_position_size_and_rotation() -> None:
     rng = np.random.default_rng(0)
     face = mean_mesh().numpy()
     meshes = []
@@ -117,7 +117,7 @@ def test_only_mouths_that_opened_are_filled(generator: torch.Generator) -> None:
     assert torch.equal(filled[[0, 2, 3]], picture[[0, 2, 3]])
 
 
-def test_no_flow_is_believed_where_closed_lips_part() -> None:
+def test_flow_is_unknown_where_closed_lips_open() -> None:
     """A portrait that smiles is closed in some pictures and open in others: then its teeth come from nowhere."""
     smiling = 0.8 * mean_mesh().clone()
     smiling[[95, 88, 178, 87, 14, 317, 402, 318, 324], 1] += 0.05
@@ -157,7 +157,7 @@ def _matte(size: int = 64) -> torch.Tensor:
     return ((x.square() + (y / 1.3).square() < 0.4) | ((y > 0.6) & (x.abs() < 0.8))).float()[None, None]
 
 
-def test_behind_a_person_the_background_stays(generator: torch.Generator) -> None:
+def test_the_background_does_not_move_with_the_person(generator: torch.Generator) -> None:
     mesh, matte = 0.8 * mean_mesh().expand(6, -1, -1), _matte().expand(6, -1, -1, -1)
     pair = still_pair(_smooth_picture().expand(6, -1, -1, -1), mesh, matte, generator)
     corner = pair.flow[:, 2:6, 2:6] - identity_grid((64, 64))[2:6, 2:6]
@@ -167,7 +167,7 @@ def test_behind_a_person_the_background_stays(generator: torch.Generator) -> Non
     assert (pair.known[still][:, :, 2:6, 2:6] == 1).all()
 
 
-def test_what_a_person_hid_is_not_known(generator: torch.Generator) -> None:
+def test_flow_is_unknown_where_the_person_hid_the_background(generator: torch.Generator) -> None:
     mesh, matte = 0.8 * mean_mesh().expand(8, -1, -1), _matte().expand(8, -1, -1, -1)
     layered = still_pair(_smooth_picture().expand(8, -1, -1, -1), mesh, matte, generator)
     within = layered.flow.abs().amax(-1) <= 1  # what lies beyond the border is not known, either
@@ -175,7 +175,7 @@ def test_what_a_person_hid_is_not_known(generator: torch.Generator) -> None:
     assert (hidden > 0.005).any() and hidden.max() < 0.3
 
 
-def test_filling_keeps_what_is_known_and_spreads_it(generator: torch.Generator) -> None:
+def test_filling_keeps_known_pixels_and_continues_them(generator: torch.Generator) -> None:
     known = 1 - _matte()
     picture = torch.rand(1, 3, 64, 64, generator=generator)
     assert torch.equal(fill(picture, known) * known, picture * known)
@@ -183,14 +183,14 @@ def test_filling_keeps_what_is_known_and_spreads_it(generator: torch.Generator) 
     assert torch.allclose(fill(grey, known), torch.full((1, 3, 64, 64), 0.3), atol=1e-4)
 
 
-def test_a_matte_that_misses_the_face_is_not_believed() -> None:
+def test_a_matte_without_the_face_is_ignored() -> None:
     mesh = 0.5 * mean_mesh()[None, :, :2]
     picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     assert torch.equal(take_apart(picture, torch.zeros(1, 1, 64, 64), mesh).person[:, 3:], torch.ones(1, 1, 64, 64))
     assert torch.equal(take_apart(picture, _matte(), mesh).person[:, 3:], _matte())
 
 
-def test_posed_eyes_lie_where_the_mesh_says(generator: torch.Generator) -> None:
+def test_posed_eyes_agree_with_the_mesh(generator: torch.Generator) -> None:
     """The iris of a portrait is a dark spot; after posing, it is where the mesh has its iris."""
     mesh = 0.8 * mean_mesh().expand(12, -1, -1)
     x, y = identity_grid((256, 256)).unbind(-1)

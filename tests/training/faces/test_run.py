@@ -171,7 +171,7 @@ def test_a_perfect_prediction_leaves_no_picture_loss(packed: Path) -> None:
     assert all(float(loss.detach()) > 0 for loss in generator_losses(output, painted, pair, true).values())
 
 
-def test_the_blend_is_told_to_take_what_is_right(packed: Path) -> None:
+def test_the_blend_loss_prefers_the_better_picture(packed: Path) -> None:
     pair = StillStore.open(packed).draw(1, torch.Generator().manual_seed(1))
     true = mesh_keypoints(pair.driving_mesh)
     generator = TrainState(TINY).generator_of(TrainState(TINY).average)
