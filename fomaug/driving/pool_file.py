@@ -32,8 +32,8 @@ EMBEDDED: Final = "lite-256"
 VERSION: Final = 1
 _KEY: Final = "fomaug.pool"
 _MAX_HEADER: Final = 2**24
-_MOST_FRAMES: Final = 10**7  # of a track: four days at 25 a second
-_MOST_POINTS: Final = 1024  # of a frame
+_MOST_FRAMES: Final = 10**7  # largest number of frames of a track: four days at 25 a second
+_MOST_POINTS: Final = 1024  # largest number of keypoints
 _FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "name": (str,),
     "label": (str, type(None)),

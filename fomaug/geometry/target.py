@@ -12,6 +12,10 @@ from fomaug.geometry.region import confine
 from fomaug.geometry.transfer import Strength, take_share, transfer
 from fomaug.types import Keypoints
 
+_POINTS: Final = ("forehead", "chin", "nose bridge", "nose tip", "ear right", "ear left")
+_GROWTH: Final = 1.5  # growth of a side above which the model paints badly; measured on portraits, see docs/driving.md
+_THIN: Final = 0.1  # least width of a side, in heights of the face: a hidden side would reduce every motion to nothing
+
 
 class Mode(NamedTuple):
     """Options of the transfer of a motion; `fomaug.transfer` explains the first three.
@@ -97,11 +101,6 @@ def _whole(source: Keypoints, driving: Keypoints, reference: Keypoints, mode: Mo
 
 def _take(source: Keypoints, whole: Keypoints, mode: Mode, names: Sequence[str], strength: Strength) -> Keypoints:
     return confine(source, take_share(source, whole, strength), mode.region, names)
-
-
-_POINTS: Final = ("forehead", "chin", "nose bridge", "nose tip", "ear right", "ear left")
-_GROWTH: Final = 1.5  # growth of a side above which the model paints badly; measured on portraits, see docs/driving.md
-_THIN: Final = 0.1  # least width of a side, in heights of the face: a hidden side would reduce every motion to nothing
 
 
 def showable_share(source: Keypoints, moved: Keypoints, names: Sequence[str]) -> Tensor:
