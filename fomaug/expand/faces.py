@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fomaug.animator import Animator
 from fomaug.errors import ArgumentError
-from fomaug.expand.load import Loaded
+from fomaug.expand.copies import Loaded
 from fomaug.expand.plan import ExpandPlan
 from fomaug.faces import Detector, Region, check_finder, find_regions, regions_around
 from fomaug.labels import face_boxes

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fomaug.expand.balance import count_copies
+from fomaug.expand.jobs import count_copies
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import SourceFile
 
