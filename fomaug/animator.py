@@ -1,4 +1,4 @@
-"""The animator: one model that turns pictures and keypoints into animated pictures.
+"""The animator: one model that turns images and keypoints into animated images.
 
 All modules above the networks use them only through this class.
 """
@@ -29,7 +29,7 @@ class Configuration(Protocol):
 
     @property
     def size(self) -> int | None:
-        """Side of the square input pictures; None for the size of each picture."""
+        """Side of the square input images; None for the size of each image."""
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain JSON values."""
@@ -38,7 +38,7 @@ class Configuration(Protocol):
 class Animator(nn.Module):
     """A keypoint detector and a generator that were trained together.
 
-    All methods run in evaluation mode and without gradients, unless `differentiable=True`. Pictures may have any size:
+    All methods run in evaluation mode and without gradients, unless `differentiable=True`. Images may have any size:
     they are padded to a square and resized to the model's size; keypoints are in the frame of this square.
 
     Args:
@@ -78,7 +78,7 @@ class Animator(nn.Module):
 
     @property
     def size(self) -> int:
-        """Side of the square input pictures of the networks."""
+        """Side of the square input images of the networks."""
         return self.config.size or 256
 
     @property
@@ -147,7 +147,7 @@ class Animator(nn.Module):
             differentiable: whether gradients are computed with respect to images and keypoints.
 
         Returns:
-            B or N animated frames, at the size of the source's pictures.
+            B or N animated frames, at the size of the source's images.
 
         Raises:
             ShapeError: if the numbers of sources and keypoints do not match, or the model has other keypoints.
@@ -228,9 +228,9 @@ def _in_parts(work: Callable[[slice], Done], images: Tensor, differentiable: boo
 
 
 def _compose(image: Tensor, output: GeneratorOutput, frame: Frame) -> Animated:
-    """Convert the result to the picture's size.
+    """Convert the result to the image's size.
 
-    The prediction is enlarged. Where it shows the warped source, the detail that the reduced picture lost is added from
+    The prediction is enlarged. Where it shows the warped source, the detail that the reduced image lost is added from
     the source at full size. At the model's own size nothing is added.
     """
     flow = frame.flow_to_picture(output.deformation)

@@ -1,7 +1,7 @@
-"""Move pictures and labels through a backward flow.
+"""Move images and labels through a backward flow.
 
 A flow is `MotionAugment.apply(...).flow` or `Animator.animate(...).flow`: (B, h, w, 2), the source coordinates of every
-target pixel. Pictures and masks are sampled at these coordinates; points and boxes need the inverse of the flow.
+target pixel. Images and masks are sampled at these coordinates; points and boxes need the inverse of the flow.
 
 >>> import torch
 >>> from fomaug.geometry import identity_grid
@@ -33,12 +33,12 @@ _SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: t
 
 
 def image(x: Tensor, flow: Tensor, *, padding: Padding = "border") -> Tensor:
-    """Warp pictures.
+    """Warp images.
 
     Args:
         x: (B, C, H, W) float, any range.
         flow: (B, h, w, 2) backward flow at any resolution.
-        padding: values outside of the picture.
+        padding: values outside of the image.
 
     Returns:
         (B, C, H, W) in the dtype of `x`.
@@ -53,7 +53,7 @@ def mask(m: Tensor, flow: Tensor, *, void: int | None = None) -> Tensor:
     Args:
         m: (B, H, W) or (B, C, H, W) of any dtype.
         flow: (B, h, w, 2) backward flow at any resolution.
-        void: number for pixels from outside of the picture; None repeats the border.
+        void: number for pixels from outside of the image; None repeats the border.
 
     Returns:
         Masks in the shape and dtype of `m`.
@@ -88,7 +88,7 @@ def points(
         flow: (B, h, w, 2) backward flow at any resolution.
         occlusion: (B, 1, h, w) in [0, 1], the occlusion map of the same result: with it, points are not visible where
             the frame is painted, and where the flow compresses the source into a line, as on surfaces that turn away.
-        size: (H, W) of the picture, for points in pixels: (0, 0) is the centre of the first pixel.
+        size: (H, W) of the image, for points in pixels: (0, 0) is the centre of the first pixel.
 
     Returns:
         Points in the shape of `xy`, finite if the given points are, and (B, M) bool: False for points that are in a
@@ -124,11 +124,11 @@ def boxes(
         xyxy: (B, M, 4) boxes (x0, y0, x1, y1), in [-1, 1]; in pixels if `size` is given. (M, 4) with a single flow.
         flow: (B, h, w, 2) backward flow at any resolution.
         occlusion: (B, 1, h, w) in [0, 1], the occlusion map of the same result.
-        size: (H, W) of the picture, for boxes in pixels: from the centre of their first to that of their last pixel.
+        size: (H, W) of the image, for boxes in pixels: from the centre of their first to that of their last pixel.
             See `edges_to_centres` for others.
 
     Returns:
-        Boxes in the shape of `xyxy`, inside the picture, and (B, M) bool: False if less than a tenth of the content is
+        Boxes in the shape of `xyxy`, inside the image, and (B, M) bool: False if less than a tenth of the content is
         visible.
     """
     together, single = (xyxy[None], True) if xyxy.ndim == 2 else (xyxy, False)
@@ -153,10 +153,10 @@ def edges_to_centres(xyxy_px: Tensor) -> Tensor:
     A box thinner than a pixel becomes its middle line; `centres_to_edges` then gives it the width of a pixel.
 
     Args:
-        xyxy_px: (..., 4) float; the whole picture is (0, 0, W, H).
+        xyxy_px: (..., 4) float; the whole image is (0, 0, W, H).
 
     Returns:
-        (..., 4) for `boxes`; the whole picture is (0, 0, W - 1, H - 1).
+        (..., 4) for `boxes`; the whole image is (0, 0, W - 1, H - 1).
     """
     first, last = xyxy_px[..., :2], xyxy_px[..., 2:] - 1
     middle = (first + last) / 2

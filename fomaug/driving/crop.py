@@ -108,7 +108,7 @@ def spread(items: Iterable[Item], count: int, examine: Callable[[Item], Result])
 
 
 class FaceWatch:
-    """Record for the frames of a clip, batch after batch, which of them show a face.
+    """A record of the frames of a clip that show a face, which is built batch after batch.
 
     Args:
         seen: for the index of each frame of the sample, whether it shows a face.

@@ -19,12 +19,12 @@ _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # weights of the scal
 
 
 def l1(a: Tensor, b: Tensor) -> Tensor:
-    """Compute the mean absolute difference of pictures (B, 3, H, W) in [0, 1], to (B,)."""
+    """Compute the mean absolute difference of images (B, 3, H, W) in [0, 1], to (B,)."""
     return (a - b).abs().flatten(1).mean(1)
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """Compute the peak signal-to-noise ratio in dB, to (B,); it is infinite for equal pictures."""
+    """Compute the peak signal-to-noise ratio in dB, to (B,); it is infinite for equal images."""
     return -10 * (a - b).square().flatten(1).mean(1).log10()
 
 
@@ -43,7 +43,7 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
         luminance, contrast = _maps(x, y)
         last = scale == len(_SCALE_WEIGHTS) - 1
         part = luminance * contrast if last else contrast
-        # A negative mean has no real power; the similarity of such pictures is 0.
+        # A negative mean has no real power; the similarity of such images is 0.
         total = total * part.flatten(1).mean(1).clamp(min=0) ** weight
         x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
     return total
@@ -55,7 +55,7 @@ def _luma(image: Tensor) -> Tensor:
 
 
 def _maps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the luminance and the contrast-structure maps at pixels whose window is inside the picture."""
+    """Compute the luminance and the contrast-structure maps at pixels whose window is inside the image."""
     mean_a, mean_b = _blur(a), _blur(b)
     var_a, var_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2
     covariance = _blur(a * b) - mean_a * mean_b

@@ -81,10 +81,10 @@ class Timing:
     Attributes:
         stage: "detect" for a driving frame, "encode" for a source, "animate" for both, or "frame": detect, transfer and
             animate, which is the delay of `Animator.stream`.
-        gflop: floating point operations for one picture, in billions; a multiply-add counts as two.
-        ms: median of the milliseconds for one picture.
+        gflop: floating point operations for one image, in billions; a multiply-add counts as two.
+        ms: median of the milliseconds for one image.
         spread_ms: first and third quartile of the milliseconds.
-        per_second: pictures a second, by the median.
+        per_second: images a second, by the median.
         peak_mb: peak of the megabytes in tensors of the whole batch, without weights, on one thread.
     """
 
@@ -147,7 +147,7 @@ def bench(
 
     Args:
         animators: models; the ratio is of the first to the last.
-        batch_size: number of pictures in a batch.
+        batch_size: number of images in a batch.
         rounds: number of measurements of every stage, each after a run that is not counted and fills the caches.
         threads: number of CPU threads; None for torch's own choice.
         progress: function that is called once a round.

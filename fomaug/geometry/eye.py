@@ -133,7 +133,7 @@ def set_eyes(source: Eyes, driving: Eyes, x: Tensor, y: Tensor) -> tuple[Tensor,
 
 
 def eyes_box(eyes: Eyes, size: int) -> tuple[slice, slice]:
-    """Find the rows and columns of an S x S grid that contain all cells which `set_eyes` moves in any picture."""
+    """Find the rows and columns of an S x S grid that contain all cells which `set_eyes` moves in any image."""
     along, down = eyes.axes.unbind(-1)
     top, bottom = _LID_RANGE[0] - _ABOVE, _LID_RANGE[1] + _BELOW
     corners = [eyes.centre + side * along + height * down for side in (-1, 1) for height in (top, bottom)]

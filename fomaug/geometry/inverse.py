@@ -65,7 +65,7 @@ def uneven_stretch(xy: Tensor, flow: Tensor) -> Tensor:
     _, h, w, _ = flow.shape
     exact = torch.promote_types(torch.promote_types(xy.dtype, flow.dtype), torch.float32)
     _, jacobian = _evaluate(xy.to(exact), flow.to(exact))
-    # Derivatives are in units of cells; otherwise a turn of a wide picture would count as a stretch.
+    # Derivatives are in units of cells; otherwise a turn of a wide image would count as a stretch.
     (dxx, dxy), (dyx, dyy) = (row.unbind(-1) for row in jacobian.unbind(-2))
     shape = (w - 1) / (h - 1)
     flipped = torch.hypot(dxx - dyy, dxy * shape + dyx / shape)
@@ -92,7 +92,7 @@ def _choose(points: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
 
 def _nearest(points: Tensor, sample: Tensor, flow: Tensor) -> Tensor:
     """Find the node of the grid whose value is nearest to each of (P, 2) points of the samples (P,)."""
-    # Nodes are evenly spaced and include the border, where points leave the picture.
+    # Nodes are evenly spaced and include the border, where points leave the image.
     rows, columns = (
         torch.linspace(0, length - 1, min(length, _MOST_NODES), device=flow.device).round().long()
         for length in flow.shape[1:3]
@@ -117,7 +117,7 @@ def _refine(points: Tensor, xy: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
         nearer = left.norm(dim=-1) < residual.norm(dim=-1)
         xy = torch.where(nearer[..., None], tried, xy)
         residual = torch.where(nearer[..., None], left, residual)
-    # The tolerance is a tenth of a pixel of a 256-pixel picture.
+    # The tolerance is a tenth of a pixel of a 256-pixel image.
     return xy, residual.norm(dim=-1) < 8e-4
 
 

@@ -1,4 +1,4 @@
-"""The plane of a picture: coordinate grids, Gaussians on them, and 2 x 2 matrices."""
+"""The plane of an image: coordinate grids, Gaussians on them, and 2 x 2 matrices."""
 
 from __future__ import annotations
 

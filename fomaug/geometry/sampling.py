@@ -53,7 +53,7 @@ def warp_image(image: Tensor, flow: Tensor, *, mode: Mode = "bilinear", padding:
         (B, C, H, W).
     """
     flow = resize_flow(flow, (image.shape[2], image.shape[3]))
-    # Half precision is too coarse for the coordinates of a large picture.
+    # Half precision is too coarse for the coordinates of a large image.
     dtype, exact = image.dtype, torch.promote_types(torch.promote_types(image.dtype, flow.dtype), torch.float32)
     parts = _row_parts(flow)
     image, flow = image.to(exact), flow.to(exact)
@@ -65,7 +65,7 @@ def warp_image(image: Tensor, flow: Tensor, *, mode: Mode = "bilinear", padding:
 
 
 def _row_parts(flow: Tensor) -> int:
-    """Return the number of bands of rows for a single picture: CPU threads share a batch, but never one picture."""
+    """Return the number of bands of rows for a single image: CPU threads share a batch, but never one image."""
     if flow.shape[0] != 1 or not can_be_rearranged(flow):
         return 1
     rows = flow.shape[1]

@@ -11,10 +11,10 @@ from typing import Final
 
 from fomaug.errors import ArgumentError, shortened
 
-LARGEST_SIDE: Final = 1024  # of pictures and grids; official models work on 256
+LARGEST_SIDE: Final = 1024  # largest side of images and grids; official models have 256
 MOST_BLOCKS: Final = 64  # one after another at one resolution; official models have 6
 MOST_LEVELS: Final = 10  # halvings of the resolution; official models have 5
-_MOST_ENTRIES: Final = 64  # of a list of numbers
+_MOST_ENTRIES: Final = 64  # largest number of entries of a list
 
 _KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "int": ("a whole number", (int,)),
@@ -68,7 +68,7 @@ def check_value(name: str, value: object, annotation: str) -> None:
 
 
 def check_side(name: str, value: object) -> int | None:
-    """Check the side of a picture, and return it; None if there is none.
+    """Check the side of an image, and return it; None if there is none.
 
     Raises:
         ArgumentError: if it is no whole number of pixels in range.
@@ -113,7 +113,7 @@ def _check_list(name: str, value: object, annotation: str) -> None:
 
 
 def resolution(size: int, scale_factor: float) -> int:
-    """Compute the side of a picture after the selection of every n-th pixel.
+    """Compute the side of an image after the selection of every n-th pixel.
 
     >>> resolution(256, 0.25)
     64

@@ -81,7 +81,7 @@ class ModelConfig:
         kp_detector: numbers of the keypoint detector.
         generator: numbers of the generator, including dense motion.
         discriminator: numbers of the discriminator; None if the model is trained without one.
-        size: side of the square input pictures; None for pictures at their own size.
+        size: side of the square input images; None for images at their own size.
     """
 
     common: CommonConfig
@@ -206,7 +206,7 @@ def _frame_size(values: Mapping[str, Any]) -> int | None:
 
 
 def _check_sides(config: ModelConfig) -> None:
-    """Refuse a size of pictures that the networks cannot halve as often as they do."""
+    """Refuse a size of images that the networks cannot halve as often as they do."""
     if config.size is None:
         return
     check_divisible("generator_params", config.size, config.generator.num_down_blocks)

@@ -1,6 +1,6 @@
 """Close-ups: refinement of the keypoints of parts of the face that must be exact to a pixel.
 
-A heatmap's cell is as large as half an open eye. A close-up is a small crop of the full-size picture along the line
+A heatmap's cell is as large as half an open eye. A close-up is a small crop of the full-size image along the line
 between two keypoints that are known well enough; a small network regresses the coordinates of the part's keypoints.
 """
 

@@ -27,7 +27,7 @@ class LiteConfig:
     Attributes:
         detector: numbers of the keypoint detector.
         generator: numbers of the generator, including dense motion.
-        size: side of the square input pictures.
+        size: side of the square input images.
         keypoint_names: names of the keypoints as points of the face.
     """
 
@@ -95,7 +95,7 @@ def _check_whole(config: LiteConfig) -> None:
 
 
 def _check_sides(config: LiteConfig) -> None:
-    """Refuse pictures and grids that the networks cannot halve as often as they do."""
+    """Refuse images and grids that the networks cannot halve as often as they do."""
     motion, detecting = config.generator.motion, config.detector
     check_side("generator.motion.size", motion.size)
     check_side("detector.input_size", detecting.input_size)

@@ -121,7 +121,7 @@ class LiteDetector(nn.Module):
 
 
 def _expected_point(probability: Tensor) -> Tensor:
-    """(B, K, h, w) to the mean coordinates (B, K, 2); cells are at their centres in the full picture's frame."""
+    """(B, K, h, w) to the mean coordinates (B, K, 2); cells are at their centres in the full image's frame."""
     h, w = probability.shape[2:]
     grid = identity_grid((h, w), device=probability.device, dtype=probability.dtype).view(-1, 2)
     with full_precision(probability):

@@ -24,7 +24,7 @@ class LiteGeneratorConfig:
     Attributes:
         num_keypoints: number K of keypoints.
         motion: numbers of the dense motion network.
-        widths: numbers of encoder features at half, a quarter and an eighth of the picture's size.
+        widths: numbers of encoder features at half, a quarter and an eighth of the image's size.
         encoder_blocks: number of residual blocks at the end of the encoder, which runs once for each source.
         decoder_blocks: number of residual blocks at the start of the decoder, which runs for each frame.
         eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris, which are
@@ -94,7 +94,7 @@ class LiteGenerator(nn.Module):
     def draw(
         self, image: Tensor, features: tuple[Tensor, ...], source: Keypoints, driving: Keypoints
     ) -> tuple[GeneratorOutput, Tensor]:
-        """Animate images, and return the painted pictures (B, 3, S, S) before the blend as well."""
+        """Animate images, and return the painted images (B, 3, S, S) before the blend as well."""
         fine, middle, coarse, small = features
         head, eyes = driving, None
         if self.eyes is not None:

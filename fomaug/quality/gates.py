@@ -1,4 +1,4 @@
-"""Gates: thresholds for the scores of animated pictures."""
+"""Gates: thresholds for the scores of animated images."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Gates:
 
 
 def judge(scores: Scores, gates: Gates) -> list[str]:
-    """Describe the gates that a picture does not pass; the list is empty for a good picture.
+    """Describe the gates that an image does not pass; the list is empty for a good image.
 
     Raises:
         ArgumentError: if there is an identity gate, but no identity was measured.

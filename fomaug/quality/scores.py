@@ -1,4 +1,4 @@
-"""Scores: measures of animated pictures that need no true picture."""
+"""Scores: measures of animated images that need no true image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fomaug.types import Keypoints
 
 Embed = Callable[[Tensor], Tensor]
 
-_SIDE = 128  # side of the reduced pictures that are measured, because finer flaws are invisible
+_SIDE = 128  # side of the reduced images that are measured, because finer flaws are invisible
 _CELLS = (64, 64)  # largest grid of a measured flow; on finer ones, edges of lids and outlines would count as folds
 _PATCH = 12  # side of a patch of the residual
 _LARGEST, _SMALLEST = 8.0, 0.05  # limits of the area that a cell of the flow covers, relative to the cell
@@ -26,7 +26,7 @@ _LARGEST, _SMALLEST = 8.0, 0.05  # limits of the area that a cell of the flow co
 
 @dataclass(frozen=True)
 class Scores:
-    """Measures of the face in one animated picture.
+    """Measures of the face in one animated image.
 
     Attributes:
         folded: share of the flow's cells that are flipped, or cover a far too small or large area of the source.
@@ -65,7 +65,7 @@ def score(
     *,
     embed: Embed | None = None,
 ) -> list[Scores]:
-    """Measure animated pictures against their sources.
+    """Measure animated images against their sources.
 
     Args:
         animator: model that made them, or any other with keypoints on the face.
@@ -76,7 +76,7 @@ def score(
         embed: face embedder for `identity`, (N, 3, H, W) in [0, 1] to (N, D).
 
     Returns:
-        The scores of each picture.
+        The scores of each image.
     """
     if not len(source) == len(result) == len(flow) == len(occlusion):
         raise ShapeError(
@@ -106,7 +106,7 @@ def score(
 
 
 def _in_picture(keypoints: Keypoints, animator: Animator, size: tuple[int, int]) -> Tensor:
-    """Convert keypoints to (N, K, 2) points in the picture's own frame."""
+    """Convert keypoints to (N, K, 2) points in the image's own frame."""
     return Frame(size, animator.size).points_to_picture(keypoints.value)
 
 

@@ -1,4 +1,4 @@
-"""Random numbers on the training device, and random changes of pictures that do not change the motion."""
+"""Random numbers on the training device, and random changes of images that do not change the motion."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def integers(generator: torch.Generator, below: int, count: int) -> Tensor:
 
 
 def tint(images: tuple[Tensor, Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Change the colours of both pictures (B, 3, S, S) of each pair alike."""
+    """Change the colours of both images (B, 3, S, S) of each pair alike."""
     b = len(images[0])
     gain = torch.exp(0.15 * normal(generator, b, 3, 1, 1))
     gain = gain * torch.exp(0.15 * normal(generator, b, 1, 1, 1))
@@ -36,7 +36,7 @@ def tint(images: tuple[Tensor, Tensor], generator: torch.Generator) -> tuple[Ten
 
 
 def disturb(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Change light, contrast, blur, resolution and noise of single pictures (B, 3, S, S), and cover parts of them."""
+    """Change light, contrast, blur, resolution and noise of single images (B, 3, S, S), and cover parts of them."""
     b = len(image)
 
     def chance(share: float) -> Tensor:
@@ -66,7 +66,7 @@ def _shaded(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _covered(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Cover a box in a third of the pictures with one colour."""
+    """Cover a box in a third of the images with one colour."""
     b, _, h, w = image.shape
     centre = 2 * uniform(generator, 2, b, 1, 1, 1) - 1
     extent = 0.05 + 0.25 * uniform(generator, 2, b, 1, 1, 1)

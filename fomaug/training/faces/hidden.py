@@ -1,6 +1,6 @@
 """Parts that a portrait hides: the background behind the person, and the inside of a closed mouth.
 
-A warp of the whole picture would move the background with the person, and the model would learn that backgrounds move.
+A warp of the whole image would move the background with the person, and the model would learn that backgrounds move.
 So portraits are separated into two layers. A mouth that opens shows a dark cavity, teeth and a tongue, which are drawn
 between the lips; the teeth are those of another portrait if one shows them.
 """
@@ -24,7 +24,7 @@ class Layers(NamedTuple):
     """The two layers of B portraits.
 
     Attributes:
-        person: (B, 4, S, S) the picture, and the matte in [0, 1]: the share of the person in each pixel.
+        person: (B, 4, S, S) the image, and the matte in [0, 1]: the share of the person in each pixel.
         behind: (B, 3, S, S) the background, filled in behind the person.
     """
 
@@ -33,7 +33,7 @@ class Layers(NamedTuple):
 
 
 def take_apart(image: Tensor, matte: Tensor, mesh: Tensor) -> Layers:
-    """Separate portraits into layers; if a matte does not contain the face, the whole picture is the person.
+    """Separate portraits into layers; if a matte does not contain the face, the whole image is the person.
 
     Args:
         image: (B, 3, S, S) in [0, 1].
@@ -48,7 +48,7 @@ def take_apart(image: Tensor, matte: Tensor, mesh: Tensor) -> Layers:
 
 
 def fill(image: Tensor, known: Tensor) -> Tensor:
-    """Fill unknown pixels of pictures (B, 3, S, S) from known ones (B, 1, S, S) around them, from coarse to fine."""
+    """Fill unknown pixels of images (B, 3, S, S) from known ones (B, 1, S, S) around them, from coarse to fine."""
     if image.shape[2] < 2:
         return image
     share = F.avg_pool2d(known, 2)
@@ -107,7 +107,7 @@ def is_closed(mesh: Tensor) -> Tensor:
 def fill_mouth(
     image: Tensor, mesh: Tensor, closed: Tensor, teeth: Mouths, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draw the inside of mouths that are closed in the portrait and open in the warped picture.
+    """Draw the inside of mouths that are closed in the portrait and open in the warped image.
 
     Both halves of a batch show the same faces, so the insides of their mouths look the same.
 
@@ -119,7 +119,7 @@ def fill_mouth(
         generator: random generator.
 
     Returns:
-        The pictures, and masks (2 B, 1, S, S) of the drawn pixels.
+        The images, and masks (2 B, 1, S, S) of the drawn pixels.
     """
     look = uniform(generator, len(image) // 2, len(_Look._fields))
     holes = torch.zeros_like(image[:, :1])
@@ -151,7 +151,7 @@ class _Look(NamedTuple):
 
 
 def _inside(image: Tensor, mesh: Tensor, teeth: Mouths, look: _Look) -> Tensor:
-    """Draw the insides of mouths for pictures (M, 3, S, S) and meshes (M, 478, 2), not yet limited to the lips."""
+    """Draw the insides of mouths for images (M, 3, S, S) and meshes (M, 478, 2), not yet limited to the lips."""
     size, tone = image.shape[2], image.new_tensor
     upper, lower = mesh[:, UPPER_INNER], mesh[:, LOWER_INNER]
     light = _light(image, mesh)
@@ -171,12 +171,12 @@ def _inside(image: Tensor, mesh: Tensor, teeth: Mouths, look: _Look) -> Tensor:
 
 
 def _plane(numbers: Tensor) -> Tensor:
-    """Reshape (M, C) to (M, C, 1, 1), for products with pictures."""
+    """Reshape (M, C) to (M, C, 1, 1), for products with images."""
     return numbers[..., None, None]
 
 
 def _between(mouths: Mouths, lines: Tensor, size: int) -> Tensor:
-    """Warp the insides of mouths between lines (M, 20, 2): pictures (M, 3, S, S)."""
+    """Warp the insides of mouths between lines (M, 20, 2): images (M, 3, S, S)."""
     lips = torch.cat([mouths.mesh[:, UPPER_INNER], mouths.mesh[:, LOWER_INNER[1:-1]]], 1)
     grid = grids(size // 2, lines)
     # The regularisation of the spline is for whole faces, and a mouth is a tenth as wide.

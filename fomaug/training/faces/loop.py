@@ -43,8 +43,8 @@ def train_faces(
 
     Args:
         config: configuration of the run.
-        data: folder of packed pictures.
-        run: folder for the state, the log and sample pictures.
+        data: folder of packed images.
+        run: folder for the state, the log and sample images.
         init: name or file of a model whose weights a new run starts from.
         device: device of the training; "auto" is the fastest available one.
         stop: function that is called after every step; if it returns True, the state is saved and returned early.
@@ -129,7 +129,7 @@ def _update(state: TrainState, parts: dict[str, Tensor]) -> None:
 
 
 def _detect(state: TrainState, image: Tensor, clean: Tensor, views: Views) -> Observation:
-    """Detect in both pictures of every pair, which are changed unless the pair is clean, and in single pictures."""
+    """Detect in both images of every pair, which are changed unless the pair is clean, and in single images."""
     disturbed = disturb(torch.cat([image, views.image]), state.generator)
     image = torch.where(clean.repeat(2)[:, None, None, None], image, disturbed[: len(image)])
     with state.autocast():

@@ -78,9 +78,9 @@ def _gaps(value: Tensor) -> Tensor:
 
 
 def generator_losses(output: GeneratorOutput, painted: Tensor, pair: Pair, true: Keypoints) -> dict[str, Tensor]:
-    """Compute losses of a generator's output against the driving picture and the true flow.
+    """Compute losses of a generator's output against the driving image and the true flow.
 
-    The painted picture has a loss even where the blend hides it. Without it, the blend avoids a bad decoder, and a
+    The painted image has a loss even where the blend hides it. Without it, the blend avoids a bad decoder, and a
     decoder that is not used never improves.
     """
     assert output.blend is not None
@@ -116,7 +116,7 @@ def _choice_loss(output: GeneratorOutput, painted: Tensor, driving: Tensor, marg
 
 
 def attention(true: Keypoints) -> Tensor:
-    """Compute weights (B, 1, 64, 64) of the picture's parts: eyes and mouth, and most of all an open mouth's inside."""
+    """Compute weights (B, 1, 64, 64) of the image's parts: eyes and mouth, and most of all an open mouth's inside."""
     eyes = true.value[:, [_NAMES.index("iris right"), _NAMES.index("iris left")]]
     mouth = true.value[:, [_NAMES.index(n) for n in ("mouth corner right", "mouth corner left")]]
     lips = true.value[:, [_NAMES.index(n) for n in ("lip upper inner", "lip lower inner")]]
@@ -133,7 +133,7 @@ def attention(true: Keypoints) -> Tensor:
 
 
 def structure(a: Tensor, b: Tensor) -> Tensor:
-    """Compute the structural similarity of pictures (B, 3, S, S) on luma, in 7 x 7 windows at every second pixel."""
+    """Compute the structural similarity of images (B, 3, S, S) on luma, in 7 x 7 windows at every second pixel."""
     luma = a.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     x, y = (a * luma).sum(1, keepdim=True), (b * luma).sum(1, keepdim=True)
     mx, my, xx, yy, xy = F.avg_pool2d(torch.cat([x, y, x * x, y * y, x * y], 1), 7, 2).unbind(1)

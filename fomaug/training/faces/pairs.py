@@ -1,4 +1,4 @@
-"""Training pairs: two pictures of one face, and the flow between them."""
+"""Training pairs: two images of one face, and the flow between them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Pair(NamedTuple):
 
 
 class Views(NamedTuple):
-    """Single pictures for the training of the detector.
+    """Single images for the training of the detector.
 
     Attributes:
         image: (B, 3, S, S) in [0, 1].
@@ -56,7 +56,7 @@ class Views(NamedTuple):
 
     @staticmethod
     def take(image: Tensor, mesh: Tensor, generator: torch.Generator) -> Views:
-        """Warp pictures (B, 3, S, S) with meshes (B, 478, 3) by random cameras."""
+        """Warp images (B, 3, S, S) with meshes (B, 478, 3) by random cameras."""
         size = image.shape[2]
         camera = Camera.draw(len(image), generator, strength=1.7)
         return Views(sample(image, camera.forth(grids(size, image))), camera.back(mesh[..., :2]))
@@ -74,7 +74,7 @@ def clip_pair(
     Args:
         frames: source and driving frames, (B, 3, S, S) in [0, 1].
         meshes: face meshes of the frames, (B, 478, 3) normalised.
-        flow: (B, 64, 64, 2) stored backward flow from driving to source, with -1 and 1 at the picture's edges.
+        flow: (B, 64, 64, 2) stored backward flow from driving to source, with -1 and 1 at the image's edges.
         known: (B, 1, 64, 64), 1 where the flow is known; all 0 for pairs without flow.
         generator: random generator.
     """
@@ -92,7 +92,7 @@ def clip_pair(
 
 
 def _edge_aligned(xy: Tensor, size: int) -> Tensor:
-    """Convert from -1 and 1 at the corner pixels' centres to -1 and 1 at the picture's edges."""
+    """Convert from -1 and 1 at the corner pixels' centres to -1 and 1 at the image's edges."""
     return xy * ((size - 1) / size)
 
 

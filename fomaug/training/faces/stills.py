@@ -1,4 +1,4 @@
-"""Training pairs from still portraits: the face mesh is turned and deformed in space, and the picture is warped."""
+"""Training pairs from still portraits: the face mesh is turned and deformed in space, and the image is warped."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Pose(NamedTuple):
     Attributes:
         mesh: (B, 478, 2) face mesh.
         own_eyes: (B, 478, 2) face mesh with the portrait's own lids and gaze.
-        frame: (B, A, 2) points at the outline of the hair and around the picture.
+        frame: (B, A, 2) points at the outline of the hair and around the image.
     """
 
     mesh: Tensor
@@ -67,7 +67,7 @@ def still_pair(image: Tensor, mesh: Tensor, matte: Tensor, generator: torch.Gene
     frame = _frame(b, generator)
     flat = mesh[..., :2]
     rest = Pose(flat, flat, torch.cat([frame, _outline(mesh)[..., :2]], 1))
-    lot = uniform(generator, b)  # in many pairs, one picture is the unchanged portrait
+    lot = uniform(generator, b)  # in many pairs, one image is the unchanged portrait
     source = _pose(mesh, frame, (lot > 0.3).float(), generator)
     driving = _pose(mesh, frame, ((lot < 0.3) | (lot > 0.6)).float(), generator)
     camera = Camera.draw(b, generator)
@@ -96,7 +96,7 @@ def still_pair(image: Tensor, mesh: Tensor, matte: Tensor, generator: torch.Gene
 
 
 def _rendered(layers: Layers, flow: Tensor, camera: Camera, pose: Pose) -> Tensor:
-    """Render portraits through a camera: (B, 4, S, S), the picture and the matte.
+    """Render portraits through a camera: (B, 4, S, S), the image and the matte.
 
     The person is warped by the flow of the eyes, then by `flow` (B, h, w, 2); the background by the camera alone.
     """
@@ -158,7 +158,7 @@ def _outline(mesh: Tensor) -> Tensor:
 
 
 def _body(frame: Tensor) -> Tensor:
-    """Estimate the weights (B, A, 1) with which points around the picture are body, which moves with the head."""
+    """Estimate the weights (B, A, 1) with which points around the image are body, which moves with the head."""
     x, y = frame.unbind(-1)
     return (torch.sigmoid((y - 0.7) / 0.12) * torch.exp(-((x / 0.9) ** 2)))[..., None]
 

@@ -1,4 +1,4 @@
-"""Smooth warps of training pictures: similarity maps of cameras, thin-plate splines, and sampling through them."""
+"""Smooth warps of training images: similarity maps of cameras, thin-plate splines, and sampling through them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STIFFNESS = 1e-3  # regularisation of a spline's fit
 
 
 class Camera(NamedTuple):
-    """B similarity maps from points of a new picture to those of the original: `old = new @ matrix.T + shift`.
+    """B similarity maps from points of a new image to those of the original: `old = new @ matrix.T + shift`.
 
     Attributes:
         matrix: (B, 2, 2).
@@ -46,12 +46,12 @@ class Camera(NamedTuple):
         return Camera(self.matrix @ nudge, self.shift + 0.1 * drawn[2:].T)
 
     def forth(self, xy: Tensor) -> Tensor:
-        """Map points (B, ..., 2) of the new picture to the original."""
+        """Map points (B, ..., 2) of the new image to the original."""
         flat = xy.reshape(len(self.shift), -1, 2)
         return (flat @ self.matrix.transpose(1, 2) + self.shift[:, None]).view(xy.shape)
 
     def back(self, xy: Tensor) -> Tensor:
-        """Map points (B, ..., 2) of the original to the new picture."""
+        """Map points (B, ..., 2) of the original to the new image."""
         flat = xy.reshape(len(self.shift), -1, 2) - self.shift[:, None]
         back: Tensor = flat @ torch.linalg.inv(self.matrix).transpose(1, 2)
         return back.view(xy.shape)
@@ -63,7 +63,7 @@ def grids(size: int, like: Tensor) -> Tensor:
 
 
 def sample(image: Tensor, flow: Tensor) -> Tensor:
-    """Warp pictures (B, C, S, S) by backward flows (B, h, w, 2); pictures are continued by reflection outside."""
+    """Warp images (B, C, S, S) by backward flows (B, h, w, 2); images are continued by reflection outside."""
     return F.grid_sample(image, resized(flow, image.shape[2]), padding_mode="reflection", align_corners=True)
 
 
