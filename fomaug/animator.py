@@ -13,12 +13,13 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from fomaug.cpu import keep_freed_memory, side_by_side
 from fomaug.errors import ShapeError
 from fomaug.geometry import Frame, resize_map, warp_image
 from fomaug.networks import GeneratorOutput
-from fomaug.stream import stream
+from fomaug.stream import StreamOptions, stream
 from fomaug.types import Animated, Keypoints, Source, check_shape
 
 Done = TypeVar("Done")
@@ -165,7 +166,12 @@ class Animator(nn.Module):
         return Animated.cat(_in_parts(animate, source.image, differentiable))
 
     def stream(
-        self, source: Source, frames: Iterable[Tensor], *, reference: Keypoints | None = None, **options: Any
+        self,
+        source: Source,
+        frames: Iterable[Tensor],
+        *,
+        reference: Keypoints | None = None,
+        **options: Unpack[StreamOptions],
     ) -> Iterator[Animated]:
         """Animate one source by a stream of frames; see `fomaug.stream.stream` for the options.
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from torch import Tensor
 
-from fomaug.geometry import Mode, check_region, target_keypoints
+from fomaug.geometry import Mode, Region, check_region, target_keypoints
 from fomaug.types import Animated, Keypoints, Source
+
+
+class StreamOptions(TypedDict, total=False):
+    """Keyword arguments of `stream` that `Animator.stream` takes, too."""
+
+    relative: bool
+    relative_jacobian: bool
+    adapt_scale: bool
+    strength: float
+    region: Region
 
 
 class Animates(Protocol):
@@ -33,7 +43,7 @@ def stream(
     relative_jacobian: bool = True,
     adapt_scale: bool = True,
     strength: float = 1.0,
-    region: str = "all",
+    region: Region = "all",
 ) -> Iterator[Animated]:
     """Animate a source by a stream of frames; only the reference is kept in memory.
 

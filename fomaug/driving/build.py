@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, Literal, TypeVar, get_args
 
 import numpy as np
 from PIL import Image
@@ -16,11 +16,12 @@ from fomaug.driving.clip_labels import Labels, resolve_labels
 from fomaug.driving.crop import FaceCrop, FaceSearch, FaceTest, FaceWatch, search_face, spread
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import ArgumentError, MediaError, PoolError, check_choice
-from fomaug.faces import Box, Detector, batches, cut, is_steady, to_batch
-from fomaug.media import Clip, Frame, find_clips, read_clip
+from fomaug.faces import Detector, Square, is_steady
+from fomaug.media import Clip, Frame, find_clips, read_clip, to_unit
 from fomaug.types import Keypoints
 
 Crop = Literal["face", "frame"]
+Item = TypeVar("Item")
 OnError = Literal["skip", "raise"]
 _TESTS: Final = 3  # frames that are tested for a face if the search found none
 
@@ -171,7 +172,7 @@ def _facts(clip: Clip, notes: list[str]) -> dict[str, str]:
 
 def read_keypoints(
     clip: Clip,
-    box: Box | None,
+    box: Square | None,
     model: Animator,
     *,
     batch_size: int,
@@ -197,15 +198,31 @@ def read_keypoints(
     damage: list[str] = []
     frames = clip.frames(on_damage=damage.append)
     shown = tqdm(frames, desc=f"motion of {clip.name}", unit="frame", disable=not progress, leave=False)
-    small = (_shrunk(cut(frame, box), model.size) for frame in shown)
+    small = (_shrunk(frame if box is None else box.cut_pixels(frame), model.size) for frame in shown)
     keypoints = _joined(_detect(batch, model, watch) for batch in batches(small, batch_size))
     if keypoints is None:
         raise MediaError(f"{clip.path} has no frame that can be read")
     return keypoints, damage
 
 
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Split a stream into lists of at most `size` items.
+
+    >>> list(batches("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
 def _detect(batch: Sequence[Frame], model: Animator, watch: FaceWatch | None) -> Keypoints:
-    keypoints = model.detect(to_batch(batch)).to("cpu")
+    keypoints = model.detect(to_unit(np.stack(batch))).to("cpu")
     if watch is not None:
         watch(batch, keypoints)
     return keypoints

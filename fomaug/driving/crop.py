@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.faces import FACE_SHARE, Box, Boxes, Detector, FaceSeeker, is_face_model, square_at
+from fomaug.faces import FACE_SHARE, Boxes, Detector, FaceTracker, Square, is_face_model, square_at
 from fomaug.geometry import normalise
 from fomaug.media import Frame
 from fomaug.types import Keypoints
@@ -42,7 +42,7 @@ class FaceCrop(NamedTuple):
         looked: number of examined frames.
     """
 
-    box: Box | None
+    box: Square | None
     found: int
     looked: int
 
@@ -85,7 +85,7 @@ def search_face(frames: Iterable[Frame], model: Animator, detector: Detector | N
         size, samples = _examine(frames, _small_grey)
         moving = _moving_box(list(samples.values()), size)
         return FaceSearch(FaceCrop(_square(moving, size, _ROOM), len(samples) if moving else 0, len(samples)), {})
-    size, found = _examine(frames, detector or FaceSeeker(model))
+    size, found = _examine(frames, detector or FaceTracker(model))
     faces = [_largest(boxes) for boxes in found.values() if len(boxes)]
     crop = FaceCrop(_square(faces, size, FACE_SHARE), len(faces), len(found))
     return FaceSearch(crop, {index: len(boxes) > 0 for index, boxes in found.items()})
@@ -177,7 +177,7 @@ def _examine(frames: Iterable[Frame], examine: Callable[[Frame], Result]) -> tup
     return sample[0][1] if sample else (1, 1), {index: result for index, _, result in sample}
 
 
-def _square(boxes: Sequence[Sequence[float]], size: tuple[int, int], share: float) -> Box | None:
+def _square(boxes: Sequence[Sequence[float]], size: tuple[int, int], share: float) -> Square | None:
     """Find one square inside the frame around the boxes of several frames."""
     if not boxes:
         return None

@@ -12,7 +12,7 @@ from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
 from fomaug.errors import MediaError, reason_of
 from fomaug.expand.annotate import to_json
-from fomaug.expand.compose import compose, crop
+from fomaug.expand.compose import compose
 from fomaug.expand.formats import Sample
 from fomaug.expand.gates import Judge, Verdict
 from fomaug.expand.jobs import Job
@@ -20,7 +20,7 @@ from fomaug.expand.manifest import Row
 from fomaug.expand.move import Moved, move
 from fomaug.expand.names import copy_label, copy_name
 from fomaug.expand.plan import ExpandPlan
-from fomaug.faces import Region
+from fomaug.faces import Square
 from fomaug.files import PICTURE, read_regular
 from fomaug.labels import FaceLabels, Flaw
 from fomaug.media import Picture, Provenance, decode_picture, encode_image
@@ -36,7 +36,7 @@ class Loaded:
         picture: decoded image; None if it cannot be used.
         hash: sha256 of the file.
         reason: reason why the source cannot be used.
-        regions: regions of the faces, each animated on its own; empty for the whole picture.
+        squares: squares around the faces, each animated on its own; empty for the whole picture.
         still: True for a source without a face that is copied once, unchanged.
         labels: labels of the source; None without annotations.
         flaws: annotations that were left out because they belong to an image of another size.
@@ -46,7 +46,7 @@ class Loaded:
     picture: Picture | None
     hash: str = ""
     reason: str = ""
-    regions: tuple[Region, ...] = ()
+    squares: tuple[Square, ...] = ()
     still: bool = False
     labels: FaceLabels | None = None
     flaws: tuple[Flaw, ...] = ()
@@ -55,7 +55,7 @@ class Loaded:
     def parts(self) -> list[Picture]:
         """Pictures to animate: the faces, or the whole picture."""
         assert self.picture is not None
-        return [crop(self.picture, region) for region in self.regions] or [self.picture]
+        return [square.cut_picture(self.picture) for square in self.squares] or [self.picture]
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +167,7 @@ def _outcomes(
         if source.still and copy:
             verdict = Verdict(("no_face",))
         parts = [moved[index] for moved in faces]
-        whole = compose(source.picture, source.regions, parts) if source.regions and not verdict.reasons else parts[0]
+        whole = compose(source.picture, source.squares, parts) if source.squares and not verdict.reasons else parts[0]
         yield Outcome(copy, whole, attempt, verdict)
 
 
@@ -230,7 +230,7 @@ def _provenance(loaded: Loaded, moved: Moved, model: Animator) -> Provenance:
         pool_hash=moved.params.pool_hash,
         source_hash=loaded.hash,
         source_id=loaded.job.source.id,
-        source_type="composite" if loaded.regions else "generated",
+        source_type="composite" if loaded.squares else "generated",
     )
 
 

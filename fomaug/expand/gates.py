@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -103,8 +102,7 @@ def _present(scores: dict[str, Any]) -> dict[str, Any]:
 
 def _to_unit(picture: Picture) -> Tensor:
     """Convert a picture to (1, 3, H, W), float in [0, 1], with no side above `_MAX_SIDE`."""
-    top = 255 if picture.pixels.dtype == np.uint8 else 65535
-    image = torch.from_numpy(picture.pixels.astype(np.float32) / top).permute(2, 0, 1)[None].expand(-1, 3, -1, -1)
+    image = picture.to_unit()
     longest = max(picture.size)
     if longest <= _MAX_SIDE:
         return image

@@ -1,4 +1,4 @@
-"""DrawableFrames into a batch or an item of any shape, and put things back without touching the original."""
+"""Get and set values by their paths in a nested batch or item, without changing the original."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from torch import Tensor
 from fomaug.errors import ArgumentError, did_you_mean
 
 Step = str | int
-Place = Step | tuple[Step, ...]
-"""Where something lies: a key, an attribute, a position, or several of them in a row; () is the whole."""
+Path = Step | tuple[Step, ...]
+"""Path of a value in a batch: a key, an attribute, an index, or several of them in a row; () is the whole batch."""
 
 
-def image_place(batch: object) -> Place:
-    """Guess where the image lies: the batch itself, the first of a tuple or list, or what is called "image"."""
+def image_path(batch: object) -> Path:
+    """Guess the path of the image: the whole batch, the first value of a tuple or list, or the value named "image"."""
     if not isinstance(batch, Mapping | Sequence) and not dataclasses.is_dataclass(batch):
         return ()
     named = isinstance(batch, Mapping) or dataclasses.is_dataclass(batch) or "image" in getattr(batch, "_fields", ())
     return "image" if named else 0
 
 
-def get_at(batch: Any, place: Place) -> Any:
-    """Return what lies at a place.
+def get_at(batch: Any, path: Path) -> Any:
+    """Return the value at a path.
 
     >>> get_at({"face": [1, 2]}, ("face", 1))
     2
     """
-    for step in _steps(place):
+    for step in _steps(path):
         batch = _get(batch, step)
     return batch
 
 
-def set_at(batch: Any, place: Place, value: Any) -> Any:
-    """Return the batch with another value at a place; every container stays of its kind.
+def set_at(batch: Any, path: Path, value: Any) -> Any:
+    """Return the batch with another value at a path; every container keeps its type.
 
     >>> set_at(({"face": 1}, 2), (0, "face"), 5)
     ({'face': 5}, 2)
     """
-    first, *rest = _steps(place) or (None,)
+    first, *rest = _steps(path) or (None,)
     if first is None:
         return value
     return _replaced(batch, first, set_at(_get(batch, first), tuple(rest), value))
 
 
 def tensors_in(batch: object) -> Iterator[Tensor]:
-    """Find all tensors of a batch.
+    """Yield all tensors of a batch.
 
     >>> [tensor.item() for tensor in tensors_in(({"a": torch.tensor(1)}, [torch.tensor(2), "b"]))]
     [1, 2]
@@ -61,9 +61,9 @@ def tensors_in(batch: object) -> Iterator[Tensor]:
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """Move every tensor of a batch; everything else stays."""
+    """Move every tensor of a batch to a device; all other values stay."""
     if isinstance(batch, Tensor):
-        # Towards the CPU it would hand over memory that is still being written.
+        # To the CPU, a copy that does not block would return memory that is still being written.
         return batch.to(device, non_blocking=device.type == "cuda")
     if isinstance(batch, Mapping | list | tuple) or dataclasses.is_dataclass(batch):
         for name in _names(batch):
@@ -81,8 +81,8 @@ def _parts(batch: object) -> Iterable[object]:
     return vars(batch).values() if dataclasses.is_dataclass(batch) else ()
 
 
-def _steps(place: Place) -> tuple[Step, ...]:
-    return place if isinstance(place, tuple) else (place,)
+def _steps(path: Path) -> tuple[Step, ...]:
+    return path if isinstance(path, tuple) else (path,)
 
 
 def _get(batch: Any, step: Step) -> Any:
@@ -113,7 +113,7 @@ def _replaced(batch: Any, step: Step, value: Any) -> Any:
     if dataclasses.is_dataclass(batch) and isinstance(step, str):
         return dataclasses.replace(batch, **{step: value})  # type: ignore[type-var]
     if isinstance(batch, Tensor):
-        raise ArgumentError(f"cannot put an image at {step!r} of a tensor; use the place of the whole tensor")
+        raise ArgumentError(f"cannot put an image at {step!r} of a tensor; use the path of the whole tensor")
     changed = copy.copy(batch)
     if isinstance(changed, MutableMapping | list):
         changed[step] = value  # type: ignore[index]
@@ -128,5 +128,5 @@ def _replaced_in_tuple(batch: tuple[Any, ...], step: Step, value: Any) -> tuple[
         changed: tuple[Any, ...] = batch._replace(**{name: value})  # type: ignore[attr-defined]
         return changed
     assert isinstance(step, int)
-    position = range(len(batch))[step]
-    return (*batch[:position], value, *batch[position + 1 :])
+    index = range(len(batch))[step]
+    return (*batch[:index], value, *batch[index + 1 :])

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fomaug.errors import ShapeError
+from fomaug.errors import ArgumentError, ShapeError
 from fomaug.geometry import Frame
-from fomaug.visual import draw_flow, draw_keypoints, draw_occlusion, keypoint_pixels
+from fomaug.visual import draw_flow, draw_keypoints, draw_occlusion, keypoint_pixels, side_by_side
 
 GREY = np.full((40, 60, 3), 100, np.uint8)
 
@@ -65,3 +65,21 @@ def test_what_was_invented_is_red_and_the_rest_untouched() -> None:
 def test_pictures_of_another_kind_are_refused() -> None:
     with pytest.raises(ShapeError, match=r"must be \(H, W, 3\) uint8"):
         draw_occlusion(GREY[..., 0], np.ones((4, 4)))
+
+
+def test_pictures_of_one_height_stay_as_they_are(rng: np.random.Generator) -> None:
+    first, second = rng.integers(0, 256, (8, 6, 3), np.uint8), rng.integers(0, 256, (8, 9, 3), np.uint8)
+    both = side_by_side(first, second, gap=2)
+    np.testing.assert_array_equal(both[:, :6], first)
+    assert (both[:, 6:8] == 255).all()
+    np.testing.assert_array_equal(both[:, 8:], second)
+
+
+def test_others_are_scaled_in_proportion() -> None:
+    assert side_by_side(np.zeros((8, 8, 3), np.uint8), np.zeros((20, 30, 3), np.uint8), gap=0).shape == (8, 20, 3)
+    assert side_by_side(np.zeros((8, 8, 3), np.uint8), height=16).shape == (16, 16, 3)
+
+
+def test_no_pictures_are_an_error() -> None:
+    with pytest.raises(ArgumentError, match="at least one"):
+        side_by_side()

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from fomaug.data.structure import get_at, image_place, set_at, tensors_in, to_device
+from fomaug.data.paths import get_at, image_path, set_at, tensors_in, to_device
 from fomaug.errors import ArgumentError
 
 Pair = namedtuple("Pair", "image label")
@@ -33,14 +33,14 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("batch", "place", "expected"), CASES)
-def test_puts_a_value_in_place_and_leaves_the_original(batch, place, expected):
+@pytest.mark.parametrize(("batch", "path", "expected"), CASES)
+def test_sets_a_value_and_leaves_the_original(batch, path, expected):
     before = repr(batch)
-    changed = set_at(batch, place, 9)
+    changed = set_at(batch, path, 9)
     assert changed == expected
     assert type(changed) is type(batch)
     assert repr(batch) == before
-    assert get_at(changed, place) == 9
+    assert get_at(changed, path) == 9
 
 
 def test_mappings_and_objects_of_other_kinds_stay_of_their_kind():
@@ -53,7 +53,7 @@ def test_mappings_and_objects_of_other_kinds_stay_of_their_kind():
 
 
 @pytest.mark.parametrize(
-    ("batch", "place"),
+    ("batch", "path"),
     [
         (torch.zeros(2), ()),
         ((1, 2), 0),
@@ -64,12 +64,12 @@ def test_mappings_and_objects_of_other_kinds_stay_of_their_kind():
         (Sample(1), "image"),
     ],
 )
-def test_guesses_where_the_image_lies(batch, place):
-    assert image_place(batch) == place
+def test_guesses_the_path_of_the_image(batch, path):
+    assert image_path(batch) == path
 
 
 @pytest.mark.parametrize(
-    ("batch", "place", "message"),
+    ("batch", "path", "message"),
     [
         ({"image": 1}, "imgae", "nothing at 'imgae'; did you mean 'image'"),
         ((1, 2), 5, "nothing at 5"),
@@ -77,9 +77,9 @@ def test_guesses_where_the_image_lies(batch, place):
         (torch.zeros(2), "image", "Tensor has nothing at 'image'"),
     ],
 )
-def test_a_wrong_place_says_what_is_there(batch, place, message):
+def test_an_error_about_a_wrong_path_lists_what_is_there(batch, path, message):
     with pytest.raises(ArgumentError, match=message):
-        get_at(batch, place)
+        get_at(batch, path)
 
 
 def test_finds_and_moves_every_tensor():
