@@ -1,6 +1,8 @@
-"""What shows when a closed mouth is opened: a dark hole, teeth and a tongue, drawn between the lips.
+"""Parts that a portrait hides: the background behind the person, and the inside of a closed mouth.
 
-Teeth are those of another portrait that shows its own, where there is one.
+A warp of the whole image would move the background with the person, and the model would learn that backgrounds move.
+So portraits are separated into two layers. A mouth that opens shows a dark cavity, teeth and a tongue, which are drawn
+between the lips; the teeth are those of another portrait if one shows them.
 """
 
 from __future__ import annotations
@@ -11,25 +13,65 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fomaug.training.faces.draw import uniform
-from fomaug.training.faces.pairs import grids, sample
-from fomaug.training.faces.spline import eval_spline, fit_spline
+from fomaug.training.faces.augmentation import uniform
+from fomaug.training.faces.warps import eval_spline, fit_spline, grids, sample
+
+_TRUSTED: Final = 0.85  # least share of the face's points inside a matte
+_MARGIN: Final = 9  # pixels around a person that may still show a part of it
+
+
+class Layers(NamedTuple):
+    """The two layers of B portraits.
+
+    Attributes:
+        person: (B, 4, S, S) the image, and the matte in [0, 1]: the share of the person in each pixel.
+        behind: (B, 3, S, S) the background, filled in behind the person.
+    """
+
+    person: Tensor
+    behind: Tensor
+
+
+def take_apart(image: Tensor, matte: Tensor, mesh: Tensor) -> Layers:
+    """Separate portraits into layers; if a matte does not contain the face, the whole image is the person.
+
+    Args:
+        image: (B, 3, S, S) in [0, 1].
+        matte: (B, 1, S, S) in [0, 1], the share of the person in each pixel; soft edges are sharpened.
+        mesh: (B, M, 2) points of the faces, normalised.
+    """
+    held = F.grid_sample(matte, mesh[:, None], align_corners=True).mean((1, 2, 3))
+    hard = (2.5 * (matte - 0.5) + 0.5).clamp(0, 1)
+    matte = torch.where((held > _TRUSTED)[:, None, None, None], hard, 1.0)
+    around = 1 - F.max_pool2d(matte, _MARGIN, 1, _MARGIN // 2)
+    return Layers(torch.cat([image, matte], 1), fill(image, around))
+
+
+def fill(image: Tensor, known: Tensor) -> Tensor:
+    """Fill unknown pixels of images (B, 3, S, S) from known ones (B, 1, S, S) around them, from coarse to fine."""
+    if image.shape[2] < 2:
+        return image
+    share = F.avg_pool2d(known, 2)
+    coarse = fill(F.avg_pool2d(image * known, 2) / share.clamp(min=1e-4), (4 * share).clamp(max=1))
+    smooth = F.interpolate(coarse, size=image.shape[2:], mode="bilinear", align_corners=False)
+    return torch.lerp(smooth, image, known)
+
 
 UPPER_INNER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LOWER_INNER: Final = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-_CLOSED: Final = 0.02  # gap between the lips, in face heights
-_TEETH: Final = (0.04, 0.12)  # gaps of mouths that show teeth and little else
+_CLOSED: Final = 0.02  # largest gap between closed lips, in face heights
+_TEETH: Final = (0.04, 0.12)  # interval of the gaps of mouths that show mainly teeth
 _TONGUE: Final = (0.62, 0.36, 0.35)
 _ENAMEL: Final = (1.0, 0.95, 0.87)
 
 
 class Mouths(NamedTuple):
-    """B mouths to take teeth from.
+    """B portraits whose teeth are copied.
 
     Attributes:
         image: (B, 3, S, S) in [0, 1].
         mesh: (B, 478, 2) normalised.
-        open: (B,) bool, whether it shows teeth.
+        open: (B,) bool, whether the mouth shows teeth.
     """
 
     image: Tensor
@@ -38,7 +80,7 @@ class Mouths(NamedTuple):
 
     @staticmethod
     def draw(image: Tensor, mesh: Tensor, generator: torch.Generator) -> Mouths:
-        """Draw as many mouths as there are portraits, open ones if any is."""
+        """Draw one mouth for each portrait, an open one if there is any."""
         low, high = _TEETH
         gap = mouth_gap(mesh)
         shows = (gap > low) & (gap < high)
@@ -46,38 +88,38 @@ class Mouths(NamedTuple):
         return Mouths(image[chosen], mesh[chosen, :, :2], shows[chosen])
 
     def take(self, rows: Tensor) -> Mouths:
-        """Take some of them."""
+        """Select some of the mouths."""
         return Mouths(*(field[rows] for field in self))
 
 
 def mouth_gap(mesh: Tensor) -> Tensor:
-    """Measure how far the inner lips stand apart: (B,) of meshes (B, 478, 2 or 3), in face heights."""
+    """Measure the gaps (B,) between the inner lips of meshes (B, 478, 2 or 3), in face heights."""
     gap: Tensor = (mesh[:, 14, :2] - mesh[:, 13, :2]).norm(dim=-1)
     height: Tensor = (mesh[:, 152, :2] - mesh[:, 10, :2]).norm(dim=-1)
     return gap / height
 
 
 def is_closed(mesh: Tensor) -> Tensor:
-    """Tell (B,) which mouths hide their insides."""
+    """Tell (B,) whether the mouths are closed."""
     return mouth_gap(mesh) < _CLOSED
 
 
 def fill_mouth(
     image: Tensor, mesh: Tensor, closed: Tensor, teeth: Mouths, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draw the inside of mouths that were closed in the portrait and stand open now.
+    """Draw the inside of mouths that are closed in the portrait and open in the warped image.
 
-    Both halves of a batch show the same faces, so they share the look of the inside.
+    Both halves of a batch show the same faces, so the insides of their mouths look the same.
 
     Args:
         image: (2 B, 3, S, S) in [0, 1].
         mesh: (2 B, 478, 2) normalised.
-        closed: (2 B,) bool, whether the portrait's mouth was closed.
-        teeth: B mouths that lend their teeth.
-        generator: where the randomness comes from.
+        closed: (2 B,) bool, whether the mouth is closed in the portrait.
+        teeth: B mouths whose teeth are copied.
+        generator: random generator.
 
     Returns:
-        The pictures, and (2 B, 1, S, S) where something was drawn.
+        The images, and masks (2 B, 1, S, S) of the drawn pixels.
     """
     look = uniform(generator, len(image) // 2, len(_Look._fields))
     holes = torch.zeros_like(image[:, :1])
@@ -91,12 +133,12 @@ def fill_mouth(
 
 
 def between_lips(mesh: Tensor, size: int) -> Tensor:
-    """(B, 1, S, S) in [0, 1]: what lies between the inner lips of meshes (B, 478, 2)."""
+    """Draw masks (B, 1, S, S) in [0, 1] of the area between the inner lips of meshes (B, 478, 2)."""
     return _polygons(mesh[:, UPPER_INNER], mesh[:, LOWER_INNER], size)
 
 
 class _Look(NamedTuple):
-    """How the insides of M mouths look: numbers (M, 1) in [0, 1]."""
+    """Random parameters of the insides of M mouths: numbers (M, 1) in [0, 1]."""
 
     red: Tensor
     dark: Tensor
@@ -109,7 +151,7 @@ class _Look(NamedTuple):
 
 
 def _inside(image: Tensor, mesh: Tensor, teeth: Mouths, look: _Look) -> Tensor:
-    """Draw what pictures (M, 3, S, S) would show between the lips of meshes (M, 478, 2), all over the picture."""
+    """Draw the insides of mouths for images (M, 3, S, S) and meshes (M, 478, 2), not yet limited to the lips."""
     size, tone = image.shape[2], image.new_tensor
     upper, lower = mesh[:, UPPER_INNER], mesh[:, LOWER_INNER]
     light = _light(image, mesh)
@@ -129,28 +171,28 @@ def _inside(image: Tensor, mesh: Tensor, teeth: Mouths, look: _Look) -> Tensor:
 
 
 def _plane(numbers: Tensor) -> Tensor:
-    """(M, C) to (M, C, 1, 1): the same all over a picture."""
+    """Reshape (M, C) to (M, C, 1, 1), for products with images."""
     return numbers[..., None, None]
 
 
 def _between(mouths: Mouths, lines: Tensor, size: int) -> Tensor:
-    """(M, 3, S, S): what mouths show between their lips, brought between lines (M, 20, 2)."""
+    """Warp the insides of mouths between lines (M, 20, 2): images (M, 3, S, S)."""
     lips = torch.cat([mouths.mesh[:, UPPER_INNER], mouths.mesh[:, LOWER_INNER[1:-1]]], 1)
     grid = grids(size // 2, lines)
-    # The spline's stiffness is meant for whole faces; a mouth is a tenth as wide.
+    # The regularisation of the spline is for whole faces, and a mouth is a tenth as wide.
     weights = fit_spline(10 * lines, lips)
-    places = eval_spline(weights, 10 * lines, 10 * grid.flatten(1, 2)).view(grid.shape)
-    return F.interpolate(sample(mouths.image, places), size=(size, size), mode="bilinear", align_corners=True)
+    flow = eval_spline(weights, 10 * lines, 10 * grid.flatten(1, 2)).view(grid.shape)
+    return F.interpolate(sample(mouths.image, flow), size=(size, size), mode="bilinear", align_corners=True)
 
 
 def _light(image: Tensor, mesh: Tensor) -> Tensor:
-    """(M, 1): how bright the nose is."""
+    """Measure the brightness (M, 1) of the nose."""
     skin = F.grid_sample(image, mesh[:, None, 1:2], align_corners=True)[:, :, 0, 0]
     return skin.mean(1, keepdim=True).clamp(0.15, 0.9)
 
 
 def _polygons(top: Tensor, bottom: Tensor, size: int) -> Tensor:
-    """(M, 1, S, S): filled polygons between normalised lines (M, N, 2) that run alike, with soft edges."""
+    """Draw filled polygons (M, 1, S, S) with soft edges between normalised lines (M, N, 2) of the same direction."""
     ends = (torch.cat([top, bottom.flip(1)], 1) + 1) / 2 * (size - 1)
     pixels = torch.arange(size, device=top.device)
     (x0, y0), (x1, y1) = (end[..., None].unbind(2) for end in (ends, ends.roll(-1, 1)))  # (M, 2 N, 1) each

@@ -8,8 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from fomaug.evaluation import l1, ms_ssim, psnr, ssim
-from fomaug.evaluation.frechet import frechet_distance
-from fomaug.evaluation.similarity import confidence
+from fomaug.evaluation.measures import confidence, frechet_distance
 
 
 def pair(size: int = 192) -> tuple[torch.Tensor, torch.Tensor]:

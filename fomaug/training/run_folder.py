@@ -1,8 +1,9 @@
-"""What a run says of itself: losses as JSON lines, pictures, and TensorBoard where it is asked for."""
+"""The folder of a training run: losses as JSON lines, pictures, TensorBoard files and checkpoints."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fomaug.errors import MissingExtraError
-from fomaug.files import MANIFEST, read_text, write_file
+from fomaug.errors import MissingExtraError, ResumeError
+from fomaug.files import MANIFEST, read_text, replacing, write_file
 from fomaug.training.model import Batch
+from fomaug.weights.pickles import read_pickle
 
 
 class Report:
-    """Writes `losses.jsonl`, and `pictures/` with source, driving and prediction: early ones, then every 1000 steps."""
+    """A writer of `losses.jsonl`, and of `pictures/` with source, driving and prediction for a few steps."""
 
     def __init__(self, run: Path, board: Any) -> None:
         self.run, self.board = run, board
 
     @classmethod
     def open(cls, run: Path, *, from_step: int, tensorboard: bool) -> Report:
-        """Begin, or go on after a step: lines of later steps, which a killed run left behind, are dropped."""
+        """Start or continue a report; lines after `from_step`, which a killed run has left, are removed."""
         path = run / "losses.jsonl"
         if path.exists():
             lines = read_text(path, MANIFEST).splitlines(keepends=True)
@@ -32,7 +34,7 @@ class Report:
         return cls(run, _board(run) if tensorboard else None)
 
     def write(self, step: int, losses: dict[str, float], batch: Batch, prediction: Tensor) -> None:
-        """Add a step."""
+        """Write the losses of a step, and a picture at steps 1, 10, 100 and every 1000."""
         with (self.run / "losses.jsonl").open("a") as file:
             file.write(json.dumps({"step": step, **losses}) + "\n")
         if self.board is not None:
@@ -42,7 +44,7 @@ class Report:
             self._picture(step, batch, prediction)
 
     def close(self) -> None:
-        """Write what TensorBoard has not written yet."""
+        """Flush and close the TensorBoard files."""
         if self.board is not None:
             self.board.close()
 
@@ -59,7 +61,7 @@ def _step(line: str) -> int:
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
-        return -1  # a line cut short by a kill
+        return -1  # the line is incomplete, because the process was killed
 
 
 def _board(run: Path) -> Any:
@@ -68,3 +70,32 @@ def _board(run: Path) -> Any:
     except ImportError as error:
         raise MissingExtraError("tensorboard", "tensorboard") from error
     return SummaryWriter(str(run))
+
+
+_PATTERN = "step-*.pt"
+
+
+def save_checkpoint(run: Path, step: int, content: Mapping[str, Any], *, keep: int) -> Path:
+    """Write a checkpoint, whole or not at all, then delete all but the newest `keep`."""
+    target = run / f"step-{step:08d}.pt"
+    with replacing(target) as temporary:
+        torch.save(dict(content), temporary)
+    for old in sorted(run.glob(_PATTERN))[:-keep]:
+        old.unlink()
+    return target
+
+
+def last_checkpoint(run: Path) -> dict[str, Any] | None:
+    """Read the newest checkpoint of a run; None if there is none.
+
+    Raises:
+        ResumeError: if the file is no checkpoint.
+        WeightsError: if the file is damaged.
+    """
+    found = sorted(run.glob(_PATTERN))
+    if not found:
+        return None
+    content = read_pickle(found[-1])
+    if not isinstance(content, dict) or "step" not in content:
+        raise ResumeError(f"{found[-1]} is no checkpoint of a training run; delete it, or train into another folder")
+    return content

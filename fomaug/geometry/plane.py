@@ -1,4 +1,4 @@
-"""Coordinate grids and what is drawn on them."""
+"""The plane of an image: coordinate grids, Gaussians on them, and 2 x 2 matrices."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 def identity_grid(
     size: tuple[int, int], *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Make the grid whose every cell holds its own place.
+    """Make the grid of which every cell holds its own coordinates.
 
     Args:
         size: (H, W).
-        device: where to make it.
-        dtype: floating type.
+        device: device of the grid.
+        dtype: floating type of the grid.
 
     Returns:
         (H, W, 2), x and y in [-1, 1], corner-aligned.
@@ -40,7 +40,7 @@ def gaussian_heatmap(value: Tensor, size: tuple[int, int], variance: float) -> T
     Args:
         value: (B, K, 2) points in [-1, 1].
         size: (H, W) of the maps.
-        variance: of the Gaussian, in squared normalised units.
+        variance: variance of the Gaussians, in squared normalised units.
 
     Returns:
         (B, K, H, W) in [0, 1].
@@ -51,3 +51,21 @@ def gaussian_heatmap(value: Tensor, size: tuple[int, int], variance: float) -> T
     grid = identity_grid(size, device=value.device, dtype=value.dtype)
     away = grid - value[:, :, None, None]  # (B, K, H, W, 2)
     return torch.exp(-0.5 * away.square().sum(-1) / variance)
+
+
+def inverse_2x2(matrix: Tensor, *, least: float = 0.0) -> Tensor:
+    """Invert 2 x 2 matrices in closed form: differentiable, exportable, and the same on every device.
+
+    A singular matrix gives infinities, like a division by 0.
+
+    Args:
+        matrix: (..., 2, 2).
+        least: replacement for determinants of a smaller absolute value, so that the result is finite; 0 for none.
+    """
+    a, b = matrix[..., 0, 0], matrix[..., 0, 1]
+    c, d = matrix[..., 1, 0], matrix[..., 1, 1]
+    adjugate = torch.stack((torch.stack((d, -b), -1), torch.stack((-c, a), -1)), -2)
+    area = a * d - b * c
+    if least:
+        area = torch.where(area.abs() < least, least, area)
+    return adjugate / area[..., None, None]

@@ -10,7 +10,7 @@ from fomaug.animator import Animator
 from fomaug.cli import main
 from fomaug.driving import DrivingPool
 from fomaug.expand import expand
-from fomaug.media import save_image
+from fomaug.media import Provenance, save_image
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_report_as_json_can_be_read_by_programs(out: Path, capsys: pytest.Captur
     assert (found["copies"], found["labels"]["person 00"], found["state"]) == (28, 2, "done")
 
 
-def test_an_unfinished_job_is_called_so(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unfinished_job_is_reported_as_unfinished(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     summary = json.loads((out / "expand.json").read_text())
     (out / "expand.json").write_text(json.dumps({**summary, "state": "running"}))
     assert main(["report", str(out)]) == 0
@@ -57,3 +57,44 @@ def test_check_ends_with_1_if_something_is_shared(
     assert "source person 00/1.png is in" in text
     assert "14 leaks" in text
     assert main(["check", str(tmp_path / "nowhere")]) == 2
+
+
+GREY = np.zeros((4, 4), np.uint8)
+
+
+@pytest.fixture
+def marked(tmp_path: Path) -> Path:
+    return save_image(tmp_path / "marked.png", GREY, provenance=Provenance("lite-256"))
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    return save_image(tmp_path / "plain.png", GREY)
+
+
+def test_a_marked_file_ends_with_0_and_names_the_model(marked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(marked)]) == 0
+    assert capsys.readouterr().out == f"{marked}: synthetic, by lite-256 (trainedAlgorithmicMedia)\n"
+
+
+def test_one_unmarked_file_among_others_ends_with_1(
+    marked: Path, plain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(plain), str(marked)]) == 1
+    assert f"{plain}: not marked as synthetic" in capsys.readouterr().out
+
+
+def test_an_unreadable_file_ends_with_2_after_the_others(
+    marked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(tmp_path / "nowhere.png"), str(marked)]) == 2
+    found = capsys.readouterr()
+    assert "no file" in found.err
+    assert "synthetic, by lite-256" in found.out
+
+
+def test_json_contains_the_whole_mark(marked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--json", str(marked)]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["synthetic"] is True
+    assert row["mark"]["fomaug:Model"] == "lite-256"

@@ -58,5 +58,5 @@ def test_a_profile_still_moves():
     assert 0.05 < share < 0.5
 
 
-def test_keypoints_without_names_say_nothing():
+def test_without_keypoint_names_the_share_is_1():
     assert torch.equal(showable_share(turned(35), turned(-20), ()), torch.ones(1))

@@ -3,6 +3,8 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import pickle
+import platform
 import subprocess
 import sys
 import threading
@@ -11,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from fomaug import Animator
-from fomaug.parallel import _executor, side_by_side
+from fomaug import Animator, animator
+from fomaug.cpu import _executor, side_by_side
 
 
 @pytest.fixture
@@ -114,9 +116,9 @@ def test_a_trace_follows_its_input(tiny_model: Animator) -> None:
     torch.testing.assert_close(traced(other), tiny_model.detect(other).value, atol=1e-5, rtol=0)
 
 
-def test_a_large_batch_can_be_the_last_act_of_a_process() -> None:
+def test_a_large_batch_can_run_at_interpreter_shutdown() -> None:
     code = (
-        "import atexit, torch; from fomaug.parallel import side_by_side; torch.set_num_threads(2); "
+        "import atexit, torch; from fomaug.cpu import side_by_side; torch.set_num_threads(2); "
         "atexit.register(lambda: print(sum(side_by_side(lambda rows: rows.stop - rows.start, 24))))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "24\n"
@@ -135,3 +137,29 @@ def test_a_forked_process_makes_its_own_threads() -> None:
 
 def _nothing(_: slice) -> None:
     pass
+
+
+FAULTS = """
+import resource, torch, fomaug
+torch.set_num_threads(1)
+model = fomaug.load_model("lite-256", device="cpu")
+source = model.encode(torch.rand(4, 3, 256, 256))
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        model.animate(source, source.keypoints)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 4)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have other habits")
+def test_later_passes_cause_almost_no_page_faults() -> None:
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 500, "thousands where malloc gives everything back"
+
+
+def test_an_unpickled_model_prepares_the_allocator(tiny_model: Animator, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(animator, "keep_freed_memory", lambda: calls.append(1))
+    pickle.loads(pickle.dumps(tiny_model))
+    assert calls == [1]
