@@ -4,15 +4,15 @@ from fomaug.motion.draw import Key as Key
 from fomaug.motion.draw import draw as draw
 from fomaug.motion.fit import Fitted as Fitted
 from fomaug.motion.fit import fit as fit
-from fomaug.motion.options import DrawSettings as DrawSettings
-from fomaug.motion.options import Interval as Interval
-from fomaug.motion.options import Region as Region
-from fomaug.motion.options import Selection as Selection
-from fomaug.motion.options import check_interval as check_interval
-from fomaug.motion.options import check_sizes as check_sizes
 from fomaug.motion.params import Box as Box
 from fomaug.motion.params import MotionParams as MotionParams
 from fomaug.motion.params import MotionResult as MotionResult
+from fomaug.options import DrawSettings as DrawSettings
+from fomaug.options import Interval as Interval
+from fomaug.options import Region as Region
+from fomaug.options import Selection as Selection
+from fomaug.options import check_interval as check_interval
+from fomaug.options import check_sizes as check_sizes
 
 __all__ = [
     "Key",
