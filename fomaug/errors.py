@@ -6,6 +6,8 @@ import difflib
 import reprlib
 from collections.abc import Iterable
 
+_MOST_BITS = 1024  # of a number that is written out
+
 
 class FomaugError(Exception):
     """Base of all errors that fomaug raises on purpose."""
@@ -107,6 +109,20 @@ def shortened(value: object) -> str:
     >>> shortened([[["x"] * 9] * 9] * 9)
     '[[[...], [...], [...], [...], [...], [...], ...], [[...], [...], [...], [...], [...], [...], ...], ...]'
     """
-    short = reprlib.Repr()
-    short.maxlevel, short.maxlist, short.maxdict, short.maxstring, short.maxother = 2, 6, 6, 80, 80
-    return short.repr(value)
+    return _SHORT.repr(value)
+
+
+class _Shortened(reprlib.Repr):
+    """Show two levels of containers, the first entries of each, and the beginnings of words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxlist, self.maxtuple, self.maxdict, self.maxset = 2, 6, 6, 6, 6
+        self.maxstring, self.maxother, self.maxlong = 80, 80, 80
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python refuses to write out numbers of thousands of digits.
+        return super().repr_int(x, level) if x.bit_length() < _MOST_BITS else "a number of hundreds of digits"
+
+
+_SHORT = _Shortened()

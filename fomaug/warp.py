@@ -81,6 +81,8 @@ def points(
 ) -> tuple[Tensor, Tensor]:
     """Move points.
 
+    A point that is missing stays as it is and is not visible: NaN or infinite, or (-1, -1) in pixels.
+
     Args:
         xy: (B, M, 2) points (x, y) in [-1, 1], in pixels if `size` is given; (M, 2) with a single flow.
         flow: (B, h, w, 2) backward flow at any resolution.
@@ -89,8 +91,8 @@ def points(
         size: (H, W) of the picture, for points in pixels: (0, 0) is the centre of the first pixel.
 
     Returns:
-        Points as `xy`, finite always, and (B, M) bool: False for points in folds, behind something, turned away, or
-        outside.
+        Points as `xy`, finite but for those that were not, and (B, M) bool: False for points in folds, behind
+        something, turned away, outside, or missing.
     """
     together, single = (xy[None], True) if xy.ndim == 2 else (xy, False)
     if together.ndim != 3 or together.shape[-1] != 2:
@@ -98,13 +100,15 @@ def points(
     _check_flow(together, flow)
     if not xy.numel():
         return xy.clone(), torch.ones(xy.shape[:-1], dtype=torch.bool, device=xy.device)
-    moved, visible = invert_points(_normalised(together, size), flow)
+    missing = _missing(together, size)
+    moved, visible = invert_points(_normalised(together, size).masked_fill(missing[..., None], 0), flow)
+    visible &= ~missing
     if occlusion is not None:
         visible &= _read(occlusion, moved) >= _PAINTED
         # Judged on the occlusion's cells: on finer ones a lid's edge looks like a surface that turns away.
         cells = coarsen_flow(flow, (occlusion.shape[2], occlusion.shape[3]))
         visible &= uneven_stretch(moved, cells) <= _TURNED_AWAY
-    moved = _pixels(moved, size)
+    moved = torch.where(missing[..., None], together, _pixels(moved, size))
     return (moved[0], visible[0]) if single else (moved, visible)
 
 
@@ -112,6 +116,8 @@ def boxes(
     xyxy: Tensor, flow: Tensor, *, occlusion: Tensor | None = None, size: Size | None = None
 ) -> tuple[Tensor, Tensor]:
     """Move boxes by what is in them: the box around the places where the flow shows their content.
+
+    A box that is missing stays as it is and is not visible: NaN or infinite, or four times -1 in pixels.
 
     Args:
         xyxy: (B, M, 4) boxes (x0, y0, x1, y1), in [-1, 1]; in pixels if `size` is given. (M, 4) with a single flow.
@@ -127,14 +133,15 @@ def boxes(
     if together.ndim != 3 or together.shape[-1] != 4:
         raise ShapeError(f"xyxy must be (B, M, 4) or (M, 4), got {tuple(xyxy.shape)}")
     b, m, _ = together.shape
-    corners = _normalised(together.reshape(b, 2 * m, 2), size).view(b, m, 2, 2)
+    missing = _missing(together, size)[..., None]
+    corners = _normalised(together.masked_fill(missing, 0).reshape(b, 2 * m, 2), size).view(b, m, 2, 2)
     samples = _box_samples(corners.flatten(0, 1))  # (B * M, S, 2)
     count = samples.shape[1]
     moved, seen = points(samples.view(b, m * count, 2), flow, occlusion=occlusion)
     moved, seen = moved.clamp(-1, 1).view(b, m, count, 2), seen.view(b, m, count)
     low, high = moved.amin(2), moved.amax(2)
-    out = torch.cat([_pixels(low, size), _pixels(high, size)], dim=-1)
-    visible = seen.float().mean(2) >= _VISIBLE_SHARE
+    out = torch.where(missing, together, torch.cat([_pixels(low, size), _pixels(high, size)], dim=-1))
+    visible = (seen.float().mean(2) >= _VISIBLE_SHARE) & ~missing[..., 0]
     return (out[0], visible[0]) if single else (out, visible)
 
 
@@ -161,6 +168,12 @@ def centres_to_edges(xyxy_px: Tensor) -> Tensor:
     tensor([2., 3., 7., 9.])
     """
     return torch.cat([xyxy_px[..., :2], xyxy_px[..., 2:] + 1], -1)
+
+
+def _missing(values: Tensor, size: Size | None) -> Tensor:
+    """(B, M): which points or boxes (B, M, 2 or 4) are none. In [-1, 1], -1 is a place like any other."""
+    missing = ~values.isfinite().all(-1)
+    return missing if size is None else missing | (values == -1).all(-1)
 
 
 def _box_samples(corners: Tensor) -> Tensor:

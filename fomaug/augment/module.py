@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fomaug.animator import Animator
 from fomaug.augment.arguments import ARGUMENTS, SETTINGS, check_same, name_resources, plain_arguments, read_arguments
 from fomaug.augment.keys import counted_keys
-from fomaug.augment.pixels import Range
+from fomaug.augment.pixels import Range, check_tensor
 from fomaug.augment.place import Faces, OnMissing, make_locator, place
 from fomaug.augment.render import apply
 from fomaug.augment.resources import Driving, Model, Resources
@@ -179,8 +179,9 @@ class MotionAugment(nn.Module):
         Returns:
             Image, flow and occlusion, and the settled parameters. `fomaug.warp` moves labels by the flow.
         """
-        if not isinstance(images, Tensor):
+        if callable(images) and not isinstance(images, Tensor):
             return super().apply(images)
+        check_tensor(images)
         if faces is not None:
             params = self.place(images, params, faces)
         return apply(
@@ -208,6 +209,7 @@ class MotionAugment(nn.Module):
             (B * copies, 3 or 1, H, W) images, and (B * copies,) int64: the source row of each, on the images' device.
             With `on_missing="skip"`, copies that would have moved but have no face are left out of both.
         """
+        check_tensor(images)
         params = self.draw(self._keys(images, keys), copies=copies)
         index = torch.arange(len(images), device=images.device).repeat_interleave(copies)
         result = self.apply(images, params, faces=faces)
@@ -229,7 +231,10 @@ class MotionAugment(nn.Module):
         Returns:
             Images of the same shape, dtype, device, layout and range; the input itself where nothing moves.
         """
-        if not self.training or len(images) == 0:
+        if not self.training:
+            return images
+        check_tensor(images)
+        if len(images) == 0:
             return images
         if torch.compiler.is_compiling():
             # Hashes and Python loops cannot be traced: a compiled step breaks its graph here, once.

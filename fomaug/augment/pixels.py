@@ -10,9 +10,12 @@ from fomaug.types import check_shape
 
 Range = tuple[float, float]
 
+_ROUNDING = 1e-3  # of the range; a quarter of a step between two of 256 levels
+
 
 def check_images(images: Tensor, value_range: Range) -> None:
-    """Raise unless the images are (B, 3, H, W) or (B, 1, H, W), uint8 or float in the range."""
+    """Raise unless the images are a tensor (B, 3, H, W) or (B, 1, H, W), uint8 or float in the range."""
+    check_tensor(images)
     check_shape("images", images, "B C H W")
     if images.shape[1] not in (1, 3):
         raise ShapeError(f"images must be (B, 3, H, W) RGB or (B, 1, H, W) grey, got {tuple(images.shape)}")
@@ -22,15 +25,42 @@ def check_images(images: Tensor, value_range: Range) -> None:
         _check_values(images.detach(), value_range)
 
 
+def check_tensor(images: object) -> None:
+    """Raise unless images are a tensor.
+
+    Raises:
+        ShapeError: says how to make a tensor of what was given.
+    """
+    if isinstance(images, Tensor):
+        return
+    remedies = {
+        "list": "stack pictures of one size with torch.stack",
+        "tuple": "stack pictures of one size with torch.stack",
+        "ndarray": "use torch.from_numpy(array).permute(2, 0, 1)[None] for an (H, W, C) array",
+        "NoneType": "check what your dataset returns",
+    }
+    kind = type(images).__name__
+    remedy = remedies.get(
+        kind, "use torchvision.transforms.v2.functional.pil_to_tensor(picture)[None] for a PIL picture"
+    )
+    raise ShapeError(
+        f"images must be a (B, 3, H, W) or (B, 1, H, W) tensor, got {kind}; {remedy}, or let "
+        "fomaug.data.MotionDataset or an adapter of fomaug.integrations take single pictures as they are"
+    )
+
+
 def _check_values(images: Tensor, value_range: Range) -> None:
     low, high = value_range
-    # Resampled images overshoot a little; images in another range overshoot a lot.
+    # Bright pictures in [-1, 1] have few values below 0, so nothing but rounding may lie below. Above, resampled
+    # pictures overshoot a little, and no common range holds bright pictures that go just beyond 1.
+    rounding = max(_ROUNDING, torch.finfo(images.dtype).eps) * (high - low)
     slack = 0.5 * (high - low)
     least, most = (float(value) for value in torch.aminmax(images))
-    if not (least >= low - slack and most <= high + slack):
+    if not (least >= low - rounding and most <= high + slack):
         raise ArgumentError(
-            f"images go from {least:.4g} to {most:.4g}, but value_range is {tuple(value_range)}; give the range of "
-            "your images as value_range, and normalise by mean and deviation afterwards"
+            f"images go from {least:.4g} to {most:.4g}, but value_range is {tuple(value_range)}: {low:g} is black and "
+            f"{high:g} is white; give the range of your images as value_range, clamp what resampling put outside of "
+            "it, and normalise by mean and deviation afterwards"
         )
 
 

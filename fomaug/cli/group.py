@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, NamedTuple, TextIO
 
 import click
 
@@ -24,6 +26,11 @@ _RESUME: Final = "what is written is whole; the same command with --resume goes 
 COMMANDS: Final = {
     "expand": _Entry(
         "fomaug.cli.expand:expand", "Multiply a face dataset: borrowed motion, labels moved along.", _RESUME
+    ),
+    "study": _Entry(
+        "fomaug.cli.study:study",
+        "Measure whether copies help on a dataset: train without and with them.",
+        "finished runs are kept; the same command goes on from there",
     ),
     "animate": _Entry("fomaug.cli.animate:animate", "Animate a picture by a clip, as a video; or many from a list."),
     "report": _Entry("fomaug.cli.report:report", "Sum up an expanded dataset."),
@@ -86,7 +93,26 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    words = list(sys.argv[1:] if args is None else args)
+    with _printable(sys.stdout):
+        return _main(list(sys.argv[1:] if args is None else args))
+
+
+@contextmanager
+def _printable(stream: TextIO) -> Iterator[None]:
+    """Escape what a stream cannot write, as names of files that are not UTF-8, instead of failing."""
+    before = getattr(stream, "errors", None)
+    if not isinstance(stream, io.TextIOWrapper) or before is None:
+        yield
+        return
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors=before)
+
+
+def _main(words: list[str]) -> int:
+    """Run the command, and turn errors into exit codes."""
     try:
         code = fomaug.main(words, prog_name="fomaug", standalone_mode=False)
     except click.ClickException as error:

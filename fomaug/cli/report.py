@@ -33,7 +33,8 @@ def report(out: Path, *, as_json: bool) -> None:
 def _print(summary: Summary) -> None:
     unfinished = "" if summary.state == "done" else "; unfinished: the same fomaug expand with --resume goes on"
     click.echo(f"{summary.out}: {summary.copies} copies of {summary.sources} pictures by {summary.model}{unfinished}")
-    click.echo(f"{summary.bytes / 1e6:.1f} MB, {summary.failed} pictures failed")
+    flawed = f", {summary.flawed} annotations could not be used" if summary.flawed else ""
+    click.echo(f"{summary.bytes / 1e6:.1f} MB, {summary.failed} pictures failed{flawed}")
     for title, counts in (("label", summary.labels), ("split", summary.splits), ("clip", summary.clips)):
         _print_counts(title, counts)
     _print_counts("refused", summary.rejected)

@@ -20,7 +20,7 @@ def contents_hash(tracks: Sequence[MotionTrack], model_hash: str) -> str:
     Numbers are hashed as little-endian float32, so machines and devices agree. Every draw depends on this hash: to
     change it is to change everybody's datasets.
     """
-    digest = hashlib.sha256(f"fomaug pool 1\n{model_hash}\n".encode())
+    digest = hashlib.sha256(f"fomaug pool 1\n{model_hash}\n".encode("utf-8", "surrogatepass"))
     for track in tracks:
         words = [track.name, track.label, float(track.fps), track.clip_hash, track.driver, float(track.weight)]
         digest.update(json.dumps(words, ensure_ascii=True).encode())

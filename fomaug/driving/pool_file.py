@@ -22,11 +22,14 @@ from torch import Tensor
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import PoolError, reason_of
 from fomaug.files import POOL, open_regular, write_file
+from fomaug.strict_json import load_json
 from fomaug.types import Keypoints
 
 VERSION: Final = 1
 _KEY: Final = "fomaug.pool"
 _MAX_HEADER: Final = 2**24
+_MOST_FRAMES: Final = 10**7  # of a track: four days at 25 a second
+_MOST_POINTS: Final = 1024  # of a frame
 _FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "name": (str,),
     "label": (str, type(None)),
@@ -63,11 +66,11 @@ def read(path: Path) -> tuple[list[MotionTrack], str, str]:
         with safe_open(path, framework="pt") as file:
             header = _header(path, (file.metadata() or {}).get(_KEY))
             rows: list[Any] = header["tracks"]
-            expected = {f"{row}.value" for row in range(len(rows))}
-            if not expected <= set(file.keys()) <= expected | {f"{row}.jacobian" for row in range(len(rows))}:
+            expected, names = {f"{row}.value" for row in range(len(rows))}, set(file.keys())
+            if not expected <= names <= expected | {f"{row}.jacobian" for row in range(len(rows))}:
                 raise PoolError(f"{path} is damaged: its tensors do not go with its {len(rows)} tracks")
-            tracks = [_track(path, facts, _keypoints(path, file, row)) for row, facts in enumerate(rows)]
-    except (SafetensorError, OSError) as error:
+            tracks = [_track(path, facts, _keypoints(path, file, row, names)) for row, facts in enumerate(rows)]
+    except (SafetensorError, OSError, RuntimeError) as error:  # torch has no place for some shapes
         raise PoolError(f"{path} is no pool file or is damaged ({reason_of(error)}); build it again") from error
     return tracks, header["model_name"], header["model_hash"]
 
@@ -105,10 +108,7 @@ def _check_size(path: Path) -> None:
 def _header(path: Path, text: str | None) -> dict[str, Any]:
     if text is None:
         raise PoolError(f"{path} is a safetensors file, but no pool of fomaug")
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise PoolError(f"{path} is damaged: its description is no JSON ({reason_of(error)})") from error
+    header = load_json(text, f"{path} is damaged: its description", PoolError, finite=False)
     if not isinstance(header, dict) or not isinstance(header.get("version"), int):
         raise PoolError(f"{path} is damaged: its description has no version")
     if header["version"] != VERSION:
@@ -121,16 +121,25 @@ def _header(path: Path, text: str | None) -> dict[str, Any]:
     return header
 
 
-def _keypoints(path: Path, file: Any, row: int) -> Keypoints:
+def _keypoints(path: Path, file: Any, row: int, names: set[str]) -> Keypoints:
     parts: list[Tensor] = []
     for name in (f"{row}.value", f"{row}.jacobian"):
-        if name not in file.keys():  # noqa: SIM118
+        if name not in names:
             break
+        _check_sizes(path, name, file.get_slice(name).get_shape())
         part = file.get_tensor(name)
         if part.dtype not in (torch.float16, torch.float32):
             raise PoolError(f"{path} is damaged: {name} is {part.dtype}, not float16 or float32")
         parts.append(part.float())
     return Keypoints(*parts)
+
+
+def _check_sizes(path: Path, name: str, shape: list[int]) -> None:
+    """Look at a shape before the tensor is read; what it must be is checked with the track."""
+    if len(shape) > 4 or any(size > _MOST_FRAMES for size in shape) or any(size > _MOST_POINTS for size in shape[1:]):
+        raise PoolError(
+            f"{path} is damaged: {name} is {tuple(shape)}, up to ({_MOST_FRAMES}, {_MOST_POINTS}, 2, 2) was expected"
+        )
 
 
 def _track(path: Path, facts: Any, keypoints: Keypoints) -> MotionTrack:
@@ -140,7 +149,7 @@ def _track(path: Path, facts: Any, keypoints: Keypoints) -> MotionTrack:
         if not isinstance(facts[name], kinds) or isinstance(facts[name], bool):
             raise PoolError(f"{path} is damaged: {name} of a track is {facts[name]!r:.40}")
     crop = facts["crop"]
-    if crop is not None and not (len(crop) == 4 and all(type(value) is int for value in crop)):
+    if crop is not None and not (len(crop) == 4 and all(type(value) is int and abs(value) < 2**31 for value in crop)):
         raise PoolError(f"{path} is damaged: crop of a track is {crop!r:.40}")
     if not all(isinstance(word, str) for word in facts["facts"].values()):
         raise PoolError(f"{path} is damaged: facts of a track must be words")

@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from fomaug.errors import PoolError
+from fomaug.errors import PoolError, shortened
 from fomaug.geometry import normalise
 from fomaug.types import Keypoints
 
@@ -19,6 +19,8 @@ _FARTHEST: Final = 10.0  # of a coordinate; they reach 1
 _LARGEST: Final = 1000.0  # of an entry of a jacobian; they reach 2.8
 _LEAST_EXTENT: Final = 1e-5  # of the points; a face's is 0.04 and more
 _LEAST_AREA: Final = 1e-8  # determinant of a jacobian; those of far turned heads come near 0, down to 8e-5
+_MOST_FPS: Final = 100_000  # high-speed cameras reach 25,000
+_LARGEST_WEIGHT: Final = 10**9
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +117,10 @@ def check_track(track: MotionTrack) -> None:
         problem = "keypoints must be finite"
     elif (degenerate := _degenerate(value, jacobian)) is not None:
         problem = degenerate
-    elif not 0 < track.fps < float("inf"):
-        problem = f"fps must be more than 0, got {track.fps}"
-    elif not 0 <= track.weight < float("inf"):
-        problem = f"weight must be 0 or more, got {track.weight}"
+    elif not 0 < track.fps <= _MOST_FPS:
+        problem = f"fps must be more than 0, got {shortened(track.fps)}; at most {_MOST_FPS} were expected"
+    elif not 0 <= track.weight <= _LARGEST_WEIGHT:
+        problem = f"weight must be 0 or more, got {shortened(track.weight)}; at most {_LARGEST_WEIGHT} was expected"
     elif not track.name:
         problem = "the name is empty"
     if problem:

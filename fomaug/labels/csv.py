@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,30 +13,33 @@ import numpy as np
 
 from fomaug.errors import LabelError, reason_of
 from fomaug.files import LABELS, open_text, write_file
-from fomaug.labels.formats import Annotations, Format, Row, check_finite, picture_key, register
-from fomaug.labels.rows import join_rows, split_rows
+from fomaug.labels.checks import check_points, check_seen, read_flag
+from fomaug.labels.flaws import OnFlaw, flaws_of
+from fomaug.labels.formats import Annotations, Format, Row, picture_key, register
+from fomaug.labels.rows import check_names, join_rows, split_rows
 from fomaug.labels.values import FaceLabels
 
 
-def _read(path: Path, root: Path) -> Annotations:
+def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
+    found: dict[str, list[FaceLabels]] = {}
     try:
         with open_text(path, LABELS, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or [])
-            pairs = _pairs(path, columns)
-            found: dict[str, list[FaceLabels]] = {}
+            pairs = _pairs(path, list(reader.fieldnames or []))
             for row in reader:
-                key = picture_key(_file(path, reader.line_num, row), path.parent, root)
-                found.setdefault(key, []).append(_labels(path, reader.line_num, row, pairs))
+                with flaws_of(f"{path}, line {reader.line_num}", on_flaw) as place:
+                    place.picture = picture_key(_file(row), path.parent, root)
+                    labels = _labels(row, pairs)
+                    found.setdefault(place.picture, []).append(labels)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LabelError(f"{path} cannot be read as CSV: {reason_of(error)}") from error
     return {key: join_rows(rows) for key, rows in found.items()}
 
 
-def _file(path: Path, line: int, row: dict[str, Any]) -> str:
+def _file(row: dict[str, Any]) -> str:
     # csv gives None as the name of cells without a column, and as the value of columns without a cell.
     if None in row or not row["file"]:
-        raise LabelError(f"{path}, line {line}: there are more cells than columns, or no name of a picture")
+        raise LabelError("there are more cells than columns, or no name of a picture")
     return str(row["file"])
 
 
@@ -47,19 +51,34 @@ def _pairs(path: Path, columns: list[str]) -> int:
         pairs += 1
     if not pairs:
         raise LabelError(f"{path}, line 1: there are no columns x0 and y0")
+    try:
+        check_names(columns)
+    except LabelError as error:
+        raise LabelError(f"{path}, line 1: {error}") from error
     return pairs
 
 
-def _labels(path: Path, line: int, row: dict[str, str], pairs: int) -> FaceLabels:
-    try:
-        points = np.array([[float(row[f"x{i}"]), float(row[f"y{i}"])] for i in range(pairs)])
-        check_finite(points)
-    except (TypeError, ValueError) as error:
-        raise LabelError(f"{path}, line {line}: a coordinate is missing or no number") from error
+def _labels(row: dict[str, str], pairs: int) -> FaceLabels:
+    points = np.array([[_number(row[f"{axis}{i}"]) for axis in "xy"] for i in range(pairs)])
+    check_points(points)
+    # An empty cell says nothing: the point is visible if it has a place.
+    flags = [row.get(f"v{i}") or "" for i in range(pairs)]
+    said = np.array([flag.strip() != "" for flag in flags])
+    seen = np.array([read_flag(flag or "1") > 0 for flag in map(str.strip, flags)])
+    check_seen(points, seen & said)
     taken = {"file", *(f"{axis}{i}" for axis in "xy" for i in range(pairs))}
-    seen = np.array([row.get(f"v{i}", "1") not in ("0", "False", "false") for i in range(pairs)])
     fields = {name: value for name, value in row.items() if name not in taken and not _is_visibility(name, pairs)}
-    return FaceLabels(points=points, visible=seen, fields=fields)
+    return FaceLabels(points=points, visible=FaceLabels(points, seen).points_seen, fields=fields)
+
+
+def _number(cell: str | None) -> float:
+    """Read a coordinate; an empty cell is NaN, a missing point."""
+    if cell is None:
+        raise LabelError("a coordinate is missing: the row has fewer cells than columns")
+    try:
+        return float(cell) if cell.strip() else math.nan
+    except ValueError as error:
+        raise LabelError(f"a coordinate is no number: {cell[:40]!r}") from error
 
 
 def _is_visibility(name: str, pairs: int) -> bool:
@@ -77,15 +96,16 @@ def _write(rows: Iterable[Row], out: Path, like: Path | None) -> list[Path]:
         cells = [] if labels.points is None else _cells(labels)
         writer.writerow([file, *(labels.fields.get(name, "") for name in others), *cells])
     target = out / (like.name if like is not None else "landmarks.csv")
-    write_file(target, text.getvalue().encode())
+    write_file(target, text.getvalue().encode("utf-8", "surrogateescape"))
     return [target]
 
 
 def _cells(labels: FaceLabels) -> list[str]:
     assert labels.points is not None
-    seen = np.ones(len(labels.points), bool) if labels.visible is None else labels.visible
     return [
-        cell for (x, y), v in zip(labels.points, seen, strict=True) for cell in (f"{x:.3f}", f"{y:.3f}", str(int(v)))
+        cell
+        for xy, seen in zip(labels.points, labels.points_seen, strict=True)
+        for cell in (*("" if math.isnan(value) else f"{value:.3f}" for value in xy), str(int(seen)))
     ]
 
 

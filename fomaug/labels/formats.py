@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fomaug.errors import LabelError, did_you_mean
+from fomaug.labels.flaws import OnFlaw, refuse
 from fomaug.labels.values import FaceLabels, Size
 
 Annotations = dict[str, FaceLabels]
@@ -24,7 +22,8 @@ class Format:
     Attributes:
         name: to ask for it by.
         claims: whether a path looks like it.
-        read: all labels below it, by the picture's path relative to the second argument.
+        read: all labels below it, by the picture's path relative to the second argument. The third argument is called
+            with each annotation that cannot be used, and the others are read.
         write: rows to a file or folder below the second argument; the paths written. The third argument is the path
             that the labels were read from, for what a format keeps besides them; None for new ones.
         file_of: where a format has a file for each picture, the path of that file below the output, by the picture's
@@ -33,7 +32,7 @@ class Format:
 
     name: str
     claims: Callable[[Path], bool]
-    read: Callable[[Path, Path], Annotations]
+    read: Callable[[Path, Path, OnFlaw], Annotations]
     write: Callable[[Iterable[Row], Path, Path | None], list[Path]]
     file_of: Callable[[str], str] | None = None
 
@@ -48,7 +47,9 @@ def register(format: Format) -> Format:
     return format
 
 
-def read_annotations(path: str | Path, images_root: str | Path, *, format: str | None = None) -> Annotations:
+def read_annotations(
+    path: str | Path, images_root: str | Path, *, format: str | None = None, on_flaw: OnFlaw = refuse
+) -> Annotations:
     """Read what a dataset says about its pictures.
 
     Args:
@@ -56,17 +57,19 @@ def read_annotations(path: str | Path, images_root: str | Path, *, format: str |
             of `.pts` files; a folder of mask PNGs.
         images_root: the folder of the pictures; names in the file are relative to it, or to the file's own folder.
         format: its name, where the path does not tell.
+        on_flaw: function that is called with each annotation that cannot be used, which is then left out; by default
+            the first one is an error. A picture that is left with none of its annotations has no labels.
 
     Returns:
         Labels by the picture's path relative to `images_root`, with slashes.
 
     Raises:
-        LabelError: names file and line of what cannot be read.
+        LabelError: names file and line of what cannot be read; whatever `on_flaw` does, if nothing in the file can be.
     """
     path, root = Path(path), Path(images_root)
     if not path.exists():
         raise LabelError(f"there are no annotations at {path}")
-    return find_format(path, format).read(path, root)
+    return find_format(path, format).read(path, root, on_flaw)
 
 
 def write_annotations(
@@ -120,12 +123,6 @@ def picture_key(name: str, listed_in: Path, root: Path) -> str:
             except (ValueError, OSError):
                 continue  # no name that a file can have
     return Path(name).as_posix()
-
-
-def check_finite(*arrays: NDArray[np.float64] | None) -> None:
-    """Raise ValueError for coordinates that are not numbers: no flow could move them."""
-    if not all(array is None or np.isfinite(array).all() for array in arrays):
-        raise ValueError("a coordinate is not a finite number")
 
 
 def by_stem(root: Path, suffixes: Iterable[str]) -> Mapping[str, str]:

@@ -15,14 +15,17 @@ import torch
 from numpy.typing import NDArray
 
 from fomaug import warp
-from fomaug.errors import LabelError, reason_of
+from fomaug.errors import LabelError, reason_of, shortened
 from fomaug.files import LABELS, read_text, write_file
-from fomaug.labels.formats import Annotations, Format, Row, check_finite, picture_key, register
-from fomaug.labels.rows import join_rows, split_rows
+from fomaug.labels.checks import Array, check_boxes, check_carried, check_points, check_seen, read_flag, read_table
+from fomaug.labels.flaws import OnFlaw, flaws_of
+from fomaug.labels.formats import Annotations, Format, Row, picture_key, register
+from fomaug.labels.rows import check_names, join_rows, split_rows
 from fomaug.labels.values import FaceLabels
+from fomaug.strict_json import load_json, without_nan
 
 
-def _read(path: Path, root: Path) -> Annotations:
+def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     found: dict[str, list[FaceLabels]] = {}
     try:
         # Not splitlines: JSON strings may hold other line separators as they are.
@@ -31,38 +34,69 @@ def _read(path: Path, root: Path) -> Annotations:
         raise LabelError(f"{path} cannot be read: {reason_of(error)}") from error
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            name, labels = _row(path, number, line)
-            found.setdefault(picture_key(name, path.parent, root), []).append(labels)
+            with flaws_of(f"{path}, line {number}", on_flaw) as place:
+                row = _row(line)
+                place.picture = picture_key(row.pop("file_name"), path.parent, root)
+                labels = _labels(row)
+                found.setdefault(place.picture, []).append(labels)
     return {key: join_rows(rows) for key, rows in found.items()}
 
 
-def _row(path: Path, number: int, line: str) -> tuple[str, FaceLabels]:
-    try:
-        row = json.loads(line)
-        name = str(row.pop("file_name"))
-        points, objects = row.pop("points", None), row.pop("objects", None)
-        boxes = None if not objects or "bbox" not in objects else np.array(objects["bbox"], float).reshape(-1, 4)
-        if boxes is not None:
-            edges = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-            boxes = warp.edges_to_centres(torch.from_numpy(edges)).numpy()
-        rest = {} if objects is None else {key: value for key, value in objects.items() if key != "bbox"}
-        pairs = None if points is None else np.array(points, float).reshape(-1, 2)
-        check_finite(boxes, pairs)
-        seen = _flags(row.pop("points_visible", None), pairs)
-        boxes_seen = _flags(rest.pop("visible", None) if boxes is not None else None, boxes)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise LabelError(f"{path}, line {number}: {type(error).__name__} {error}") from error
-    fields = {**row, **({"objects": rest} if rest else {})}
-    return name, FaceLabels(points=pairs, visible=seen, boxes=boxes, box_visible=boxes_seen, fields=fields)
+def _row(line: str) -> dict[str, Any]:
+    row = load_json(line, "the row", LabelError, finite=False)
+    if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
+        raise LabelError("a row must be a JSON object with a file_name, a text")
+    return row
 
 
-def _flags(values: list[bool] | None, like: NDArray[np.float64] | None) -> NDArray[np.bool_] | None:
+def _labels(row: dict[str, Any]) -> FaceLabels:
+    """Read the labels of a row without its `file_name`."""
+    points, visible = _points(row.pop("points", None), row.pop("points_visible", None))
+    objects = row.pop("objects", None)
+    if not isinstance(objects, dict | None):
+        raise LabelError(f"objects must be a JSON object, got {shortened(objects)}")
+    rest = dict(objects or {})
+    boxes = _boxes(rest.pop("bbox", None))
+    seen = None if boxes is None else _flags(rest.pop("visible", None), boxes)
+    check_names(row)
+    fields = check_carried({**row, **({"objects": rest} if rest else {})})
+    return FaceLabels(points=points, visible=visible, boxes=boxes, box_visible=seen, fields=fields)
+
+
+def _points(values: Any, flags: Any) -> tuple[Array | None, NDArray[np.bool_] | None]:
+    """Read points [[x, y], ...] or [[x, y, visibility], ...], and flags that stand apart from them."""
+    if values is None:
+        if flags is not None:
+            raise LabelError("points_visible is there, and points are not")
+        return None, None
+    table = read_table(values, "points", (2, 3))
+    points, inner = table[:, :2], table[:, 2] if table.shape[1] == 3 else None
+    check_points(points, inner)
+    if inner is not None and flags is not None:
+        raise LabelError("visibility is given twice: as a third number of each point, and as points_visible")
+    seen = _flags(flags, points) if inner is None else inner > 0
+    if seen is not None:
+        check_seen(points, seen)
+    return points, seen
+
+
+def _boxes(values: Any) -> Array | None:
+    if values is None:
+        return None
+    boxes = read_table(values, "objects.bbox", (4,))
+    check_boxes(boxes)
+    edges = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    centres: Array = warp.edges_to_centres(torch.from_numpy(edges)).numpy()
+    return centres
+
+
+def _flags(values: Any, like: Array) -> NDArray[np.bool_] | None:
     """Visibility as `_values` wrote it."""
     if values is None:
         return None
-    if like is None or len(values) != len(like):
-        raise ValueError("there is not one flag of visibility for each point or box")
-    return np.array(values, bool)
+    if not isinstance(values, list) or len(values) != len(like):
+        raise LabelError(f"there must be one flag of visibility for each point or box, got {shortened(values)}")
+    return np.array([read_flag(value) > 0 for value in values], bool)
 
 
 def _write(rows: Iterable[Row], out: Path, like: Path | None) -> list[Path]:
@@ -83,9 +117,9 @@ def _values(file: str, labels: FaceLabels) -> dict[str, Any]:
     if objects:
         values["objects"] = objects
     if labels.points is not None:
-        values["points"] = labels.points.round(3).tolist()
+        values["points"] = without_nan(labels.points.round(3).tolist())
         if labels.visible is not None:
-            values["points_visible"] = labels.visible.tolist()
+            values["points_visible"] = labels.points_seen.tolist()
     return values
 
 

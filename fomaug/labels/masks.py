@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from fomaug.errors import LabelError, reason_of
 from fomaug.files import write_file
+from fomaug.labels.flaws import OnFlaw, flaws_of
 from fomaug.labels.formats import Annotations, Format, Row, by_stem, register
 from fomaug.labels.pts import PICTURES
 from fomaug.labels.values import FaceLabels
@@ -23,29 +25,39 @@ def _claims(path: Path) -> bool:
     return path.is_dir() and next(path.rglob("*.png"), None) is not None
 
 
-def _read(path: Path, root: Path) -> Annotations:
+def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     pictures = by_stem(root, PICTURES)
-    masks = by_stem(path, [".png"])
-    return {pictures[stem]: read_mask(path / name) for stem, name in masks.items() if stem in pictures}
+    found = {}
+    for stem, name in by_stem(path, [".png"]).items():
+        if stem in pictures:
+            with flaws_of(str(path / name), on_flaw, pictures[stem]):
+                found[pictures[stem]] = replace(_mask(path / name), origins=(str(path / name),))
+    return found
 
 
 def read_mask(path: Path) -> FaceLabels:
-    """Read a mask of class numbers: palette, 8-bit or 16-bit grey.
+    """Read a mask of class numbers: palette, 8-bit or 16-bit grey; white pixels of a 1-bit mask are 255.
 
     Raises:
         LabelError: if it is no such picture.
     """
     try:
+        return _mask(path)
+    except LabelError as error:
+        raise LabelError(f"{path}: {error}") from error
+
+
+def _mask(path: Path) -> FaceLabels:
+    try:
         with open_picture(path, MASK_FORMATS) as picture:
-            if picture.mode not in ("1", "L", "P", "I", "I;16"):
-                raise LabelError(f"{path} is a colour picture ({picture.mode}); a mask has one number a pixel")
-            palette = picture.getpalette() if picture.mode == "P" else None
-            values = np.asarray(picture)
-    except (OSError, Image.DecompressionBombError) as error:
-        raise LabelError(f"{path} cannot be read: {reason_of(error)}") from error
-    mask = values.astype(
-        np.uint8 if values.dtype == np.bool_ else np.uint16 if values.max(initial=0) > 255 else np.uint8
-    )
+            mode = picture.mode
+            palette = picture.getpalette() if mode == "P" else None
+            values = np.asarray(picture.convert("L") if mode == "1" else picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise LabelError(f"it cannot be read: {reason_of(error)}") from error
+    if mode not in ("1", "L", "P", "I", "I;16"):
+        raise LabelError(f"it is a colour picture ({mode}); a mask has one number a pixel")
+    mask = values.astype(np.uint16 if values.max(initial=0) > 255 else np.uint8)
     return FaceLabels(mask=mask, palette=None if palette is None else tuple(palette))
 
 

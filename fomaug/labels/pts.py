@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from fomaug.errors import LabelError, reason_of
 from fomaug.files import POINTS, read_text, write_file
-from fomaug.labels.formats import Annotations, Format, Row, by_stem, check_finite, register
+from fomaug.labels.checks import check_points
+from fomaug.labels.flaws import OnFlaw, Place, flaws_of
+from fomaug.labels.formats import Annotations, Format, Row, by_stem, register
 from fomaug.labels.values import FaceLabels
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -20,49 +23,63 @@ def _claims(path: Path) -> bool:
     return path.suffix.lower() == ".pts" or (path.is_dir() and next(path.rglob("*.pts"), None) is not None)
 
 
-def _read(path: Path, root: Path) -> Annotations:
+def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     folder = path if path.is_dir() else path.parent
     pictures = by_stem(root, PICTURES)
     found = {}
     for file in sorted(path.rglob("*.pts")) if path.is_dir() else [path]:
         stem = file.relative_to(folder).with_suffix("").as_posix()
         if stem in pictures:
-            found[pictures[stem]] = FaceLabels(points=read_pts(file))
+            with flaws_of(str(file), on_flaw, pictures[stem]) as place:
+                found[pictures[stem]] = FaceLabels(points=_points(file, place))
     return found
 
 
 def read_pts(path: Path) -> NDArray[np.float64]:
-    """Read the points (P, 2) of a `.pts` file.
+    """Read the points (P, 2) of a `.pts` file; NaN is a missing point.
 
     Raises:
         LabelError: names the line that is damaged.
     """
+    place = Place(str(path))
     try:
-        lines = read_text(path, POINTS, encoding="ascii").splitlines()
+        return _points(path, place)
+    except LabelError as error:
+        raise LabelError(f"{place.where}: {error}") from error
+
+
+def _points(path: Path, place: Place) -> NDArray[np.float64]:
+    try:
+        lines = read_text(path, POINTS, encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"{path} cannot be read: {reason_of(error)}") from error
-    points, inside, promised = [], False, None
+        raise LabelError(f"it cannot be read: {reason_of(error)}") from error
+    rows, inside, promised = [], False, None
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if text in ("{", "}"):
             inside = text == "{"
         elif inside and text:
-            points.append(_point(path, number, text))
+            place.where = f"{path}, line {number}"
+            rows.append(_point(text))
         elif text.lower().startswith("n_points:"):
             promised = text.partition(":")[2].strip()
-    if not points:
-        raise LabelError(f"{path} holds no points between braces")
-    if promised not in (None, str(len(points))):
-        raise LabelError(f"{path} promises {promised[:40]} points and holds {len(points)}")
-    return np.array(points)
+    place.where = str(path)
+    if not rows:
+        raise LabelError("it holds no points between braces")
+    if promised not in (None, str(len(rows))):
+        raise LabelError(f"it promises {promised[:40]} points and holds {len(rows)}")
+    points = np.array(rows)
+    check_points(points)
+    return points
 
 
-def _point(path: Path, number: int, text: str) -> tuple[float, float]:
+def _point(text: str) -> tuple[float, float]:
     try:
-        x, y = (float(word) for word in text.split())
-        check_finite(np.array([x, y]))
+        x, y = map(float, text.split())
     except ValueError as error:
-        raise LabelError(f"{path}, line {number}: two numbers were expected, got {text[:40]!r}") from error
+        raise LabelError(f"two numbers were expected, got {text[:40]!r}") from error
+    if math.isinf(x) or math.isinf(y):
+        raise LabelError(f"two numbers were expected, got {text[:40]!r}")
     return x, y
 
 

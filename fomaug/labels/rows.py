@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fomaug.errors import LabelError
 from fomaug.labels.values import FaceLabels
 
 ROWS: Final = "fomaug:rows"  # among the fields of a picture, where no column is likely to be called so
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise `LabelError` if a column or key has the name under which joined rows are kept."""
+    if ROWS in names:
+        raise LabelError(f"{ROWS!r} is a name of fomaug's own; call the column or key something else")
 
 
 def join_rows(rows: Sequence[FaceLabels]) -> FaceLabels:

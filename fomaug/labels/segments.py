@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug import warp
-from fomaug.errors import LabelError
-from fomaug.labels.rle import decode_mask, encode_mask
+from fomaug.errors import LabelError, shortened
+from fomaug.labels.checks import check_points
+from fomaug.labels.rle import decode_mask, encode_mask, read_runs
 
 Segment = list[list[float]] | dict[str, Any]
 """Polygons [x, y, x, y, ...] in pixels, several for a face in parts; or `size` and `counts` of a mask."""
 Points = NDArray[np.float64]
 
 _STEP: Final = 3.0  # pixels between the points of an edge that are moved
+_MOST_CORNERS: Final = 10_000  # of the polygons of a face
+_MOST_SAMPLES: Final = 20_000  # points of a polygon that are moved, besides its corners
 _STRAIGHT: Final = 0.2  # pixels that a point may be off the line between its neighbours, and be left out
 
 
@@ -33,13 +36,23 @@ def read_segment(value: Any) -> Segment | None:
         LabelError: it is neither polygons nor run lengths.
     """
     if isinstance(value, dict):
-        decode_mask(value)
+        read_runs(value)
         return value
-    polygons: list[list[float]] = [[float(number) for number in polygon] for polygon in value or []]
-    for polygon in polygons:
-        if len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(polygon).all():
-            raise LabelError(f"a polygon must be three or more finite x, y, got {polygon[:8]}")
-    return polygons or None
+    if not value:
+        return None
+    if not isinstance(value, list) or not all(isinstance(polygon, list) for polygon in value):
+        raise LabelError(f"a segmentation must be a list of polygons, or size and counts, got {shortened(value)}")
+    if sum(map(len, value)) > 2 * _MOST_CORNERS:
+        raise LabelError(f"a segmentation has more than {_MOST_CORNERS} corners")
+    return [_read_polygon(polygon) for polygon in value]
+
+
+def _read_polygon(numbers: list[Any]) -> list[float]:
+    polygon = [float(number) for number in numbers]
+    if len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(polygon).all():
+        raise LabelError(f"a polygon must be three or more finite x, y, got {shortened(polygon)}")
+    check_points(np.reshape(polygon, (-1, 2)))
+    return polygon
 
 
 def move_segment(segment: Segment, flow: Tensor, size: tuple[int, int]) -> Segment | None:
@@ -62,60 +75,85 @@ def move_segment(segment: Segment, flow: Tensor, size: tuple[int, int]) -> Segme
 def segment_area(segment: Segment) -> float:
     """Its area in pixels."""
     if isinstance(segment, dict):
-        return float(decode_mask(segment).sum())
+        return float(read_runs(segment).area)
     return float(sum(_polygon_area(np.reshape(polygon, (-1, 2))) for polygon in segment))
 
 
 def segment_box(segment: Segment) -> tuple[float, float, float, float]:
     """The box around it, (x0, y0, x1, y1); all 0 if it is empty."""
-    if not isinstance(segment, dict):
-        points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in segment])
-        (x0, y0), (x1, y1) = points.min(0).tolist(), points.max(0).tolist()
-        return x0, y0, x1, y1
-    rows, columns = np.nonzero(decode_mask(segment))
-    if not len(rows):
-        return 0.0, 0.0, 0.0, 0.0
-    # A pixel reaches to where the next one begins, as in COCO's own boxes of masks.
-    return float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1)
+    if isinstance(segment, dict):
+        return read_runs(segment).box  # a pixel reaches to where the next one begins, as in COCO's own boxes of masks
+    points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in segment])
+    (x0, y0), (x1, y1) = points.min(0).tolist(), points.max(0).tolist()
+    return x0, y0, x1, y1
+
+
+def misfit(segment: Segment | None, size: tuple[int, int]) -> str:
+    """Say why a segmentation does not belong to a picture of (H, W); empty if it does, as polygons always do."""
+    if not isinstance(segment, dict) or (found := read_runs(segment).size) == size:
+        return ""
+    return size_misfit(found, size)
+
+
+def size_misfit(mask: tuple[int, int], picture: tuple[int, int]) -> str:
+    """Say that a mask of (h, w) is not of its picture's (H, W)."""
+    return (
+        f"a mask of {mask} belongs to no picture of {picture} (height, width); make it as large as its picture is shown"
+    )
 
 
 def _move_runs(segment: dict[str, Any], flow: Tensor, size: tuple[int, int]) -> dict[str, Any] | None:
+    if reason := misfit(segment, size):
+        raise LabelError(reason)
     mask = decode_mask(segment)
-    if mask.shape != size:
-        raise LabelError(f"a mask of {mask.shape} belongs to no picture of {size}")
     moved = warp.mask(torch.from_numpy(mask.copy())[None], flow, void=0)[0].numpy()
     return encode_mask(moved, packed=isinstance(segment["counts"], str)) if moved.any() else None
 
 
 def _move_polygon(corners: Points, flow: Tensor, size: tuple[int, int]) -> Points:
-    edges = [_along(start, end) for start, end in zip(corners, np.roll(corners, -1, 0), strict=True)]
-    points = torch.from_numpy(np.concatenate(edges))
-    moved = warp.points(points, flow.double(), size=size)[0].numpy().clip(0, (size[1] - 1, size[0] - 1))
+    ends = np.roll(corners, -1, 0)
+    # An edge may be as long as numbers are; only what lies in the picture can be seen.
+    step = max(_STEP, float(np.linalg.norm(ends - corners, axis=1).sum()) / _MOST_SAMPLES)
+    edges = [_along(start, end, step) for start, end in zip(corners, ends, strict=True)]
+    # In [-1, 1], where no corner counts as a missing point.
+    half = np.maximum([size[1] - 1, size[0] - 1], 1) / 2
+    places = torch.from_numpy(np.concatenate(edges) / half - 1)
+    moved = ((warp.points(places, flow.double())[0].numpy() + 1) * half).clip(0, (size[1] - 1, size[0] - 1))
     starts = np.cumsum([0, *(len(edge) for edge in edges)])
     closed = np.concatenate([moved, moved[:1]])
     bent = [_straightened(closed[start : end + 1]) for start, end in pairwise(starts)]
     return np.concatenate(bent)
 
 
-def _along(start: Points, end: Points) -> Points:
+def _along(start: Points, end: Points, step: float) -> Points:
     """Points on the way from start to end, without the end."""
-    count = max(1, round(float(np.hypot(*(end - start))) / _STEP))
+    count = max(1, round(float(np.hypot(*(end - start))) / step))
     points: Points = start + np.arange(count)[:, None] / count * (end - start)
     return points
 
 
 def _straightened(points: Points) -> Points:
     """Leave out points (N, 2) that lie on the line between those that stay; the last one stays out, too."""
-    first, last = points[0], points[-1]
-    along = last - first
+    kept, parts = [], [points]  # a stack, not a recursion: a bent edge may be cut into very many parts
+    while parts:
+        part = parts.pop()
+        worst = _bend(part)
+        if worst is None:
+            kept.append(part[:1])
+        else:
+            parts += [part[worst:], part[: worst + 1]]
+    return np.concatenate(kept)
+
+
+def _bend(points: Points) -> int | None:
+    """Number of the point that is farthest from the line between the first and the last; None if all are near it."""
     if len(points) < 3:
-        return points[:1]
+        return None
+    first, along = points[0], points[-1] - points[0]
     share = ((points - first) @ along / max(float(along @ along), 1e-12)).clip(0, 1)
     off = np.linalg.norm(points - first - share[:, None] * along, axis=1)
     worst = int(off.argmax())
-    if off[worst] <= _STRAIGHT:
-        return points[:1]
-    return np.concatenate([_straightened(points[: worst + 1]), _straightened(points[worst:])])
+    return worst if off[worst] > _STRAIGHT else None
 
 
 def _polygon_area(points: Points) -> float:

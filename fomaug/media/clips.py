@@ -190,7 +190,7 @@ def _hash(path: Path) -> str:
     digest = hashlib.sha256()
     for file in folder_pictures(path):
         size = file.stat().st_size if file.exists() else 0
-        digest.update(f"{file.name}\0{size}\0".encode())
+        digest.update(f"{file.name}\0{size}\0".encode("utf-8", "surrogatepass"))
         with contextlib.suppress(OSError), open_regular(file, PICTURE) as stream:  # else it is left out of the frames
             while block := stream.read(1 << 20):
                 digest.update(block)

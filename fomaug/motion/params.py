@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor
 
-from fomaug.errors import ArgumentError, did_you_mean
+from fomaug.errors import ArgumentError, did_you_mean, shortened
 
 Fitting = Literal["closest", "moving"]
 Reference = Fitting | int
@@ -85,6 +85,8 @@ class MotionParams:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MotionParams:
         """Read the result of `to_dict`; an unknown, missing or ill-typed field is an error."""
+        if not isinstance(values, Mapping):
+            raise ArgumentError(f"motion parameters must be a mapping of their fields, got {shortened(values)}")
         known = {field.name for field in fields(cls)}
         for name in values:
             if name not in known:
@@ -94,6 +96,8 @@ class MotionParams:
         for name, value in values.items():
             _check_kind(name, value)
         box, others = values.get("box"), values.get("others", ())
+        if any(isinstance(other, Mapping) and other.get("others") for other in others):
+            raise ArgumentError("motion parameter 'others' holds the further faces of a picture, which have no others")
         nested = {"box": _read_box(box), "others": tuple(cls.from_dict(other) for other in others)}
         return cls(**{**values, **nested})
 
@@ -118,6 +122,9 @@ class MotionParams:
             pool_hash=self.pool_hash,
             model_hash=self.model_hash,
         )
+
+
+_LARGEST = 2**62  # seeds and keys are hashed, and may be larger
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,13 +167,15 @@ _KINDS: dict[str, tuple[type, ...]] = {
 def _read_box(box: Sequence[int] | None) -> Box | None:
     if box is None:
         return None
-    if len(box) != 4 or not all(type(edge) is int for edge in box):
-        raise ArgumentError(f"motion parameter 'box' must be 4 whole numbers, got {list(box)}")
+    if len(box) != 4 or not all(type(edge) is int and abs(edge) <= _LARGEST for edge in box):
+        raise ArgumentError(f"motion parameter 'box' must be 4 whole numbers, got {shortened(list(box))}")
     left, top, right, bottom = box
     return left, top, right, bottom
 
 
 def _check_kind(name: str, value: object) -> None:
+    if isinstance(value, int | float) and name not in ("key", "seed") and not -_LARGEST <= value <= _LARGEST:
+        raise ArgumentError(f"motion parameter {name!r} must be a finite number of usual size, got {shortened(value)}")
     kinds = _KINDS.get(name, (int,))
     # To Python a bool is an int; in a file it is a mistake.
     fits = isinstance(value, kinds) and (isinstance(value, bool) is (kinds == (bool,)))
@@ -174,4 +183,4 @@ def _check_kind(name: str, value: object) -> None:
         fits = value in get_args(Fitting)
     if not fits:
         expected = " or ".join(kind.__name__ for kind in kinds)
-        raise ArgumentError(f"motion parameter {name!r} must be {expected}, got {value!r}")
+        raise ArgumentError(f"motion parameter {name!r} must be {expected}, got {shortened(value)}")

@@ -68,7 +68,8 @@ class AntiAliasDownsample(nn.Module):
         offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
         profile = torch.exp(-offsets.square() / (2 * sigma**2))
         kernel = torch.outer(profile, profile)
-        self.register_buffer("weight", (kernel / kernel.sum()).repeat(channels, 1, 1, 1))
+        kernel = (kernel / kernel.sum()).expand(channels, 1, -1, -1)
+        self.register_buffer("weight", kernel.contiguous())
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H / step, W / step)."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fomaug.errors import ArgumentError, did_you_mean, shortened
+from fomaug.networks.bounds import check_divisible, check_side, check_value, resolution
 
 T = TypeVar("T")
 
@@ -96,23 +97,26 @@ class ModelConfig:
         """Read `model_params` in the official layout, or a whole official YAML file's content.
 
         Raises:
-            ArgumentError: for an unknown or missing key, named with the nearest known one.
+            ArgumentError: for an unknown or missing key, named with the nearest known one, and for numbers that no
+                network can be built from.
         """
         if not any(section in values for section in ("model_params", *_PARTS)):
-            near = difflib.get_close_matches("model_params", map(str, values), n=1)
+            near = difflib.get_close_matches("model_params", [key for key in values if isinstance(key, str)], n=1)
             raise ArgumentError(
-                f"the configuration lacks model_params{f'; is {near[0]!r} meant for it?' if near else ''}"
+                f"the configuration lacks model_params{f'; is {shortened(near[0])} meant for it?' if near else ''}"
             )
         params = dict(_mapping("model_params", values.get("model_params", values)))
         params.pop("architecture", None)
         _refuse_surplus("model_params", params, _PARTS)
-        size = params.pop("size", None) or _frame_size(values)
+        size = check_side("size", params.pop("size", None))
+        if size is None:
+            size = _frame_size(values)
         generator = dict(_take(params, "generator_params"))
         motion = dict(_take(generator, "dense_motion_params"))
         detector = dict(_take(params, "kp_detector_params"))
         common = dict(_take(params, "common_params"))
         discriminator = params.pop("discriminator_params", None)
-        return cls(
+        whole = cls(
             common=build(CommonConfig, "common_params", common),
             kp_detector=build(KeypointDetectorConfig, "kp_detector_params", detector),
             generator=build(
@@ -125,6 +129,8 @@ class ModelConfig:
             else build(DiscriminatorConfig, "discriminator_params", _mapping("discriminator_params", discriminator)),
             size=size,
         )
+        _check_sides(whole)
+        return whole
 
     def to_dict(self) -> dict[str, Any]:
         """Write the layout that `from_dict` reads, in plain JSON values."""
@@ -142,6 +148,7 @@ class ModelConfig:
         return parts
 
 
+_KERNEL = 7  # side of the window that makes the heatmaps
 _PARTS = ("common_params", "kp_detector_params", "generator_params", "discriminator_params", "size")
 
 
@@ -149,7 +156,8 @@ def build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
     """Build a frozen configuration from a mapping.
 
     Raises:
-        ArgumentError: for keys it does not know or that are missing, and for words where a number should be.
+        ArgumentError: for keys it does not know or that are missing, words where a number is expected, and numbers out
+            of range.
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     _refuse_surplus(name, values, fields)
@@ -158,30 +166,13 @@ def build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
     if missing:
         raise ArgumentError(f"{name} lacks {', '.join(missing)}")
     for key, value in values.items():
-        _check_kind(f"{name}.{key}", value, str(fields[key].type))
+        check_value(f"{name}.{key}", value, str(fields[key].type))
     return kind(**{key: _frozen(value) for key, value in values.items()})
 
 
 def _frozen(value: Any) -> Any:
     """Lists as tuples, at any depth."""
     return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
-
-
-_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
-    "int": ("a whole number", (int,)),
-    "float": ("a number", (int, float)),
-    "bool": ("true or false", (bool,)),
-}
-
-
-def _check_kind(name: str, value: object, annotation: str) -> None:
-    """Refuse a value that is no number or switch where one is asked for; tuples and parts are not looked into."""
-    if annotation not in _KINDS:
-        return
-    words, kinds = _KINDS[annotation]
-    if not isinstance(value, kinds) or (isinstance(value, bool) and annotation != "bool"):
-        hint = "; YAML reads 2e-4 as a word, write 2.0e-4" if isinstance(value, str) else ""
-        raise ArgumentError(f"{name} must be {words}, got {shortened(value)}{hint}")
 
 
 def _mapping(name: str, value: object) -> Mapping[str, Any]:
@@ -193,16 +184,35 @@ def _mapping(name: str, value: object) -> Mapping[str, Any]:
 def _take(values: dict[str, Any], key: str) -> Mapping[str, Any]:
     part = values.pop(key, None)
     if not isinstance(part, Mapping):
-        raise ArgumentError(f"the configuration lacks {key}; its keys are {', '.join(map(str, values)) or 'none'}")
+        keys = ", ".join(map(shortened, list(values)[:8])) or "none"
+        raise ArgumentError(f"the configuration lacks {key}; its keys are {keys}")
     return part
 
 
 def _refuse_surplus(name: str, values: Mapping[str, Any], known: Any) -> None:
     for key in values:
         if key not in known:
-            raise ArgumentError(f"{name} has an unknown key {key!r}{did_you_mean(str(key), known)}")
+            hint = did_you_mean(key, known) if isinstance(key, str) else ""
+            raise ArgumentError(f"{name} has an unknown key {shortened(key)}{hint}")
 
 
 def _frame_size(values: Mapping[str, Any]) -> int | None:
-    shape = (values.get("dataset_params") or {}).get("frame_shape")
-    return int(shape[0]) if shape else None
+    shape = _mapping("dataset_params", values.get("dataset_params") or {}).get("frame_shape")
+    if shape is None:
+        return None
+    if not isinstance(shape, list | tuple) or not shape:
+        raise ArgumentError(f"dataset_params.frame_shape must be a list like [256, 256, 3], got {shortened(shape)}")
+    return check_side("dataset_params.frame_shape", shape[0])
+
+
+def _check_sides(config: ModelConfig) -> None:
+    """Refuse a size of pictures that the networks cannot halve as often as they do."""
+    if config.size is None:
+        return
+    check_divisible("generator_params", config.size, config.generator.num_down_blocks)
+    detector, motion = config.kp_detector, config.generator.dense_motion
+    side = resolution(config.size, detector.scale_factor)
+    check_divisible("kp_detector_params", side, detector.num_blocks)
+    check_divisible("dense_motion_params", resolution(config.size, motion.scale_factor), motion.num_blocks)
+    if side + 2 * detector.pad < _KERNEL:
+        raise ArgumentError(f"kp_detector_params: heatmaps of {side} pixels are too small for a window of {_KERNEL}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from fomaug.networks.blocks import ResBlock, SameBlock
 
@@ -37,5 +37,10 @@ def _fold_sequence(module: nn.Sequential) -> None:
 def _fold(module: nn.Module, convolution: str, norm: str) -> None:
     conv, batch_norm = module.get_submodule(convolution), module.get_submodule(norm)
     if isinstance(conv, nn.Conv2d) and isinstance(batch_norm, nn.BatchNorm2d):
-        setattr(module, convolution, fuse_conv_bn_eval(conv, batch_norm))
+        assert not batch_norm.training, "a batch norm that still learns cannot be folded"
+        mean, variance = batch_norm.running_mean, batch_norm.running_var
+        assert mean is not None and variance is not None
+        conv.weight, conv.bias = fuse_conv_bn_weights(
+            conv.weight, conv.bias, mean, variance, batch_norm.eps, batch_norm.weight, batch_norm.bias
+        )
         setattr(module, norm, nn.Identity())

@@ -42,7 +42,7 @@ def _jacobian_head(features: int, common: CommonConfig, config: KeypointDetector
     nn.init.zeros_(head.weight)
     assert head.bias is not None
     with torch.no_grad():
-        head.bias.copy_(torch.eye(2).flatten().repeat(maps))
+        head.bias.view(maps, 4).copy_(torch.eye(2).flatten())
     return head
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fomaug.errors import ArgumentError, shortened
+from fomaug.networks.bounds import MOST_LEVELS, check_divisible, check_side
 from fomaug.networks.config import build
 from fomaug.networks.lite_detector import LiteDetectorConfig
 from fomaug.networks.lite_generator import LiteGeneratorConfig
@@ -83,25 +84,40 @@ def _check_whole(config: LiteConfig) -> None:
     _check_widths("detector", detecting.widths, least=detecting.jacobian_level + 1)
     _check_parts("generator", drawing)
     _check_parts("detector", detecting)
-    if config.size is not None and not _is_count(config.size):
-        raise ArgumentError(f"size must be a whole number from 1 to {_MOST}, got {shortened(config.size)}")
+    if drawing.num_keypoints != detecting.num_keypoints:
+        raise ArgumentError(
+            f"generator.num_keypoints must be the detector's {detecting.num_keypoints}, got {drawing.num_keypoints}"
+        )
+    _check_sides(config)
     names = config.keypoint_names
     if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
         raise ArgumentError(f"keypoint_names must be words, got {shortened(names)}")
+
+
+def _check_sides(config: LiteConfig) -> None:
+    """Refuse pictures and grids that the networks cannot halve as often as they do."""
+    motion, detecting = config.generator.motion, config.detector
+    check_side("generator.motion.size", motion.size)
+    check_side("detector.input_size", detecting.input_size)
+    check_divisible("generator.motion", motion.size, len(motion.widths) - 1)
+    check_divisible("detector", detecting.input_size, len(detecting.widths))
+    if check_side("size", config.size) is not None:
+        assert config.size is not None
+        check_divisible("generator", config.size, len(config.generator.widths))
 
 
 def _check_counts(name: str, part: LiteMotionConfig | LiteGeneratorConfig | LiteDetectorConfig) -> None:
     for number in dataclasses.fields(part):
         value, least = getattr(part, number.name), int(number.name not in _MAY_BE_ZERO)
         if number.type == "int" and not _is_count(value, least):
-            raise ArgumentError(f"{name}.{number.name} must be from {least} to {_MOST}, got {value}")
+            raise ArgumentError(f"{name}.{number.name} must be from {least} to {_MOST}, got {shortened(value)}")
 
 
-def _check_widths(name: str, widths: object, *, least: int, most: int = _MOST) -> None:
+def _check_widths(name: str, widths: object, *, least: int, most: int = MOST_LEVELS) -> None:
     if not isinstance(widths, tuple) or not all(_is_count(width) for width in widths):
         raise ArgumentError(f"{name}.widths must be whole numbers from 1 to {_MOST}, got {shortened(widths)}")
     if not least <= len(widths) <= most:
-        wanted = least if most == least else f"{least} or more"
+        wanted = least if most == least else f"{least} to {most}"
         raise ArgumentError(f"{name}.widths must be {wanted} numbers, got {len(widths)}")
 
 

@@ -75,7 +75,7 @@ class LiteDetector(nn.Module):
         nn.init.zeros_(self.jacobian.weight)
         with torch.no_grad():
             assert self.jacobian.bias is not None
-            self.jacobian.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]).repeat(features))
+            self.jacobian.bias.view(features, 4).copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]))
         if config.eyes:
             self.eye = Closeup(len(config.eyes[0]), height=0.21, margin=1.7, drop=-0.05)
         if config.mouth:

@@ -127,7 +127,7 @@ class TrainConfig:
         for section in values:
             if section not in _SECTIONS:
                 raise ArgumentError(
-                    f"the configuration has an unknown section {section!r}{did_you_mean(str(section), _SECTIONS)}"
+                    f"the configuration has an unknown section {shortened(section)}{_near(section, _SECTIONS)}"
                 )
         train, data = (_section(values, name) for name in ("train_params", "dataset_params"))
         train.pop("checkpoint_freq", None)
@@ -138,12 +138,12 @@ class TrainConfig:
             "weights": build(LossWeights, "loss_weights", _section(train, "loss_weights")),
             "transform": build(TransformParams, "transform_params", _section(train, "transform_params")),
             "augment": _augment(_section(data, "augmentation_params")),
-            "id_sampling": bool(data.pop("id_sampling", False)),
+            "id_sampling": _switch("dataset_params.id_sampling", data.pop("id_sampling", False)),
         }
         train = {key: value for key, value in train.items() if key not in ("loss_weights", "transform_params")}
         for key in data:
             if key not in _DATA_KEYS:
-                raise ArgumentError(f"dataset_params has an unknown key {key!r}{did_you_mean(key, _DATA_KEYS)}")
+                raise ArgumentError(f"dataset_params has an unknown key {shortened(key)}{_near(key, _DATA_KEYS)}")
         return build(cls, "train_params", {**train, **parts})
 
 
@@ -172,8 +172,18 @@ def _augment(params: Mapping[str, Any]) -> AugmentParams:
     known = ("flip_param", "jitter_param", "resize_param", "crop_param")
     for key in params:
         if key not in known:
-            raise ArgumentError(f"augmentation_params has an unknown key {key!r}{did_you_mean(key, known)}")
+            raise ArgumentError(f"augmentation_params has an unknown key {shortened(key)}{_near(key, known)}")
     flat = {**_section(params, "flip_param"), **_section(params, "jitter_param")}
     # What is resized is always cropped back to the size of the model, so `crop_param` says nothing new.
     ratio = _section(params, "resize_param").get("ratio", (1, 1))
-    return build(AugmentParams, "augmentation_params", {**flat, "zoom_range": tuple(ratio)})
+    return build(AugmentParams, "augmentation_params", {**flat, "zoom_range": ratio})
+
+
+def _near(key: object, known: tuple[str, ...]) -> str:
+    return did_you_mean(key, known) if isinstance(key, str) else ""
+
+
+def _switch(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ArgumentError(f"{name} must be true or false, got {shortened(value)}")
+    return value

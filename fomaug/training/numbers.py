@@ -35,7 +35,7 @@ def check_numbers(section: str, config: Any) -> None:
 
 def _is_number(value: object, *, whole: bool = False) -> bool:
     kinds = (int,) if whole else (int, float)
-    return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, kinds) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
 def _exponent(value: object) -> str:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from fomaug.errors import ArgumentError, did_you_mean, reason_of
-from fomaug.files import CONFIG, read_text
+from fomaug.errors import ArgumentError, did_you_mean
 from fomaug.networks import OFFICIAL
 from fomaug.training.config import AugmentParams, LossWeights, TrainConfig
+from fomaug.weights.settings import read_settings
 
 _FLIPS = AugmentParams(horizontal_flip=True, time_flip=True)
 _COLOURS = replace(_FLIPS, brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1)
@@ -82,11 +79,4 @@ def read_config(source: str | Path) -> TrainConfig:
         raise ArgumentError(f"{path} is a folder; give its YAML file")
     if not path.exists():
         raise ArgumentError(f"{path} is neither a file nor one of {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}")
-    try:
-        text = read_text(path, CONFIG)
-        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ArgumentError(f"{path} is neither YAML nor JSON: {reason_of(error)}") from error
-    if not isinstance(values, dict):
-        raise ArgumentError(f"{path} holds no configuration")
-    return TrainConfig.from_dict(values)
+    return TrainConfig.from_dict(read_settings(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fomaug.errors import FomaugError
-from fomaug.weights.files import read_header, read_tensors
+from fomaug.weights.files import read_header, read_layouts
 from fomaug.weights.places import find_model, installed_models
 
 
@@ -48,7 +49,7 @@ def model_info(name: str | os.PathLike[str]) -> ModelInfo:
     """
     path = find_model(name)
     header = read_header(path)
-    parameters = sum(tensor.numel() for tensor in read_tensors(path).values() if tensor.is_floating_point())
+    parameters = sum(math.prod(part.shape) for part in read_layouts(path).values() if "float" in part.dtype)
     return ModelInfo(
         name=header.name,
         path=path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,27 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from fomaug.animator import Animator
-from fomaug.errors import ArgumentError, WeightsError, reason_of
-from fomaug.files import write_file
+from fomaug.errors import ArgumentError, WeightsError, reason_of, shortened
+from fomaug.files import MODEL, open_regular, write_file
 from fomaug.networks import AnyConfig, config_from_dict
+from fomaug.weights.layout import Layout
 from fomaug.weights.places import check_model_file
 
 FORMAT = "fomaug-model"
 VERSION = "1"
+_MOST_HEADER = 2**22  # bytes; that of a model of 319 tensors has 35,000
+_MOST_FACTS = 2**16  # characters
+_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+}
 
 
 @dataclass(frozen=True)
@@ -86,9 +100,21 @@ def read_header(path: Path) -> Header:
         )
     try:
         config = config_from_dict(json.loads(metadata["config"]))
-        return Header(path.stem, config, json.loads(metadata.get("facts", "{}")))
+        facts = json.loads(metadata.get("facts", "{}"))
+        check_facts(facts)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} has a damaged header: {reason_of(error)}") from error
+    return Header(path.stem, config, facts)
+
+
+def read_layouts(path: Path) -> dict[str, Layout]:
+    """Read names, shapes and kinds of all weights, without their numbers."""
+    with _opened(path) as file:
+        parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        return {
+            name: Layout(tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), str(part.get_dtype())))
+            for name, part in parts.items()
+        }
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -105,8 +131,50 @@ def _stored(tensor: Tensor, *, half: bool) -> Tensor:
 def _opened(path: Path) -> Any:
     try:
         check_model_file(path)
+        check_header_size(path)
         return safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(
             f"{path} is no intact safetensors file ({reason_of(error)}); was the download cut short?"
         ) from error
+
+
+def check_header_size(path: Path) -> None:
+    """Look at the length of the header before a parser does.
+
+    Raises:
+        ValueError: it is longer than any model's.
+    """
+    with open_regular(path, MODEL) as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > _MOST_HEADER:
+        raise ValueError(f"its header states {length} bytes, up to {_MOST_HEADER} were expected")
+
+
+def check_facts(facts: object) -> None:
+    """Refuse facts that are no mapping, or that cannot be shown: they are printed as they are.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    if not isinstance(facts, dict):
+        raise ValueError(f"facts must be keys and values, got {shortened(facts)}")
+    text = json.dumps(facts, ensure_ascii=False)
+    if len(text) > _MOST_FACTS:
+        raise ValueError(f"facts must have up to {_MOST_FACTS} characters, got {len(text)}")
+    for word in _words(facts):
+        if not all(mark.isprintable() or mark in "\n\t" for mark in word):
+            raise ValueError(f"facts must be printable, got {shortened(word)}")
+
+
+def _words(value: object) -> Iterator[str]:
+    """All words in JSON values, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for part in value:
+            yield from _words(part)
+    elif isinstance(value, dict):
+        yield from value
+        for part in value.values():
+            yield from _words(part)

@@ -11,7 +11,7 @@ from fomaug.animator import Animator
 from fomaug.errors import ArgumentError, did_you_mean
 from fomaug.networks import fold_batch_norms
 from fomaug.weights.assemble import assemble
-from fomaug.weights.files import read_header, read_tensors
+from fomaug.weights.files import read_header, read_layouts, read_tensors
 from fomaug.weights.official import Config, is_pickle, read_official
 from fomaug.weights.places import find_model
 
@@ -106,4 +106,11 @@ def pick_dtype(dtype: str | torch.dtype) -> torch.dtype:
 
 def _read(path: Path) -> Animator:
     header = read_header(path)
-    return assemble(header.config, read_tensors(path), name=header.name, origin=str(path), facts=header.facts)
+    return assemble(
+        header.config,
+        read_layouts(path),
+        lambda: read_tensors(path),
+        name=header.name,
+        origin=str(path),
+        facts=header.facts,
+    )

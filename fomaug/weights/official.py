@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean, reason_of
-from fomaug.files import CONFIG, MODEL, is_safetensors, open_regular, read_text
+from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean, shortened
+from fomaug.files import MODEL, is_safetensors, open_regular
 from fomaug.networks import OFFICIAL, AnyConfig, config_from_dict
 from fomaug.weights.assemble import assemble
 from fomaug.weights.files import save_model
-from fomaug.weights.pickles import read_pickle
+from fomaug.weights.layout import layouts
+from fomaug.weights.pickles import ZIP, check_zip, read_pickle
 from fomaug.weights.places import SUFFIX, check_model_file, check_new_name, models_folder
+from fomaug.weights.settings import read_settings
 
 Config = str | os.PathLike[str] | Mapping[str, Any] | None
-_ZIP, _PICKLE, _GZIP = b"PK\x03\x04", b"\x80", b"\x1f\x8b"
+_PICKLE, _GZIP = b"\x80", b"\x1f\x8b"
 _PARTS = {"detector": "kp_detector", "generator": "generator"}
 
 
@@ -75,8 +75,8 @@ def is_pickle(path: Path) -> bool:
         raise WeightsError(
             f"{path} is an archive; official .pth.tar files are none: unpack it and give the file inside"
         )
-    if head.startswith(_ZIP):
-        _check_zip(path)
+    if head.startswith(ZIP):
+        check_zip(path)
         return True
     return head.startswith(_PICKLE)
 
@@ -87,12 +87,9 @@ def read_official(path: Path, config: Config) -> Animator:
         raise WeightsError(f"{path} is no official checkpoint: it is neither a pickle nor a torch archive")
     model_config = official_config(path, config)
     states = _read_states(path)
-    tensors = {
-        f"{part}.{_plain(key)}": tensor.float() if tensor.is_floating_point() else tensor
-        for part, state in states.items()
-        for key, tensor in state.items()
-    }
-    return assemble(model_config, tensors, name=official_stem(path), origin=str(path), facts={})
+    tensors = {f"{part}.{_plain(key)}": tensor for part, state in states.items() for key, tensor in state.items()}
+    found = layouts(tensors)
+    return assemble(model_config, found, lambda: tensors, name=official_stem(path), origin=str(path), facts={})
 
 
 def official_stem(path: Path) -> str:
@@ -122,13 +119,7 @@ def official_config(path: Path, config: Config) -> AnyConfig:
         raise ArgumentError(
             f"config {name!r} is neither a YAML file nor one of {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}"
         )
-    try:
-        values = yaml.safe_load(read_text(Path(config), CONFIG))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ArgumentError(f"{config} is no YAML file: {reason_of(error)}") from error
-    if not isinstance(values, dict):
-        raise ArgumentError(f"{config} holds no configuration")
-    return config_from_dict(values)
+    return config_from_dict(read_settings(Path(config)))
 
 
 def _beside(path: Path) -> Path | None:
@@ -147,7 +138,7 @@ def _read_states(path: Path) -> dict[str, dict[str, Tensor]]:
 def _state(checkpoint: dict[Any, Any], key: str, path: Path) -> dict[str, Tensor]:
     state = checkpoint.get(key)
     if not isinstance(state, dict):
-        found = ", ".join(sorted(map(str, checkpoint))[:8]) or "nothing"
+        found = ", ".join([*map(shortened, checkpoint)][:8]) or "nothing"
         raise WeightsError(f"{path} lacks {key!r}, which official checkpoints have; it holds {found}")
     if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):
         raise WeightsError(f"{path}: {key!r} holds something other than named tensors")
@@ -156,16 +147,3 @@ def _state(checkpoint: dict[Any, Any], key: str, path: Path) -> dict[str, Tensor
 
 def _plain(key: str) -> str:
     return key.removeprefix("module.")  # DataParallel's prefix
-
-
-def _check_zip(path: Path) -> None:
-    """Refuse archives that torch did not write, and such as would unpack to more than they are."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise WeightsError(f"{path} is damaged ({reason_of(error)}); was the download cut short?") from error
-    if not any(member.filename.endswith("data.pkl") for member in members):
-        raise WeightsError(f"{path} is a zip archive; unpack it and give the checkpoint inside")
-    if sum(member.file_size for member in members) > 2 * path.stat().st_size:
-        raise WeightsError(f"{path} would unpack to much more than it is; torch writes no such files")

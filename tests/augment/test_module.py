@@ -5,12 +5,14 @@ import json
 import pickle
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from fomaug.augment import MotionAugment, resources
-from fomaug.errors import ArgumentError, PoolError
+from fomaug.errors import ArgumentError, PoolError, ShapeError
 
 
 @pytest.fixture
@@ -212,3 +214,22 @@ def test_works_under_autocast_beside_a_net_of_another_precision(augment, images,
         moved = augment(images.to(dtype), range(4))
         features = nn.Conv2d(3, 4, 3)(moved)
     assert (moved.dtype, features.dtype) == (dtype, torch.bfloat16)
+
+
+@pytest.mark.parametrize("kind", ["array", "list", "picture", "none"])
+@pytest.mark.parametrize("name", ["call", "apply", "multiply", "place"])
+def test_what_is_no_tensor_is_an_error_with_a_remedy(augment, images, kind, name):
+    given = {
+        "array": np.zeros((64, 64, 3), np.uint8),
+        "list": [images[0], images[1]],
+        "picture": Image.new("RGB", (64, 64)),
+        "none": None,
+    }[kind]
+    calls = {
+        "call": lambda: augment(given),
+        "apply": lambda: augment.apply(given, augment.draw([1])),
+        "multiply": lambda: augment.multiply(given, 2),
+        "place": lambda: augment.place(given, augment.draw([1]), "auto"),
+    }
+    with pytest.raises(ShapeError, match=r"images must be a \(B, 3, H, W\) .* tensor, got .*; "):
+        calls[name]()

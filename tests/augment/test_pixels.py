@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fomaug.augment.pixels import check_images, from_unit, to_unit
 from fomaug.errors import ArgumentError, ShapeError
@@ -38,6 +40,12 @@ def test_there_and_back_is_the_same(dtype, value_range, tolerance, channels):
         (torch.zeros(1, 3, 8, 8, dtype=torch.int64), ShapeError, "uint8 or float, got torch.int64"),
         (torch.full((1, 3, 8, 8), 200.0), ArgumentError, "go from 200 to 200, but value_range is"),
         (torch.full((1, 3, 8, 8), torch.nan), ArgumentError, "go from nan to nan"),
+        (torch.linspace(-0.45, 1, 192).reshape(1, 3, 8, 8), ArgumentError, "0 is black and 1 is white; give the range"),
+        (torch.linspace(-0.01, 1, 192).reshape(1, 3, 8, 8), ArgumentError, "go from -0.01 to 1, but value_range is"),
+        (np.zeros((8, 8, 3), np.uint8), ShapeError, r"tensor, got ndarray; use torch\.from_numpy"),
+        ([torch.zeros(3, 8, 8)], ShapeError, r"tensor, got list; stack pictures of one size with torch\.stack"),
+        (Image.new("RGB", (8, 8)), ShapeError, r"tensor, got Image; use torchvision.*pil_to_tensor"),
+        (None, ShapeError, "tensor, got NoneType; check what your dataset returns"),
     ],
 )
 def test_what_is_no_picture_is_an_error(images, error, message):
@@ -45,5 +53,13 @@ def test_what_is_no_picture_is_an_error(images, error, message):
         check_images(images, (0.0, 1.0))
 
 
-def test_a_little_overshoot_of_resampling_is_allowed():
-    check_images(torch.tensor([-0.1, 1.1]).reshape(1, 1, 1, 2), (0.0, 1.0))
+@pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0)])
+def test_overshoot_of_resampling_is_allowed_above_and_rounding_below(value_range):
+    low, high = value_range
+    check_images(torch.tensor([low, high + 0.1]).reshape(1, 1, 1, 2), value_range)
+    check_images(torch.tensor([low - 1e-6, high]).reshape(1, 1, 1, 2), value_range)
+    mean, deviation = torch.tensor(0.45).bfloat16(), torch.tensor(0.22).bfloat16()
+    black = torch.zeros(1, 1, 2, 2, dtype=torch.bfloat16)
+    check_images((black - mean) / deviation * deviation + mean, (0.0, 1.0))
+    with pytest.raises(ArgumentError, match="value_range is"):
+        check_images(torch.tensor([low - 0.02 * (high - low), high]).reshape(1, 1, 1, 2), value_range)

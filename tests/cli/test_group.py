@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import pytest
 import torch
 
+from fomaug import DrivingPool
 from fomaug.cli import group, main
 from fomaug.errors import ArgumentError
 
@@ -190,3 +193,17 @@ def test_the_module_runs_as_a_program() -> None:
     done = subprocess.run([sys.executable, "-m", "fomaug", "verify"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "Missing argument" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["caf\udce9", "\ud800"])
+def test_names_that_cannot_be_written_are_printed_escaped(
+    tmp_path: Path, tiny_pool: DrivingPool, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    track = replace(tiny_pool.tracks[0], name=name)
+    DrivingPool([track], name, f"{name}{tiny_pool.model_hash}").save(tmp_path / "pool.safetensors")
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="utf-8", write_through=True)
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert main(["pool", "show", str(tmp_path / "pool.safetensors")]) == 0
+    assert name.encode("ascii", "backslashreplace") in written.getvalue()
+    assert stream.errors == "strict"

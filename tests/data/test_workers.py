@@ -29,7 +29,7 @@ def test_a_collate_draws_the_same_in_workers_of_every_kind_with_one_thread_each(
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.parametrize("where", ["dataset", "collate"])
 def test_cuda_in_a_real_worker_names_the_class_to_use(dataset, augment, where, method):
-    augment._tools._place = (torch.device("cuda:0"), torch.float32)  # as after .to("cuda"), where there is a GPU
+    augment._resources._target = (torch.device("cuda:0"), torch.float32)  # as after .to("cuda"), where there is a GPU
     if where == "dataset":
         loader = DataLoader(MotionDataset(dataset, augment), num_workers=1, multiprocessing_context=method)
     else:

@@ -8,7 +8,7 @@ import albumentations as A
 import numpy as np
 import pytest
 import torch
-from exact_animator import DOTS, exact_model, find_dots, shifting_pool
+from exact_animator import DOTS, PAINTED, SHOWN, exact_model, find_dots, shifting_pool
 
 from fomaug import DrivingPool, load_model, save_model
 from fomaug.errors import ArgumentError, PoolError
@@ -114,6 +114,28 @@ def test_pictures_without_objects_are_no_trouble(always, dots, nothing):
     assert len(found["bboxes"]) == len(found["names"]) == 0
     points = A.Compose([always], keypoint_params=A.KeypointParams("xy"))
     assert len(points(image=dots, keypoints=nothing)["keypoints"]) == 0
+
+
+def test_points_and_boxes_that_were_painted_over_are_dropped(pool, painting, dots):
+    boxes = [[x - 4, y - 4, x + 4, y + 4] for x, y in (PAINTED, SHOWN)]
+    pipeline = A.Compose(
+        [MotionAugment(pool, painting, p=1.0)],
+        seed=1,
+        keypoint_params=A.KeypointParams("xy", label_fields=["names"]),
+        bbox_params=A.BboxParams("pascal_voc", label_fields=["kinds"]),
+    )
+    found = pipeline(image=dots, keypoints=[PAINTED, SHOWN], names=["painted", "shown"], bboxes=boxes, kinds=[0, 1])
+    assert list(found["names"]) == ["shown"]
+    assert list(found["kinds"]) == [1]
+
+
+def test_painted_points_that_are_kept_have_the_nearest_coordinates(pool, exact, painting, dots):
+    params = A.KeypointParams("xy", remove_invisible=False)
+    plain, painted = (
+        A.Compose([MotionAugment(pool, model, p=1.0)], seed=1, keypoint_params=params)(image=dots, keypoints=[PAINTED])
+        for model in (exact, painting)
+    )
+    assert np.allclose(plain["keypoints"], painted["keypoints"])
 
 
 @pytest.mark.parametrize("drop", [True, False])
@@ -329,3 +351,13 @@ def test_a_pool_of_another_model_is_refused(tiny_model, pool):
 def test_its_repr_names_all_arguments(always):
     shown = repr(A.Compose([always]))
     assert "strength_range=(0.3, 1.0)" in shown and f"driving='sha256:{always.driving.hash}'" in shown
+
+
+def test_points_without_a_place_keep_none(always, image):
+    points = np.array([[20.0, 30.0], [np.nan, np.nan], [-1.0, -1.0]], np.float32)
+    kept = A.KeypointParams("xy", remove_invisible=False)
+    moved = A.Compose([always], keypoint_params=kept, seed=0)(image=image, keypoints=points)["keypoints"]
+    np.testing.assert_array_equal(moved[1:], points[1:])
+    assert not np.array_equal(moved[0], points[0])
+    dropping = A.Compose([always], keypoint_params=A.KeypointParams("xy"), seed=0)
+    assert len(dropping(image=image, keypoints=points[:2])["keypoints"]) == 1

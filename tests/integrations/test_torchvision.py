@@ -7,7 +7,7 @@ import pickle
 import PIL.Image
 import pytest
 import torch
-from exact_animator import DOTS, draw_dots, exact_model, find_dots, shifting_pool
+from exact_animator import DOTS, PAINTED, SHOWN, draw_dots, exact_model, find_dots, shifting_pool
 from torch.utils.data import DataLoader, default_collate
 
 tv_tensors = pytest.importorskip("torchvision.tv_tensors")
@@ -241,6 +241,20 @@ def test_labels_of_the_images_of_a_batch_that_are_skipped_are_untouched(pool, ex
     assert [torch.equal(one, other) for one, other in zip(points, moved, strict=True)] == still
 
 
+@pytest.mark.parametrize("rows", [(), (BATCH,)])
+def test_painted_points_are_not_visible(pool, painting, image, rows):
+    transform = MotionAugment(pool, painting, p=1.0)
+    params = transform.make_params([tv_tensors.Image(image.expand(*rows, -1, -1, -1))])
+    points = tv_tensors.KeyPoints(torch.tensor([PAINTED, SHOWN]).expand(*rows, -1, -1).clone(), canvas_size=SIZE)
+    visible = transform.visible_points(points, params)
+    assert torch.equal(visible, torch.tensor([False, True]).expand(*rows, -1))
+
+
+def test_points_of_a_picture_that_does_not_move_are_visible(pool, painting, image):
+    transform = MotionAugment(pool, painting, p=0.0)
+    assert transform.visible_points(_points(), transform.make_params([image])).all()
+
+
 # Draws and replay ---------------------------------------------------------------------------------------------------
 
 
@@ -328,3 +342,22 @@ def test_its_repr_names_its_settings_and_it_has_no_state(always):
 def test_a_wrong_setting_is_reported(pool, exact):
     with pytest.raises(ArgumentError, match="did you mean 'diverse'"):
         MotionAugment(pool, exact, selection="divers")
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "RGBA", "CMYK", "I;16"])
+def test_pil_pictures_of_other_modes_are_an_error_with_a_remedy(always, mode):
+    with pytest.raises(ShapeError, match=rf"must be RGB or L, got {mode}; use picture\.convert\('RGB'\)"):
+        always(PIL.Image.new(mode, SIZE[::-1]))
+
+
+def test_points_and_boxes_without_a_place_keep_none(always, image):
+    nan = float("nan")
+    boxes = torch.tensor([[10.0, 10, 30, 40], [nan] * 4, [-1.0] * 4])
+    given = [tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=SIZE)]
+    if hasattr(tv_tensors, "KeyPoints"):
+        given.append(tv_tensors.KeyPoints(torch.tensor([[20.0, 30], [nan, nan], [-1.0, -1]]), canvas_size=SIZE))
+    _, *moved = always(image, *given)
+    for before, after in zip(given, moved, strict=True):
+        plain, found = before.as_subclass(torch.Tensor), after.as_subclass(torch.Tensor)
+        torch.testing.assert_close(found[1:], plain[1:], rtol=0, atol=0, equal_nan=True)
+        assert not torch.equal(found[0], plain[0])

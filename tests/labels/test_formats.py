@@ -156,7 +156,8 @@ def test_other_columns_are_carried_along(root: Path, tmp_path: Path) -> None:
     [
         ("a.json", "{", r"a\.json, line 1"),
         ("a.json", "[]", "holds a list"),
-        ("a.json", '{"images": [{"id": 1}]}', "is no COCO file"),
+        ("a.json", '{"images": [{"id": 1}]}', r"a\.json, image 0 \(id 1\): 'file_name' is missing"),
+        ("a.json", '{"images": {}}', "is no COCO file"),
         ("a.json", '{"images": [], "annotations": [{"image_id": 3}]}', "annotation 0: no image has the id 3"),
         ("a.csv", "name,x0,y0\n", "no column 'file'"),
         ("a.csv", "file,x0,y0\na,1,2\nb,x,2\n", r"a\.csv, line 3: a coordinate"),
@@ -169,7 +170,7 @@ def test_other_columns_are_carried_along(root: Path, tmp_path: Path) -> None:
         (
             "a.json",
             '{"images": [{"id": 1, "file_name": "x"}], "annotations": [{"image_id": 1, "bbox": [1, 2, 3]}]}',
-            "the annotations of x are damaged",
+            r"a\.json, annotation 0: bbox must be x, y, width and height, got \[1, 2, 3\] \(picture x\)",
         ),
         ("one.pts", "n_points: 3\n{\n1 2\n}\n", "promises 3 points and holds 1"),
         ("one.pts", "{\n1 inf\n}\n", r"one\.pts, line 2: two numbers"),

@@ -163,5 +163,5 @@ def test_a_face_whose_segmentation_left_is_dropped(tmp_path: Path) -> None:
 )
 def test_damaged_segmentations_are_named(tmp_path: Path, segment: object, message: str) -> None:
     path = coco(tmp_path / "faces.json", {"segmentation": segment})
-    with pytest.raises(LabelError, match=rf"the annotations of one\.jpg are damaged: .*{message}"):
+    with pytest.raises(LabelError, match=rf"faces\.json, annotation 0 \(id 0\): .*{message}.*\(picture one\.jpg\)"):
         read_annotations(path, tmp_path)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import struct
+import sys
 import weakref
 import zlib
 from pathlib import Path
@@ -283,3 +285,16 @@ def test_real_clips_are_read_whole(shared: Path) -> None:
         assert clip.fps == 25
         assert clip.size == (256, 256)
         assert 8 <= sum(1 for _ in clip) <= 150
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_of_frames_that_are_not_utf8_are_part_of_the_hash(tmp_path: Path, media) -> None:
+    hashes = []
+    for byte in (b"\xe8", b"\xe9"):
+        folder = media.write_folder(tmp_path / byte.hex(), media.grey_steps(1))
+        (frame,) = folder.iterdir()
+        frame.rename(folder / os.fsdecode(byte + b".png"))
+        clip = read_clip(folder)
+        assert len(list(clip)) == 1
+        hashes.append(clip.hash)
+    assert len(set(hashes)) == 2

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -74,3 +75,26 @@ def test_a_box_is_four_whole_numbers(box):
 def test_an_ill_typed_face_within_is_an_error():
     with pytest.raises(ArgumentError, match="strength"):
         MotionParams.from_dict({"key": "a", "others": [{"key": "a", "strength": "much"}]})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["key"], "must be a mapping of their fields, got"),
+        ({"key": "a", "others": [5]}, "must be a mapping of their fields, got 5"),
+        ({"key": "a", "others": [{"key": "a", "others": [{"key": "a"}]}]}, "further faces .* have no others"),
+        ({"key": "a", "strength": math.inf}, "'strength' must be a finite number"),
+        ({"key": "a", "strength": math.nan}, "'strength' must be a finite number"),
+        ({"key": "a", "strength": 10**400}, "'strength' must be a finite number"),
+        ({"key": "a", "frame": -(10**400)}, "'frame' must be a finite number"),
+        ({"key": "a", "reference": 10**5000}, "'reference' must be a finite number"),
+        ({"key": "a", "box": [0, 0, 10**400, 1]}, "'box' must be 4 whole numbers"),
+    ],
+)
+def test_what_no_motion_could_be_is_an_error(values, message):
+    with pytest.raises(ArgumentError, match=message):
+        MotionParams.from_dict(values)
+
+
+def test_keys_and_seeds_may_be_of_any_size():
+    assert MotionParams.from_dict({"key": 2**80, "seed": 2**70}).seed == 2**70

@@ -1,4 +1,4 @@
-"""What an expanded dataset holds, read back from its manifest."""
+"""The summary of an expanded dataset, read from its manifest."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fomaug.errors import shortened
 from fomaug.expand.inspect.contact import CONTACT_SHEET
-from fomaug.expand.manifest import MANIFEST, REJECTED, Row, is_still, read_rows, read_summary
+from fomaug.expand.manifest import MANIFEST, REJECTED, Row, explained_rows, is_still, read_rows, read_summary
+
+_MAX_BYTES = 2**50  # of one image file
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How some numbers are spread.
+    """Range and mean of some numbers.
 
     Attributes:
-        least: the smallest.
-        mean: of all.
-        most: the largest.
+        least: smallest number.
+        mean: mean of all numbers.
+        most: largest number.
     """
 
     least: float
@@ -33,20 +36,21 @@ class Summary:
     """An expanded dataset in numbers.
 
     Attributes:
-        out: its folder.
+        out: folder of the dataset.
         state: "done", or "running" if the job was interrupted or still runs.
-        sources: pictures with at least one copy.
-        copies: rows of the manifest.
-        bytes: of all copies.
-        labels: copies by label.
-        splits: copies by split; empty without splits.
-        clips: copies by driving clip, the most used first.
+        sources: number of sources with at least one copy.
+        copies: number of copies.
+        bytes: size of all copies.
+        labels: number of copies by label.
+        splits: number of copies by split; empty without splits.
+        clips: number of copies by driving clip, the most used first.
         strength: spread of the strength.
         scores: spread of every score of the gates.
-        rejected: refused copies by reason.
-        failed: pictures that could not be used.
-        model: name.
-        contact_sheet: None if there is none.
+        rejected: number of rejected copies by reason.
+        failed: number of sources that could not be used.
+        flawed: number of annotations that could not be used.
+        model: name of the model.
+        contact_sheet: path of the contact sheet; None without one.
     """
 
     out: Path
@@ -61,12 +65,13 @@ class Summary:
     scores: dict[str, Spread]
     rejected: dict[str, int]
     failed: int
+    flawed: int
     model: str
     contact_sheet: Path | None
 
 
 class _Running:
-    """Least, mean and most of a stream of numbers."""
+    """Accumulator of least, mean and most of a stream of numbers."""
 
     def __init__(self) -> None:
         self.least, self.most, self.total, self.count = math.inf, -math.inf, 0.0, 0
@@ -80,19 +85,24 @@ class _Running:
 
 
 def summarise(out: Path) -> Summary:
-    """Sum up an expanded dataset; the manifest is read as a stream.
+    """Summarise an expanded dataset; the manifest is read as a stream.
 
     Raises:
         ResumeError: the folder is no expanded dataset, or its manifest is damaged.
     """
     summary = read_summary(out)
+    with explained_rows(out / MANIFEST):
+        return _summarise(out, summary)
+
+
+def _summarise(out: Path, summary: dict[str, Any]) -> Summary:
     counts: dict[str, Counter[str]] = {name: Counter() for name in ("labels", "splits", "clips", "sources")}
     strength, scores, size = _Running(), dict[str, _Running](), 0
     for row in read_rows(out / MANIFEST):
         _count(row, counts)
         for motion in _motions(row):
             strength.add(motion["strength"])
-        size += row["bytes"]
+        size += _bytes(row)
         for name, score in _numbers(row.get("scores", {})):
             scores.setdefault(name, _Running()).add(score)
     sheet = out / CONTACT_SHEET
@@ -108,10 +118,26 @@ def summarise(out: Path) -> Summary:
         strength=strength.spread() if strength.count else None,
         scores={name: running.spread() for name, running in sorted(scores.items())},
         rejected=_reasons(read_rows(out / REJECTED)),
-        failed=len(summary.get("failed", ())),
-        model=str(summary.get("model", {}).get("name", "")),
+        failed=_length(summary.get("failed")),
+        flawed=_length(summary.get("flawed")),
+        model=_name(summary.get("model")),
         contact_sheet=sheet if sheet.is_file() else None,
     )
+
+
+def _bytes(row: Row) -> int:
+    size = row["bytes"]
+    if not isinstance(size, int) or not 0 <= size <= _MAX_BYTES:
+        raise ValueError(f"bytes must be a whole number, got {shortened(size)}")
+    return size
+
+
+def _length(found: object) -> int:
+    return len(found) if isinstance(found, list) else 0
+
+
+def _name(model: object) -> str:
+    return str(model.get("name", "")) if isinstance(model, dict) else ""
 
 
 def _count(row: Row, counts: dict[str, Counter[str]]) -> None:
@@ -123,7 +149,7 @@ def _count(row: Row, counts: dict[str, Counter[str]]) -> None:
 
 
 def _motions(row: Row) -> list[dict[str, Any]]:
-    """The motion of each face of a copy; none if it stayed as it is."""
+    """Return the motion of each face of a copy; empty for an unchanged copy."""
     return [] if is_still(row) else [row["motion"], *row["motion"].get("others", ())]
 
 
@@ -134,6 +160,6 @@ def _numbers(scores: dict[str, Any]) -> Iterable[tuple[str, float]]:
 def _reasons(rows: Iterable[Row]) -> dict[str, int]:
     reasons: Counter[str] = Counter()
     for row in rows:
-        # A reason names its gate, then the numbers.
+        # A reason starts with the name of its gate; numbers follow.
         reasons.update(reason.split()[0] for reason in row["reasons"])
     return dict(reasons.most_common())

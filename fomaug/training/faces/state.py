@@ -90,7 +90,7 @@ class TrainState:
         """
         tensors = read_tensors(weights)
         for networks in (self.networks, self.average):
-            load_strictly(networks, {name: tensor.float() for name, tensor in tensors.items()}, str(weights))
+            load_strictly(networks, tensors, str(weights))
 
     def save(self, path: Path) -> None:
         """Write the state; an interrupted write leaves the old file."""

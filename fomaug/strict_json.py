@@ -1,0 +1,77 @@
+"""JSON from outside: one loader for all readers, whose errors name the file and say what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final
+
+from fomaug.errors import FomaugError
+
+_MOST_DIGITS: Final = 308  # of a whole number that a float can hold
+_DEEPEST: Final = 200  # lists within lists
+
+
+def load_json(content: bytes | str, name: object, error: type[FomaugError], *, finite: bool = True) -> Any:
+    """Read JSON, in UTF-8 with or without a byte order mark.
+
+    A whole number that no float can hold becomes infinite, as `Infinity` and `1e999` do.
+
+    Args:
+        content: the text.
+        name: file, and line if there is one, for the error's message.
+        error: class of the errors.
+        finite: refuse NaN and infinite numbers; otherwise they are floats, and the caller has to expect them.
+
+    Raises:
+        FomaugError: of the class `error`.
+
+    >>> load_json(b'{"a": [1, 2.5]}', "a.json", FomaugError)
+    {'a': [1, 2.5]}
+    """
+    try:
+        text = content.decode("utf-8") if isinstance(content, bytes) else content
+        value = json.loads(text.removeprefix("\ufeff"), parse_int=_whole)
+        if finite:
+            check_finite(value)
+    except UnicodeDecodeError as cause:
+        raise error(f"{name}: it is not in UTF-8 (byte {cause.start})") from cause
+    except json.JSONDecodeError as cause:
+        line = f", line {cause.lineno}" if "\n" in text or isinstance(content, bytes) else ""
+        raise error(f"{name}{line}: it is no JSON: {cause.msg} (column {cause.colno})") from cause
+    except RecursionError as cause:
+        raise error(f"{name}: it is no JSON that can be read: its lists are nested too deeply") from cause
+    except ValueError as cause:
+        raise error(f"{name}: {cause}") from cause
+    return value
+
+
+def check_finite(value: Any, *, nan: bool = False, depth: int = _DEEPEST) -> None:
+    """Raise ValueError if a number in some JSON is not finite, or its lists are nested too deeply.
+
+    Args:
+        value: dicts, lists and plain values.
+        nan: allow NaN, which Python's own writers use for a missing number.
+        depth: lists within lists that are allowed.
+    """
+    if isinstance(value, float):
+        if math.isinf(value) or (math.isnan(value) and not nan):
+            raise ValueError(f"a number is not finite: {value}")
+    elif isinstance(value, dict | list):
+        if not depth:
+            raise ValueError("its lists are nested too deeply")
+        for part in value.values() if isinstance(value, dict) else value:
+            check_finite(part, nan=nan, depth=depth - 1)
+
+
+def without_nan(value: Any) -> Any:
+    """Return the JSON with null for each NaN, which is no JSON."""
+    if isinstance(value, dict):
+        return {name: without_nan(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [without_nan(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)

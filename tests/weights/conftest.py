@@ -1,0 +1,8 @@
+"""The harness that reads files in a process with limits is that of the fuzz tests."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
