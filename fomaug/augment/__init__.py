@@ -4,7 +4,7 @@ from fomaug.augment.module import MotionAugment as MotionAugment
 from fomaug.augment.place import Faces as Faces
 from fomaug.augment.render import apply as apply
 from fomaug.motion import MotionResult as MotionResult
-from fomaug.motion.draw import counted_keys as counted_keys
+from fomaug.motion import counted_keys as counted_keys
 from fomaug.names import moved_names
 from fomaug.options import OnMissing as OnMissing
 

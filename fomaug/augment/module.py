@@ -16,9 +16,8 @@ from fomaug.augment.render import apply
 from fomaug.augment.resources import Driving, Model, Resources
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, check_choice
-from fomaug.motion import DrawSettings, Interval, Key, MotionParams, MotionResult, Region, Selection, check_sizes, draw
-from fomaug.motion.draw import counted_keys
-from fomaug.options import FrameChoice, OnMissing
+from fomaug.motion import DrawSettings, Key, MotionParams, MotionResult, counted_keys, draw
+from fomaug.options import FrameChoice, Interval, OnMissing, Region, Selection, check_sizes
 
 
 class MotionAugment(nn.Module):

@@ -347,11 +347,11 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
     # Pools
     "a googol of frames a second": (
         lambda: with_track(fps=GOOGOL),
-        "fps must be more than 0, got a number of hundreds of digits",
+        "fps must be more than 0, got inf",
     ),
     "a googol as a weight": (
         lambda: with_track(weight=GOOGOL),
-        "weight must be 0 or more, got a number of hundreds of digits",
+        "weight must be 0 or more, got inf",
     ),
     "a googol in a crop": (lambda: with_track(crop=[0, 0, 1, GOOGOL]), "crop of a track is"),
     "a pool of five axes": (lambda: pool_shape([1, 1, 4, 5, 2]), r"0.value must be .*got \(1, 1, 4, 5, 2\)"),
