@@ -1,7 +1,7 @@
 """Kinds and ranges of the numbers in a configuration, checked before anything is built from them.
 
-Configurations come from files of strangers. Every number has a range, so that no network can be described whose mere
-description takes minutes or gigabytes; the ranges are wide enough for any model of faces.
+Configurations may come from an unknown source. Every number has a range, so that no configuration describes a network
+that takes minutes or gigabytes to build; the ranges are wide enough for any model of faces.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Final
 
 from fomaug.errors import ArgumentError, shortened
 
-LARGEST_SIDE: Final = 1024  # of pictures and grids; official models work on 256
+LARGEST_SIDE: Final = 1024  # largest side of images and grids; official models have 256
 MOST_BLOCKS: Final = 64  # one after another at one resolution; official models have 6
 MOST_LEVELS: Final = 10  # halvings of the resolution; official models have 5
-_MOST_ENTRIES: Final = 64  # of a list of numbers
+_MOST_ENTRIES: Final = 64  # largest number of entries of a list
 
 _KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "int": ("a whole number", (int,)),
@@ -50,15 +50,15 @@ _ANY_NUMBER: Final = (-1e9, 1e9)
 
 
 def check_value(name: str, value: object, annotation: str) -> None:
-    """Refuse a value of another kind or outside of its range; parts and words are not looked into.
+    """Refuse a value of another type or outside of its range; nested parts and strings are not checked.
 
     Args:
         name: section and key, such as "common_params.num_kp".
-        value: what a file gives for it.
-        annotation: type of the field, as it is written.
+        value: value in the file.
+        annotation: type annotation of the field.
 
     Raises:
-        ArgumentError: for words where a number is expected, numbers out of range, and lists of anything else.
+        ArgumentError: for strings where a number is expected, numbers out of range, and lists of anything but numbers.
     """
     key = name.rpartition(".")[2]
     if annotation in _KINDS:
@@ -68,7 +68,7 @@ def check_value(name: str, value: object, annotation: str) -> None:
 
 
 def check_side(name: str, value: object) -> int | None:
-    """Return the side of a picture, None where none is given.
+    """Check the side of an image, and return it; None if there is none.
 
     Raises:
         ArgumentError: if it is no whole number of pixels in range.
@@ -81,10 +81,10 @@ def check_side(name: str, value: object) -> int | None:
 
 
 def check_divisible(name: str, side: int, halvings: int) -> None:
-    """Refuse a side that cannot be halved as often as a network halves it.
+    """Refuse a side that a network cannot halve as often as it must.
 
     Raises:
-        ArgumentError: says which multiples can be.
+        ArgumentError: if it cannot; the message names the divisor.
     """
     if side % 2**halvings:
         raise ArgumentError(f"{name} works on {side} pixels, which must be a multiple of {2**halvings}")
@@ -113,7 +113,7 @@ def _check_list(name: str, value: object, annotation: str) -> None:
 
 
 def resolution(size: int, scale_factor: float) -> int:
-    """Say how many pixels a picture has after it is reduced by every n-th pixel.
+    """Compute the side of an image after the selection of every n-th pixel.
 
     >>> resolution(256, 0.25)
     64

@@ -217,9 +217,9 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
         lambda: with_lite(generator={"num_keypoints": 2}),
         "num_keypoints must be the detector's 3, got 2",
     ),
-    "a configuration that is a list": (lambda: with_metadata(config="[]"), "must hold keys and values"),
-    "a configuration that is a number": (lambda: with_metadata(config="1"), "must hold keys and values"),
-    "an architecture that is a list": (lambda: with_lite(architecture=["lite"]), "architecture is"),
+    "a configuration that is a list": (lambda: with_metadata(config="[]"), "must have keys and values"),
+    "a configuration that is a number": (lambda: with_metadata(config="1"), "must have keys and values"),
+    "an architecture that is a list": (lambda: with_lite(architecture=["lite"]), "architecture must be"),
     # Facts
     "facts that are a list": (lambda: with_metadata(facts="[1]"), "facts must be keys and values"),
     "facts that are a number": (lambda: with_metadata(facts="3"), "facts must be keys and values"),
@@ -347,14 +347,14 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
     # Pools
     "a googol of frames a second": (
         lambda: with_track(fps=GOOGOL),
-        "fps must be more than 0, got a number of hundreds of digits",
+        "fps must be more than 0, got inf",
     ),
     "a googol as a weight": (
         lambda: with_track(weight=GOOGOL),
-        "weight must be 0 or more, got a number of hundreds of digits",
+        "weight must be 0 or more, got inf",
     ),
     "a googol in a crop": (lambda: with_track(crop=[0, 0, 1, GOOGOL]), "crop of a track is"),
-    "a pool of five axes": (lambda: pool_shape([1, 1, 4, 5, 2]), r"0.value is \(1, 1, 4, 5, 2\)"),
+    "a pool of five axes": (lambda: pool_shape([1, 1, 4, 5, 2]), r"0.value must be .*got \(1, 1, 4, 5, 2\)"),
     "a pool of swapped axes": (lambda: pool_shape([5, 2, 4]), "keypoints must be"),
     "a pool of no frames and endless points": (lambda: empty_pool_shape([0, 2**40, 2]), "up to"),
     "a pool of endless frames and no points": (lambda: empty_pool_shape([2**62, 0, 2]), "up to|damaged"),
