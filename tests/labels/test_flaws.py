@@ -46,8 +46,11 @@ def coco(path: Path, *annotations: object, images: object = None) -> Path:
         ({"segmentation": [POLYGON, [12.0, 12.0]]}, "three or more"),
         ({"segmentation": POLYGON}, "must be a list of polygons"),
         ({"segmentation": [[6, 5, 19, 5, 19, 1e15]]}, "beyond 100000 pixels"),
-        ({"segmentation": [[0, 0] * 10_001]}, "more than 10000 corners"),
-        ({"segmentation": {"size": [100_000, 100_000], "counts": [0, 10**10]}}, "larger than any picture"),
+        ({"segmentation": [[0, 0] * 10_001]}, "up to 10000 corners, got 10001"),
+        (
+            {"segmentation": {"size": [100_000, 100_000], "counts": [0, 10**10]}},
+            "up to 1073741824 pixels, got 100000 x 100000",
+        ),
         ({"segmentation": {"size": [3, 2], "counts": [1, 2]}}, "do not fill"),
         ({"segmentation": {"size": [3, 2], "counts": [1.5, 4.5]}}, "do not fill"),
         ({"segmentation": {"size": [100, 100], "counts": "o" * 400_000 + "0"}}, "more than 60 bits"),
@@ -59,12 +62,12 @@ def coco(path: Path, *annotations: object, images: object = None) -> Path:
         ({"bbox": [1, 2, None, 3]}, "missing"),
         ({"keypoints": [10, 20, 30, 40, 50, 60]}, "visibility must be 0, 1, 2"),
         ({"keypoints": [10, 20, 30, 40]}, "x, y and visibility of each point, got 4 numbers"),
-        ({"keypoints": [10, 20, 2, None, None, 2]}, "said to be visible"),
+        ({"keypoints": [10, 20, 2, None, None, 2]}, "a visible point has no coordinates"),
         ({"keypoints": [10, None, 0]}, "a coordinate is missing"),
         ({"score": float("inf")}, "a number is not finite"),
         ({"attributes": {"age": [10**400]}}, "a number is not finite"),
         ({"image_id": 99}, "no image has the id 99"),
-        ({"image_id": [1]}, "must be a whole number or a text"),
+        ({"image_id": [1]}, "must be a whole number or a string"),
     ],
 )
 def test_a_flawed_annotation_of_coco_stops_nothing_else(
@@ -142,7 +145,7 @@ def test_crowds_are_no_faces(root: Path, tmp_path: Path) -> None:
         ('"points": [[1, 2, 3, 4]]', "points must be rows of 2 or 3 numbers"),
         ('"points": [[1, 2], [3]]', "points must be rows of 2 or 3 numbers"),
         ('"points": [[1, 2, 1]], "points_visible": [true]', "given twice"),
-        ('"points_visible": [true]', "points are not"),
+        ('"points_visible": [true]', "points_visible and no points"),
         ('"points": [[1, 2]], "points_visible": [0.5]', "visibility must be 0, 1, 2, true or false"),
         ('"points": [[1, Infinity]]', "not finite"),
         (f'"points": [[1, {NUMBER}]]', "not finite"),
@@ -152,7 +155,7 @@ def test_crowds_are_no_faces(root: Path, tmp_path: Path) -> None:
         ('"objects": [1]', "objects must be a JSON object"),
         ('"objects": {"bbox": [1, 2, 3, 4]}', "rows of 4 numbers"),
         ('"objects": {"bbox": [[1, 2, 3, -4]]}', "height of more than 0"),
-        ('"objects": {"bbox": [[1, 2, 3, 4]], "visible": 1}', "one flag of visibility"),
+        ('"objects": {"bbox": [[1, 2, 3, 4]], "visible": 1}', "visibility must be a list with one flag"),
         ('"x": ' + "[" * 100_000, "nested too deeply"),
     ],
 )
@@ -182,7 +185,7 @@ def test_points_of_jsonl_may_carry_their_visibility(root: Path, tmp_path: Path) 
     [
         ("x,2,1", "a coordinate is no number: 'x'"),
         ("1,,0", "a coordinate is missing"),
-        (",,1", "said to be visible"),
+        (",,1", "a visible point has no coordinates"),
         ("1,1e7,1", "beyond 100000 pixels"),
         ("1,2,maybe", "visibility must be 0, 1, 2, true or false, got 'maybe'"),
         ("1,2,0.5", "visibility must be"),
@@ -270,9 +273,13 @@ def test_white_of_a_black_and_white_mask_stays_white(root: Path, tmp_path: Path)
 
 def test_a_mask_of_another_size_is_refused_whatever_its_kind() -> None:
     flow = identity_grid((16, 16))[None]
-    with pytest.raises(LabelError, match=r"a mask of \(40, 30\) belongs to no picture of \(30, 40\)"):
+    with pytest.raises(
+        LabelError, match=r"a mask must be \(height, width\) = \(30, 40\) like its picture, got \(40, 30\)"
+    ):
         move(FaceLabels(mask=np.zeros((40, 30), np.uint8)), flow, (30, 40))
-    with pytest.raises(LabelError, match=r"a mask of \(40, 30\) belongs to no picture of \(30, 40\)"):
+    with pytest.raises(
+        LabelError, match=r"a mask must be \(height, width\) = \(30, 40\) like its picture, got \(40, 30\)"
+    ):
         move(FaceLabels(segments=(encode_mask(np.ones((40, 30)), packed=True),)), flow, (30, 40))
 
 

@@ -57,8 +57,8 @@ def test_any_numbers_survive_packing() -> None:
     [
         ([1, 2], "3 pixels do not fill a mask of 2 x 3"),
         ([9, -3], "do not fill"),
-        ("~", "is no char"),
-        ("P", "end within"),
+        ("~", "cannot have the character '~'"),
+        ("P", "end in the middle"),
     ],
 )
 def test_damaged_runs_are_refused(counts: object, message: str) -> None:

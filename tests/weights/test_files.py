@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def test_broken_files_hide_no_other_model_and_are_named(broken: Path) -> None:
 def test_broken_models_are_warned_of_by_default(broken: Path) -> None:
     for name in ("empty", "cut", "page", "pickle", "gone"):
         (broken / f"{name}.safetensors").unlink()
-    with pytest.warns(UserWarning, match=r"a model is left out: .*pipe\.safetensors: it is a named pipe"):
+    with pytest.warns(UserWarning, match=r"a model is left out of the list: .*pipe\.safetensors: it is a named pipe"):
         list_models()
 
 
@@ -172,8 +173,25 @@ def test_folded_models_are_not_saved(saved: Path, tmp_path: Path) -> None:
         save_model(folded, tmp_path / "x.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("fact", "message"),
+    [(float("inf"), "a number is not finite: inf"), ("x" * 70_000, "up to 65536 characters"), ("\x1b[2J", "printable")],
+)
+def test_facts_that_no_reader_accepts_are_not_saved(
+    tiny_model: Animator, tmp_path: Path, fact: object, message: str
+) -> None:
+    with pytest.raises(ArgumentError, match=rf"x\.safetensors could not be read again: .*{message}"):
+        save_model(tiny_model, tmp_path / "x.safetensors", facts={"note": fact})
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_a_missing_measure_among_the_facts_is_saved_and_read(tiny_model: Animator, tmp_path: Path) -> None:
+    path = save_model(tiny_model, tmp_path / "x.safetensors", facts={"loss": float("nan")})
+    assert math.isnan(model_info(path).facts["loss"])
+
+
 def test_unknown_dtype_and_surplus_config(saved: Path) -> None:
     with pytest.raises(ArgumentError, match="did you mean 'float16'"):
         load_model(saved, dtype="flat16")
-    with pytest.raises(ArgumentError, match="carries its own configuration"):
+    with pytest.raises(ArgumentError, match="has its own configuration"):
         load_model(saved, config="vox-256")

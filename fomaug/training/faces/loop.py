@@ -25,7 +25,7 @@ from fomaug.training.faces.state import TrainState
 from fomaug.training.faces.store import ClipStore, StillStore
 from fomaug.types import Keypoints
 from fomaug.weights.load import pick_device
-from fomaug.weights.places import find_model
+from fomaug.weights.paths import find_model
 
 Losses = dict[str, Tensor]
 
