@@ -1,4 +1,4 @@
-"""Names that have moved keep working at their old address for one release, with a warning."""
+"""Old names of moved objects, which work for one more release with a warning."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def moved_names(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
     Args:
         module: full name of the old module.
-        homes: new module of each name.
+        homes: full name of the new module for each name.
     """
 
     def find(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         warnings.warn(
-            f"{module}.{name} has moved to {homes[name]}.{name}; the old name goes with the next release",
+            f"{module}.{name} has moved to {homes[name]}.{name}; the next release removes the old name",
             DeprecationWarning,
             stacklevel=2,
         )

@@ -1,8 +1,8 @@
-"""All places where a backward flow shows a point of the source.
+"""Pre-images: all coordinates at which a backward flow shows a point of the source.
 
-Each cell of the flow's grid is split into two triangles, on which the map is linear and inverts exactly. The cells to
-look at are found in two steps: by boxes around what blocks of cells show, then by boxes around single cells. So a point
-costs little more on a fine grid than on a coarse one.
+Each cell of the flow's grid is split into two triangles, on which the map is linear and has an exact inverse. The cells
+that may contain a point are found in two steps: by bounding boxes of blocks of cells, then by those of single cells. So
+a point costs little more on a fine grid than on a coarse one.
 """
 
 from __future__ import annotations
@@ -15,30 +15,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fomaug.geometry.grid import identity_grid
-from fomaug.geometry.matrix import inverse_2x2
+from fomaug.geometry.plane import identity_grid, inverse_2x2
 
-_SLACK = 1e-4  # of a cell: points on an edge belong to both its triangles
-_WIDER = 1e-3  # of a box: more than the slack of any triangle within
-_AT_ONCE = 1_000_000  # comparisons
+_SLACK = 1e-4  # tolerance in cells, so that points on an edge are in both triangles
+_WIDER = 1e-3  # margin of a box as a share of its size: more than the tolerance of any triangle within
+_AT_ONCE = 1_000_000  # comparisons in one step, which bounds the memory
 
 
 class Preimages(NamedTuple):
-    """Places where points are shown, in no particular order; a point may have none, one or several.
+    """Pre-images of points, in no particular order; a point may have none, one or several.
 
     Attributes:
         point: (P,) int, index into the B * M points.
-        place: (P, 2) in the target, [-1, 1].
-        upright: (P,) bool, False where the flow turns the source over.
+        xy: (P, 2) coordinates in the target, [-1, 1].
+        upright: (P,) bool, False where the flow flips the source.
     """
 
     point: Tensor
-    place: Tensor
+    xy: Tensor
     upright: Tensor
 
 
 def find_preimages(points: Tensor, flow: Tensor) -> Preimages:
-    """Find every place where a flow shows points.
+    """Find all pre-images of points.
 
     Args:
         points: (B, M, 2) float in the source, [-1, 1].
@@ -62,12 +61,12 @@ def find_preimages(points: Tensor, flow: Tensor) -> Preimages:
 
 
 def _block(flow: Tensor) -> int:
-    """Cells along a block's side: as many as there are blocks along the picture's."""
+    """Return the number of cells along a block's side, which is about the number of blocks along the grid's."""
     return math.ceil(math.sqrt(max(flow.shape[1:3]) - 1))
 
 
 def _near_blocks(points: Tensor, flow: Tensor) -> Iterator[Tensor]:
-    """Pairs (N, 3) of a point (sample, number) and a block whose box holds it, a limited number at a time."""
+    """Yield pairs (N, 3) of a point (sample, number) and a block whose box contains it, a limited number at a time."""
     side = _block(flow)
     low, high = (bound.flatten(1, 2)[:, None] for bound in _boxes(flow, side))  # (B, 1, blocks, 2)
     step = max(1, _AT_ONCE // (len(flow) * low.shape[2]))
@@ -80,7 +79,7 @@ def _near_blocks(points: Tensor, flow: Tensor) -> Iterator[Tensor]:
 def _near_cells(
     points: Tensor, boxes: tuple[Tensor, Tensor], pairs: Tensor, side: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of pairs (N, 3), the cells whose box holds the point: which pair, row and column, each (P,)."""
+    """Find the cells of the blocks in pairs (N, 3) whose box contains the point: pair, row and column, each (P,)."""
     _, rows, columns, _ = boxes[0].shape
     sample, number, block = pairs.unbind(1)
     across = math.ceil(columns / side)
@@ -96,7 +95,7 @@ def _near_cells(
 
 
 def _boxes(flow: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Bounds (B, rows, columns, 2) of what blocks of side x side cells show, a little wider; the last are smaller."""
+    """Compute slightly enlarged bounds (B, rows, columns, 2) of the values in blocks of side x side cells."""
     planes = flow.permute(0, 3, 1, 2)
     high = F.max_pool2d(planes, side + 1, side, ceil_mode=True)
     low = -F.max_pool2d(-planes, side + 1, side, ceil_mode=True)
@@ -109,7 +108,7 @@ def _inside(points: Tensor, low: Tensor, high: Tensor) -> Tensor:
 
 
 def _in_triangles(points: Tensor, flow: Tensor, pairs: Tensor, pair: Tensor, row: Tensor, column: Tensor) -> Preimages:
-    """Solve both triangles of some cells."""
+    """Find the pre-images in both triangles of given cells."""
     _, h, w, _ = flow.shape
     sample, number, _ = pairs[pair].unbind(1)
     point, index = points[sample, number], sample * points.shape[1] + number
@@ -120,17 +119,17 @@ def _in_triangles(points: Tensor, flow: Tensor, pairs: Tensor, pair: Tensor, row
         _solve(point, (corner[0][0], corner[0][1], corner[1][0]), grid[row, column], size),
         _solve(point, (corner[1][1], corner[1][0], corner[0][1]), grid[row + 1, column + 1], -size),
     ]
-    kept = [(index[inside], place[inside], upright[inside]) for inside, place, upright in halves]
+    kept = [(index[inside], xy[inside], upright[inside]) for inside, xy, upright in halves]
     return Preimages(*(torch.cat(both) for both in zip(*kept, strict=True)))
 
 
 def _solve(
     point: Tensor, triangle: tuple[Tensor, Tensor, Tensor], origin: Tensor, axes: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Whether triangles (corner, end along x, end along y; each (P, 2)) hold the points, where, and whether upright."""
+    """Tell whether triangles (corner, end along x, end along y; each (P, 2)) contain points, where, and if upright."""
     corner, along_x, along_y = triangle
     edges = torch.stack([along_x - corner, along_y - corner], dim=-1)  # (P, 2, 2)
-    # A cell squeezed to a line has no inverse; NaN compares false everywhere, so no point is ever found in it.
+    # A degenerate triangle has no inverse; NaN compares false, so no point is found in it.
     local = (inverse_2x2(edges) @ (point - corner)[..., None])[..., 0]
     inside = (local >= -_SLACK).all(-1) & (local.sum(-1) <= 1 + _SLACK)
     upright = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0] > 0

@@ -11,7 +11,7 @@ from typing import Final
 
 from fomaug.errors import ArgumentError, shortened
 
-LARGEST_SIDE: Final = 1024  # Largest side of pictures and grids; official models use 256.
+LARGEST_SIDE: Final = 1024  # Largest side of images and grids; official models use 256.
 MOST_BLOCKS: Final = 64  # Most consecutive blocks at one resolution; official models have 6.
 MOST_LEVELS: Final = 10  # Most halvings of the resolution; official models have 5.
 _MOST_ENTRIES: Final = 64  # Most entries of a list of numbers.
@@ -68,7 +68,7 @@ def check_value(name: str, value: object, annotation: str) -> None:
 
 
 def check_side(name: str, value: object) -> int | None:
-    """Check the side of a picture, and return it; None stands for a model of any size.
+    """Check the side of an image, and return it; None stands for a model of any size.
 
     Raises:
         ArgumentError: the side is no whole number of pixels in range.
@@ -118,7 +118,7 @@ def _check_list(name: str, value: object, annotation: str) -> None:
 
 
 def resolution(size: int, scale_factor: float) -> int:
-    """Return the side of a picture that is reduced to every n-th pixel.
+    """Return the side of an image that is reduced to every n-th pixel.
 
     >>> resolution(256, 0.25)
     64

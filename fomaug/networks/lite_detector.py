@@ -20,16 +20,16 @@ class LiteDetectorConfig:
     """Numbers of a light keypoint detector.
 
     Attributes:
-        num_keypoints: K.
-        input_size: images are reduced to this size first.
-        widths: features at half, a quarter, ... of the input size.
-        temperature: of the softmax over a heatmap.
-        jacobian_level: how many halvings below the heatmap the jacobians are read.
-        eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris, which are
-            looked at closely; none by default.
-        mouth: the keypoints at the mouth's corners, then others of the lips, which are looked at closely.
-        nose: the keypoints in the middle of both brows, then others of brows and nose, which are looked at closely.
-        bridge: the keypoint whose jacobian tells close-ups where down is.
+        num_keypoints: number K of keypoints.
+        input_size: side that images are reduced to first.
+        widths: numbers of features at half, a quarter, ... of the input size.
+        temperature: temperature of the softmax over a heatmap.
+        jacobian_level: number of halvings between the heatmap and the maps of the jacobians.
+        eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris, for a
+            close-up; none by default.
+        mouth: keypoints at the corners of the mouth, then others of the lips, for a close-up.
+        nose: keypoints in the middle of both brows, then others of brows and nose, for a close-up.
+        bridge: keypoint whose jacobian gives close-ups the downward direction of the face.
     """
 
     num_keypoints: int = 28
@@ -44,12 +44,12 @@ class LiteDetectorConfig:
 
 
 class Observation(NamedTuple):
-    """What a detector sees.
+    """Output of a detector with its intermediate results.
 
     Attributes:
         keypoints: the K keypoints.
-        coarse: the same before the second look.
-        heatmap: (B, K, h, w) where each of them may be, summing to 1 over every map.
+        coarse: the K keypoints before the close-ups.
+        heatmap: (B, K, h, w) probabilities of their positions; each map sums to 1.
     """
 
     keypoints: Keypoints
@@ -58,10 +58,10 @@ class Observation(NamedTuple):
 
 
 class LiteDetector(nn.Module):
-    """Find K keypoints and their jacobians.
+    """A network that finds K keypoints and their jacobians.
 
     Args:
-        config: its numbers.
+        config: numbers of the network.
     """
 
     def __init__(self, config: LiteDetectorConfig) -> None:
@@ -88,17 +88,17 @@ class LiteDetector(nn.Module):
         return self.observe(image).keypoints
 
     def observe(self, image: Tensor) -> Observation:
-        """Find the keypoints, and tell how."""
+        """Find the keypoints, and return the intermediate results as well."""
         maps = self.hourglass(self.stem(F.pixel_unshuffle(self._reduced(image) - 0.5, 2)))
         with full_precision(image):
             heatmap = self._probability(self.heatmap(maps[-1].to(self.heatmap.weight.dtype)).float())
         level = self.config.jacobian_level
         affine = self.jacobian(maps[-1 - level]).float()
-        coarse = Keypoints(_expected_place(heatmap), _expected_jacobian(affine, F.avg_pool2d(heatmap, 2**level)))
-        return Observation(self._closer(image, coarse), coarse, heatmap)
+        coarse = Keypoints(_expected_point(heatmap), _expected_jacobian(affine, F.avg_pool2d(heatmap, 2**level)))
+        return Observation(self._refined(image, coarse), coarse, heatmap)
 
-    def _closer(self, image: Tensor, coarse: Keypoints) -> Keypoints:
-        """Look again at eyes, mouth, brows and nose."""
+    def _refined(self, image: Tensor, coarse: Keypoints) -> Keypoints:
+        """Refine eyes, mouth, brows and nose by close-ups."""
         config = self.config
         parts = [(self.eye, config.eyes)] if config.eyes else []
         parts += [(self.mouth, (config.mouth,))] if config.mouth else []
@@ -120,8 +120,8 @@ class LiteDetector(nn.Module):
         return (logits.flatten(2) / self.config.temperature).softmax(-1).view_as(logits)
 
 
-def _expected_place(probability: Tensor) -> Tensor:
-    """(B, K, h, w) to (B, K, 2), the mean place; cells stand at their centres in the full picture's frame."""
+def _expected_point(probability: Tensor) -> Tensor:
+    """(B, K, h, w) to the mean coordinates (B, K, 2); cells are at their centres in the full image's frame."""
     h, w = probability.shape[2:]
     grid = identity_grid((h, w), device=probability.device, dtype=probability.dtype).view(-1, 2)
     with full_precision(probability):

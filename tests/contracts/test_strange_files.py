@@ -24,9 +24,9 @@ from fomaug.labels import read_annotations
 from fomaug.labels.masks import read_mask
 from fomaug.labels.pts import read_pts
 from fomaug.media import read_clip, read_mark, read_picture
-from fomaug.training.checkpoint import last_checkpoint
 from fomaug.training.clips import open_clips
 from fomaug.training.recipes import read_config
+from fomaug.training.run_folder import last_checkpoint
 from fomaug.visual import read_pairs
 from fomaug.weights.official import import_official, official_config
 

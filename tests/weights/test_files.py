@@ -10,8 +10,7 @@ import torch
 
 from fomaug import Animator, load_model, save_model
 from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError
-from fomaug.weights import list_models, model_info
-from fomaug.weights.pickles import read_pickle
+from fomaug.weights import list_models, model_info, read_pickle
 
 
 @pytest.fixture
