@@ -70,7 +70,7 @@ def coco(path: Path, *annotations: object, images: object = None) -> Path:
         ({"image_id": [1]}, "must be a whole number or a string"),
     ],
 )
-def test_a_flawed_annotation_of_coco_stops_nothing_else(
+def test_a_flawed_annotation_of_coco_is_left_out_and_all_others_are_read(
     root: Path, tmp_path: Path, fields: dict[str, object], reason: str
 ) -> None:
     flawed = {"id": 7, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], **fields}
@@ -84,9 +84,7 @@ def test_a_flawed_annotation_of_coco_stops_nothing_else(
         np.testing.assert_array_equal(found[name].boxes, [[6, 5, 18, 19]])
 
 
-def test_a_picture_left_without_annotations_has_no_labels_and_is_no_picture_without_faces(
-    root: Path, tmp_path: Path
-) -> None:
+def test_a_picture_whose_annotations_are_all_flawed_has_no_labels(root: Path, tmp_path: Path) -> None:
     found, _ = read(coco(tmp_path / "faces.json", {**GOOD, "image_id": 1, "bbox": []}), root)
     assert set(found) == {"b/1.png"}, "b/1.png is listed, and has no face"
     assert found["b/1.png"].boxes is None
@@ -104,7 +102,7 @@ def test_two_pictures_of_one_id_are_both_named_and_neither_gets_the_labels(root:
     assert read_annotations(same, root)["a/1.png"].boxes is not None, "one picture that is listed twice is no flaw"
 
 
-def test_what_is_said_of_the_whole_file_is_finite(root: Path, tmp_path: Path) -> None:
+def test_numbers_in_the_fields_of_the_whole_file_must_be_finite(root: Path, tmp_path: Path) -> None:
     path = tmp_path / "faces.json"
     path.write_text('{"info": {"version": 1e999}, "images": [], "annotations": []}')
     with pytest.raises(LabelError, match=r"faces\.json, in info, licenses, categories: a number is not finite"):
@@ -159,7 +157,9 @@ def test_crowds_are_no_faces(root: Path, tmp_path: Path) -> None:
         ('"x": ' + "[" * 100_000, "nested too deeply"),
     ],
 )
-def test_a_flawed_row_of_jsonl_stops_nothing_else(root: Path, tmp_path: Path, row: str, reason: str) -> None:
+def test_a_flawed_row_of_jsonl_is_left_out_and_all_others_are_read(
+    root: Path, tmp_path: Path, row: str, reason: str
+) -> None:
     path = tmp_path / "metadata.jsonl"
     path.write_text(f'{{"file_name": "a/1.png", {row}}}\n{{"file_name": "b/1.png", "points": [[1, 2]]}}\n')
     found, (flaw,) = read(path, root)
@@ -193,7 +193,9 @@ def test_points_of_jsonl_may_carry_their_visibility(root: Path, tmp_path: Path) 
         ("1,2,3,4", "more cells than columns"),
     ],
 )
-def test_a_flawed_row_of_a_table_stops_nothing_else(root: Path, tmp_path: Path, cells: str, reason: str) -> None:
+def test_a_flawed_row_of_a_table_is_left_out_and_all_others_are_read(
+    root: Path, tmp_path: Path, cells: str, reason: str
+) -> None:
     path = tmp_path / "points.csv"
     path.write_text(f"file,x0,y0,v0\nb/1.png,1,2,1\na/1.png,{cells}\n")
     found, (flaw,) = read(path, root)
@@ -238,7 +240,7 @@ def test_a_byte_order_mark_is_accepted(root: Path, tmp_path: Path, name: str) ->
     assert set(read_annotations(root if name.endswith("pts") else path, root)) == {"a/1.png"}
 
 
-def test_one_bad_file_of_points_stops_nothing_else(root: Path) -> None:
+def test_a_bad_file_of_points_is_left_out_and_all_others_are_read(root: Path) -> None:
     (root / "a" / "1.pts").write_text("{\n1 2\n3\n}\n")
     (root / "b" / "1.pts").write_text("{\n1 2\n}\n")
     found, (flaw,) = read(root, root)
@@ -246,7 +248,7 @@ def test_one_bad_file_of_points_stops_nothing_else(root: Path) -> None:
     assert str(flaw) == f"{root / 'a' / '1.pts'}, line 3: two numbers were expected, got '3' (picture a/1.png)"
 
 
-def test_one_bad_mask_stops_nothing_else(root: Path, tmp_path: Path) -> None:
+def test_a_bad_mask_is_left_out_and_all_others_are_read(root: Path, tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     for name in "ab":
         (masks / name).mkdir(parents=True)
@@ -271,7 +273,7 @@ def test_white_of_a_black_and_white_mask_stays_white(root: Path, tmp_path: Path)
         np.testing.assert_array_equal(np.asarray(written), mask * 255)
 
 
-def test_a_mask_of_another_size_is_refused_whatever_its_kind() -> None:
+def test_masks_and_run_lengths_of_another_size_are_refused() -> None:
     flow = identity_grid((16, 16))[None]
     with pytest.raises(
         LabelError, match=r"a mask must be \(height, width\) = \(30, 40\) like its picture, got \(40, 30\)"

@@ -34,7 +34,7 @@ def labels(name: str) -> FaceLabels:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_is_written_is_read_again(root: Path, name: str) -> None:
+def test_written_labels_are_read_again(root: Path, name: str) -> None:
     given = labels(name)
     rows = [(f"a/{stem}.jpg", (30, 40), given) for stem in ("one", "two")]
     (path, *_) = write_annotations(rows, root, name)
@@ -112,7 +112,7 @@ def test_coco_points_behind_something_stay_labelled(root: Path, tmp_path: Path) 
     assert again["num_keypoints"] == 2
 
 
-def test_jsonl_keeps_what_is_hidden_hidden(root: Path) -> None:
+def test_jsonl_keeps_hidden_points_and_boxes_hidden(root: Path) -> None:
     given = FaceLabels(
         points=POINTS,
         visible=np.array([True, False, True]),
@@ -128,7 +128,7 @@ def test_jsonl_keeps_what_is_hidden_hidden(root: Path) -> None:
     assert found.fields == given.fields
 
 
-def test_a_face_that_left_the_picture_leaves_coco(tmp_path: Path) -> None:
+def test_a_face_that_left_the_picture_is_not_written_to_coco(tmp_path: Path) -> None:
     given = FaceLabels(
         points=POINTS,
         boxes=BOXES,
@@ -141,7 +141,7 @@ def test_a_face_that_left_the_picture_leaves_coco(tmp_path: Path) -> None:
     assert face["keypoints"][:2] == [5.125, 6.0]
 
 
-def test_other_columns_are_carried_along(root: Path, tmp_path: Path) -> None:
+def test_other_columns_are_kept(root: Path, tmp_path: Path) -> None:
     path = tmp_path / "landmarks.csv"
     path.write_text("file,person,x0,y0,x1,y1\na/one.jpg,p7,1,2,3,4\n")
     found = read_annotations(path, root)
@@ -187,7 +187,7 @@ def test_damaged_files_are_named_with_their_line(
         read_annotations(path, path.parent if name.endswith(".pts") else root)
 
 
-def test_missing_files_unknown_formats_and_colour_masks(root: Path, tmp_path: Path) -> None:
+def test_missing_files_unknown_formats_and_colour_masks_are_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="there are no annotations at"):
         read_annotations(tmp_path / "none.csv", root)
     with pytest.raises(LabelError, match="did you mean 'coco'"):

@@ -38,7 +38,7 @@ def plain_runs(mask: np.ndarray) -> list[int]:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_runs_are_those_counted_one_by_one(seed: int) -> None:
+def test_runs_are_those_of_a_loop_over_pixels(seed: int) -> None:
     rng = np.random.default_rng(seed)
     mask = (rng.random((7, 5)) > rng.random()).astype(np.uint8)
     segment = encode_mask(mask, packed=False)

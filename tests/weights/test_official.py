@@ -145,7 +145,7 @@ def test_missing_surplus_and_misshapen_tensors_are_named(tiny_model: Animator, t
         load_model(misshapen, config=config)
 
 
-def test_a_checkpoint_without_its_networks(tmp_path: Path, config: Path) -> None:
+def test_a_checkpoint_without_networks_is_refused(tmp_path: Path, config: Path) -> None:
     path = write(tmp_path / "x.pth.tar", {"model": {}})
     with pytest.raises(WeightsError, match="lacks 'kp_detector'"):
         load_model(path, config=config)
@@ -154,7 +154,7 @@ def test_a_checkpoint_without_its_networks(tmp_path: Path, config: Path) -> None
         load_model(path, config=config)
 
 
-def test_truncated_checkpoints(tiny_model: Animator, tmp_path: Path, config: Path) -> None:
+def test_truncated_checkpoints_are_refused(tiny_model: Animator, tmp_path: Path, config: Path) -> None:
     for zipped in (True, False):
         path = write(tmp_path / "t.pth.tar", states(tiny_model), _use_new_zipfile_serialization=zipped)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -162,7 +162,7 @@ def test_truncated_checkpoints(tiny_model: Animator, tmp_path: Path, config: Pat
             load_model(path, config=config)
 
 
-def test_a_zip_around_the_checkpoint(tmp_path: Path, config: Path) -> None:
+def test_a_zip_around_the_checkpoint_is_refused(tmp_path: Path, config: Path) -> None:
     path = tmp_path / "vox.pth.tar"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("vox-cpk.pth.tar", b"x")
@@ -170,7 +170,7 @@ def test_a_zip_around_the_checkpoint(tmp_path: Path, config: Path) -> None:
         load_model(path, config=config)
 
 
-def test_a_zip_that_unpacks_to_more_than_it_is(tmp_path: Path, config: Path) -> None:
+def test_a_zip_that_unpacks_to_more_than_twice_its_size_is_refused(tmp_path: Path, config: Path) -> None:
     path = tmp_path / "bomb.pth.tar"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", bytes(5_000_000))
@@ -178,7 +178,7 @@ def test_a_zip_that_unpacks_to_more_than_it_is(tmp_path: Path, config: Path) -> 
         load_model(path, config=config)
 
 
-def test_configurations_that_are_none(tiny_model: Animator, tmp_path: Path, tiny_config: dict) -> None:
+def test_invalid_configurations_are_refused(tiny_model: Animator, tmp_path: Path, tiny_config: dict) -> None:
     path = write(tmp_path / "some.pth.tar", states(tiny_model))
     with pytest.raises(ArgumentError, match="has no configuration beside it"):
         load_model(path)

@@ -119,7 +119,7 @@ def legacy(content: bytes) -> bytes:
 
 
 def storage_of(count: int) -> bytes:
-    """An old checkpoint that says of its only storage how many numbers it has, and holds none."""
+    """Make an old checkpoint whose only storage has a stated length and no numbers."""
     key = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpu" + b"\x8a\x06%bN" % count.to_bytes(
         6, "little"
     )
@@ -370,7 +370,7 @@ def outcomes() -> dict[str, Outcome]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_is_refused_soon_and_in_little_memory(case: str, outcomes: dict[str, Outcome]) -> None:
+def test_harmful_files_are_refused_soon_and_in_little_memory(case: str, outcomes: dict[str, Outcome]) -> None:
     outcome = outcomes[case]
     assert outcome.kind == "refused", outcome
     with pytest.raises(ValueError, match=CASES[case][1]):
@@ -383,7 +383,7 @@ def test_every_cut_of_an_old_checkpoint_is_refused() -> None:
     assert {outcome.kind for outcome in found} == {"refused"}, [one for one in found if one.kind != "refused"][:2]
 
 
-def test_ordinary_values_pass_the_look_through_a_pickle() -> None:
+def test_ordinary_values_pass_the_scan_of_a_pickle() -> None:
     whole = {"size": torch.Size([3]), "milestones": {3, 4}, "bytes": b"abc", "kind": torch.float16, "c": 1j, "p": None}
     parameter = torch.nn.Parameter(torch.zeros(3))
     views = torch.zeros(4, 6)
@@ -398,5 +398,5 @@ def test_ordinary_values_pass_the_look_through_a_pickle() -> None:
     assert [outcome.kind for outcome in found] == ["read", "read"], found
 
 
-def test_the_small_models_are_what_the_cases_are_made_of() -> None:
+def test_the_small_models_have_the_keypoints_that_the_cases_expect() -> None:
     assert TINY["common_params"]["num_kp"] == LITE["detector"]["num_keypoints"] == 3
