@@ -7,7 +7,8 @@ from typing import Protocol, TypedDict
 
 from torch import Tensor
 
-from fomaug.geometry import Mode, Region, check_region, target_keypoints
+from fomaug.geometry import Mode, check_region, target_keypoints
+from fomaug.options import Region
 from fomaug.types import Animated, Keypoints, Source
 
 

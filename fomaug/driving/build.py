@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeVar, get_args
+from typing import Final, TypeVar, get_args
 
 import numpy as np
 from PIL import Image
@@ -18,11 +18,10 @@ from fomaug.driving.track import MotionTrack
 from fomaug.errors import ArgumentError, MediaError, PoolError, check_choice
 from fomaug.faces import Detector, Square, is_steady
 from fomaug.media import Clip, Frame, find_clips, read_clip, to_unit
+from fomaug.options import Crop, OnError
 from fomaug.types import Keypoints
 
-Crop = Literal["face", "frame"]
 Item = TypeVar("Item")
-OnError = Literal["skip", "raise"]
 _TESTS: Final = 3  # frames that are tested for a face if the search found none
 
 

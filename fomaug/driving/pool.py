@@ -17,6 +17,7 @@ from fomaug.driving.synthetic import Range, check_face_model, gesture_tracks, pa
 from fomaug.driving.track import MotionTrack, check_together, contents_hash, first_names
 from fomaug.errors import PoolError, did_you_mean
 from fomaug.faces import Detector
+from fomaug.options import Crop, OnError
 
 
 class DrivingPool:
@@ -184,10 +185,10 @@ class DrivingPool:
         model: Animator,
         *,
         labels: Mapping[str, str] | str | Path | None = None,
-        crop: _build.Crop = "face",
+        crop: Crop = "face",
         detector: Detector | None = None,
         max_frames: int | None = 2000,
-        on_error: _build.OnError = "skip",
+        on_error: OnError = "skip",
         progress: bool = False,
         batch_size: int = 16,
     ) -> DrivingPool:

@@ -11,7 +11,6 @@ from fomaug.geometry.pose import hull_area as hull_area
 from fomaug.geometry.pose import normalise as normalise
 from fomaug.geometry.pose import pose_distance as pose_distance
 from fomaug.geometry.pose import shape_distance as shape_distance
-from fomaug.geometry.region import Region as Region
 from fomaug.geometry.region import check_region as check_region
 from fomaug.geometry.region import confine as confine
 from fomaug.geometry.sampling import coarsen_flow as coarsen_flow
@@ -28,7 +27,6 @@ from fomaug.geometry.transfer import transfer as transfer
 __all__ = [
     "Frame",
     "Mode",
-    "Region",
     "bounded_target",
     "check_region",
     "coarsen_flow",

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 import torch
 from torch import Tensor
 
 from fomaug.errors import ArgumentError, check_choice
+from fomaug.options import Region
 from fomaug.types import Keypoints
-
-Region = Literal["all", "head", "mouth", "eyes", "expression"]
 
 # First words of keypoint names. Points of no feature are points of the head.
 _FEATURES: Final[dict[str, tuple[str, ...]]] = {"eyes": ("eye", "lid", "iris", "brow"), "mouth": ("mouth", "lip")}

@@ -35,19 +35,8 @@ def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     return found
 
 
-def read_mask(path: Path) -> FaceLabels:
-    """Read a mask of class numbers with a palette, or in 1, 8 or 16 bits of grey; white in 1 bit becomes 255.
-
-    Raises:
-        LabelError: the file cannot be read, or is a colour picture.
-    """
-    try:
-        return _mask(path)
-    except LabelError as error:
-        raise LabelError(f"{path}: {error}") from error
-
-
 def _mask(path: Path) -> FaceLabels:
+    """Read a mask of class numbers with a palette, or in 1, 8 or 16 bits of grey; white in 1 bit becomes 255."""
     try:
         with open_picture(path, MASK_FORMATS) as picture:
             mode = picture.mode

@@ -32,20 +32,8 @@ def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     return found
 
 
-def read_pts(path: Path) -> NDArray[np.float64]:
-    """Read the points (P, 2) of a `.pts` file; NaN stands for a missing point.
-
-    Raises:
-        LabelError: the file is damaged; the message names the line.
-    """
-    origin = Origin(str(path))
-    try:
-        return _points(path, origin)
-    except LabelError as error:
-        raise LabelError(f"{origin.where}: {error}") from error
-
-
 def _points(path: Path, origin: Origin) -> NDArray[np.float64]:
+    """Read points (P, 2); in case of an error, the origin has the line. NaN stands for a missing point."""
     try:
         lines = read_text(path, POINTS, encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fomaug.geometry import identity_grid
-from fomaug.geometry.preimages import find_preimages
+from fomaug.geometry.inverse import find_preimages
 
 
 def random_flow(size: tuple[int, int], strength: float, batch: int = 2) -> Tensor:
@@ -62,7 +62,7 @@ def test_folds_show_points_several_times() -> None:
 def test_limits_on_memory_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     points, flow = random_points(count=30), random_flow((20, 33), 0.3)
     whole = find_preimages(points, flow)
-    monkeypatch.setattr("fomaug.geometry.preimages._AT_ONCE", 50)
+    monkeypatch.setattr("fomaug.geometry.inverse._AT_ONCE", 50)
     parts = find_preimages(points, flow)
     for one, other in zip(whole, parts, strict=True):
         assert one.shape == other.shape

@@ -1,4 +1,7 @@
-"""The settings of a draw, checked once."""
+"""Options that several rooms share, each choice written once, and the settings of a draw.
+
+This module imports neither torch nor NumPy, so that the command line can show its help at once.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,13 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, get_args
 
 from fomaug.errors import ArgumentError, check_choice
-from fomaug.geometry import Region as Region
 
 Selection = Literal["diverse", "uniform", "sequence"]
+Region = Literal["all", "head", "mouth", "eyes", "expression"]
+FrameChoice = Literal["closest", "first"] | int
+OnMissing = Literal["skip", "copy", "error"]
+OnError = Literal["skip", "raise"]
+Crop = Literal["face", "frame"]
 Interval = tuple[float, float]
 
 COPIED: Final = ("relative", "relative_jacobian", "adapt_scale", "region")
@@ -27,7 +34,7 @@ class DrawSettings:
     relative: bool = True
     relative_jacobian: bool = True
     adapt_scale: bool = True
-    reference: Literal["closest", "first"] | int = "closest"
+    reference: FrameChoice = "closest"
     region: Region = "all"
     seed: int = 0
     yaw_range: Interval | None = None
