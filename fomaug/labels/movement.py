@@ -1,4 +1,4 @@
-"""Move labels by the flow of their picture; no other module moves points, boxes, masks or segmentations."""
+"""Move labels by the flow of their picture; loaders, adapters and `fomaug expand` use these functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Landmarks as in 300-W: a `.pts` file beside each picture. It has no visibility: all points are written."""
+"""Landmarks as in 300-W: a `.pts` file beside each picture. The format has no visibility, so all points are written."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def misfit(segment: Segment | None, size: tuple[int, int]) -> str:
 
 
 def size_misfit(mask: tuple[int, int], picture: tuple[int, int]) -> str:
-    """Describe that a mask of (h, w) has another size than its picture of (H, W)."""
+    """Describe the difference between the size (h, w) of a mask and the size (H, W) of its picture."""
     return (
         f"a mask must be (height, width) = {picture} like its picture, got {mask}; "
         "resize it to the picture after its EXIF orientation"
@@ -119,7 +119,7 @@ def _move_polygon(corners: Points, flow: Tensor, size: tuple[int, int]) -> Point
     # An edge may be much longer than the picture, so the number of its points is limited.
     step = max(_STEP, float(np.linalg.norm(ends - corners, axis=1).sum()) / _MOST_SAMPLES)
     edges = [_along(start, end, step) for start, end in zip(corners, ends, strict=True)]
-    # The frame is [-1, 1], in which warp.points takes no corner for a missing point.
+    # The frame is [-1, 1], in which warp.points treats no corner as missing.
     half = np.maximum([size[1] - 1, size[0] - 1], 1) / 2
     centred = torch.from_numpy(np.concatenate(edges) / half - 1)
     moved = ((warp.points(centred, flow.double())[0].numpy() + 1) * half).clip(0, (size[1] - 1, size[0] - 1))

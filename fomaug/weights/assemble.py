@@ -134,7 +134,7 @@ def load_strictly(network: nn.Module, tensors: Tensors, origin: str) -> None:
     """Fill a network with tensors that must fit its state exactly.
 
     Args:
-        network: network whose parameters and buffers are replaced.
+        network: network whose parameters and buffers are overwritten.
         tensors: tensors by their names in the state.
         origin: name of the file in error messages.
 
