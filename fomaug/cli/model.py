@@ -71,8 +71,7 @@ def import_(file: Path, config: str | None, name: str | None) -> None:
 @click.argument("folder", metavar="OUT_DIR", type=click.Path(path_type=Path, file_okay=False))
 def export(model_name: str, folder: Path) -> None:
     """Write MODEL as detector.onnx, encoder.onnx and generator.onnx into OUT_DIR, and check them in ONNX Runtime."""
-    from fomaug.weights import load_model
-    from fomaug.weights.onnx import export_onnx
+    from fomaug.weights import export_onnx, load_model
 
     differences = export_onnx(load_model(model_name, device="cpu"), folder)
     for name, difference in differences.items():

@@ -227,4 +227,4 @@ def _is_number(value: object, *, whole: bool = False) -> bool:
 
 
 def _exponent(value: object) -> str:
-    return "; YAML reads 2e-4 as a word, write 2.0e-4" if isinstance(value, str) else ""
+    return "; YAML reads 2e-4 as a string, write 2.0e-4" if isinstance(value, str) else ""

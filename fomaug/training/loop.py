@@ -22,8 +22,7 @@ from fomaug.training.losses import Features, pixels
 from fomaug.training.model import Batch
 from fomaug.training.ranks import Ranks
 from fomaug.training.trainer import Precision, Trainer
-from fomaug.weights import save_model
-from fomaug.weights.pickles import read_pickle
+from fomaug.weights import read_pickle, save_model
 
 
 class Report:

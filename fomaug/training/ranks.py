@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fomaug.weights.load import pick_device
+from fomaug.weights import pick_device
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -9,7 +9,7 @@ from typing import Any
 from fomaug.errors import ArgumentError, did_you_mean
 from fomaug.networks import OFFICIAL
 from fomaug.training.config import AugmentParams, LossWeights, TrainConfig
-from fomaug.weights.settings import read_settings
+from fomaug.weights import read_settings
 
 _FLIPS = AugmentParams(horizontal_flip=True, time_flip=True)
 _COLOURS = replace(_FLIPS, brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1)

@@ -22,8 +22,7 @@ from fomaug.training.faces.pairs import Pair, Views
 from fomaug.training.faces.state import TrainState, export_model
 from fomaug.training.faces.store import ClipStore, StillStore
 from fomaug.types import Keypoints
-from fomaug.weights.load import pick_device
-from fomaug.weights.places import find_model
+from fomaug.weights import find_model, pick_device
 
 Losses = dict[str, Tensor]
 

@@ -20,10 +20,7 @@ from fomaug.networks import LiteConfig
 from fomaug.networks.lite_detector import LiteDetector
 from fomaug.networks.lite_generator import LiteGenerator
 from fomaug.training.faces.config import FaceTrainConfig
-from fomaug.weights import save_model
-from fomaug.weights.assemble import load_strictly
-from fomaug.weights.files import read_tensors
-from fomaug.weights.pickles import read_pickle
+from fomaug.weights import load_strictly, read_pickle, read_tensors, save_model
 
 
 class TrainState:

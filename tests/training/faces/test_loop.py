@@ -55,7 +55,7 @@ def test_an_exported_model_loads_and_starts_another_run(packed: Path, tmp_path: 
 
 def test_weights_of_another_build_are_refused(packed: Path, tmp_path: Path, tiny: FaceTrainConfig) -> None:
     path = export_model(TrainState(tiny), tmp_path / "tiny.safetensors")
-    with pytest.raises(WeightsError, match="configuration asks for"):
+    with pytest.raises(WeightsError, match="configuration expects"):
         TrainState(FaceTrainConfig()).start_from(path)
 
 

@@ -1,4 +1,4 @@
-"""Where models lie: some inside the package, imported ones in a folder of the user's."""
+"""Paths of model files: embedded models are in the package, imported models in a folder of the user."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SUFFIX = ".safetensors"
 
 
 def models_folder() -> Path:
-    """Say where imported models lie: `models` in $FOMAUG_HOME, or in ~/.fomaug."""
+    """Return the folder of imported models: `models` in $FOMAUG_HOME, or in ~/.fomaug."""
     return Path(os.environ.get("FOMAUG_HOME", Path.home() / ".fomaug")) / "models"
 
 
 def installed_models() -> dict[str, Path]:
-    """Find every model that can be loaded by name; an embedded one hides an imported one of its name."""
+    """Find all models that can be loaded by name; an embedded model has precedence over an imported one."""
     found = {}
     for folder in (models_folder(), EMBEDDED):
         if folder.is_dir():
@@ -28,9 +28,9 @@ def installed_models() -> dict[str, Path]:
 
 
 def check_new_name(name: str) -> None:
-    """Raise `ArgumentError` unless a model may be imported under a name: one that is found again and hides no other."""
-    if not name or any(mark in name for mark in "./\\"):
-        raise ArgumentError(f"a model's name has no dots and no slashes, got {name!r}; give another name")
+    """Raise `ArgumentError` if a name is invalid for an imported model, or is that of an embedded one."""
+    if not name or any(character in name for character in "./\\"):
+        raise ArgumentError(f"a model's name must have no dots and no slashes, got {name!r}; give another name")
     if (EMBEDDED / f"{name}{SUFFIX}").exists():
         raise ArgumentError(f"{name!r} is a model inside the package; give another name")
 
@@ -39,7 +39,7 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     """Find the file of a model by name or path.
 
     Raises:
-        ModelNotFoundError: says what is there and what to do.
+        ModelNotFoundError: there is no such model; the message lists the installed ones.
     """
     path, models = Path(name), installed_models()
     if str(name) in models:
@@ -48,8 +48,8 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         return path
     if str(name) in OFFICIAL:
         raise ModelNotFoundError(
-            f"{name} is an official model whose weights are not shipped; put its {name}.pth.tar anywhere and run: "
-            f"fomaug model import {name}.pth.tar --config {name} (it is then kept in {models_folder()})"
+            f"{name} is an official model whose weights are not part of fomaug; download its {name}.pth.tar and run: "
+            f"fomaug model import {name}.pth.tar --config {name} (it stores the model in {models_folder()})"
         )
     if Path(name).is_dir():
         raise ModelNotFoundError(f"{name} is a folder; give the model file in it")
@@ -60,7 +60,7 @@ def find_model(name: str | os.PathLike[str]) -> Path:
 
 
 def check_model_file(path: Path) -> None:
-    """Raise `WeightsError` for what is no regular file, or larger than a model can be."""
+    """Raise `WeightsError` if a file is no regular file, or larger than any model."""
     try:
         check_regular(path, MODEL)
     except UnsafeFileError as error:
