@@ -77,10 +77,19 @@ def open_regular(path: Path, kind: Kind) -> BinaryIO:
     descriptor = os.open(path, _FLAGS)
     try:
         _check(path, os.fstat(descriptor), kind)
-        return os.fdopen(descriptor, "rb")
+        return _Reader(io.FileIO(descriptor, "rb"))
     except BaseException:
         os.close(descriptor)
         raise
+
+
+class _Reader(io.BufferedReader):
+    """Reads a file, and takes memory for no more than is left of it, whatever length a header in it claims."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _MB:
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
 
 
 def check_regular(path: Path, kind: Kind) -> None:

@@ -17,6 +17,7 @@ from fomaug.labels.formats import Annotations, Format, Row, by_stem, register
 from fomaug.labels.pts import PICTURES
 from fomaug.labels.values import FaceLabels
 from fomaug.media import MASK_FORMATS, open_picture
+from fomaug.media.damage import DAMAGE
 
 FOLDER = "masks"
 
@@ -53,7 +54,7 @@ def _mask(path: Path) -> FaceLabels:
             mode = picture.mode
             palette = picture.getpalette() if mode == "P" else None
             values = np.asarray(picture.convert("L") if mode == "1" else picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except DAMAGE as error:
         raise LabelError(f"it cannot be read: {reason_of(error)}") from error
     if mode not in ("1", "L", "P", "I", "I;16"):
         raise LabelError(f"it is a colour picture ({mode}); a mask has one number a pixel")

@@ -8,6 +8,7 @@ from fomaug.motion.options import DrawSettings as DrawSettings
 from fomaug.motion.options import Interval as Interval
 from fomaug.motion.options import Region as Region
 from fomaug.motion.options import Selection as Selection
+from fomaug.motion.options import check_flag as check_flag
 from fomaug.motion.options import check_interval as check_interval
 from fomaug.motion.options import check_sizes as check_sizes
 from fomaug.motion.params import Box as Box
@@ -23,6 +24,7 @@ __all__ = [
     "Interval",
     "Region",
     "Selection",
+    "check_flag",
     "check_interval",
     "check_sizes",
     "Box",
