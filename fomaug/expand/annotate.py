@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fomaug.errors import LabelError
 from fomaug.expand.load import Loaded
-from fomaug.expand.manifest import MANIFEST, REJECTED, SUMMARY, Row
+from fomaug.expand.manifest import MANIFEST, REJECTED, SUMMARY, Row, explained_rows
 from fomaug.expand.move import Moved
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.source_list import SOURCES
@@ -97,7 +97,8 @@ class Annotator:
         """Write what has one file for all pictures; archives hold the annotations in their rows."""
         if self._file_of is not None or self.in_archives:
             return []
-        return write_annotations(_entries(rows), self.out, self.format, like=self.path)
+        with explained_rows(self.out / MANIFEST):
+            return write_annotations(_entries(rows), self.out, self.format, like=self.path)
 
 
 def move_labels(loaded: Loaded, moved: Moved) -> FaceLabels | None:
@@ -126,7 +127,8 @@ def from_json(values: dict[str, Any]) -> FaceLabels:
     for name, (kind, width) in _ARRAYS.items():
         if name in values:
             array: NDArray[Any] = np.array(values[name], kind)
-            arrays[name] = array.reshape(-1, width) if width else array
+            count = len(values[name])
+            arrays[name] = array.reshape((count, width) if width else (count,))
     segments = tuple(values["segments"]) if "segments" in values else None
     return FaceLabels(**arrays, segments=segments, fields=values.get("fields", {}))
 

@@ -12,7 +12,7 @@ from fomaug import files
 from fomaug.errors import FomaugError, MediaError, ResumeError, UnsafeFileError, reason_of
 from fomaug.expand.lock import LOCK
 from fomaug.expand.row_checks import check_rejected, check_row
-from fomaug.files import append_line, is_temporary, open_regular, read_regular, read_text, write_file
+from fomaug.files import append_line, is_temporary, open_regular, read_regular, write_file
 from fomaug.media import sidecar_of
 from fomaug.strict_json import load_json
 
@@ -81,11 +81,12 @@ class Ledger:
         places = {token: place for place, token in enumerate(tokens)}
         for name in (MANIFEST, REJECTED):
             path = self.out / name
-            text = read_text(path, files.MANIFEST) if path.exists() else ""
-            lines = [f"{line}\n" for line in text.split("\n") if line]
-            ordered = sorted(lines, key=lambda line: places.get(_token(json.loads(line)), len(places)))
-            if ordered != lines:
-                write_file(path, "".join(ordered).encode(), durable=True)
+            content = read_regular(path, files.MANIFEST) if path.exists() else b""
+            lines = [line + b"\n" for line in content.split(b"\n") if line]
+            rows = [load_json(line, path, ResumeError, finite=False) for line in lines]
+            order = sorted(range(len(rows)), key=lambda number: places.get(_token(rows[number]), len(places)))
+            if order != [*range(len(rows))]:
+                write_file(path, b"".join(lines[number] for number in order), durable=True)
 
     def save_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the summary whole."""
@@ -190,6 +191,8 @@ def explained_rows(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except FomaugError:
+        raise
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as cause:
         raise ResumeError(f"{path} holds a row that fomaug expand did not write ({cause!r:.80})") from cause
 

@@ -18,7 +18,7 @@ from fomaug.weights.files import save_model
 from fomaug.weights.layout import layouts
 from fomaug.weights.pickles import ZIP, check_zip, read_pickle
 from fomaug.weights.places import SUFFIX, check_model_file, check_new_name, models_folder
-from fomaug.weights.settings import read_settings
+from fomaug.weights.settings import read_settings, settings_of
 
 Config = str | os.PathLike[str] | Mapping[str, Any] | None
 _PICKLE, _GZIP = b"\x80", b"\x1f\x8b"
@@ -119,7 +119,9 @@ def official_config(path: Path, config: Config) -> AnyConfig:
         raise ArgumentError(
             f"config {name!r} is neither a YAML file nor one of {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}"
         )
-    return config_from_dict(read_settings(Path(config)))
+    values = read_settings(Path(config))
+    with settings_of(Path(config)):
+        return config_from_dict(values)
 
 
 def _beside(path: Path) -> Path | None:

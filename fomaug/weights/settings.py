@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +35,19 @@ def read_settings(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ArgumentError(f"{path} holds no configuration, which is keys and values")
     return values
+
+
+@contextmanager
+def settings_of(path: Path) -> Iterator[None]:
+    """Name the file in errors about a value in it.
+
+    Raises:
+        ArgumentError: the block raised one.
+    """
+    try:
+        yield
+    except ArgumentError as error:
+        raise ArgumentError(f"{path}: {error}") from error
 
 
 def _parse(text: str) -> Any:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from small_files import LITE, config_files, manifest_files, pool_files, weights_files
 from structure import changed, names_in
 
+
 def _with_metadata(content: bytes, **metadata: str) -> bytes:
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])

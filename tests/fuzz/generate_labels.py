@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
-from job_parsers import motion_files, module_files
+from job_parsers import module_files, motion_files
 from label_parsers import clip_label_files, coco_values, csv_files, jsonl_rows, pair_files
 from structure import changed, names_in
 
@@ -17,7 +17,9 @@ _CELLS = st.one_of(
     st.sampled_from(
         ["", "0", "1", "-1", "0.5", "nan", "inf", "-inf", "1e400", "0x10", "1_000", "²", "true", "FALSE", "auto"]
     ),
-    st.sampled_from(["case.png", "../case.png", "/", ".", "anna", "nod", "nod.mp4", "\0", "9" * 400, "1,2,3,4", '"', "\r"]),
+    st.sampled_from(
+        ["case.png", "../case.png", "/", ".", "anna", "nod", "nod.mp4", "\0", "9" * 400, "1,2,3,4", '"', "\r"]
+    ),
     st.floats().map(repr),
     st.text(max_size=8),
 )

@@ -28,7 +28,9 @@ def split_png(content: bytes) -> list[Chunk]:
 
 def join_png(chunks: Sequence[Chunk]) -> bytes:
     """Put a PNG file together, with right lengths and check sums."""
-    parts = (struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks)
+    parts = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
     return _SIGNATURE + b"".join(parts)
 
 

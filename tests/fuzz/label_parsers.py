@@ -46,7 +46,12 @@ def coco_files() -> list[bytes]:
 def jsonl_rows() -> list[dict[str, Any]]:
     first = {"file_name": PICTURES[0], "points": [[10, 12], [20.5, 22]], "points_visible": [True, False]}
     second = {"file_name": PICTURES[1], "points": [[10, 12, 1], [20, 22, 0]], "label": "smile"}
-    objects = {"bbox": [[8, 8, 30, 30], [1, 2, 3.5, 4]], "visible": [True, True], "iscrowd": [0, 1], "categories": [0, 0]}
+    objects = {
+        "bbox": [[8, 8, 30, 30], [1, 2, 3.5, 4]],
+        "visible": [True, True],
+        "iscrowd": [0, 1],
+        "categories": [0, 0],
+    }
     return [first, second, {"file_name": PICTURES[2], "objects": objects}, {**first, "age": 30}]
 
 

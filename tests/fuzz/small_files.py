@@ -62,7 +62,9 @@ def weights_files() -> list[bytes]:
 
     with tempfile.TemporaryDirectory() as folder:
         paths = [
-            save_model(build_model(values), Path(folder) / f"{number}.safetensors", facts={"licence": "MIT", "loss": 0.5})
+            save_model(
+                build_model(values), Path(folder) / f"{number}.safetensors", facts={"licence": "MIT", "loss": 0.5}
+            )
             for number, values in enumerate((LITE, TINY))
         ]
         return [path.read_bytes() for path in paths]
