@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import fomaug
-from fomaug.faces import face_boxes
-from fomaug.faces.seek import overlap
+from fomaug.faces import face_boxes, overlap
 
 Picture = NDArray[np.uint8]
 Case = tuple[Picture, tuple[float, ...] | None]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fomaug.expand import expand as expand
     from fomaug.geometry import transfer as transfer
     from fomaug.motion import MotionParams as MotionParams
+    from fomaug.study import study as study
     from fomaug.types import Animated as Animated
     from fomaug.types import Keypoints as Keypoints
     from fomaug.types import Source as Source
@@ -56,6 +57,7 @@ _HOMES = {
     "list_models": "weights",
     "load_model": "weights",
     "save_model": "weights",
+    "study": "study",
     "transfer": "geometry",
 }
 _MODULES = (
@@ -96,6 +98,7 @@ __all__ = [
     "motion",
     "quality",
     "save_model",
+    "study",
     "training",
     "transfer",
     "visual",

@@ -13,13 +13,14 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from fomaug.errors import ShapeError
 from fomaug.geometry import Frame, resize_map, warp_image
 from fomaug.memory import keep_freed_memory
 from fomaug.networks import GeneratorOutput
 from fomaug.parallel import side_by_side
-from fomaug.stream import stream
+from fomaug.stream import StreamOptions, stream
 from fomaug.types import Animated, Keypoints, Source, check_shape
 
 Done = TypeVar("Done")
@@ -166,15 +167,20 @@ class Animator(nn.Module):
         return Animated.cat(_in_parts(animate, source.image, differentiable))
 
     def stream(
-        self, source: Source, frames: Iterable[Tensor], *, reference: Keypoints | None = None, **options: Any
+        self,
+        source: Source,
+        frames: Iterable[Tensor],
+        *,
+        reference: Keypoints | None = None,
+        **options: Unpack[StreamOptions],
     ) -> Iterator[Animated]:
-        """Animate one source by frames as they come; see `fomaug.stream.stream` for the options.
+        """Animate one source by frames as they arrive; see `fomaug.stream.stream` for the options.
 
         Args:
             source: one encoded image.
             frames: (1, 3, H, W) float in [0, 1] each; more at a time for more throughput and more delay.
-            reference: keypoints of a driving frame posed like the source; the first frame's by default.
-            **options: of `fomaug.transfer`, and `region`: the part of the face that moves.
+            reference: keypoints of a driving frame with the source's pose; None for those of the first frame.
+            **options: options of `fomaug.transfer`, and `region`, the part of the face that moves.
         """
         return stream(self, source, frames, reference=reference, **options)
 

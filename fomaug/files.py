@@ -1,8 +1,8 @@
-"""Files: written whole or not at all, whenever the process dies; and opened only if they are what they should be.
+"""Files: written completely or not at all, and read only if they are regular files of bounded size.
 
-Files come from anybody. A pipe or a device in the place of a picture would never end, and a sparse file of a few bytes
-can stand for more than all memory. So every file from outside is opened here: it must be a regular file, or a link to
-one, and not larger than files of its kind are.
+Files may come from strangers. Reading from a pipe or a device in place of a picture would never end, and a sparse file
+of a few bytes can claim more than all memory. So every file from outside is opened here: it must be a regular file, or
+a link to one, and not larger than the limit for its kind.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Kind(NamedTuple):
     """A kind of file.
 
     Attributes:
-        name: of the kind, with its article.
-        most: bytes that a file of the kind may have.
+        name: name of the kind, with its article.
+        most: largest size of a file of this kind, in bytes.
     """
 
     name: str
@@ -51,7 +51,7 @@ ARCHIVE: Final = Kind("an archive of samples", 1024 * _GB)
 ARRAYS: Final = Kind("a file of arrays", 1024 * _GB)
 PACKET: Final = Kind("an XMP packet", _MB)
 ANY: Final = Kind("what is read", 1 << 62)
-"""The kinds of files that are read, and the sizes that are taken for a mistake or an attack beyond."""
+"""The kinds of files that are read; a larger file is a mistake or an attack."""
 
 _OTHERS: Final = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -66,14 +66,14 @@ def open_regular(path: Path, kind: Kind) -> BinaryIO:
     """Open a file from outside to read its bytes.
 
     Args:
-        path: of a regular file, or of a link to one.
-        kind: of the file; says how large it may be.
+        path: path of a regular file, or of a link to one.
+        kind: kind of the file, which limits its size.
 
     Raises:
-        UnsafeFileError: it is no regular file, or larger than its kind may be.
+        UnsafeFileError: it is no regular file, or larger than the limit of its kind.
         OSError: it cannot be opened.
     """
-    _check(path, path.stat(), kind)  # before it is opened too, for to open a device may already do something
+    _check(path, path.stat(), kind)  # also before the file is opened: opening a device can have effects
     descriptor = os.open(path, _FLAGS)
     try:
         _check(path, os.fstat(descriptor), kind)
@@ -137,7 +137,7 @@ def _check(path: Path, status: os.stat_result, kind: Kind) -> None:
 
 
 def is_temporary(path: Path) -> bool:
-    """Say whether a file is what a killed process left of an unfinished write."""
+    """Whether a file is left over from the unfinished write of a killed process."""
     return path.name.startswith(".") and path.name.endswith(_TEMPORARY)
 
 
@@ -151,14 +151,14 @@ def is_safetensors(path: Path) -> bool:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside the final one; it takes the final name if the block ends well.
+    """Yield a temporary path beside the final one; the file gets the final name if the block raises nothing.
 
     Raises:
         OSError: it cannot be written; the final path is named.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Of a fixed length, for a name may be as long as the file system allows; and the same each time, so that what a
-    # killed process left is written over.
+    # The name has a fixed length, since a name may be as long as the file system allows, and is always the same for a
+    # path, so that the next write replaces what a killed process left.
     name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
     temporary = path.with_name(f".{name}{_TEMPORARY}")
     try:
@@ -166,7 +166,7 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)  # noqa: PTH105 - replaces on every system, and atomically on POSIX
     except OSError as error:
         if error.filename is not None and os.fspath(error.filename) == os.fspath(temporary):
-            # Nobody has heard of the temporary file; the caller asked for this one.
+            # Report the caller's path, not the temporary one.
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
     finally:
@@ -174,12 +174,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_file(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Write a file whole or not at all.
+    """Write a file completely or not at all.
 
     Args:
-        path: of the file; its folder is made.
-        content: all of its bytes.
-        durable: also survive a power cut, at the price of waiting for the disk.
+        path: path of the file; its folder is created.
+        content: bytes of the file.
+        durable: whether to wait until the file is on the disk, so that it survives a power cut.
     """
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.write(content)

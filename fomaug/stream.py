@@ -1,18 +1,28 @@
-"""One source, driven frame by frame as frames come: for cameras and for clips of any length."""
+"""Animate one source frame by frame as frames arrive: for cameras and for clips of any length."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from torch import Tensor
 
-from fomaug.geometry import Mode, check_region, target_keypoints
+from fomaug.geometry import Mode, Region, check_region, target_keypoints
 from fomaug.types import Animated, Keypoints, Source
 
 
+class StreamOptions(TypedDict, total=False):
+    """Keyword arguments of `stream` that `Animator.stream` takes, too."""
+
+    relative: bool
+    relative_jacobian: bool
+    adapt_scale: bool
+    strength: float
+    region: Region
+
+
 class Animates(Protocol):
-    """What a stream asks of an animator."""
+    """The part of an animator that a stream needs."""
 
     keypoint_names: tuple[str, ...]
 
@@ -33,29 +43,29 @@ def stream(
     relative_jacobian: bool = True,
     adapt_scale: bool = True,
     strength: float = 1.0,
-    region: str = "all",
+    region: Region = "all",
 ) -> Iterator[Animated]:
-    """Animate a source by frames as they come; nothing is kept but the reference.
+    """Animate a source by frames as they arrive; only the reference is kept.
 
-    A frame is asked for when the animated one before it has been taken, and is answered before the next is asked for:
+    A frame is requested when the animated one before it has been taken, and is answered before the next is requested:
     the delay is the time of one frame.
 
     Args:
-        animator: the model.
+        animator: model that animates.
         source: one encoded image.
         frames: (1, 3, H, W) float in [0, 1] each, or more at a time for more throughput and more delay.
-        reference: keypoints of a driving frame in which the face is posed like the source; the first one by default.
-        relative: see `fomaug.transfer`, as the rest.
+        reference: keypoints of a driving frame with the source's pose; None for those of the first frame.
+        relative: see `fomaug.transfer`, as the next three.
         relative_jacobian: see `fomaug.transfer`.
         adapt_scale: see `fomaug.transfer`.
         strength: see `fomaug.transfer`.
         region: part of the face that moves: "all", "head", "mouth", "eyes" or "expression".
 
     Returns:
-        As many animated frames as come.
+        An iterator of animated frames, one for each driving frame.
 
     Raises:
-        ArgumentError: there is no such region, or the model's keypoints have no names.
+        ArgumentError: the region is unknown, or the model's keypoints have no names.
     """
     check_region(region, animator.keypoint_names)  # at once, not when the first frame comes
     return _stream(

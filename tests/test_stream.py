@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from fomaug import Animator, load_model, transfer
 from fomaug.errors import ArgumentError
 from fomaug.geometry import confine
+from fomaug.stream import StreamOptions, stream
 
 
 def test_a_stream_is_relative_transfer_frame_by_frame(tiny_model: Animator) -> None:
@@ -52,3 +54,9 @@ def test_a_region_that_is_not_known_is_refused_before_a_frame_comes(tiny_model: 
         tiny_model.stream(source, iter(()), region="mouht")
     with pytest.raises(ArgumentError, match="names its keypoints"):
         tiny_model.stream(source, iter(()), region="mouth")
+
+
+def test_the_keywords_of_an_animator_are_those_of_the_function() -> None:
+    taken = get_type_hints(stream)
+    assert get_type_hints(StreamOptions) == {name: taken[name] for name in StreamOptions.__annotations__}
+    assert set(StreamOptions.__annotations__) == set(taken) - {"animator", "source", "frames", "reference", "return"}

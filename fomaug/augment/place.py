@@ -1,4 +1,4 @@
-"""Which faces of an image move: boxes as they are given, or found, become part of the motion parameters."""
+"""Put the squares of the faces that move into motion parameters: from given boxes, from a detector or by the model."""
 
 from __future__ import annotations
 
@@ -8,36 +8,35 @@ from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug.animator import Animator
 from fomaug.augment.pixels import Range, check_images, to_unit
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, MediaError, ShapeError
-from fomaug.faces import Detector, Region, check_finder, find_regions, regions_around
+from fomaug.faces import Detector, Square, check_finder, face_squares, find_squares
+from fomaug.media import Frame, from_unit
 from fomaug.motion import DrawSettings, MotionParams, draw
 
 OnMissing = Literal["skip", "copy", "error"]
 Faces = Literal["auto"] | Detector | Tensor | Sequence[Any]
-"""Face boxes (x0, y0, x1, y1) in pixels, for each image none, one or more; or what finds them."""
+"""Face boxes (left, top, right, bottom) in pixels, any number for each image; or a detector; or "auto": the model."""
 
-Locate = Callable[[int], tuple[Region, ...]]  # number of an image to the regions of its faces
+Locate = Callable[[int], tuple[Square, ...]]  # number of an image to the squares around its faces
 
 
 def make_locator(images: Tensor, faces: Faces, animator: Animator, value_range: Range) -> Locate:
-    """Make the function that says where the faces of an image are.
+    """Make the function that locates the faces of an image.
 
     Args:
         images: (B, 3 or 1, H, W), uint8 or float in the range.
         faces: (B, M, 4) or (B, 4) boxes, or one (M, 4) for each image; a fifth column is visibility. Or a function from
-            an (H, W, 3) uint8 picture to boxes; or "auto": the model looks.
-        animator: the model.
+            an (H, W, 3) uint8 picture to boxes; or "auto" for the model's own search.
+        animator: model that finds faces if there is no detector.
         value_range: lowest and highest value of float images.
 
     Raises:
-        ArgumentError: for another word, another number of images, or a model that cannot look.
+        ArgumentError: `faces` is another word or has another length, or the model cannot find faces.
     """
     check_images(images, value_range)
     size = images.shape[2], images.shape[3]
@@ -46,12 +45,12 @@ def make_locator(images: Tensor, faces: Faces, animator: Animator, value_range: 
             raise ArgumentError(f"faces must be boxes, a detector or 'auto', got {faces!r}")
         detector = faces if callable(faces) else None
         check_finder(animator, detector)
-        return lambda row: find_regions(_to_picture(images[row], value_range), animator, detector=detector)
+        return lambda row: find_squares(_to_frame(images[row], value_range), animator, detector=detector)
     if len(faces) != len(images):
         raise ArgumentError(
             f"faces holds boxes of {len(faces)} images, but there are {len(images)}; give some for each"
         )
-    return lambda row: regions_around(_boxes(faces[row]), size)
+    return lambda row: face_squares(_boxes(faces[row]), size)
 
 
 def place(
@@ -63,51 +62,51 @@ def place(
     copies: int,
     on_missing: OnMissing,
 ) -> list[MotionParams]:
-    """Tell motion parameters which faces of their images they move; every further face gets a draw of its own.
+    """Put the boxes of the faces that move into motion parameters; every further face gets a draw of its own.
 
     Args:
-        pool: which the parameters were drawn from.
-        settings: how they were drawn.
-        params: all copies of the first image first. Those that know their faces already keep them.
-        locate: finds the faces of an image; asked only for images that move.
-        copies: of each image.
-        on_missing: an "error", or leave images without a face as they are.
+        pool: pool that the parameters were drawn from.
+        settings: settings of the draw.
+        params: motion parameters, all copies of the first image first. Those that have boxes already keep them.
+        locate: function that locates the faces of an image; it is called only for images that move.
+        copies: number of copies of each image.
+        on_missing: "error", or another word for leaving images without a face as they are.
 
     Raises:
-        MediaError: an image has no face, and that is an error.
+        MediaError: an image has no face, and `on_missing` is "error".
     """
-    placed = list(params)
+    located = list(params)
     open_rows = [row for row, param in enumerate(params) if not param.skipped and param.box is None]
     for image, group in groupby(open_rows, lambda row: row // copies):
-        rows, regions = list(group), locate(image)
-        if not regions and on_missing == "error":
+        rows, squares = list(group), locate(image)
+        if not squares and on_missing == "error":
             raise MediaError(f"the image {params[rows[0]].key!r} has no face that can be used")
-        for row, param in zip(rows, _with_faces(pool, settings, [params[row] for row in rows], regions), strict=True):
-            placed[row] = param
-    return placed
+        for row, param in zip(rows, _with_faces(pool, settings, [params[row] for row in rows], squares), strict=True):
+            located[row] = param
+    return located
 
 
 def _with_faces(
-    pool: DrivingPool, settings: DrawSettings, params: Sequence[MotionParams], regions: Sequence[Region]
+    pool: DrivingPool, settings: DrawSettings, params: Sequence[MotionParams], squares: Sequence[Square]
 ) -> Iterator[MotionParams]:
-    """The copies of one image, each with the draws of all faces."""
-    if not regions:
+    """Yield the parameters of the copies of one image, each with the draws of all faces."""
+    if not squares:
         yield from (param.at_rest() for param in params)
         return
     first = params[0]
     copies = max(param.copy for param in params) + 1
     seeded = replace(settings, seed=first.seed)
     others = [
-        draw(pool, seeded, [first.key], copies=copies, epoch=first.epoch, face=face) for face in range(1, len(regions))
+        draw(pool, seeded, [first.key], copies=copies, epoch=first.epoch, face=face) for face in range(1, len(squares))
     ]
-    boxes = [region.edges for region in regions]
+    boxes = [square.edges for square in squares]
     for param in params:
         rest = [replace(draws[param.copy], box=box) for draws, box in zip(others, boxes[1:], strict=True)]
         yield replace(param, box=boxes[0], others=tuple(rest))
 
 
 def _boxes(boxes: Any) -> list[list[float]]:
-    """The visible boxes of one image, as plain numbers; None is an image without a face."""
+    """Return the visible boxes of one image, as plain numbers; None means that the image has no face."""
     if boxes is None:
         return []
     array = np.asarray(boxes.detach().cpu() if isinstance(boxes, Tensor) else boxes, float)
@@ -119,9 +118,6 @@ def _boxes(boxes: Any) -> list[list[float]]:
     return found
 
 
-def _to_picture(image: Tensor, value_range: Range) -> NDArray[np.uint8]:
-    """(3 or 1, H, W) to (H, W, 3) uint8."""
-    unit = to_unit(image.detach()[None], value_range)[0]
-    bytes_ = (unit * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu()
-    picture: NDArray[np.uint8] = bytes_.contiguous().numpy()
-    return picture
+def _to_frame(image: Tensor, value_range: Range) -> Frame:
+    """Turn an image (3 or 1, H, W) into (H, W, 3) uint8."""
+    return from_unit(to_unit(image.detach()[None], value_range)[0])

@@ -27,6 +27,11 @@ COMMANDS: Final = {
     "expand": _Entry(
         "fomaug.cli.expand:expand", "Multiply a face dataset: borrowed motion, labels moved along.", _RESUME
     ),
+    "study": _Entry(
+        "fomaug.cli.study:study",
+        "Measure whether copies help on a dataset: train without and with them.",
+        "finished runs are kept; the same command goes on from there",
+    ),
     "animate": _Entry("fomaug.cli.animate:animate", "Animate a picture by a clip, as a video; or many from a list."),
     "report": _Entry("fomaug.cli.report:report", "Sum up an expanded dataset."),
     "check": _Entry("fomaug.cli.check:check", "Look for sources and drivers that leak between expanded datasets."),

@@ -1,10 +1,15 @@
-"""Option values that click does not know how to read."""
+"""Option values that click cannot parse."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import click
 
 from fomaug.errors import ArgumentError
+
+_T = TypeVar("_T")
 
 
 def read_reference(ctx: click.Context, param: click.Parameter, value: str) -> str | int:
@@ -17,46 +22,36 @@ def read_reference(ctx: click.Context, param: click.Parameter, value: str) -> st
 
 
 def read_labels(ctx: click.Context, param: click.Parameter, value: str) -> str | dict[str, str]:
-    """Read a policy for labels: a word, or OLD=NEW pairs."""
-    if "=" not in value:
-        return value
+    """Read a label policy: a word, or OLD=NEW pairs."""
     from fomaug.expand import parse_labels
 
-    try:
-        return parse_labels(value)
-    except ArgumentError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
+    return _parsed(parse_labels, ctx, param, value)
 
 
 def read_gates(ctx: click.Context, param: click.Parameter, value: str) -> str | dict[str, float | None]:
-    """Read on, off or thresholds."""
-    if "=" not in value:
-        return value
+    """Read on, off or NAME=THRESHOLD pairs."""
     from fomaug.expand import parse_gates
 
-    try:
-        return parse_gates(value)
-    except ArgumentError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
+    return _parsed(parse_gates, ctx, param, value)
 
 
 def read_weights(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, float] | None:
     """Read CLIP=WEIGHT pairs."""
-    if value is None:
-        return None
     from fomaug.expand import parse_weights
 
-    try:
-        return parse_weights(value)
-    except ArgumentError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
+    return None if value is None else _parsed(parse_weights, ctx, param, value)
 
 
 def read_face(ctx: click.Context, param: click.Parameter, value: str) -> str | tuple[int, int, int, int]:
     """Read auto, whole or X,Y,WIDTH,HEIGHT."""
     from fomaug.visual import parse_face
 
+    return _parsed(parse_face, ctx, param, value)
+
+
+def _parsed(parse: Callable[[str], _T], ctx: click.Context, param: click.Parameter, value: str) -> _T:
+    """Parse the text of an option; an error of the parser names the option."""
     try:
-        return parse_face(value)
+        return parse(value)
     except ArgumentError as error:
         raise click.BadParameter(str(error), ctx, param) from error

@@ -1,4 +1,4 @@
-"""Work one batch ahead of whoever takes the batches."""
+"""Work one batch ahead of the consumer of the batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 
-from fomaug.data.structure import tensors_in
+from fomaug.data.paths import tensors_in
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -35,8 +35,8 @@ _END = object()
 class _Worker:
     """A thread, and its stream on each device.
 
-    It outlives a pass over the data: CUDA's libraries prepare for the shapes they meet, and memory is set aside, once
-    for every thread and stream.
+    It outlives a pass over the data: CUDA's libraries prepare for the shapes that they get, and memory is reserved,
+    once for every thread and stream.
     """
 
     resting: ClassVar[list[_Worker]] = []
@@ -49,14 +49,14 @@ class _Worker:
 
     @classmethod
     def take(cls) -> _Worker:
-        """Wake one that rests, or make one."""
+        """Return a resting worker, or make a new one."""
         try:
             return cls.resting.pop()
         except IndexError:
             return cls()
 
     def start(self, job: Callable[[_Worker], None]) -> Event:
-        """Begin a job, after which the thread rests; returns what tells that it is over."""
+        """Begin a job, after which the thread rests; returns the event of the job's end."""
         over = Event()
         self._jobs.put((job, over))
         return over
@@ -68,7 +68,7 @@ class _Worker:
 
     def _run(self) -> None:
         while True:
-            self._do(*self._jobs.get())  # no name here keeps what the last job had in hand
+            self._do(*self._jobs.get())  # no name here keeps the last job's objects alive
 
     def _do(self, job: Callable[[_Worker], None], over: Event) -> None:
         job(self)
@@ -85,13 +85,13 @@ def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: 
     """Apply `work` to every batch, in a thread that is one batch ahead.
 
     On CUDA the thread has a stream of its own, so that the work runs beside the training step; a batch that is handed
-    over is ready for the taker's stream. An error in `batches` or `work` is raised where the batch would have come,
-    with the traceback of where it happened. When the taker stops early, the thread stops after the batch it is at.
+    over is ready for the consumer's stream. An error in `batches` or `work` is raised in place of the batch, with its
+    own traceback. When the consumer stops early, the thread stops after its present batch.
 
     Args:
-        batches: to work on; only the thread calls it.
-        work: what to do with each.
-        device: where it happens.
+        batches: iterator of batches; only the thread calls it.
+        work: function that is applied to each batch.
+        device: device of the work.
     """
     results: Queue[Any] = Queue()
     permits, stop, threads = Semaphore(1), Event(), torch.get_num_threads()
@@ -107,7 +107,7 @@ def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: 
                         break
                     made = work(batch)  # type: ignore[arg-type]
                     results.put(_Ready(made, None if stream is None else stream.record_event()))
-        except BaseException as error:  # noqa: BLE001 - handed to the taker, who raises it
+        except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
             results.put(_Failed(error))
         results.put(_END)
 
@@ -138,7 +138,7 @@ def _own_stream(worker: _Worker, device: torch.device) -> Iterator[torch.cuda.St
     if device not in worker.streams:
         worker.streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     stream = worker.streams[device]
-    # What the model and the pool were last written by has to be over first.
+    # Work that writes the model and the pool must end first.
     stream.wait_stream(torch.cuda.default_stream(device))
     with torch.cuda.device(device), torch.cuda.stream(stream):
         yield stream
@@ -149,7 +149,7 @@ def _hand_over(result: _Ready[Made], device: torch.device) -> Made:
         stream = torch.cuda.current_stream(device)
         stream.wait_event(result.done)
         for tensor in tensors_in(result.made):
-            # Or the memory would be given to another batch while the taker's stream still reads it.
+            # Otherwise the memory could go to another batch while the consumer's stream still reads it.
             if tensor.device.type == "cuda":
                 tensor.record_stream(stream)
     return result.made

@@ -1,135 +1,177 @@
-"""Move the images of a whole batch, and the labels in it that have a place in the picture."""
+"""Move the images of a batch or an item, and all labels in it that have coordinates in the images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from fomaug.augment import Faces, MotionAugment
-from fomaug.data.labels import Move, Movement, move_boxes, move_label, move_labels, move_mask, move_points
-from fomaug.data.pictures import like, to_tensor
-from fomaug.data.structure import Place, get_at, image_place, set_at
+from fomaug.data.labels import (
+    BatchMovement,
+    Move,
+    image_like,
+    image_tensor,
+    move_boxes,
+    move_label,
+    move_labels,
+    move_mask,
+    move_points,
+)
+from fomaug.data.paths import Path, get_at, image_path, set_at
 from fomaug.errors import ArgumentError
 from fomaug.faces import Detector
-from fomaug.motion import MotionParams
+from fomaug.motion import Key, MotionParams
 
 NO_FACES: Final[tuple[()]] = ()
-"""What a batch holds at the place of its boxes if that is None: boxes are asked for, and there are none."""
+"""The boxes of a batch or item whose boxes are None: faces are to be moved, and there are none."""
 
-Key = str | int
-Places = Sequence[Place] | Place
-FacesAt = Place | Detector | Literal["auto"] | None
-"""The place of face boxes, a detector, "auto" for the model itself, or None for whole pictures."""
+Paths = Sequence[Path] | Path
+FacesField = Path | Detector | Literal["auto"] | None
+"""The path of face boxes, a detector, "auto" for the model's own search, or None for whole images."""
+
+Collate = Callable[[list[Any]], Any]
 
 
 @dataclass(frozen=True)
-class BatchPlaces:
-    """Where images and labels lie in a batch.
+class BatchFields:
+    """The paths of images and labels in a batch.
 
     Attributes:
-        which: the image, or several that move alike; None for the first of a tuple, or what is called "image".
-        masks: (B, H, W), (B, C, H, W) or (B, H, W, C) class numbers, or one mask for each image.
-        boxes: (B, M, 4), (B, 4), or one (M, 4) for each image; x, y, x, y in pixels.
-        points: (B, M, 2) pixels, or (B, M, 3) with visibility; or one (M, 2 or 3) for each image.
-        keys: what names each image; None for numbers.
-        faces: boxes as those above of the faces that move, or what finds them; None for whole pictures.
+        which: path of the image, or list of the paths of several that move alike; None for the first value of a tuple,
+            or the value named "image".
+        masks: paths of (B, H, W), (B, C, H, W) or (B, H, W, C) class numbers, or of one mask for each image.
+        boxes: paths of (B, M, 4) or (B, 4) boxes, or of one (M, 4) for each image; x, y, x, y in pixels.
+        points: paths of (B, M, 2) pixel points, or (B, M, 3) with visibility; or of one (M, 2 or 3) for each image.
+        keys: path of the names of the images; None for numbers.
+        faces: path of the boxes of the faces that move, or a function that finds them; None for whole images.
     """
 
-    which: Place | list[Place] | None = None
-    masks: Places = ()
-    boxes: Places = ()
-    points: Places = ()
-    keys: Place | None = None
-    faces: FacesAt = None
+    which: Path | list[Path] | None = None
+    masks: Paths = ()
+    boxes: Paths = ()
+    points: Paths = ()
+    keys: Path | None = None
+    faces: FacesField = None
 
-    def images(self, batch: object) -> list[Place]:
-        """Return the places of the images."""
+    def images(self, batch: object) -> list[Path]:
+        """Return the paths of the images."""
         if self.which is None:
-            return [image_place(batch)]
+            return [image_path(batch)]
         return self.which if isinstance(self.which, list) else [self.which]
 
-    def moves(self) -> Iterator[tuple[Place, Move]]:
-        """Return the place of every label, and what moves it."""
-        for places, move in ((self.masks, move_mask), (self.boxes, move_boxes), (self.points, move_points)):
-            for place in (places,) if isinstance(places, str | int) else places:
-                yield place, move
+    def moves(self) -> Iterator[tuple[Path, Move]]:
+        """Yield the path of every label, and the function that moves it."""
+        for paths, move in ((self.masks, move_mask), (self.boxes, move_boxes), (self.points, move_points)):
+            for path in (paths,) if isinstance(paths, str | int) else paths:
+                yield path, move
 
     def faces_in(self, batch: object) -> Any:
-        """Return the face boxes that a batch holds, or what finds them."""
+        """Return the face boxes that a batch holds, or the function or word that finds them."""
         if self.faces is None or self.faces == "auto" or callable(self.faces):
             return self.faces
         found = get_at(batch, self.faces)
         return NO_FACES if found is None else found
 
+    def keys_in(self, batch: object) -> list[Key] | None:
+        """Return the names of the images that a batch holds; None if it holds none."""
+        if self.keys is None:
+            return None
+        keys = get_at(batch, self.keys)
+        return keys.tolist() if isinstance(keys, Tensor) else list(keys)
 
-def keys_in(batch: object, places: BatchPlaces) -> list[Key] | None:
-    """Read the names of the images off the batch; None if it holds none."""
-    if places.keys is None:
-        return None
-    keys = get_at(batch, places.keys)
-    return keys.tolist() if isinstance(keys, Tensor) else list(keys)
+    def count_images(self, batch: object) -> int:
+        """Return the number of images in a batch."""
+        return len(get_at(batch, self.images(batch)[0]))
 
 
-def count_images(batch: object, places: BatchPlaces) -> int:
-    """Return the number of images in a batch."""
-    return len(get_at(batch, places.images(batch)[0]))
+def motion_collate(
+    augment: MotionAugment,
+    collate_fn: Collate = default_collate,
+    *,
+    which: Path | list[Path] | None = None,
+    masks: Paths = (),
+    boxes: Paths = (),
+    points: Paths = (),
+    keys: Path | None = None,
+    faces: FacesField = None,
+) -> Collate:
+    """Make a `collate_fn` that collates, then animates the batch; on the CPU, also in worker processes.
+
+    Args:
+        augment: augmentation with its model on the CPU.
+        collate_fn: function that makes a batch of items.
+        which: path of the image in the batch, or list of the paths of several that move alike.
+        masks: paths of (B, H, W), (B, C, H, W) or (B, H, W, C) masks.
+        boxes: paths of (B, M, 4) pixel boxes.
+        points: paths of (B, M, 2 or 3) pixel points.
+        keys: path of the names of the images; with them, draws do not depend on workers and order. None: images are
+            counted, by each worker on its own, and a seeded DataLoader repeats its run only with as many workers.
+        faces: path of the boxes of the faces that move, as for `boxes`; a detector; "auto"; or None for whole images.
+            See `MotionAugment.place`.
+    """
+    return _MotionCollate(augment, collate_fn, BatchFields(which, masks, boxes, points, keys, faces))
+
+
+@dataclass(frozen=True)
+class _MotionCollate:
+    augment: MotionAugment
+    collate_fn: Collate
+    fields: BatchFields
+
+    def __call__(self, items: list[Any]) -> Any:
+        batch = self.collate_fn(items)
+        if not self.augment.training:
+            return batch
+        keys = self.fields.keys_in(batch) or self.augment.next_keys(self.fields.count_images(batch))
+        return move_batch(self.augment, batch, self.fields, self.augment.draw(keys))[0]
 
 
 def move_batch(
-    augment: MotionAugment,
-    batch: Any,
-    places: BatchPlaces,
-    params: Sequence[MotionParams],
+    augment: MotionAugment, batch: Any, fields: BatchFields, params: Sequence[MotionParams]
 ) -> tuple[Any, list[MotionParams]]:
-    """Apply motion parameters to all that moves in a batch.
+    """Apply motion parameters to the images and labels of a batch.
 
     Args:
-        augment: the augmentation.
+        augment: augmentation that applies the parameters.
         batch: any nesting of dicts, lists, tuples, named tuples and dataclasses; not modified.
-        places: where images and labels lie.
-        params: one for each image.
+        fields: paths of images and labels.
+        params: motion parameters, one for each image.
 
     Returns:
         A batch of the same structure, and the parameters with their reference frames settled.
     """
     settled, movement = list(params), None
-    faces: Faces | None = places.faces_in(batch)
+    faces: Faces | None = fields.faces_in(batch)
     if faces is NO_FACES:
-        faces = [NO_FACES] * count_images(batch, places)
-    for place in places.images(batch):
-        images = get_at(batch, place)
+        faces = [NO_FACES] * fields.count_images(batch)
+    for path in fields.images(batch):
+        images = get_at(batch, path)
         if not isinstance(images, Tensor):
-            raise ArgumentError(
-                f"what lies at {place!r} is no tensor of images but {type(images).__name__}; set which="
-            )
+            raise ArgumentError(f"what lies at {path!r} is no tensor of images but {type(images).__name__}; set which=")
         result = augment.apply(images, settled, faces=faces)
-        settled, movement = result.params, movement or Movement.of(result)
-        batch = set_at(batch, place, result.image)
+        settled, movement = result.params, movement or BatchMovement.of(result)
+        batch = set_at(batch, path, result.image)
     if movement is not None and movement.rows:
-        for place, move in places.moves():
-            batch = set_at(batch, place, move_labels(get_at(batch, place), movement, move))
+        for path, move in fields.moves():
+            batch = set_at(batch, path, move_labels(get_at(batch, path), movement, move))
     return batch, settled
 
 
-def move_item(
-    augment: MotionAugment,
-    item: Any,
-    places: BatchPlaces,
-    param: MotionParams,
-) -> tuple[Any, MotionParams]:
-    """Apply motion parameters to one item: pictures and labels without a batch axis, tensors, arrays or PIL images."""
+def move_item(augment: MotionAugment, item: Any, fields: BatchFields, param: MotionParams) -> tuple[Any, MotionParams]:
+    """Apply motion parameters to one item: images and labels without a batch axis, tensors, arrays or PIL images."""
     settled, movement = [param], None
-    found = places.faces_in(item)
+    found = fields.faces_in(item)
     faces: Faces | None = found if found is None or isinstance(found, str) or callable(found) else [found]
-    for place in places.images(item):
-        picture = get_at(item, place)
-        result = augment.apply(to_tensor(picture)[None], settled, faces=faces)
-        settled, movement = result.params, movement or Movement.of(result)
-        item = set_at(item, place, like(result.image[0], picture))
+    for path in fields.images(item):
+        image = get_at(item, path)
+        result = augment.apply(image_tensor(image)[None], settled, faces=faces)
+        settled, movement = result.params, movement or BatchMovement.of(result)
+        item = set_at(item, path, image_like(result.image[0], image))
     if movement is not None and movement.rows:
-        for place, move in places.moves():
-            item = set_at(item, place, move_label(get_at(item, place), movement, 0, move))
+        for path, move in fields.moves():
+            item = set_at(item, path, move_label(get_at(item, path), movement.movement, 0, move))
     return item, settled[0]

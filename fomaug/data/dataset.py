@@ -10,17 +10,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fomaug.augment import MotionAugment
-from fomaug.data.batch import BatchPlaces, FacesAt, Places, move_item
-from fomaug.data.structure import Place
+from fomaug.data.batch import BatchFields, FacesField, Paths, move_item
+from fomaug.data.paths import Path
 from fomaug.errors import ArgumentError
-from fomaug.motion import MotionParams
+from fomaug.motion import Key, MotionParams
 
-Key = str | int
 Relabel = Callable[[Any, MotionParams], Any]
 
 
 class MapDataset(Protocol):
-    """Items by number."""
+    """A dataset whose items have numbers."""
 
     def __len__(self) -> int: ...
 
@@ -34,27 +33,27 @@ class MotionDataset(Dataset[Any]):
     structure and their labels; masks, boxes and points move along. After `augment.eval()` nothing moves; workers that
     are running already keep the mode in which they began.
 
-    It does not know which items a sampler has drawn before: an index gives the same item all through an epoch. See
+    The dataset does not count how often a sampler draws an item: an index has the same item all through an epoch. See
     `MotionLoader` for samplers that draw some items several times.
 
-    Worker processes run torch on one thread each (the DataLoader sees to it), so they do not fight for cores.
+    Worker processes run torch on one thread each, as the DataLoader sets it, so they do not compete for cores.
 
     Args:
-        dataset: items by number; pictures are tensors (C, H, W), arrays (H, W, C) or PIL images.
-        augment: the augmentation; in worker processes its model must be on the CPU.
-        copies: of each item. Copies of one item are neighbours.
-        originals: also give every item as it is, before its copies.
-        which: place of the picture in the item, or of several that move alike; None for the first of a tuple, or what
-            is called "image".
-        masks: places of (H, W), (C, H, W) or (H, W, C) masks.
-        boxes: places of (M, 4) pixel boxes.
-        points: places of (M, 2) pixel points, or (M, 3) with visibility.
-        keys: what names each item; None for its number.
-        faces: place of the (M, 4) pixel boxes of the faces that move, a fifth column being their visibility; a
-            detector, called with (H, W, 3) uint8 pictures; or "auto": the model looks, which takes it a second or more.
-            None for whole pictures. Items without a face stay as they are, or are an error: `augment.on_missing`.
-        relabel: called with each moved item and its parameters, returns the item to use; for labels that come from the
-            clip. None keeps all labels.
+        dataset: map-style dataset; its images are tensors (C, H, W), arrays (H, W, C) or PIL images.
+        augment: augmentation; in worker processes its model must be on the CPU.
+        copies: number of copies of each item. Copies of one item are neighbours.
+        originals: whether every item also comes as it is, before its copies.
+        which: path of the image in the item, or list of the paths of several that move alike; None for the first value
+            of a tuple, or the value named "image".
+        masks: paths of (H, W), (C, H, W) or (H, W, C) masks.
+        boxes: paths of (M, 4) pixel boxes.
+        points: paths of (M, 2) pixel points, or (M, 3) with visibility.
+        keys: names of the items; None for their numbers.
+        faces: path of the (M, 4) pixel boxes of the faces that move, a fifth column being their visibility; a detector,
+            called with (H, W, 3) uint8 pictures; or "auto" for the model's own search, which takes a second or more.
+            None for whole images. Items without a face stay as they are, or are an error: `augment.on_missing`.
+        relabel: function from a moved item and its parameters to the item to use; for labels that come from the clip.
+            None keeps all labels.
     """
 
     def __init__(
@@ -64,12 +63,12 @@ class MotionDataset(Dataset[Any]):
         *,
         copies: int = 1,
         originals: bool = False,
-        which: Place | list[Place] | None = None,
-        masks: Places = (),
-        boxes: Places = (),
-        points: Places = (),
+        which: Path | list[Path] | None = None,
+        masks: Paths = (),
+        boxes: Paths = (),
+        points: Paths = (),
         keys: Sequence[Key] | None = None,
-        faces: FacesAt = None,
+        faces: FacesField = None,
         relabel: Relabel | None = None,
     ) -> None:
         if copies < 1:
@@ -82,7 +81,7 @@ class MotionDataset(Dataset[Any]):
         self.originals = originals
         self.keys = keys
         self.relabel = relabel
-        self._places = BatchPlaces(which, masks, boxes, points, faces=faces)
+        self._fields = BatchFields(which, masks, boxes, points, faces=faces)
         # In shared memory, so that workers which outlive an epoch see the next one begin.
         self._epoch = torch.tensor(0).share_memory_()  # type: ignore[no-untyped-call]
 
@@ -99,18 +98,18 @@ class MotionDataset(Dataset[Any]):
         param = self.params(index)
         if param is None or param.skipped:
             return item
-        moved, settled = move_item(self.augment, item, self._places, param)
+        moved, settled = move_item(self.augment, item, self._fields, param)
         if settled.skipped:
             return item  # it has no face
         return moved if self.relabel is None else self.relabel(moved, settled)
 
     @property
     def epoch(self) -> int:
-        """The pass over the data, see `set_epoch`."""
+        """Number of the pass over the data, see `set_epoch`."""
         return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin a pass with draws of its own; workers that are running already see it, too."""
+        """Set the number of the pass over the data, also for workers that are running already."""
         self._epoch.fill_(epoch)
 
     def params(self, index: int) -> MotionParams | None:

@@ -1,4 +1,4 @@
-"""Batches that know the dataset index of each of their images."""
+"""Batches together with the dataset index of each of their images."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-Key = str | int
+from fomaug.motion import Key
+
 Keyed = tuple[Any, list[Key] | None]
 
 
 class KeyedBatches:
     """A loader's batches, each with the dataset indices of its items where they can be known.
 
-    They can for a plain `DataLoader` that batches a map-style dataset: a twin of it is iterated, with the same sampler,
-    workers and settings, which carries the indices along. Its workers know the dataset as it was given.
+    They are known for a plain `DataLoader` that batches a map-style dataset: a twin of it is iterated, with the same
+    sampler, workers and settings, which carries the indices along. Its workers see the dataset as it was given.
     """
 
     def __init__(self, loader: Iterable[Any]) -> None:
         self._loader = loader
-        self._twin = _twin(loader) if type(loader) is DataLoader and _tells_indices(loader) else None
+        self._twin = _twin(loader) if type(loader) is DataLoader and _has_indices(loader) else None
 
     def __iter__(self) -> Iterator[Keyed]:
-        # Not a generator: workers are to be started here, by the caller's thread.
+        # Not a generator, so that workers start here, in the caller's thread.
         return zip(self._loader, repeat(None)) if self._twin is None else iter(self._twin)
 
 
 def name_of(index: Any) -> Key:
-    """Name an image by what its sampler gave: a number, a name, or a tuple of these.
+    """Name an image by the index that its sampler drew: a number, a name, or a tuple of these.
 
     >>> name_of(3), name_of((3, "left"))
     (3, "(3, 'left')")
@@ -40,7 +41,7 @@ def name_of(index: Any) -> Key:
 
 
 def _plain(index: Any) -> Any:
-    """Take NumPy's and torch's integers for what they are, or they would be written in other ways."""
+    """Turn NumPy's and torch's integers into Python's, so that equal indices have equal names."""
     if isinstance(index, tuple):
         return tuple(_plain(part) for part in index)
     try:
@@ -49,7 +50,7 @@ def _plain(index: Any) -> Any:
         return index
 
 
-def _tells_indices(loader: DataLoader[Any]) -> bool:
+def _has_indices(loader: DataLoader[Any]) -> bool:
     return not isinstance(loader.dataset, IterableDataset) and loader.batch_sampler is not None
 
 
@@ -58,7 +59,7 @@ class _Indexed(Dataset[Any]):
     dataset: Any
 
     def __getitems__(self, indices: list[Any]) -> tuple[list[Any], Any]:
-        """Fetch a batch as a DataLoader does: in one go from datasets that can."""
+        """Fetch a batch as a DataLoader does: by one call from datasets that have `__getitems__`."""
         fetch = getattr(self.dataset, "__getitems__", None)
         return indices, fetch(indices) if fetch else [self.dataset[index] for index in indices]
 
@@ -79,7 +80,7 @@ class _BeginWorker:
     def __call__(self, worker: int) -> None:
         info = get_worker_info()
         assert info is not None
-        # It is frozen; but whoever asks it, to open a file or to take a share, means the dataset that was given.
+        # The info is frozen; but code that reads it, to open a file or to take a share, needs the given dataset.
         object.__setattr__(info, "dataset", info.dataset.dataset)  # type: ignore[attr-defined]
         if self.worker_init_fn is not None:
             self.worker_init_fn(worker)

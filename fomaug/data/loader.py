@@ -11,18 +11,18 @@ import torch
 
 from fomaug.augment import MotionAugment, counted_keys
 from fomaug.data.ahead import work_ahead
-from fomaug.data.batch import BatchPlaces, FacesAt, Places, count_images, keys_in, move_batch
-from fomaug.data.keyed import Key, Keyed, KeyedBatches
-from fomaug.data.structure import Place, to_device
+from fomaug.data.batch import BatchFields, FacesField, Paths, move_batch
+from fomaug.data.keyed import Keyed, KeyedBatches
+from fomaug.data.paths import Path, to_device
 from fomaug.errors import ArgumentError
-from fomaug.motion import MotionParams
+from fomaug.motion import Key, MotionParams
 
 Log = Callable[[list[MotionParams]], None]
 Relabel = Callable[[Any, list[MotionParams]], Any]
 
 
 class Loader(Protocol):
-    """Anything that gives batches, pass after pass."""
+    """Any iterable of batches that can be iterated again for the next pass."""
 
     def __iter__(self) -> Iterator[Any]: ...
 
@@ -34,27 +34,28 @@ class MotionLoader:
     on `device`. After `augment.eval()` nothing moves.
 
     Each pass is an epoch with draws of its own; `set_epoch` sets its number. An image is named by its dataset index, so
-    that draws depend neither on the batch size nor on workers, order or rank. Of loaders that tell no index (iterable
-    datasets, loaders of other libraries, subclasses of DataLoader) the images are counted, each rank on its own, unless
-    `keys` says where the batch holds their names. A name that comes again in a pass, as a sampler with replacement has
+    that draws depend neither on the batch size nor on workers, order or rank. Where the index is unknown (iterable
+    datasets, loaders of other libraries, subclasses of DataLoader), images are counted, by each rank on its own, unless
+    `keys` is the path of their names in the batch. A name that comes again in a pass, as a sampler with replacement has
     it, draws its next copy: the first time copy 0, then copy 1, and so on, each rank on its own.
 
     Args:
-        loader: the loader.
-        augment: the augmentation.
-        which: place of the image in the batch, or of several images that move alike; None for the first of a tuple, or
-            what is called "image".
-        masks: places of (B, H, W), (B, C, H, W) or (B, H, W, C) masks, or of one mask for each image.
-        boxes: places of (B, M, 4) pixel boxes, or of one (M, 4) for each image.
-        points: places of (B, M, 2) pixel points, or (B, M, 3) with visibility; or of one (M, 2 or 3) for each image.
-        keys: place of what names each image.
-        faces: place of the boxes of the faces that move, as for `boxes`, a fifth column being their visibility; a
-            detector, called with (H, W, 3) uint8 pictures; or "auto": the model looks, which takes it a second or more.
-            None for whole images. Images without a face stay as they are, or are an error: `augment.on_missing`.
-        device: where batches shall arrive; None for the model's device.
-        relabel: called with each moved batch and its parameters, returns the batch to use; for labels that come from
-            the clip. None keeps all labels.
-        log: called with the parameters of every batch, in order, when it is handed over.
+        loader: iterable of batches, for example a DataLoader.
+        augment: augmentation of the batches.
+        which: path of the image in the batch, or list of the paths of several that move alike; None for the first value
+            of a tuple, or the value named "image".
+        masks: paths of (B, H, W), (B, C, H, W) or (B, H, W, C) masks, or of one mask for each image.
+        boxes: paths of (B, M, 4) pixel boxes, or of one (M, 4) for each image.
+        points: paths of (B, M, 2) pixel points, or (B, M, 3) with visibility; or of one (M, 2 or 3) for each image.
+        keys: path of the names of the images.
+        faces: path of the boxes of the faces that move, as for `boxes`, a fifth column being their visibility; a
+            detector, called with (H, W, 3) uint8 pictures; or "auto" for the model's own search, which takes a second
+            or more. None for whole images. Images without a face stay as they are, or are an error:
+            `augment.on_missing`.
+        device: device on which batches arrive; None for the model's device.
+        relabel: function from a moved batch and its parameters to the batch to use; for labels that come from the clip.
+            None keeps all labels.
+        log: function that is called with the parameters of every batch, in order, when the batch is handed over.
     """
 
     def __init__(
@@ -62,12 +63,12 @@ class MotionLoader:
         loader: Loader,
         augment: MotionAugment,
         *,
-        which: Place | list[Place] | None = None,
-        masks: Places = (),
-        boxes: Places = (),
-        points: Places = (),
-        keys: Place | None = None,
-        faces: FacesAt = None,
+        which: Path | list[Path] | None = None,
+        masks: Paths = (),
+        boxes: Paths = (),
+        points: Paths = (),
+        keys: Path | None = None,
+        faces: FacesField = None,
         device: torch.device | str | None = None,
         relabel: Relabel | None = None,
         log: Log | None = None,
@@ -78,7 +79,7 @@ class MotionLoader:
         self.relabel = relabel
         self.log = log
         self.epoch = 0
-        self._places = BatchPlaces(which, masks, boxes, points, keys, faces)
+        self._fields = BatchFields(which, masks, boxes, points, keys, faces)
         self._batches = KeyedBatches(loader)
 
     def __len__(self) -> int:
@@ -89,7 +90,7 @@ class MotionLoader:
         return self._pass(iter(self._batches), epoch)
 
     def __getattr__(self, name: str) -> Any:
-        """Offer what the wrapped loader offers: dataset, sampler, batch_size, ..."""
+        """Return an attribute of the wrapped loader: dataset, sampler, batch_size, ..."""
         if name.startswith("_") or name == "loader":
             raise AttributeError(name)
         return getattr(self.loader, name)
@@ -103,13 +104,13 @@ class MotionLoader:
                 announce(epoch)
 
     def _pass(self, batches: Iterator[Keyed], epoch: int) -> Iterator[Any]:
-        draws = _Draws(self.augment, self._places, epoch)
+        draws = _Draws(self.augment, self._fields, epoch)
 
         def work(keyed: Keyed) -> tuple[Any, list[MotionParams]]:
             batch = to_device(keyed[0], self.augment.device)
             if not self.augment.training:
                 return self._deliver(batch), []
-            moved, settled = move_batch(self.augment, batch, self._places, draws(*keyed))
+            moved, settled = move_batch(self.augment, batch, self._fields, draws(*keyed))
             moved = moved if self.relabel is None else self.relabel(moved, settled)
             return self._deliver(moved), settled
 
@@ -125,18 +126,18 @@ class MotionLoader:
 class _Draws:
     """Draws the motions of one pass."""
 
-    def __init__(self, augment: MotionAugment, places: BatchPlaces, epoch: int) -> None:
+    def __init__(self, augment: MotionAugment, fields: BatchFields, epoch: int) -> None:
         self.augment = augment
-        self.places = places
+        self.fields = fields
         self.epoch = epoch
         self.count = 0
         self.seen: Counter[Key] = Counter()
-        # Of what a sampler draws hundreds of times, all copies would be drawn hundreds of times.
+        # Without a cache, an image that a sampler draws hundreds of times would draw all its copies each time.
         self.copies = lru_cache(maxsize=256)(self._copies)
 
     def __call__(self, batch: object, indices: list[Key] | None) -> list[MotionParams]:
-        count = count_images(batch, self.places)
-        keys = keys_in(batch, self.places) or indices
+        count = self.fields.count_images(batch)
+        keys = self.fields.keys_in(batch) or indices
         if keys is None:
             keys = counted_keys(self.count, count)
             self.count += count

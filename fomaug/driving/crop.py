@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomaug.animator import Animator
-from fomaug.faces import FACE_SHARE, Box, Boxes, Detector, FaceSeeker, is_face_model, square_at
+from fomaug.faces import FACE_SHARE, Boxes, Detector, FaceTracker, Square, is_face_model, square_at
 from fomaug.media import Frame
 
 _ROOM: Final = 1.15  # around everything the face reaches
@@ -29,7 +29,7 @@ class FaceCrop(NamedTuple):
         looked: frames that were looked at.
     """
 
-    box: Box | None
+    box: Square | None
     found: int
     looked: int
 
@@ -72,7 +72,7 @@ def search_face(frames: Iterable[Frame], model: Animator, detector: Detector | N
         size, looks = _look(frames, _small_grey)
         moving = _moving_box(list(looks.values()), size)
         return FaceSearch(FaceCrop(_square(moving, size, _ROOM), len(looks) if moving else 0, len(looks)), {})
-    size, found = _look(frames, detector or FaceSeeker(model))
+    size, found = _look(frames, detector or FaceTracker(model))
     faces = [_largest(boxes) for boxes in found.values() if len(boxes)]
     crop = FaceCrop(_square(faces, size, FACE_SHARE), len(faces), len(found))
     return FaceSearch(crop, {number: len(boxes) > 0 for number, boxes in found.items()})
@@ -100,7 +100,7 @@ def _look(frames: Iterable[Frame], look: Callable[[Frame], Seen]) -> tuple[tuple
     return sample[0][1] if sample else (1, 1), {number: seen for number, _, seen in sample}
 
 
-def _square(boxes: Sequence[Sequence[float]], size: tuple[int, int], share: float) -> Box | None:
+def _square(boxes: Sequence[Sequence[float]], size: tuple[int, int], share: float) -> Square | None:
     """Lay one square around the boxes of several frames, inside the frame."""
     if not boxes:
         return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -11,14 +12,16 @@ from tqdm import tqdm
 from fomaug.animator import Animator
 from fomaug.driving.watch import FaceWatch
 from fomaug.errors import MediaError
-from fomaug.faces import Box, batches, cut, to_batch
-from fomaug.media import Clip, Frame
+from fomaug.faces import Square
+from fomaug.media import Clip, Frame, to_unit
 from fomaug.types import Keypoints
+
+Item = TypeVar("Item")
 
 
 def read_keypoints(
     clip: Clip,
-    box: Box | None,
+    box: Square | None,
     model: Animator,
     *,
     batch_size: int,
@@ -44,15 +47,31 @@ def read_keypoints(
     damage: list[str] = []
     frames = clip.frames(on_damage=damage.append)
     shown = tqdm(frames, desc=f"motion of {clip.name}", unit="frame", disable=not progress, leave=False)
-    small = (_shrunk(cut(frame, box), model.size) for frame in shown)
+    small = (_shrunk(frame if box is None else box.cut_pixels(frame), model.size) for frame in shown)
     keypoints = _joined(_detect(batch, model, watch) for batch in batches(small, batch_size))
     if keypoints is None:
         raise MediaError(f"{clip.path} has no frame that can be read")
     return keypoints, damage
 
 
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Split a stream into lists of at most `size`.
+
+    >>> list(batches("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
 def _detect(batch: Sequence[Frame], model: Animator, watch: FaceWatch | None) -> Keypoints:
-    keypoints = model.detect(to_batch(batch)).to("cpu")
+    keypoints = model.detect(to_unit(np.stack(batch))).to("cpu")
     if watch is not None:
         watch(batch, keypoints)
     return keypoints

@@ -1,11 +1,13 @@
-"""The main job: a face dataset and a driving pool in, an expanded dataset out.
+"""Expansion of a face dataset with the motion of a driving pool.
 
-`fomaug.expand` is both this package and, called, the function `expand` in it: once a submodule is imported, its name on
-the package `fomaug` is the module, so the module answers the call.
+`fomaug.expand` is this package and can also be called as the function `expand` in it. Importing a package binds its
+name on `fomaug` to the module, so the module itself has to be callable; see
+`docs/decisions/0013-callable-expand.md`.
 """
 
 import sys
 from functools import wraps
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +17,7 @@ from fomaug.expand.inspect.leaks import find_leaks as find_leaks
 from fomaug.expand.inspect.summary import Summary as Summary
 from fomaug.expand.inspect.summary import summarise as summarise
 from fomaug.expand.job import expand as expand
-from fomaug.expand.labels import parse_labels as parse_labels
+from fomaug.expand.names import parse_labels as parse_labels
 from fomaug.expand.plan import ExpandPlan as ExpandPlan
 from fomaug.expand.report import ExpandReport as ExpandReport
 from fomaug.expand.report import Failure as Failure
@@ -37,9 +39,14 @@ __all__ = [
 
 
 class _CallableModule(ModuleType):
+    """A module that can be called as `expand`, and pickled by its name as functions are."""
+
     @wraps(expand)
     def __call__(self, *args: Any, **options: Any) -> ExpandReport:
         return expand(*args, **options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return import_module, (__name__,)
 
 
 sys.modules[__name__].__class__ = _CallableModule

@@ -1,10 +1,9 @@
-"""Annotations of the sources, moved along with every copy."""
+"""Annotations of the sources, moved to their copies."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,30 +11,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomaug.errors import LabelError
-from fomaug.expand.load import Loaded
 from fomaug.expand.manifest import MANIFEST, REJECTED, SUMMARY, Row, explained_rows
 from fomaug.expand.move import Moved
 from fomaug.expand.plan import ExpandPlan
-from fomaug.expand.source_list import SOURCES
-from fomaug.expand.sources import SourceFile, file_size
+from fomaug.expand.sources import SOURCES, SourceFile, file_size
 from fomaug.files import LABELS, sha256_of
 from fomaug.labels import FaceLabels, Flaw, find_format, fit, move, read_annotations, write_annotations
 from fomaug.strict_json import without_nan
 
 
 class Annotator:
-    """Reads the annotations of a dataset, moves them, and writes them in the format in which they came.
+    """Reader and writer of a dataset's annotations; the written format is the one that was read.
 
-    Masks and `.pts` files are written beside each other as the copies are; all others when the job is done, from the
-    manifest.
+    Masks and `.pts` files are written together with their copies. All other formats are written from the manifest at
+    the end of the job.
 
-    An annotation that cannot be used is left out and noted, or is an error where the plan says so; the others of its
-    picture stay. Those of pictures that are not expanded do not matter.
+    Annotations that cannot be used are left out and reported, or raise an error if the plan says so; the other
+    annotations of the same image are used. Flaws of images that are not expanded are ignored.
 
     Attributes:
+        out: output folder.
+        path: file or folder of the annotations.
         format: name of the format.
-        missing: keys of sources about which the annotations say nothing.
-        flaws: annotations that were left out when they were read, see also `attach`.
+        labels: labels of the sources, by key.
+        missing: keys of sources without annotations.
+        flaws: annotations that were left out by the reader; see also `fit`.
     """
 
     def __init__(self, plan: ExpandPlan, sources: Sequence[SourceFile]) -> None:
@@ -49,31 +49,38 @@ class Annotator:
         self._stops = plan.on_error == "raise"
         keys = {source.key for source in sources}
         found_flaws: list[Flaw] = []
-        self._labels = read_annotations(self.path, plan.dataset, format=self.format, on_flaw=found_flaws.append)
+        self.labels = read_annotations(self.path, plan.dataset, format=self.format, on_flaw=found_flaws.append)
         self.flaws = tuple(flaw for flaw in found_flaws if not flaw.picture or flaw.picture in keys)
-        self.missing = tuple(source.key for source in sources if source.key not in self._labels)
+        self.missing = tuple(source.key for source in sources if source.key not in self.labels)
         self._check_flaws(self.flaws)
         _check_use(plan, self.format, len(self.missing) == len(sources), self.flaws)
 
-    def attach(self, loaded: Loaded) -> Loaded:
-        """Give a picture its labels, but for those that belong to a picture of another size.
+    def fit(self, key: str, size: tuple[int, int]) -> tuple[FaceLabels | None, tuple[Flaw, ...]]:
+        """Return the labels of a source without those that belong to an image of another size.
+
+        Args:
+            key: key of the source.
+            size: (H, W) of the source in pixels.
+
+        Returns:
+            The labels, None for a source without labels; and the annotations that were left out.
 
         Raises:
-            LabelError: there are such labels, and the plan says to raise.
+            LabelError: annotations belong to another size, and the plan says to raise.
         """
-        key, labels = loaded.job.source.key, self._labels.get(loaded.job.source.key)
-        if labels is None or loaded.picture is None:
-            return loaded
-        fitting, flaws = fit(labels, loaded.picture.size, picture=key)
+        labels = self.labels.get(key)
+        if labels is None:
+            return None, ()
+        fitting, flaws = fit(labels, size, picture=key)
         self._check_flaws(flaws)
-        return replace(loaded, labels=fitting, flaws=tuple(flaws))
+        return fitting, tuple(flaws)
 
     def _check_flaws(self, flaws: Sequence[Flaw]) -> None:
         if flaws and self._stops:
             raise LabelError(f"{flaws[0]}; mend it, or leave such annotations out with on_error='skip'")
 
     def digest(self) -> str:
-        """Sha256 of the file, or of the names and sizes of the files in the folder."""
+        """Return the sha256 of the file, or of the names and sizes of the files in the folder."""
         if self.path.is_file():
             return sha256_of(self.path, LABELS)
         digest = hashlib.sha256()
@@ -83,38 +90,38 @@ class Annotator:
         return digest.hexdigest()
 
     def write_with(self, file: str, size: tuple[int, int], labels: FaceLabels) -> None:
-        """Write what has a file of its own beside each picture."""
+        """Write the annotation file of one copy, in formats with one file per image."""
         if self._file_of is not None:
             write_annotations([(file, size, labels)], self.out, self.format, like=self.path)
 
     def file_with(self, row: Row) -> Path | None:
-        """Return the file that holds nothing but the annotations of a copy, by its row; None if there is none."""
+        """Return the path of a copy's annotation file by its row; None in formats with one file for all images."""
         if self._file_of is None or row.get("annotation") is None:
             return None
         return self.out / self._file_of(row["file"])
 
     def write_all(self, rows: Iterable[Row]) -> list[Path]:
-        """Write what has one file for all pictures; archives hold the annotations in their rows."""
+        """Write the annotations of all copies, in formats with one file for all; rows of archives hold their own."""
         if self._file_of is not None or self.in_archives:
             return []
         with explained_rows(self.out / MANIFEST):
             return write_annotations(_entries(rows), self.out, self.format, like=self.path)
 
 
-def move_labels(loaded: Loaded, moved: Moved) -> FaceLabels | None:
-    """Move the labels of a source to one of its copies; None if it has none."""
-    if loaded.labels is None:
+def move_labels(labels: FaceLabels | None, moved: Moved) -> FaceLabels | None:
+    """Move the labels of a source to one of its copies; None for a source without labels."""
+    if labels is None:
         return None
-    return move(loaded.labels, moved.flow, moved.picture.size, occlusion=moved.occlusion)
+    return move(labels, moved.flow, moved.picture.size, occlusion=moved.occlusion)
 
 
 def make_annotator(plan: ExpandPlan, sources: Sequence[SourceFile]) -> Annotator | None:
-    """Read the annotations that a plan names; None if it names none."""
+    """Read the annotations of a plan; None for a plan without annotations."""
     return None if plan.annotations is None else Annotator(plan, sources)
 
 
 def to_json(labels: FaceLabels) -> dict[str, Any]:
-    """Turn labels into plain JSON, but for the mask, which has a file."""
+    """Convert labels to plain JSON, without the mask, which is a file."""
     arrays = {name: _rounded(getattr(labels, name)) for name in _ARRAYS}
     segments = None if labels.segments is None else list(labels.segments)
     values = {**arrays, "segments": segments}
@@ -122,7 +129,7 @@ def to_json(labels: FaceLabels) -> dict[str, Any]:
 
 
 def from_json(values: dict[str, Any]) -> FaceLabels:
-    """Read what `to_json` wrote."""
+    """Convert the result of `to_json` to labels."""
     arrays: dict[str, Any] = {}
     for name, (kind, width) in _ARRAYS.items():
         if name in values:
@@ -139,7 +146,7 @@ _ARRAYS: Final[dict[str, tuple[type, int]]] = {
     "boxes": (float, 4),
     "box_visible": (bool, 0),
 }
-"""Type of each array and length of its rows; 0 for plain lists."""
+"""Type of each array and length of its rows; 0 for one-dimensional arrays."""
 
 
 def _rounded(array: NDArray[Any] | None) -> list[Any] | None:

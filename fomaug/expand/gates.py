@@ -1,33 +1,48 @@
-"""The gates of an expansion: scores and thresholds of `fomaug.quality`, applied to pictures of any size and depth."""
+"""Quality gates of an expansion: scores and thresholds of `fomaug.quality` for images of any size and depth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fomaug.animator import Animator
 from fomaug.errors import ArgumentError
-from fomaug.expand.copies import Judge, Verdict
 from fomaug.expand.move import Moved
+from fomaug.expand.plan import GateOption
 from fomaug.media import Picture
 from fomaug.quality import Gates, judge, score
 
-_SIDE: Final = 512  # larger pictures are judged at this size: no score looks closer
+_MAX_SIDE: Final = 512  # larger images are scored at this size; no score needs more detail
 
 Embed = Callable[[Tensor], Tensor]
-GateOption = Literal["on", "off"] | Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Result of the gates for one copy.
+
+    Attributes:
+        reasons: names of the failed gates, with numbers; empty for an accepted copy.
+        scores: scores by name.
+    """
+
+    reasons: tuple[str, ...] = ()
+    scores: dict[str, Any] = field(default_factory=dict)
+
+
+Judge = Callable[[Picture, Sequence[Moved]], Sequence[Verdict]]
 
 
 def read_gates(option: GateOption) -> Gates | None:
-    """Turn the option into thresholds; None is no gates at all.
+    """Convert the option to thresholds; None stands for no gates.
 
     Raises:
-        ArgumentError: for an unknown gate or another word.
+        ArgumentError: a gate is unknown, or the word is neither on nor off.
     """
     if isinstance(option, str):
         if option not in ("on", "off"):
@@ -37,7 +52,7 @@ def read_gates(option: GateOption) -> Gates | None:
 
 
 def parse_gates(text: str) -> str | dict[str, float | None]:
-    """Read the option: a word, or NAME=THRESHOLD pairs with commas between; NAME=none opens a gate.
+    """Parse the option `gates`: a word, or NAME=THRESHOLD pairs separated by commas; NAME=none disables a gate.
 
     >>> parse_gates("on"), parse_gates("max_folded=0.1,max_residual=none")
     ('on', {'max_folded': 0.1, 'max_residual': None})
@@ -52,7 +67,16 @@ def parse_gates(text: str) -> str | dict[str, float | None]:
 
 
 def make_judge(gates: Gates | None, animator: Animator, embed: Embed | None = None) -> Judge | None:
-    """Make the function that judges the copies of one source; None if there are no gates."""
+    """Make the function that judges the copies of one source; None without gates.
+
+    Args:
+        gates: thresholds, or None.
+        animator: model that made the copies.
+        embed: face embedder for the gate `min_identity`: (N, 3, H, W) images in [0, 1] to (N, D).
+
+    Raises:
+        ArgumentError: the gate `min_identity` is set, and `embed` is missing.
+    """
     if gates is None:
         return None
     if gates.min_identity is not None and embed is None:
@@ -67,21 +91,20 @@ def make_judge(gates: Gates | None, animator: Animator, embed: Embed | None = No
         occlusion = torch.cat([moved.occlusion for moved in copies]).to(animator.device)
         with torch.no_grad():
             found = score(animator, source, result, flow, occlusion, embed=embed)
-        return [Verdict(tuple(judge(scores, gates)), _plain(scores.to_dict())) for scores in found]
+        return [Verdict(tuple(judge(scores, gates)), _present(scores.to_dict())) for scores in found]
 
     return judge_copies
 
 
-def _plain(scores: dict[str, Any]) -> dict[str, Any]:
+def _present(scores: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in scores.items() if value is not None}
 
 
 def _to_unit(picture: Picture) -> Tensor:
-    """(1, 3, H, W) float in [0, 1], no longer than `_SIDE`."""
-    top = 255 if picture.pixels.dtype == np.uint8 else 65535
-    image = torch.from_numpy(picture.pixels.astype(np.float32) / top).permute(2, 0, 1)[None].expand(-1, 3, -1, -1)
+    """Convert a picture to (1, 3, H, W), float in [0, 1], with no side above `_MAX_SIDE`."""
+    image = picture.to_unit()
     longest = max(picture.size)
-    if longest <= _SIDE:
+    if longest <= _MAX_SIDE:
         return image
-    size = [max(1, round(side * _SIDE / longest)) for side in picture.size]
+    size = [max(1, round(side * _MAX_SIDE / longest)) for side in picture.size]
     return F.interpolate(image, size=size, mode="bilinear", antialias=True)

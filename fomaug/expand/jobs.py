@@ -1,11 +1,12 @@
-"""The work, cut into units before it begins, so that it is cut the same way when it is resumed."""
+"""Division of an expansion into units and shards; it depends on settings and sources alone, so jobs can be resumed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fomaug.expand.balance import count_copies
+from fomaug.expand.manifest import CopyId
 from fomaug.expand.names import unique_stems
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import SourceFile
@@ -13,41 +14,47 @@ from fomaug.expand.sources import SourceFile
 
 @dataclass(frozen=True)
 class Job:
-    """A source, the stem of its copies, and how many they are."""
+    """A source and its copies.
+
+    Attributes:
+        source: source file.
+        stem: stem of the file names of the copies.
+        copies: number of copies.
+    """
 
     source: SourceFile
     stem: str
     copies: int
 
     @property
-    def tokens(self) -> list[tuple[str, int]]:
-        """(key, copy) of every copy: what the ledger settles."""
+    def copy_ids(self) -> list[CopyId]:
+        """Identifiers of the copies."""
         return [(self.source.key, copy) for copy in range(self.copies)]
 
 
-Unit = tuple[Job, ...]  # sources that are read, animated and written together
+Unit = tuple[Job, ...]  # sources that are loaded, animated and written together
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Units whose rows are recorded together: one unit for folders, one file's worth for archives.
+    """Units whose rows are recorded together: one unit for folders, the content of one file for archives.
 
     Attributes:
-        name: of the archive, without its suffix; empty for folders.
-        units: in order.
+        name: name of the archive without its suffix; empty for folders.
+        units: units in their order.
     """
 
     name: str
     units: tuple[Unit, ...]
 
     @property
-    def tokens(self) -> list[tuple[str, int]]:
-        """(key, copy) of every copy."""
-        return [token for unit in self.units for job in unit for token in job.tokens]
+    def copy_ids(self) -> list[CopyId]:
+        """Identifiers of the copies."""
+        return [copy_id for unit in self.units for job in unit for copy_id in job.copy_ids]
 
 
 def plan_shards(plan: ExpandPlan, sources: Sequence[SourceFile]) -> list[Shard]:
-    """Cut an expansion into shards and units; depends on nothing but the arguments."""
+    """Divide an expansion into shards and units."""
     stems = unique_stems(sources, merged=plan.labels != "keep", dotless=plan.format == "webdataset")
     counts = count_copies(plan, sources)
     jobs = [Job(source, stems[source.key], count) for source, count in zip(sources, counts, strict=True) if count]
@@ -59,6 +66,29 @@ def plan_shards(plan: ExpandPlan, sources: Sequence[SourceFile]) -> list[Shard]:
         for number, group in enumerate(_gather(units, plan.samples_per_shard)):
             shards.append(Shard(f"{split}/{number:05d}" if split else f"{number:05d}", group))
     return shards
+
+
+def count_copies(plan: ExpandPlan, sources: Sequence[SourceFile]) -> list[int]:
+    """Return the number of copies of each source.
+
+    In a balanced expansion, every class has as many sources and copies together as the largest class, whose sources
+    have `plan.copies` copies each; no source has more than `plan.max_copies`. Each split is balanced on its own.
+    """
+    if not plan.balance:
+        return [plan.copies] * len(sources)
+    sizes = Counter((source.split, source.label) for source in sources)
+    largest = Counter[str]()
+    for (split, _), size in sizes.items():
+        largest[split] = max(largest[split], size)
+    seen: Counter[tuple[str, str]] = Counter()
+    counts = []
+    for source in sources:
+        group = source.split, source.label
+        missing = largest[source.split] * (1 + plan.copies) - sizes[group]
+        share, rest = divmod(missing, sizes[group])
+        counts.append(min(plan.max_copies, share + (seen[group] < rest)))
+        seen[group] += 1
+    return counts
 
 
 def _units(jobs: Sequence[Job], batch_size: int) -> Iterator[Unit]:

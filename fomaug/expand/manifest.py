@@ -1,16 +1,16 @@
-"""What an output folder says has been done: the manifest, and the settings it was made with."""
+"""The manifest of an output folder, the summary of its job, and the lock against a second writer."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from fomaug import files
 from fomaug.errors import FomaugError, MediaError, ResumeError, UnsafeFileError, reason_of
-from fomaug.expand.lock import LOCK
 from fomaug.expand.row_checks import check_rejected, check_row
 from fomaug.files import append_line, is_temporary, open_regular, read_regular, write_file
 from fomaug.media import sidecar_of
@@ -19,6 +19,7 @@ from fomaug.strict_json import load_json
 SUMMARY: Final = "expand.json"
 MANIFEST: Final = "manifest.jsonl"
 REJECTED: Final = "rejected.jsonl"
+LOCK: Final = ".fomaug-lock"
 # 1: all faces of a picture moved by one draw, and their regions stood in "faces".
 # 2: pictures without a face, copied as they are, were marked and labelled as the animated ones.
 MANIFEST_FORMAT: Final = 3
@@ -26,89 +27,126 @@ MANIFEST_FORMAT: Final = 3
 _LONGEST_LINE: Final = 1 << 26  # characters; a row with the annotations of a crowd has a few hundred thousand
 
 Row = dict[str, Any]
-Token = tuple[str, int]
-Beside = Callable[[Row], Path | None]
+CopyId = tuple[str, int]  # key of the source, number of the copy
+Companion = Callable[[Row], Path | None]
 
 
-class Ledger:
-    """The record of one output folder. Rows are appended only after what they tell of is written.
+class Manifest:
+    """The manifest of one output folder. A row is appended only after its file is written.
 
     Attributes:
-        settled: (source, copy) of every row.
+        out: output folder.
+        recorded: copies that have a row, be it of a written or of a rejected copy.
     """
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        self.settled: set[Token] = set()
+        self.recorded: set[CopyId] = set()
 
-    def begin(self, facts: Mapping[str, Any], *, resume: bool, beside: Beside | None = None) -> None:
-        """Open a new folder, or one to go on with.
+    def begin(self, facts: Mapping[str, Any], *, resume: bool, companion: Companion | None = None) -> None:
+        """Start the manifest of a new folder, or resume an existing one.
 
         Args:
-            facts: plain JSON; those of the folder must be equal.
-            resume: go on with what is there.
-            beside: the file that a row promises besides the picture, if any; without it the copy is made again.
+            facts: settings and hashes as plain JSON; those of a resumed folder must be equal.
+            resume: True to resume a folder that is not empty.
+            companion: function from a row to the path of the copy's annotation file, or None; a copy without its file
+                is made again.
 
         Raises:
-            ResumeError: the folder is not empty, or was made with other facts; both are named.
+            ResumeError: the folder is not empty, or was made with other facts; the message names both values.
         """
-        there = self.out.exists() and any(path.name != LOCK for path in self.out.iterdir())
-        if there and not resume:
+        filled = self.out.exists() and any(path.name != LOCK for path in self.out.iterdir())
+        if filled and not resume:
             raise ResumeError(f"{self.out} is not empty; give a new folder, or resume to go on with what is there")
         self.out.mkdir(parents=True, exist_ok=True)
-        if there:
+        if filled:
             _check_facts(self.out, facts)
-            self._recover(beside)
+            self._recover(companion)
         else:
             self.save_summary({"state": "running", **facts})
 
     def record(self, rows: Sequence[Row], rejected: Sequence[Row] = ()) -> int:
-        """Append rows that are not yet there; return how many copies are new."""
-        count = sum(_token(row) not in self.settled for row in rows)
+        """Append the rows of copies that have none yet; return the number of new written copies."""
+        count = sum(_copy_id(row) not in self.recorded for row in rows)
         for name, lines in ((MANIFEST, rows), (REJECTED, rejected)):
-            new = [row for row in lines if _token(row) not in self.settled]
+            new = [row for row in lines if _copy_id(row) not in self.recorded]
             if new:
                 append_line(self.out / name, "".join(map(_line, new)), durable=True)
-        self.settled.update(_token(row) for row in (*rows, *rejected))
+        self.recorded.update(_copy_id(row) for row in (*rows, *rejected))
         return count
 
     def rows(self, name: str = MANIFEST) -> Iterator[Row]:
         """Read the rows one by one."""
         return read_rows(self.out / name)
 
-    def put_in_order(self, tokens: Iterable[Token]) -> None:
-        """Bring the rows into the planned order, where a lost or late picture has disturbed it."""
-        places = {token: place for place, token in enumerate(tokens)}
+    def sort_rows(self, copy_ids: Iterable[CopyId]) -> None:
+        """Sort the rows into the planned order; copies that were made again have late rows."""
+        positions = {copy_id: position for position, copy_id in enumerate(copy_ids)}
         for name in (MANIFEST, REJECTED):
             path = self.out / name
+            # Bytes, not text: a carriage return within a row would become the end of a line.
             content = read_regular(path, files.MANIFEST) if path.exists() else b""
             lines = [line + b"\n" for line in content.split(b"\n") if line]
-            rows = [load_json(line, path, ResumeError, finite=False) for line in lines]
-            order = sorted(range(len(rows)), key=lambda number: places.get(_token(rows[number]), len(places)))
-            if order != [*range(len(rows))]:
-                write_file(path, b"".join(lines[number] for number in order), durable=True)
+            ids = [_copy_id(load_json(line, path, ResumeError, finite=False)) for line in lines]
+            order = sorted(range(len(ids)), key=lambda row: positions.get(ids[row], len(positions)))
+            if order != [*range(len(ids))]:
+                write_file(path, b"".join(lines[row] for row in order), durable=True)
 
     def save_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write the summary whole."""
+        """Replace the summary file."""
         text = json.dumps(summary, indent=2, ensure_ascii=False)
         write_file(self.out / SUMMARY, f"{text}\n".encode("utf-8", "backslashreplace"), durable=True)
 
-    def _recover(self, beside: Beside | None) -> None:
+    def _recover(self, companion: Companion | None) -> None:
         for path in self.out.rglob(".*"):
             if is_temporary(path):
                 path.unlink()
         for name in (MANIFEST, REJECTED):
             _cut_torn_line(self.out / name)
         rows = list(self.rows())
-        kept = [row for row in rows if _is_written(self.out, row, beside)]
+        kept = [row for row in rows if _is_written(self.out, row, companion)]
         if len(kept) < len(rows):
             write_file(self.out / MANIFEST, "".join(map(_line, kept)).encode(), durable=True)
-        self.settled = {_token(row) for row in (*kept, *self.rows(REJECTED))}
+        self.recorded = {_copy_id(row) for row in (*kept, *self.rows(REJECTED))}
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Lock a folder for this process during the block; the lock ends with the process.
+
+    Raises:
+        ResumeError: another process has locked the folder.
+        MediaError: the folder cannot be made or written to.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks, so a second writer is not detected there
+        yield
+        return
+    path = folder / LOCK
+    with _open_lock(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as cause:
+            raise ResumeError(f"another process is writing to {folder}; wait for it, or give another folder") from cause
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _open_lock(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Without O_NONBLOCK, opening a pipe of that name would block.
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o666), "w")
+    except OSError as cause:
+        raise MediaError(f"cannot write to {path.parent}: {cause.strerror or cause}; give another folder") from cause
 
 
 @contextmanager
 def explained_writes(out: Path) -> Iterator[None]:
-    """Say of a disk that takes no more where that is.
+    """Re-raise write errors with the name of the output folder.
 
     Raises:
         MediaError: a file could not be written.
@@ -122,10 +160,10 @@ def explained_writes(out: Path) -> Iterator[None]:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Read a manifest or a file of rejected copies row by row.
+    """Read a manifest, or a file of rejected copies, row by row.
 
     Raises:
-        ResumeError: a line is damaged or no such row, or it is no file of lines at all.
+        ResumeError: a line is damaged or not a row, or the path is not a regular file.
     """
     if not path.exists():
         return
@@ -150,7 +188,7 @@ def read_summary(out: Path) -> dict[str, Any]:
     """Read the summary of an expanded dataset.
 
     Raises:
-        ResumeError: there is none, or it is damaged.
+        ResumeError: the folder has no summary, or a damaged one.
     """
     try:
         content = read_regular(out / SUMMARY, files.SUMMARY)
@@ -170,7 +208,7 @@ def read_summary(out: Path) -> dict[str, Any]:
 
 
 def is_expanded(folder: Path) -> bool:
-    """Whether a folder holds a summary of ours; other programs may have files of that name."""
+    """Whether a folder holds a summary that fomaug wrote; other programs may use the same file name."""
     try:
         return "fomaug" in read_summary(folder)
     except (ResumeError, OSError):
@@ -178,16 +216,16 @@ def is_expanded(folder: Path) -> bool:
 
 
 def is_still(row: Row) -> bool:
-    """Whether a row is of a picture without a face, copied as it is: real, and moved by nobody."""
+    """Whether a row describes an unchanged copy of a source without a face."""
     return bool(row["motion"]["skipped"])
 
 
 @contextmanager
 def explained_rows(path: Path) -> Iterator[None]:
-    """Say of rows that are not as `expand` writes them where they are.
+    """Re-raise errors in rows with the path of their file.
 
     Raises:
-        ResumeError: a field is missing, or is something else than it should be.
+        ResumeError: a field is missing or has another type.
     """
     try:
         yield
@@ -217,7 +255,7 @@ def _differences(was: Mapping[str, Any], now: Mapping[str, Any], within: str = "
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Drop what follows the last line break: the process died while it wrote there."""
+    """Remove an unfinished last line, which a process leaves when it is killed during a write."""
     if not path.exists():
         return
     try:
@@ -229,12 +267,12 @@ def _cut_torn_line(path: Path) -> None:
         write_file(path, whole, durable=True)
 
 
-def _is_written(out: Path, row: Row, beside: Beside | None) -> bool:
+def _is_written(out: Path, row: Row, companion: Companion | None) -> bool:
     path = out / str(row["file"])
     if "member" in row or not path.is_file():
         return path.is_file()
     mark = sidecar_of(path) if path.suffix == ".bmp" and not is_still(row) else None
-    others = [mark, beside(row) if beside else None]
+    others = [mark, companion(row) if companion else None]
     return path.stat().st_size == row["bytes"] and all(other is None or _has_content(other) for other in others)
 
 
@@ -242,7 +280,7 @@ def _has_content(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _token(row: Row) -> Token:
+def _copy_id(row: Row) -> CopyId:
     return row["source"], row["copy"]
 
 

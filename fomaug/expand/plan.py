@@ -1,117 +1,171 @@
-"""Everything that is asked of an expansion, as one value that prints as JSON."""
+"""The settings of an expansion, as one value that prints as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Final, Literal, get_args
 
+from typing_extensions import TypedDict
+
+from fomaug.augment import OnMissing
+from fomaug.driving.build import Crop, OnError
 from fomaug.errors import ArgumentError, check_choice
-from fomaug.motion import DrawSettings
+from fomaug.motion import DrawSettings, Interval, Region, Selection
 
 Format = Literal["folder", "webdataset", "parquet"]
 ImageFormat = Literal["same", "jpeg", "png", "webp"]
 LabelPolicy = Literal["keep", "from_clip", "drop"]
-OnError = Literal["skip", "raise"]
-Selection = Literal["diverse", "uniform", "sequence"]
-Region = Literal["all", "head", "mouth", "eyes", "expression"]
-ClipCrop = Literal["face", "frame"]
 FaceOption = Literal["frame", "boxes", "detect"]
-OnMissing = Literal["skip", "copy", "error"]
+Split = Literal["train", "val", "test", "all"]
+Reference = Literal["closest", "first"] | int
+LabelOption = LabelPolicy | Mapping[str, str]
+GateOption = Literal["on", "off"] | Mapping[str, float | None]
 
-# What may differ when a job is resumed: how the work is done, and names of things that are compared by their content.
-_FREE = ("dataset", "out", "annotations", "clip_labels", "driving", "model", "config", "device", "workers", "on_error")
+# Settings that may change when a job is resumed: they do not change the copies, or name inputs that are compared by
+# their content.
+_FREE: Final = (
+    "dataset",
+    "out",
+    "annotations",
+    "clip_labels",
+    "driving",
+    "model",
+    "config",
+    "device",
+    "workers",
+    "on_error",
+)
 
 
 @dataclass(frozen=True)
 class ExpandPlan:
-    """One expansion; the fields are the options of `fomaug expand` and the arguments of `fomaug.expand`.
+    """All settings of one expansion: the options of `fomaug expand` and the arguments of `fomaug.expand`.
+
+    The other fields carry their description as `help` in their metadata; it is the text of `fomaug expand --help`.
 
     Attributes:
-        dataset: folder of class folders, or of pictures.
-        out: folder to write to; new, or with --resume the one of the job to go on with.
-        driving: "builtin", "gestures", "parametric", a pool file, a clip, or a folder of clips.
-        copies: of each picture.
-        model: an installed model, or the path of a model file.
-        config: of an official checkpoint given as model: its YAML file or the name of an official configuration.
-        seed: of all draws.
-        format: folders of pictures; numbered tar files; or numbered parquet files.
-        image_format: of the pictures written; "same" as each source.
-        quality: of JPEG and WebP, 1 to 100.
-        samples_per_shard: in each tar or parquet file.
-        selection: see `fomaug.MotionAugment`, as for the next nine.
-        strength_range: share of the motion, lowest and highest.
-        region: part of the face that moves.
-        reference: frame of a clip that counts as no motion: "closest", "first" or a number; clips that are shorter take
-            their last.
-        relative: add the clip's motion to the source's pose; otherwise the clip's pose replaces it.
-        relative_jacobian: the same for the local deformation.
-        adapt_scale: scale the motion to the size of the face.
-        yaw_range: lowest and highest turn of the driving head, in degrees.
-        pitch_range: the same for its nod.
-        labels: "keep" the source's, take it "from_clip", "drop" it, or a mapping from old to new; "*" is any other.
-            What is copied as it is keeps its own, unless labels are dropped.
-        faces: what is animated: the whole "frame"; or the annotated "boxes", or what is found ("detect"), blended back.
-        on_missing: what becomes of a picture without a face: "skip" it, "copy" it once as it is, or raise an "error".
-        annotations: landmarks, boxes or masks that move along: a COCO or CSV file, a metadata.jsonl, or a folder of
-            `.pts` files or mask PNGs.
-        annotation_format: its name, where the path does not tell.
-        clip_labels: CSV file with columns clip,label, where a clip is a track of the pool; or "folders", when driving
-            is a folder of clips.
-        clip_weights: how often clips are drawn, by their name or label; others keep 1, and 0 is never.
-        clip_crop: the moving face, or the whole frame of each clip.
-        split: which of the folders train, val and test to expand, or "all"; "train" is everything where there are none.
-        balance: make more copies in small classes, so that pictures and copies together are as many in each.
-        max_copies: of one picture, whatever the balance asks for.
-        gates: what a copy must pass: "on" for the defaults of `fomaug.quality.Gates`, "off", or thresholds by name.
-        tries: draws for a copy, if the gates refuse it, before it is given up; always 1 in a sequence.
-        on_error: skip a picture, clip or annotation that cannot be used, and name it, or raise.
-        max_pixels: larger pictures are not read.
-        batch_size: copies that go through the model together.
-        device: "auto", "cpu", "cuda", ...
-        dtype: "auto", "float32", "bfloat16" or "float16".
-        workers: threads that read and write.
+        dataset: folder of class folders, or of images.
+        out: folder to write to; a new one, or the one of the job that is resumed.
     """
 
     dataset: str
     out: str
-    driving: str = "builtin"
-    copies: int = 8
-    model: str = "lite-256"
-    config: str | None = None
-    seed: int = 0
-    format: Format = "folder"
-    image_format: ImageFormat = "same"
-    quality: int = 95
-    samples_per_shard: int = 1000
-    selection: Selection = "diverse"
-    strength_range: tuple[float, float] = (0.3, 1.0)
-    region: Region = "all"
-    reference: Literal["closest", "first"] | int = "closest"
-    relative: bool = True
-    relative_jacobian: bool = True
-    adapt_scale: bool = True
-    yaw_range: tuple[float, float] | None = None
-    pitch_range: tuple[float, float] | None = None
-    labels: LabelPolicy | Mapping[str, str] = "keep"
-    faces: FaceOption = "frame"
-    on_missing: OnMissing = "skip"
-    annotations: str | None = None
-    annotation_format: str | None = None
-    clip_labels: str | None = None
-    clip_weights: Mapping[str, float] | None = None
-    clip_crop: ClipCrop = "face"
-    split: str = "train"
-    balance: bool = False
-    max_copies: int = 100
-    gates: Literal["on", "off"] | Mapping[str, float | None] = "on"
-    tries: int = 3
-    on_error: OnError = "skip"
-    max_pixels: int = 64_000_000
-    batch_size: int = 16
-    device: str = "auto"
-    dtype: str = "auto"
-    workers: int = 2
+    driving: str = field(
+        default="builtin",
+        metadata={"help": "Motion to borrow: builtin, gestures, parametric, a pool file, a clip or a folder of clips."},
+    )
+    copies: int = field(default=8, metadata={"help": "Number of copies of each source."})
+    model: str = field(default="lite-256", metadata={"help": "An installed model, or a model file."})
+    config: str | None = field(
+        default=None,
+        metadata={"help": "Configuration of an official checkpoint given as model: a YAML file or an official name."},
+    )
+    seed: int = field(default=0, metadata={"help": "Seed of all draws; equal settings give equal files."})
+    format: Format = field(
+        default="folder",
+        metadata={"help": "Layout of the output: folders of images, numbered tar or numbered parquet files."},
+    )
+    image_format: ImageFormat = field(
+        default="same", metadata={"help": "Format of the written images; same keeps the format of each source."}
+    )
+    quality: int = field(default=95, metadata={"help": "Quality of JPEG and WebP, 1 to 100."})
+    samples_per_shard: int = field(default=1000, metadata={"help": "Number of copies in each tar or parquet file."})
+    selection: Selection = field(
+        default="diverse",
+        metadata={
+            "help": "Spread of motions: diverse copies, uniform draws, or a sequence of consecutive frames of one clip."
+        },
+    )
+    strength_range: Interval = field(
+        default=(0.3, 1.0), metadata={"help": "Interval that the share of motion is drawn from: LOW HIGH."}
+    )
+    region: Region = field(default="all", metadata={"help": "Part of the face that moves."})
+    reference: Reference = field(
+        default="closest",
+        metadata={
+            "help": "Frame of a clip that counts as no motion: closest, first or a number, at most the last frame."
+        },
+    )
+    relative: bool = field(
+        default=True,
+        metadata={
+            "help": "Add the clip's motion to the source's pose; otherwise the clip's pose replaces it.",
+            "off": "absolute",
+        },
+    )
+    relative_jacobian: bool = field(
+        default=True,
+        metadata={
+            "help": "Add the clip's local deformation; otherwise it replaces the source's.",
+            "off": "absolute-jacobian",
+        },
+    )
+    adapt_scale: bool = field(default=True, metadata={"help": "Scale the motion to the size of the face."})
+    yaw_range: Interval | None = field(
+        default=None, metadata={"help": "Interval of the driving head's turn in degrees: LOW HIGH."}
+    )
+    pitch_range: Interval | None = field(
+        default=None, metadata={"help": "Interval of the driving head's nod in degrees: LOW HIGH."}
+    )
+    labels: LabelOption = field(
+        default="keep",
+        metadata={"help": "Label of a copy: keep, from_clip, drop, or OLD=NEW,... with * for all other labels."},
+    )
+    faces: FaceOption = field(
+        default="frame",
+        metadata={"help": "Part of a source that is animated: the whole frame, annotated boxes, or detected faces."},
+    )
+    on_missing: OnMissing = field(
+        default="skip",
+        metadata={"help": "Treatment of a source without a face: skip it, copy it once as it is, or stop (error)."},
+    )
+    annotations: str | None = field(
+        default=None,
+        metadata={
+            "help": "Landmarks, boxes or masks that move along: a COCO, CSV or .jsonl file, or a folder of files."
+        },
+    )
+    annotation_format: str | None = field(
+        default=None, metadata={"help": "Format of the annotations, where the path does not tell it."}
+    )
+    clip_labels: str | None = field(
+        default=None,
+        metadata={"help": "CSV file with columns clip,label; or folders, where driving is a folder of clips."},
+    )
+    clip_weights: Mapping[str, float] | None = field(
+        default=None,
+        metadata={"help": "CLIP=WEIGHT,...: relative frequency of clips by name or label; 0 excludes a clip."},
+    )
+    clip_crop: Crop = field(
+        default="face", metadata={"help": "Part of a clip that is used: the moving face, or the whole frame."}
+    )
+    split: Split = field(
+        default="train",
+        metadata={"help": "Split folder to expand, or all; datasets without split folders are expanded as a whole."},
+    )
+    balance: bool = field(
+        default=False, metadata={"help": "Make more copies in small classes, so that all classes become equally large."}
+    )
+    max_copies: int = field(
+        default=100, metadata={"help": "Largest number of copies of one source in a balanced dataset."}
+    )
+    gates: GateOption = field(
+        default="on", metadata={"help": "Quality gates for copies: on, off, or NAME=THRESHOLD,... for some of them."}
+    )
+    tries: int = field(
+        default=3,
+        metadata={"help": "Number of draws for a copy that the gates reject; a sequence has one draw."},
+    )
+    on_error: OnError = field(
+        default="skip",
+        metadata={"help": "Treatment of images, clips and annotations that cannot be used: skip and report, or raise."},
+    )
+    max_pixels: int = field(default=64_000_000, metadata={"help": "Largest number of pixels of a source that is read."})
+    batch_size: int = field(default=16, metadata={"help": "Number of copies in one pass through the model."})
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, ..."})
+    dtype: str = field(default="auto", metadata={"help": "auto, float32, bfloat16 or float16."})
+    workers: int = field(default=2, metadata={"help": "Number of threads that read and write."})
 
     def __post_init__(self) -> None:
         self.draw_settings()
@@ -126,31 +180,63 @@ class ExpandPlan:
             check_choice("labels", self.labels, get_args(LabelPolicy))
 
     def draw_settings(self) -> DrawSettings:
-        """Take out what decides a draw; every copy moves."""
+        """Return the settings that decide a draw; every copy moves."""
         names = {field.name for field in fields(DrawSettings)} - {"p"}
         return DrawSettings(p=1.0, **{name: getattr(self, name) for name in names})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dict that `json.dumps` takes."""
-        values = asdict(self)
-        for name in ("strength_range", "yaw_range", "pitch_range"):
-            values[name] = list(values[name]) if values[name] is not None else None
-        for name in ("labels", "gates"):
-            option = getattr(self, name)
-            values[name] = option if isinstance(option, str) else dict(option)
-        values["clip_weights"] = None if self.clip_weights is None else dict(self.clip_weights)
-        return values
+        return {name: _plain(value) for name, value in asdict(self).items()}
 
     def settings(self) -> dict[str, Any]:
-        """Return what must be the same for a job to be resumed."""
+        """Return the settings that must be equal for a job to be resumed."""
         return {name: value for name, value in self.to_dict().items() if name not in _FREE}
 
 
-_CHOICES: dict[str, Any] = {
+class ExpandOptions(TypedDict, total=False):
+    """Keyword arguments of `fomaug.expand` that its signature does not name; the fields of `ExpandPlan` say more."""
+
+    config: str | None
+    image_format: ImageFormat
+    quality: int
+    samples_per_shard: int
+    region: Region
+    reference: Reference
+    relative: bool
+    relative_jacobian: bool
+    adapt_scale: bool
+    yaw_range: Interval | None
+    pitch_range: Interval | None
+    faces: FaceOption
+    on_missing: OnMissing
+    annotations: str | None
+    annotation_format: str | None
+    clip_labels: str | None
+    clip_weights: Mapping[str, float] | None
+    clip_crop: Crop
+    split: Split
+    balance: bool
+    max_copies: int
+    gates: GateOption
+    tries: int
+    max_pixels: int
+    batch_size: int
+    device: str
+    dtype: str
+    workers: int
+
+
+_CHOICES: Final[dict[str, Any]] = {
     "format": Format,
     "image_format": ImageFormat,
-    "clip_crop": ClipCrop,
+    "clip_crop": Crop,
     "faces": FaceOption,
     "on_missing": OnMissing,
     "on_error": OnError,
 }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value

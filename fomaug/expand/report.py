@@ -1,4 +1,4 @@
-"""What came of an expansion."""
+"""The report of an expansion."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Failure:
-    """A picture, clip or annotation that could not be used.
+    """A source, clip or annotation that could not be used.
 
     Attributes:
-        source: its path below the dataset, the clip, or file and row of the annotation.
-        reason: why.
+        source: key of the source, name of the clip, or file and row of the annotation.
+        reason: reason of the failure.
     """
 
     source: str
@@ -27,20 +27,20 @@ class ExpandReport:
     """The outcome of an expansion.
 
     Attributes:
-        out: the output folder.
-        sources: pictures that were to be expanded.
-        planned: copies that were to be made.
-        written: copies that are there.
-        new: how many of them were made by this call.
-        rejected: copies that no draw passed the gates for.
-        failed: pictures that could not be used; clips are in `skipped_clips`, annotations in `flawed`.
+        out: output folder.
+        sources: number of sources.
+        planned: number of planned copies.
+        written: number of copies in the output folder.
+        new: number of copies that this call made.
+        rejected: number of copies whose draws all failed the gates.
+        failed: sources that could not be used.
         skipped_clips: driving clips that could not be used.
-        flawed: annotations that could not be used, by file and row or number.
-        expanded: folders of the dataset that `expand` wrote; they were left out.
-        unannotated: pictures about which the annotations say nothing; 0 without annotations.
-        labels: copies by label; "" for those without.
-        contact_sheet: a picture of some sources and their copies; None in a dry run, or if nothing was written.
-        estimated_bytes: in a dry run, the size that is expected.
+        flawed: annotations that could not be used.
+        expanded: folders of the dataset that were left out because `expand` wrote them.
+        unannotated: number of sources without annotations; 0 if no annotations were given.
+        labels: number of copies by label; the label "" stands for none.
+        contact_sheet: path of an image of some sources and their copies; None in a dry run, or without copies.
+        estimated_bytes: expected size of the output in a dry run.
     """
 
     out: Path
@@ -60,11 +60,11 @@ class ExpandReport:
 
     @property
     def complete(self) -> bool:
-        """Everything could be used."""
+        """True if every source, clip and annotation could be used."""
         return not self.failed and not self.skipped_clips and not self.flawed
 
     def result(self) -> dict[str, Any]:
-        """Return what `expand.json` says of the outcome; the same however often the job was interrupted."""
+        """Return the outcome for `expand.json`; it does not depend on interruptions of the job."""
         values = asdict(self)
         for name in ("out", "new", "contact_sheet", "estimated_bytes"):
             del values[name]
@@ -77,5 +77,5 @@ def count_labels(rows: Iterable[dict[str, Any]]) -> tuple[tuple[str, int], ...]:
 
 
 def estimate_bytes(sizes: Sequence[int], copies: Sequence[int]) -> int:
-    """Guess the size of all copies: each is about as large as its source."""
+    """Estimate the size of all copies; a copy is about as large as its source."""
     return sum(size * count for size, count in zip(sizes, copies, strict=True))

@@ -21,32 +21,32 @@ from fomaug.weights import load_model
 GIVEN: Final = "a given pool"
 POOL_FILE: Final = "driving.safetensors"
 
-_MADE: Final[dict[str, Callable[[Animator], DrivingPool]]] = {
+_POOLS: Final[dict[str, Callable[[Animator], DrivingPool]]] = {
     "builtin": DrivingPool.builtin,
     "gestures": DrivingPool.gestures,
     "parametric": DrivingPool.parametric,
 }
 
 
-def load_tools(
+def load_augment(
     plan: ExpandPlan, driving: DrivingPool | None = None, model: Animator | None = None, *, progress: bool = False
 ) -> MotionAugment:
-    """Load what a plan names, unless it is given.
+    """Load the model and the driving pool of a plan, and make the transform that draws and applies motion.
 
     Args:
-        plan: names of model and driving.
-        driving: a pool made for the model.
-        model: an animator.
-        progress: show a bar while clips are read.
+        plan: settings with the names of model and pool.
+        driving: driving pool made for the model; None to load the one that the plan names.
+        model: animator; None to load the one that the plan names.
+        progress: True to show a progress bar while clips are read.
 
     Raises:
-        ArgumentError: the pool has no frame that may be drawn, or none of the reference's number; or the model does not
-            know the region.
-        LabelError: the labels of the clips cannot be read, or are for clips that the pool does not have.
+        ArgumentError: no frame of the pool can be drawn, the reference frame does not exist, or the region is unknown
+            to the model.
+        LabelError: the labels of the clips cannot be read, or name clips that are not in the pool.
     """
     animator = model or load_model(plan.model, config=plan.config, device=plan.device, dtype=plan.dtype)
     pool = driving or load_pool(plan, animator, progress=progress)
-    if plan.clip_labels is not None and not _is_of_clips(plan):
+    if plan.clip_labels is not None and not _is_from_clips(plan):
         if plan.clip_labels == "folders":
             raise ArgumentError("clip_labels='folders' needs driving to be a folder of clips; give a CSV file instead")
         pool = pool.labelled(plan.clip_labels)
@@ -58,7 +58,7 @@ def load_tools(
 
 
 def _check_draws(plan: ExpandPlan, augment: MotionAugment) -> None:
-    """Refuse now, before anything is written, what no picture could be drawn with."""
+    """Refuse settings that no source can be drawn with, before anything is written."""
     check_region(plan.region, augment.model.keypoint_names)
     augment.draw([""], copies=1)
     longest = max(len(track) for track in augment.driving)
@@ -69,7 +69,7 @@ def _check_draws(plan: ExpandPlan, augment: MotionAugment) -> None:
 
 
 def parse_weights(text: str) -> dict[str, float]:
-    """Read the option: CLIP=WEIGHT pairs with commas between.
+    """Parse the option `clip_weights`: CLIP=WEIGHT pairs separated by commas.
 
     >>> parse_weights("talk=0,nod=2.5")
     {'talk': 0.0, 'nod': 2.5}
@@ -91,16 +91,16 @@ def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -
     """Make or read the driving pool that a plan names.
 
     Raises:
-        PoolError: there is no such file or folder, it holds no clip that can be read, or is of another model.
+        PoolError: the path does not exist, has no readable clip, or is a pool of another model.
     """
-    if plan.driving in _MADE:
-        return _MADE[plan.driving](animator)
+    if plan.driving in _POOLS:
+        return _POOLS[plan.driving](animator)
     path = Path(plan.driving)
     if _is_pool_file(path):
         return DrivingPool.load(path, animator)
     if not path.exists():
-        hint = did_you_mean(plan.driving, _MADE)
-        raise PoolError(f"driving must be {', '.join(_MADE)}, a pool file or clips; no {plan.driving!r} is here{hint}")
+        hint = did_you_mean(plan.driving, _POOLS)
+        raise PoolError(f"driving must be {', '.join(_POOLS)}, a pool file or clips; no {plan.driving!r} is here{hint}")
     return _reload(path, plan, animator) or _build(path, plan, animator, progress=progress)
 
 
@@ -120,15 +120,15 @@ def _build(path: Path, plan: ExpandPlan, animator: Animator, *, progress: bool) 
     return pool
 
 
-def keep_pool(plan: ExpandPlan, pool: DrivingPool) -> None:
-    """Save a pool that was made from clips: another device would find slightly other keypoints when it resumes."""
+def save_pool(plan: ExpandPlan, pool: DrivingPool) -> None:
+    """Save a pool that was made from clips, since another device would detect slightly different keypoints."""
     path = Path(plan.out) / POOL_FILE
-    if _is_of_clips(plan) and not path.exists():
+    if _is_from_clips(plan) and not path.exists():
         pool.save(path)
 
 
 def digest_clip_labels(plan: ExpandPlan) -> str | None:
-    """Sha256 of what names the labels of the clips: a kept pool has those of the first time.
+    """Return the sha256 of the labels of the clips, to detect changes: a saved pool keeps its labels.
 
     Raises:
         LabelError: the file cannot be read.
@@ -144,17 +144,17 @@ def digest_clip_labels(plan: ExpandPlan) -> str | None:
         raise LabelError(f"cannot read the labels in {plan.clip_labels} ({reason_of(cause)})") from cause
 
 
-def _is_of_clips(plan: ExpandPlan) -> bool:
-    return plan.driving not in (*_MADE, GIVEN) and not _is_pool_file(Path(plan.driving))
+def _is_from_clips(plan: ExpandPlan) -> bool:
+    return plan.driving not in (*_POOLS, GIVEN) and not _is_pool_file(Path(plan.driving))
 
 
 def _is_pool_file(path: Path) -> bool:
-    """Whether a path has the suffix of a pool file, or is a safetensors file of any other name."""
+    """Whether a path has the suffix of a pool file, or is a safetensors file by its content."""
     return path.suffix == ".safetensors" or (path.is_file() and is_safetensors(path))
 
 
 def _reload(clips: Path, plan: ExpandPlan, animator: Animator) -> DrivingPool | None:
-    """Take the pool of the job that is resumed, if it was made from just these clips."""
+    """Load the pool of the resumed job, if it was made from exactly these clips."""
     saved = Path(plan.out) / POOL_FILE
     if not saved.is_file():
         return None
@@ -165,7 +165,7 @@ def _reload(clips: Path, plan: ExpandPlan, animator: Animator) -> DrivingPool | 
     for path in find_clips(clips):
         try:
             clip_hash = read_clip(path).hash
-            if clip_hash not in known:  # it may be left out again, because it shows no face
+            if clip_hash not in known:  # a clip without a face raises, as it did before
                 DrivingPool.from_clips(path, animator, crop=plan.clip_crop, on_error="raise")
             hashes.add(clip_hash)
         except (MediaError, PoolError) as error:

@@ -1,4 +1,4 @@
-"""What the rows of a manifest must be: they may have been edited, or come from anywhere."""
+"""Checks of manifest rows, which may have been edited or come from an unknown source."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_row(row: Any) -> None:
 
     Raises:
         KeyError: a field is missing.
-        ValueError: a field is of another kind.
+        ValueError: a field has another type.
     """
     _check_fields("the row", row, _ROW)
     _check_fields("the row", row, {name: kinds for name, kinds in _OPTIONAL.items() if name in row})
@@ -75,7 +75,7 @@ def _check_fields(name: str, found: Any, wanted: Kinds) -> None:
         raise ValueError(f"{name} must be a JSON object, got {shortened(found)}")
     for field, kinds in wanted.items():
         value = found[field]
-        # bool is an int to Python, not to a reader of the file.
+        # In Python a bool is an int; in JSON it is not.
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             expected = " or ".join(kind.__name__ for kind in kinds)
             raise ValueError(f"{field} must be {expected}, got {shortened(value)}")

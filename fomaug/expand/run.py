@@ -1,11 +1,11 @@
-"""The pipeline: read ahead, animate, write behind; rows are recorded in order, after what they tell of is written."""
+"""The pipeline: threads load sources ahead of the model and write copies behind it; rows are recorded in order."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tqdm import tqdm
@@ -13,29 +13,28 @@ from tqdm import tqdm
 from fomaug.augment import MotionAugment
 from fomaug.errors import MediaError
 from fomaug.expand.annotate import Annotator, move_labels
-from fomaug.expand.copies import Judge, Outcome, make_copies
+from fomaug.expand.copies import Loaded, Outcome, encode_copy, load, make_copies, rejected_row
 from fomaug.expand.faces import Locate
-from fomaug.expand.formats import Sample, Sink
+from fomaug.expand.formats import FormatWriter, Sample
+from fomaug.expand.gates import Judge
 from fomaug.expand.jobs import Shard, Unit
-from fomaug.expand.load import Loaded, load
-from fomaug.expand.manifest import Ledger, Row, explained_writes
+from fomaug.expand.manifest import Manifest, Row, explained_writes
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
-from fomaug.expand.rows import make_sample, reject
 from fomaug.labels import Flaw
 
-_AHEAD: Final = 2  # units that are read before, and written after, the one in the model
+_AHEAD: Final = 2  # units that are loaded before, and written after, the unit in the model
 
 
 @dataclass(frozen=True)
-class Crew:
-    """Who does the work on each picture.
+class Stages:
+    """The stages that every source passes.
 
     Attributes:
-        augment: draws and animates.
-        judge: the gates; None lets everything pass.
-        annotator: moves annotations; None if there are none.
-        locate: marks the faces; None for whole pictures.
+        augment: transform that draws and applies motion.
+        judge: gates; None accepts every copy.
+        annotator: reader and writer of annotations; None without annotations.
+        locate: function that finds the faces of a source; None for whole pictures.
     """
 
     augment: MotionAugment
@@ -45,8 +44,16 @@ class Crew:
 
 
 @dataclass
-class _Written:
-    """A unit whose copies are being encoded in other threads."""
+class _Batch:
+    """Copies of one unit that threads encode.
+
+    Attributes:
+        shard: shard of the unit.
+        is_first: True for the first unit of its shard.
+        is_last: True for the last unit of its shard.
+        samples: encoded copies.
+        rejected: rows of the rejected copies.
+    """
 
     shard: Shard
     is_first: bool
@@ -55,58 +62,62 @@ class _Written:
     rejected: list[Row] = field(default_factory=list)
 
 
-class Runner:
-    """Runs the units of a plan that are not yet settled.
+class Pipeline:
+    """Pipeline over the shards that are not yet recorded.
 
     Attributes:
         failed: sources that could not be used.
-        flaws: annotations of these that were left out; those of other sources are in their rows.
-        new: copies made.
+        flaws: annotations of these sources that were left out; rows hold those of all other sources.
+        new: number of copies made.
     """
 
-    def __init__(self, plan: ExpandPlan, crew: Crew, ledger: Ledger, sink: Sink) -> None:
+    def __init__(self, plan: ExpandPlan, stages: Stages, manifest: Manifest, writer: FormatWriter) -> None:
         self.plan = plan
-        self.crew = crew
-        self.ledger = ledger
-        self.sink = sink
+        self.stages = stages
+        self.manifest = manifest
+        self.writer = writer
         self.failed: list[Failure] = []
         self.flaws: list[Flaw] = []
         self.new = 0
         self._rejected: list[Row] = []
 
     def run(self, shards: Sequence[Shard], *, progress: bool = False) -> None:
-        """Do all that is left to do.
+        """Make and write all copies that are not yet recorded.
+
+        Args:
+            shards: all shards of the job.
+            progress: True to show a progress bar.
 
         Raises:
             MediaError: a source cannot be used and the plan says to raise; or the disk is full.
         """
-        tokens = [token for shard in shards for token in shard.tokens]
-        done = sum(token in self.ledger.settled for token in tokens)
+        copy_ids = [copy_id for shard in shards for copy_id in shard.copy_ids]
+        done = sum(copy_id in self.manifest.recorded for copy_id in copy_ids)
         with (
-            tqdm(total=len(tokens), initial=done, unit="copy", disable=not progress, dynamic_ncols=True) as bar,
+            tqdm(total=len(copy_ids), initial=done, unit="copy", disable=not progress, dynamic_ncols=True) as bar,
             ThreadPoolExecutor(self.plan.workers, thread_name_prefix="fomaug") as threads,
         ):
             try:
-                self._run([shard for shard in shards if not self._is_settled(shard)], threads, bar)
+                self._run([shard for shard in shards if not self._is_recorded(shard)], threads, bar)
             finally:
                 threads.shutdown(wait=True, cancel_futures=True)
-                self.sink.abandon()
+                self.writer.abandon()
 
-    def _is_settled(self, shard: Shard) -> bool:
-        return all(token in self.ledger.settled for token in shard.tokens)
+    def _is_recorded(self, shard: Shard) -> bool:
+        return all(copy_id in self.manifest.recorded for copy_id in shard.copy_ids)
 
     def _run(self, shards: Sequence[Shard], threads: ThreadPoolExecutor, bar: Any) -> None:
-        behind: deque[_Written] = deque()
-        for shard, unit, sources in self._read_ahead(shards, threads):
-            written = _Written(shard, unit is shard.units[0], unit is shard.units[-1])
-            self._make(self._usable(sources), written, threads)
-            behind.append(written)
+        behind: deque[_Batch] = deque()
+        for shard, unit, sources in self._load_ahead(shards, threads):
+            batch = _Batch(shard, unit is shard.units[0], unit is shard.units[-1])
+            self._make(self._usable(sources), batch, threads)
+            behind.append(batch)
             if len(behind) > _AHEAD:
                 self._store(behind.popleft(), bar)
         while behind:
             self._store(behind.popleft(), bar)
 
-    def _read_ahead(
+    def _load_ahead(
         self, shards: Sequence[Shard], threads: ThreadPoolExecutor
     ) -> Iterator[tuple[Shard, Unit, list[Loaded]]]:
         ahead: deque[tuple[Shard, Unit, list[Future[Loaded]]]] = deque()
@@ -122,17 +133,20 @@ class Runner:
     def _usable(self, sources: Sequence[Loaded]) -> list[Loaded]:
         usable = []
         for loaded in sources:
-            found = self._prepared(loaded) if loaded.picture is not None else loaded
+            found = self._prepare(loaded) if loaded.picture is not None else loaded
             if found.picture is None:
                 self._fail(found, missing=loaded.picture is not None)
             else:
                 usable.append(found)
         return usable
 
-    def _prepared(self, loaded: Loaded) -> Loaded:
-        """Give a picture its labels, and mark its faces."""
-        found = self.crew.annotator.attach(loaded) if self.crew.annotator else loaded
-        return self.crew.locate(found) if self.crew.locate else found
+    def _prepare(self, loaded: Loaded) -> Loaded:
+        """Add the labels of a source, and find its faces."""
+        assert loaded.picture is not None
+        if self.stages.annotator:
+            labels, flaws = self.stages.annotator.fit(loaded.job.source.key, loaded.picture.size)
+            loaded = replace(loaded, labels=labels, flaws=flaws)
+        return self.stages.locate(loaded) if self.stages.locate else loaded
 
     def _fail(self, loaded: Loaded, *, missing: bool) -> None:
         failure = Failure(loaded.job.source.key, loaded.reason)
@@ -141,45 +155,46 @@ class Runner:
         self.failed.append(failure)
         self.flaws += loaded.flaws
 
-    def _make(self, sources: Sequence[Loaded], written: _Written, threads: ThreadPoolExecutor) -> None:
+    def _make(self, sources: Sequence[Loaded], batch: _Batch, threads: ThreadPoolExecutor) -> None:
         made = make_copies(
-            self.crew.augment,
+            self.stages.augment,
             sources,
-            self.crew.judge,
-            # The frames of a sequence are of one clip; one that is drawn anew would be of another.
+            self.stages.judge,
+            # The copies of a sequence are frames of one clip; a new draw would take another clip.
             tries=1 if self.plan.selection == "sequence" else self.plan.tries,
             batch_size=self.plan.batch_size,
-            # A copy takes one label from its clip, so all its faces have to wear it.
+            # A copy has one label, so all its faces move by the clip that the label comes from.
             alike=self.plan.labels == "from_clip",
         )
         for loaded, outcomes in zip(sources, made, strict=True):
             for outcome in outcomes:
                 if outcome.verdict.reasons:
-                    written.rejected.append(reject(loaded, outcome))
-                elif not self._is_there(loaded, outcome):
-                    written.samples.append(threads.submit(self._encode, loaded, outcome))
+                    batch.rejected.append(rejected_row(loaded, outcome))
+                elif not self._is_written(loaded, outcome):
+                    batch.samples.append(threads.submit(self._encode, loaded, outcome))
 
-    def _is_there(self, loaded: Loaded, outcome: Outcome) -> bool:
-        """Archives are written as a whole; of a folder only what is missing."""
-        return self.plan.format == "folder" and (loaded.job.source.key, outcome.copy) in self.ledger.settled
+    def _is_written(self, loaded: Loaded, outcome: Outcome) -> bool:
+        """Whether a copy has its file; archives are always written as a whole."""
+        return self.plan.format == "folder" and (loaded.job.source.key, outcome.copy) in self.manifest.recorded
 
     def _encode(self, loaded: Loaded, outcome: Outcome) -> Sample:
-        annotator, model = self.crew.annotator, self.crew.augment.model
-        annotation = move_labels(loaded, outcome.moved)
-        sample = self.sink.prepare(make_sample(loaded, outcome, model, self.plan, annotation))
+        annotator, model = self.stages.annotator, self.stages.augment.model
+        annotation = move_labels(loaded.labels, outcome.moved)
+        sample = self.writer.prepare(encode_copy(loaded, outcome, model, self.plan, annotation))
         if annotator and annotation:
             annotator.write_with(sample.name, outcome.moved.picture.size, annotation)
         return sample
 
-    def _store(self, written: _Written, bar: Any) -> None:
-        # All writing ends here, also that of the threads; a detector or embedder of the user's has errors of its own.
-        with explained_writes(self.ledger.out):
-            if written.is_first:
-                self.sink.begin(written.shard.name)
+    def _store(self, batch: _Batch, bar: Any) -> None:
+        # Write errors of the threads are raised here, too. Errors of a user's detector or embedder are raised elsewhere
+        # and keep their type.
+        with explained_writes(self.manifest.out):
+            if batch.is_first:
+                self.writer.begin(batch.shard.name)
                 self._rejected = []
-            for future in written.samples:
-                self.sink.add(future.result())
-            self._rejected += written.rejected
-            if written.is_last:
-                self.new += self.ledger.record(self.sink.finish(), self._rejected)
-        bar.update(len(written.samples) + len(written.rejected))
+            for future in batch.samples:
+                self.writer.add(future.result())
+            self._rejected += batch.rejected
+            if batch.is_last:
+                self.new += self.manifest.record(self.writer.finish(), self._rejected)
+        bar.update(len(batch.samples) + len(batch.rejected))

@@ -1,4 +1,4 @@
-"""Faces in pictures: found, cut out with some room around them, and blended back without a seam."""
+"""Faces in pictures: found, cut out with a margin, and put back without a seam when they are animated."""
 
 from fomaug.faces.canonical import KEYPOINT_POINTS as KEYPOINT_POINTS
 from fomaug.faces.canonical import mean_mesh as mean_mesh
@@ -7,26 +7,24 @@ from fomaug.faces.canonical import mirror_order as mirror_order
 from fomaug.faces.canonical import rotation as rotation
 from fomaug.faces.finder import Boxes as Boxes
 from fomaug.faces.finder import Detector as Detector
+from fomaug.faces.finder import FaceBox as FaceBox
+from fomaug.faces.finder import FaceTracker as FaceTracker
+from fomaug.faces.finder import check_finder as check_finder
 from fomaug.faces.finder import face_boxes as face_boxes
+from fomaug.faces.finder import find_squares as find_squares
 from fomaug.faces.finder import is_face_model as is_face_model
-from fomaug.faces.locate import check_finder as check_finder
-from fomaug.faces.locate import find_regions as find_regions
-from fomaug.faces.paste import FaceMotion as FaceMotion
-from fomaug.faces.paste import blend as blend
+from fomaug.faces.paste import MovedFace as MovedFace
 from fomaug.faces.paste import compose_motion as compose_motion
 from fomaug.faces.paste import fades as fades
-from fomaug.faces.paste import paste as paste
-from fomaug.faces.regions import Region as Region
-from fomaug.faces.regions import region_around as region_around
-from fomaug.faces.regions import regions_around as regions_around
-from fomaug.faces.seek import FaceBox as FaceBox
-from fomaug.faces.seek import FaceSeeker as FaceSeeker
+from fomaug.faces.paste import flow_cells as flow_cells
+from fomaug.faces.paste import put_back as put_back
 from fomaug.faces.square import FACE_SHARE as FACE_SHARE
-from fomaug.faces.square import Box as Box
-from fomaug.faces.square import batches as batches
-from fomaug.faces.square import cut as cut
+from fomaug.faces.square import Square as Square
+from fomaug.faces.square import face_square as face_square
+from fomaug.faces.square import face_squares as face_squares
+from fomaug.faces.square import overlap as overlap
 from fomaug.faces.square import square_at as square_at
-from fomaug.faces.square import to_batch as to_batch
+from fomaug.faces.square import whole_picture as whole_picture
 from fomaug.faces.steady import is_steady as is_steady
 
 __all__ = [
@@ -37,25 +35,23 @@ __all__ = [
     "rotation",
     "Boxes",
     "Detector",
-    "face_boxes",
-    "is_face_model",
+    "FaceBox",
+    "FaceTracker",
     "check_finder",
-    "find_regions",
-    "FaceMotion",
-    "blend",
+    "face_boxes",
+    "find_squares",
+    "is_face_model",
+    "MovedFace",
     "compose_motion",
     "fades",
-    "paste",
-    "Region",
-    "region_around",
-    "regions_around",
-    "FaceBox",
-    "FaceSeeker",
+    "flow_cells",
+    "put_back",
     "FACE_SHARE",
-    "Box",
-    "batches",
-    "cut",
+    "Square",
+    "face_square",
+    "face_squares",
+    "overlap",
     "square_at",
-    "to_batch",
+    "whole_picture",
     "is_steady",
 ]

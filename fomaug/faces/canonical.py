@@ -1,4 +1,4 @@
-"""The canonical face: mesh, keypoint layout and expression fields that the light model's keypoints are tied to.
+"""The canonical face: the mean mesh, and the points of it that the light model's keypoints are tied to.
 
 Mesh points are those of the 478-point face mesh with irises; x right, y down, z away from the viewer, in the normalised
 units of a picture in which the face has its usual size.
@@ -49,7 +49,7 @@ KEYPOINT_POINTS: Final[dict[str, tuple[int, ...]]] = {
 """Name of each keypoint and the mesh points whose mean it is; right and left are the person's own."""
 
 _NEIGHBOURS: Final = 40
-_RIDGE: Final = 5.0  # in squared spacings of the mesh; pulls local affine maps towards the whole face's
+_RIDGE: Final = 5.0  # in squared spacings of the mesh; regularises local affine maps towards the whole face's
 
 
 @cache
@@ -61,13 +61,13 @@ def mean_mesh() -> Tensor:
 
 @cache
 def mirror_order() -> Tensor:
-    """Return (478,) int64: the mirror image of each mesh point."""
+    """Return the number of the mirror image of each mesh point, (478,) int64."""
     with (files("fomaug") / "assets" / "face.npz").open("rb") as file, np.load(file, allow_pickle=False) as data:
         return torch.from_numpy(data["mirror"].astype(np.int64))
 
 
 def mesh_keypoints(mesh: Tensor) -> Keypoints:
-    """Read the keypoints off face meshes.
+    """Compute the keypoints of face meshes.
 
     The jacobian is the affine map that best carries the mean face's surroundings of the keypoint to the picture's.
 
@@ -83,22 +83,22 @@ def mesh_keypoints(mesh: Tensor) -> Keypoints:
 
 @cache
 def _operator() -> Tensor:
-    """(K, 3, 478): everything `mesh_keypoints` reads is linear in the mesh."""
+    """Return (K, 3, 478), the linear map from meshes to the keypoints' values and jacobians."""
     mean = mean_mesh()[:, :2].double()
-    places = torch.zeros(len(KEYPOINT_POINTS), 478, dtype=torch.float64)
+    means = torch.zeros(len(KEYPOINT_POINTS), 478, dtype=torch.float64)
     for row, points in enumerate(KEYPOINT_POINTS.values()):
-        places[row, list(points)] = 1 / len(points)
+        means[row, list(points)] = 1 / len(points)
     centred = mean - mean.mean(0)
     whole = torch.linalg.solve(centred.T @ centred, centred.T)  # (2, 478), the whole face's affine map
-    nearest = torch.cdist(places @ mean, mean).topk(_NEIGHBOURS, largest=False).indices
+    nearest = torch.cdist(means @ mean, mean).topk(_NEIGHBOURS, largest=False).indices
     ridge = _RIDGE * 0.02**2 * torch.eye(2, dtype=torch.float64)
     jacobians = []
     for neighbours in nearest:
         local = mean[neighbours] - mean[neighbours].mean(0)
-        reading = torch.zeros(2, 478, dtype=torch.float64)
-        reading[:, neighbours] = local.T
-        jacobians.append(torch.linalg.solve(local.T @ local + ridge, reading + ridge @ whole))
-    return torch.cat([places[:, None], torch.stack(jacobians)], 1).float()
+        of_neighbours = torch.zeros(2, 478, dtype=torch.float64)
+        of_neighbours[:, neighbours] = local.T
+        jacobians.append(torch.linalg.solve(local.T @ local + ridge, of_neighbours + ridge @ whole))
+    return torch.cat([means[:, None], torch.stack(jacobians)], 1).float()
 
 
 def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
-"""Animated faces, blended back into their picture with no seam.
+"""Put animated faces back into their pictures without a seam.
 
-From the middle of a region to its edges, first the animated face gives way to the source warped by the same flow: the
-two lie on one another, so nothing shows twice. Then that flow fades to none, until the source is itself again.
+From the middle of a square to its edges, first the animated face fades into the source warped by the same flow: both
+show the same features at the same pixels, so none appears twice. Then that flow fades to the identity, so that the
+edges of the square are those of the source.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,155 +16,179 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fomaug.faces.regions import Region
+from fomaug.faces.square import Size, Square
 from fomaug.geometry import identity_grid, resize_flow, warp_image
 
-_CALM: Final = 0.12  # share of the square over which the motion fades to none
-_CROSS: Final = 0.08  # and then that over which the animated face comes in
-
-Size = tuple[int, int]
+_FLOW_BAND: Final = 0.12  # share of the square over which the motion fades to none
+_FACE_BAND: Final = 0.08  # share of the square, inside of that, over which the animated face fades to the warped source
+_MOST_CELLS: Final = 512
 
 
 @dataclass(frozen=True, eq=False)
-class FaceMotion:
-    """How the faces of a region moved.
+class MovedFace:
+    """A face that was cut out and animated, N times.
 
     Attributes:
-        region: of the picture.
-        flow: (N, h, w, 2) backward flow in the region's own frame.
-        occlusion: (N, 1, h, w) in [0, 1].
+        square: square that was cut out of the picture.
+        image: (N, C, h, w) animated square, of the picture's dtype and range; or float in [0, 1] for any picture of
+            integers.
+        flow: (N, h', w', 2) backward flow in the square's own frame.
+        occlusion: (N, 1, h', w') in [0, 1].
     """
 
-    region: Region
+    square: Square
+    image: Tensor
     flow: Tensor
     occlusion: Tensor
 
 
-def paste(whole: Tensor, part: Tensor, flow: Tensor, region: Region) -> Tensor:
+def put_back(whole: Tensor, faces: Sequence[MovedFace], *, value_range: tuple[float, float] = (0.0, 1.0)) -> Tensor:
     """Blend animated faces into their pictures.
 
     Args:
-        whole: (N or 1, C, H, W) float pictures, any range; not modified.
-        part: (N, C, h, w) the region, animated.
-        flow: (N, h', w', 2) backward flow that moved it, in the region's own frame.
-        region: where it was cut out.
+        whole: (N or 1, C, H, W) pictures of uint8, uint16 or float in `value_range`; not modified.
+        faces: faces of N pictures each; later ones cover earlier ones.
+        value_range: lowest and highest value of float pictures.
 
     Returns:
-        (N, C, H, W) as `whole`; outside of the region it is the source, bit for bit. Values may overshoot a little.
+        (N, C, H, W) as `whole`, which is returned as it is if there are no faces. Outside of the squares, the pictures
+        are unchanged, bit for bit.
     """
-    blended = blend(region.cut(whole), part, flow, region, (whole.shape[2], whole.shape[3]))
-    pasted = whole.expand(len(part), -1, -1, -1).clone()
-    region.cut(pasted).copy_(blended)
-    return pasted
+    for face in faces:
+        whole = _put_one_back(whole, face, value_range)
+    return whole
 
 
-def blend(before: Tensor, after: Tensor, flow: Tensor, region: Region, size: Size) -> Tensor:
-    """Make a region of a picture fade from an animated face, inside, to what it was, at its edges.
-
-    Args:
-        before: (N or 1, C, h, w) float, any range. Give float64 if its levels are finer than those of 8 bits.
-        after: (N, C, h, w) the animated region.
-        flow: (N, h', w', 2) backward flow that moved it, in its own frame.
-        region: in the picture.
-        size: (H, W) of the picture.
-
-    Returns:
-        (N, C, h, w) as `before`; values may overshoot a little.
-    """
-    calm, cross = (weight.to(before.device) for weight in fades(region, size))
-    # In a picture of 16 bits, the places that float32 can name are a few levels apart.
-    exact = torch.promote_types(before.dtype, torch.float32)
-    still = before.to(exact).expand(len(after), -1, -1, -1)
-    warped = warp_image(still, _calmed(flow.to(exact), calm), mode="bicubic", padding="border")
-    return torch.lerp(warped, after.to(exact), cross.to(exact)).to(before.dtype)
-
-
-def compose_motion(size: Size, cells: Size, faces: Sequence[FaceMotion]) -> tuple[Tensor, Tensor]:
-    """Lay the motion of faces into one flow and one occlusion of their whole pictures.
+def compose_motion(size: Size, cells: Size, faces: Sequence[MovedFace]) -> tuple[Tensor, Tensor]:
+    """Compose the motions of faces to one flow and one occlusion of their whole pictures.
 
     Args:
         size: (H, W) of the pictures.
-        cells: (h, w) of the flow that is wanted.
-        faces: one or more, of N pictures each; later ones lie over earlier ones, as when they are pasted.
+        cells: (h, w) of the resulting flow, see `flow_cells`.
+        faces: one or more faces, of N pictures each; later ones cover earlier ones.
 
     Returns:
-        (N, h, w, 2) backward flow and (N, 1, h, w) occlusion, float32; identity and ones outside of the regions.
+        (N, h, w, 2) backward flow and (N, 1, h, w) occlusion, float32; identity and ones outside of the squares.
     """
     like = faces[0].flow
     flow = identity_grid(cells, device=like.device).expand(len(like), -1, -1, -1)
     occlusion = torch.ones(len(like), 1, *cells, device=like.device)
     for face in faces:
-        flow, occlusion = _lay_motion(flow, occlusion, face, size)
+        flow, occlusion = _add_motion(flow, occlusion, face, size)
     return flow, occlusion
 
 
-def fades(region: Region, size: Size) -> tuple[Tensor, Tensor]:
-    """Weights of a region's motion, and of the animated face in it.
-
-    Both are 1 inside and 0 at the region's edges, but for those at the picture's own edges; the face's is above 0 only
-    where the motion's is 1.
+def flow_cells(size: Size, density: float) -> Size:
+    """Choose the resolution of a whole picture's flow.
 
     Args:
-        region: in the picture.
+        size: (H, W) of the picture.
+        density: cells per pixel; lower for pictures whose longer side would have more than 512 cells.
+
+    >>> flow_cells((300, 400), 1 / 2), flow_cells((2000, 4096), 1 / 2)
+    ((150, 200), (250, 512))
+    """
+    density = min(density, _MOST_CELLS / max(size))
+    return max(2, math.ceil(size[0] * density)), max(2, math.ceil(size[1] * density))
+
+
+def fades(square: Square, size: Size) -> tuple[Tensor, Tensor]:
+    """Return the weights of a square's motion, and of the animated face in it.
+
+    Both are 1 inside and 0 at the square's edges, but for those at the picture's own edges; the face's weight is above
+    0 only where the motion's weight is 1.
+
+    Args:
+        square: square in the picture.
         size: (H, W) of the picture.
 
     Returns:
-        Two of (h, w), as many as the region has pixels.
+        Two tensors (h, w) of the square's size.
     """
-    calm, cross = (
+    motion, face = (
         [
-            _ramp(length, (start, share), fades=(low > 0, high < end))
+            _ramp(length, band, fades=(low > 0, high < end))
             for length, low, high, end in (
-                (region.size[0], region.top, region.bottom, size[0]),
-                (region.size[1], region.left, region.right, size[1]),
+                (square.size[0], square.top, square.bottom, size[0]),
+                (square.size[1], square.left, square.right, size[1]),
             )
         ]
-        for start, share in ((0.0, _CALM), (_CALM, _CROSS))
+        for band in ((0.0, _FLOW_BAND), (_FLOW_BAND, _FACE_BAND))
     )
-    return torch.minimum(calm[0][:, None], calm[1]), torch.minimum(cross[0][:, None], cross[1])
+    return torch.minimum(motion[0][:, None], motion[1]), torch.minimum(face[0][:, None], face[1])
+
+
+def _put_one_back(whole: Tensor, face: MovedFace, value_range: tuple[float, float]) -> Tensor:
+    before = face.square.cut(whole).to(face.image.device, _working_dtype(whole.dtype))
+    unit = 1.0
+    if not whole.is_floating_point():
+        value_range = (0.0, float(torch.iinfo(whole.dtype).max))
+        unit = value_range[1] if face.image.is_floating_point() else 1.0
+    blended = _blend(before / unit, face, (whole.shape[2], whole.shape[3])) * unit
+    # Clamped inside only: elsewhere, a picture's values may exceed its range, and must be kept.
+    blended = blended.clamp(*value_range)
+    pasted = whole.expand(len(face.image), -1, -1, -1).clone()
+    face.square.cut(pasted).copy_(blended if whole.is_floating_point() else blended.round())
+    return pasted
+
+
+def _working_dtype(dtype: torch.dtype) -> torch.dtype:
+    # At the levels of 16 bits, the coordinates and weights of float32 are too coarse.
+    return torch.float64 if dtype == torch.uint16 else torch.promote_types(dtype, torch.float32)
+
+
+def _blend(before: Tensor, face: MovedFace, size: Size) -> Tensor:
+    """Fade from the animated face, inside of the square, to what was there before, at its edges."""
+    of_motion, of_face = (weight.to(before) for weight in fades(face.square, size))
+    still = before.expand(len(face.image), -1, -1, -1)
+    warped = warp_image(still, _faded(face.flow.to(before.dtype), of_motion), mode="bicubic", padding="border")
+    return torch.lerp(warped, face.image.to(before.dtype), of_face)
 
 
 def _ramp(length: int, band: tuple[float, float], *, fades: tuple[bool, bool]) -> Tensor:
     """Rise smoothly over a band (its start, its width, in shares of the length) beside each end that fades."""
     start, width = (share * length for share in band)
-    places = torch.arange(length)
-    share = torch.ones(length)
-    for fade, distance in zip(fades, (places, places.flip(0)), strict=True):
+    pixels = torch.arange(length)
+    weight = torch.ones(length)
+    for fade, distance in zip(fades, (pixels, pixels.flip(0)), strict=True):
         if fade:
-            share = share.minimum(((distance - start) / max(width, 1.0)).clamp(0, 1))
-    return share * share * (3 - 2 * share)
+            weight = weight.minimum(((distance - start) / max(width, 1.0)).clamp(0, 1))
+    return weight * weight * (3 - 2 * weight)
 
 
-def _calmed(flow: Tensor, weight: Tensor) -> Tensor:
-    """Take flows (N, h, w, 2) to the size of the weight (H, W), and weigh their motion."""
+def _faded(flow: Tensor, weight: Tensor) -> Tensor:
+    """Resize flows (N, h, w, 2) to the size of the weight (H, W), and multiply their motion by it."""
     size = weight.shape[0], weight.shape[1]
     still = identity_grid(size, device=flow.device, dtype=flow.dtype)
     return still + weight[..., None] * (resize_flow(flow, size) - still)
 
 
-def _lay_motion(flow: Tensor, occlusion: Tensor, face: FaceMotion, size: Size) -> tuple[Tensor, Tensor]:
-    """Lay the flow of a region into the picture's; both are corner-aligned in their own frames."""
+def _add_motion(flow: Tensor, occlusion: Tensor, face: MovedFace, size: Size) -> tuple[Tensor, Tensor]:
+    """Blend the flow of a square into the picture's; both are corner-aligned in their own frames."""
     still = identity_grid((flow.shape[1], flow.shape[2]), device=flow.device)
-    scale, offset = (part.to(flow.device) for part in _into(face.region, size))
-    inner = ((still - offset) / scale)[None]  # where the picture's cells lie in the region's frame
+    scale, offset = (part.to(flow.device) for part in _to_picture_frame(face.square, size))
+    inner = ((still - offset) / scale)[None]  # the picture's cells in the square's frame
     inside = (inner.abs() <= 1).all(-1)[:, None].float()
-    calm, cross = (_read(weight.to(flow.device)[None, None], inner) * inside for weight in fades(face.region, size))
-    own = _read(face.flow.float().permute(0, 3, 1, 2), inner).permute(0, 2, 3, 1) * scale + offset
-    placed = torch.lerp(still[None], own, calm.permute(0, 2, 3, 1))
-    # Beside the face is what was there before, moved along: it may be the edge of another face.
-    moved = placed + _read((flow - still).permute(0, 3, 1, 2), placed).permute(0, 2, 3, 1)
-    seen = _read(face.occlusion.float(), inner)
-    return torch.lerp(moved, own, cross.permute(0, 2, 3, 1)), torch.lerp(_read(occlusion, placed), seen, cross)
+    of_motion, of_face = (
+        _sample(weight.to(flow.device)[None, None], inner) * inside for weight in fades(face.square, size)
+    )
+    own = _sample(face.flow.float().permute(0, 3, 1, 2), inner).permute(0, 2, 3, 1) * scale + offset
+    faded = torch.lerp(still[None], own, of_motion.permute(0, 2, 3, 1))
+    # Beside the face, earlier content is moved along: it may be the edge of another face.
+    moved = faded + _sample((flow - still).permute(0, 3, 1, 2), faded).permute(0, 2, 3, 1)
+    flow = torch.lerp(moved, own, of_face.permute(0, 2, 3, 1))
+    return flow, torch.lerp(_sample(occlusion, faded), _sample(face.occlusion.float(), inner), of_face)
 
 
-def _read(maps: Tensor, places: Tensor) -> Tensor:
-    """Read maps (N, C, h, w) at places (N or 1, H, W, 2)."""
-    return F.grid_sample(maps, places.expand(len(maps), -1, -1, -1), padding_mode="border", align_corners=True)
+def _sample(maps: Tensor, coordinates: Tensor) -> Tensor:
+    """Sample maps (N, C, h, w) at coordinates (N or 1, H, W, 2)."""
+    grid = coordinates.expand(len(maps), -1, -1, -1)
+    return F.grid_sample(maps, grid, padding_mode="border", align_corners=True)
 
 
-def _into(region: Region, size: Size) -> tuple[Tensor, Tensor]:
-    """Scale and offset that take the region's [-1, 1] to the picture's."""
+def _to_picture_frame(square: Square, size: Size) -> tuple[Tensor, Tensor]:
+    """Return the scale and the offset that bring the square's [-1, 1] to the picture's."""
     height, width = size
-    low = torch.tensor([region.left / max(width - 1, 1), region.top / max(height - 1, 1)]) * 2 - 1
-    high = torch.tensor([(region.right - 1) / max(width - 1, 1), (region.bottom - 1) / max(height - 1, 1)]) * 2 - 1
+    low = torch.tensor([square.left / max(width - 1, 1), square.top / max(height - 1, 1)]) * 2 - 1
+    high = torch.tensor([(square.right - 1) / max(width - 1, 1), (square.bottom - 1) / max(height - 1, 1)]) * 2 - 1
     return (high - low) / 2, (high + low) / 2

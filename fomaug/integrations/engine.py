@@ -1,10 +1,12 @@
-"""What the adapters share: the `fomaug.MotionAugment` behind them, and the names of pools and models."""
+"""Shared parts of the adapters: the `fomaug.MotionAugment` inside of them, and the names of pools and models."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -14,7 +16,8 @@ from torch import Tensor
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment, MotionResult
 from fomaug.driving import DrivingPool
-from fomaug.errors import ArgumentError
+from fomaug.errors import ArgumentError, MissingExtraError
+from fomaug.labels import Movement
 from fomaug.motion import MotionParams
 from fomaug.weights import load_model
 
@@ -23,29 +26,49 @@ Model = Animator | str | Path
 
 _MARK: Final = "sha256:"
 _NUMBERS: Final = 2**62
-_STRIDE: Final = 2850178134226440149  # 2**62 by the golden ratio: multiples of it lie far from one another
-# What was given as an object can be found by its hash for as long as it lives in this process.
+_STRIDE: Final = 2850178134226440149  # 2**62 by the golden ratio: multiples of it are far from one another
+# Models and pools that were given as objects are found by their hashes for as long as they live in this process.
 _objects: WeakValueDictionary[str, DrivingPool | Animator] = WeakValueDictionary()
 
 
+def require(package: str) -> ModuleType:
+    """Import a package that only one adapter needs.
+
+    Raises:
+        MissingExtraError: the package is not installed. Errors inside of an installed package are raised as they are.
+    """
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise MissingExtraError(package, package) from error
+
+
 def own_engine(driving: Driving, model: Model, settings: Mapping[str, Any]) -> MotionAugment:
-    """Build a `MotionAugment` whose model follows its images: one that was given by name starts on the CPU."""
+    """Build a `MotionAugment` whose model follows its images; a model that is given by name starts on the CPU."""
     engine = MotionAugment(driving=driving, model=model, **settings)
     if not isinstance(model, Animator):
         engine.to("cpu")
-        _ = engine.model  # moves now: a forked worker could not fetch it from a GPU
+        _ = engine.model  # moves it now: a forked worker cannot read it from a GPU
     return engine
 
 
 def apply_there(engine: MotionAugment, images: Tensor, params: Sequence[MotionParams]) -> MotionResult:
-    """Apply motion where the images are: the model moves to them, not they to the model."""
+    """Apply motion on the images' device; the model moves there if needed."""
     if engine.device != images.device and not all(param.skipped for param in params):
         engine.to(images.device)
     return engine.apply(images, params)
 
 
+def movement_of(result: MotionResult) -> Movement:
+    """Return the motion by which labels follow the images of a result."""
+    height, width = result.image.shape[2:]
+    return Movement(result.flow, result.occlusion, (height, width))
+
+
 def random_numbers(count: int, device: torch.device | str = "cpu") -> Tensor:
-    """Draw (count,) int64 from torch's generator, apart on every rank: ranks are often seeded alike."""
+    """Draw (count,) int64 from torch's generator; ranks that are seeded alike draw different numbers."""
     numbers = torch.randint(_NUMBERS, (count,), device=device)
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
     rank = torch.distributed.get_rank() if distributed else 0
@@ -56,22 +79,22 @@ def shared_engine(driving: Driving, model: Model, settings: Mapping[str, Any], d
     """Build a `MotionAugment` that shares named models and pools with all others of this process.
 
     Args:
-        driving: a pool, "builtin", the path of a pool file, or what `name_of` gave.
-        model: an animator, a model's name, the path of a model file, or what `name_of` gave.
+        driving: pool, "builtin", path of a pool file, or a name from `name_of`.
+        model: animator, name of a model, path of a model file, or a name from `name_of`.
         settings: other arguments of `fomaug.MotionAugment`.
-        device: where a named model goes. A given animator stays where it is.
+        device: device of a named model. A given animator stays on its own device.
     """
     animator = model if isinstance(model, Animator) else _find_model(str(model), device)
     pool = driving if isinstance(driving, DrivingPool) else _find_pool(str(driving), animator)
     return MotionAugment(driving=pool, model=animator, **settings)
 
 
-def name_of(tool: Driving | Model) -> str:
+def name_of(resource: Driving | Model) -> str:
     """Name a pool or a model in plain text: as given, or by its hash if it was given as an object."""
-    if isinstance(tool, (str, Path)):
-        return str(tool)
-    name = _MARK + tool.hash
-    _objects[name] = tool
+    if isinstance(resource, (str, Path)):
+        return str(resource)
+    name = _MARK + resource.hash
+    _objects[name] = resource
     return name
 
 
@@ -99,7 +122,7 @@ def _living(name: str, kind: type[Any]) -> Any:
 
 
 def _stamp(name: str) -> int:
-    """Tell apart what a path held at different times."""
+    """Return the time of a file's last change, so that a changed file is loaded again."""
     path = Path(name)
     return path.stat().st_mtime_ns if path.is_file() else 0
 

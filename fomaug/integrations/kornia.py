@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -16,15 +15,13 @@ from typing import Any, Literal, NoReturn
 import torch
 from torch import Tensor
 
-from fomaug import warp
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment as _Engine
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError
-from fomaug.integrations.engine import apply_there, own_engine, random_numbers
-from fomaug.integrations.pixels import Size, move_boxes_px, move_points_px
-from fomaug.integrations.require import require
-from fomaug.motion import MotionParams
+from fomaug.integrations.engine import apply_there, movement_of, own_engine, random_numbers, require
+from fomaug.labels import Movement
+from fomaug.motion import Interval, MotionParams, Region, Selection
 
 require("kornia")
 
@@ -33,34 +30,23 @@ from kornia.geometry.boxes import Boxes  # noqa: E402
 from kornia.geometry.keypoints import Keypoints  # noqa: E402
 
 Params = dict[str, Tensor]
-Move = Callable[[Tensor, Tensor, Size], tuple[Tensor, Tensor]]
-Interval = tuple[float, float]
 
 
 class MotionAugment(GeometricAugmentationBase2D):
     """Move the faces of a batch as the faces of driving clips move, and their labels with them.
 
-    Takes part in `AugmentationSequential` with every data key. Its parameters are `motion`, a random number for each
-    image that names its draw, and `flow`, (B, h, w, 2), by which labels follow: given again as `params`, they give the
-    same pixels. There is no matrix behind the motion, so `transform_matrix` is the identity and `inverse` an error.
+    `AugmentationSequential` takes it with every data key. Its parameters are `motion`, a random number for each image
+    that names its draw, and `flow`, (B, h, w, 2), and `occlusion`, (B, 1, h, w), by which labels follow: passed again
+    as `params`, they give the same pixels and labels. A face's motion is no matrix, so `transform_matrix` is the
+    identity and `inverse` an error.
 
     Random numbers come from torch's generator, on the device of `.to(...)`, as everywhere in kornia; everything else
-    about a draw depends on the number alone. The model goes where the images are.
+    about a draw depends on the number alone. The model moves to the device of the images.
+
+    Arguments that are not listed are those of `fomaug.MotionAugment`. As draws have no order here,
+    `selection="diverse"` prefers large motions.
 
     Args:
-        driving: a `DrivingPool`, "builtin", or the path of a pool file.
-        model: an `Animator`, a model's name, or the path of a model file.
-        strength_range: an image's share of the motion is drawn from this interval; 1 is all of it.
-        selection: "diverse" prefers large motions; "uniform" takes all alike.
-        relative: add the driving motion to the source's keypoints; otherwise the driving keypoints replace them.
-        relative_jacobian: with `relative`, add the change of the jacobians, too.
-        adapt_scale: with `relative`, scale the motion by the ratio of the faces' sizes.
-        reference: the driving frame that counts as no motion: the "closest" to the source's pose, "first", a number.
-        region: "all", or the part of the face that moves: "head", "mouth", "eyes", "expression".
-        yaw_range: draw only driving frames turned by so many degrees.
-        pitch_range: the same for nodding.
-        batch_size: images per pass through the model; None for 64 on an accelerator, 8 on the CPU.
-        differentiable: let gradients flow to the images.
         p: probability of moving an image.
         p_batch: probability of moving any image of a batch.
         same_on_batch: give all images of a batch the same motion.
@@ -72,13 +58,13 @@ class MotionAugment(GeometricAugmentationBase2D):
         driving: DrivingPool | str | Path = "builtin",
         model: Animator | str | Path = "lite-256",
         strength_range: Interval = (0.3, 1.0),
-        selection: Literal["diverse", "uniform", "sequence"] = "diverse",
+        selection: Selection = "diverse",
         *,
         relative: bool = True,
         relative_jacobian: bool = True,
         adapt_scale: bool = True,
         reference: Literal["closest", "first"] | int = "closest",
-        region: str = "all",
+        region: Region = "all",
         yaw_range: Interval | None = None,
         pitch_range: Interval | None = None,
         batch_size: int | None = None,
@@ -103,11 +89,11 @@ class MotionAugment(GeometricAugmentationBase2D):
         settings = {**self.flags, "p": 1.0, "batch_size": batch_size, "differentiable": differentiable}
         # In a tuple it is no submodule: it has no state to save, and it follows the images, not `.to(...)`.
         self._engines = (own_engine(driving, model, settings),)
-        self._flows: list[Tensor] = []  # on the way from `apply_transform` to `forward`
+        self._movements: list[Movement] = []  # of the batch at hand, from `apply_transform` to `forward`
 
     @property
     def engine(self) -> _Engine:
-        """The `fomaug.MotionAugment` that does the work."""
+        """The `fomaug.MotionAugment` inside."""
         return self._engines[0]
 
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> Params:
@@ -117,7 +103,7 @@ class MotionAugment(GeometricAugmentationBase2D):
         return {"motion": motion.expand(batch_shape[0]).clone()}
 
     def motion_params(self, params: Params) -> list[MotionParams]:
-        """Say what motions these parameters stand for, one for each image: for logs and manifests."""
+        """Return the motions that these parameters name, one for each image, for logs and manifests."""
         skipped = (~self._moving(params)).tolist()
         drawn = self.engine.draw([str(number) for number in params["motion"].tolist()])
         return [_still(motion) if skip else motion for motion, skip in zip(drawn, skipped, strict=True)]
@@ -127,38 +113,52 @@ class MotionAugment(GeometricAugmentationBase2D):
         shape = self.transform_tensor(input).shape
         params = self.forward_parameters(shape) if params is None else params
         output = super().forward(input, params, **kwargs)
-        # kornia hands a copy of the parameters down; what moves the labels belongs to the ones that are kept.
-        if self._flows:
-            params["flow"] = self._flows.pop()
+        # kornia hands a copy of the parameters down; labels follow by the parameters that it keeps.
+        if self._movements:
+            movement = self._movements.pop()
+            params["flow"] = movement.flow.detach()
+            assert movement.occlusion is not None
+            params["occlusion"] = movement.occlusion.detach()
         return output
 
+    def visible_points(self, points: Tensor, params: Params) -> Tensor:
+        """Return which points the moved images show: kornia's keypoints have no room for that.
+
+        Args:
+            points: (B, N, 2) points of the images before they were moved.
+            params: parameters of the call that moved the images.
+
+        Returns:
+            (B, N) bool; False for points outside, behind something, turned away, or where the model painted.
+        """
+        return _movement(params, points).points(points)[1]
+
     def compute_transformation(self, input: Tensor, params: Params, flags: dict[str, Any]) -> Tensor:
-        """(B, 3, 3) identity: a face's motion is no matrix."""
+        """Return the identity (B, 3, 3): a face's motion is no matrix."""
         return self.identity_matrix(input)
 
     def apply_transform(
         self, input: Tensor, params: Params, flags: dict[str, Any], transform: Tensor | None = None
     ) -> Tensor:
-        """Animate (B, 3 or 1, H, W) images in [0, 1]; those that p left out come back as they are."""
+        """Animate (B, 3 or 1, H, W) images in [0, 1]; those that are not drawn stay as they are."""
         result = apply_there(self.engine, input, self.motion_params(_for_rows(params, len(input))))
-        self._flows[:] = [result.flow.detach()]
+        self._movements[:] = [movement_of(result)]
         return result.image
 
     def apply_transform_mask(
         self, input: Tensor, params: Params, flags: dict[str, Any], transform: Tensor | None = None
     ) -> Tensor:
         """Move (B, C, H, W) masks, each value from its nearest pixel."""
-        moved: Tensor = warp.mask(input, _flow_of(params, input))
-        return moved
+        return _movement(params, input).masks(input)
 
     def apply_transform_box(
         self, input: Boxes, params: Params, flags: dict[str, Any], transform: Tensor | None = None
     ) -> Boxes:
         """Move boxes; the result is upright."""
         corners = input.data  # (B, N, 4, 2) or (N, 4, 2), pixel centres
-        flow = _flow_of(params, corners)
         xyxy = torch.cat([corners.amin(-2), corners.amax(-2)], -1)
-        left, top, right, bottom = _each(move_boxes_px, xyxy, flow, _size(params)).unbind(-1)
+        boxes = _movement(params, corners).boxes(_batched(xyxy))[0].reshape(xyxy.shape)
+        left, top, right, bottom = boxes.unbind(-1)
         around = ((left, top), (right, top), (right, bottom), (left, bottom))
         moved = input.clone()
         moved._data = torch.stack([torch.stack(corner, -1) for corner in around], -2)
@@ -169,17 +169,18 @@ class MotionAugment(GeometricAugmentationBase2D):
     ) -> Keypoints:
         """Move (B, N, 2) or (N, 2) points."""
         moved = input.clone()
-        moved._data = _each(move_points_px, input.data, _flow_of(params, input.data), _size(params))
+        points = input.data
+        moved._data = _movement(params, points).points(_batched(points))[0].reshape(points.shape)
         return moved
 
     def apply_transform_class(
         self, input: Tensor, params: Params, flags: dict[str, Any], transform: Tensor | None = None
     ) -> Tensor:
-        """Labels of whole images stay: a moved face is the same person's."""
+        """Keep the labels of whole images: a moved face is the same person's."""
         return input
 
     def inverse(self, *_: Any, **__: Any) -> NoReturn:
-        """Not possible: what a turned head hides cannot be had back."""
+        """Raise `NotImplementedError`: what a turned head hides is lost."""
         raise NotImplementedError(
             "MotionAugment cannot be inverted: a turned head hides what it hides; keep the original images, or take "
             "MotionAugment out of the container before inverse()"
@@ -191,7 +192,7 @@ class MotionAugment(GeometricAugmentationBase2D):
     inverse_keypoints = inverse
 
     def _moving(self, params: Params) -> Tensor:
-        """(B,) which images move; with p = p_batch = 1 all, as kornia has it."""
+        """Return which images move, (B,) bool; all of them with p = p_batch = 1, as in kornia."""
         gate: Tensor = params["batch_prob"].reshape(-1).to(params["motion"].device) > 0.5
         # Before 0.9, kornia draws parameters for the images that move and for no others.
         only_moving = len(gate) != len(params["motion"])
@@ -211,20 +212,16 @@ def _for_rows(params: Params, count: int) -> Params:
     return {name: params[name].reshape(-1).repeat_interleave(frames) for name in ("motion", "batch_prob")}
 
 
-def _flow_of(params: Params, labels: Tensor) -> Tensor:
+def _movement(params: Params, labels: Tensor) -> Movement:
     if "flow" not in params:
         raise ArgumentError(
             "labels move with their images, and these parameters have not met an image yet; give the images to "
             "MotionAugment first, or together with the labels"
         )
-    return params["flow"].to(labels.device)
-
-
-def _size(params: Params) -> Size:
     height, width = params["forward_input_shape"].tolist()[-2:]
-    return height, width
+    return Movement(params["flow"], params.get("occlusion"), (height, width)).of(slice(None), labels.device)
 
 
-def _each(move: Move, labels: Tensor, flow: Tensor, size: Size) -> Tensor:
-    """Move (B, N, C) labels, or the (N, C) labels of one image."""
-    return move(labels, flow, size)[0] if labels.ndim == 3 else move(labels[None], flow, size)[0][0]
+def _batched(labels: Tensor) -> Tensor:
+    """Return (B, N, C) labels; those of one image may come as (N, C)."""
+    return labels if labels.ndim == 3 else labels[None]

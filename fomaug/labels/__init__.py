@@ -12,8 +12,9 @@ from fomaug.labels.formats import find_format as find_format
 from fomaug.labels.formats import read_annotations as read_annotations
 from fomaug.labels.formats import register as register
 from fomaug.labels.formats import write_annotations as write_annotations
+from fomaug.labels.movement import Movement as Movement
+from fomaug.labels.movement import move as move
 from fomaug.labels.values import FaceLabels as FaceLabels
-from fomaug.labels.values import move as move
 
 __all__ = [
     "FORMATS",
@@ -21,6 +22,7 @@ __all__ = [
     "FaceLabels",
     "Flaw",
     "Format",
+    "Movement",
     "OnFlaw",
     "face_boxes",
     "find_format",

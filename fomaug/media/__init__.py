@@ -25,6 +25,11 @@ from fomaug.media.sound import Sound as Sound
 from fomaug.media.sound import clip_sound as clip_sound
 from fomaug.media.stills import folder_pictures as folder_pictures
 from fomaug.media.suffix import check_suffix as check_suffix
+from fomaug.media.tensors import from_unit as from_unit
+from fomaug.media.tensors import like_array as like_array
+from fomaug.media.tensors import to_array as to_array
+from fomaug.media.tensors import to_tensor as to_tensor
+from fomaug.media.tensors import to_unit as to_unit
 from fomaug.media.verify import Mark as Mark
 from fomaug.media.verify import read_mark as read_mark
 from fomaug.media.video_writer import VideoWriter as VideoWriter
@@ -56,6 +61,11 @@ __all__ = [
     "clip_sound",
     "folder_pictures",
     "check_suffix",
+    "from_unit",
+    "like_array",
+    "to_array",
+    "to_tensor",
+    "to_unit",
     "Mark",
     "read_mark",
     "VideoWriter",

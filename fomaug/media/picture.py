@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,11 +13,13 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
+from torch import Tensor
 
 from fomaug.errors import MediaError, reason_of
 from fomaug.files import PICTURE, read_regular
 from fomaug.media.images import suffix_formats
 from fomaug.media.opening import PICTURE_FORMATS, identify
+from fomaug.media.tensors import from_unit, to_array, to_unit
 
 MIN_SIDE: Final = 16
 _MOST_PIXELS: Final = 1 << 30
@@ -41,19 +43,24 @@ _DAMAGE: Final = (
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture, upright.
+    """A decoded picture file, upright, with all that is needed to write it back.
 
     Attributes:
         pixels: (H, W, 1) grey or (H, W, 3) RGB, uint8 or uint16.
-        alpha: (H, W, 1) of the same type, or None.
-        icc_profile: of the colours, if the file has one that still holds.
-        encode_format: of the file: jpeg, png, webp, tiff or bmp.
+        alpha: (H, W, 1) of the same dtype, or None.
+        icc_profile: colour profile of the file, if it has one that still holds.
+        encode_format: format of the file: jpeg, png, webp, tiff or bmp.
     """
 
     pixels: NDArray[Any]
     alpha: NDArray[Any] | None = None
     icc_profile: bytes | None = None
     encode_format: str = "png"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.pixels.shape[0], self.pixels.shape[1]
 
     @property
     def whole(self) -> NDArray[Any]:
@@ -64,14 +71,42 @@ class Picture:
 
     @property
     def eight_bits(self) -> NDArray[np.uint8]:
-        """The same as uint8, to look at."""
-        array = self.whole
-        return (array >> 8).astype(np.uint8) if array.dtype == np.uint16 else array.astype(np.uint8)
+        """The same array as uint8, for display."""
+        return _eight_bits(self.whole)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(H, W)."""
-        return self.pixels.shape[0], self.pixels.shape[1]
+    def rgb(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB without alpha."""
+        pixels = _eight_bits(self.pixels)
+        return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+    @property
+    def on_white(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB on a white background."""
+        if self.alpha is None:
+            return self.rgb
+        share = _eight_bits(self.alpha).astype(np.float32) / 255
+        mixed = (_eight_bits(self.pixels) * share + 255 * (1 - share)).round().astype(np.uint8)
+        return np.repeat(mixed, 3, axis=2) if mixed.shape[2] == 1 else mixed
+
+    def to_unit(self) -> Tensor:
+        """Return the pixels as RGB: (1, 3, H, W) float32 in [0, 1]."""
+        return to_unit(self.pixels)[None].expand(-1, 3, -1, -1)
+
+    def with_image(self, image: Tensor, alpha: Tensor | None = None) -> Picture:
+        """Return a picture of the same kind and depth with other contents.
+
+        Args:
+            image: (C, H, W) uint8, or float in [0, 1].
+            alpha: (1, H, W) float in [0, 1], or None.
+        """
+        dtype = self.pixels.dtype
+        pixels = from_unit(image.double(), dtype) if image.is_floating_point() else to_array(image)
+        return replace(self, pixels=pixels, alpha=None if alpha is None else from_unit(alpha.double(), dtype))
+
+
+def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
+    return (array >> 8).astype(np.uint8) if array.dtype == np.uint16 else array.astype(np.uint8)
 
 
 def read_picture(path: Path, *, max_pixels: int = _MOST_PIXELS) -> Picture:

@@ -1,23 +1,23 @@
-"""Pictures to look at: side by side, with what the networks see drawn over them, and whole animated clips.
+"""Pictures to look at: side by side, with keypoints, flow or occlusion drawn over them, and whole animated clips.
 
-All but `animate_clip` and what belongs to it are pure functions of NumPy arrays.
+All but `animate_clip`, `animate_pairs` and their options are pure functions of NumPy arrays.
 """
 
 from fomaug.media import contact_sheet as contact_sheet
 from fomaug.visual.animate import AnimateWarning as AnimateWarning
 from fomaug.visual.animate import animate_clip as animate_clip
+from fomaug.visual.drawing import draw_flow as draw_flow
+from fomaug.visual.drawing import draw_keypoints as draw_keypoints
+from fomaug.visual.drawing import draw_occlusion as draw_occlusion
+from fomaug.visual.drawing import keypoint_pixels as keypoint_pixels
+from fomaug.visual.drawing import side_by_side as side_by_side
 from fomaug.visual.options import AnimateOptions as AnimateOptions
 from fomaug.visual.options import parse_face as parse_face
-from fomaug.visual.overlay import draw_flow as draw_flow
-from fomaug.visual.overlay import draw_keypoints as draw_keypoints
-from fomaug.visual.overlay import draw_occlusion as draw_occlusion
-from fomaug.visual.overlay import keypoint_pixels as keypoint_pixels
 from fomaug.visual.pair_list import Pair as Pair
 from fomaug.visual.pair_list import read_pairs as read_pairs
 from fomaug.visual.pairs import AnimateReport as AnimateReport
 from fomaug.visual.pairs import FailedPair as FailedPair
 from fomaug.visual.pairs import animate_pairs as animate_pairs
-from fomaug.visual.side import side_by_side as side_by_side
 
 __all__ = [
     "side_by_side",

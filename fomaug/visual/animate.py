@@ -1,4 +1,4 @@
-"""One picture and one clip to one video: frames stream through, memory is that of a batch."""
+"""Animate one picture by one clip; frames are streamed, so memory is that of a batch."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
+from typing_extensions import Unpack
 
 from fomaug.animator import Animator
 from fomaug.driving import read_track
-from fomaug.errors import ArgumentError, MediaError, did_you_mean
+from fomaug.errors import ArgumentError, MediaError
 from fomaug.media import Provenance, check_suffix, clip_sound, open_video, save_image, suffix_formats
 from fomaug.visual.motion import Motion, OnNote, read_motion
-from fomaug.visual.options import AnimateOptions
+from fomaug.visual.options import AnimateKeywords, AnimateOptions, make_options
 from fomaug.visual.portrait import Portrait, choose_frame, read_portrait
 from fomaug.visual.render import render
 from fomaug.weights import load_model
@@ -35,7 +36,7 @@ _OUT_OF_MEMORY: Final = ("out of memory", "allocate memory", "not enough memory"
 
 
 class AnimateWarning(UserWarning):
-    """A clip is damaged, or a face was not found; there is a result all the same."""
+    """A clip is damaged, or no face was found; the result is written all the same."""
 
 
 def animate_clip(
@@ -49,26 +50,26 @@ def animate_clip(
     dtype: str = "auto",
     progress: bool = False,
     on_note: OnNote | None = None,
-    **options: Any,
+    **options: Unpack[AnimateKeywords],
 ) -> Path:
     """Animate a picture as the face of a clip moves, and write a video.
 
-    The clip is read as a stream, more than once: to find the face, for its keypoints, of which all are kept, and for
-    its pictures if they are to be shown, of which only one is held.
+    The clip is read as a stream, more than once: to find the face, to detect the keypoints, and for `compare`. All
+    keypoints are kept in memory, and one frame.
 
     Args:
         image: picture file; or a video or folder of pictures, one frame of which is animated.
         clip: video, GIF, animated WebP, or folder of pictures; or a picture, for the pose and expression in it.
         out: `.mp4`, `.gif` or `.webp`; for a driving picture also `.png`, `.jpg` and the like, while a video then goes
             into its pose within a second.
-        model: an animator, an installed model, or the path of a model file.
-        config: of an official checkpoint: its YAML file, or the name of a configuration.
-        device: to load the model on.
-        dtype: to load the model in.
-        progress: show bars.
-        on_note: called with a sentence when a clip is damaged or a face is not found; by default an `AnimateWarning`
-            says so.
-        options: fields of `AnimateOptions`.
+        model: animator, name of an installed model, or path of a model file.
+        config: YAML file or name of the configuration of an official checkpoint.
+        device: device that the model is loaded on.
+        dtype: dtype that the model is loaded in.
+        progress: whether progress bars are shown.
+        on_note: function that is called with a sentence when a clip is damaged or no face is found; None for an
+            `AnimateWarning`.
+        **options: fields of `AnimateOptions`.
 
     Returns:
         The path of the result.
@@ -90,7 +91,7 @@ def animate_clip(
 
 
 def _check_ends(image: Path, clip: Path, out: Path) -> None:
-    """Say what cannot be before the clip is read, which takes long."""
+    """Raise errors about the paths before the clip is read, which takes long."""
     if not image.exists():
         raise MediaError(f"there is no picture or clip {image}")
     if out.is_dir():
@@ -110,7 +111,7 @@ def write(
         model_hash=animator.hash,
         pool_hash=motion.track.clip_hash,
         source_hash=portrait.hash,
-        source_type="generated" if portrait.region is None else "composite",
+        source_type="generated" if portrait.square is None else "composite",
     )
     if out.suffix.lower() in PICTURES:
         if not motion.still:
@@ -134,23 +135,14 @@ def _save(out: Path, picture: NDArray[np.uint8], made: Provenance) -> Path:
         raise MediaError(f"{out} cannot be written ({error.strerror or error})") from error
 
 
-def make_options(options: dict[str, Any]) -> AnimateOptions:
-    """Check names and values."""
-    known = AnimateOptions.__dataclass_fields__
-    for name in options:
-        if name not in known:
-            raise ArgumentError(f"animate has no option {name!r}{did_you_mean(name, known)}")
-    return AnimateOptions(**options)
-
-
 def warn(note: str) -> None:
-    """Say what is not as it should be, as a warning."""
+    """Issue an `AnimateWarning`."""
     warnings.warn(note, AnimateWarning, stacklevel=2)
 
 
 @contextlib.contextmanager
 def enough_memory(image: Path, clip: Path) -> Iterator[None]:
-    """Name the files where memory does not suffice."""
+    """Re-raise errors about memory with the names of the files."""
     try:
         yield
     except (MemoryError, torch.cuda.OutOfMemoryError, RuntimeError) as error:

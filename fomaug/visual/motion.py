@@ -1,4 +1,4 @@
-"""Where the motion comes from: a clip, or a driving picture that stands alone."""
+"""Read the motion of a clip, or the pose of a driving picture."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from fomaug.visual.options import AnimateOptions
 OnNote = Callable[[str], object]
 
 _STILL_FPS: Final = 25.0
-_STILL_FRAMES: Final = 25  # a video of a driving picture goes into its pose in a second
+_STILL_FRAMES: Final = 25  # a video moves into the pose of a driving picture in a second
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """What drives a picture.
+    """The motion that drives a picture.
 
     Attributes:
-        path: of the clip or driving picture.
-        track: its keypoints, on the CPU.
-        still: it is a single picture: there is no motion in it, but a pose.
+        path: path of the clip or driving picture.
+        track: keypoints of the clip, on the CPU.
+        still: whether it is a single picture, with a pose and no motion.
     """
 
     path: Path
@@ -39,14 +39,14 @@ class Motion:
 
     @property
     def fps(self) -> float:
-        """Of the video that is made."""
+        """Frames per second of the result."""
         return _STILL_FPS if self.still else self.track.fps
 
     def steps(self, *, one: bool) -> tuple[Tensor, Tensor]:
-        """Which frames of the track are shown, and at what share of the strength.
+        """Return the frames of the track that drive the result, and the share of the strength of each.
 
         Args:
-            one: a picture is wanted rather than a video.
+            one: whether the result is a picture rather than a video.
 
         Returns:
             (N,) int64 and (N,) float32.
@@ -59,7 +59,7 @@ class Motion:
         return torch.zeros(_STILL_FRAMES, dtype=torch.long), time * time * (3 - 2 * time)
 
     def reference(self, source: Keypoints, settings: AnimateOptions, animator: Animator) -> Keypoints:
-        """The keypoints that count as no motion, of one frame, on the source's device."""
+        """Return the keypoints that count as no motion, of one frame, on the source's device."""
         if self.still:
             found = neutral_like(source, self.track.keypoints, animator)
         else:
@@ -82,8 +82,8 @@ def read_motion(path: Path, animator: Animator, settings: AnimateOptions, *, on_
     """Read the keypoints of a clip or of a picture.
 
     Raises:
-        MediaError: it is missing or cannot be read.
-        ArgumentError: it is a folder of clips rather than a clip.
+        MediaError: the file is missing or cannot be read.
+        ArgumentError: the path is a folder of clips rather than a clip.
     """
     _check_one(path)
     track, notes = read_track(

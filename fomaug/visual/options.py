@@ -1,50 +1,51 @@
-"""What may be asked of an animated clip."""
+"""The options of an animated clip, checked once."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
 
-from fomaug.errors import ArgumentError, check_choice
-from fomaug.geometry import Region
+from fomaug.errors import ArgumentError, check_choice, did_you_mean
+from fomaug.motion import Region
 
 Overlay = Literal["keypoints", "flow", "occlusion"]
 Crop = Literal["face", "frame"]
 Face = Literal["auto", "whole"] | tuple[int, int, int, int]
-Choice = Literal["closest", "first"] | int
+FrameChoice = Literal["closest", "first"] | int
 
 
 @dataclass(frozen=True)
 class AnimateOptions:
-    """How a clip animates a picture.
+    """The options of `animate_clip` and `animate_pairs`.
 
     Attributes:
-        relative: add the clip's motion to the picture's pose; otherwise take the clip's pose.
+        relative: whether the clip's motion is added to the picture's pose; otherwise the picture takes the clip's pose.
         strength: share of the motion; 1 is all of it.
         region: part of the face that moves; all but "all" need a model that names its keypoints.
         reference: frame of the clip that counts as no motion: the one "closest" to the picture's pose, the "first", or
             a number. A driving picture has no such frame, see `fomaug.driving.neutral_like`.
-        source_frame: where the source is a video: its frame that is "closest" in pose to a frame of the clip, its
-            "first", or a number.
-        face: part of the picture that is animated: "auto" looks for the face, and takes the whole where it fills the
-            picture, where none is found, and for models that cannot look; "whole"; or the box of the face, (x, y,
-            width, height) in pixels. What is not the whole is blended back, and all around it stays as it is.
-        crop: a fixed square around the face of the clip, or its whole frame.
-        compare: put source, driving frame and result side by side.
-        overlay: draw what the networks see over the result.
-        audio: let the clip's sound be heard with an `.mp4`.
-        max_frames: use no more of the clip.
-        max_pixels: larger pictures are not read.
-        batch_size: frames that go through the model together; fewer for large pictures.
+        source_frame: frame of a source that is a video: the one "closest" in pose to a frame of the clip, the "first",
+            or a number.
+        face: part of the picture that is animated: "auto" for the face, or the whole picture where the face fills it,
+            where none is found, and for models that cannot find faces; "whole"; or the box of the face, (x, y, width,
+            height) in pixels. A part is blended back, and all around it stays as it is.
+        crop: part of the clip that drives: a fixed square around the "face", or the whole "frame".
+        compare: whether source, driving frame and result are put side by side.
+        overlay: name of what is drawn over the result, or None.
+        audio: whether an `.mp4` has the clip's sound.
+        max_frames: largest number of frames of the clip; None for all.
+        max_pixels: largest number of pixels of a picture; larger pictures are an error.
+        batch_size: number of frames in a pass through the model; it is lower for large pictures.
     """
 
     relative: bool = True
     strength: float = 1.0
     region: Region = "all"
-    reference: Choice = "closest"
-    source_frame: Choice = "closest"
+    reference: FrameChoice = "closest"
+    source_frame: FrameChoice = "closest"
     face: Face = "auto"
     crop: Crop = "face"
     compare: bool = False
@@ -71,6 +72,33 @@ class AnimateOptions:
         for name, count in (("batch_size", self.batch_size), ("max_frames", self.max_frames)):
             if count is not None and count < 1:
                 raise ArgumentError(f"{name} must be 1 or more, got {count}")
+
+
+class AnimateKeywords(TypedDict, total=False):
+    """The fields of `AnimateOptions` as keyword arguments."""
+
+    relative: bool
+    strength: float
+    region: Region
+    reference: FrameChoice
+    source_frame: FrameChoice
+    face: Face
+    crop: Crop
+    compare: bool
+    overlay: Overlay | None
+    audio: bool
+    max_frames: int | None
+    max_pixels: int
+    batch_size: int
+
+
+def make_options(options: Mapping[str, Any]) -> AnimateOptions:
+    """Make options of keyword arguments; unknown names are an `ArgumentError`."""
+    known = AnimateOptions.__dataclass_fields__
+    for name in options:
+        if name not in known:
+            raise ArgumentError(f"animate has no option {name!r}{did_you_mean(name, known)}")
+    return AnimateOptions(**options)
 
 
 def parse_face(text: str) -> Face:

@@ -1,4 +1,4 @@
-"""Lists of pairs: which source is animated by which clip, and how."""
+"""Read lists of pairs of sources and driving clips."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fomaug.files import TABLE, open_text
 from fomaug.visual.options import AnimateOptions, parse_face
 
 _WORDS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_NEAR: Final = 0.8  # so near to a known column, another one is a slip of the pen
+_NEAR: Final = 0.8  # similarity to a known column from which an unknown one counts as misspelt
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Pair:
     """A line of the list.
 
     Attributes:
-        source: picture or video.
-        driving: clip or picture.
-        out: file within the folder of results; empty for a name made of both.
-        options: fields of `AnimateOptions` that are other than for the rest.
+        source: path of a picture or video.
+        driving: path of a clip or picture.
+        out: path of the result in the folder of results; empty for a name made of both.
+        options: fields of `AnimateOptions` that differ from those of the run.
     """
 
     source: Path
@@ -37,16 +37,16 @@ class Pair:
 def read_pairs(path: str | Path, *, root: str | Path | None = None) -> list[Pair]:
     """Read a CSV file with the columns `source` and `driving`.
 
-    More columns may be there: `out`, and any of strength, region, reference, source_frame, face, crop, relative and
-    max_frames, empty where the line has nothing special. Others are left alone.
+    More columns are allowed: `out`, and any of strength, region, reference, source_frame, face, crop, relative and
+    max_frames, empty where the line has the value of the run. Other columns are ignored.
 
     Args:
-        path: of the list.
-        root: folder that the paths start from; by default that of the list.
+        path: path of the list.
+        root: folder that the paths are relative to; None for the folder of the list.
 
     Raises:
         MediaError: the list cannot be read.
-        ArgumentError: a column is missing or a value is none; names the line.
+        ArgumentError: a column is missing or a value is wrong; the message names the line.
     """
     path = Path(path)
     try:

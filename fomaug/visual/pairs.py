@@ -1,4 +1,4 @@
-"""Many pairs in one run: each source is encoded once, each clip read once, and one that is bad stops no other."""
+"""Animate many pairs in one run: each source is encoded once, each clip read once, and a bad pair is skipped."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from tqdm import tqdm
+from typing_extensions import Unpack
 
 from fomaug.animator import Animator
 from fomaug.driving import MotionTrack, read_track
 from fomaug.errors import ArgumentError, FomaugError, MediaError, check_choice
 from fomaug.media import is_clip, read_mark
-from fomaug.visual.animate import SUFFIXES, VIDEO_FORMATS, enough_memory, make_options, warn, write
+from fomaug.visual.animate import SUFFIXES, VIDEO_FORMATS, enough_memory, warn, write
 from fomaug.visual.motion import Motion, OnNote, read_motion
-from fomaug.visual.options import AnimateOptions
+from fomaug.visual.options import AnimateKeywords, AnimateOptions, make_options
 from fomaug.visual.pair_list import Pair, read_pairs
 from fomaug.visual.portrait import Portrait, choose_frame, read_portrait
 from fomaug.weights import load_model
@@ -25,7 +26,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class FailedPair:
-    """A pair without a result, and why."""
+    """A pair without a result, and the reason."""
 
     source: Path
     driving: Path
@@ -34,11 +35,11 @@ class FailedPair:
 
 @dataclass(frozen=True)
 class AnimateReport:
-    """What became of a list of pairs.
+    """The results of a list of pairs.
 
     Attributes:
         made: results that were written.
-        kept: results that were there already.
+        kept: results that existed already.
         failed: pairs without a result.
     """
 
@@ -48,7 +49,7 @@ class AnimateReport:
 
     @property
     def complete(self) -> bool:
-        """Every pair has a result."""
+        """Whether every pair has a result."""
         return not self.failed
 
 
@@ -72,30 +73,30 @@ def animate_pairs(
     overwrite: bool = False,
     progress: bool = False,
     on_note: OnNote | None = None,
-    **options: Any,
+    **options: Unpack[AnimateKeywords],
 ) -> AnimateReport:
     """Animate many pictures by many clips.
 
-    Results are whole or not there, and those that are there are kept: the same call goes on where another was stopped.
+    Results are complete or absent, and existing results are kept, so the same call resumes a run that was stopped.
     Memory is that of one pair, and of the keypoints of all clips, a few hundred bytes a frame.
 
     Args:
         pairs: CSV file, see `read_pairs`; or pairs of source and driving.
         out: folder of the results; one without a name of its own becomes `SOURCE--DRIVING.mp4`, or `.png` for a driving
             picture.
-        model: an animator, an installed model, or the path of a model file.
-        config: of an official checkpoint: its YAML file, or the name of a configuration.
-        device: to load the model on.
-        dtype: to load the model in.
-        root: folder that the list's paths start from; by default that of the list.
-        video_format: of results without a name of their own.
-        overwrite: make results anew that are there already.
-        progress: show bars.
+        model: animator, name of an installed model, or path of a model file.
+        config: YAML file or name of the configuration of an official checkpoint.
+        device: device that the model is loaded on.
+        dtype: dtype that the model is loaded in.
+        root: folder that the list's paths are relative to; None for the folder of the list.
+        video_format: format of results without a name of their own.
+        overwrite: whether existing results are made again.
+        progress: whether progress bars are shown.
         on_note: see `animate_clip`.
-        options: fields of `AnimateOptions`, for pairs that do not say otherwise.
+        **options: fields of `AnimateOptions`, for pairs without values of their own.
 
     Returns:
-        What was made, what was kept, and which pairs failed.
+        The results that were made and kept, and the pairs that failed.
 
     Raises:
         ArgumentError: the list or an option is wrong; nothing was written.
@@ -126,12 +127,12 @@ class _Run:
     made: list[Path] = field(default_factory=list)
     failed: list[FailedPair] = field(default_factory=list)
     motions: dict[Any, Motion | FomaugError] = field(default_factory=dict)
-    # Of the source whose turn it is:
+    # Of the present source only:
     portrait: dict[Any, Portrait | FomaugError] = field(default_factory=dict)
     tracks: dict[Any, MotionTrack | FomaugError] = field(default_factory=dict)
 
     def carry_out(self, job: _Job) -> None:
-        """Make one result; what is wrong with it is noted, and no reason to stop."""
+        """Make one result; an error is recorded and does not stop the run."""
         try:
             with enough_memory(job.pair.source, job.pair.driving):
                 self.made.append(self._make(job))
@@ -153,19 +154,19 @@ class _Run:
             settings,
             lambda: _once(self.tracks, pair.source, lambda: read_track(pair.source, model, progress=bars)[0]),
         )
-        place = (pair.source, frame, settings.face, settings.max_pixels)
-        if place not in self.portrait:
+        portrait_key = (pair.source, frame, settings.face, settings.max_pixels)
+        if portrait_key not in self.portrait:
             self.portrait.clear()
         portrait = _once(
             self.portrait,
-            place,
+            portrait_key,
             lambda: read_portrait(pair.source, model, settings, frame=frame, on_note=self.note),
         )
         return write(model, portrait, motion, job.out, settings, progress=bars)
 
 
 def _once(store: dict[Any, Made | FomaugError], key: Any, make: Callable[[], Made]) -> Made:
-    """Make a thing once; what failed once is not tried again."""
+    """Return a stored value, or make and store it; a failure is stored, too, and raised again."""
     if key not in store:
         try:
             store[key] = make()
@@ -182,7 +183,7 @@ def _to_pair(pair: Pair | tuple[str | Path, str | Path]) -> Pair:
 
 
 def _plan(pairs: Iterable[Pair], out: Path, settings: AnimateOptions, video_format: str) -> list[_Job]:
-    """Give every pair its file and its settings."""
+    """Assign a file and options to every pair."""
     if out.exists() and not out.is_dir():
         raise ArgumentError(f"{out} is a file; the results of many pairs need a folder")
     jobs: dict[Path, _Job] = {}
@@ -211,7 +212,7 @@ def _unnamed(pair: Pair, out: Path, video_format: str, taken: Iterable[Path]) ->
 
 
 def _by_source(jobs: Iterable[_Job]) -> list[_Job]:
-    """Bring the pairs of one source together, in the order in which the sources first came."""
+    """Group the pairs by source, in the order in which the sources first appear."""
     order: dict[Path, list[_Job]] = {}
     for job in jobs:
         order.setdefault(job.pair.source, []).append(job)

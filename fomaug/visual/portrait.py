@@ -1,4 +1,4 @@
-"""What is animated: the face of a picture, or of a frame of a video."""
+"""Read the picture that is animated, or a frame of a video, and find its face."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from fomaug.animator import Animator
 from fomaug.driving import MotionTrack, pose_distance
 from fomaug.errors import ArgumentError, MediaError
-from fomaug.faces import Region, find_regions, is_face_model, region_around
+from fomaug.faces import Square, face_square, find_squares, is_face_model
 from fomaug.files import CLIP, sha256_of
-from fomaug.media import Picture, is_clip, read_clip, read_picture
+from fomaug.media import Frame, is_clip, read_clip, read_picture, to_unit
 from fomaug.types import Source
 from fomaug.visual.motion import Motion, OnNote
 from fomaug.visual.options import AnimateOptions, Face
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,16 +25,16 @@ class Portrait:
     """A picture whose face is encoded.
 
     Attributes:
-        path: of the picture or video.
+        path: path of the picture or video.
         pixels: (H, W, 3) uint8 RGB, the whole picture.
-        region: that is animated; None for the whole.
-        source: the region, encoded.
+        square: square around the face that is animated; None for the whole picture.
+        source: encoded square.
         hash: sha256 of the file.
     """
 
     path: Path
-    pixels: Pixels
-    region: Region | None
+    pixels: Frame
+    square: Square | None
     source: Source
     hash: str
 
@@ -49,14 +45,13 @@ def read_portrait(
     """Read a picture, or a frame of a video, find its face and encode it.
 
     Raises:
-        MediaError: it is missing, too large or cannot be read.
+        MediaError: the file is missing, too large or cannot be read.
         ArgumentError: the face's box lies outside of the picture.
     """
     pixels = _read(path, settings.max_pixels) if frame is None else _read_frame(path, frame)
-    region = _region(path, pixels, animator, settings.face, on_note)
-    face = pixels if region is None else pixels[region.top : region.bottom, region.left : region.right]
-    source = animator.encode(torch.from_numpy(np.ascontiguousarray(face)).permute(2, 0, 1)[None].float() / 255)
-    return Portrait(path, pixels, region, source, _hash(path))
+    square = _find_square(path, pixels, animator, settings.face, on_note)
+    face = pixels if square is None else square.cut_pixels(pixels)
+    return Portrait(path, pixels, square, animator.encode(to_unit(face)[None]), _hash(path))
 
 
 def choose_frame(path: Path, motion: Motion, settings: AnimateOptions, track: Callable[[], MotionTrack]) -> int | None:
@@ -66,10 +61,10 @@ def choose_frame(path: Path, motion: Motion, settings: AnimateOptions, track: Ca
     equals. With a reference that is given, it is the frame nearest to that one.
 
     Args:
-        path: of the source.
-        motion: that will drive it.
-        settings: how.
-        track: reads the source's own keypoints, if they are needed.
+        path: path of the source.
+        motion: motion that will drive the source.
+        settings: options with `source_frame` and `reference`.
+        track: function that reads the source's own keypoints; it is called only if they are needed.
     """
     if not is_clip(path):
         return None
@@ -80,27 +75,19 @@ def choose_frame(path: Path, motion: Motion, settings: AnimateOptions, track: Ca
         first = 0 if settings.reference == "first" else settings.reference
         driving = driving[first : first + 1]
     if not len(driving):
-        return 0  # the number of a frame that is not there is said where the reference is taken
+        return 0  # `Motion.reference` raises the error about the missing frame
     nearest = [pose_distance(part, driving).amin(1) for part in torch.split(track().keypoints.value, 256)]
     return int(torch.cat(nearest).argmin())
 
 
-def _read(path: Path, max_pixels: int) -> Pixels:
-    """Read a picture as RGB; a transparent ground becomes white."""
+def _read(path: Path, max_pixels: int) -> Frame:
     try:
-        picture: Picture = read_picture(path, max_pixels=max_pixels)
+        return read_picture(path, max_pixels=max_pixels).on_white
     except MediaError as cause:
         raise MediaError(f"{path} {cause}") from cause
-    array = picture.eight_bits
-    if array.ndim == 2:
-        return np.repeat(array[..., None], 3, axis=2)
-    if array.shape[2] in (2, 4):
-        share = array[..., -1:].astype(np.float32) / 255
-        array = (array[..., :-1] * share + 255 * (1 - share)).round().astype(np.uint8)
-    return np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array
 
 
-def _read_frame(path: Path, frame: int) -> Pixels:
+def _read_frame(path: Path, frame: int) -> Frame:
     clip = read_clip(path)
     found = next(islice(clip.frames(on_damage=lambda _: None), frame, None), None)
     if found is None:
@@ -109,17 +96,17 @@ def _read_frame(path: Path, frame: int) -> Pixels:
     return found
 
 
-def _region(path: Path, pixels: Pixels, animator: Animator, face: Face, on_note: OnNote) -> Region | None:
+def _find_square(path: Path, pixels: Frame, animator: Animator, face: Face, on_note: OnNote) -> Square | None:
     size = pixels.shape[0], pixels.shape[1]
     if face == "whole" or (face == "auto" and not is_face_model(animator)):
         return None
     if not isinstance(face, str):
         x, y, width, height = face
-        region = region_around((x, y, x + width, y + height), size)
-        if region is None:
+        square = face_square((x, y, x + width, y + height), size)
+        if square is None:
             raise ArgumentError(f"face {face} holds too little of {path}, a picture of {size[1]} x {size[0]} pixels")
-        return None if region.size == size else region
-    found = find_regions(pixels, animator)
+        return None if square.size == size else square
+    found = find_squares(pixels, animator)
     if not found:
         on_note(f"{path}: no face was found, so the whole picture is animated")
     return None if not found or found[0].size == size else found[0]

@@ -1,4 +1,4 @@
-"""From a portrait and a motion to frames, batch by batch."""
+"""Render the frames of a portrait that a motion animates, batch by batch."""
 
 from __future__ import annotations
 
@@ -9,36 +9,32 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.faces import Region, blend
-from fomaug.geometry import check_region, confine, transfer
-from fomaug.media import read_clip
+from fomaug.faces import MovedFace, Square, put_back
+from fomaug.geometry import Mode, check_region, target_keypoints
+from fomaug.media import Frame, from_unit, read_clip, to_array, to_tensor
 from fomaug.types import Animated, Keypoints
+from fomaug.visual.drawing import draw_flow, draw_keypoints, draw_occlusion, side_by_side
 from fomaug.visual.motion import Motion
 from fomaug.visual.options import AnimateOptions, Overlay
-from fomaug.visual.overlay import draw_flow, draw_keypoints, draw_occlusion
 from fomaug.visual.portrait import Portrait
-from fomaug.visual.side import side_by_side
 
-Frame = NDArray[np.uint8]
-
-_PIXELS: Final = 8 << 20  # of the pictures that are animated together: some hundred megabytes
+_MOST_PIXELS: Final = 8 << 20  # of the pictures that are animated together: some hundred megabytes
 
 
 def render(
     animator: Animator, portrait: Portrait, motion: Motion, settings: AnimateOptions, *, one: bool = False
 ) -> Iterator[Frame]:
-    """Animate batch by batch, and dress every frame.
+    """Animate batch by batch, and draw the overlay on every frame.
 
     Args:
-        animator: that made both the portrait and the motion.
-        portrait: to animate.
-        motion: to animate it with.
-        settings: how.
-        one: a single picture is wanted, of a motion that is a still.
+        animator: model that encoded the portrait and detected the motion.
+        portrait: picture to animate.
+        motion: motion that drives it.
+        settings: options of the animation.
+        one: render a single picture, of a motion that is a still.
 
     Yields:
         (H, W, 3) uint8 of the portrait's size, or three side by side.
@@ -49,82 +45,65 @@ def render(
     check_region(settings.region, animator.keypoint_names)
     reference = motion.reference(portrait.source.keypoints, settings, animator)
     frames, shares = motion.steps(one=one)
-    shown = _shown(motion, len(frames)) if settings.compare else iter(())
-    size = max(1, min(settings.batch_size, _PIXELS // math.prod(portrait.source.image.shape[2:])))
+    driving_frames = _driving_frames(motion, len(frames)) if settings.compare else iter(())
+    size = max(1, min(settings.batch_size, _MOST_PIXELS // math.prod(portrait.source.image.shape[2:])))
     for rows, share in zip(torch.split(frames, size), torch.split(shares, size), strict=True):
         driving = motion.track.keypoints[rows].to(animator.device)
-        target = _target(animator, portrait, driving, reference, share, settings)
+        target = _target(animator, portrait.source.keypoints, driving, reference, share, settings)
         animated = animator.animate(portrait.source, target)
-        for row, result in enumerate(_pasted(portrait, animated)):
-            dressed = _dressed(result, portrait.region, animated, target, row, settings.overlay)
-            yield side_by_side(portrait.pixels, next(shown), dressed) if settings.compare else dressed
+        for row in range(len(rows)):
+            frame = _put_back(portrait, animated, row)
+            if settings.overlay is not None:
+                frame = _with_overlay(frame, portrait.square, animated, target, row, settings.overlay)
+            yield side_by_side(portrait.pixels, next(driving_frames), frame) if settings.compare else frame
 
 
 def _target(
     animator: Animator,
-    portrait: Portrait,
+    source: Keypoints,
     driving: Keypoints,
     reference: Keypoints,
     share: Tensor,
     settings: AnimateOptions,
 ) -> Keypoints:
-    source = portrait.source.keypoints
-    # One number where it is the same for all: what is asked for in full is then not rounded.
+    # One number where it is the same for all, so that the full strength is not rounded.
     strength = settings.strength if bool((share == 1).all()) else share.to(source.value.device) * settings.strength
-    moved = transfer(source, driving, reference, relative=settings.relative, strength=strength)
-    return confine(source, moved, settings.region, animator.keypoint_names)
+    mode = Mode(relative=settings.relative, region=settings.region)
+    return target_keypoints(source, driving, reference, mode, animator.keypoint_names, strength)
 
 
-def _pasted(portrait: Portrait, animated: Animated) -> Iterator[Frame]:
-    """The whole picture of every frame, as uint8: only the region is ever held as floats."""
-    if portrait.region is None:
-        yield from map(_to_frame, animated.image)
-        return
-    region, size = portrait.region, (portrait.pixels.shape[0], portrait.pixels.shape[1])
-    faces = blend(portrait.source.image, animated.image, animated.flow, region, size)
-    for face in faces:
-        whole = portrait.pixels.copy()
-        _part(whole, region)[...] = _to_frame(face)
-        yield whole
+def _put_back(portrait: Portrait, animated: Animated, row: int) -> Frame:
+    """Return the whole picture of one frame; only the square is ever held as floats."""
+    if portrait.square is None:
+        return from_unit(animated.image[row])
+    one = slice(row, row + 1)
+    face = MovedFace(portrait.square, animated.image[one], animated.flow[one], animated.occlusion[one])
+    return to_array(put_back(to_tensor(portrait.pixels)[None], [face])[0])
 
 
-def _dressed(
-    frame: Frame, region: Region | None, animated: Animated, target: Keypoints, row: int, overlay: Overlay | None
+def _with_overlay(
+    frame: Frame, square: Square | None, animated: Animated, target: Keypoints, row: int, overlay: Overlay
 ) -> Frame:
-    if overlay is None:
-        return frame
-    part = np.ascontiguousarray(_part(frame, region))
+    part = np.ascontiguousarray(frame if square is None else square.cut_pixels(frame))
     if overlay == "keypoints":
         drawn = draw_keypoints(part, target.value[row].cpu().numpy())
     elif overlay == "flow":
         drawn = draw_flow(part, animated.flow[row].float().cpu().numpy())
     else:
         drawn = draw_occlusion(part, animated.occlusion[row, 0].float().cpu().numpy())
-    if region is None:
+    if square is None:
         return drawn
-    _part(frame, region)[...] = drawn
+    square.cut_pixels(frame)[...] = drawn
     return frame
 
 
-def _part(frame: Frame, region: Region | None) -> Frame:
-    return frame if region is None else frame[region.top : region.bottom, region.left : region.right]
-
-
-def _shown(motion: Motion, count: int) -> Iterator[Frame]:
-    """The driving frames, cut as the model saw them."""
+def _driving_frames(motion: Motion, count: int) -> Iterator[Frame]:
+    """Read the driving frames, cropped as the model saw them."""
     frames = read_clip(motion.path).frames(on_damage=lambda _: None)
     if motion.still:
-        return repeat(_cut(next(frames), motion), count)
-    return (_cut(frame, motion) for frame in islice(frames, count))
+        return repeat(_cropped(next(frames), motion), count)
+    return (_cropped(frame, motion) for frame in islice(frames, count))
 
 
-def _cut(frame: Frame, motion: Motion) -> Frame:
-    if motion.track.crop is None:
-        return frame
-    left, top, right, bottom = motion.track.crop
-    return frame[top:bottom, left:right]
-
-
-def _to_frame(image: Tensor) -> Frame:
-    frame: Frame = (image.permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
-    return frame
+def _cropped(frame: Frame, motion: Motion) -> Frame:
+    return frame if motion.track.crop is None else Square(*motion.track.crop).cut_pixels(frame)

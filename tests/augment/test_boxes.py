@@ -13,7 +13,7 @@ import torch
 from fomaug import load_model, warp
 from fomaug.augment import MotionAugment
 from fomaug.errors import ArgumentError, MediaError, ShapeError
-from fomaug.faces import Region, paste, region_around
+from fomaug.faces import MovedFace, Square, face_square, put_back
 from fomaug.geometry import identity_grid
 from fomaug.media import read_picture
 from fomaug.motion import MotionParams
@@ -33,8 +33,8 @@ def augment(tiny_model, tiny_pool) -> MotionAugment:
     return MotionAugment(tiny_pool, tiny_model, p=1.0, seed=3)
 
 
-def region_of(box) -> Region:
-    found = region_around(box, SIZE)
+def square_of(box) -> Square:
+    found = face_square(box, SIZE)
     assert found is not None
     return found
 
@@ -42,16 +42,16 @@ def region_of(box) -> Region:
 def outside(*boxes) -> torch.Tensor:
     mask = torch.ones(SIZE, dtype=torch.bool)
     for box in boxes:
-        region_of(box).cut(mask)[:] = False
+        square_of(box).cut(mask)[:] = False
     return mask
 
 
 def test_equals_cutting_out_animating_and_pasting(augment, images):
     params = augment.draw("abc")
     result = augment.apply(images, params, faces=BOXES)
-    region = region_of(RIGHT)
-    alone = augment.apply(region.cut(images[[1]]), [params[1]])
-    whole = paste(images[[1]], alone.image, alone.flow, region).clamp(0, 1)
+    square = square_of(RIGHT)
+    alone = augment.apply(square.cut(images[[1]]), [params[1]])
+    whole = put_back(images[[1]], [MovedFace(square, alone.image, alone.flow, alone.occlusion)])
     torch.testing.assert_close(result.image[[1]], whole, atol=1e-5, rtol=0)
 
 
@@ -97,7 +97,7 @@ def test_every_face_has_a_draw_of_its_own(augment, images):
     first, second = param.faces
     assert (first.face, second.face) == (0, 1)
     assert (first.clip, first.frame, first.strength) != (second.clip, second.frame, second.strength)
-    assert (first.box, second.box) == tuple(tuple(vars(region_of(box)).values()) for box in BOXES[0])
+    assert (first.box, second.box) == tuple(square_of(box).edges for box in BOXES[0])
     assert replace(second, box=None) == replace(augment.draw("a", face=1)[0], reference=second.reference)
 
 
@@ -170,10 +170,10 @@ def test_labels_move_with_the_composed_flow(augment, images):
     dot = torch.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 8.0).expand(1, 3, -1, -1).contiguous()
     result = augment.apply(dot, params, faces=[[RIGHT]])
     moved, _ = warp.points(torch.tensor([[[float(x), float(y)]]]), result.flow, size=SIZE)
-    region = region_of(RIGHT)
-    alone = augment.apply(region.cut(dot), params)
-    corner = torch.tensor([region.left, region.top])
-    inner, _ = warp.points(torch.tensor([[[float(x), float(y)]]]) - corner, alone.flow, size=region.size)
+    square = square_of(RIGHT)
+    alone = augment.apply(square.cut(dot), params)
+    corner = torch.tensor([square.left, square.top])
+    inner, _ = warp.points(torch.tensor([[[float(x), float(y)]]]) - corner, alone.flow, size=square.size)
     torch.testing.assert_close(moved, inner + corner, atol=0.5, rtol=0)
 
 
@@ -189,7 +189,7 @@ def test_gradients_flow_inside_and_outside_of_the_box(tiny_model, tiny_pool, ima
     augment(images, faces=[[LEFT]] * 3).sum().backward()
     mask = outside(LEFT)
     assert (images.grad[:, :, mask] == 1).all()
-    assert (region_of(LEFT).cut(images.grad) != 0).any()
+    assert (square_of(LEFT).cut(images.grad) != 0).any()
 
 
 @pytest.mark.parametrize(

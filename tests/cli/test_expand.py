@@ -4,7 +4,9 @@ import inspect
 import json
 from dataclasses import fields
 from pathlib import Path
+from typing import get_type_hints
 
+import click
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ from fomaug.cli.expand import expand as command
 from fomaug.driving import DrivingPool
 from fomaug.expand import ExpandPlan, ExpandReport, Failure
 from fomaug.expand import expand as function
+from fomaug.expand.plan import ExpandOptions
 from fomaug.media import save_image
 
 
@@ -26,6 +29,70 @@ def test_options_are_those_of_the_function_and_the_plan() -> None:
     for name, parameter in inspect.signature(function).parameters.items():
         if name in plan and parameter.default is not inspect.Parameter.empty:
             assert parameter.default == plan[name], name
+
+
+OPTIONS = [
+    ("--driving", "text", "builtin"),
+    ("--copies", "integer", 8),
+    ("--model", "text", "lite-256"),
+    ("--config", "text", None),
+    ("--seed", "integer", 0),
+    ("--format", "folder|webdataset|parquet", "folder"),
+    ("--image-format", "same|jpeg|png|webp", "same"),
+    ("--quality", "integer", 95),
+    ("--samples-per-shard", "integer", 1000),
+    ("--selection", "diverse|uniform|sequence", "diverse"),
+    ("--strength-range", "2 float", (0.3, 1.0)),
+    ("--region", "all|head|mouth|eyes|expression", "all"),
+    ("--reference", "text", "closest"),
+    ("--relative --absolute", "boolean", True),
+    ("--relative-jacobian --absolute-jacobian", "boolean", True),
+    ("--adapt-scale --no-adapt-scale", "boolean", True),
+    ("--yaw-range", "2 float", None),
+    ("--pitch-range", "2 float", None),
+    ("--labels", "text", "keep"),
+    ("--faces", "frame|boxes|detect", "frame"),
+    ("--on-missing", "skip|copy|error", "skip"),
+    ("--annotations", "text", None),
+    ("--annotation-format", "text", None),
+    ("--clip-labels", "text", None),
+    ("--clip-weights", "text", None),
+    ("--clip-crop", "face|frame", "face"),
+    ("--split", "train|val|test|all", "train"),
+    ("--balance --no-balance", "boolean", False),
+    ("--max-copies", "integer", 100),
+    ("--gates", "text", "on"),
+    ("--tries", "integer", 3),
+    ("--on-error", "skip|raise", "skip"),
+    ("--max-pixels", "integer", 64_000_000),
+    ("--batch-size", "integer", 16),
+    ("--device", "text", "auto"),
+    ("--dtype", "text", "auto"),
+    ("--workers", "integer", 2),
+    ("--resume --no-resume", "boolean", False),
+    ("--dry-run", "boolean", False),
+    ("--progress --no-progress", "boolean", True),
+]
+
+
+def test_names_types_and_defaults_of_the_options_stay() -> None:
+    values = command.make_context("expand", ["faces", "out"]).params
+    found = []
+    for option in command.params:
+        if isinstance(option, click.Option):
+            kind = "|".join(option.type.choices) if isinstance(option.type, click.Choice) else option.type.name
+            kind = kind if option.nargs == 1 else f"{option.nargs} {kind}"
+            found.append((" ".join([*option.opts, *option.secondary_opts]), kind, values[option.name]))
+    assert found == OPTIONS
+
+
+def test_typed_keywords_of_the_function_are_the_fields_of_the_plan() -> None:
+    named, plan = get_type_hints(function), get_type_hints(ExpandPlan)
+    typed = {name: hint for name, hint in get_type_hints(ExpandOptions).items() if name not in named}
+    for name, hint in typed.items():
+        assert hint == plan[name], name
+    assert set(typed) == set(plan) - set(named)
+    assert not set(get_type_hints(ExpandOptions)) & set(named)
 
 
 @pytest.fixture

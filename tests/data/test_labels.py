@@ -10,7 +10,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from fomaug import warp
 from fomaug.data import MotionDataset, MotionLoader
+from fomaug.data.labels import image_like, image_tensor, label_like, label_tensor
 from fomaug.errors import ShapeError
+
+ARRAY = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def sample(images):
     }
 
 
-PLACES = {"masks": ["mask", "planes"], "boxes": ["boxes", "whole"], "points": ["points", "seen"]}
+FIELDS = {"masks": ["mask", "planes"], "boxes": ["boxes", "whole"], "points": ["points", "seen"]}
 
 
 @pytest.fixture
@@ -77,7 +80,7 @@ def check(found, expected, row):
 
 
 def test_the_loader_moves_every_label_with_its_picture(augment, sample, expected):
-    loader = MotionLoader(DataLoader(Samples(sample), batch_size=4), augment, **PLACES)
+    loader = MotionLoader(DataLoader(Samples(sample), batch_size=4), augment, **FIELDS)
     rows = [
         {name: value[row] for name, value in batch.items()} for batch in loader for row in range(len(batch["mask"]))
     ]
@@ -88,12 +91,12 @@ def test_the_loader_moves_every_label_with_its_picture(augment, sample, expected
 
 
 def test_the_dataset_moves_them_alike(augment, sample, expected):
-    dataset = MotionDataset(Samples(sample), augment, **PLACES)
+    dataset = MotionDataset(Samples(sample), augment, **FIELDS)
     for row in range(7):
         check(dataset[row], expected(row), row)
 
 
-def test_a_lone_place_needs_no_list(augment, sample, expected):
+def test_a_lone_path_needs_no_list(augment, sample, expected):
     dataset = MotionDataset(Samples(sample), augment, masks="mask")
     assert torch.equal(dataset[0]["mask"], expected(0).mask)
 
@@ -205,3 +208,60 @@ def test_labels_of_another_shape_are_an_error(augment, images):
     for name, wrong in (("points", torch.zeros(7, 5, 4)), ("boxes", torch.zeros(7, 5, 2))):
         with pytest.raises(ShapeError, match=name):
             list(MotionLoader([{"image": images, name: wrong}], augment, **{name: [name]}))
+
+
+# Images and labels of every kind ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        torch.from_numpy(ARRAY).permute(2, 0, 1),
+        ARRAY,
+        ARRAY[..., 0],
+        ARRAY[..., :1],
+        (ARRAY / 255).astype(np.float32),
+        Image.fromarray(ARRAY),
+        Image.fromarray(ARRAY[..., 0]),
+    ],
+)
+def test_there_and_back_is_the_same_picture(picture):
+    tensor = image_tensor(picture)
+    assert tensor.shape[1:] == (6, 8)
+    back = image_like(tensor, picture)
+    assert type(back) is type(picture) or isinstance(back, Image.Image)
+    assert getattr(back, "mode", None) == getattr(picture, "mode", None)
+    np.testing.assert_array_equal(np.asarray(back), np.asarray(picture))
+    assert np.asarray(back).dtype == np.asarray(picture).dtype
+
+
+@pytest.mark.parametrize(
+    "label",
+    [torch.ones(2, 2), np.ones((2, 2), np.int64), [[1.0, 2.0]], Image.fromarray(ARRAY[..., 0])],
+)
+def test_labels_keep_their_kind(label):
+    back = label_like(label_tensor(label), label)
+    assert isinstance(back, type(label))
+    np.testing.assert_array_equal(np.asarray(back), np.asarray(label))
+
+
+def test_a_palette_mask_keeps_its_palette():
+    mask = Image.fromarray(ARRAY[..., 0] % 4).convert("P")
+    mask.putpalette(list(range(12)))
+    back = label_like(label_tensor(mask), mask)
+    assert back.mode == "P"
+    assert back.getpalette()[:12] == list(range(12))
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (torch.zeros(1, 3, 8, 8), r"\(C, H, W\) tensor, got \(1, 3, 8, 8\)"),
+        (np.zeros((1, 2, 3, 4)), r"array, got \(1, 2, 3, 4\)"),
+        (Image.new("RGBA", (4, 4)), "RGB or L, got RGBA"),
+        ("picture.jpg", "got str"),
+    ],
+)
+def test_what_is_no_picture_is_an_error(picture, message):
+    with pytest.raises(ShapeError, match=message):
+        image_tensor(picture)

@@ -12,8 +12,7 @@ from fomaug import DrivingPool, Keypoints
 from fomaug.driving import build as _build
 from fomaug.driving import read_track
 from fomaug.errors import ArgumentError, LabelError, MediaError, PoolError
-from fomaug.faces.square import to_batch
-from fomaug.media import read_clip
+from fomaug.media import read_clip, to_unit
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def test_every_clip_becomes_a_track(clips: Path, tiny_model) -> None:
 def test_keypoints_are_those_of_the_frames_one_by_one(clips: Path, tiny_model) -> None:
     track = DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, crop="frame", batch_size=2)[0]
     for row, frame in enumerate(read_clip(clips / "sad" / "walk")):
-        alone = tiny_model.detect(to_batch([frame]))
+        alone = tiny_model.detect(to_unit(frame[None]))
         torch.testing.assert_close(track.keypoints[row].value, alone.value, rtol=0, atol=1e-5)
         torch.testing.assert_close(track.keypoints[row].jacobian, alone.jacobian, rtol=0, atol=1e-4)
 

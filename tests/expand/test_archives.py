@@ -5,14 +5,17 @@ import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from fomaug import Animator, DrivingPool
+from fomaug.errors import MediaError
 from fomaug.expand import ExpandReport, expand, summarise
-from fomaug.expand.formats.folder import Sample, load_outputs
+from fomaug.expand.formats import FORMATS, Sample, load_outputs, register
+from fomaug.expand.plan import Format
 from fomaug.media import save_image
 
 
@@ -136,11 +139,11 @@ def test_of_a_table_only_what_is_needed_is_read_and_once(tmp_path: Path, monkeyp
     from fomaug.expand.formats import parquet as _parquet
 
     monkeypatch.setattr(_parquet, "_GROUP_BYTES", 0)
-    sink = _parquet.ParquetSink(tmp_path)
-    sink.begin("00000")
+    writer = _parquet.ParquetWriter(tmp_path)
+    writer.begin("00000")
     for i in range(6):
-        sink.add(Sample(f"{i}.png", bytes([i]), None, {"label": "a"}))
-    rows = sink.finish()
+        writer.add(Sample(f"{i}.png", bytes([i]), None, {"label": "a"}))
+    rows = writer.finish()
     groups: list[int] = []
     read = parquet.ParquetFile.read_row_group
 
@@ -151,3 +154,17 @@ def test_of_a_table_only_what_is_needed_is_read_and_once(tmp_path: Path, monkeyp
     monkeypatch.setattr(parquet.ParquetFile, "read_row_group", note)
     assert load_outputs(tmp_path, [rows[4], rows[1], rows[2]]) == [b"\4", b"\1", b"\2"]
     assert sorted(groups) == [1, 2, 4]
+
+
+def test_every_format_of_the_plan_has_a_writer_and_no_other_has() -> None:
+    assert set(FORMATS) == set(get_args(Format))
+
+
+def test_a_second_writer_of_a_format_is_refused() -> None:
+    with pytest.raises(AssertionError, match="format parquet is registered twice"):
+        register("parquet")(FORMATS["parquet"])
+
+
+def test_a_row_of_an_unknown_archive_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match=r"00000\.zip is no archive of a known format \(folder, parquet, webdataset\)"):
+        load_outputs(tmp_path, [{"file": "00000.zip", "member": "a.png"}])

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from fomaug import MotionParams, warp
-from fomaug.expand.compose import compose, crop
+from fomaug.expand.compose import compose
 from fomaug.expand.move import Moved
-from fomaug.faces import Region
+from fomaug.faces import Square
 from fomaug.geometry import identity_grid, resize_flow
 from fomaug.media import Picture
 
 SIZE = (180, 240)
-REGION = Region(60, 20, 188, 148)
-OTHER = Region(160, 40, 224, 104)  # over the edge of the first
+SQUARE = Square(60, 20, 188, 148)
+OTHER = Square(160, 40, 224, 104)  # over the edge of the first
 
 
 @pytest.fixture
@@ -42,25 +42,25 @@ def turned(shift: float = 0.1, scale: float = 0.9) -> Tensor:
 STILL = identity_grid((16, 16))[None]
 
 
-def outside(*regions: Region) -> np.ndarray:
+def outside(*squares: Square) -> np.ndarray:
     mask = np.ones(SIZE, bool)
-    for region in regions:
-        mask[region.top : region.bottom, region.left : region.right] = False
+    for square in squares:
+        mask[square.top : square.bottom, square.left : square.right] = False
     return mask
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_faces_that_do_not_move_leave_picture_and_motion(dtype: type, face: Callable[..., np.ndarray]) -> None:
     picture = Picture(face(1, *SIZE, dtype=dtype))
-    whole = compose(picture, [REGION, OTHER], [moved(crop(picture, part), STILL) for part in (REGION, OTHER)])
+    whole = compose(picture, [SQUARE, OTHER], [moved(part.cut_picture(picture), STILL) for part in (SQUARE, OTHER)])
     np.testing.assert_array_equal(whole.picture.pixels, picture.pixels)
     torch.testing.assert_close(whole.flow, identity_grid(whole.flow.shape[1:3])[None], atol=1e-5, rtol=0)
 
 
-def test_nothing_changes_outside_of_the_regions(picture: Picture) -> None:
+def test_nothing_changes_outside_of_the_squares(picture: Picture) -> None:
     black = np.zeros((128, 128, 3), np.uint8)
-    whole = compose(picture, [REGION], [moved(crop(picture, REGION), turned(), black)])
-    np.testing.assert_array_equal(whole.picture.pixels[outside(REGION)], picture.pixels[outside(REGION)])
+    whole = compose(picture, [SQUARE], [moved(SQUARE.cut_picture(picture), turned(), black)])
+    np.testing.assert_array_equal(whole.picture.pixels[outside(SQUARE)], picture.pixels[outside(SQUARE)])
     assert (whole.picture.pixels[60:110, 100:150] == 0).all(), "the middle is the face's own"
     apart = (resize_flow(whole.flow, SIZE)[0] - identity_grid(SIZE)).abs().amax(-1).numpy()
     assert apart[:16].max() == pytest.approx(0, abs=1e-5)
@@ -70,14 +70,14 @@ def test_nothing_changes_outside_of_the_regions(picture: Picture) -> None:
 
 def test_the_source_is_left_as_it_was(picture: Picture) -> None:
     before = picture.pixels.copy()
-    compose(picture, [REGION], [moved(crop(picture, REGION), turned())])
+    compose(picture, [SQUARE], [moved(SQUARE.cut_picture(picture), turned())])
     np.testing.assert_array_equal(picture.pixels, before)
 
 
 def test_the_difference_to_the_source_tends_to_nothing_at_the_border(picture: Picture) -> None:
     black = np.zeros((128, 128, 3), np.uint8)
-    whole = compose(picture, [REGION], [moved(crop(picture, REGION), turned(), black)]).picture.pixels
-    apart = np.abs(whole.astype(int) - picture.pixels).max(-1)[REGION.top : REGION.bottom, REGION.left : REGION.right]
+    whole = compose(picture, [SQUARE], [moved(SQUARE.cut_picture(picture), turned(), black)]).picture.pixels
+    apart = np.abs(whole.astype(int) - picture.pixels).max(-1)[SQUARE.top : SQUARE.bottom, SQUARE.left : SQUARE.right]
     rings = [max(apart[i].max(), apart[-1 - i].max(), apart[:, i].max(), apart[:, -1 - i].max()) for i in (0, 1, 2)]
     assert rings[0] == 0
     assert rings == sorted(rings)
@@ -88,7 +88,7 @@ def test_nothing_shows_twice(face: Callable[..., np.ndarray]) -> None:
     """A line across the border bends and stays one line as dark as it was; two blended pictures would show two."""
     picture = Picture(np.full((*SIZE, 3), 255, np.uint8))
     picture.pixels[80:83] = 0
-    whole = compose(picture, [REGION], [moved(crop(picture, REGION), turned(0.08, 1.0))]).picture.pixels[..., 0]
+    whole = compose(picture, [SQUARE], [moved(SQUARE.cut_picture(picture), turned(0.08, 1.0))]).picture.pixels[..., 0]
     dark = 255.0 - whole
     np.testing.assert_allclose(dark.sum(0), 3 * 255, rtol=0.12)
     assert (whole.min(0) < 60).all()
@@ -96,18 +96,18 @@ def test_nothing_shows_twice(face: Callable[..., np.ndarray]) -> None:
     middle = (dark * rows).sum(0) / dark.sum(0)
     spread = np.sqrt((dark * (rows - middle) ** 2).sum(0) / dark.sum(0))
     assert spread.max() < 1.6
-    assert middle[REGION.left] == pytest.approx(81, abs=0.1)
+    assert middle[SQUARE.left] == pytest.approx(81, abs=0.1)
     assert middle[124] == pytest.approx(81 + 0.08 * 127 / 2, abs=0.3)
     assert np.abs(np.diff(middle)).max() < 0.8
 
 
-@pytest.mark.parametrize("regions", [[REGION], [REGION, OTHER], [Region(0, 0, 128, 128)]])
-def test_the_picture_agrees_with_its_flow(picture: Picture, regions: list[Region]) -> None:
+@pytest.mark.parametrize("squares", [[SQUARE], [SQUARE, OTHER], [Square(0, 0, 128, 128)]])
+def test_the_picture_agrees_with_its_flow(picture: Picture, squares: list[Square]) -> None:
     """Where nothing is invented, the composed picture is the source, read where the composed flow points."""
-    whole = compose(picture, regions, [moved(crop(picture, region), turned(0.04, 0.95)) for region in regions])
+    whole = compose(picture, squares, [moved(square.cut_picture(picture), turned(0.04, 0.95)) for square in squares])
     unit = torch.from_numpy(picture.pixels / 255.0).permute(2, 0, 1)[None]
     wanted = warp.image(unit, whole.flow.double())[0].permute(1, 2, 0).numpy() * 255
-    inner = regions[-1] if len(regions) > 1 else REGION
+    inner = squares[-1] if len(squares) > 1 else SQUARE
     apart = np.abs(wanted - whole.picture.pixels)
     assert apart.mean() < 0.5
     assert apart[inner.top : inner.bottom, inner.left : inner.right].mean() < 1.5
@@ -115,7 +115,7 @@ def test_the_picture_agrees_with_its_flow(picture: Picture, regions: list[Region
 
 
 def test_a_dot_moves_as_its_label_does() -> None:
-    """Dots all over the region, in the bands of the seam too, and one outside."""
+    """Dots all over the square, in the bands of the seam too, and one outside."""
     flow = turned(0.05, 0.95)
     places = [(124, 84), (100, 60), (66, 84), (70, 90), (124, 28), (180, 90), (20, 90), (120, 140)]
     for x, y in places:
@@ -123,7 +123,7 @@ def test_a_dot_moves_as_its_label_does() -> None:
         rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
         dot = 255 * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * 2.0**2))
         picture.pixels[:] = dot.round()[..., None].astype(np.uint8)
-        whole = compose(picture, [REGION], [moved(crop(picture, REGION), flow)])
+        whole = compose(picture, [SQUARE], [moved(SQUARE.cut_picture(picture), flow)])
         seen = whole.picture.pixels[..., 0].astype(float)
         found = ((seen * columns).sum() / seen.sum(), (seen * rows).sum() / seen.sum())
         asked, visible = warp.points(torch.tensor([[float(x), float(y)]]).double(), whole.flow.double(), size=SIZE)
@@ -134,18 +134,18 @@ def test_a_dot_moves_as_its_label_does() -> None:
 def test_alpha_moves_with_the_face(face: Callable[..., np.ndarray]) -> None:
     colours = face(1, *SIZE, channels=4)
     picture = Picture(colours[..., :3], colours[..., 3:])
-    part = crop(picture, REGION)
+    part = SQUARE.cut_picture(picture)
     assert part.alpha is not None
     clear = Moved(Picture(part.pixels, part.alpha * 0), MotionParams("a"), STILL, torch.ones(1, 1, 16, 16))
-    whole = compose(picture, [REGION], [clear]).picture
+    whole = compose(picture, [SQUARE], [clear]).picture
     assert whole.alpha is not None
     assert picture.alpha is not None
     assert (whole.alpha[60:110, 100:150] == 0).all()
-    np.testing.assert_array_equal(whole.alpha[outside(REGION)], picture.alpha[outside(REGION)])
+    np.testing.assert_array_equal(whole.alpha[outside(SQUARE)], picture.alpha[outside(SQUARE)])
 
 
-def test_the_whole_picture_as_a_region_is_the_face_itself(picture: Picture) -> None:
-    region = Region(0, 0, SIZE[1], SIZE[0])
+def test_the_whole_picture_as_a_square_is_the_face_itself(picture: Picture) -> None:
+    square = Square(0, 0, SIZE[1], SIZE[0])
     face = moved(picture, turned())
-    whole = compose(picture, [region], [face])
+    whole = compose(picture, [square], [face])
     np.testing.assert_array_equal(whole.picture.pixels, face.picture.pixels)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fomaug import Animator, DrivingPool, MotionAugment
-from fomaug.expand.copies import Verdict, make_copies
+from fomaug.expand.copies import Loaded, make_copies
+from fomaug.expand.gates import Verdict
 from fomaug.expand.jobs import Job
-from fomaug.expand.load import Loaded
 from fomaug.expand.sources import SourceFile
 from fomaug.media import Picture
 

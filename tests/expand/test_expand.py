@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 import fomaug
 from fomaug import Animator, DrivingPool, MotionAugment, MotionParams
 from fomaug.errors import ArgumentError, MediaError, ResumeError
-from fomaug.expand import ExpandReport, expand
+from fomaug.expand import ExpandPlan, ExpandReport, expand
 from fomaug.media import read_mark, read_picture, save_image
 
 
@@ -33,6 +34,13 @@ def test_the_package_answers_calls_and_imports_alike() -> None:
 
     assert callable(fomaug.expand)
     assert fomaug.expand.expand is expand
+
+
+def test_the_package_and_the_function_are_pickled_by_name() -> None:
+    assert pickle.loads(pickle.dumps(fomaug.expand)) is fomaug.expand
+    assert pickle.loads(pickle.dumps(fomaug.expand.expand)) is expand
+    plan = ExpandPlan("faces", "out", labels={"*": "fake"})
+    assert pickle.loads(pickle.dumps(plan)) == plan
 
 
 def test_the_tree_is_mirrored_and_every_copy_has_a_row(run: Callable[..., ExpandReport], faces: Path) -> None:
@@ -289,13 +297,13 @@ def test_fomaug_expand_is_the_function_of_the_readme(
 def test_no_more_than_a_few_units_are_read_ahead(
     run: Callable[..., ExpandReport], tmp_path: Path, face: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fomaug.expand import copies as _choose
+    from fomaug.expand import copies as _copies
     from fomaug.expand import run as _run
 
     for i in range(30):
         save_image(tmp_path / "many" / f"{i:02d}.png", face(i, 32, 32))
     loads, moves, most = 0, 0, 0
-    load, move = _run.load, _choose.move
+    load, move = _run.load, _copies.move
 
     def count_load(*args: object) -> object:
         nonlocal loads, most
@@ -309,7 +317,7 @@ def test_no_more_than_a_few_units_are_read_ahead(
         return move(*args, **options)
 
     monkeypatch.setattr(_run, "load", count_load)
-    monkeypatch.setattr(_choose, "move", count_move)
+    monkeypatch.setattr(_copies, "move", count_move)
     run(dataset=tmp_path / "many", copies=2, batch_size=2)
     assert (loads, moves) == (30, 30)
     assert most <= 4

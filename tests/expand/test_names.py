@@ -5,8 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from fomaug.errors import ArgumentError
-from fomaug.expand.names import check_label, copy_name, fold, place_inside, unique_stems
+from fomaug.errors import ArgumentError, LabelError
+from fomaug.expand.names import (
+    check_label,
+    check_policy,
+    copy_label,
+    copy_name,
+    fold,
+    parse_labels,
+    path_inside,
+    unique_stems,
+)
+from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import SourceFile
 
 
@@ -62,7 +72,7 @@ def test_copies_mirror_the_tree(item: SourceFile, label: str, name: str) -> None
 @pytest.mark.parametrize("name", ["../a.jpg", "/etc/a.jpg", "x/../../a.jpg"])
 def test_nothing_is_placed_outside(tmp_path: Path, name: str) -> None:
     with pytest.raises(ArgumentError, match="outside of"):
-        place_inside(tmp_path, name)
+        path_inside(tmp_path, name)
 
 
 def test_a_link_inside_the_output_does_not_lead_out(tmp_path: Path) -> None:
@@ -70,8 +80,8 @@ def test_a_link_inside_the_output_does_not_lead_out(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "x").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ArgumentError, match="outside of"):
-        place_inside(tmp_path / "out", "x/a.jpg")
-    assert place_inside(tmp_path / "out", "y/a.jpg") == tmp_path / "out" / "y" / "a.jpg"
+        path_inside(tmp_path / "out", "x/a.jpg")
+    assert path_inside(tmp_path / "out", "y/a.jpg") == tmp_path / "out" / "y" / "a.jpg"
 
 
 @pytest.mark.parametrize("label", ["..", ".", "a/b", "a\\b", "c:"])
@@ -106,3 +116,49 @@ def test_bytes_that_are_no_text_count_once() -> None:
     stem = "\udcff" * 246
     assert copy_name(source("a.jpg"), stem, 7, "", "png") == f"{stem}_m007.png"
     assert len(os.fsencode(copy_name(source("a.jpg"), stem * 2, 7, "", "png"))) == 255
+
+
+@pytest.mark.parametrize(
+    ("policy", "label"),
+    [("keep", "anna"), ("drop", ""), ("from_clip", "smile"), ({"anna": "anne"}, "anne"), ({"*": "fake"}, "fake")],
+)
+def test_each_policy_gives_its_label(policy: object, label: str) -> None:
+    assert copy_label(policy, "anna", "smile") == label
+
+
+SOURCES = [SourceFile(Path("x"), f"{label}/1.jpg", label) for label in ("anna", "ben")]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"anna": "a"}, "also has ben"),
+        ({"*": "a", "carl": "c"}, "maps carl, but the dataset has anna, ben"),
+    ],
+)
+def test_mappings_that_do_not_fit_are_refused(tiny_pool, labels: dict[str, str], message: str) -> None:
+    with pytest.raises(LabelError, match=message):
+        check_policy(ExpandPlan("data", "out", labels=labels), SOURCES, tiny_pool)
+
+
+def test_a_label_that_leads_elsewhere_is_refused(tiny_pool) -> None:
+    with pytest.raises(ArgumentError, match="cannot name a folder"):
+        check_policy(ExpandPlan("data", "out", labels={"*": "../x"}), SOURCES, tiny_pool)
+
+
+def test_clips_without_labels_are_named_before_any_work(tiny_pool) -> None:
+    from dataclasses import replace
+
+    from fomaug import DrivingPool
+
+    plan = ExpandPlan("data", "out", labels="from_clip")
+    check_policy(plan, SOURCES, tiny_pool)
+    tracks = [replace(track, label=None) for track in tiny_pool.tracks]
+    with pytest.raises(LabelError, match=r"3 of 3 driving clips have no label \(nod, shake, smile\)"):
+        check_policy(plan, SOURCES, DrivingPool(tracks, tiny_pool.model_name, tiny_pool.model_hash))
+
+
+@pytest.mark.parametrize("text", ["=a", "a=b,c"])
+def test_pairs_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(ArgumentError, match="OLD=NEW"):
+        parse_labels(text)

@@ -14,10 +14,9 @@ from PIL import Image
 from fomaug import Animator, DrivingPool, MotionAugment, MotionParams
 from fomaug.errors import ArgumentError, MediaError, ResumeError
 from fomaug.expand import ExpandReport, expand, summarise
-from fomaug.expand.compose import crop
 from fomaug.expand.manifest import read_rows
 from fomaug.expand.move import move
-from fomaug.faces import Region, region_around
+from fomaug.faces import Square, face_square
 from fomaug.media import read_mark, read_picture, save_image
 
 
@@ -52,13 +51,13 @@ def test_every_face_of_a_picture_moves_and_the_rest_does_not(
     report = run(detector=lambda image: BOXES)
     assert report.written == 4
     for row in read_rows(report.out / "manifest.jsonl"):
-        regions = [Region(*motion["box"]) for motion in motions_of(row)]
-        assert regions == [region_around(box, (120, 160)) for box in BOXES]
+        squares = [Square(*motion["box"]) for motion in motions_of(row)]
+        assert squares == [face_square(box, (120, 160)) for box in BOXES]
         before, after = (
             read_picture(path).pixels for path in (tmp_path / "big" / row["source"], report.out / row["file"])
         )
-        for region in regions:
-            rows, columns = slice(region.top, region.bottom), slice(region.left, region.right)
+        for square in squares:
+            rows, columns = slice(square.top, square.bottom), slice(square.left, square.right)
             assert (before[rows, columns] != after[rows, columns]).any()
         assert (before[100:] == after[100:]).all()
         assert read_mark(report.out / row["file"]).source_type == "compositeWithTrainedAlgorithmicMedia"
@@ -68,14 +67,14 @@ def test_a_face_in_a_picture_is_the_face_cut_out(
     run: Callable[..., ExpandReport], tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool
 ) -> None:
     row = next(iter(read_rows(run(detector=lambda image: BOXES[:1]).out / "manifest.jsonl")))
-    region = Region(*row["motion"]["box"])
-    part = crop(read_picture(tmp_path / "big" / row["source"]), region)
+    square = Square(*row["motion"]["box"])
+    part = square.cut_picture(read_picture(tmp_path / "big" / row["source"]))
     params = MotionParams.from_dict({**row["motion"], "box": None})
     alone = move(MotionAugment(tiny_pool, tiny_model), [part], [[params]], batch_size=1)[0][0]
     whole = read_picture(tmp_path / "out" / row["file"]).pixels
     height, width = part.size
     middle = (slice(height // 4, height // 2), slice(width // 4, width // 2))
-    inside = whole[region.top : region.bottom, region.left : region.right][middle].astype(int)
+    inside = whole[square.top : square.bottom, square.left : square.right][middle].astype(int)
     assert np.abs(inside - alone.picture.pixels[middle]).max() <= 1
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from fomaug import Animator, DrivingPool, save_model
 from fomaug.errors import ResumeError
 from fomaug.expand import ExpandReport, expand
-from fomaug.expand.manifest import Ledger
+from fomaug.expand.manifest import Manifest
 
 Contents = Callable[[Path], dict[str, bytes]]
 FORMATS = ["folder", "webdataset", "parquet"]
@@ -176,14 +176,14 @@ def test_a_source_that_is_deleted_after_its_copies_are_made_ends_no_job(
 ) -> None:
     if format == "parquet":
         pytest.importorskip("pyarrow")
-    from fomaug.expand import carry_out
+    from fomaug.expand import job as _job
 
     def delete_first(*arguments: Any, **options: Any) -> Any:
         (faces / "ben" / "1.png").unlink()
         return save(*arguments, **options)
 
-    save = carry_out.save_contact_sheet
-    monkeypatch.setattr(carry_out, "save_contact_sheet", delete_first)
+    save = _job.save_contact_sheet
+    monkeypatch.setattr(_job, "save_contact_sheet", delete_first)
     report = run("out", format=format)
     monkeypatch.undo()
     assert (report.written, report.complete) == (10, False)
@@ -208,7 +208,7 @@ def test_a_job_goes_on_without_a_source_that_was_deleted(
         pytest.importorskip("pyarrow")
     whole = contents(run("whole", format=format).out)
     with monkeypatch.context() as patch:
-        patch.setattr("fomaug.expand.manifest.append_line", count_down(sys.modules[Ledger.__module__].append_line, 1))
+        patch.setattr("fomaug.expand.manifest.append_line", count_down(sys.modules[Manifest.__module__].append_line, 1))
         with pytest.raises(Killed):
             run("broken", format=format)
     (faces / "carla" / "1.png").rename(tmp_path / "aside.png")
@@ -223,14 +223,14 @@ def test_a_job_goes_on_without_a_source_that_was_deleted(
 def test_a_copy_that_is_deleted_ends_no_job(
     run: Callable[..., ExpandReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fomaug.expand import carry_out
+    from fomaug.expand import job as _job
 
     def delete_first(*arguments: Any, **options: Any) -> Any:
         (tmp_path / "out" / "ben" / "1_m001.png").unlink()
         return save(*arguments, **options)
 
-    save = carry_out.save_contact_sheet
-    monkeypatch.setattr(carry_out, "save_contact_sheet", delete_first)
+    save = _job.save_contact_sheet
+    monkeypatch.setattr(_job, "save_contact_sheet", delete_first)
     report = run("out")
     monkeypatch.undo()
     assert [failure.source for failure in report.failed] == ["ben/1.png"]
@@ -274,9 +274,9 @@ def test_a_damaged_manifest_is_refused(run: Callable[..., ExpandReport]) -> None
 def test_interrupted_leaves_whole_files_only(
     run: Callable[..., ExpandReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fomaug.expand import copies as _choose
+    from fomaug.expand import copies as _copies
 
-    monkeypatch.setattr(_choose, "move", count_down(_choose.move, 2))
+    monkeypatch.setattr(_copies, "move", count_down(_copies.move, 2))
     with pytest.raises(Killed):
         run("broken")
     assert not list((tmp_path / "broken").rglob(".*"))

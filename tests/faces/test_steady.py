@@ -7,36 +7,36 @@ import torch
 from fomaug import Keypoints
 from fomaug.faces import steady as _steady
 from fomaug.faces.canonical import KEYPOINT_POINTS, mean_mesh, mesh_keypoints
-from fomaug.faces.steady import wandering
+from fomaug.faces.steady import instability
 
 
 def test_points_on_a_face_stay_where_they_are(finder) -> None:
-    assert wandering(finder, finder.marked(30, 34, 60, (128, 128))) < 0.08
+    assert instability(finder, finder.marked(30, 34, 60, (128, 128))) < 0.08
 
 
 @pytest.mark.parametrize("place", [(3, 3), (64, 66)])
 def test_a_face_beside_the_edge_of_the_picture_is_a_face(finder, place: tuple[int, int]) -> None:
-    assert wandering(finder, finder.marked(*place, 60, (128, 128))) < 0.08
+    assert instability(finder, finder.marked(*place, 60, (128, 128))) < 0.08
 
 
-def test_points_that_do_not_mirror_wander(finder) -> None:
+def test_points_that_do_not_mirror_are_unstable(finder) -> None:
     """The same answer to everything: the mirror image should have had the mirrored one."""
     face = mesh_keypoints(mean_mesh()[None]).value[0] * 0.5
     finder._find = lambda frame: face + torch.tensor([0.1, 0.0])
-    apart = wandering(finder, np.zeros((128, 128, 3), np.uint8))
+    apart = instability(finder, np.zeros((128, 128, 3), np.uint8))
     size = float((face - face.mean(0)).square().sum(-1).mean().sqrt())
     assert apart == pytest.approx(0.2 / size, rel=0.15)
 
 
-def test_points_that_do_not_follow_the_view_wander(finder) -> None:
+def test_points_that_do_not_follow_the_view_are_unstable(finder) -> None:
     """A face in the middle of whatever it is shown, and none of it in the picture."""
     face = mesh_keypoints(mean_mesh()[None]).value[0]
     finder._find = lambda frame: face
-    assert wandering(finder, np.zeros((128, 128, 3), np.uint8)) > 0.15
+    assert instability(finder, np.zeros((128, 128, 3), np.uint8)) > 0.15
 
 
 def test_a_mirror_swaps_left_and_right() -> None:
-    names, partners = list(KEYPOINT_POINTS), _steady._partners()
+    names, partners = list(KEYPOINT_POINTS), _steady._mirror_partners()
     assert [partners[i] for i in partners] == list(range(len(names)))
     assert names[partners[names.index("iris left")]] == "iris right"
     assert names[partners[names.index("chin")]] == "chin"
@@ -44,7 +44,7 @@ def test_a_mirror_swaps_left_and_right() -> None:
 
 @pytest.mark.parametrize("side", [1, 2, 7, 64])
 def test_pictures_of_any_size_are_measured(finder, side: int) -> None:
-    assert wandering(finder, np.zeros((side, side, 3), np.uint8)) >= 0
+    assert instability(finder, np.zeros((side, side, 3), np.uint8)) >= 0
 
 
 def test_the_size_of_the_face_is_the_unit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,6 +58,6 @@ def test_the_size_of_the_face_is_the_unit(monkeypatch: pytest.MonkeyPatch) -> No
             points = mesh_keypoints(mean_mesh()[None]).value[0] * self.scale
             return Keypoints(torch.stack([points + i * self.step for i in range(len(frames))]))
 
-    monkeypatch.setattr(_steady, "_ROOM", 0.0)
+    monkeypatch.setattr(_steady, "_MARGIN", 0.0)
     blank = np.zeros((64, 64, 3), np.uint8)
-    assert wandering(Fixed(1.0, 0.1), blank) == pytest.approx(wandering(Fixed(0.5, 0.05), blank), rel=1e-4)
+    assert instability(Fixed(1.0, 0.1), blank) == pytest.approx(instability(Fixed(0.5, 0.05), blank), rel=1e-4)

@@ -27,6 +27,12 @@ def exact(tiny_model):
 
 
 @pytest.fixture(scope="session")
+def painting(tiny_model):
+    """An animator that says of the left half of its results that it was painted."""
+    return exact_animator.exact_model(tiny_model, exact_animator.PaintingAnimator)
+
+
+@pytest.fixture(scope="session")
 def pool(exact):
     """Driving motion for `exact`: twenty directions."""
     return exact_animator.shifting_pool(exact)

@@ -56,8 +56,21 @@ class ExactAnimator(Animator):
         return Animated(image if differentiable else image.detach(), flow, torch.ones_like(image[:, :1]))
 
 
-def exact_model(tiny: Animator) -> ExactAnimator:
-    return ExactAnimator(tiny.config, tiny.detector, tiny.generator, name="exact").requires_grad_(False)
+class PaintingAnimator(ExactAnimator):
+    """Says of the left half of its results that it was painted."""
+
+    def animate(self, source: Source, keypoints: Keypoints, *, differentiable: bool = False) -> Animated:
+        done = super().animate(source, keypoints, differentiable=differentiable)
+        occlusion = done.occlusion.clone()
+        occlusion[..., : occlusion.shape[-1] // 2] = 0
+        return Animated(done.image, done.flow, occlusion)
+
+
+PAINTED, SHOWN = (10.0, 24.0), (54.0, 24.0)  # points that no motion of `shifting_pool` brings to the other half
+
+
+def exact_model(tiny: Animator, kind: type[ExactAnimator] = ExactAnimator) -> ExactAnimator:
+    return kind(tiny.config, tiny.detector, tiny.generator, name="exact").requires_grad_(False)
 
 
 def shifting_pool(model: Animator) -> DrivingPool:

@@ -8,7 +8,7 @@ import albumentations as A
 import numpy as np
 import pytest
 import torch
-from exact_animator import DOTS, exact_model, find_dots, shifting_pool
+from exact_animator import DOTS, PAINTED, SHOWN, exact_model, find_dots, shifting_pool
 
 from fomaug import DrivingPool, load_model, save_model
 from fomaug.errors import ArgumentError, PoolError
@@ -114,6 +114,28 @@ def test_pictures_without_objects_are_no_trouble(always, dots, nothing):
     assert len(found["bboxes"]) == len(found["names"]) == 0
     points = A.Compose([always], keypoint_params=A.KeypointParams("xy"))
     assert len(points(image=dots, keypoints=nothing)["keypoints"]) == 0
+
+
+def test_points_and_boxes_that_were_painted_over_are_dropped(pool, painting, dots):
+    boxes = [[x - 4, y - 4, x + 4, y + 4] for x, y in (PAINTED, SHOWN)]
+    pipeline = A.Compose(
+        [MotionAugment(pool, painting, p=1.0)],
+        seed=1,
+        keypoint_params=A.KeypointParams("xy", label_fields=["names"]),
+        bbox_params=A.BboxParams("pascal_voc", label_fields=["kinds"]),
+    )
+    found = pipeline(image=dots, keypoints=[PAINTED, SHOWN], names=["painted", "shown"], bboxes=boxes, kinds=[0, 1])
+    assert list(found["names"]) == ["shown"]
+    assert list(found["kinds"]) == [1]
+
+
+def test_painted_points_that_are_kept_have_the_nearest_coordinates(pool, exact, painting, dots):
+    params = A.KeypointParams("xy", remove_invisible=False)
+    plain, painted = (
+        A.Compose([MotionAugment(pool, model, p=1.0)], seed=1, keypoint_params=params)(image=dots, keypoints=[PAINTED])
+        for model in (exact, painting)
+    )
+    assert np.allclose(plain["keypoints"], painted["keypoints"])
 
 
 @pytest.mark.parametrize("drop", [True, False])

@@ -40,8 +40,15 @@ def test_an_adapter_takes_what_the_module_takes_with_the_same_defaults(adapter):
         assert found[argument].default == known[argument].default, argument
 
 
-def test_every_argument_is_described_in_the_order_in_which_it_is_taken(adapter):
-    _, kind = adapter
+def described(kind: type) -> list[str]:
     lines = inspect.getdoc(kind).split("Args:\n")[1].splitlines()
-    described = [line.strip().split(":")[0] for line in lines if line.startswith("    ") and line[4] != " "]
-    assert described == list(arguments(kind))
+    return [line.strip().split(":")[0] for line in lines if line.startswith("    ") and line[4] != " "]
+
+
+def test_every_argument_is_described_by_the_adapter_or_by_the_module(adapter):
+    name, kind = adapter
+    own, taken = described(kind), list(arguments(kind))
+    assert own == [argument for argument in taken if argument in own]
+    assert OWN[name] <= set(own)
+    assert "those of `fomaug.MotionAugment`" in inspect.getdoc(kind)
+    assert set(taken) <= {*own, *described(MotionAugment)}

@@ -7,7 +7,7 @@ import pytest
 
 from fomaug import FomaugError
 from fomaug.errors import MissingExtraError
-from fomaug.integrations.require import require
+from fomaug.integrations.engine import require
 
 LIBRARIES = ("albumentations", "kornia", "torchvision")
 

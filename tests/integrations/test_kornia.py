@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import torch
-from exact_animator import DOTS, draw_dots, exact_model, find_dots, shifting_pool
+from exact_animator import DOTS, PAINTED, SHOWN, draw_dots, exact_model, find_dots, shifting_pool
 
 K = pytest.importorskip("kornia.augmentation")
 
@@ -212,6 +212,27 @@ def test_a_container_replays_pixels_and_labels_also_without_the_images(always, i
     assert all(torch.equal(one, other) for one, other in zip(found, again, strict=True))
     points = augment(labels[4], params=params, data_keys=["keypoints"])
     assert torch.equal(points, found[5])
+
+
+def test_painted_points_are_not_visible_also_in_a_replay_without_images(pool, painting, images):
+    augment = MotionAugment(pool, painting, p=1.0)
+    augment(images)
+    params = copy.deepcopy(augment._params)
+    augment(images.flip(0))
+    points = torch.tensor([PAINTED, SHOWN]).expand(BATCH, -1, -1)
+    assert augment.visible_points(points, params).tolist() == [[False, True]] * BATCH
+    assert params["occlusion"].shape[:2] == (BATCH, 1)
+
+
+def test_parameters_of_before_there_was_occlusion_still_replay(always, images, labels):
+    augment = K.AugmentationSequential(always, data_keys=KEYS)
+    found = augment(images, *labels)
+    params = copy.deepcopy(augment._params)
+    for item in params:
+        del item.data["occlusion"]
+    assert all(
+        torch.equal(one, other) for one, other in zip(found, augment(images, *labels, params=params), strict=True)
+    )
 
 
 def test_params_are_saved_and_loaded_by_torch(always, images):

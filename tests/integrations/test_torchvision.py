@@ -7,7 +7,7 @@ import pickle
 import PIL.Image
 import pytest
 import torch
-from exact_animator import DOTS, draw_dots, exact_model, find_dots, shifting_pool
+from exact_animator import DOTS, PAINTED, SHOWN, draw_dots, exact_model, find_dots, shifting_pool
 from torch.utils.data import DataLoader, default_collate
 
 tv_tensors = pytest.importorskip("torchvision.tv_tensors")
@@ -239,6 +239,20 @@ def test_labels_of_the_images_of_a_batch_that_are_skipped_are_untouched(pool, ex
     still = [motion.skipped for motion in params["motions"]]
     assert 0 < sum(still) < BATCH
     assert [torch.equal(one, other) for one, other in zip(points, moved, strict=True)] == still
+
+
+@pytest.mark.parametrize("rows", [(), (BATCH,)])
+def test_painted_points_are_not_visible(pool, painting, image, rows):
+    transform = MotionAugment(pool, painting, p=1.0)
+    params = transform.make_params([tv_tensors.Image(image.expand(*rows, -1, -1, -1))])
+    points = tv_tensors.KeyPoints(torch.tensor([PAINTED, SHOWN]).expand(*rows, -1, -1).clone(), canvas_size=SIZE)
+    visible = transform.visible_points(points, params)
+    assert torch.equal(visible, torch.tensor([False, True]).expand(*rows, -1))
+
+
+def test_points_of_a_picture_that_does_not_move_are_visible(pool, painting, image):
+    transform = MotionAugment(pool, painting, p=0.0)
+    assert transform.visible_points(_points(), transform.make_params([image])).all()
 
 
 # Draws and replay ---------------------------------------------------------------------------------------------------

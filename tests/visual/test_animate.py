@@ -11,6 +11,7 @@ from PIL import Image
 from fomaug import Animator, DrivingPool, transfer
 from fomaug.driving import closest_frame
 from fomaug.errors import ArgumentError, FomaugError, MediaError
+from fomaug.geometry import target_keypoints
 from fomaug.media import read_mark, save_image
 from fomaug.visual import animate_clip
 from fomaug.visual import render as _render
@@ -57,11 +58,14 @@ def test_no_strength_gives_the_picture_itself(
     tiny_model: Animator, image: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    monkeypatch.setattr(
-        _render, "transfer", lambda *args, **options: seen.append(options) or transfer(*args, **options)
-    )
+
+    def target(source, driving, reference, mode, names, strength):
+        seen.append((mode.relative, strength))
+        return target_keypoints(source, driving, reference, mode, names, strength)
+
+    monkeypatch.setattr(_render, "target_keypoints", target)
     animate_clip(image, clip, tmp_path / "out.mp4", model=tiny_model, strength=0.0, relative=False, batch_size=4)
-    assert seen == [{"relative": False, "strength": 0.0}] * 3
+    assert seen == [(False, 0.0)] * 3
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import get_type_hints
+
 import pytest
 
 from fomaug.errors import ArgumentError
 from fomaug.visual import AnimateOptions, parse_face
+from fomaug.visual.options import AnimateKeywords, make_options
 
 
 @pytest.mark.parametrize(
@@ -36,3 +39,12 @@ def test_a_face_is_read_from_words_and_numbers(text: str, face: object) -> None:
 def test_a_face_that_is_none_is_quoted(text: str) -> None:
     with pytest.raises(ArgumentError, match=f"X,Y,WIDTH,HEIGHT in pixels, got '{text}'"):
         parse_face(text)
+
+
+def test_keywords_have_the_names_and_types_of_the_options() -> None:
+    assert get_type_hints(AnimateKeywords) == get_type_hints(AnimateOptions)
+
+
+def test_an_unknown_option_gets_a_suggestion() -> None:
+    with pytest.raises(ArgumentError, match="no option 'strenght'; did you mean 'strength'"):
+        make_options({"strenght": 1})

@@ -9,7 +9,7 @@ from PIL import Image
 from fomaug import Animator
 from fomaug.driving import read_track
 from fomaug.errors import ArgumentError
-from fomaug.faces import region_around
+from fomaug.faces import face_square
 from fomaug.media import read_mark, save_image
 from fomaug.visual import AnimateOptions, animate_clip
 from fomaug.visual.motion import read_motion
@@ -35,22 +35,22 @@ def photograph(face: Path, tmp_path_factory) -> Path:
 
 
 def test_a_face_that_fills_its_picture_is_animated_whole(face_model, face) -> None:
-    assert portrait(face, face_model).region is None
+    assert portrait(face, face_model).square is None
 
 
 def test_a_face_in_a_photograph_is_found(face_model, photograph) -> None:
-    region = portrait(photograph, face_model).region
-    assert region is not None
-    middle = ((region.left + region.right) / 2, (region.top + region.bottom) / 2)
+    square = portrait(photograph, face_model).square
+    assert square is not None
+    middle = ((square.left + square.right) / 2, (square.top + square.bottom) / 2)
     assert np.abs(np.array(middle) - (328, 188)).max() < 40
-    assert 150 < max(region.size) < 330
+    assert 150 < max(square.size) < 330
 
 
 def test_whole_means_whole_and_a_box_is_the_face(face_model, photograph) -> None:
-    assert portrait(photograph, face_model, face="whole").region is None
+    assert portrait(photograph, face_model, face="whole").square is None
     found = portrait(photograph, face_model, face=(260, 110, 130, 150))
-    assert found.region == region_around((260, 110, 390, 260), (500, 620))
-    assert found.source.image.shape[2:] == found.region.size
+    assert found.square == face_square((260, 110, 390, 260), (500, 620))
+    assert found.source.image.shape[2:] == found.square.size
     with pytest.raises(ArgumentError, match=r"holds too little of .*p\.png, a picture of 620 x 500 pixels"):
         portrait(photograph, face_model, face=(900, 900, 50, 50))
 
@@ -58,7 +58,7 @@ def test_whole_means_whole_and_a_box_is_the_face(face_model, photograph) -> None
 def test_a_picture_without_a_face_is_animated_whole_and_that_is_said(face_model, tmp_path) -> None:
     path = save_image(tmp_path / "wall.png", np.full((64, 64, 3), 128, np.uint8))
     notes: list[str] = []
-    assert read_portrait(path, face_model, AnimateOptions(), frame=None, on_note=notes.append).region is None
+    assert read_portrait(path, face_model, AnimateOptions(), frame=None, on_note=notes.append).square is None
     assert notes == [f"{path}: no face was found, so the whole picture is animated"]
 
 
@@ -66,10 +66,10 @@ def test_only_the_face_moves_at_the_size_of_the_photograph(face_model, photograp
     out = animate_clip(photograph, other_face, tmp_path / "out.png", model=face_model, on_note=ignore)
     before, after = np.asarray(Image.open(photograph)), np.asarray(Image.open(out))
     assert before.shape == after.shape
-    region = portrait(photograph, face_model).region
+    square = portrait(photograph, face_model).square
     changed = np.abs(before.astype(int) - after).max(2)
-    inside = changed[region.top : region.bottom, region.left : region.right].copy()
-    changed[region.top : region.bottom, region.left : region.right] = 0
+    inside = changed[square.top : square.bottom, square.left : square.right].copy()
+    changed[square.top : square.bottom, square.left : square.right] = 0
     assert not changed.any()
     assert inside.max() > 30
     assert read_mark(out).source_type == "compositeWithTrainedAlgorithmicMedia"

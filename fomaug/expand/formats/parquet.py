@@ -1,89 +1,88 @@
-"""Numbered parquet files, with the columns from which Hugging Face datasets reads pictures."""
+"""Numbered parquet files with the image column of Hugging Face datasets."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 from fomaug.errors import MissingExtraError
-from fomaug.expand.formats.folder import Row, Sample
-from fomaug.expand.names import place_inside
+from fomaug.expand.formats.registry import FormatWriter, Sample, register
+from fomaug.expand.manifest import Row
+from fomaug.expand.names import path_inside
 from fomaug.files import ARCHIVE, check_regular, replacing
 
 _TEXTS: Final = ("label", "source", "source_id", "split")
 _GROUP_BYTES: Final = 32 << 20
 
 
-class ParquetSink:
-    """One table per shard: image, label, source, source_id, split, and the manifest row as JSON."""
+@register("parquet")
+class ParquetWriter(FormatWriter):
+    """Writer of one table per shard: image, label, source, source_id, split, and the manifest row as JSON."""
 
-    def __init__(self, out: Path) -> None:
+    suffix = ".parquet"
+
+    def __init__(self, out: Path, classes: tuple[str, ...] = ()) -> None:
+        super().__init__(out, classes)
         self._arrow, self._parquet = _pyarrow()
-        self.out = out
         self.file = ""
-        self.rows: list[Row] = []
-        self._lines: list[Row] = []
+        self._pending: list[Row] = []
         self._stack = ExitStack()
 
     def begin(self, shard: str) -> None:
-        """Start an empty table under a temporary name."""
-        self.file, self.rows, self._lines, self._stack = f"{shard}.parquet", [], [], ExitStack()
-        temporary = self._stack.enter_context(replacing(place_inside(self.out, self.file)))
+        """Open an empty table under a temporary name."""
+        self.file, self.rows, self._pending, self._stack = f"{shard}.parquet", [], [], ExitStack()
+        temporary = self._stack.enter_context(replacing(path_inside(self.out, self.file)))
         self._schema = _schema(self._arrow)
         self._writer = self._stack.enter_context(self._parquet.ParquetWriter(temporary, self._schema))
 
-    def prepare(self, sample: Sample) -> Sample:
-        """Nothing can be done beforehand."""
-        return sample
-
     def add(self, sample: Sample) -> None:
-        """Append a line to the table; lines are written in groups, so that memory stays bounded."""
+        """Append a copy to the table; rows are written in groups, so that memory stays bounded."""
         row = {"file": self.file, "member": sample.name, **sample.row}
         picture = {"bytes": sample.content, "path": _text(sample.name)}
         texts = {name: _text(sample.row.get(name) or "") for name in _TEXTS}
-        self._lines.append({"image": picture, **texts, "manifest": json.dumps(row)})
+        self._pending.append({"image": picture, **texts, "manifest": json.dumps(row)})
         self.rows.append(row)
-        if sum(len(line["image"]["bytes"]) for line in self._lines) > _GROUP_BYTES:
+        if sum(len(line["image"]["bytes"]) for line in self._pending) > _GROUP_BYTES:
             self._write_group()
 
     def finish(self) -> list[Row]:
-        """Give the table its name."""
+        """Close the table and rename it to its final name."""
         self._write_group()
         self._stack.close()
         return self.rows
 
     def abandon(self) -> None:
         """Delete the unfinished table."""
-        # The stack sees an error, so that the table does not get its name.
+        # An error makes the stack delete the temporary file instead of renaming it.
         self._stack.__exit__(InterruptedError, InterruptedError(), None)
 
+    @staticmethod
+    def read(path: Path, names: Sequence[str]) -> dict[str, bytes]:
+        """Read images of a table, by name; only the row groups that hold one of them are read, and each once."""
+        _, parquet = _pyarrow()
+        wanted = {_text(name): name for name in names}
+        found: dict[str, bytes] = {}
+        check_regular(path, ARCHIVE)
+        with parquet.ParquetFile(path) as table:
+            for group in range(table.num_row_groups):
+                paths = table.read_row_group(group, columns=["image.path"])["image"].to_pylist()
+                indices = [index for index, image in enumerate(paths) if image["path"] in wanted]
+                if indices:
+                    images = table.read_row_group(group, columns=["image"])["image"].take(indices).to_pylist()
+                    found |= {wanted[image["path"]]: image["bytes"] for image in images}
+        return found
+
     def _write_group(self) -> None:
-        if self._lines:
-            self._writer.write_table(self._arrow.Table.from_pylist(self._lines, schema=self._schema))
-            self._lines = []
-
-
-def load_pictures(path: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """Read some pictures of a table, by name; of its groups of lines only those that hold one, and each once."""
-    _, parquet = _pyarrow()
-    wanted = {_text(name): name for name in names}
-    found: dict[str, bytes] = {}
-    check_regular(path, ARCHIVE)
-    with parquet.ParquetFile(path) as table:
-        for group in range(table.num_row_groups):
-            paths = table.read_row_group(group, columns=["image.path"])["image"].to_pylist()
-            lines = [line for line, image in enumerate(paths) if image["path"] in wanted]
-            if lines:
-                images = table.read_row_group(group, columns=["image"])["image"].take(lines).to_pylist()
-                found |= {wanted[image["path"]]: image["bytes"] for image in images}
-    return found
+        if self._pending:
+            self._writer.write_table(self._arrow.Table.from_pylist(self._pending, schema=self._schema))
+            self._pending = []
 
 
 def _text(name: str) -> str:
-    """Escape what is no UTF-8: file names may hold any bytes, parquet's strings may not."""
+    """Escape bytes that are not UTF-8, which file names may hold and strings of parquet may not."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 

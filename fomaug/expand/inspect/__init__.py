@@ -1,4 +1,4 @@
-"""What an expanded dataset holds, and what it shares with others."""
+"""Summaries of expanded datasets, leaks between them, and contact sheets."""
 
 from fomaug.expand.inspect.leaks import Leak as Leak
 from fomaug.expand.inspect.leaks import find_leaks as find_leaks

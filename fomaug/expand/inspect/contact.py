@@ -23,13 +23,20 @@ CONTACT_SHEET: Final = "contact_sheet.png"
 def save_contact_sheet(
     out: Path, rows: Iterable[Row], sources: Sequence[SourceFile], provenance: Provenance, *, most: int = 12
 ) -> tuple[Path | None, list[Failure]]:
-    """Show some sources, spread over the dataset, with up to `most` copies each.
+    """Save an image of some sources and their copies.
 
-    A sheet of nothing but pictures that stayed as they are gets no mark. What cannot be read any more, such as a source
-    that was deleted in the meantime, is left out: the copies are written, and the sheet is no reason to end the job.
+    A sheet of unchanged copies only has no provenance mark. Sources and copies that cannot be read, such as deleted
+    ones, are left out.
+
+    Args:
+        out: folder of the expanded dataset.
+        rows: rows of the manifest.
+        sources: source files.
+        provenance: provenance mark of the sheet.
+        most: largest number of sources, and of copies of each.
 
     Returns:
-        The file, None if there is nothing to show; and what was left out.
+        The path of the sheet, None for an empty one; and the sources that were left out.
     """
     paths = {source.key: source.path for source in sources}
     chosen = set(_spread(list(paths), most))
@@ -37,7 +44,7 @@ def save_contact_sheet(
     copies = {key: list(group)[:most] for key, group in groups}
     shown = [row for group in copies.values() for row in group]
     members = [row for row in shown if "member" in row]
-    contents = dict(zip(map(_place, members), load_outputs(out, members), strict=True))
+    contents = dict(zip(map(_member, members), load_outputs(out, members), strict=True))
     pictures: list[list[NDArray[np.uint8]]] = []
     unshown: list[Failure] = []
     for key, group in copies.items():
@@ -52,27 +59,27 @@ def save_contact_sheet(
 
 
 def _spread(keys: Sequence[str], most: int) -> list[str]:
-    """Choose keys at even distances, one of each class before a second of any."""
+    """Choose keys at even distances; every class has one key before any class has two."""
     seen: dict[str, int] = {}
     order = []
-    for place, key in enumerate(keys):
+    for index, key in enumerate(keys):
         folder = str(PurePosixPath(key).parent)
-        order.append((seen.get(folder, 0), place))
+        order.append((seen.get(folder, 0), index))
         seen[folder] = seen.get(folder, 0) + 1
-    first = sorted(place for round_, place in order if round_ == 0)
+    first = sorted(index for round_, index in order if round_ == 0)
     if len(first) < most:
-        first = [place for _, place in sorted(order)][: max(most, len(first))]
+        first = [index for _, index in sorted(order)][: max(most, len(first))]
     step = max(1.0, len(first) / most)
     return [keys[first[int(number * step)]] for number in range(min(most, len(first)))]
 
 
-def _place(row: Row) -> tuple[str, str]:
+def _member(row: Row) -> tuple[str, str]:
     return row["file"], row["member"]
 
 
 def _read(out: Path, row: Row, contents: Mapping[tuple[str, str], bytes]) -> NDArray[np.uint8]:
     if "member" in row:
-        return decode_picture(contents[_place(row)], PurePosixPath(row["member"]).suffix).eight_bits
+        return decode_picture(contents[_member(row)], PurePosixPath(row["member"]).suffix).eight_bits
     try:
         return read_picture(out / row["file"]).eight_bits
     except MediaError as cause:

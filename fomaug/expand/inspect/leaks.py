@@ -1,4 +1,4 @@
-"""Sources and drivers that appear in two splits: what was trained on must not be tested on."""
+"""Leaks: sources and drivers that two splits or datasets share, so that a test set is not independent."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from fomaug.expand.sources import find_sources
 from fomaug.files import PICTURE, sha256_of
 
 Kind = Literal["source", "driver"]
-Trace = tuple[Kind, str, str, str]  # kind, identity, split or set, name
+Trace = tuple[Kind, str, str, str]  # kind, identity, dataset or split, name
 
 
 @dataclass(frozen=True)
 class Leak:
-    """One source or driver that is on both sides.
+    """One source or driver that several datasets or splits share.
 
     Attributes:
-        kind: "source" for a picture, "driver" for a person or clip whose motion was borrowed.
-        names: as the sets call it.
-        places: the sets or splits, two or more.
+        kind: "source" for an image, "driver" for a person or clip whose motion was borrowed.
+        names: names of the source or driver in the datasets.
+        places: datasets or splits that share it, two or more.
     """
 
     kind: Kind
@@ -32,29 +32,29 @@ class Leak:
 
 
 def find_leaks(sets: Sequence[Path], *, drivers: bool = True) -> list[Leak]:
-    """Look for what expanded datasets, or the splits of one, have in common.
+    """Find the sources and drivers that several datasets, or several splits of one, share.
 
-    Pictures are the same if their files have the same bytes. Drivers are the same if their name is, or, where they
-    have none, the clip; motion that was made without a clip belongs to nobody.
+    Sources are equal if their files have the same bytes. Drivers are equal if they have the same name or, without a
+    name, the same clip. Motion that was made without a clip has no driver.
 
     Args:
-        sets: folders that `expand` wrote, or folders of pictures, such as a test set as it is. Every folder is a set,
-            and so is each split in it.
-        drivers: look for drivers, too.
+        sets: folders that `expand` wrote, or folders of images, such as a test set. Each folder, and each split in it,
+            counts as a dataset.
+        drivers: True to compare drivers, too.
 
     Returns:
         The leaks, sources first.
 
     Raises:
-        ArgumentError: a folder is neither.
+        ArgumentError: a folder does not exist or has no images.
         ResumeError: a manifest is damaged.
     """
-    places: dict[tuple[Kind, str], dict[str, str]] = {}
+    names: dict[tuple[Kind, str], dict[str, str]] = {}
     for folder in sets:
-        for kind, identity, place, name in _traces(folder):
+        for kind, identity, subset, name in _traces(folder):
             if identity and (drivers or kind == "source"):
-                places.setdefault((kind, identity), {}).setdefault(place, name)
-    shared = [(kind, found) for (kind, _), found in places.items() if len(found) > 1]
+                names.setdefault((kind, identity), {}).setdefault(subset, name)
+    shared = [(kind, found) for (kind, _), found in names.items() if len(found) > 1]
     leaks = [Leak(kind, tuple(dict.fromkeys(found.values())), tuple(sorted(found))) for kind, found in shared]
     return sorted(leaks, key=lambda leak: (leak.kind != "source", leak.places, leak.names))
 
@@ -73,15 +73,15 @@ def _traces(folder: Path) -> Iterator[Trace]:
     for name in found.expanded:
         yield from _traces(folder / name)
     for source in found.chosen:
-        place = f"{folder}:{source.split}" if source.split else str(folder)
-        yield "source", sha256_of(source.path, PICTURE), place, source.key
+        subset = f"{folder}:{source.split}" if source.split else str(folder)
+        yield "source", sha256_of(source.path, PICTURE), subset, source.key
 
 
 def _row_traces(folder: Path, row: Row) -> list[Trace]:
-    place = f"{folder}:{row['split']}" if row["split"] else str(folder)
-    traces: list[Trace] = [("source", str(row["source_hash"]), place, str(row["source"]))]
+    subset = f"{folder}:{row['split']}" if row["split"] else str(folder)
+    traces: list[Trace] = [("source", str(row["source_hash"]), subset, str(row["source"]))]
     for motion in (row["motion"], *row["motion"].get("others", ())):
-        traces.append(("driver", _driver(motion), place, str(motion["driver"] or motion["clip"])))
+        traces.append(("driver", _driver(motion), subset, str(motion["driver"] or motion["clip"])))
     return traces
 
 

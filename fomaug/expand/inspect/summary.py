@@ -1,4 +1,4 @@
-"""What an expanded dataset holds, read back from its manifest."""
+"""The summary of an expanded dataset, read from its manifest."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from fomaug.errors import shortened
 from fomaug.expand.inspect.contact import CONTACT_SHEET
 from fomaug.expand.manifest import MANIFEST, REJECTED, Row, explained_rows, is_still, read_rows, read_summary
 
-_MOST_BYTES = 2**50  # of a picture
+_MAX_BYTES = 2**50  # of one image file
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How some numbers are spread.
+    """Range and mean of some numbers.
 
     Attributes:
-        least: the smallest.
-        mean: of all.
-        most: the largest.
+        least: smallest number.
+        mean: mean of all numbers.
+        most: largest number.
     """
 
     least: float
@@ -36,21 +36,21 @@ class Summary:
     """An expanded dataset in numbers.
 
     Attributes:
-        out: its folder.
+        out: folder of the dataset.
         state: "done", or "running" if the job was interrupted or still runs.
-        sources: pictures with at least one copy.
-        copies: rows of the manifest.
-        bytes: of all copies.
-        labels: copies by label.
-        splits: copies by split; empty without splits.
-        clips: copies by driving clip, the most used first.
+        sources: number of sources with at least one copy.
+        copies: number of copies.
+        bytes: size of all copies.
+        labels: number of copies by label.
+        splits: number of copies by split; empty without splits.
+        clips: number of copies by driving clip, the most used first.
         strength: spread of the strength.
         scores: spread of every score of the gates.
-        rejected: refused copies by reason.
-        failed: pictures that could not be used.
-        flawed: annotations that could not be used.
-        model: name.
-        contact_sheet: None if there is none.
+        rejected: number of rejected copies by reason.
+        failed: number of sources that could not be used.
+        flawed: number of annotations that could not be used.
+        model: name of the model.
+        contact_sheet: path of the contact sheet; None without one.
     """
 
     out: Path
@@ -71,7 +71,7 @@ class Summary:
 
 
 class _Running:
-    """Least, mean and most of a stream of numbers."""
+    """Accumulator of least, mean and most of a stream of numbers."""
 
     def __init__(self) -> None:
         self.least, self.most, self.total, self.count = math.inf, -math.inf, 0.0, 0
@@ -85,7 +85,7 @@ class _Running:
 
 
 def summarise(out: Path) -> Summary:
-    """Sum up an expanded dataset; the manifest is read as a stream.
+    """Summarise an expanded dataset; the manifest is read as a stream.
 
     Raises:
         ResumeError: the folder is no expanded dataset, or its manifest is damaged.
@@ -127,7 +127,7 @@ def _summarise(out: Path, summary: dict[str, Any]) -> Summary:
 
 def _bytes(row: Row) -> int:
     size = row["bytes"]
-    if not isinstance(size, int) or not 0 <= size <= _MOST_BYTES:
+    if not isinstance(size, int) or not 0 <= size <= _MAX_BYTES:
         raise ValueError(f"bytes must be a whole number, got {shortened(size)}")
     return size
 
@@ -149,7 +149,7 @@ def _count(row: Row, counts: dict[str, Counter[str]]) -> None:
 
 
 def _motions(row: Row) -> list[dict[str, Any]]:
-    """The motion of each face of a copy; none if it stayed as it is."""
+    """Return the motion of each face of a copy; empty for an unchanged copy."""
     return [] if is_still(row) else [row["motion"], *row["motion"].get("others", ())]
 
 
@@ -160,6 +160,6 @@ def _numbers(scores: dict[str, Any]) -> Iterable[tuple[str, float]]:
 def _reasons(rows: Iterable[Row]) -> dict[str, int]:
     reasons: Counter[str] = Counter()
     for row in rows:
-        # A reason names its gate, then the numbers.
+        # A reason starts with the name of its gate; numbers follow.
         reasons.update(reason.split()[0] for reason in row["reasons"])
     return dict(reasons.most_common())

@@ -1,0 +1,74 @@
+"""Command line options made from the fields of a dataclass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import Field, fields
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import click
+
+Callback = Callable[[click.Context, click.Parameter, Any], Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def options_of(settings: type, *, callbacks: Mapping[str, Callback] | None = None) -> Callable[[F], F]:
+    """Decorate a command with one option for every field of a dataclass whose metadata has `help`.
+
+    The type of a field decides the kind of its option: a `Literal` becomes a choice, a tuple an option with several
+    values, a bool a pair of flags. A field of `X | None` takes an X. All other types need a callback.
+
+    Args:
+        settings: dataclass; a field's `metadata["help"]` is the help of its option, and `metadata["off"]` the name of
+            the flag that turns a bool off, if that is not "no-" and the name of the field.
+        callbacks: readers of the text of options that click cannot parse, by field.
+
+    Returns:
+        The decorator; options keep the order of the fields.
+
+    >>> from dataclasses import dataclass, field
+    >>> @dataclass
+    ... class Settings:
+    ...     seed: int = field(default=0, metadata={"help": "Seed of all draws."})
+    ...     relative: bool = field(default=True, metadata={"help": "Kind of motion.", "off": "absolute"})
+    >>> command = click.command(options_of(Settings)(lambda **options: print(options)))
+    >>> command.main(["--seed", "3", "--absolute"], standalone_mode=False)
+    {'seed': 3, 'relative': False}
+    """
+    hints = get_type_hints(settings)
+    described = [field for field in fields(settings) if "help" in field.metadata]
+    options = [_option(field, hints[field.name], (callbacks or {}).get(field.name)) for field in described]
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _option(field: Field[Any], hint: Any, callback: Callback | None) -> Callable[[F], F]:
+    kind = {"type": str} if callback else _kind(_required(hint), field.name)
+    flag = f"--{field.name.replace('_', '-')}"
+    if kind["type"] is bool:
+        flag += f"/--{field.metadata.get('off') or f'no-{flag[2:]}'}"
+    return click.option(flag, default=field.default, help=field.metadata["help"], callback=callback, **kind)
+
+
+def _required(hint: Any) -> Any:
+    """Return X for X | None."""
+    if get_origin(hint) in (Union, UnionType):
+        kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+        return kinds[0] if len(kinds) == 1 else hint
+    return hint
+
+
+def _kind(hint: Any, name: str) -> dict[str, Any]:
+    """Translate a type into arguments of `click.option`."""
+    if get_origin(hint) is Literal:
+        return {"type": click.Choice(get_args(hint))}
+    if get_origin(hint) is tuple:
+        return {"type": get_args(hint)[0], "nargs": len(get_args(hint))}
+    assert hint in (bool, int, float, str), f"option {name} of type {hint} needs a callback"
+    return {"type": hint}

@@ -1,0 +1,120 @@
+"""Interface of the output formats, and their registry: a new format is one file with one registered writer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Final, TypeVar
+
+from fomaug.errors import MediaError, check_choice
+from fomaug.expand.manifest import Row
+from fomaug.files import PICTURE, read_regular
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One encoded copy.
+
+    Attributes:
+        name: path within the expanded dataset, with slashes.
+        content: bytes of the image file.
+        mark: provenance mark as a separate file, for image formats that cannot hold it; else None.
+        row: manifest row without the file, which the writer adds.
+    """
+
+    name: str
+    content: bytes
+    mark: bytes | None
+    row: Row
+
+
+class FormatWriter(ABC):
+    """Writer of samples, shard by shard; a shard is visible, as a whole, once it is finished.
+
+    Args:
+        out: output folder.
+        classes: labels of all copies, for formats that number classes.
+
+    Attributes:
+        suffix: suffix of the format's archives; empty for a format with one file per copy.
+    """
+
+    suffix: ClassVar[str] = ""
+
+    def __init__(self, out: Path, classes: tuple[str, ...] = ()) -> None:
+        self.out = out
+        self.classes = classes
+        self.rows: list[Row] = []
+
+    @abstractmethod
+    def begin(self, shard: str) -> None:
+        """Open a shard."""
+
+    def prepare(self, sample: Sample) -> Sample:
+        """Do the work on a sample that is independent of its order; threads call this method."""
+        return sample
+
+    @abstractmethod
+    def add(self, sample: Sample) -> None:
+        """Append a prepared sample to the shard."""
+
+    @abstractmethod
+    def finish(self) -> list[Row]:
+        """Close the shard and return its rows."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Remove an unfinished shard."""
+
+    @staticmethod
+    def read(path: Path, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Read image files from an archive, by name."""
+        raise NotImplementedError
+
+
+W = TypeVar("W", bound=type[FormatWriter])
+FORMATS: Final[dict[str, type[FormatWriter]]] = {}
+
+
+def register(name: str) -> Callable[[W], W]:
+    """Decorate the writer of a format with the name of the format."""
+
+    def add(writer: W) -> W:
+        assert name not in FORMATS, f"format {name} is registered twice"
+        FORMATS[name] = writer
+        return writer
+
+    return add
+
+
+def open_writer(out: Path, format: str, classes: tuple[str, ...]) -> FormatWriter:
+    """Make the writer of a format.
+
+    Raises:
+        ArgumentError: the format is unknown.
+        MissingExtraError: the format needs a package that is not installed.
+    """
+    check_choice("format", format, FORMATS)
+    return FORMATS[format](out, classes)
+
+
+def load_outputs(out: Path, rows: Sequence[Row]) -> list[bytes]:
+    """Read written image files by their rows; every archive is opened once."""
+    members: dict[str, list[str]] = {}
+    for row in rows:
+        if "member" in row:
+            members.setdefault(row["file"], []).append(row["member"])
+    archives = {file: _read_archive(out / file, names) for file, names in members.items()}
+    return [
+        archives[row["file"]][row["member"]] if "member" in row else read_regular(out / row["file"], PICTURE)
+        for row in rows
+    ]
+
+
+def _read_archive(path: Path, names: Sequence[str]) -> Mapping[str, bytes]:
+    for writer in FORMATS.values():
+        if writer.suffix == path.suffix:
+            return writer.read(path, names)
+    raise MediaError(f"{path} is no archive of a known format ({', '.join(FORMATS)}); restore the manifest")

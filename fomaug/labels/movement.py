@@ -1,0 +1,132 @@
+"""Move labels as their pictures moved: the one place where points, boxes, masks and segments go through a flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fomaug import warp
+from fomaug.errors import LabelError
+from fomaug.labels.segments import move_segment, size_misfit
+from fomaug.labels.values import FaceLabels, Size
+
+
+@dataclass(frozen=True, eq=False)
+class Movement:
+    """The motion of B pictures, by which their labels move.
+
+    Points and boxes are in pixels; the centre of the first pixel is at (0, 0). A point is visible if the moved picture
+    shows it: not outside, not behind something, not turned away, and not where the model painted.
+
+    Attributes:
+        flow: (B, h, w, 2) backward flow.
+        occlusion: (B, 1, h, w) in [0, 1], as returned beside the flow; None for flows of other origin.
+        size: (H, W) of the pictures.
+    """
+
+    flow: Tensor
+    occlusion: Tensor | None
+    size: Size
+
+    def of(self, rows: Sequence[int] | slice, device: torch.device) -> Movement:
+        """Select the motion of some pictures, on the device of their labels."""
+        occlusion = None if self.occlusion is None else self.occlusion[rows].to(device)
+        return Movement(self.flow[rows].to(device), occlusion, self.size)
+
+    def points(self, xy: Tensor) -> tuple[Tensor, Tensor]:
+        """Move points.
+
+        Args:
+            xy: (B, M, 2) of any dtype; NaN and (-1, -1) stand for a missing point, which stays as it is.
+
+        Returns:
+            (B, M, 2) of the same dtype, whole numbers rounded; and (B, M) bool, whether each point is visible. A point
+            that is not visible has the nearest coordinates.
+        """
+        return self._through(warp.points, xy)
+
+    def corners(self, xy: Tensor) -> Tensor:
+        """Move corners of boxes as `points` moves points, but (-1, -1) is a corner like any other."""
+        half = torch.tensor([max(side - 1, 1) / 2 for side in self.size[::-1]], device=xy.device, dtype=self.flow.dtype)
+        moved, _ = warp.points(xy.to(self.flow.dtype) / half - 1, self.flow)
+        return self._like((moved + 1) * half, xy)
+
+    def boxes(self, xyxy: Tensor) -> tuple[Tensor, Tensor]:
+        """Move boxes to the boxes around their contents.
+
+        Args:
+            xyxy: (B, M, 4) of any dtype, centres of the first and the last pixel in x and y.
+
+        Returns:
+            (B, M, 4) of the same dtype, within the picture; and (B, M) bool, False where less than a tenth of the
+            content is visible.
+        """
+        return self._through(warp.boxes, xyxy)
+
+    def masks(self, masks: Tensor, *, void: int | None = None) -> Tensor:
+        """Move masks; class numbers are never blended.
+
+        Args:
+            masks: (B, H, W) or (B, C, H, W) of any dtype.
+            void: class number for what comes from outside of the picture; None repeats the border.
+        """
+        return warp.mask(masks, self.flow, void=void)
+
+    def _through(self, function: Callable[..., tuple[Tensor, Tensor]], given: Tensor) -> tuple[Tensor, Tensor]:
+        values = given.to(torch.promote_types(given.dtype, self.flow.dtype))
+        moved, visible = function(values, self.flow, occlusion=self.occlusion, size=self.size)
+        return self._like(moved, given), visible
+
+    @staticmethod
+    def _like(values: Tensor, given: Tensor) -> Tensor:
+        return (values if given.is_floating_point() else values.round()).to(given.dtype)
+
+
+def move(labels: FaceLabels, flow: Tensor, size: Size, *, occlusion: Tensor | None = None) -> FaceLabels:
+    """Move the labels of a picture through the flow that moved the picture.
+
+    Args:
+        labels: labels in the source's pixels.
+        flow: (1, h, w, 2) backward flow.
+        size: (H, W) of the picture.
+        occlusion: (1, 1, h, w) in [0, 1], as returned beside the flow.
+
+    Returns:
+        The labels of the animated picture; a point or box that was invisible stays so.
+
+    Raises:
+        LabelError: a mask is not of the picture's size.
+    """
+    exact = Movement(flow.double(), occlusion, size)
+    moved = labels
+    if labels.points is not None:
+        xy, seen = _to_arrays(exact.points(torch.from_numpy(labels.points)[None]))
+        moved = replace(moved, points=xy, visible=_both(labels.visible, seen))
+    if labels.boxes is not None:
+        xyxy, seen = _to_arrays(exact.boxes(torch.from_numpy(labels.boxes)[None]))
+        moved = replace(moved, boxes=xyxy, box_visible=_both(labels.box_visible, seen))
+    if labels.mask is not None:
+        if labels.mask.shape != size:
+            raise LabelError(size_misfit(labels.mask.shape, size))
+        classes = torch.from_numpy(labels.mask.astype(np.int64))[None]
+        mask = Movement(flow, occlusion, size).masks(classes, void=labels.void)
+        moved = replace(moved, mask=mask[0].numpy().astype(labels.mask.dtype))
+    if labels.segments is not None:
+        segments = (None if segment is None else move_segment(segment, flow, size) for segment in labels.segments)
+        moved = replace(moved, segments=tuple(segments))
+    return moved
+
+
+def _to_arrays(moved: tuple[Tensor, Tensor]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    values, visible = moved
+    return values[0].numpy(), visible[0].numpy()
+
+
+def _both(before: NDArray[np.bool_] | None, after: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return after if before is None else after & before

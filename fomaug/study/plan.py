@@ -1,0 +1,112 @@
+"""All settings of a study but its arms, checked once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, get_args
+
+from fomaug.errors import ArgumentError, check_choice
+
+Task = Literal["recognition", "landmarks", "expression"]
+GatesOption = Literal["on", "off"]
+
+_LEAST: Final = {"choices": 2, "seeds": 1, "steps": 1, "batch_size": 2, "copies": 1, "size": 16, "seed": 0}
+_NETWORK_SIZE, _FEATURE_SIZE = 64, 112
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """The settings of a study; the arguments of the same names of `fomaug.study`."""
+
+    task: Task = "recognition"
+    per_class: int | None = None
+    train_images: int | None = None
+    annotations: str | None = None
+    annotation_format: str | None = None
+    group_pattern: str | None = None
+    normaliser: str = "auto"
+    choices: int = 6
+    seeds: int = 2
+    steps: int = 400
+    batch_size: int = 32
+    share: float = 0.5
+    copies: int = 16
+    gates: GatesOption = "on"
+    size: int | None = None
+    worth: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice("task", self.task, get_args(Task))
+        check_choice("gates", self.gates, get_args(GatesOption))
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ArgumentError(f"{name} must be {least} or more, got {value}")
+        if not 0 < self.share <= 1:
+            raise ArgumentError(f"share is the copies' part of a batch, above 0 and up to 1, got {self.share}")
+        if self.worth is not None and self.worth < 0:
+            raise ArgumentError(f"worth is the smallest gain that matters, 0 or more, got {self.worth}")
+        self._check_task()
+        _check_pattern(self.group_pattern)
+        _check_normaliser(self.normaliser)
+
+    def _check_task(self) -> None:
+        """Refuse what the task needs and lacks, or would ignore."""
+        allowed = {
+            "recognition": {"per_class"},
+            "landmarks": {"train_images", "annotations", "annotation_format", "group_pattern"},
+            "expression": {"per_class", "group_pattern"},
+        }[self.task]
+        for name in ("per_class", "train_images", "annotations", "annotation_format", "group_pattern"):
+            value = getattr(self, name)
+            if value is not None and name not in allowed:
+                raise ArgumentError(f"{name} has no meaning for task {self.task!r}; leave it out")
+            if isinstance(value, int) and value < 1:
+                raise ArgumentError(f"{name} must be 1 or more, got {value}")
+        if self.task == "landmarks" and self.annotations is None:
+            raise ArgumentError("task 'landmarks' needs annotations: a file or folder that fomaug.labels can read")
+        if self.task == "expression" and self.group_pattern is None:
+            raise ArgumentError(
+                "task 'expression' tests on people whom the networks have not seen; give group_pattern, a regular "
+                r"expression with a group that finds the person in the path below the dataset, such as '(p\d+)_'"
+            )
+
+    @property
+    def pictures_per_class(self) -> int | None:
+        """Training pictures per class; None for all, which only expression allows."""
+        return 1 if self.per_class is None and self.task == "recognition" else self.per_class
+
+    @property
+    def smallest_gain(self) -> float:
+        """The smallest gain that matters, in the unit of the score."""
+        return self.worth if self.worth is not None else 0.001 if self.task == "landmarks" else 0.01
+
+    def side(self, *, features: bool) -> int:
+        """Side of the square input in pixels: of the network, or of a given model of features."""
+        return self.size or (_FEATURE_SIZE if features else _NETWORK_SIZE)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return asdict(self)
+
+
+def _check_pattern(pattern: str | None) -> None:
+    if pattern is None:
+        return
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as cause:
+        raise ArgumentError(f"group_pattern {pattern!r} is not a regular expression: {cause}") from cause
+    if groups != 1:
+        raise ArgumentError(
+            rf"group_pattern {pattern!r} has {groups} groups; one is expected, as in '(p\d+)_', which finds the person"
+        )
+
+
+def _check_normaliser(text: str) -> None:
+    if text not in ("auto", "box") and not re.fullmatch(r"\d+,\d+", text):
+        raise ArgumentError(
+            f"normaliser must be auto, box, or the numbers of two landmarks such as '36,45' (from 0), got {text!r}"
+        )

@@ -1,0 +1,202 @@
+"""What came out of a study: figures with intervals, a verdict, and how both are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from fomaug.study.arms import CLASSIC, NONE, Arm
+from fomaug.study.data import Faces
+from fomaug.study.plan import StudyPlan
+from fomaug.study.runs import RunId, RunLog
+from fomaug.study.splits import Split
+from fomaug.study.statistics import Estimate, Values, estimate
+
+Answer = Literal["yes", "no", "harm", "unknown"]
+
+_UNLEARNED = 0.9  # of the training pictures: below, the networks needed more steps
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One arm.
+
+    Attributes:
+        name: of the arm.
+        title: the name in the table.
+        score: mean over runs and test pictures: accuracy, or normalised error.
+        train: the same on the training pictures, unaugmented.
+        gain: improvement over classic augmentation, paired; positive is better. None for the classic arm.
+        level: of the gain's interval; 0.95, widened where several arms with copies are compared.
+        answer: whether the copies helped; None for arms without copies.
+        copies: copies of one choice of training pictures, on average.
+        refused: copies that the gates refused, on average.
+    """
+
+    name: str
+    title: str
+    score: float
+    train: float
+    gain: Estimate | None
+    level: float
+    answer: Answer | None
+    copies: float
+    refused: float
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A finished study.
+
+    Attributes:
+        task: recognition, landmarks or expression.
+        measure: name of the score.
+        arms: results in the order none, classic, arms with copies.
+        verdict: the answer in one sentence for each arm with copies.
+        notes: what the reader should know before the verdict is believed.
+        facts: sizes of the study.
+        skipped: (key, reason) of pictures that could not be used.
+        settings: all that decided the results.
+    """
+
+    task: str
+    measure: str
+    arms: tuple[ArmResult, ...]
+    verdict: str
+    notes: tuple[str, ...]
+    facts: dict[str, Any]
+    skipped: tuple[tuple[str, str], ...]
+    settings: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        return asdict(self)
+
+    def table(self) -> str:
+        """Lay out figures, verdict and notes as text."""
+        width = max(len("arm"), *(len(arm.title) for arm in self.arms))
+        lines = [f"{'arm':{width}}  {self.measure:>10}  {'gain over classic':>17}  interval"]
+        lines += [_line(arm, width) for arm in self.arms]
+        facts = ", ".join(f"{value} {name}" for name, value in self.facts.items())
+        return "\n".join([*lines, facts, *(f"note: {note}" for note in self.notes), self.verdict])
+
+
+def summarise(
+    plan: StudyPlan, faces: Faces, splits: Sequence[Split], arms: Sequence[Arm], log: RunLog, settings: dict[str, Any]
+) -> StudyResult:
+    """Turn finished runs into figures and a verdict."""
+    level = 1 - 0.05 / sum(arm.augment is not None for arm in arms)
+    results = tuple(_result(arm, plan, faces, splits, log, level) for arm in arms)
+    classic = next(result for result in results if result.name == CLASSIC)
+    return StudyResult(
+        task=plan.task,
+        measure="error" if plan.task == "landmarks" else "accuracy",
+        arms=results,
+        verdict="\n".join(_sentence(result, plan) for result in results if result.answer),
+        notes=tuple(_notes(plan, faces, classic)),
+        facts=_facts(plan, faces, splits, results),
+        skipped=faces.skipped,
+        settings=settings,
+    )
+
+
+def decide(gain: Estimate, worth: float) -> Answer:
+    """Answer whether copies help.
+
+    Args:
+        gain: over classic augmentation, positive is better.
+        worth: the smallest gain that matters.
+
+    Returns:
+        "yes" for an interval above 0, "harm" for one below 0, "no" for one around 0 that ends below `worth`; "unknown"
+        for any other.
+    """
+    if gain.low > 0:
+        return "yes"
+    if gain.high < 0:
+        return "harm"
+    return "no" if gain.high < worth else "unknown"
+
+
+def _result(arm: Arm, plan: StudyPlan, faces: Faces, splits: Sequence[Split], log: RunLog, level: float) -> ArmResult:
+    values, classic = (_values(name, plan, faces, splits, log) for name in (arm.name, CLASSIC))
+    runs = [result for run, result in log.done.items() if run.arm == arm.name]
+    better = -1.0 if plan.task == "landmarks" else 1.0
+    gain = None
+    own_level = level if arm.augment is not None else 0.95
+    if arm.name != CLASSIC:
+        differences = [better * (own - other) for own, other in zip(values, classic, strict=True)]
+        gain = estimate(differences, [faces.people[split.test] for split in splits], level=own_level)
+    return ArmResult(
+        name=arm.name,
+        title=arm.title,
+        score=float(np.concatenate(values).mean()),
+        train=float(np.mean([result.train for result in runs])),
+        gain=gain,
+        level=own_level,
+        answer=decide(gain, plan.smallest_gain) if gain is not None and arm.name != NONE else None,
+        copies=float(np.mean([result.copies for result in runs])),
+        refused=float(np.mean([result.refused for result in runs])),
+    )
+
+
+def _values(name: str, plan: StudyPlan, faces: Faces, splits: Sequence[Split], log: RunLog) -> list[Values]:
+    """For each choice the scores of its test pictures, averaged over the seeds."""
+    found = []
+    for choice, split in enumerate(splits):
+        runs = [log.done[RunId(name, choice, seed)].scores for seed in range(plan.seeds)]
+        found.append(np.array([[scores[faces.keys[row]] for row in split.test] for scores in runs]).mean(0))
+    return found
+
+
+def _sentence(result: ArmResult, plan: StudyPlan) -> str:
+    assert result.gain is not None
+    low, high = (f"{end:+.4f}" for end in (result.gain.low, result.gain.high))
+    interval = f"the gain over classic augmentation is between {low} and {high}"
+    name = result.title
+    if result.answer == "yes":
+        return f"Yes: {name} helps; {interval}."
+    if result.answer == "harm":
+        return f"No: {name} hurts; {interval}."
+    if result.answer == "no":
+        return f"No: {name} brings no gain of {plan.smallest_gain:g} or more; {interval}."
+    return f"Not known with so few pictures: {name} may help or not; {interval}."
+
+
+def _notes(plan: StudyPlan, faces: Faces, classic: ArmResult) -> list[str]:
+    notes = []
+    if plan.task != "landmarks" and classic.train < _UNLEARNED:
+        notes.append(
+            f"the classic arm knows only {classic.train:.2f} of its own training pictures: give more steps before "
+            "believing the verdict"
+        )
+    if plan.task == "landmarks" and len(np.unique(faces.people)) == len(faces):
+        notes.append(
+            "every picture counts as another person; if people have several, give a group_pattern, or the tests "
+            "are too easy"
+        )
+    if plan.choices < 4:
+        notes.append(f"intervals from {plan.choices} choices of training pictures are wide; 6 are usual")
+    return notes
+
+
+def _facts(plan: StudyPlan, faces: Faces, splits: Sequence[Split], results: Sequence[ArmResult]) -> dict[str, Any]:
+    trained = sorted({len(split.train) for split in splits})
+    return {
+        "pictures": len(faces),
+        "people": len(np.unique(faces.people)),
+        "training pictures": trained[0] if len(trained) == 1 else f"{trained[0]} to {trained[-1]}",
+        "choices": len(splits),
+        "seeds": plan.seeds,
+        "runs": len(results) * len(splits) * plan.seeds,
+    }
+
+
+def _line(arm: ArmResult, width: int) -> str:
+    line = f"{arm.title:{width}}  {arm.score:10.4f}"
+    if arm.gain is None:
+        return line
+    return f"{line}  {arm.gain.mean:+17.4f}  [{arm.gain.low:+.4f}, {arm.gain.high:+.4f}] at {100 * arm.level:.4g} %"

@@ -1,0 +1,192 @@
+"""`fomaug.study`: do copies help on this dataset?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from torch import nn
+from tqdm import tqdm
+
+import fomaug
+from fomaug.errors import ArgumentError, did_you_mean
+from fomaug.files import write_file
+from fomaug.study.arms import NONE, Arm, Options, make_arms
+from fomaug.study.chart import draw_chart
+from fomaug.study.copies import Copies, make_copies
+from fomaug.study.data import Faces, load_faces
+from fomaug.study.features import Embed, describe, match, num_views
+from fomaug.study.pictures import digest_pictures
+from fomaug.study.plan import StudyPlan
+from fomaug.study.report import StudyResult, summarise
+from fomaug.study.runs import RunId, RunLog, RunResult
+from fomaug.study.splits import Split, make_splits
+from fomaug.study.timing import forecast
+from fomaug.study.train import Run, Scored, train
+
+RESULT: Final = "study.json"
+TABLE: Final = "study.txt"
+CHART: Final = "study.svg"
+
+
+def study(
+    dataset: str | Path,
+    out: str | Path,
+    *,
+    arms: Mapping[str, Options] | None = None,
+    embed: Embed | None = None,
+    device: str = "auto",
+    progress: bool = False,
+    announce: Callable[[str], object] | None = None,
+    **options: Any,
+) -> StudyResult:
+    """Measure whether copies help on a dataset: networks trained without augmentation, with classic, and with copies.
+
+    The same call goes on where a killed one stopped. The results are in `out`: study.json, study.txt and study.svg.
+
+    Args:
+        dataset: folder of class folders; for landmarks of pictures.
+        out: folder for finished runs and results; new, or of the same study.
+        arms: further arms with copies by name: keyword arguments of `MotionAugment`, a JSON file with them, a pool
+            specification such as "parametric yaw=-20:20", or a `MotionAugment`. "copies" replaces the built-in pool.
+        embed: a model of features, (B, 3, S, S) float in [0, 1] to (B, D), used instead of the network: pictures are
+            assigned to the nearest person. For recognition only.
+        device: of the model that makes the copies; networks are trained on the CPU.
+        progress: show a bar.
+        announce: called with the time that the study will take.
+        options: the fields of `StudyPlan`: task, per_class, train_images, annotations, annotation_format,
+            group_pattern, normaliser, choices, seeds, steps, batch_size, share, copies, gates, size, worth, seed.
+
+    Returns:
+        Figures, intervals and the verdict.
+
+    Raises:
+        ArgumentError: an option or the dataset does not allow the study.
+        ResumeError: `out` holds another study.
+    """
+    plan = make_plan(options)
+    _check_embed(plan, embed)
+    folder, target = Path(dataset), Path(out)
+    faces = load_faces(folder, plan, features=embed is not None)
+    splits = make_splits(faces, plan)
+    made = make_arms(arms or {}, seed=plan.seed, device=device)
+    settings = _settings(plan, faces, made, embed)
+    log = RunLog(target, settings)
+    work = _Work(plan, faces, splits, made, embed)
+    left = [run for run in _all_runs(work) if run not in log.done]
+    if left and announce is not None:
+        first = Run(faces, splits[0], plan, classic=True, copies=None, seeds=(0, 0))
+        announce(str(forecast(first, made, splits, left, embed)))
+    _do(work, left, log, progress=progress)
+    result = summarise(plan, faces, splits, made, log, settings)
+    _write(target, result)
+    return result
+
+
+def make_plan(options: Mapping[str, Any]) -> StudyPlan:
+    """Turn keyword arguments into a plan; unknown ones are errors."""
+    known = [field.name for field in fields(StudyPlan)]
+    for name in options:
+        if name not in known:
+            raise ArgumentError(f"unknown option {name!r} of study{did_you_mean(name, known)}")
+    values: dict[str, Any] = {k: os.fspath(v) if isinstance(v, Path) else v for k, v in options.items()}
+    return StudyPlan(**values)
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    plan: StudyPlan
+    faces: Faces
+    splits: Sequence[Split]
+    arms: Sequence[Arm]
+    embed: Embed | None
+
+
+def _all_runs(work: _Work) -> Iterator[RunId]:
+    """All runs, choice by choice, so that the copies of one choice are all that is kept."""
+    for choice in range(len(work.splits)):
+        for arm in work.arms:
+            yield from (RunId(arm.name, choice, seed) for seed in range(work.plan.seeds))
+
+
+def _do(work: _Work, left: Sequence[RunId], log: RunLog, *, progress: bool) -> None:
+    with tqdm(total=_units(work, left), disable=not progress, unit="step", dynamic_ncols=True) as bar:
+        copies: dict[tuple[str, int], Copies | None] = {}
+        for run in left:
+            if (run.arm, run.choice) not in copies:
+                bar.set_description(f"choice {run.choice + 1} of {len(work.splits)}, {run.arm}")
+                copies = {(run.arm, run.choice): _copies(work, run, bar.update)}
+            made = copies[run.arm, run.choice]
+            split = work.splits[run.choice]
+            task = Run(work.faces, split, work.plan, classic=run.arm != NONE, copies=made, seeds=(run.choice, run.seed))
+            scored = _scored(work, task, bar.update)
+            keys = [work.faces.keys[row] for row in split.test]
+            scores = dict(zip(keys, scored.test.round(6).tolist(), strict=True))
+            counts = (0, 0) if made is None else (len(made.images), made.refused)
+            log.add(run, RunResult(scores, round(scored.train, 6), *counts))
+
+
+def _units(work: _Work, left: Sequence[RunId]) -> int:
+    """Steps or views of all runs that are left, and the copies to be made."""
+    with_copies = {arm.name for arm in work.arms if arm.augment is not None}
+    groups = {(run.arm, run.choice) for run in left if run.arm in with_copies}
+    copies = work.plan.copies * sum(len(work.splits[choice].train) for _, choice in groups)
+    if work.embed is None:
+        return copies + len(left) * work.plan.steps
+    return copies + sum(
+        num_views(
+            Run(work.faces, work.splits[run.choice], work.plan, classic=run.arm != NONE, copies=None, seeds=(0, 0))
+        )
+        for run in left
+    )
+
+
+def _copies(work: _Work, run: RunId, update: Callable[[int], object]) -> Copies | None:
+    augment = next(arm.augment for arm in work.arms if arm.name == run.arm)
+    if augment is None:
+        return None
+    rows, plan = work.splits[run.choice].train, work.plan
+    return make_copies(augment, work.faces, rows, copies=plan.copies, gates=plan.gates == "on", progress=update)
+
+
+def _scored(work: _Work, run: Run, update: Callable[[int], object]) -> Scored:
+    return train(run, progress=update) if work.embed is None else match(run, work.embed, progress=update)
+
+
+def _settings(plan: StudyPlan, faces: Faces, arms: Sequence[Arm], embed: Embed | None) -> dict[str, Any]:
+    """All that decides the results; what does not, as the place of the dataset, is left out."""
+    named = [Path(plan.annotations)] if plan.annotations is not None else []
+    return {
+        "fomaug": fomaug.__version__,
+        "plan": {**plan.to_dict(), "annotations": [path.name for path in named]},
+        "arms": {arm.name: arm.to_dict()["copies"] for arm in arms},
+        "features": None if embed is None else describe(embed),
+        "pictures": digest_pictures(faces.folder, faces.keys),
+        "labels": _digest_landmarks(faces),
+    }
+
+
+def _digest_landmarks(faces: Faces) -> str | None:
+    if faces.points is None or faces.visible is None:
+        return None
+    return hashlib.sha256(faces.points.numpy().tobytes() + faces.visible.numpy().tobytes()).hexdigest()
+
+
+def _check_embed(plan: StudyPlan, embed: Embed | None) -> None:
+    if embed is None:
+        return
+    if plan.task != "recognition":
+        raise ArgumentError(f"a model of features is for task 'recognition', got {plan.task!r}; leave embed out")
+    if isinstance(embed, nn.Module) and embed.training:
+        raise ArgumentError("the model of features is in training mode; call its eval() first")
+
+
+def _write(out: Path, result: StudyResult) -> None:
+    write_file(out / CHART, draw_chart(result).encode())
+    write_file(out / TABLE, (result.table() + "\n").encode())
+    write_file(out / RESULT, (json.dumps(result.to_dict(), indent=2) + "\n").encode())

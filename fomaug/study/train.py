@@ -1,0 +1,187 @@
+"""One run: a network trained on one choice of pictures in one arm, and its score on every test picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fomaug.study.classic import MIRRORED_POINTS, apply_classic, draw_classic, mirror_visible, move_points
+from fomaug.study.copies import Copies
+from fomaug.study.data import Faces
+from fomaug.study.network import SmallNetwork
+from fomaug.study.plan import StudyPlan
+from fomaug.study.splits import Rows, Split
+
+_RATE: Final = 3e-3
+_DECAY: Final = 0.05
+_WARM_UP: Final = 0.15  # share of the steps
+_SMOOTHING: Final = 0.1  # of class labels
+_TESTED: Final = 256  # pictures at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a run is made of.
+
+    Attributes:
+        faces: the dataset.
+        split: training and test pictures.
+        plan: steps, batch size, share of copies, task.
+        classic: whether classic augmentation is applied.
+        copies: of the training pictures, in arms that have them.
+        seeds: of the choice and of the run; all arms of a pair start with the same weights, see the same training
+            pictures in the same order, and draw the same classic augmentation.
+    """
+
+    faces: Faces
+    split: Split
+    plan: StudyPlan
+    classic: bool
+    copies: Copies | None
+    seeds: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """The result of a run.
+
+    Attributes:
+        test: (T,) score of each test picture: 1 or 0 for right or wrong, or the normalised error of landmarks.
+        train: mean score of the training pictures, which tells whether the network has learned them.
+    """
+
+    test: NDArray[np.float64]
+    train: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    images: Tensor
+    labels: Tensor
+    points: Tensor | None = None
+    visible: Tensor | None = None
+
+
+def train(run: Run, *, progress: Callable[[int], object]) -> Scored:
+    """Train a network from scratch and test it.
+
+    Args:
+        run: data, arm and seeds.
+        progress: called with 1 after each step.
+    """
+    network = _network(run)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_DECAY)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_share(step, run.plan.steps))
+    for batch in _batches(run):
+        optimiser.zero_grad(set_to_none=True)
+        loss = _loss(network(batch.images), batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        progress(1)
+    return Scored(
+        _scores(network, run.faces, run.split.test), float(_scores(network, run.faces, run.split.train).mean())
+    )
+
+
+def _network(run: Run) -> SmallNetwork:
+    faces = run.faces
+    outputs = len(faces.class_names) if faces.points is None else 2 * faces.points.shape[1]
+    network = SmallNetwork(
+        faces.images.shape[1],
+        outputs,
+        side=faces.images.shape[-1],
+        generator=generator_of(run, 0),
+    )
+    if faces.points is not None:  # the mean face is where an untrained network begins
+        last = network.head[-1]
+        assert isinstance(last, torch.nn.Linear)
+        with torch.no_grad():
+            last.bias.copy_(faces.points[run.split.train].mean(0).flatten())
+    return network.train()
+
+
+def _batches(run: Run) -> Iterator[_Batch]:
+    """The batches of a run: which pictures and which classic augmentation depend on the seeds and not on the arm."""
+    rng = np.random.default_rng([run.plan.seed, *run.seeds, 1])
+    generator = generator_of(run, 2)
+    size, count = run.plan.batch_size, len(run.split.train)
+    order = np.concatenate([rng.permutation(count) for _ in range(-(-run.plan.steps * size // count))])
+    for step in range(run.plan.steps):
+        places = order[step * size : (step + 1) * size]
+        batch = _mixed(run, places, rng.random(size))
+        yield _augmented(batch, generator) if run.classic else batch
+
+
+def _mixed(run: Run, places: Rows, picks: NDArray[np.float64]) -> _Batch:
+    """Take training pictures, and for the first share of the batch copies of them; a picture without stays itself."""
+    faces, copies = run.faces, run.copies
+    rows = torch.from_numpy(run.split.train[places])
+    parts = [faces.images[rows], faces.points, faces.visible]
+    if faces.points is not None and faces.visible is not None:
+        parts = [parts[0], faces.points[rows], faces.visible[rows]]
+    if copies is not None:
+        synthetic = (np.arange(len(places)) < round(run.plan.share * len(places))) & (copies.counts[places] > 0)
+        chosen = copies.starts[places] + (picks * copies.counts[places]).astype(np.int64)
+        slots, index = torch.from_numpy(np.flatnonzero(synthetic)), torch.from_numpy(chosen[synthetic])
+        for part, copied in zip(parts, (copies.images, copies.points, copies.visible), strict=True):
+            if part is not None and copied is not None:
+                part[slots] = copied[index]
+    images, points, visible = parts
+    assert images is not None
+    return _Batch(images.float() / 255, torch.from_numpy(faces.labels)[rows], points, visible)
+
+
+def _augmented(batch: _Batch, generator: torch.Generator) -> _Batch:
+    flip = batch.points is None or batch.points.shape[1] in MIRRORED_POINTS
+    params = draw_classic(tuple(batch.images.shape), generator, flip=flip)
+    images = apply_classic(batch.images, params)
+    if batch.points is None or batch.visible is None:
+        return _Batch(images, batch.labels)
+    return _Batch(images, batch.labels, move_points(batch.points, params), mirror_visible(batch.visible, params))
+
+
+def _loss(found: Tensor, batch: _Batch) -> Tensor:
+    if batch.points is None or batch.visible is None:
+        return F.cross_entropy(found, batch.labels, label_smoothing=_SMOOTHING)
+    apart = F.smooth_l1_loss(found.view_as(batch.points), batch.points, reduction="none", beta=0.05).sum(-1)
+    return (apart * batch.visible).sum() / batch.visible.sum().clamp(min=1)
+
+
+def _scores(network: SmallNetwork, faces: Faces, rows: Rows) -> NDArray[np.float64]:
+    network.eval()
+    with torch.no_grad():
+        found = torch.cat(
+            [
+                network(faces.images[part].float() / 255)
+                for part in torch.from_numpy(rows).tensor_split(list(range(_TESTED, len(rows), _TESTED)))
+            ]
+        )
+    if faces.points is None or faces.visible is None or faces.scale is None:
+        right: NDArray[np.float64] = (found.argmax(1).numpy() == faces.labels[rows]).astype(np.float64)
+        return right
+    seen = faces.visible[rows]
+    apart = (found.view(len(rows), -1, 2) - faces.points[rows]).norm(dim=2) * seen
+    error: NDArray[np.float64] = (apart.sum(1) / seen.sum(1).clamp(min=1) / faces.scale[rows]).double().numpy()
+    return error
+
+
+def _rate_share(step: int, steps: int) -> float:
+    """A linear start and a cosine to zero."""
+    start = max(1, round(_WARM_UP * steps))
+    if step < start:
+        return (step + 1) / start
+    return 0.5 + 0.5 * float(np.cos(np.pi * (step - start) / max(1, steps - start)))
+
+
+def generator_of(run: Run, purpose: int) -> torch.Generator:
+    """Make the source of one kind of randomness of a run; arms do not tell."""
+    state = np.random.SeedSequence([run.plan.seed, *run.seeds, purpose]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import click
+import pytest
+
+from fomaug.cli.options import options_of
+
+
+def described(default: Any, **metadata: str) -> Any:
+    return field(default=default, metadata={"help": "A setting.", **metadata})
+
+
+@dataclass
+class Settings:
+    path: str = "not an option"
+    part: Literal["head", "mouth"] | None = described(None)
+    size_range: tuple[int, int] | None = described(None)
+    strength: float = described(1.0)
+    relative: bool = described(default=True, off="absolute")
+    weights: Mapping[str, float] | None = described(None)
+
+
+def parsed(*words: str) -> dict[str, Any]:
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, float] | None:
+        return None if value is None else dict.fromkeys(value.split(","), 1.0)
+
+    command = click.command(options_of(Settings, callbacks={"weights": read})(lambda **options: options))
+    found: dict[str, Any] = command.main(list(words), standalone_mode=False)
+    return found
+
+
+def test_defaults_are_those_of_the_fields_with_help() -> None:
+    assert parsed() == {"part": None, "size_range": None, "strength": 1.0, "relative": True, "weights": None}
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["--part", "mouth"], "part", "mouth"),
+        (["--size-range", "3", "4"], "size_range", (3, 4)),
+        (["--strength", "2"], "strength", 2.0),
+        (["--absolute"], "relative", False),
+        (["--weights", "a,b"], "weights", {"a": 1.0, "b": 1.0}),
+    ],
+)
+def test_the_type_of_a_field_decides_how_its_option_is_read(words: list[str], name: str, value: object) -> None:
+    assert parsed(*words)[name] == value
+
+
+@pytest.mark.parametrize("words", [["--part", "nose"], ["--size-range", "3"], ["--strength", "much"], ["--path", "x"]])
+def test_values_of_another_type_are_refused(words: list[str]) -> None:
+    with pytest.raises(click.UsageError):
+        parsed(*words)
+
+
+def test_a_type_that_click_cannot_read_needs_a_callback() -> None:
+    with pytest.raises(AssertionError, match=r"option weights of type .* needs a callback"):
+        options_of(Settings)
