@@ -136,6 +136,14 @@ def _check(path: Path, status: os.stat_result, kind: Kind) -> None:
         raise UnsafeFileError(errno.EFBIG, reason, os.fspath(path))
 
 
+def exists(path: Path) -> bool:
+    """Say whether there is a file or folder; a name that no file can have, since it is too long, is of none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def is_temporary(path: Path) -> bool:
     """Whether a file is left over from the unfinished write of a killed process."""
     return path.name.startswith(".") and path.name.endswith(_TEMPORARY)

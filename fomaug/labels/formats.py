@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fomaug.errors import LabelError, did_you_mean
+from fomaug.files import exists
 from fomaug.labels.flaws import OnFlaw, refuse
 from fomaug.labels.values import FaceLabels, Size
 
@@ -67,7 +68,7 @@ def read_annotations(
         LabelError: names file and line of what cannot be read; whatever `on_flaw` does, if nothing in the file can be.
     """
     path, root = Path(path), Path(images_root)
-    if not path.exists():
+    if not exists(path):
         raise LabelError(f"there are no annotations at {path}")
     return find_format(path, format).read(path, root, on_flaw)
 

@@ -52,12 +52,14 @@ def _mask(path: Path) -> FaceLabels:
     try:
         with open_picture(path, MASK_FORMATS) as picture:
             mode = picture.mode
+            if mode not in ("1", "L", "P", "I", "I;16"):
+                raise LabelError(f"it is a colour picture ({mode}); a mask has one number a pixel")
             palette = picture.getpalette() if mode == "P" else None
             values = np.asarray(picture.convert("L") if mode == "1" else picture)
+    except LabelError:
+        raise
     except DAMAGE as error:
         raise LabelError(f"it cannot be read: {reason_of(error)}") from error
-    if mode not in ("1", "L", "P", "I", "I;16"):
-        raise LabelError(f"it is a colour picture ({mode}); a mask has one number a pixel")
     mask = values.astype(np.uint16 if values.max(initial=0) > 255 else np.uint8)
     return FaceLabels(mask=mask, palette=None if palette is None else tuple(palette))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fomaug.errors import ArgumentError, did_you_mean
+from fomaug.files import exists
 from fomaug.networks import OFFICIAL
 from fomaug.training.config import AugmentParams, LossWeights, TrainConfig
 from fomaug.weights.settings import read_settings, settings_of
@@ -75,9 +76,9 @@ def read_config(source: str | Path) -> TrainConfig:
     if name in OFFICIAL:
         return TrainConfig(model=OFFICIAL[name], **_RECIPES[name])
     path = Path(source)
-    if path.is_dir():
+    if exists(path) and path.is_dir():
         raise ArgumentError(f"{path} is a folder; give its YAML file")
-    if not path.exists():
+    if not exists(path):
         raise ArgumentError(f"{path} is neither a file nor one of {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}")
     values = read_settings(path)
     with settings_of(path):

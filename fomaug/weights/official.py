@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fomaug.animator import Animator
 from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean, shortened
-from fomaug.files import MODEL, is_safetensors, open_regular
+from fomaug.files import MODEL, exists, is_safetensors, open_regular
 from fomaug.networks import OFFICIAL, AnyConfig, config_from_dict
 from fomaug.weights.assemble import assemble
 from fomaug.weights.files import save_model
@@ -46,8 +46,10 @@ def import_official(
         ModelNotFoundError: no such file.
     """
     path = Path(checkpoint)
-    if not path.exists() or path.is_dir():
-        raise ModelNotFoundError(f"{path} is a folder; give the file" if path.is_dir() else f"no such file: {path}")
+    if not exists(path):
+        raise ModelNotFoundError(f"no such file: {path}")
+    if path.is_dir():
+        raise ModelNotFoundError(f"{path} is a folder; give the file")
     name = name or official_stem(path)
     check_new_name(name)
     animator = read_official(path, config)
@@ -115,7 +117,7 @@ def official_config(path: Path, config: Config) -> AnyConfig:
         raise ArgumentError(
             f"{path} does not say its configuration; give config: its YAML file or one of {', '.join(OFFICIAL)}"
         )
-    if not Path(config).exists():
+    if not exists(Path(config)):
         raise ArgumentError(
             f"config {name!r} is neither a YAML file nor one of {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}"
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
-from job_parsers import module_files, motion_files
+from job_parsers import module_files, motion_files, run_files
 from label_parsers import clip_label_files, coco_values, csv_files, jsonl_rows, pair_files
 from structure import changed, names_in
 
@@ -70,6 +70,13 @@ def _pts() -> st.SearchStrategy[bytes]:
     return body.map(lambda text: f"version: 1\n{{\n{text}\n}}\n".encode("utf-8", "ignore"))
 
 
+def _lines(files: Callable[[], list[bytes]]) -> st.SearchStrategy[bytes]:
+    """Lines of JSON, the first of which has a part replaced."""
+    first, *others = files()[0].splitlines()
+    made = changed(json.loads(first), names_in(first))
+    return made.map(lambda values: b"\n".join([json.dumps(values).encode(), *others, b""]))
+
+
 def _plain(files: Callable[[], list[bytes]]) -> st.SearchStrategy[bytes]:
     """JSON objects of the library's own with a part replaced."""
     good: list[Any] = [json.loads(content) for content in files()]
@@ -86,5 +93,6 @@ STRATEGIES = {
     "pairs": lambda: _table(pair_files),
     "clip labels": lambda: _table(clip_label_files),
     "motion": lambda: _plain(motion_files),
+    "runs of a study": lambda: _lines(run_files),
     "module": lambda: _plain(module_files),
 }

@@ -97,6 +97,30 @@ def module_files() -> list[bytes]:
     return [json.dumps(module.to_dict()).encode() for module in modules]
 
 
+def run_files() -> list[bytes]:
+    """Make the finished runs of a study."""
+    row = {"arm": "classic", "choice": 0, "seed": 1, "scores": {"a.png": 0.5, "b.png": 1}, "train": 0.75}
+    rows = ({**row, "copies": 8, "refused": number, "seed": number} for number in range(2))
+    return ["".join(json.dumps(values) + "\n" for values in rows).encode()]
+
+
+def _in_study(name: str) -> Callable[[Path], None]:
+    """Make the reader that goes on with a study one file of which is another."""
+
+    def read(path: Path) -> None:
+        from fomaug.study.runs import RunLog
+
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "settings.json").write_text('{"steps": 1, "arms": {}}')
+            (Path(folder) / name).write_bytes(path.read_bytes())
+            log = RunLog(Path(folder), {"steps": 1, "arms": {}})
+            assert all(
+                sum(result.scores.values()) + result.train + run.seed is not None for run, result in log.done.items()
+            )
+
+    return read
+
+
 def _read_motion(path: Path) -> None:
     from fomaug import MotionAugment, MotionParams
 
@@ -130,6 +154,8 @@ PARSERS = {
     "summary": Parser(_resumed("expand.json"), _kept("expand.json")),
     "resumed manifest": Parser(_resumed("manifest.jsonl"), _kept("manifest.jsonl")),
     "list of sources": Parser(_resumed("sources.jsonl"), _kept("sources.jsonl")),
+    "runs of a study": Parser(_in_study("runs.jsonl"), run_files),
+    "settings of a study": Parser(_in_study("settings.json"), lambda: [b'{"steps": 1, "arms": {}}']),
     "motion": Parser(_read_motion, motion_files),
     "module": Parser(_read_module, module_files),
 }

@@ -147,7 +147,7 @@ PARSERS = {
     "jsonl": Parser(_in_dataset("case.jsonl"), jsonl_files),
     "csv": Parser(_in_dataset("case.csv"), csv_files),
     "pts": Parser(_in_dataset("case.pts"), pts_files),
-    "folder of masks": Parser(_in_dataset("masks/case.png"), mask_files),
+    "folder of masks": Parser(_in_dataset("masks/case.png"), mask_files, memory=2**30),
     "pairs": Parser(_read_pairs, pair_files),
     "clip labels": Parser(_read_clip_labels, clip_label_files),
 }

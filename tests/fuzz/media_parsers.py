@@ -14,6 +14,7 @@ from PIL import Image
 
 MOST_PIXELS = 4_000_000
 _MOST_FRAMES = 16
+_GB = 2**30  # frames of 32 megapixels are read
 
 
 def smooth(height: int, width: int, channels: int = 3, seed: int = 0, dtype: type = np.uint8) -> Any:
@@ -172,10 +173,10 @@ def _read_sidecar(path: Path) -> None:
 
 PARSERS = {
     "picture": Parser(_read_picture, picture_files),
-    "mask": Parser(_read_mask, mask_files, ".png"),
-    "GIF": Parser(_read_clip, partial(animation_files, "GIF"), ".gif"),
-    "animation": Parser(_read_clip, partial(animation_files, "others"), ".webp"),
-    "video": Parser(_read_clip, video_files, ".mp4"),
+    "mask": Parser(_read_mask, mask_files, ".png", _GB),
+    "GIF": Parser(_read_clip, partial(animation_files, "GIF"), ".gif", _GB),
+    "animation": Parser(_read_clip, partial(animation_files, "others"), ".webp", _GB),
+    "video": Parser(_read_clip, video_files, ".mp4", _GB, 0.2),
     "mark": Parser(_read_mark, marked_files, refused=0.05),
     "sidecar": Parser(_read_sidecar, sidecar_files),
 }
