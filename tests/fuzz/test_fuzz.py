@@ -14,7 +14,7 @@ QUICK, THOROUGH = 40, 5000  # files of each parser, damaged; half as many are ma
 HEADERS = 6000  # bytes at the beginning of a file in which most of its structure is
 
 
-# Parsers with known faults, and how many damaged files it takes to meet them; strict, so that a mended one is taken out.
+# Parsers with known faults, and how many damaged files it takes to meet them; strict, so that mended ones go from here.
 KNOWN = {"GIF": QUICK, "video": THOROUGH, "mark": THOROUGH}
 
 
