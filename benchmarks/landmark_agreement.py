@@ -3,18 +3,21 @@
 Three steps, since MediaPipe wants an environment of its own (mediapipe==0.10.21, numpy<2):
 
     python benchmarks/landmark_agreement.py find PICTURES WORK [--count 60]     # MediaPipe's environment
-    python benchmarks/landmark_agreement.py move WORK [--copies 4]              # fomaug's
-    python benchmarks/landmark_agreement.py compare WORK                        # MediaPipe's
+    python benchmarks/landmark_agreement.py move WORK [--copies 4] [--strengths 1 1]    # fomaug's
+    python benchmarks/landmark_agreement.py compare WORK [--metrics PATH/face_metrics.py]     # MediaPipe's
 
-The first step finds face-mesh landmarks on pictures; the second one animates them at strength 1 with the built-in
-pool, selection "diverse", and moves the landmarks; the third one finds landmarks anew and prints the distance as a
-share of the distance between the outer eye corners. Part of it is the detector's own noise: its answer to the same
-picture shifted by three pixels is printed beside it, and the distance over those that pass the default gates.
+The first step finds face-mesh landmarks on pictures, padded to squares where they are none; the second one animates
+them with the built-in pool, selection "diverse", and moves the landmarks; the third one finds landmarks anew and prints
+the distance as a share of the distance between the outer eye corners. Part of it is the detector's own noise: its
+answer to the same picture shifted by three pixels is printed beside it, and the distance over those that pass the
+default gates. With --metrics, a file with a class `Networks` that has `embed(picture, landmarks)`, it also prints how
+many copies show the same person.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +31,12 @@ SIZE = 256
 def find(pictures: Path, work: Path, count: int) -> None:
     from PIL import Image
 
-    files = sorted(path for path in pictures.rglob("*") if path.suffix.lower() in (".jpg", ".png"))
+    files = sorted(path for path in pictures.rglob("*") if path.suffix.lower() in (".jpg", ".png", ".pgm"))
     mesh = _mesh()
     images, points = [], []
     for index in np.linspace(0, len(files) - 1, count).astype(int):
-        image = np.asarray(Image.open(files[index]).convert("RGB").resize((SIZE, SIZE)))
+        square = Image.fromarray(_to_square(np.asarray(Image.open(files[index]).convert("RGB"))))
+        image = np.asarray(square.resize((SIZE, SIZE)))
         found = _landmarks(mesh, image)
         if found is not None:
             images.append(image)
@@ -42,7 +46,13 @@ def find(pictures: Path, work: Path, count: int) -> None:
     print(f"faces in {len(images)} of {count} pictures; now run: move {work}")
 
 
-def move(work: Path, copies: int, model_name: str) -> None:
+def _to_square(picture: Any) -> Any:
+    """Repeat the edge pixels of (H, W, 3) until it is a square, as the model does."""
+    missing = [max(picture.shape[:2]) - length for length in picture.shape[:2]]
+    return np.pad(picture, [*((part // 2, part - part // 2) for part in missing), (0, 0)], mode="edge")
+
+
+def move(work: Path, copies: int, strengths: tuple[float, float], model_name: str) -> None:
     import torch
 
     import fomaug
@@ -50,25 +60,27 @@ def move(work: Path, copies: int, model_name: str) -> None:
 
     model = fomaug.load_model(model_name, device="cpu")
     pool = fomaug.DrivingPool.builtin(model)
-    aug = fomaug.MotionAugment(driving=pool, model=model, p=1.0, strength_range=(1.0, 1.0))
+    aug = fomaug.MotionAugment(driving=pool, model=model, p=1.0, strength_range=strengths)
     known = np.load(work / "found.npz")
     pictures, points, seen, passed = [], [], [], []
+    refused: Counter[str] = Counter()
     for number, (image, own) in enumerate(zip(known["images"], known["points"], strict=True)):
         source = torch.tensor(image).permute(2, 0, 1)[None]
         result = aug.apply(source, aug.draw([number], copies=copies))
         xy = torch.tensor(own)[None].repeat(copies, 1, 1)
         moved, visible = fomaug.warp.points(xy, result.flow, occlusion=result.occlusion, size=(SIZE, SIZE))
         before, after = source.expand(copies, -1, -1, -1) / 255, result.image / 255
-        scores = score(model, before, after, result.flow, result.occlusion)
-        passed.append([not judge(found, Gates()) for found in scores])
+        found = [judge(own, Gates()) for own in score(model, before, after, result.flow, result.occlusion)]
+        refused.update(reason.split()[0] for reasons in found for reason in reasons)
+        passed.append([not reasons for reasons in found])
         pictures.append(result.image.permute(0, 2, 3, 1).numpy())
         points.append(moved.numpy())
         seen.append(visible.numpy())
     np.savez_compressed(work / "moved.npz", pictures=pictures, points=points, seen=seen, passed=passed)
-    print(f"{len(pictures)} pictures x {copies} copies; now run: compare {work}")
+    print(f"{len(pictures)} pictures x {copies} copies; refused by gates: {dict(refused)}; now run: compare {work}")
 
 
-def compare(work: Path) -> None:
+def compare(work: Path, metrics: Path | None) -> None:
     mesh = _mesh()
     known, moved = np.load(work / "found.npz"), np.load(work / "moved.npz")
     rows = [
@@ -81,7 +93,22 @@ def compare(work: Path) -> None:
     shifted = [np.roll(image, 3, axis=1) for image in known["images"]]
     own = known["points"] + np.array([3.0, 0.0])
     _print("noise", [_apart(mesh, a, b, np.ones(MESH, bool)) for a, b in zip(shifted, own, strict=True)])
-    print(f"visible points: {100 * moved['seen'].mean():.1f} %")
+    print(f"visible points: {100 * moved['seen'].mean():.1f} %; the gates let {100 * moved['passed'].mean():.1f} % out")
+    if metrics is not None:
+        _print_same_person(metrics, mesh, known, moved)
+
+
+def _print_same_person(metrics: Path, mesh: Any, known: Any, moved: Any) -> None:
+    from model_card_scores import SAME_PERSON, load_metrics
+
+    embed = load_metrics(metrics).Networks().embed
+    same = []
+    for source, own, copies in zip(known["images"], known["points"], moved["pictures"], strict=True):
+        identity = embed(source, own)
+        found = [(picture, _landmarks(mesh, picture)) for picture in copies]
+        same.append([p is not None and np.linalg.norm(embed(i, p) - identity) < SAME_PERSON for i, p in found])
+    kept = np.array(same)[moved["passed"]]
+    print(f"same person: {100 * np.mean(same):.1f} % of all, {100 * kept.mean():.1f} % of those let out by the gates")
 
 
 def _apart(mesh: Any, picture: Any, own: Any, visible: Any) -> float | None:
@@ -125,14 +152,16 @@ def main() -> None:
         step.add_argument("work", type=Path)
     first.add_argument("--count", type=int, default=60)
     second.add_argument("--copies", type=int, default=4)
+    second.add_argument("--strengths", type=float, nargs=2, default=(1.0, 1.0), help="interval they are drawn from")
     second.add_argument("--model", default="lite-256")
+    third.add_argument("--metrics", type=Path)
     args = parser.parse_args()
     if args.step == "find":
         find(args.pictures, args.work, args.count)
     elif args.step == "move":
-        move(args.work, args.copies, args.model)
+        move(args.work, args.copies, tuple(args.strengths), args.model)
     else:
-        compare(args.work)
+        compare(args.work, args.metrics)
 
 
 if __name__ == "__main__":

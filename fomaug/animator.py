@@ -1,6 +1,6 @@
-"""The animator: one model, from pictures and keypoints to animated pictures.
+"""The animator: one model that turns images and keypoints into animated images.
 
-This is the only seam between the networks and everything above.
+All modules above the networks use them only through this class.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from fomaug.cpu import keep_freed_memory, side_by_side
 from fomaug.errors import ShapeError
 from fomaug.geometry import Frame, resize_map, warp_image
-from fomaug.memory import keep_freed_memory
 from fomaug.networks import GeneratorOutput
-from fomaug.parallel import side_by_side
 from fomaug.stream import StreamOptions, stream
 from fomaug.types import Animated, Keypoints, Source, check_shape
 
@@ -27,30 +26,30 @@ Done = TypeVar("Done")
 
 
 class Configuration(Protocol):
-    """What an animator asks of a model's configuration."""
+    """The part of a model's configuration that an animator needs."""
 
     @property
     def size(self) -> int | None:
-        """Side of the square pictures it works on; None for each picture's own."""
+        """Side of the square input images; None for the size of each image."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Convert to plain JSON values."""
 
 
 class Animator(nn.Module):
     """A keypoint detector and a generator that were trained together.
 
-    All methods run in evaluation mode and without gradients, unless `differentiable=True`. Pictures may have any size:
-    they are padded to a square and brought to the model's own size inside; keypoints live in that square.
+    All methods run in evaluation mode and without gradients, unless `differentiable=True`. Images may have any size:
+    they are padded to a square and resized to the model's size; keypoints are in the frame of this square.
 
     Args:
-        config: what the networks were built from.
-        detector: (B, 3, S, S) to `Keypoints`.
-        generator: offers `encode` and `forward` as `fomaug.networks.Generator` does.
-        name: of the model.
+        config: configuration of the networks.
+        detector: network from (B, 3, S, S) to `Keypoints`.
+        generator: network with the methods `encode` and `forward` of `fomaug.networks.Generator`.
+        name: name of the model.
         hash: sha256 of configuration and weights; computed when empty.
-        facts: where the model comes from, its licence, its measures.
-        keypoint_names: what each keypoint is, for models that know.
+        facts: further information, such as origin, licence and measures.
+        keypoint_names: names of the keypoints as points of the face; empty if they are not such points.
     """
 
     def __init__(
@@ -80,26 +79,26 @@ class Animator(nn.Module):
 
     @property
     def size(self) -> int:
-        """Side of the square pictures that the networks work on."""
+        """Side of the square input images of the networks."""
         return self.config.size or 256
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the networks compute in; keypoints and flows are float32 or wider all the same."""
+        """Dtype of the networks; keypoints and flows are float32 or wider in any case."""
         return next(self.parameters()).dtype
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Arrive in another process."""
+        """Restore the model in another process, and prepare the memory allocator there."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         keep_freed_memory()
 
     def extra_repr(self) -> str:
-        """Name, hash and size."""
+        """Describe the model by name, hash and size."""
         return f"name={self.name!r}, hash={self.hash[:12]!r}, size={self.config.size}"
 
     def detect(self, frames: Tensor, *, differentiable: bool = False) -> Keypoints:
@@ -107,7 +106,7 @@ class Animator(nn.Module):
 
         Args:
             frames: (B, 3, H, W) float in [0, 1].
-            differentiable: let gradients flow to the frames.
+            differentiable: whether gradients are computed with respect to the frames.
 
         Returns:
             Keypoints of B frames, float32, in the frame of the padded square.
@@ -123,11 +122,11 @@ class Animator(nn.Module):
         return Keypoints.cat(_in_parts(detect, frames, differentiable))
 
     def encode(self, images: Tensor, *, differentiable: bool = False) -> Source:
-        """Do all the work that depends on the images alone, once per image.
+        """Compute everything that depends on the images alone, once per image.
 
         Args:
             images: (B, 3, H, W) float in [0, 1].
-            differentiable: let gradients flow to the images.
+            differentiable: whether gradients are computed with respect to the images.
         """
         check_shape("images", images, "B 3 H W")
         images = self._floats("images", images)
@@ -141,18 +140,18 @@ class Animator(nn.Module):
         return Source.cat(_in_parts(encode, images, differentiable))
 
     def animate(self, source: Source, keypoints: Keypoints, *, differentiable: bool = False) -> Animated:
-        """Move sources so that their keypoints come to lie where they are asked to.
+        """Animate sources so that their keypoints move to target keypoints.
 
         Args:
             source: B encoded images.
-            keypoints: of B frames, one per source; or of N frames, all for a single source.
-            differentiable: let gradients flow to images and keypoints.
+            keypoints: target keypoints of B frames, one per source; or of N frames, all for a single source.
+            differentiable: whether gradients are computed with respect to images and keypoints.
 
         Returns:
-            B or N animated frames, at the size of the source's pictures.
+            B or N animated frames, at the size of the source's images.
 
         Raises:
-            ShapeError: if the numbers of sources and keypoints do not go together, or the model has other keypoints.
+            ShapeError: if the numbers of sources and keypoints do not match, or the model has other keypoints.
         """
         source = self._pair(source, keypoints)
         keypoints = keypoints.to(self.device, source.keypoints.value.dtype)
@@ -174,12 +173,12 @@ class Animator(nn.Module):
         reference: Keypoints | None = None,
         **options: Unpack[StreamOptions],
     ) -> Iterator[Animated]:
-        """Animate one source by frames as they arrive; see `fomaug.stream.stream` for the options.
+        """Animate one source by a stream of frames; see `fomaug.stream.stream` for the options.
 
         Args:
             source: one encoded image.
-            frames: (1, 3, H, W) float in [0, 1] each; more at a time for more throughput and more delay.
-            reference: keypoints of a driving frame with the source's pose; None for those of the first frame.
+            frames: driving frames, (1, 3, H, W) float in [0, 1] each; larger batches increase throughput and delay.
+            reference: keypoints of a driving frame with the source's pose; those of the first frame by default.
             **options: options of `fomaug.transfer`, and `region`, the part of the face that moves.
         """
         return stream(self, source, frames, reference=reference, **options)
@@ -209,7 +208,8 @@ class Animator(nn.Module):
             return source
         if len(source) != 1:
             raise ShapeError(
-                f"{len(keypoints)} keypoints for {len(source)} sources; give one per source, or any number for one"
+                f"keypoints of {len(keypoints)} frames for {len(source)} sources; give one frame per source, or one "
+                "source for all frames"
             )
         count = len(keypoints)
         return Source(
@@ -220,12 +220,12 @@ class Animator(nn.Module):
 
     @torch.no_grad()
     def _probe(self) -> Keypoints:
-        """Ask the detector once how many keypoints it gives."""
+        """Run the detector once, to learn the number of its keypoints."""
         return self._detect(torch.zeros(1, 3, self.size, self.size, device=self.device, dtype=self.dtype))
 
 
 def _in_parts(work: Callable[[slice], Done], images: Tensor, differentiable: bool) -> list[Done]:  # noqa: FBT001
-    """Do the parts of a batch side by side where that is quicker, else all of it at once."""
+    """Process the parts of a batch in parallel where that is faster, otherwise the whole batch at once."""
     on_cpu = images.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     if differentiable or traced or not on_cpu:
@@ -234,11 +234,10 @@ def _in_parts(work: Callable[[slice], Done], images: Tensor, differentiable: boo
 
 
 def _compose(image: Tensor, output: GeneratorOutput, frame: Frame) -> Animated:
-    """Bring the result to the picture's size.
+    """Convert the result to the image's size.
 
-    What the model took from the source is taken again from the source at full size: the prediction is enlarged, and
-    where it shows the source, the detail that the small picture lost is added back. At the model's own size this adds
-    nothing.
+    The prediction is enlarged. Where it shows the warped source, the detail that the reduced image lost is added from
+    the source at full size. At the model's own size nothing is added.
     """
     flow = frame.flow_to_picture(output.deformation)
     occlusion = _occlusion(output)
@@ -252,14 +251,14 @@ def _compose(image: Tensor, output: GeneratorOutput, frame: Frame) -> Animated:
 
 
 def _occlusion(output: GeneratorOutput) -> Tensor:
-    """The occlusion map (B, 1, h, w), ones for models that estimate none."""
+    """Return the occlusion map (B, 1, h, w); ones for models without one."""
     if output.occlusion is not None:
         return output.occlusion
     return torch.ones_like(output.deformation[..., 0])[:, None]
 
 
 def model_hash(config: Configuration, networks: nn.Module) -> str:
-    """Sha256 over the configuration and every tensor, the same for float16, float32 and any device."""
+    """Hash the configuration and every tensor by sha256; float16, float32 and all devices give the same hash."""
     digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
     for name, tensor in sorted(networks.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
@@ -268,10 +267,10 @@ def model_hash(config: Configuration, networks: nn.Module) -> str:
 
 
 def _own_side(side: int) -> int:
-    """The nearest side that every hourglass can halve: a multiple of 32."""
+    """Round a side to a multiple of 32, which every hourglass can halve."""
     return max(32, round(side / 32) * 32)
 
 
 def _gradients(differentiable: bool) -> contextlib.AbstractContextManager[None]:  # noqa: FBT001
-    # Not inference mode: its tensors could not take part in a user's training step.
+    # Inference mode is not used, because its tensors cannot be inputs of a user's training step.
     return contextlib.nullcontext() if differentiable else torch.no_grad()

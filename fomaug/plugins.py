@@ -1,4 +1,4 @@
-"""Functions of the user's, named on the command line as `module:attribute`."""
+"""The user's own functions, given on the command line as `module:attribute`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fomaug.errors import ArgumentError
 
 
 def named_callable(name: str) -> Callable[..., Any]:
-    """Import what `module:attribute` names; a class is called without arguments first.
+    """Import the function `module:attribute`; a class is instantiated without arguments.
 
-    The current folder is searched last, whichever way the program was started, so that a file of the user's beside the
-    data can be named; it stays in `sys.path` for what that file imports later, and for worker processes.
+    The current folder is searched last, however the program was started, so that the function may be in a file there.
+    The folder stays in `sys.path` for later imports of this file and for worker processes.
 
     Raises:
         ArgumentError: if there is no such module or attribute, or it cannot be called.
@@ -25,7 +25,7 @@ def named_callable(name: str) -> Callable[..., Any]:
     """
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise ArgumentError(f"{name!r} does not name a function; write module:attribute")
+        raise ArgumentError(f"a function must be given as module:attribute, got {name!r}")
     folder = str(Path.cwd())
     if not {"", folder} & set(sys.path):
         sys.path.append(folder)
@@ -35,6 +35,6 @@ def named_callable(name: str) -> Callable[..., Any]:
         raise ArgumentError(f"{name!r} cannot be imported: {error}") from error
     made = found() if isinstance(found, type) else found
     if not callable(made):
-        raise ArgumentError(f"{name!r} is a {type(made).__name__}, which cannot be called")
+        raise ArgumentError(f"{name!r} must be a function or a class, got a {type(made).__name__}")
     function: Callable[..., Any] = made
     return function

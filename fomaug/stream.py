@@ -1,4 +1,4 @@
-"""Animate one source frame by frame as frames arrive: for cameras and for clips of any length."""
+"""Streams: one source animated frame by frame, for cameras and for clips of any length."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Protocol, TypedDict
 
 from torch import Tensor
 
-from fomaug.geometry import Mode, Region, check_region, target_keypoints
+from fomaug.geometry import Mode, check_region, target_keypoints
+from fomaug.options import Region
 from fomaug.types import Animated, Keypoints, Source
 
 
@@ -27,10 +28,10 @@ class Animates(Protocol):
     keypoint_names: tuple[str, ...]
 
     def detect(self, frames: Tensor) -> Keypoints:
-        """Find keypoints."""
+        """Find the keypoints of frames."""
 
     def animate(self, source: Source, keypoints: Keypoints) -> Animated:
-        """Move the source."""
+        """Animate the source by target keypoints."""
 
 
 def stream(
@@ -45,29 +46,28 @@ def stream(
     strength: float = 1.0,
     region: Region = "all",
 ) -> Iterator[Animated]:
-    """Animate a source by frames as they arrive; only the reference is kept.
+    """Animate a source by a stream of frames; only the reference is kept in memory.
 
-    A frame is requested when the animated one before it has been taken, and is answered before the next is requested:
-    the delay is the time of one frame.
+    Each driving frame is read only when the next animated frame is requested, so the delay is the time of one frame.
 
     Args:
-        animator: model that animates.
+        animator: model that animates the source.
         source: one encoded image.
-        frames: (1, 3, H, W) float in [0, 1] each, or more at a time for more throughput and more delay.
-        reference: keypoints of a driving frame with the source's pose; None for those of the first frame.
-        relative: see `fomaug.transfer`, as the next three.
-        relative_jacobian: see `fomaug.transfer`.
-        adapt_scale: see `fomaug.transfer`.
-        strength: see `fomaug.transfer`.
+        frames: driving frames, (1, 3, H, W) float in [0, 1] each; larger batches increase throughput and delay.
+        reference: keypoints of a driving frame with the source's pose; those of the first frame by default.
+        relative: option of `fomaug.transfer`.
+        relative_jacobian: option of `fomaug.transfer`.
+        adapt_scale: option of `fomaug.transfer`.
+        strength: option of `fomaug.transfer`.
         region: part of the face that moves: "all", "head", "mouth", "eyes" or "expression".
 
     Returns:
-        An iterator of animated frames, one for each driving frame.
+        One animated frame for each driving frame.
 
     Raises:
-        ArgumentError: the region is unknown, or the model's keypoints have no names.
+        ArgumentError: for an unknown region, or if the model's keypoints have no names.
     """
-    check_region(region, animator.keypoint_names)  # at once, not when the first frame comes
+    check_region(region, animator.keypoint_names)  # here, because the generator runs only at the first frame
     return _stream(
         animator, source, frames, reference, strength, Mode(relative, relative_jacobian, adapt_scale, region)
     )

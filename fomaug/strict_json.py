@@ -1,4 +1,4 @@
-"""JSON from outside: one loader for all readers, whose errors name the file and say what is wrong with it."""
+"""JSON from strangers is loaded by one function, whose errors name the file and the reason."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any, Final
 
 from fomaug.errors import FomaugError
 
-_MOST_DIGITS: Final = 308  # of a whole number that a float can hold
-_DEEPEST: Final = 200  # lists within lists
+_MOST_DIGITS: Final = 308  # Most digits of a whole number; a float can hold no more.
+_DEEPEST: Final = 200  # Deepest nesting of lists.
 
 
 def load_json(content: bytes | str, name: object, error: type[FomaugError], *, finite: bool = True) -> Any:
-    """Read JSON, in UTF-8 with or without a byte order mark.
+    """Load JSON in UTF-8, with or without a byte order mark.
 
-    A whole number that no float can hold becomes infinite, as `Infinity` and `1e999` do.
+    A whole number that no float can hold becomes infinite, like `Infinity` and `1e999`.
 
     Args:
-        content: the text.
-        name: file, and line if there is one, for the error's message.
+        content: text, or its bytes.
+        name: path of the file, with the line if there are several texts, for error messages.
         error: class of the errors.
-        finite: refuse NaN and infinite numbers; otherwise they are floats, and the caller has to expect them.
+        finite: whether to refuse NaN and infinite numbers; otherwise they become floats, which the caller must check.
 
     Raises:
-        FomaugError: of the class `error`.
+        FomaugError: the text is no JSON, or a number is refused; the error is of the class `error`.
 
     >>> load_json(b'{"a": [1, 2.5]}', "a.json", FomaugError)
     {'a': [1, 2.5]}
@@ -40,7 +40,7 @@ def load_json(content: bytes | str, name: object, error: type[FomaugError], *, f
         line = f", line {cause.lineno}" if "\n" in text or isinstance(content, bytes) else ""
         raise error(f"{name}{line}: it is no JSON: {cause.msg} (column {cause.colno})") from cause
     except RecursionError as cause:
-        raise error(f"{name}: it is no JSON that can be read: its lists are nested too deeply") from cause
+        raise error(f"{name}: it is no JSON that can be read; its lists are nested too deeply") from cause
     except ValueError as cause:
         raise error(f"{name}: {cause}") from cause
     return value
@@ -51,8 +51,8 @@ def check_finite(value: Any, *, nan: bool = False, depth: int = _DEEPEST) -> Non
 
     Args:
         value: dicts, lists and plain values.
-        nan: allow NaN, which Python's own writers use for a missing number.
-        depth: lists within lists that are allowed.
+        nan: whether to allow NaN, which Python's own writers use for a missing number.
+        depth: allowed depth of nested lists.
     """
     if isinstance(value, float):
         if math.isinf(value) or (math.isnan(value) and not nan):
@@ -65,7 +65,7 @@ def check_finite(value: Any, *, nan: bool = False, depth: int = _DEEPEST) -> Non
 
 
 def without_nan(value: Any) -> Any:
-    """Return the JSON with null for each NaN, which is no JSON."""
+    """Replace each NaN in some JSON by null, since NaN is no JSON."""
     if isinstance(value, dict):
         return {name: without_nan(part) for name, part in value.items()}
     if isinstance(value, list):

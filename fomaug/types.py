@@ -1,4 +1,4 @@
-"""The values that travel between layers.
+"""Values that functions of several packages exchange.
 
 Shape alphabet: B sources, N results, K keypoints, C channels, H W pixels, h w cells of a flow grid, T frames.
 """
@@ -41,37 +41,37 @@ class Keypoints:
         return Keypoints(self.value[rows], None if self.jacobian is None else self.jacobian[rows])
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Keypoints:
-        """Move or cast both tensors."""
+        """Convert both tensors to a device and a dtype."""
         jacobian = None if self.jacobian is None else self.jacobian.to(device=device, dtype=dtype)
         return Keypoints(self.value.to(device=device, dtype=dtype), jacobian)
 
     def detach(self) -> Keypoints:
-        """Cut both tensors out of the graph."""
+        """Detach both tensors from the gradient graph."""
         return Keypoints(self.value.detach(), None if self.jacobian is None else self.jacobian.detach())
 
     def repeat_interleave(self, copies: int) -> Keypoints:
-        """Repeat every frame `copies` times, neighbours together."""
+        """Repeat every frame `copies` times; the repetitions are neighbours."""
         jacobian = None if self.jacobian is None else self.jacobian.repeat_interleave(copies, 0)
         return Keypoints(self.value.repeat_interleave(copies, 0), jacobian)
 
     @staticmethod
     def cat(parts: Sequence[Keypoints]) -> Keypoints:
-        """Join along the frame axis."""
+        """Concatenate along the frame axis."""
         if len(parts) == 1:
             return parts[0]
         jacobians = [part.jacobian for part in parts if part.jacobian is not None]
-        assert len(jacobians) in (0, len(parts)), "keypoints with and without jacobians do not mix"
+        assert len(jacobians) in (0, len(parts)), "keypoints with and without jacobians cannot be joined"
         return Keypoints(torch.cat([part.value for part in parts]), torch.cat(jacobians) if jacobians else None)
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Images encoded once, ready to be animated many times.
+    """Images that are encoded once and can be animated many times.
 
     Attributes:
-        image: (B, 3, H, W) float in [0, 1], as given.
-        features: what the generator keeps of the image, each (B, ...).
-        keypoints: the keypoints of the image.
+        image: (B, 3, H, W) float in [0, 1], at the original size.
+        features: the generator's encoding of the image, each tensor (B, ...).
+        keypoints: keypoints of the image.
     """
 
     image: Tensor
@@ -88,7 +88,7 @@ class Source:
 
     @staticmethod
     def cat(parts: Sequence[Source]) -> Source:
-        """Join along the batch axis."""
+        """Concatenate along the batch axis."""
         if len(parts) == 1:
             return parts[0]
         features = zip(*(part.features for part in parts), strict=True)
@@ -106,7 +106,7 @@ class Animated:
     Attributes:
         image: (N, 3, H, W) float in [0, 1], at the source's size.
         flow: (N, h, w, 2) backward flow in the source's frame, x, y in [-1, 1], corner-aligned.
-        occlusion: (N, 1, h, w) in [0, 1]: 1 is taken from the source, 0 is invented.
+        occlusion: (N, 1, h, w) in [0, 1]: 1 where the source is visible, 0 where the frame is painted.
     """
 
     image: Tensor
@@ -115,7 +115,7 @@ class Animated:
 
     @staticmethod
     def cat(parts: Sequence[Animated]) -> Animated:
-        """Join along the frame axis."""
+        """Concatenate along the frame axis."""
         if len(parts) == 1:
             return parts[0]
         return Animated(
@@ -132,7 +132,7 @@ def _rows(index: Index) -> slice | Tensor | Sequence[int]:
 
 
 def check_shape(name: str, tensor: Tensor, pattern: str) -> None:
-    """Raise `ShapeError` unless the tensor fits; a letter in the pattern is any size, a number is itself.
+    """Raise `ShapeError` unless the tensor has the shape of the pattern, in which letters stand for any size.
 
     >>> check_shape("images", torch.zeros(2, 3, 8, 8), "B 3 H W")
     """

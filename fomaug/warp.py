@@ -1,7 +1,7 @@
-"""Move pictures and labels through a backward flow.
+"""Move images and labels through a backward flow.
 
-A flow comes from `MotionAugment.apply(...).flow` or `Animator.animate(...).flow`: (B, h, w, 2), for every target place
-where in the source it comes from. Pictures and masks are read where it points; points and boxes need its inverse.
+A flow is `MotionAugment.apply(...).flow` or `Animator.animate(...).flow`: (B, h, w, 2), the source coordinates of every
+target pixel. Images and masks are sampled at these coordinates; points and boxes need the inverse of the flow.
 
 >>> import torch
 >>> from fomaug.geometry import identity_grid
@@ -25,38 +25,38 @@ Size = tuple[int, int]
 __all__ = ["boxes", "centres_to_edges", "edges_to_centres", "image", "mask", "points"]
 
 _EDGE_SAMPLES = 17  # points along each side of a box
-_VISIBLE_SHARE = 0.1  # of a box's points
-_PAINTED = 0.5  # occlusion below which a place was painted anew
-_TURNED_AWAY = 1.5  # uneven stretch; measured on heads whose hidden points are known, see docs/labels.md
-# torch cannot gather these: their bits are moved as those of the signed kind of the same width.
+_VISIBLE_SHARE = 0.1  # least share of a box's points that are visible in a visible box
+_PAINTED = 0.5  # occlusion below which a point was painted
+_TURNED_AWAY = 1.5  # largest uneven stretch; measured on heads whose hidden points are known, see docs/labels.md
+# torch cannot gather unsigned types, so their bits are gathered as the signed type of the same width.
 _SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 
 
 def image(x: Tensor, flow: Tensor, *, padding: Padding = "border") -> Tensor:
-    """Warp pictures.
+    """Warp images.
 
     Args:
         x: (B, C, H, W) float, any range.
         flow: (B, h, w, 2) backward flow at any resolution.
-        padding: what lies outside of the picture.
+        padding: values outside of the image.
 
     Returns:
-        (B, C, H, W) as `x`.
+        (B, C, H, W) in the dtype of `x`.
     """
     _check_flow(x, flow)
     return warp_image(x, flow, padding=padding)
 
 
 def mask(m: Tensor, flow: Tensor, *, void: int | None = None) -> Tensor:
-    """Warp masks of class numbers: every pixel takes the number where the flow points, none is ever blended.
+    """Warp masks of class numbers: every pixel gets the nearest number, without interpolation.
 
     Args:
         m: (B, H, W) or (B, C, H, W) of any dtype.
         flow: (B, h, w, 2) backward flow at any resolution.
-        void: number for what comes from outside of the picture; None repeats the border.
+        void: number for pixels from outside of the image; None repeats the border.
 
     Returns:
-        As `m`.
+        Masks in the shape and dtype of `m`.
     """
     _check_flow(m, flow)
     signed = _SIGNED.get(m.dtype)
@@ -81,18 +81,18 @@ def points(
 ) -> tuple[Tensor, Tensor]:
     """Move points.
 
-    A point that is missing stays as it is and is not visible: NaN or infinite, or (-1, -1) in pixels.
+    A missing point, which is NaN, infinite, or (-1, -1) in pixels, is returned unchanged and as not visible.
 
     Args:
         xy: (B, M, 2) points (x, y) in [-1, 1], in pixels if `size` is given; (M, 2) with a single flow.
         flow: (B, h, w, 2) backward flow at any resolution.
-        occlusion: (B, 1, h, w) in [0, 1], as returned beside the flow of a model: then what was painted anew is not
-            visible, nor what the flow squeezes into a line, as it does with surfaces that turn away.
-        size: (H, W) of the picture, for points in pixels: (0, 0) is the centre of the first pixel.
+        occlusion: (B, 1, h, w) in [0, 1], the occlusion map of the same result: with it, points are not visible where
+            the frame is painted, and where the flow compresses the source into a line, as on surfaces that turn away.
+        size: (H, W) of the image, for points in pixels: (0, 0) is the centre of the first pixel.
 
     Returns:
-        Points as `xy`, finite but for those that were not, and (B, M) bool: False for points in folds, behind
-        something, turned away, outside, or missing.
+        Points in the shape of `xy`, finite if the given points are, and (B, M) bool: False for points that are in a
+        fold, occluded, turned away, outside, or missing.
     """
     together, single = (xy[None], True) if xy.ndim == 2 else (xy, False)
     if together.ndim != 3 or together.shape[-1] != 2:
@@ -104,8 +104,8 @@ def points(
     moved, visible = invert_points(_normalised(together, size).masked_fill(missing[..., None], 0), flow)
     visible &= ~missing
     if occlusion is not None:
-        visible &= _read(occlusion, moved) >= _PAINTED
-        # Judged on the occlusion's cells: on finer ones a lid's edge looks like a surface that turns away.
+        visible &= _sample(occlusion, moved) >= _PAINTED
+        # The stretch is measured on the occlusion's grid: on finer ones a lid's edge looks like a turned surface.
         cells = coarsen_flow(flow, (occlusion.shape[2], occlusion.shape[3]))
         visible &= uneven_stretch(moved, cells) <= _TURNED_AWAY
     moved = torch.where(missing[..., None], together, _pixels(moved, size))
@@ -115,19 +115,21 @@ def points(
 def boxes(
     xyxy: Tensor, flow: Tensor, *, occlusion: Tensor | None = None, size: Size | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Move boxes by what is in them: the box around the places where the flow shows their content.
+    """Move boxes by their content: the result is the box around the moved points of the box.
 
-    A box that is missing stays as it is and is not visible: NaN or infinite, or four times -1 in pixels.
+    A missing box, which has NaN or infinite values, or four times -1 in pixels, is returned unchanged and as not
+    visible.
 
     Args:
         xyxy: (B, M, 4) boxes (x0, y0, x1, y1), in [-1, 1]; in pixels if `size` is given. (M, 4) with a single flow.
         flow: (B, h, w, 2) backward flow at any resolution.
-        occlusion: (B, 1, h, w) in [0, 1], as returned beside the flow.
-        size: (H, W) of the picture, for boxes in pixels: from the centre of their first to that of their last pixel.
+        occlusion: (B, 1, h, w) in [0, 1], the occlusion map of the same result.
+        size: (H, W) of the image, for boxes in pixels: from the centre of their first to that of their last pixel.
             See `edges_to_centres` for others.
 
     Returns:
-        Boxes as `xyxy`, within the picture, and (B, M) bool: False if less than a tenth of the content is visible.
+        Boxes in the shape of `xyxy`, inside the image, and (B, M) bool: False if less than a tenth of the content is
+        visible.
     """
     together, single = (xyxy[None], True) if xyxy.ndim == 2 else (xyxy, False)
     if together.ndim != 3 or together.shape[-1] != 4:
@@ -146,15 +148,15 @@ def boxes(
 
 
 def edges_to_centres(xyxy_px: Tensor) -> Tensor:
-    """Turn boxes that count pixel edges, as those of COCO, into the centres of their first and last pixels.
+    """Convert boxes of pixel edges, such as those of COCO, to the centres of their first and last pixels.
 
-    A box thinner than a pixel becomes its middle line, and `centres_to_edges` gives it a pixel's width.
+    A box thinner than a pixel becomes its middle line; `centres_to_edges` then gives it the width of a pixel.
 
     Args:
-        xyxy_px: (..., 4) float; the whole picture is (0, 0, W, H).
+        xyxy_px: (..., 4) float; the whole image is (0, 0, W, H).
 
     Returns:
-        (..., 4), as `boxes` takes them; the whole picture is (0, 0, W - 1, H - 1).
+        (..., 4) for `boxes`; the whole image is (0, 0, W - 1, H - 1).
     """
     first, last = xyxy_px[..., :2], xyxy_px[..., 2:] - 1
     middle = (first + last) / 2
@@ -162,7 +164,7 @@ def edges_to_centres(xyxy_px: Tensor) -> Tensor:
 
 
 def centres_to_edges(xyxy_px: Tensor) -> Tensor:
-    """Turn (..., 4) first and last pixel centres into edges.
+    """Convert boxes (..., 4) of the centres of their first and last pixels to pixel edges.
 
     >>> centres_to_edges(edges_to_centres(torch.tensor([2.0, 3.0, 7.0, 9.0])))
     tensor([2., 3., 7., 9.])
@@ -171,13 +173,13 @@ def centres_to_edges(xyxy_px: Tensor) -> Tensor:
 
 
 def _missing(values: Tensor, size: Size | None) -> Tensor:
-    """(B, M): which points or boxes (B, M, 2 or 4) are none. In [-1, 1], -1 is a place like any other."""
+    """Tell (B, M) whether points or boxes (B, M, 2 or 4) are missing; in [-1, 1], the value -1 is a coordinate."""
     missing = ~values.isfinite().all(-1)
     return missing if size is None else missing | (values == -1).all(-1)
 
 
 def _box_samples(corners: Tensor) -> Tensor:
-    """Points along the sides and through the middle of boxes (N, 2, 2), to (N, S, 2)."""
+    """Make points (N, S, 2) along the sides and on lines through the middle of boxes (N, 2, 2)."""
     steps = torch.linspace(0, 1, _EDGE_SAMPLES, device=corners.device, dtype=corners.dtype)
     levels = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], device=corners.device, dtype=corners.dtype)
     across = torch.cartesian_prod(steps, levels)
@@ -185,18 +187,16 @@ def _box_samples(corners: Tensor) -> Tensor:
     return corners[:, :1] + weights * (corners[:, 1:] - corners[:, :1])
 
 
-def _read(maps: Tensor, places: Tensor) -> Tensor:
-    read = torch.nn.functional.grid_sample(
-        maps.to(places.dtype), places[:, None], padding_mode="border", align_corners=True
-    )
-    return read[:, 0, 0]  # (B, M)
+def _sample(maps: Tensor, xy: Tensor) -> Tensor:
+    sampled = torch.nn.functional.grid_sample(maps.to(xy.dtype), xy[:, None], padding_mode="border", align_corners=True)
+    return sampled[:, 0, 0]  # (B, M)
 
 
 def _check_flow(batch: Tensor, flow: Tensor) -> None:
     if flow.ndim != 4 or flow.shape[-1] != 2:
         raise ShapeError(f"flow must be (B, h, w, 2), got {tuple(flow.shape)}")
     if len(batch) != len(flow):
-        raise ShapeError(f"{len(batch)} labels or pictures for {len(flow)} flows; give one per flow")
+        raise ShapeError(f"{len(batch)} labels or pictures for {len(flow)} flows; give one for each flow")
 
 
 def _to_px(values: Tensor, length: int) -> Tensor:

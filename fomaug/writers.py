@@ -1,6 +1,6 @@
 """The old address of `fomaug.media` and `fomaug.files`, for one release."""
 
-from fomaug.deprecation import moved_names
+from fomaug.names import moved_names
 
 _MEDIA = (
     "Mark",

@@ -67,7 +67,7 @@ def test_half_precision_keeps_keypoints_and_flow_wide(tiny_model: Animator) -> N
         ),
         (
             lambda m: m.animate(m.encode(torch.rand(2, 3, 64, 64)), m.detect(torch.rand(3, 3, 64, 64))),
-            "3 keypoints for 2 sources",
+            "keypoints of 3 frames for 2 sources",
         ),
     ],
 )

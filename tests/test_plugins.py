@@ -23,13 +23,13 @@ def test_a_file_in_the_current_folder_can_be_named(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("math", "write module:attribute"),
-        (":sqrt", "write module:attribute"),
+        ("math", "must be given as module:attribute"),
+        (":sqrt", "must be given as module:attribute"),
         ("math:nothing", "cannot be imported"),
         ("no_such_module:x", "No module named"),
-        ("math:pi", "is a float, which cannot be called"),
+        ("math:pi", "must be a function or a class, got a float"),
     ],
 )
-def test_what_cannot_be_called_is_refused(name: str, message: str) -> None:
+def test_names_that_cannot_be_called_are_refused(name: str, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         named_callable(name)

@@ -15,7 +15,7 @@ SHIFT = identity_grid((64, 64))[None] - torch.tensor([0.5, 0.0])  # everything a
     "dtype",
     [torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int64, torch.bool, torch.float16, torch.float32],
 )
-def test_masks_keep_their_kind_and_invent_no_class(dtype: torch.dtype) -> None:
+def test_masks_keep_their_dtype_and_have_no_new_class(dtype: torch.dtype) -> None:
     masks = torch.randint(0, 2, (1, 50, 70)).to(dtype)
     moved = warp.mask(masks, ZOOM)
     assert moved.dtype == dtype
@@ -45,7 +45,7 @@ def test_the_identity_moves_no_label() -> None:
     assert visible.all()
 
 
-def test_what_comes_from_outside_is_void_where_a_void_is_given() -> None:
+def test_pixels_from_outside_get_the_void_number() -> None:
     masks = torch.ones(1, 8, 9, dtype=torch.uint8)
     moved = warp.mask(masks, SHIFT, void=255)
     assert moved[0, :, 0].eq(255).all()
@@ -82,7 +82,7 @@ def test_a_box_follows_its_content_not_its_corners() -> None:
     torch.testing.assert_close(found[0, 0], expected, atol=0.02, rtol=0)
 
 
-def test_a_box_that_leaves_the_picture_is_cut_and_then_gone() -> None:
+def test_a_box_that_leaves_the_picture_is_clipped_and_then_invisible() -> None:
     box = torch.tensor([[[0.2, -0.2, 0.8, 0.2]]])
     cut, visible = warp.boxes(box, SHIFT)
     torch.testing.assert_close(cut[0, 0], torch.tensor([0.7, -0.2, 1.0, 0.2]), atol=0.02, rtol=0)
@@ -92,7 +92,7 @@ def test_a_box_that_leaves_the_picture_is_cut_and_then_gone() -> None:
 
 
 @pytest.mark.parametrize("cells", [(2, 2), (64, 64), (300, 200)])
-def test_how_fine_the_flow_is_does_not_matter(cells: tuple[int, int]) -> None:
+def test_results_do_not_depend_on_the_resolution_of_the_flow(cells: tuple[int, int]) -> None:
     shift = identity_grid(cells)[None] - torch.tensor([0.5, 0.1])
     box, _ = warp.boxes(torch.tensor([[[0.2, -0.2, 0.8, 0.2]]]), shift)
     torch.testing.assert_close(box[0, 0], torch.tensor([0.7, -0.1, 1.0, 0.3]), atol=1e-3, rtol=0)
@@ -117,7 +117,7 @@ def test_points_on_a_surface_that_turns_away_are_not_visible() -> None:
     assert warp.points(xy, flow)[1].all(), "of a flow alone nobody knows what it shows"
 
 
-def test_what_lies_at_an_edge_finer_than_the_occlusion_stays_visible() -> None:
+def test_points_at_an_edge_finer_than_the_occlusion_stay_visible() -> None:
     """Lids move so: by much, within few rows."""
     x, y = identity_grid((257, 257))[None].unbind(-1)
     flow = torch.stack([x, y + (2 * y).clamp(0, 0.032)], -1)
@@ -134,13 +134,13 @@ def test_a_face_that_becomes_small_stays_visible() -> None:
         assert warp.points(xy, flow, occlusion=occlusion)[1].all()
 
 
-def test_no_boxes_are_no_trouble() -> None:
+def test_an_empty_set_of_boxes_is_accepted() -> None:
     found, visible = warp.boxes(torch.zeros(1, 0, 4), ZOOM)
     assert found.shape == (1, 0, 4)
     assert visible.shape == (1, 0)
 
 
-def test_an_empty_batch_is_no_trouble() -> None:
+def test_an_empty_batch_is_accepted() -> None:
     flow = ZOOM[:0]
     assert warp.image(torch.zeros(0, 3, 8, 8), flow).shape == (0, 3, 8, 8)
     assert warp.mask(torch.zeros(0, 8, 8), flow).shape == (0, 8, 8)

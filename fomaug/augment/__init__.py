@@ -1,12 +1,12 @@
 """`MotionAugment`: draw motion parameters from a driving pool, and apply them to images."""
 
-from fomaug.augment.keys import counted_keys as counted_keys
 from fomaug.augment.module import MotionAugment as MotionAugment
 from fomaug.augment.place import Faces as Faces
-from fomaug.augment.place import OnMissing as OnMissing
 from fomaug.augment.render import apply as apply
-from fomaug.deprecation import moved_names
 from fomaug.motion import MotionResult as MotionResult
+from fomaug.motion import counted_keys as counted_keys
+from fomaug.names import moved_names
+from fomaug.options import OnMissing as OnMissing
 
 __all__ = [
     "counted_keys",

@@ -10,7 +10,8 @@ from fomaug.animator import Animator
 from fomaug.augment.resources import Resources
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, did_you_mean, shortened
-from fomaug.motion import DrawSettings, check_flag
+from fomaug.motion import DrawSettings
+from fomaug.options import check_flag
 
 SETTINGS: Final = tuple(field.name for field in fields(DrawSettings))
 ARGUMENTS: Final = (*SETTINGS, "value_range", "batch_size", "differentiable", "on_missing")

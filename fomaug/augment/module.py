@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, cast, get_args, overload
+from typing import Any, cast, get_args, overload
 
 import torch
 from torch import Tensor, nn
 
 from fomaug.animator import Animator
 from fomaug.augment.arguments import ARGUMENTS, SETTINGS, check_same, name_resources, plain_arguments, read_arguments
-from fomaug.augment.keys import counted_keys
 from fomaug.augment.pixels import Range, check_tensor
-from fomaug.augment.place import Faces, OnMissing, make_locator, place
+from fomaug.augment.place import Faces, make_locator, place
 from fomaug.augment.render import apply
 from fomaug.augment.resources import Driving, Model, Resources
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, check_choice
-from fomaug.motion import DrawSettings, Interval, Key, MotionParams, MotionResult, Region, Selection, check_sizes, draw
+from fomaug.motion import DrawSettings, Key, MotionParams, MotionResult, counted_keys, draw
+from fomaug.options import FrameChoice, Interval, OnMissing, Region, Selection, check_sizes
 
 
 class MotionAugment(nn.Module):
@@ -64,7 +64,7 @@ class MotionAugment(nn.Module):
         relative: bool = True,
         relative_jacobian: bool = True,
         adapt_scale: bool = True,
-        reference: Literal["closest", "first"] | int = "closest",
+        reference: FrameChoice = "closest",
         region: Region = "all",
         seed: int = 0,
         value_range: Range = (0.0, 1.0),

@@ -17,8 +17,8 @@ from fomaug.errors import ArgumentError, MediaError, ShapeError
 from fomaug.faces import Detector, Square, check_finder, face_squares, find_squares
 from fomaug.media import Frame, from_unit
 from fomaug.motion import DrawSettings, MotionParams, draw
+from fomaug.options import OnMissing
 
-OnMissing = Literal["skip", "copy", "error"]
 Faces = Literal["auto"] | Detector | Tensor | Sequence[Any]
 """Face boxes (left, top, right, bottom) in pixels, any number for each image; or a detector; or "auto": the model."""
 

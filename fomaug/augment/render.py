@@ -2,21 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.augment.boxes import apply_in_boxes
 from fomaug.augment.pixels import Range, check_images, from_unit, layout, to_unit
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError
+from fomaug.faces import MovedFace, Square, compose_motion, flow_cells, put_back, whole_picture
 from fomaug.geometry import check_region, identity_grid
 from fomaug.motion import MotionParams, MotionResult, fit
 from fomaug.types import Animated
+
+# Fixed, so that a batch gives the same flow as its singles; and fine, as faces may be small in their images.
+_CELL_DENSITY: Final = 1 / 2
+
+Animate = Callable[[Tensor, Sequence[MotionParams]], MotionResult]
+Faces = dict[int, tuple[MovedFace, MotionParams]]  # by number of the face
+
+
+def apply_in_boxes(
+    animate: Animate, images: Tensor, params: Sequence[MotionParams], copies: int, value_range: Range
+) -> MotionResult:
+    """Move the faces of images in their boxes; the rest of an image keeps its pixels.
+
+    Args:
+        animate: function that moves whole images; it is called with the squares that are cut out.
+        images: (B, C, H, W), uint8 or float in the range; not modified.
+        params: B * copies parameters; those without a box move the whole image.
+        copies: number of copies of each image.
+        value_range: lowest and highest value of float images.
+
+    Returns:
+        As `apply`; the flow is that of the whole images, identity outside of the boxes, with a cell for every second
+        pixel.
+    """
+    size = images.shape[2], images.shape[3]
+    cells = flow_cells(size, _CELL_DENSITY)
+    image = images.repeat_interleave(copies, 0)
+    flow = identity_grid(cells, device=images.device).repeat(len(params), 1, 1, 1)
+    occlusion = torch.ones(len(params), 1, *cells, device=images.device)
+    settled = list(params)
+    for row, faces in _animate_faces(animate, images, params, copies).items():
+        moved, done = zip(*(faces[number] for number in sorted(faces)), strict=True)
+        source = row // copies
+        image[row] = put_back(images[source : source + 1], moved, value_range=value_range)[0]
+        flow[row], occlusion[row] = (part[0] for part in compose_motion(size, cells, moved))
+        settled[row] = _settle(params[row], done)
+    return MotionResult(image.contiguous(memory_format=layout(images)), flow, occlusion, settled)
+
+
+def _animate_faces(animate: Animate, images: Tensor, params: Sequence[MotionParams], copies: int) -> dict[int, Faces]:
+    """Animate the faces of all rows, those of one size together, so that every square is encoded once."""
+    size = images.shape[2], images.shape[3]
+    uses: dict[tuple[int, Square], list[tuple[int, int, MotionParams]]] = {}  # of a square: row, number and parameters
+    for row, param in enumerate(params):
+        for number, own in enumerate(() if param.skipped else param.faces):
+            alone = replace(own, box=None, others=())
+            uses.setdefault((row // copies, _square(own, size)), []).append((row, number, alone))
+    groups: dict[tuple[tuple[int, int], int], list[tuple[int, Square]]] = {}
+    for image, square in uses:
+        groups.setdefault((square.size, len(uses[image, square])), []).append((image, square))
+    made: dict[int, Faces] = {}
+    for group in groups.values():
+        parts = torch.stack([square.cut(images[image]) for image, square in group])
+        rows = [(square, *use) for image, square in group for use in uses[image, square]]
+        result = animate(parts, [param for *_, param in rows])
+        for index, (square, row, number, _) in enumerate(rows):
+            made.setdefault(row, {})[number] = _take(result, index, square)
+    return made
+
+
+def _take(result: MotionResult, index: int, square: Square) -> tuple[MovedFace, MotionParams]:
+    one = slice(index, index + 1)
+    return MovedFace(square, result.image[one], result.flow[one], result.occlusion[one]), result.params[index]
+
+
+def _settle(param: MotionParams, done: Sequence[MotionParams]) -> MotionParams:
+    first, *others = [own.settle(face.reference, face.strength) for own, face in zip(param.faces, done, strict=True)]
+    return replace(first, others=tuple(others))
+
+
+def _square(param: MotionParams, size: tuple[int, int]) -> Square:
+    square = whole_picture(size) if param.box is None else Square(*param.box)
+    if not square.lies_in(size):
+        raise ArgumentError(
+            f"the motion of {param.key!r} is for a face at {param.box}, which an image of {size} does not hold; give "
+            "the image it was drawn for"
+        )
+    return square
 
 
 @dataclass(frozen=True)
@@ -82,7 +161,7 @@ def _apply(
     copies, params, (value_range, size) = _copies(images, params), list(params), how
     moved = []
     for plan in _plans(params, copies, size):
-        unit = to_unit(_take(images, plan.sources).to(animator.device), value_range)
+        unit = to_unit(_take_images(images, plan.sources).to(animator.device), value_range)
         source = animator.encode(unit, differentiable=differentiable)
         for rows in plan.chunks:
             picked = source[_indices(plan.sources, rows, copies)]
@@ -133,7 +212,7 @@ def _indices(sources: Sequence[int], rows: Sequence[int], copies: int) -> list[i
     return slice(None) if found == list(range(len(sources))) else found
 
 
-def _take(images: Tensor, rows: list[int]) -> Tensor:
+def _take_images(images: Tensor, rows: list[int]) -> Tensor:
     return images if rows == list(range(len(images))) else images[rows]
 
 

@@ -1,4 +1,4 @@
-"""`fomaug animate`: one picture, one clip, one video; or many of them from a list."""
+"""`fomaug animate`: one picture animated by one clip, or many pairs from a list."""
 
 from __future__ import annotations
 
@@ -21,19 +21,24 @@ if TYPE_CHECKING:
     "--output",
     required=True,
     type=click.Path(path_type=Path),
-    help="The .mp4, .gif or .webp to write; .png and the like for a driving picture; a folder with --pairs.",
+    help="The .mp4, .gif or .webp file to write; an image file for a driving picture; a folder with --pairs.",
 )
-@click.option("--pairs", type=click.Path(path_type=Path), help="CSV file with columns source,driving: many in one run.")
+@click.option("--pairs", type=click.Path(path_type=Path), help="CSV file with columns source,driving, one pair a row.")
 @click.option(
-    "--root", type=click.Path(path_type=Path), help="Folder that the list's paths start from, if not its own."
+    "--root", type=click.Path(path_type=Path), help="Folder that the list's paths are relative to; by default its own."
 )
 @click.option(
-    "--video-format", type=click.Choice(["mp4", "gif", "webp"]), default="mp4", help="Of pairs without an out."
+    "--video-format",
+    type=click.Choice(["mp4", "gif", "webp"]),
+    default="mp4",
+    help="Format of pairs without a name in the column out.",
 )
-@click.option("--overwrite", is_flag=True, help="With --pairs, make results anew that are there already.")
+@click.option("--overwrite", is_flag=True, help="With --pairs, also make results that exist already.")
 @click.option("--model", default="lite-256", help="An installed model, or a model file.")
-@click.option("--config", help="Of an official checkpoint given as --model: YAML file or name.")
-@click.option("--relative/--absolute", default=True, help="Add the clip's motion, or take its pose.")
+@click.option("--config", help="Configuration of an official checkpoint in --model: a YAML file or a name.")
+@click.option(
+    "--relative/--absolute", default=True, help="Add the clip's motion to the source, or copy the clip's pose."
+)
 @click.option("--strength", default=1.0, help="Share of the motion.")
 @click.option(
     "--region",
@@ -45,27 +50,37 @@ if TYPE_CHECKING:
     "--reference",
     callback=read_reference,
     default="closest",
-    help="Frame of the clip that is no motion: closest, first or a number.",
+    help="Frame of the clip that motion is measured from: closest (in pose to the source), first or a number.",
 )
 @click.option(
     "--source-frame",
     callback=read_reference,
     default="closest",
-    help="Frame of a source that is a video: closest, first or a number.",
+    help="Frame that is taken from a source video: closest (in pose to the clip), first or a number.",
 )
 @click.option(
-    "--face", callback=read_face, default="auto", help="Part that is animated: auto, whole or X,Y,WIDTH,HEIGHT."
+    "--face",
+    callback=read_face,
+    default="auto",
+    help="Part of the picture that is animated: auto, whole or X,Y,WIDTH,HEIGHT.",
 )
-@click.option("--crop", type=click.Choice(["face", "frame"]), default="face", help="Part of the clip to look at.")
-@click.option("--compare", is_flag=True, help="Source, driving frame and result side by side.")
-@click.option("--overlay", type=click.Choice(["keypoints", "flow", "occlusion"]), help="Draw what the networks see.")
-@click.option("--audio/--no-audio", default=True, help="Keep the clip's sound, in .mp4.")
-@click.option("--max-frames", type=click.IntRange(1), help="Use no more of the clip.")
-@click.option("--max-pixels", default=64_000_000, help="Larger pictures are not read.")
-@click.option("--batch-size", default=8, help="Frames that go through the model together.")
+@click.option(
+    "--crop",
+    type=click.Choice(["face", "frame"]),
+    default="face",
+    help="Part of the clip that is read: a square around the face, or the whole frame.",
+)
+@click.option("--compare", is_flag=True, help="Show source, driving frame and result side by side.")
+@click.option(
+    "--overlay", type=click.Choice(["keypoints", "flow", "occlusion"]), help="Output of the networks to draw on top."
+)
+@click.option("--audio/--no-audio", default=True, help="Copy the clip's sound to an .mp4 file.")
+@click.option("--max-frames", type=click.IntRange(1), help="Largest number of frames of the clip.")
+@click.option("--max-pixels", default=64_000_000, help="Largest number of pixels of a picture; larger ones fail.")
+@click.option("--batch-size", default=8, help="Number of frames in a batch of the model.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, ...")
 @click.option("--dtype", default="auto", help="auto, float32, bfloat16 or float16.")
-@click.option("--progress/--no-progress", default=True, help="Show a bar.")
+@click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
 def animate(
     image: Path | None,
     clip: Path | None,
@@ -77,15 +92,15 @@ def animate(
     overwrite: bool,
     **options: Any,
 ) -> int:
-    """Animate the face in IMAGE as the face in CLIP moves.
+    """Animate the face in IMAGE with the motion of the face in CLIP.
 
-    CLIP is a video, a GIF, an animated WebP or a folder of pictures; or one picture, for its pose and expression. IMAGE
-    is a picture, or any of these, for one frame of it.
+    CLIP is a video, a GIF, an animated WebP or a folder of pictures; or one picture, which gives pose and expression.
+    IMAGE is a picture, or a clip, of which one frame is taken.
 
-    With --pairs, many: fomaug animate --pairs LIST.csv -o FOLDER. Results that are there are kept, so the same command
-    goes on where it was stopped.
+    A list animates many pairs: fomaug animate --pairs LIST.csv -o FOLDER. Existing results are kept, so the same
+    command continues an interrupted run.
 
-    Exit codes: 0 all done, 2 wrong arguments or input, 3 done but for pairs that are named.
+    Exit codes: 0 everything is done, 2 wrong arguments or input, 3 some pairs failed and are named.
     """
     from fomaug.visual import animate_clip, animate_pairs
 
@@ -98,7 +113,7 @@ def animate(
         click.echo(animate_clip(image, clip, output, on_note=on_note, **options))
         return 0
     if image is not None:
-        raise click.UsageError(f"with --pairs, sources and clips come from the list; take {str(image)!r} away")
+        raise click.UsageError(f"with --pairs, sources and clips come from the list; remove {str(image)!r}")
     report = animate_pairs(
         pairs, output, root=root, video_format=video_format, overwrite=overwrite, on_note=on_note, **options
     )

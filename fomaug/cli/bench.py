@@ -1,4 +1,4 @@
-"""`fomaug bench`: speed on this machine, beside the official architecture."""
+"""`fomaug bench`: speed of a model on this machine, next to the official architecture."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 @click.option(
     "--model", "model_name", default="lite-256", show_default=True, help="An installed model, or a model file."
 )
-@click.option("--against", default="vox-256", show_default=True, help="Official architecture, or 'none'.")
-@click.option("--threads", type=click.IntRange(1), help="Of the processor; all by default.")
+@click.option(
+    "--against", default="vox-256", show_default=True, help="Official architecture to compare with, or 'none'."
+)
+@click.option("--threads", type=click.IntRange(1), help="Number of CPU threads; all by default.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
 @click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16.")
-@click.option("--batch", "batch_size", type=click.IntRange(1), default=1, show_default=True, help="Pictures at a time.")
-@click.option("--rounds", type=click.IntRange(1), default=10, show_default=True, help="Times that each stage is timed.")
+@click.option(
+    "--batch", "batch_size", type=click.IntRange(1), default=1, show_default=True, help="Number of pictures in a batch."
+)
+@click.option(
+    "--rounds", type=click.IntRange(1), default=10, show_default=True, help="Number of measurements of each stage."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def bench(
     model_name: str,
@@ -33,9 +39,9 @@ def bench(
     *,
     as_json: bool,
 ) -> None:
-    """Time detector, encoder and generator, in turns with the official architecture.
+    """Time detector, encoder and generator, alternating with the official architecture.
 
-    Weights do not change speed, so the official architecture runs with random ones.
+    The official architecture has random weights, because weights do not change the speed.
     """
     from tqdm import tqdm
 

@@ -1,24 +1,179 @@
-"""`fomaug evaluate`: several models on the same frames."""
+"""`fomaug evaluate` and `fomaug reconstruct`: models measured by the clips that they rebuild."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fomaug.cli.measuring import Measuring, with_measuring
+if TYPE_CHECKING:
+    from fomaug.evaluation import Extractors, Figure, Reconstruction
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """Values of the options that both commands share."""
+
+    output: Path | None
+    video: Path | None
+    landmarks: str | None
+    embedding: str | None
+    features: str | None
+    step: int
+    max_frames: int | None
+    device: str
+
+    def run(self, models: Sequence[str], clips: Path) -> int:
+        """Measure models on clips, print a table, write JSON and the video if their paths are given.
+
+        Returns:
+            The exit code.
+        """
+        from fomaug.files import write_file
+
+        for path in (self.output, self.video):
+            _check_writable(path)
+        found = [replace(result, model=name) for result, name in zip(self._measure(models, clips), models, strict=True)]
+        click.echo(table(found))
+        if self.output is not None:
+            write_file(self.output, json.dumps([result.to_dict() for result in found], indent=2).encode())
+        for word, clip_reasons in (("skipped", found[0].skipped), ("measured in part", found[0].damaged)):
+            for name, reason in clip_reasons.items():
+                click.echo(f"{word}: {name}: {reason}", err=True)
+        return 3 if found[0].skipped else 0
+
+    def _measure(self, models: Sequence[str], clips: Path) -> list[Reconstruction]:
+        from tqdm import tqdm
+
+        from fomaug.evaluation import comparison_video, reconstruct
+        from fomaug.media import find_clips
+        from fomaug.weights import load_model
+
+        extractors = self._extractors()
+        animators = [load_model(name, device=self.device) for name in models]
+        paths = find_clips(clips)
+        with contextlib.ExitStack() as stack:
+            watch = None
+            if self.video is not None:
+                watch = stack.enter_context(comparison_video(self.video, models, fps=_fps(paths) / self.step))
+            bar = stack.enter_context(tqdm(total=len(paths), unit="clip", disable=None))
+            return reconstruct(
+                animators,
+                clips,
+                extractors=extractors,
+                step=self.step,
+                max_frames=self.max_frames,
+                watch=watch,
+                progress=bar.update,
+            )
+
+    def _extractors(self) -> Extractors:
+        from fomaug.evaluation import Extractors
+        from fomaug.plugins import named_callable
+
+        named = {"landmarks": self.landmarks, "embedding": self.embedding, "features": self.features}
+        return Extractors(**{part: named_callable(name) for part, name in named.items() if name})
+
+
+_FILE = click.Path(path_type=Path)
+_OPTIONS = (
+    click.option("-o", "--output", type=_FILE, help="JSON file to write the results to."),
+    click.option(
+        "--video", type=_FILE, help="Video to write: source | driving | a column for each model, clip after clip."
+    ),
+    click.option("--landmarks", help="module:attribute of a landmark detector, for AKD."),
+    click.option("--embedding", help="module:attribute of a face embedder, for AED."),
+    click.option("--features", help="module:attribute of a feature extractor, for FID."),
+    click.option("--step", type=click.IntRange(1), default=1, show_default=True, help="Measure every step-th frame."),
+    click.option("--max-frames", type=click.IntRange(2), help="Largest number of frames of each clip."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ..."),
+)
+
+
+def with_measuring(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the shared options to a command, and pass them to it as one argument `measuring`."""
+
+    @functools.wraps(command)
+    def gathered(**values: Any) -> int:
+        shared = {field.name: values.pop(field.name) for field in fields(Measuring)}
+        return command(measuring=Measuring(**shared), **values)
+
+    return functools.reduce(lambda made, option: option(made), reversed(_OPTIONS), gathered)
+
+
+def table(results: Sequence[Reconstruction]) -> str:
+    """Make a table of the measures with their 95 % intervals, a column for each model, and name the extractors."""
+    rows = {"": [result.model for result in results]}
+    for name in dict.fromkeys(name for result in results for name in result.figures):
+        rows[name] = [_cell(result.figures.get(name)) for result in results]
+    width = 2 + max(len(cell) for cells in rows.values() for cell in cells)
+    lines = [f"{name:18}" + "".join(f"{cell:>{width}}" for cell in cells) for name, cells in rows.items()]
+    lines.append("means over clips with 95 % bootstrap intervals over clips; fid is of all frames together")
+    lines.append("keypoint_distance: by each model's own detector, not for comparing models")
+    named = {name: extractor for name, extractor in results[0].judges.items() if name != "keypoint_distance"}
+    lines += [f"{name}: by {extractor}" for name, extractor in named.items()]
+    return "\n".join(lines)
+
+
+def _cell(figure: Figure | None) -> str:
+    if figure is None:
+        return "not measured"
+    interval = f" [{figure.low:.4f}, {figure.high:.4f}]" if figure.low == figure.low else ""
+    return f"{figure.mean:.4f}{interval}"
+
+
+def _check_writable(path: Path | None) -> None:
+    """Raise an error before the measuring, which takes long, if its result cannot be written."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise click.UsageError(f"{path} is a folder; name the file to write")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path.parent):
+        pass
+
+
+def _fps(paths: Sequence[Path]) -> float:
+    """Return the frame rate of the first clip that can be read."""
+    from fomaug.errors import FomaugError
+    from fomaug.media import read_clip
+
+    for path in paths:
+        with contextlib.suppress(FomaugError):
+            return read_clip(path).fps
+    return 25.0
 
 
 @click.command()
 @click.argument("clips", type=click.Path(path_type=Path))
 @click.option(
-    "--model", "models", multiple=True, required=True, help="An installed model, or a model file; give several."
+    "--model", "models", multiple=True, required=True, help="An installed model, or a model file; repeat for several."
 )
 @with_measuring
 def evaluate(clips: Path, models: tuple[str, ...], measuring: Measuring) -> int:
-    """Compare models: each rebuilds CLIPS from their first frames, all on the same frames.
+    """Compare models: each rebuilds CLIPS from their first frames, and all are measured on the same frames.
 
-    Judges from outside are functions of yours: a frame (H, W, 3) uint8 to points, to a vector, or to None. The exit
-    code is 3 if clips were skipped.
+    Landmark detector, face embedder and feature extractor are functions of yours; each takes a frame (H, W, 3) uint8
+    and returns points, a vector, or None. The exit code is 3 if clips were skipped.
     """
     return measuring.run(models, clips)
+
+
+@click.command()
+@click.argument("model_name", metavar="MODEL")
+@click.argument("clips", type=click.Path(path_type=Path))
+@with_measuring
+def reconstruct(model_name: str, clips: Path, measuring: Measuring) -> int:
+    """Rebuild CLIPS from their first frames with MODEL, and measure the differences from the true frames.
+
+    Landmark detector, face embedder and feature extractor are functions of yours; each takes a frame (H, W, 3) uint8
+    and returns points, a vector, or None. The exit code is 3 if clips were skipped.
+    """
+    return measuring.run((model_name,), clips)

@@ -1,4 +1,4 @@
-"""The group of all commands, and the one place where errors become exit codes."""
+"""The group of all commands; errors become exit codes only here."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from fomaug.errors import FomaugError, did_you_mean
 class _Entry(NamedTuple):
     target: str  # module:attribute, imported when the command is called
     summary: str
-    interrupted: str = "nothing half-written was left behind"
+    interrupted: str = "no unfinished file was left behind"
 
 
-_RESUME: Final = "what is written is whole; the same command with --resume goes on from there"
+_RESUME: Final = "all written files are complete; the same command with --resume continues"
 
 COMMANDS: Final = {
     "expand": _Entry(
-        "fomaug.cli.expand:expand", "Multiply a face dataset: borrowed motion, labels moved along.", _RESUME
+        "fomaug.cli.expand:expand", "Enlarge a face dataset: animate its faces and move their labels.", _RESUME
     ),
     "study": _Entry(
         "fomaug.cli.study:study",
         "Measure whether copies help on a dataset: train without and with them.",
         "finished runs are kept; the same command goes on from there",
     ),
-    "animate": _Entry("fomaug.cli.animate:animate", "Animate a picture by a clip, as a video; or many from a list."),
-    "report": _Entry("fomaug.cli.report:report", "Sum up an expanded dataset."),
-    "check": _Entry("fomaug.cli.check:check", "Look for sources and drivers that leak between expanded datasets."),
-    "verify": _Entry(
-        "fomaug.cli.verify:verify", "Say of files whether they are marked as synthetic, and by which model."
-    ),
-    "pool": _Entry("fomaug.cli.pool:pool", "Build and show driving pools."),
+    "animate": _Entry("fomaug.cli.animate:animate", "Animate a picture by a clip, or many pictures from a list."),
+    "report": _Entry("fomaug.cli.inspection:report", "Sum up an expanded dataset."),
+    "check": _Entry("fomaug.cli.inspection:check", "Look for sources and drivers that leak between expanded datasets."),
+    "verify": _Entry("fomaug.cli.inspection:verify", "Tell whether files are marked as synthetic, and by which model."),
+    "pool": _Entry("fomaug.cli.pool:pool", "Build driving pools and list their tracks."),
     "model": _Entry("fomaug.cli.model:model", "List, describe and import models."),
     "train": _Entry("fomaug.cli.train:train", "Train a model on videos.", _RESUME),
-    "reconstruct": _Entry("fomaug.cli.reconstruct:reconstruct", "Rebuild clips from their first frame and measure it."),
+    "reconstruct": _Entry(
+        "fomaug.cli.evaluate:reconstruct", "Rebuild clips from their first frames and measure the result."
+    ),
     "evaluate": _Entry("fomaug.cli.evaluate:evaluate", "Compare models on the same clips."),
     "bench": _Entry("fomaug.cli.bench:bench", "Measure speed and memory on this machine."),
-    "export": _Entry("fomaug.cli.export:export", "Export a model to ONNX."),
+    "export": _Entry("fomaug.cli.model:export", "Export a model to ONNX."),
 }
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name and summary; imports one when it is called."""
+    """A group that lists its commands by name and summary, and imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, in the order of the table."""
+        """Return all names in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which one may have been meant."""
+        """Find the command, or raise an error that suggests the nearest one."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(f"no command {args[0]!r}{did_you_mean(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
@@ -81,14 +81,14 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="fomaug", message="%(prog)s %(version)s")
 def fomaug() -> None:
-    """Animate every face of a dataset with borrowed motion, labels moved along."""
+    """Animate every face of a dataset with the motion of driving clips, and move its labels with the face."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        args: without the program's name; None takes those of the process.
+        args: arguments without the program's name; None for those of the process.
 
     Returns:
         The exit code.
@@ -125,7 +125,7 @@ def _main(words: list[str]) -> int:
         entry = COMMANDS.get(words[0]) if words else None
         click.echo(f"\nInterrupted; {entry.interrupted if entry else 'nothing was done'}.", err=True)
         return 130
-    except SystemExit:  # click's only one: whoever read our output has gone, as `head` does; 1 would mean a "no"
+    except SystemExit:  # click raises it when the reader of the output, such as `head`, has ended; 1 would mean "no"
         return 141
     except OSError as error:
         click.echo(f"Error: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}", err=True)
@@ -135,12 +135,12 @@ def _main(words: list[str]) -> int:
             raise
         entry = COMMANDS.get(words[0])
         click.echo(f"Error: not enough memory: {str(error).splitlines()[0] if str(error) else 'none left'}", err=True)
-        click.echo(f"Take smaller pictures or batches; {entry.interrupted if entry else 'nothing was done'}.", err=True)
+        click.echo(f"Use smaller pictures or batches; {entry.interrupted if entry else 'nothing was done'}.", err=True)
         return 2
     return code if isinstance(code, int) else 0
 
 
 def _is_lack_of_memory(error: Exception) -> bool:
-    """Torch says it by an error of its own on GPUs, and by a plain one with these words on CPUs."""
+    """Recognise lack of memory: torch has an error class for GPUs, and a RuntimeError with these words for CPUs."""
     kind, words = type(error).__name__, str(error)
     return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "DefaultCPUAllocator" in words

@@ -1,4 +1,4 @@
-"""`fomaug model`: which models are here, what they are, and how others get in."""
+"""`fomaug model` and `fomaug export`: installed models, their import and their export."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def model() -> None:
 
 @model.command("list")
 def list_() -> int:
-    """List the models that can be named in --model.
+    """List the models that --model accepts by name.
 
-    Exit codes: 0 all are listed, 3 all but for broken files, which are named.
+    Exit codes: 0 all models are listed, 3 some files are broken and are named.
     """
     from fomaug.weights import list_models, models_folder
 
@@ -35,7 +35,7 @@ def list_() -> int:
 
 @model.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print everything, its configuration too, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, including the configuration.")
 def info(name: str, *, as_json: bool) -> None:
     """Describe the model NAME: an installed model, or the path of a model file."""
     from fomaug.weights import model_info
@@ -54,13 +54,25 @@ def info(name: str, *, as_json: bool) -> None:
 @model.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--config", help="YAML file of the checkpoint, or the name of an official configuration.")
-@click.option("--name", help="What to call it; by default the file's own name.")
+@click.option("--name", help="Name of the model; by default the name of the file.")
 def import_(file: Path, config: str | None, name: str | None) -> None:
-    """Import an official checkpoint FILE (.pth.tar), so that it can be named in --model.
+    """Import an official checkpoint FILE (.pth.tar), so that --model accepts its name.
 
-    The file is a pickle; it is read without running anything in it.
+    The file is a pickle; it is read without running any code in it.
     """
     from fomaug.weights import import_official
 
     made = import_official(file, config=config, name=name)
     click.echo(f"imported as {made.stem}: {made}")
+
+
+@click.command()
+@click.argument("model_name", metavar="MODEL")
+@click.argument("folder", metavar="OUT_DIR", type=click.Path(path_type=Path, file_okay=False))
+def export(model_name: str, folder: Path) -> None:
+    """Write MODEL as detector.onnx, encoder.onnx and generator.onnx into OUT_DIR, and check them in ONNX Runtime."""
+    from fomaug.weights import export_onnx, load_model
+
+    differences = export_onnx(load_model(model_name, device="cpu"), folder)
+    for name, difference in differences.items():
+        click.echo(f"{folder / name}: differs from the model by {difference:.1e} at most")

@@ -1,4 +1,4 @@
-"""`fomaug pool`: build driving pools and look into them."""
+"""`fomaug pool`: build driving pools and list their tracks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def pool() -> None:
-    """Build driving pools from clips, and show what is in one."""
+    """Build driving pools from clips, and list their tracks."""
 
 
 @pool.command()
@@ -31,24 +31,30 @@ def pool() -> None:
     show_default=True,
     help="A fixed square around the face, or the whole frame.",
 )
-@click.option("--labels", help="CSV file with columns clip,label; or 'folders' for the folders' names.")
-@click.option("--max-frames", type=click.IntRange(1), default=2000, show_default=True, help="Of each clip.")
+@click.option("--labels", help="CSV file with columns clip,label; or 'folders' for the names of the clips' folders.")
+@click.option(
+    "--max-frames",
+    type=click.IntRange(1),
+    default=2000,
+    show_default=True,
+    help="Largest number of frames of each clip.",
+)
 @click.option(
     "--on-error",
     type=click.Choice(["skip", "raise"]),
     default="skip",
     show_default=True,
-    help="What to do with a clip that cannot be read.",
+    help="Policy for a clip that cannot be used: name it and continue, or stop.",
 )
-@click.option("--gestures", is_flag=True, help="Add the named motions that need no clips.")
-@click.option("--half", is_flag=True, help="Round keypoints to half precision: half the file.")
+@click.option("--gestures", is_flag=True, help="Add the named motions of a mean face.")
+@click.option("--half", is_flag=True, help="Round keypoints to half precision, which halves the file.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
 @click.option(
     "--batch-size",
     type=click.IntRange(1),
     default=16,
     show_default=True,
-    help="Frames that go through the model together.",
+    help="Number of frames in a batch of the model.",
 )
 def build(
     clips: tuple[Path, ...],
@@ -66,8 +72,8 @@ def build(
 ) -> int:
     """Read the motion of CLIPS into one pool file.
 
-    CLIPS are videos, gif, animated webp, folders of pictures, or folders with any of these below them. No pixel is
-    kept. The exit code is 3 if clips were skipped.
+    CLIPS are videos, gif, animated webp, folders of pictures, or folders with any of these below them. The file
+    contains no pixels. The exit code is 3 if clips were skipped.
     """
     from fomaug.driving import DrivingPool
     from fomaug.weights import load_model
@@ -95,7 +101,7 @@ def build(
 @click.argument("path", metavar="POOL", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def show(path: Path, *, as_json: bool) -> None:
-    """List the motion tracks of POOL, a file or 'builtin'."""
+    """List the motion tracks of POOL, which is a file or 'builtin'."""
     shown = _open(path)
     rows = [_row(track) for track in shown]
     if as_json:
@@ -108,7 +114,7 @@ def show(path: Path, *, as_json: bool) -> None:
 
 
 def _beside(gestures: DrivingPool, clips: DrivingPool) -> DrivingPool:
-    """Name gestures anew whose names clips have."""
+    """Rename gestures whose names are those of clips."""
     from fomaug.driving import DrivingPool
 
     named = [replace(track, name=f"gestures/{track.name}") if track.name in clips else track for track in gestures]

@@ -1,4 +1,4 @@
-"""`fomaug train`: on clips, by a configuration; or the light face model, by its own recipe."""
+"""`fomaug train`: train a model on clips by a configuration, or the light face model by its own recipe."""
 
 from __future__ import annotations
 
@@ -16,18 +16,24 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("config", metavar="CONFIG")
 @click.option(
-    "--data", required=True, type=click.Path(path_type=Path), help="Folder of clips (for faces: of packed pictures)."
+    "--data", required=True, type=click.Path(path_type=Path), help="Folder of clips; for `faces`, of packed pictures."
 )
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint of the run, or start a new one.")
-@click.option("--init", "init_name", help="An installed model, or a model file, to start from.")
+@click.option("--resume", is_flag=True, help="Continue from the newest checkpoint of the run, or start a new run.")
+@click.option(
+    "--init", "init_name", help="An installed model, or a model file, whose weights the training starts from."
+)
 @click.option("--features", help="module:attribute of a feature extractor for the perceptual loss.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
-@click.option("--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that read clips.")
-@click.option("--max-steps", type=click.IntRange(1), help="Stop after so many steps.")
-@click.option("--pairs", type=click.IntRange(2), help="For `faces`: pairs of pictures in a batch; 8 if left out.")
-@click.option("--tensorboard", is_flag=True, help="Write losses for TensorBoard, too.")
+@click.option(
+    "--workers", type=click.IntRange(0), default=0, show_default=True, help="Number of processes that read clips."
+)
+@click.option("--max-steps", type=click.IntRange(1), help="Number of steps after which the training stops.")
+@click.option(
+    "--pairs", type=click.IntRange(2), help="For `faces`: number of pairs of pictures in a batch; 8 by default."
+)
+@click.option("--tensorboard", is_flag=True, help="Also write losses for TensorBoard.")
 def train(
     config: str,
     data: Path,
@@ -45,8 +51,8 @@ def train(
 ) -> None:
     """Train a model by CONFIG: a YAML file, the name of an official configuration, or `faces`.
 
-    `faces` trains the light face model, on the CPU unless --device is given; see docs/training-lite-256.md for what its
-    data folder holds. On several GPUs: torchrun --nproc-per-node N -m fomaug train ...
+    `faces` trains the light face model, on the CPU unless --device is given; docs/training-lite-256.md describes its
+    data folder. Several GPUs are used with torchrun --nproc-per-node N -m fomaug train ...
     """
     if config == "faces":
         _refuse_for_faces(features=features, precision=precision, workers=workers, tensorboard=tensorboard)
@@ -54,14 +60,14 @@ def train(
         _train_faces(data, out, init_name, device if given else "cpu", steps=max_steps, pairs=pairs)
         return
     if pairs is not None:
-        raise click.UsageError("--pairs is for `faces`; the batch size of other models stands in CONFIG")
+        raise click.UsageError("--pairs is for `faces`; for other models, set batch_size in CONFIG")
     from fomaug.plugins import named_callable
     from fomaug.training import read_config
     from fomaug.training import train as run_training
 
     parsed = read_config(config)
-    speaks = os.environ.get("RANK", "0") == "0"  # of several processes one
-    if features is None and speaks:
+    first = os.environ.get("RANK", "0") == "0"  # only one of several processes prints
+    if features is None and first:
         click.echo(
             "no --features: the perceptual loss compares pixels at every scale, not the features of a network", err=True
         )
@@ -78,16 +84,16 @@ def train(
         tensorboard=tensorboard,
         max_steps=max_steps,
     )
-    if speaks:
+    if first:
         click.echo(f"{path}: the model; losses.jsonl and pictures/ beside it")
 
 
 def _refuse_for_faces(**options: object) -> None:
-    """Nothing is dropped in silence: the recipe for faces settles these itself."""
+    """Refuse options that the recipe for faces fixes, instead of ignoring them."""
     context = click.get_current_context()
     for name in options:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name} is not for `faces`, whose recipe settles it")
+            raise click.UsageError(f"--{name} is not for `faces`, whose recipe fixes it; remove the option")
 
 
 def _train_faces(data: Path, out: Path, init: str | None, device: str, *, steps: int | None, pairs: int | None) -> None:

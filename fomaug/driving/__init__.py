@@ -1,14 +1,14 @@
-"""Driving: the motion of clips, kept as tracks, and tracks gathered in pools."""
+"""Driving: motion tracks of clips, and pools of tracks."""
 
-from fomaug.deprecation import moved_names
 from fomaug.driving.build import read_track as read_track
 from fomaug.driving.crop import face_crop as face_crop
 from fomaug.driving.pool import DrivingPool as DrivingPool
-from fomaug.driving.reference import closest_frame as closest_frame
 from fomaug.driving.synthetic import EXPRESSIONS as EXPRESSIONS
 from fomaug.driving.synthetic import neutral_like as neutral_like
 from fomaug.driving.track import MotionTrack as MotionTrack
+from fomaug.driving.track import closest_frame as closest_frame
 from fomaug.geometry import pose_distance as pose_distance
+from fomaug.names import moved_names
 
 __all__ = [
     "read_track",

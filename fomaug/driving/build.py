@@ -1,32 +1,33 @@
-"""From clips to motion tracks."""
+"""Build motion tracks: find the keypoints of the frames of clips."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, TypeVar, get_args
 
+import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from fomaug.animator import Animator
 from fomaug.driving.clip_labels import Labels, resolve_labels
-from fomaug.driving.crop import FaceCrop, FaceSearch, search_face, spread
-from fomaug.driving.detect import read_keypoints
+from fomaug.driving.crop import FaceCrop, FaceSearch, FaceTest, FaceWatch, search_face, spread
 from fomaug.driving.track import MotionTrack
-from fomaug.driving.watch import FaceWatch, Look
 from fomaug.errors import ArgumentError, MediaError, PoolError, check_choice
-from fomaug.faces import Detector, is_steady
-from fomaug.media import Clip, find_clips, read_clip
+from fomaug.faces import Detector, Square, is_steady
+from fomaug.media import Clip, Frame, find_clips, read_clip, to_unit
+from fomaug.options import Crop, OnError
+from fomaug.types import Keypoints
 
-Crop = Literal["face", "frame"]
-OnError = Literal["skip", "raise"]
-_LOOKS: Final = 3  # frames of a clip in which the search found no face
+Item = TypeVar("Item")
+_TESTS: Final = 3  # frames that are tested for a face if the search found none
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """See `DrivingPool.from_clips`."""
+    """Options of `DrivingPool.from_clips`; see there."""
 
     crop: Crop = "face"
     detector: Detector | None = None
@@ -62,15 +63,15 @@ def tracks_from_clips(
                 raise
             skipped.append((name, str(error)))
     if not tracks:
-        raise PoolError(f"none of {len(skipped)} clips can be used; the first: {skipped[0][1]}")
+        raise PoolError(f"none of {len(skipped)} clips can be used; the reason of the first: {skipped[0][1]}")
     return tracks, skipped
 
 
 def _named_clips(roots: Sequence[str | Path]) -> dict[str, Path]:
-    """Give every clip the shortest name that tells it apart: its stem, its file name, its path."""
+    """Name every clip by the shortest unique one of its stem, its path below its root, and its path."""
     found = [(clip, Path(root)) for root in roots for clip in find_clips(root)]
     if not found:
-        raise PoolError(f"there is no clip in {', '.join(map(str, roots)) or 'an empty list'}")
+        raise PoolError(f"there is no clip in {', '.join(map(str, roots)) or 'an empty list'}; give videos or folders")
     stems = [clip.name if clip.is_dir() else clip.stem for clip, _ in found]
     named: dict[str, Path] = {}
     for (clip, root), stem in zip(found, stems, strict=True):
@@ -90,23 +91,23 @@ def read_track(
     progress: bool = False,
     batch_size: int = 16,
 ) -> tuple[MotionTrack, tuple[str, ...]]:
-    """Read the motion of one clip; memory is that of one batch of frames, and of the keypoints.
+    """Read the motion of one clip; only one batch of frames is in memory at a time.
 
     Args:
-        path: a clip, or a picture, which is a clip of one frame.
-        model: that finds the keypoints.
+        path: path of a clip, or of a picture, which is a clip of one frame.
+        model: model that finds the keypoints.
         crop: a fixed square around the face, see `face_crop`, or the whole frame.
-        detector: finds faces for `crop="face"`, see `face_crop`.
-        max_frames: read no more than these.
-        progress: show a bar.
-        batch_size: frames that the model looks at together.
+        detector: detector of faces for `crop="face"`, see `face_crop`.
+        max_frames: number of frames that are read at most; None for all.
+        progress: whether to show a progress bar.
+        batch_size: number of frames in a batch of the model.
 
     Returns:
-        The track, and sentences about what was not as it should be: damage, a face that was not found.
+        The track, and notes about damaged frames and frames without a face.
 
     Raises:
-        MediaError: there is no such clip, or it cannot be read.
-        PoolError: its keypoints are none that could move a face, see `MotionTrack`.
+        MediaError: if the clip is missing or cannot be read.
+        PoolError: if no face can be moved by its keypoints, see `MotionTrack`.
     """
     options = BuildOptions(crop, detector, max_frames, "raise", progress, batch_size)
     clip = read_clip(path, max_frames=max_frames)
@@ -122,16 +123,16 @@ def read_track(
 
 
 def _track(clip: Clip, name: str, label: str | None, model: Animator, options: BuildOptions) -> MotionTrack:
-    """Make the track of a clip for a pool: of the frames that show a face, where a face was looked for."""
+    """Make the track of a clip for a pool; if a face was searched, only of the frames that show one."""
     search = _search(clip, model, options)
-    look, found = _face_test(model, options.detector), search.crop.found > 0
-    # A face whose place the search could not tell may still be one that the model follows in the whole frame.
-    if search.seen and not found and not any(spread(clip.frames(on_damage=lambda _: None), _LOOKS, look)):
+    test, found = _face_test(model, options.detector), search.crop.found > 0
+    # The model may follow a face in the whole frame even if the search did not find its square.
+    if search.seen and not found and not any(spread(clip.frames(on_damage=lambda _: None), _TESTS, test)):
         raise MediaError(
-            f"{clip.path}: no face was found in the {search.crop.looked} frames looked at; leave the clip out, or cut "
+            f"{clip.path}: no face was found in {search.crop.looked} examined frames; leave the clip out, or cut "
             'it to the face yourself and use crop="frame"'
         )
-    watch = FaceWatch(search.seen if found else {}, look) if search.seen else None
+    watch = FaceWatch(search.seen if found else {}, test) if search.seen else None
     keypoints, damage = read_keypoints(clip, search.crop.box, model, batch_size=options.batch_size, watch=watch)
     notes = _notes(search.crop) + damage
     if len(keypoints) == clip.max_frames:
@@ -143,18 +144,18 @@ def _track(clip: Clip, name: str, label: str | None, model: Animator, options: B
     return MotionTrack(name, keypoints, clip.fps, label, clip.hash, crop=search.crop.box, facts=facts)
 
 
-def _face_test(model: Animator, detector: Detector | None) -> Look:
-    """Make what tells whether a picture in which the model found keypoints shows a face."""
+def _face_test(model: Animator, detector: Detector | None) -> FaceTest:
+    """Make the test whether a picture shows a face."""
     if detector is not None:
         return lambda picture: len(detector(picture)) > 0
     return lambda picture: is_steady(model, picture)
 
 
 def _search(clip: Clip, model: Animator, options: BuildOptions) -> FaceSearch:
-    """Look through the clip once for its face."""
+    """Search the clip for its face in one pass."""
     if options.crop == "frame":
         return FaceSearch(FaceCrop(None, 0, 0), {})
-    # What is wrong with the frames is said in the pass that reads the keypoints.
+    # The later pass that reads the keypoints reports damaged frames.
     return search_face(clip.frames(on_damage=lambda _: None), model, options.detector)
 
 
@@ -166,3 +167,88 @@ def _notes(crop: FaceCrop) -> list[str]:
 def _facts(clip: Clip, notes: list[str]) -> dict[str, str]:
     facts = {"clip": clip.path.name, "size": f"{clip.size[1]} x {clip.size[0]}"}
     return {**facts, "note": "; ".join(notes)} if notes else facts
+
+
+def read_keypoints(
+    clip: Clip,
+    box: Square | None,
+    model: Animator,
+    *,
+    batch_size: int,
+    progress: bool = False,
+    watch: FaceWatch | None = None,
+) -> tuple[Keypoints, list[str]]:
+    """Find the keypoints of all frames of a clip; only one batch of frames is in memory at a time.
+
+    Args:
+        clip: clip to read.
+        box: part of the frames that the model sees; None for the whole frame.
+        model: model that finds the keypoints.
+        batch_size: number of frames in a batch of the model.
+        progress: whether to show a progress bar.
+        watch: recorder that is called with every batch.
+
+    Returns:
+        The keypoints, and notes about frames that cannot be read.
+
+    Raises:
+        MediaError: if no frame can be read.
+    """
+    damage: list[str] = []
+    frames = clip.frames(on_damage=damage.append)
+    shown = tqdm(frames, desc=f"motion of {clip.name}", unit="frame", disable=not progress, leave=False)
+    small = (_shrunk(frame if box is None else box.cut_pixels(frame), model.size) for frame in shown)
+    keypoints = _joined(_detect(batch, model, watch) for batch in batches(small, batch_size))
+    if keypoints is None:
+        raise MediaError(f"{clip.path} has no frame that can be read")
+    return keypoints, damage
+
+
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Split a stream into lists of at most `size` items.
+
+    >>> list(batches("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _detect(batch: Sequence[Frame], model: Animator, watch: FaceWatch | None) -> Keypoints:
+    keypoints = model.detect(to_unit(np.stack(batch))).to("cpu")
+    if watch is not None:
+        watch(batch, keypoints)
+    return keypoints
+
+
+def _joined(parts: Iterable[Keypoints]) -> Keypoints | None:
+    """Join keypoints into few large blocks while they are computed; None if there are none.
+
+    Thousands of small blocks, allocated between the large buffers of a network, would prevent the C library from
+    releasing the buffers: memory would grow by more than a picture for each frame of the clip.
+    """
+    held: list[Keypoints] = []
+    for part in parts:
+        held.append(part)
+        while len(held) > 1 and len(held[-2]) <= len(held[-1]):
+            last = held.pop()
+            held[-1] = Keypoints.cat([held[-1], last])
+    return Keypoints.cat(held) if held else None
+
+
+def _shrunk(picture: Frame, side: int) -> Frame:
+    """Reduce a large frame before it is batched: a batch of film frames does not fit in memory as floats."""
+    height, width = picture.shape[:2]
+    if max(height, width) <= side:
+        return np.ascontiguousarray(picture)
+    scale = side / max(height, width)
+    small = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.array(
+        Image.fromarray(picture).resize(small, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BILINEAR)
+    )

@@ -11,26 +11,25 @@ import torch
 
 from fomaug.animator import Animator
 from fomaug.driving import build as _build
-from fomaug.driving import builtin as _builtin
 from fomaug.driving import pool_file as _pool_file
 from fomaug.driving.clip_labels import resolve_labels
-from fomaug.driving.contents import check_together, contents_hash, some
-from fomaug.driving.synthetic import Range
-from fomaug.driving.track import MotionTrack
+from fomaug.driving.synthetic import Range, check_face_model, gesture_tracks, parametric_tracks
+from fomaug.driving.track import MotionTrack, check_together, contents_hash, first_names
 from fomaug.errors import PoolError, did_you_mean
 from fomaug.faces import Detector
+from fomaug.options import Crop, OnError
 
 
 class DrivingPool:
     """Motion tracks made by one model.
 
-    A pool does not change once it is made; `select`, `to` and `rounded` give new ones.
+    A pool is immutable; `select`, `to` and `rounded` return new pools.
 
     Args:
-        tracks: at least one; names are unique.
-        model_name: of the model whose keypoints these are.
-        model_hash: of that model.
-        skipped: (clip, reason) for clips that could not be used.
+        tracks: motion tracks, at least one, with unique names.
+        model_name: name of the model whose keypoints these are.
+        model_hash: hash of that model.
+        skipped: (clip, reason) of clips that could not be used.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class DrivingPool:
         return name in self._rows
 
     def __eq__(self, other: object) -> bool:
-        """Pools of the same content are equal, and serve as the same cache key."""
+        """Compare contents: equal pools share an entry of a cache."""
         return isinstance(other, DrivingPool) and other.hash == self.hash
 
     def __hash__(self) -> int:
@@ -73,24 +72,24 @@ class DrivingPool:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """One for each track."""
+        """The name of each track."""
         return tuple(self._rows)
 
     @property
     def labels(self) -> tuple[str | None, ...]:
-        """One for each track."""
+        """The label of each track."""
         return tuple(track.label for track in self.tracks)
 
     @property
     def num_frames(self) -> int:
-        """Of all tracks together."""
+        """The number of frames of all tracks together."""
         return sum(len(track) for track in self.tracks)
 
     @cached_property
     def hash(self) -> str:
-        """Sha256 of what a draw can depend on: the model, and every track but its crop and facts.
+        """The sha256 of everything that a draw depends on: the model, and every track without its crop and facts.
 
-        The same after saving and loading, and on every machine and device.
+        It is the same after saving and loading, and on every machine and device.
         """
         return contents_hash(self.tracks, self.model_hash)
 
@@ -106,19 +105,20 @@ class DrivingPool:
         """Make a pool of the same tracks with other labels.
 
         Args:
-            labels: by name, or a CSV file with columns `clip,label`. All other tracks keep theirs.
+            labels: label of each track by name, or a CSV file with columns `clip,label`. Other tracks keep their label.
 
         Raises:
-            LabelError: if a label is for no track, or the file cannot be read.
+            LabelError: if no track has a name in `labels`, or the file cannot be read.
         """
         found = resolve_labels(labels, {name: Path(name) for name in self.names})
         return self._with(replace(track, label=found[track.name] or track.label) for track in self.tracks)
 
     def weighted(self, weights: Mapping[str, float]) -> DrivingPool:
-        """Make a pool of the same tracks that draws some more often, or less often, or never.
+        """Make a pool of the same tracks with other weights: a larger one for more draws, 0 for none.
 
         Args:
-            weights: by name or by label; a name goes before a label. All other tracks keep theirs, which is usually 1.
+            weights: weight of each track by name or by label; a name takes precedence over a label. Other tracks keep
+                their weight, which is 1 by default.
         """
         for name in weights:
             if name not in self.labels:
@@ -129,20 +129,20 @@ class DrivingPool:
         )
 
     def __add__(self, other: DrivingPool) -> DrivingPool:
-        """Put two pools of one model together; their names must differ."""
+        """Join two pools of one model; all names must differ."""
         if self.model_hash != other.model_hash:
             raise PoolError(
                 f"pools of models {self.model_name!r} ({self.model_hash[:12]}) and {other.model_name!r} "
-                f"({other.model_hash[:12]}) do not go together: each model has its own keypoints"
+                f"({other.model_hash[:12]}) cannot be joined: each model has its own keypoints"
             )
         return self._with((*self.tracks, *other.tracks))
 
     def to(self, device: torch.device | str) -> DrivingPool:
-        """Move all keypoints; the hash stays."""
+        """Move all keypoints to a device; the hash stays the same."""
         return self._with(track.to(device) for track in self.tracks)
 
     def rounded(self) -> DrivingPool:
-        """Round keypoints to half precision, 0.03 pixel of 256 at most: another hash, half the file."""
+        """Round keypoints to half precision, by 0.03 pixel of 256 at most; the file gets half as large."""
         return self._with(_pool_file.rounded(track) for track in self.tracks)
 
     def check_model(self, model: Animator) -> None:
@@ -155,19 +155,19 @@ class DrivingPool:
             )
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file, under a temporary name first.
+        """Write one safetensors file, whole or not at all.
 
-        Keypoints that half precision holds exactly, as those of `rounded`, are stored so.
+        Keypoints that half precision holds exactly, such as those of `rounded`, are stored in it.
         """
         _pool_file.write(Path(path), self.tracks, self.model_name, self.model_hash)
 
     @classmethod
     def load(cls, path: str | Path, model: Animator | None = None) -> DrivingPool:
-        """Read a pool file; nothing in it is run, and everything in it is checked.
+        """Read a pool file; no code in it is run, and everything in it is checked.
 
         Args:
-            path: of a file that `save` wrote.
-            model: that the pool is meant to drive, if it is to be checked here.
+            path: path of a file that `save` wrote.
+            model: model that the pool must fit; None to check this later.
 
         Raises:
             PoolError: if the file is missing, damaged, of a later version, or made by another model.
@@ -185,30 +185,29 @@ class DrivingPool:
         model: Animator,
         *,
         labels: Mapping[str, str] | str | Path | None = None,
-        crop: _build.Crop = "face",
+        crop: Crop = "face",
         detector: Detector | None = None,
         max_frames: int | None = 2000,
-        on_error: _build.OnError = "skip",
+        on_error: OnError = "skip",
         progress: bool = False,
         batch_size: int = 16,
     ) -> DrivingPool:
-        """Read the keypoints of every frame of every clip; memory is that of one batch of frames.
+        """Read the keypoints of every frame of every clip; only one batch of frames is in memory at a time.
 
-        With `crop="face"`, clips without a face count as clips that cannot be used, and frames in which none is seen
-        are left out; the track's facts say how many. Models that find faces only with a detector keep all frames when
-        there is none.
+        With `crop="face"`, a clip without a face cannot be used, and frames without a face are left out; the track's
+        facts count them. Models that find faces only with a detector keep all frames if there is no detector.
 
         Args:
             clips: a folder with clips below it, a clip, or several of either.
-            model: that finds the keypoints.
-            labels: by clip (its name, file name or path below the folder) in a mapping or in a CSV file with columns
-                `clip,label`; or "folders" for the name of each clip's folder.
+            model: model that finds the keypoints.
+            labels: label of each clip by its name, file name or path below the folder, as a mapping or a CSV file with
+                columns `clip,label`; or "folders" for the name of each clip's folder.
             crop: a fixed square around the face, see `face_crop`, or the whole frame.
-            detector: finds faces for `crop="face"`, see `face_crop`.
-            max_frames: of each clip; the rest is left out, and the track's facts say so. None for all.
-            on_error: what to do with a clip that cannot be used: leave it out and name it in `skipped`, or raise.
-            progress: show a bar.
-            batch_size: frames that the model looks at together.
+            detector: detector of faces for `crop="face"`, see `face_crop`.
+            max_frames: number of frames of each clip that are read; the track's facts mention a cut. None for all.
+            on_error: policy for a clip that cannot be used: "skip" names it in `skipped`, "raise" raises its error.
+            progress: whether to show a progress bar.
+            batch_size: number of frames in a batch of the model.
         """
         options = _build.BuildOptions(crop, detector, max_frames, on_error, progress, batch_size)
         tracks, skipped = _build.tracks_from_clips(clips, model, labels, options)
@@ -216,22 +215,23 @@ class DrivingPool:
 
     @classmethod
     def builtin(cls, model: Animator) -> DrivingPool:
-        """Take the pool that is shipped with the embedded model.
+        """Load the pool that is shipped with the embedded model.
 
         Raises:
             PoolError: for other models, which have other keypoints.
         """
-        path = _builtin.shipped_pool(model)
+        path = _pool_file.shipped_pool(model)
         return cls.load(path, model) if path else cls.gestures(model)
 
     @classmethod
     def gestures(cls, model: Animator) -> DrivingPool:
-        """Make the named motions of a mean face: nod, shake, turn, smile, talk and so on; no clips needed.
+        """Make the named motions of a mean face, such as nod, shake, turn, smile and talk; they need no clips.
 
         Raises:
-            PoolError: for models that chose their keypoints themselves.
+            PoolError: for models whose keypoints are not known points of the face.
         """
-        return cls(_builtin.gestures(model), model.name, model.hash)
+        check_face_model(model)
+        return cls(gesture_tracks(), model.name, model.hash)
 
     @classmethod
     def parametric(
@@ -245,22 +245,22 @@ class DrivingPool:
         count: int = 240,
         seed: int = 0,
     ) -> DrivingPool:
-        """Turn and deform a mean face: every frame a pose and an expression of its own; no clips needed.
+        """Turn and deform a mean face; every frame has its own pose and expression, and no clips are needed.
 
         Args:
-            model: whose keypoints are tied to known points of the face.
-            yaw_range: degrees to the person's left and right.
-            pitch_range: degrees up and down.
-            roll_range: degrees of tilt.
-            expressions: one track for each; see `fomaug.driving.EXPRESSIONS`.
-            count: poses in all.
-            seed: the same seed gives the same poses.
+            model: model whose keypoints are known points of the face.
+            yaw_range: interval of the yaw in degrees; positive is the person's own right.
+            pitch_range: interval of the pitch in degrees; positive is down.
+            roll_range: interval of the roll in degrees; positive is clockwise for the viewer.
+            expressions: names of the expressions, one track for each; see `fomaug.driving.EXPRESSIONS`.
+            count: number of poses of all tracks together.
+            seed: seed of the poses.
 
         Raises:
-            PoolError: for models that chose their keypoints themselves.
+            PoolError: for models whose keypoints are not known points of the face.
         """
-        tracks = _builtin.parametric(
-            model,
+        check_face_model(model)
+        tracks = parametric_tracks(
             yaw_range=yaw_range,
             pitch_range=pitch_range,
             roll_range=roll_range,
@@ -276,6 +276,6 @@ class DrivingPool:
     def _row(self, name: str) -> int:
         if name not in self._rows:
             raise PoolError(
-                f"the pool has no track {name!r}{did_you_mean(name, self._rows)}; it has {some(self.names)}"
+                f"the pool has no track {name!r}{did_you_mean(name, self._rows)}; it has {first_names(self.names)}"
             )
         return self._rows[name]

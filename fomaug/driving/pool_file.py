@@ -1,7 +1,7 @@
-"""The file of a driving pool: one safetensors file whose header says what the tracks are.
+"""The file of a driving pool: one safetensors file whose header describes the tracks.
 
-Files may come from anybody: sizes are bounded before anything is read, every field is checked, unknown versions and
-fields are refused.
+Files may come from an unknown source: sizes are bounded before anything is read, every field is checked, and unknown
+versions and fields are refused.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,17 +21,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from fomaug.animator import Animator
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import PoolError, reason_of
+from fomaug.faces import is_face_model
 from fomaug.files import POOL, open_regular, write_file
 from fomaug.strict_json import load_json
 from fomaug.types import Keypoints
 
+EMBEDDED: Final = "lite-256"
 VERSION: Final = 1
 _KEY: Final = "fomaug.pool"
 _MAX_HEADER: Final = 2**24
-_MOST_FRAMES: Final = 10**7  # of a track: four days at 25 a second
-_MOST_POINTS: Final = 1024  # of a frame
+_MOST_FRAMES: Final = 10**7  # largest number of frames of a track: four days at 25 a second
+_MOST_POINTS: Final = 1024  # largest number of keypoints
 _FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "name": (str,),
     "label": (str, type(None)),
@@ -52,7 +56,7 @@ def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash
         "tracks": [{field: getattr(track, field) for field in _FIELDS} for track in tracks],
     }
     tensors = {name: part for row, track in enumerate(tracks) for name, part in _tensors(row, track)}
-    # Not save_file: it makes files that nobody but their owner may read.
+    # `save_file` is not used, because only the owner may read its files.
     content = save(tensors, metadata={_KEY: json.dumps(header, default=dict)})
     try:
         write_file(path, content)
@@ -69,16 +73,32 @@ def read(path: Path) -> tuple[list[MotionTrack], str, str]:
             rows: list[Any] = header["tracks"]
             expected, names = {f"{row}.value" for row in range(len(rows))}, set(file.keys())
             if not expected <= names <= expected | {f"{row}.jacobian" for row in range(len(rows))}:
-                raise PoolError(f"{path} is damaged: its tensors do not go with its {len(rows)} tracks")
+                raise PoolError(f"{path} is damaged: its tensors do not match its {len(rows)} tracks")
             tracks = [_track(path, facts, _keypoints(path, file, row, names)) for row, facts in enumerate(rows)]
-    except (SafetensorError, OSError, RuntimeError) as error:  # torch has no place for some shapes
+    except (SafetensorError, OSError, RuntimeError) as error:  # torch cannot allocate some shapes
         raise PoolError(f"{path} is no pool file or is damaged ({reason_of(error)}); build it again") from error
     return tracks, header["model_name"], header["model_hash"]
 
 
 def rounded(track: MotionTrack) -> MotionTrack:
-    """Round keypoints to what half precision can hold."""
+    """Round keypoints to half precision."""
     return replace(track, keypoints=track.keypoints.to(dtype=torch.float16).to(dtype=torch.float32))
+
+
+def shipped_pool(model: Animator) -> Path | None:
+    """Find the pool file of the embedded model; None if the package has none.
+
+    Raises:
+        PoolError: for other models.
+    """
+    if model.name != EMBEDDED:
+        raise PoolError(
+            f"the built-in pool is for {EMBEDDED}, and {model.name!r} has other keypoints; build a pool from clips "
+            f"with `fomaug pool build CLIPS -o POOL --model {model.name}`"
+            + (" or make one with DrivingPool.parametric(model)" if is_face_model(model) else "")
+        )
+    path = Path(str(files("fomaug") / "assets" / f"{EMBEDDED}.pool.safetensors"))
+    return path if path.is_file() else None
 
 
 def _tensors(row: int, track: MotionTrack) -> list[tuple[str, Tensor]]:
@@ -102,14 +122,14 @@ def named(path: Path) -> Iterator[None]:
 
 
 def _compact(tensor: Tensor) -> Tensor:
-    """Store as float16 what loses nothing by it."""
+    """Convert to float16 if this is lossless, otherwise to float32."""
     full = tensor.detach().to("cpu", torch.float32).contiguous()
     half = full.half()
     return half if half.float().equal(full) else full
 
 
 def _check_size(path: Path) -> None:
-    """Look at the length of the header before a parser does."""
+    """Check the length of the header before the file is parsed."""
     try:
         with open_regular(path, POOL) as file:
             start = file.read(8)
@@ -151,10 +171,10 @@ def _keypoints(path: Path, file: Any, row: int, names: set[str]) -> Keypoints:
 
 
 def _check_sizes(path: Path, name: str, shape: list[int]) -> None:
-    """Look at a shape before the tensor is read; what it must be is checked with the track."""
+    """Check that a shape is small enough before the tensor is read; `MotionTrack` checks the shape itself."""
     if len(shape) > 4 or any(size > _MOST_FRAMES for size in shape) or any(size > _MOST_POINTS for size in shape[1:]):
         raise PoolError(
-            f"{path} is damaged: {name} is {tuple(shape)}, up to ({_MOST_FRAMES}, {_MOST_POINTS}, 2, 2) was expected"
+            f"{path} is damaged: {name} must be up to ({_MOST_FRAMES}, {_MOST_POINTS}, 2, 2), got {tuple(shape)}"
         )
 
 

@@ -1,4 +1,4 @@
-"""A video that shows models side by side: source | driving | a column for each model."""
+"""A video that compares models side by side: source | driving | a column for each model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fomaug.evaluation.measures import Frame
 from fomaug.evaluation.reconstruction import Watch
 from fomaug.media import Provenance, open_video
 
-_BAND = 20  # pixels above the pictures, for the names
+_BAND = 20  # height in pixels of the band with the names
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 
 
@@ -22,12 +22,12 @@ def comparison_video(path: Path, models: Sequence[str], *, fps: float = 25) -> I
     """Open a video whose frames come from `reconstruct(..., watch=...)`, clip after clip.
 
     Args:
-        path: `.mp4`, `.gif` or `.webp`; it appears, whole and marked as synthetic, when the block ends well.
-        models: names to write above the columns, in the order of the models.
+        path: `.mp4`, `.gif` or `.webp` file; it is complete and marked as synthetic when the block ends without error.
+        models: names above the columns, in the order of the models.
         fps: frames per second.
 
     Yields:
-        What to pass to `reconstruct` as `watch`. Clips of another size are scaled to the first one's.
+        The function for the argument `watch` of `reconstruct`. Clips of another size are scaled to the first one's.
     """
     head: list[Frame] = []
     size: list[tuple[int, int]] = []
@@ -44,7 +44,7 @@ def comparison_video(path: Path, models: Sequence[str], *, fps: float = 25) -> I
 
 
 def headings(names: Sequence[str], width: int) -> Frame:
-    """Write names above columns of a width, each cut to its column: a band (20, len(names) * width, 3) uint8."""
+    """Draw the band (20, len(names) * width, 3) uint8 with the names above columns, each shortened to its column."""
     band = Image.new("RGB", (width * len(names), _BAND), _PAPER)
     draw, font = ImageDraw.Draw(band), ImageFont.load_default()
     for column, name in enumerate(names):

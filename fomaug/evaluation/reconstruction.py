@@ -1,4 +1,4 @@
-"""Rebuild clips from their first frame, and measure how well that went."""
+"""Reconstruction: clips are rebuilt from their first frames, and the differences are measured."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from torch import Tensor
 
 from fomaug.animator import Animator
 from fomaug.errors import FomaugError, MediaError
-from fomaug.evaluation.frechet import Spread
-from fomaug.evaluation.measures import Extractors, Frame, compare, judge, to_tensor
-from fomaug.evaluation.similarity import confidence
+from fomaug.evaluation.measures import Extractors, FeatureSets, Frame, compare, confidence, extract_all, to_tensor
 from fomaug.media import find_clips, read_clip
 
 Watch = Callable[[str, Frame, Frame, Sequence[Frame]], object]
@@ -25,7 +23,7 @@ Watch = Callable[[str, Frame, Frame, Sequence[Frame]], object]
 
 @dataclass(frozen=True)
 class Figure:
-    """A measure: its mean over clips, with a 95 % bootstrap interval over clips."""
+    """The mean of a measure over clips, with its 95 % bootstrap interval over clips."""
 
     mean: float
     low: float
@@ -34,16 +32,16 @@ class Figure:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """How well one model rebuilds clips.
+    """Measures of one model's reconstructions of clips.
 
     Attributes:
-        model: its name.
-        judges: who gave the figures that need one, by measure: the functions passed in, and for `keypoint_distance`
-            the model's own detector, which makes it no measure for comparing models.
-        figures: by measure.
-        clips: the measures of each clip.
-        skipped: clips that could not be read, with the reason.
-        damaged: clips of which only some frames could be read and were measured, with the reason.
+        model: name of the model.
+        judges: name of the extractor by measure: a function of the caller, or for `keypoint_distance` the model's own
+            detector, so this measure cannot compare models.
+        figures: mean and interval by measure.
+        clips: value of each measure by clip.
+        skipped: reason for each clip that could not be measured.
+        damaged: reason for each clip of which only some frames could be read and measured.
     """
 
     model: str
@@ -54,7 +52,7 @@ class Reconstruction:
     damaged: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; None for what could not be measured."""
+        """Convert to plain JSON values; None stands for a value that could not be measured."""
         plain: dict[str, Any] = _without_nan(asdict(self))
         return plain
 
@@ -75,32 +73,32 @@ def reconstruct(
     watch: Watch | None = None,
     progress: Callable[[], object] | None = None,
 ) -> list[Reconstruction]:
-    """Drive the first frame of every clip by its own frames (absolute transfer), and compare with the true ones.
+    """Drive the first frame of every clip by its own frames (absolute transfer), and compare with the true frames.
 
-    Every model sees the same frames; memory is that of a frame for each model.
+    All models are measured on the same frames; only one frame for each model is in memory.
 
     Args:
-        animators: the models.
+        animators: models to measure.
         clips: a clip, or a folder of clips.
-        extractors: judges from outside.
-        step: measure every step-th frame.
-        max_frames: of each clip.
-        watch: called with (clip, source, driving, one prediction per model).
-        progress: called once a clip.
+        extractors: functions for the measures that need landmarks, embeddings or features.
+        step: distance between measured frames.
+        max_frames: number of frames of each clip at most; None for all.
+        watch: function that is called with (clip, source, driving, one prediction per model).
+        progress: function that is called once a clip.
 
     Raises:
         MediaError: if no clip can be read.
     """
     extractors = extractors or Extractors()
     rows: list[dict[str, dict[str, float]]] = [{} for _ in animators]
-    spreads = [Spread() for _ in animators]
+    features = [FeatureSets() for _ in animators]
     skipped: dict[str, str] = {}
     damaged: dict[str, str] = {}
     for path in find_clips(clips):
         name = path.name if path == clips else path.relative_to(clips).as_posix()
         try:
             frames = read_clip(path, max_frames=max_frames).frames(on_damage=partial(damaged.setdefault, name))
-            found = _clip(animators, frames, extractors, spreads, step, watch and partial(watch, path.name))
+            found = _clip(animators, frames, extractors, features, step, watch and partial(watch, path.name))
         except FomaugError as error:
             skipped[name] = str(error)
         else:
@@ -113,8 +111,8 @@ def reconstruct(
         reasons += f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
         raise MediaError(f"no clip of {clips} could be measured ({reasons or 'there is none'})")
     return [
-        Reconstruction(animator.name, _judges(animator, extractors), _figures(row, spread), row, skipped, damaged)
-        for animator, row, spread in zip(animators, rows, spreads, strict=True)
+        Reconstruction(animator.name, _judges(animator, extractors), _figures(row, sets), row, skipped, damaged)
+        for animator, row, sets in zip(animators, rows, features, strict=True)
     ]
 
 
@@ -122,7 +120,7 @@ def _clip(
     animators: Sequence[Animator],
     frames: Iterator[Frame],
     extractors: Extractors,
-    spreads: Sequence[Spread],
+    features: Sequence[FeatureSets],
     step: int,
     watch: Callable[[Frame, Frame, Sequence[Frame]], object] | None,
 ) -> list[dict[str, float]]:
@@ -130,43 +128,43 @@ def _clip(
     sources = [animator.encode(to_tensor(first)) for animator in animators]
     sums: list[dict[str, list[float]]] = [{} for _ in animators]
     for frame in islice(frames, step - 1, None, step):
-        judged = judge(frame, extractors)
+        true = extract_all(frame, extractors)
         predictions = []
-        for animator, source, values, spread in zip(animators, sources, sums, spreads, strict=True):
+        for animator, source, values, sets in zip(animators, sources, sums, features, strict=True):
             driving = animator.detect(to_tensor(frame))
             result = animator.animate(source, driving).image.cpu()
             predictions.append(_picture(result))
             again = animator.detect(result)
-            measures = compare(result, frame, judged, judge(predictions[-1], extractors), spread)
+            measures = compare(result, frame, true, extract_all(predictions[-1], extractors), sets)
             distance = (again.value - driving.value).norm(dim=-1).mean() * (animator.size - 1) / 2
             for name, value in {**measures, "keypoint_distance": float(distance)}.items():
                 values.setdefault(name, []).append(value)
         if watch is not None:
             watch(first, frame, predictions)
     if not sums[0]:
-        raise MediaError("it has one frame; rebuilding needs two or more (and step frames after the first)")
+        raise MediaError("the clip is too short; it must have at least `step` frames after the first")
     return [{name: _mean(found) for name, found in values.items()} for values in sums]
 
 
-def _figures(clips: dict[str, dict[str, float]], spread: Spread) -> dict[str, Figure]:
+def _figures(clips: dict[str, dict[str, float]], features: FeatureSets) -> dict[str, Figure]:
     names = dict.fromkeys(name for row in clips.values() for name in row)
     figures = {}
     for name in names:
         values = [row[name] for row in clips.values() if name in row]
         figures[name] = Figure(_mean(values), *confidence(values))
-    if spread.true:
-        figures["fid"] = Figure(spread.distance(), math.nan, math.nan)
+    if features.true:
+        figures["fid"] = Figure(features.distance(), math.nan, math.nan)
     return figures
 
 
 def _judges(animator: Animator, extractors: Extractors) -> dict[str, str]:
-    outside = {
-        measure: name for part, measures in _GIVES.items() if (name := extractors.name(part)) for measure in measures
+    given = {
+        measure: name for part, measures in _MEASURES.items() if (name := extractors.name(part)) for measure in measures
     }
-    return {"keypoint_distance": f"{animator.name}'s own detector", **outside}
+    return {"keypoint_distance": f"{animator.name}'s own detector", **given}
 
 
-_GIVES = {"landmarks": ("akd", "lost"), "embedding": ("aed",), "features": ("fid",)}
+_MEASURES = {"landmarks": ("akd", "lost"), "embedding": ("aed",), "features": ("fid",)}
 
 
 def _mean(values: Sequence[float]) -> float:

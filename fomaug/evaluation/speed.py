@@ -1,4 +1,4 @@
-"""How fast a model is, beside the official architecture, in one run."""
+"""Speed and memory of models, measured next to the official architecture in one run."""
 
 from __future__ import annotations
 
@@ -6,33 +6,86 @@ import itertools
 import platform
 import statistics
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from fomaug.animator import Animator
 from fomaug.errors import ArgumentError, did_you_mean
-from fomaug.evaluation.memory import peak_bytes
 from fomaug.networks import OFFICIAL, build_networks, fold_batch_norms
+
+
+class _StorageCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A counter of the bytes in storages that operations allocate, until these are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        for tensor in tree_leaves((args, kwargs)):
+            if isinstance(tensor, Tensor):
+                self._known.add(_address(tensor))  # storages of weights and views are not allocated here
+        result = func(*args, **kwargs)
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor) and _address(tensor) not in self._known:
+                self._add(tensor)
+        return result
+
+    def _add(self, tensor: Tensor) -> None:
+        storage, address = tensor.untyped_storage(), _address(tensor)
+        size = storage.nbytes()
+        self._known.add(address)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._drop, address, size)
+
+    def _drop(self, address: int, size: int) -> None:
+        self._known.discard(address)
+        self.now -= size
+
+
+def _address(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def peak_bytes(run: Callable[[], object]) -> int:
+    """Measure the peak of the bytes in tensors that `run` allocates; scratch space inside operations is not counted.
+
+    >>> def run():
+    ...     for _ in range(3):
+    ...         torch.zeros(256) + 1
+    >>> peak_bytes(run)
+    2048
+    """
+    counter = _StorageCounter()
+    with torch.no_grad(), counter:
+        run()
+    return counter.peak
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One stage of one model.
+    """Measurements of one stage of one model.
 
     Attributes:
-        stage: "detect" a driving frame, "encode" a source, "animate" from both, or "frame": detect, transfer and
+        stage: "detect" for a driving frame, "encode" for a source, "animate" for both, or "frame": detect, transfer and
             animate, which is the delay of `Animator.stream`.
-        gflop: floating point operations for one picture, in billions; a multiply-add counts two.
-        ms: median milliseconds for one picture.
-        spread_ms: first and third quartile.
-        per_second: pictures a second, by the median.
-        peak_mb: the most megabytes that tensors made in the stage hold at once on one thread, for the whole batch,
-            weights aside.
+        gflop: floating point operations for one image, in billions; a multiply-add counts as two.
+        ms: median of the milliseconds for one image.
+        spread_ms: first and third quartile of the milliseconds.
+        per_second: images a second, by the median.
+        peak_mb: peak of the megabytes in tensors of the whole batch, without weights, on one thread.
     """
 
     stage: str
@@ -45,12 +98,12 @@ class Timing:
 
 @dataclass(frozen=True)
 class Bench:
-    """One run.
+    """Measurements of several models in one run.
 
     Attributes:
-        machine: processor, threads, torch version.
-        models: the timings of each model by name.
-        weights_mb: megabytes of each model's weights.
+        machine: processor, threads and versions.
+        models: timings of the stages by the model's name.
+        weights_mb: megabytes of the weights by the model's name.
         ratio: frames a second of the first model over those of the last.
     """
 
@@ -60,19 +113,20 @@ class Bench:
     ratio: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Convert to plain JSON values."""
         return asdict(self)
 
 
 def official_animator(name: str = "vox-256") -> Animator:
-    """Build an official architecture with random weights: as fast as with trained ones.
+    """Build an official architecture with random weights, which do not change its speed.
 
     Raises:
-        ArgumentError: for a name that is none.
+        ArgumentError: for an unknown name.
     """
     if name not in OFFICIAL:
         raise ArgumentError(
-            f"{name!r} is no official architecture: {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}"
+            f"the official architecture must be one of {', '.join(OFFICIAL)}, got {name!r}"
+            f"{did_you_mean(name, OFFICIAL)}"
         )
     config = OFFICIAL[name]
     detector, generator = build_networks(config)
@@ -89,17 +143,17 @@ def bench(
     threads: int | None = None,
     progress: Any = None,
 ) -> Bench:
-    """Time the stages of every model, taking turns, so that a machine that slows down slows all.
+    """Time the stages of every model in alternation, so that a slower phase of the machine affects all alike.
 
     Args:
-        animators: the models; the ratio is of the first to the last.
-        batch_size: pictures at a time.
-        rounds: how often every stage is timed, each time after a run that is not counted: the caches are its own.
-        threads: of the processor; None for torch's own choice.
-        progress: called once a round.
+        animators: models; the ratio is of the first to the last.
+        batch_size: number of images in a batch.
+        rounds: number of measurements of every stage, each after a run that is not counted and fills the caches.
+        threads: number of CPU threads; None for torch's own choice.
+        progress: function that is called once a round.
     """
     stages = [(animator, stage, run) for animator in animators for stage, run in _stages(animator, batch_size)]
-    with _threads(1):  # what is counted is counted in this thread
+    with _threads(1):  # the counters see only the operations of this thread
         gflops = [_gflop(run) / batch_size for _, _, run in stages]
         peaks = [peak_bytes(run) / 2**20 for _, _, run in stages]
     with _threads(threads):

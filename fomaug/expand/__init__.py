@@ -2,26 +2,26 @@
 
 `fomaug.expand` is this package and can also be called as the function `expand` in it. Importing a package binds its
 name on `fomaug` to the module, so the module itself has to be callable; see
-`docs/decisions/0013-callable-expand.md`.
+`docs/decisions/0013-callable-expand.md`. Names are imported on first use, so that `fomaug expand --help` does not wait
+for torch.
 """
 
-import sys
-from functools import wraps
-from importlib import import_module
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
-from fomaug.expand.gates import parse_gates as parse_gates
-from fomaug.expand.inspect.leaks import Leak as Leak
-from fomaug.expand.inspect.leaks import find_leaks as find_leaks
-from fomaug.expand.inspect.summary import Summary as Summary
-from fomaug.expand.inspect.summary import summarise as summarise
-from fomaug.expand.job import expand as expand
-from fomaug.expand.names import parse_labels as parse_labels
-from fomaug.expand.plan import ExpandPlan as ExpandPlan
-from fomaug.expand.report import ExpandReport as ExpandReport
-from fomaug.expand.report import Failure as Failure
-from fomaug.expand.resources import parse_weights as parse_weights
+from fomaug.names import make_callable, names_on_demand
+
+if TYPE_CHECKING:
+    from fomaug.expand.gates import parse_gates as parse_gates
+    from fomaug.expand.inspect.leaks import Leak as Leak
+    from fomaug.expand.inspect.leaks import find_leaks as find_leaks
+    from fomaug.expand.inspect.summary import Summary as Summary
+    from fomaug.expand.inspect.summary import summarise as summarise
+    from fomaug.expand.job import expand as expand
+    from fomaug.expand.names import parse_labels as parse_labels
+    from fomaug.expand.plan import ExpandPlan as ExpandPlan
+    from fomaug.expand.report import ExpandReport as ExpandReport
+    from fomaug.expand.report import Failure as Failure
+    from fomaug.expand.resources import parse_weights as parse_weights
 
 __all__ = [
     "expand",
@@ -37,16 +37,19 @@ __all__ = [
     "find_leaks",
 ]
 
+_HOMES = {
+    "expand": "job",
+    "ExpandPlan": "plan",
+    "ExpandReport": "report",
+    "Failure": "report",
+    "parse_labels": "names",
+    "parse_gates": "gates",
+    "parse_weights": "resources",
+    "Summary": "inspect.summary",
+    "summarise": "inspect.summary",
+    "Leak": "inspect.leaks",
+    "find_leaks": "inspect.leaks",
+}
 
-class _CallableModule(ModuleType):
-    """A module that can be called as `expand`, and pickled by its name as functions are."""
-
-    @wraps(expand)
-    def __call__(self, *args: Any, **options: Any) -> ExpandReport:
-        return expand(*args, **options)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return import_module, (__name__,)
-
-
-sys.modules[__name__].__class__ = _CallableModule
+__getattr__ = names_on_demand(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()})
+make_callable(__name__)

@@ -12,12 +12,11 @@ from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
 from fomaug.errors import MediaError, reason_of
 from fomaug.expand.annotate import to_json
-from fomaug.expand.compose import compose
 from fomaug.expand.formats import Sample
 from fomaug.expand.gates import Judge, Verdict
 from fomaug.expand.jobs import Job
 from fomaug.expand.manifest import Row
-from fomaug.expand.move import Moved, move
+from fomaug.expand.move import Moved, compose, move
 from fomaug.expand.names import copy_label, copy_name
 from fomaug.expand.plan import ExpandPlan
 from fomaug.faces import Square

@@ -13,7 +13,6 @@ from typing_extensions import Unpack
 from fomaug import __version__
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool
-from fomaug.driving.build import OnError
 from fomaug.errors import ArgumentError, MediaError, did_you_mean
 from fomaug.expand.annotate import Annotator, make_annotator
 from fomaug.expand.faces import Locate, make_locator
@@ -32,6 +31,7 @@ from fomaug.faces import Detector
 from fomaug.labels import Flaw
 from fomaug.media import Provenance
 from fomaug.motion import Selection
+from fomaug.options import OnError
 
 
 def expand(

@@ -8,17 +8,14 @@ from typing import Any, Final, Literal, get_args
 
 from typing_extensions import TypedDict
 
-from fomaug.augment import OnMissing
-from fomaug.driving.build import Crop, OnError
 from fomaug.errors import ArgumentError, check_choice
-from fomaug.motion import DrawSettings, Interval, Region, Selection
+from fomaug.options import Crop, DrawSettings, FrameChoice, Interval, OnError, OnMissing, Region, Selection
 
 Format = Literal["folder", "webdataset", "parquet"]
 ImageFormat = Literal["same", "jpeg", "png", "webp"]
 LabelPolicy = Literal["keep", "from_clip", "drop"]
 FaceOption = Literal["frame", "boxes", "detect"]
 Split = Literal["train", "val", "test", "all"]
-Reference = Literal["closest", "first"] | int
 LabelOption = LabelPolicy | Mapping[str, str]
 GateOption = Literal["on", "off"] | Mapping[str, float | None]
 
@@ -81,7 +78,7 @@ class ExpandPlan:
         default=(0.3, 1.0), metadata={"help": "Interval that the share of motion is drawn from: LOW HIGH."}
     )
     region: Region = field(default="all", metadata={"help": "Part of the face that moves."})
-    reference: Reference = field(
+    reference: FrameChoice = field(
         default="closest",
         metadata={
             "help": "Frame of a clip that counts as no motion: closest, first or a number, at most the last frame."
@@ -201,7 +198,7 @@ class ExpandOptions(TypedDict, total=False):
     quality: int
     samples_per_shard: int
     region: Region
-    reference: Reference
+    reference: FrameChoice
     relative: bool
     relative_jacobian: bool
     adapt_scale: bool

@@ -1,17 +1,16 @@
-"""Grids, warps, hulls and motion transfer: pure functions of tensors, batched, on any device.
+"""Geometry: grids, warps, poses and motion transfer, as pure functions of batched tensors on any device.
 
-`inverse` and what builds on it are imported from their own files.
+The inverse of a flow, eyes and thin-plate splines are imported from their own files.
 """
 
 from fomaug.geometry.frame import Frame as Frame
-from fomaug.geometry.grid import gaussian_heatmap as gaussian_heatmap
-from fomaug.geometry.grid import identity_grid as identity_grid
-from fomaug.geometry.hull import hull_area as hull_area
-from fomaug.geometry.matrix import inverse_2x2 as inverse_2x2
+from fomaug.geometry.plane import gaussian_heatmap as gaussian_heatmap
+from fomaug.geometry.plane import identity_grid as identity_grid
+from fomaug.geometry.plane import inverse_2x2 as inverse_2x2
+from fomaug.geometry.pose import hull_area as hull_area
 from fomaug.geometry.pose import normalise as normalise
 from fomaug.geometry.pose import pose_distance as pose_distance
 from fomaug.geometry.pose import shape_distance as shape_distance
-from fomaug.geometry.region import Region as Region
 from fomaug.geometry.region import check_region as check_region
 from fomaug.geometry.region import confine as confine
 from fomaug.geometry.sampling import coarsen_flow as coarsen_flow
@@ -20,15 +19,14 @@ from fomaug.geometry.sampling import resize_map as resize_map
 from fomaug.geometry.sampling import warp_image as warp_image
 from fomaug.geometry.target import Mode as Mode
 from fomaug.geometry.target import bounded_target as bounded_target
+from fomaug.geometry.target import showable_share as showable_share
 from fomaug.geometry.target import target_keypoints as target_keypoints
 from fomaug.geometry.transfer import take_share as take_share
 from fomaug.geometry.transfer import transfer as transfer
-from fomaug.geometry.turn import showable_share as showable_share
 
 __all__ = [
     "Frame",
     "Mode",
-    "Region",
     "bounded_target",
     "check_region",
     "coarsen_flow",

@@ -1,13 +1,13 @@
-"""Eyes between two faces: lids that open and close over an eyeball that turns.
+"""Flows of eyes: lids that open and close over an eyeball that turns.
 
-A flow on a coarse grid cannot hold an eye: an open one is two of its rows high, and at a lid's edge neighbours part. So
-the state of each eye, five keypoints, moves its pixels directly. The eyes are set in the driving pose first; then the
-head's flow goes on from there.
+A flow on a coarse grid cannot represent an eye: an open one is two of its rows high, and the flow is discontinuous at a
+lid's edge. So five keypoints of each eye give the flow of its pixels directly. The composed flow moves the eyes in the
+driving pose first, and the head after them.
 
-Each eye has a frame of its own: u from -1 at the outer corner to 1 at the inner one, v down the face, in units of
-half an eye's width. A lid is the parabola through both corners and the lid's keypoint. Skin above and below goes with
-the lid's edge, less and less with the distance. Between the lids the eyeball moves as the iris does; what it would
-show from behind the source's lids is read from their edge instead, and has to be painted.
+Each eye has its own frame: u from -1 at the outer corner to 1 at the inner one, v down the face, in units of half the
+width of an eye. A lid is the parabola through both corners and the lid's keypoint. Skin above and below moves with the
+lid's edge, and less with growing distance. Between the lids the eyeball moves with the iris; pixels of it that the
+source's lids hide are read from the edge of these lids instead, and must be painted.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from fomaug.geometry.matrix import inverse_2x2
+from fomaug.geometry.plane import inverse_2x2
 from fomaug.types import Keypoints
 
-_HALF_WIDTH: Final = 0.09  # of an eye, on the mean face that jacobians are relative to
-_ABOVE, _BELOW = 1.0, 0.8  # how far from a lid's edge skin moves with it
-_EDGE: Final = 0.03  # lashes: an eye that opens is read this far inside the lids
-_SIDE: Final = 0.92  # and this far from the corners
+_HALF_WIDTH: Final = 0.09  # half the width of an eye on the mean face, which jacobians are relative to
+_ABOVE, _BELOW = 1.0, 0.8  # distances from a lid's edge up to which skin moves with it
+_EDGE: Final = 0.03  # distance inside the lids at which an opening eye is read, because of the lashes
+_SIDE: Final = 0.92  # largest |u| at which an opening eye is read
 _SOFT: Final = 0.08  # width of a lid's edge, about a pixel
-_IRIS: Final = 0.3  # standard deviation of the spot that shows an iris
-_LID_REACH: Final = (-1.2, 0.8)  # where lids and irises can be; keypoints of hidden eyes may be anywhere
-_IRIS_REACH: Final = 0.8
-_FLAT: Final = 1e-6  # area of an eye's frame below which it has none
-_NARROW, _TURNED_AWAY = 0.65, 0.35  # width against height of an eye seen from aside; it fades out between the two
+_IRIS: Final = 0.3  # standard deviation of the Gaussian that marks an iris
+_LID_RANGE: Final = (-1.2, 0.8)  # range of the lids' v; keypoints of hidden eyes may be anywhere
+_IRIS_LIMIT: Final = 0.8  # largest |u| and |v| of an iris
+_FLAT: Final = 1e-6  # least determinant of an eye's frame
+_NARROW, _TURNED_AWAY = 0.65, 0.35  # ratios of width to height of eyes turned aside; the motion fades out in between
 
 
 class EyePoints(NamedTuple):
-    """Which keypoints the eyes are read from.
+    """Indices of the keypoints of the eyes.
 
     Attributes:
         eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris.
-        bridge: the keypoint whose jacobian tells where down is: one that no lid moves.
+        bridge: keypoint, not moved by a lid, whose jacobian gives the downward direction of the face.
     """
 
     eyes: tuple[tuple[int, ...], ...]
@@ -48,11 +48,11 @@ class Eyes(NamedTuple):
     """E eyes of B faces.
 
     Attributes:
-        centre: (B, E, 2) half way between the corners.
+        centre: (B, E, 2) midpoint between the corners.
         axes: (B, E, 2, 2) columns along the eye and down.
-        upper: (B, E) height of the upper lid, negative above the corners; never below the lower lid.
-        lower: (B, E) height of the lower lid.
-        iris: (B, E, 2).
+        upper: (B, E) v of the upper lid, negative above the corners; never below the lower lid.
+        lower: (B, E) v of the lower lid.
+        iris: (B, E, 2) u and v of the iris.
     """
 
     centre: Tensor
@@ -63,23 +63,23 @@ class Eyes(NamedTuple):
 
 
 def read_eyes(keypoints: Keypoints, points: EyePoints) -> Eyes:
-    """Read the state of the eyes off keypoints with jacobians."""
+    """Compute the state of the eyes from keypoints with jacobians."""
     centre, axes = _frames(keypoints, points)
-    return _eyes(centre, axes, _own_places(keypoints, centre, inverse_2x2(axes, least=_FLAT), points))
+    return _eyes(centre, axes, _own_coordinates(keypoints, centre, inverse_2x2(axes, least=_FLAT), points))
 
 
 def take_out_eyes(source: Keypoints, driving: Keypoints, points: EyePoints) -> tuple[Keypoints, Eyes, Eyes]:
-    """Part the eyes' motion from the head's.
+    """Separate the eyes' motion from the head's.
 
     Returns:
-        The driving keypoints with the source's lids and irises, carried from eye to eye, so that nothing but the head
-        moves; the eyes of the source; those of the driving face.
+        The driving keypoints with the source's lids and irises, mapped from eye to eye, so that only the head moves;
+        the eyes of the source; the eyes of the driving face.
     """
-    both, b = Keypoints.cat([source, driving]), source.value.shape[0]  # an exporter takes len() for a constant
+    both, b = Keypoints.cat([source, driving]), source.value.shape[0]  # an exporter makes a constant of len()
     assert both.jacobian is not None
     centre, axes = _frames(both, points)
     inverse = inverse_2x2(axes, least=_FLAT)
-    own = _own_places(both, centre, inverse, points)
+    own = _own_coordinates(both, centre, inverse, points)
     eyes = _eyes(centre, axes, own)
     rows, new = _lids_and_irises(points, axes.device), axes[b:, :, None]  # (E, 3), (B, E, 1, 2, 2)
     value, jacobian = both.value[b:].clone(), both.jacobian[b:].clone()
@@ -89,23 +89,23 @@ def take_out_eyes(source: Keypoints, driving: Keypoints, points: EyePoints) -> t
 
 
 def set_eyes(source: Eyes, driving: Eyes, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Set eyes as they are in the source, without moving the head.
+    """Compute the backward flow of the eyes in the driving pose, without the motion of the head.
 
     Args:
-        source: how the eyes are in the source.
-        driving: how they shall be, and where.
-        x: (w,) columns of a grid, in [-1, 1].
-        y: (h,) its rows.
+        source: eyes of the source.
+        driving: eyes of the driving face.
+        x: (w,) x coordinates of a grid's columns, in [-1, 1].
+        y: (h,) y coordinates of its rows.
 
     Returns:
-        (B, h, w, 2) places of the driving pose, each showing with the source's eyes what belongs to the grid's cell,
-        and signs (B, 3, h, w) in [0, 1]: between the lids, hidden in the source, iris.
+        (B, h, w, 2) coordinates in the driving pose with the source's eyes, from which each cell of the grid is read,
+        and maps (B, 3, h, w) in [0, 1]: between the lids, hidden in the source, iris.
 
     >>> lids = torch.tensor([[0.2]])
     >>> eyes = Eyes(torch.zeros(1, 1, 2), 0.5 * torch.eye(2).view(1, 1, 2, 2), -lids, lids, torch.zeros(1, 1, 2))
     >>> x = torch.linspace(-1, 1, 9)
-    >>> places, signs = set_eyes(eyes, eyes._replace(upper=lids), x, x[2:6])
-    >>> places.shape, signs.shape
+    >>> flow, maps = set_eyes(eyes, eyes._replace(upper=lids), x, x[2:6])
+    >>> flow.shape, maps.shape
     (torch.Size([1, 4, 9, 2]), torch.Size([1, 3, 4, 9]))
     """
     inverse = inverse_2x2(driving.axes, least=_FLAT)
@@ -116,26 +116,26 @@ def set_eyes(source: Eyes, driving: Eyes, x: Tensor, y: Tensor) -> tuple[Tensor,
     )  # (B, E, h, w) each
     arch = (1 - u.square()).clamp(min=0)
     depth = torch.minimum(v - _plane(driving.upper) * arch, _plane(driving.lower) * arch - v)
-    inside = (depth / _SOFT).clamp(0, 1)  # not all at once: rounding must not decide what a pixel shows
+    inside = (depth / _SOFT).clamp(0, 1)  # a soft edge, because rounding must not decide the source of a pixel
     turned_u, turned_v, hidden = _eyeball(source, driving, u, v)
     weight = _facing(source) * _facing(driving)
     shift_u = inside * turned_u * weight
     shift_v = torch.lerp(_lid_shift(source, driving, arch, v), turned_v, inside) * weight
     along, down = driving.axes.unbind(-1)  # (B, E, 2) each
-    places = [
+    flow = [
         axis + (_plane(along[..., i]) * shift_u + _plane(down[..., i]) * shift_v).sum(1)
         for i, axis in enumerate((x, y[:, None]))
     ]
     away = (u - _plane(driving.iris[..., 0])).square() + (v - _plane(driving.iris[..., 1])).square()
     between = inside * weight
-    signs = [between, between * hidden, between * torch.exp(away * (-0.5 / _IRIS**2))]
-    return torch.stack(places, -1), torch.stack([sign.amax(1) for sign in signs], 1)
+    maps = [between, between * hidden, between * torch.exp(away * (-0.5 / _IRIS**2))]
+    return torch.stack(flow, -1), torch.stack([part.amax(1) for part in maps], 1)
 
 
 def eyes_box(eyes: Eyes, size: int) -> tuple[slice, slice]:
-    """Rows and columns of a square grid of S x S that hold all of what `set_eyes` can move in any of the pictures."""
+    """Find the rows and columns of an S x S grid that contain all cells which `set_eyes` moves in any image."""
     along, down = eyes.axes.unbind(-1)
-    top, bottom = _LID_REACH[0] - _ABOVE, _LID_REACH[1] + _BELOW
+    top, bottom = _LID_RANGE[0] - _ABOVE, _LID_RANGE[1] + _BELOW
     corners = [eyes.centre + side * along + height * down for side in (-1, 1) for height in (top, bottom)]
     cells = (torch.stack(corners).nan_to_num() + 1) * ((size - 1) / 2)  # (4, B, E, 2)
     low, high = cells.flatten(0, 2).amin(0).floor(), cells.flatten(0, 2).amax(0).ceil() + 1
@@ -144,24 +144,24 @@ def eyes_box(eyes: Eyes, size: int) -> tuple[slice, slice]:
 
 
 def _eyeball(source: Eyes, driving: Eyes, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """How far what lies between the driving lids lies elsewhere in the source, and how far the source hides it."""
+    """Compute the shift (u, v) to the source of points between the driving lids, and how far the source hides them."""
     turn_u, turn_v = (_plane(turn) for turn in (source.iris - driving.iris).unbind(-1))
-    held = (2 - 2 * u.square()).clamp(0, 1)  # the corners stay
-    meant_u, meant_v = u + turn_u * held, v + turn_v * held
+    freedom = (2 - 2 * u.square()).clamp(0, 1)  # 0 at the corners, which do not move
+    true_u, true_v = u + turn_u * freedom, v + turn_v * freedom
     side = u.abs().clamp(min=_SIDE)
-    seen_u = torch.minimum(torch.maximum(meant_u, -side), side)
+    seen_u = torch.minimum(torch.maximum(true_u, -side), side)
     arch = (1 - seen_u.square()).clamp(min=0)
     middle, half = (source.upper + source.lower) / 2, (source.lower - source.upper) / 2
     wider = (driving.lower - driving.upper) / 2 - half
     half = (_plane(half) * arch - _plane(wider.clamp(0.0, _EDGE))).clamp(min=0)
     middle = _plane(middle) * arch
-    seen_v = torch.minimum(torch.maximum(meant_v, middle - half), middle + half)
-    hidden = 4 * ((seen_v - meant_v).abs() + (seen_u - meant_u).abs())
+    seen_v = torch.minimum(torch.maximum(true_v, middle - half), middle + half)
+    hidden = 4 * ((seen_v - true_v).abs() + (seen_u - true_u).abs())
     return seen_u - u, seen_v - v, hidden.clamp(max=1)
 
 
 def _lid_shift(source: Eyes, driving: Eyes, arch: Tensor, v: Tensor) -> Tensor:
-    """How far down the skin at a place outside of the lids lies in the source."""
+    """Compute the shift in v to the source of skin outside of the lids."""
     above = (1 + (v - _plane(driving.upper) * arch) / _ABOVE).clamp(0, 1)
     below = (1 - (v - _plane(driving.lower) * arch) / _BELOW).clamp(0, 1)
     lower = v > _plane((driving.upper + driving.lower) / 2) * arch
@@ -172,7 +172,7 @@ def _lid_shift(source: Eyes, driving: Eyes, arch: Tensor, v: Tensor) -> Tensor:
 
 
 def _facing(eyes: Eyes) -> Tensor:
-    """(B, E, 1, 1): 1 for eyes seen from the front, 0 for those so far turned away that they show nothing."""
+    """Compute (B, E, 1, 1) weights: 1 for eyes seen from the front, 0 for eyes that are turned away and hidden."""
     along, down = (axis.norm(dim=-1) for axis in eyes.axes.unbind(-1))
     return _plane(((along / down.clamp(min=1e-4) - _TURNED_AWAY) / (_NARROW - _TURNED_AWAY)).clamp(0, 1))
 
@@ -185,15 +185,15 @@ def _frames(keypoints: Keypoints, points: EyePoints) -> tuple[Tensor, Tensor]:
     return (outer + inner) / 2, torch.stack([(inner - outer) / 2, down[:, None].expand_as(outer)], -1)
 
 
-def _own_places(keypoints: Keypoints, centre: Tensor, inverse: Tensor, points: EyePoints) -> Tensor:
-    """(B, E, 3, 2): where upper lids, lower lids and irises are in the eyes' own frames."""
+def _own_coordinates(keypoints: Keypoints, centre: Tensor, inverse: Tensor, points: EyePoints) -> Tensor:
+    """Compute (B, E, 3, 2) coordinates of upper lids, lower lids and irises in the eyes' own frames."""
     away = keypoints.value.to(centre.dtype)[:, _lids_and_irises(points, centre.device)] - centre[:, :, None]
     return (inverse[:, :, None] @ away[..., None])[..., 0]
 
 
 def _eyes(centre: Tensor, axes: Tensor, own: Tensor) -> Eyes:
-    upper, lower = own[:, :, :2, 1].clamp(*_LID_REACH).unbind(2)
-    return Eyes(centre, axes, torch.minimum(upper, lower), lower, own[:, :, 2].clamp(-_IRIS_REACH, _IRIS_REACH))
+    upper, lower = own[:, :, :2, 1].clamp(*_LID_RANGE).unbind(2)
+    return Eyes(centre, axes, torch.minimum(upper, lower), lower, own[:, :, 2].clamp(-_IRIS_LIMIT, _IRIS_LIMIT))
 
 
 def _lids_and_irises(points: EyePoints, device: torch.device) -> Tensor:
@@ -201,5 +201,5 @@ def _lids_and_irises(points: EyePoints, device: torch.device) -> Tensor:
 
 
 def _plane(numbers: Tensor) -> Tensor:
-    """(B, E) to (B, E, 1, 1): one number for each picture and eye."""
+    """Reshape (B, E) to (B, E, 1, 1), for products with planes."""
     return numbers[..., None, None]

@@ -1,10 +1,10 @@
-"""Between a picture of any size and the square that a model looks at.
+"""Conversion between a picture of any size and the square input of a model.
 
 A picture is padded to a square by repeating its border, then resized by pixel areas. Padding and resizing are affine,
-so a flow found in the model's square moves to the picture's own frame exactly, without touching a pixel.
+so the flow of the model's square is converted to the picture's own frame exactly, without resampling a picture.
 
-The padded square of a long thin picture is many times as large as the picture. Such a picture is reduced first, with
-the same weights of its pixels, so that memory stays of the order of the picture's own size.
+The padded square of a long thin picture has many times the pixels of the picture. Such a picture is reduced first, with
+the same weights of its pixels, so that the memory is proportional to the picture's own size.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fomaug.geometry.grid import identity_grid
+from fomaug.geometry.plane import identity_grid
 
 _THIN = 4
-"""A square of more than so many times the pixels of its picture is never made at full size."""
+"""Largest ratio of the pixels of a square made at full size to those of its picture."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """How a picture of `size` (H, W) lies in a model's square of `side` pixels."""
+    """The position of a picture of `size` (H, W) in a model's square of `side` pixels."""
 
     size: tuple[int, int]
     side: int
 
     @property
     def is_identity(self) -> bool:
-        """Whether the picture is the model's square already."""
+        """Whether the picture has the size of the model's square."""
         return self.size == (self.side, self.side)
 
     @property
     def is_thin(self) -> bool:
-        """Whether the padded square would be large, and most of it padding."""
+        """Whether the padded square would be large, and consist mostly of padding."""
         square = max(self.size)
         return square > self.side and square > _THIN * min(self.size)
 
     def to_model(self, image: Tensor) -> Tensor:
-        """Bring pictures (B, C, H, W) into the square (B, C, side, side)."""
+        """Convert pictures (B, C, H, W) to the square (B, C, side, side)."""
         if self.is_identity:
             return image
         if self.is_thin:
@@ -50,7 +50,7 @@ class Frame:
         return _resize(padded, (self.side, self.side))
 
     def to_picture(self, image: Tensor) -> Tensor:
-        """Bring pictures or maps (B, C, side, side) back to (B, C, H, W)."""
+        """Convert pictures or maps (B, C, side, side) back to (B, C, H, W)."""
         if self.is_identity:
             return image
         if self.is_thin:
@@ -60,7 +60,7 @@ class Frame:
         return whole[:, :, top : top + self.size[0], left : left + self.size[1]]
 
     def flow_to_picture(self, flow: Tensor) -> Tensor:
-        """Bring a flow (B, h, w, 2) of the square into the picture's frame, on as many cells as the picture covers."""
+        """Convert a flow (B, h, w, 2) of the square to the picture's frame, on the number of cells that it covers."""
         if self.is_identity:
             return flow
         grid, scale = self._model_grid(flow)
@@ -70,14 +70,14 @@ class Frame:
         return own + seen / scale
 
     def map_to_picture(self, tensor: Tensor) -> Tensor:
-        """Bring maps (B, C, h, w) that lie on a flow's grid into the picture's frame."""
+        """Convert maps (B, C, h, w) on a flow's grid to the picture's frame."""
         if self.is_identity:
             return tensor
         grid, _ = self._model_grid(tensor.permute(0, 2, 3, 1))
         return _sample(tensor, grid)
 
     def points_to_picture(self, xy: Tensor) -> Tensor:
-        """Bring points (..., 2) of the square into the picture's frame."""
+        """Convert points (..., 2) of the square to the picture's frame."""
         if self.is_identity:
             return xy
         (y_scale, y_offset), (x_scale, x_offset) = self._axis(0), self._axis(1)
@@ -85,10 +85,10 @@ class Frame:
         return (xy - torch.tensor([x_offset, y_offset], device=xy.device, dtype=xy.dtype)) / scale
 
     def _reduced(self, image: Tensor) -> Tensor:
-        """Bring thin pictures (B, C, short, long) into the square: first the long axis, then the padded short one."""
+        """Resize thin pictures (B, C, short, long) to the square: first the long axis, then the padded short one."""
         short, square = min(self.size), max(self.size)
         rows = _resize(image, (short, self.side))  # (B, C, short, side)
-        # Padding and resizing one axis is linear: what becomes of each unit vector is the matrix of both.
+        # Padding and resizing along one axis are linear: their matrix is the result for the unit vectors.
         units = torch.eye(short, device=image.device, dtype=image.dtype)[None, :, None]  # (1, short, 1, short)
         before = (square - short) // 2
         padded = F.pad(units, (before, square - short - before, 0, 0), mode="replicate")  # (1, short, 1, square)
@@ -100,21 +100,21 @@ class Frame:
         return missing // 2, missing - missing // 2
 
     def _axis(self, axis: int) -> tuple[float, float]:
-        """Scale and offset that take the picture's [-1, 1] to the square's."""
+        """Return the scale and the offset that map the picture's [-1, 1] to the square's."""
         length, square, side = self.size[axis], max(self.size), self.side
         scale = max(length - 1, 1) * side / (square * (side - 1))
         middle = ((length - 1) / 2 + self._padding(axis)[0] + 0.5) * side / square - 0.5
         return scale, 2 * middle / (side - 1) - 1
 
     def _model_grid(self, flow: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the cells of the picture's own grid lie in the square, and the scale between the two."""
+        """Return the coordinates in the square of the cells of the picture's own grid, and the scale between both."""
         rows, columns = (
             max(2, round(n * part / max(self.size))) for n, part in zip(flow.shape[1:3], self.size, strict=True)
         )
         return self._grid((rows, columns), flow)
 
     def _grid(self, size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the cells of a grid of `size` over the picture lie in the square, and the scale between the two."""
+        """Return the coordinates in the square of a grid of `size` over the picture, and the scale between both."""
         (y_scale, y_offset), (x_scale, x_offset) = self._axis(0), self._axis(1)
         scale = torch.tensor([x_scale, y_scale], device=like.device, dtype=like.dtype)
         offset = torch.tensor([x_offset, y_offset], device=like.device, dtype=like.dtype)

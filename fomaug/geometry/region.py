@@ -1,24 +1,23 @@
-"""Confine a motion to a part of the face."""
+"""Regions: a motion confined to a part of the face."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 import torch
 from torch import Tensor
 
 from fomaug.errors import ArgumentError, check_choice
+from fomaug.options import Region
 from fomaug.types import Keypoints
 
-Region = Literal["all", "head", "mouth", "eyes", "expression"]
-
-# First words of keypoint names. What belongs to no feature is the head's own.
+# First words of keypoint names. Points of no feature are points of the head.
 _FEATURES: Final[dict[str, tuple[str, ...]]] = {"eyes": ("eye", "lid", "iris", "brow"), "mouth": ("mouth", "lip")}
 
 
 def check_region(region: str, names: Sequence[str]) -> None:
-    """Raise `ArgumentError` for an unknown region, and where a model without keypoint names is asked for one."""
+    """Raise `ArgumentError` for an unknown region, and for a region of a model without keypoint names."""
     check_choice("region", region, get_args(Region))
     if region != "all" and not names:
         raise ArgumentError(
@@ -27,16 +26,17 @@ def check_region(region: str, names: Sequence[str]) -> None:
 
 
 def confine(source: Keypoints, moved: Keypoints, region: str, names: Sequence[str]) -> Keypoints:
-    """Keep only a region's share of a motion.
+    """Keep only the part of a motion that is in a region.
 
-    The head's motion is the affine map that its points (nose, jaw, ears, forehead) follow. "head" moves the features by
-    this map; "mouth", "eyes" and "expression" (both) take the map off and move the region's points by what is left.
+    The head's motion is the affine map that fits its points (nose, jaw, ears, forehead) best. "head" moves the features
+    by this map. "mouth", "eyes" and "expression" (both) apply the inverse of the map to the moved points, so that the
+    region's points keep only their own motion.
 
     Args:
-        source: B keypoints before the motion; or 1, for all of them.
-        moved: B keypoints after it.
+        source: B keypoints before the motion, or 1 for all.
+        moved: B keypoints after the motion.
         region: "all", "head", "mouth", "eyes" or "expression".
-        names: of the K keypoints.
+        names: names of the K keypoints.
 
     Returns:
         B keypoints.
@@ -60,11 +60,11 @@ def _members(features: Sequence[str], names: Sequence[str]) -> Tensor:
 
 
 def _fit_affine(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the affine maps (B, 2, 2), (B, 2) that carry (B, M, 2) points best."""
+    """Fit the affine maps (B, 2, 2), (B, 2) that map (B, M, 2) points to others, by least squares."""
     start_mean, end_mean = start.mean(1, keepdim=True), end.mean(1, keepdim=True)
     start, end = start - start_mean, end - end_mean
     moment = start.mT @ start
-    # Ridge: points on one line fix no affine map; then the missing direction stays as it is.
+    # The ridge keeps the identity in a direction that points on one line do not determine.
     ridge = 1e-4 * moment.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] * torch.eye(2, device=start.device)
     linear = torch.linalg.solve(moment + ridge, start.mT @ end + ridge).mT
     return linear, end_mean[:, 0] - (linear @ start_mean.mT)[..., 0]

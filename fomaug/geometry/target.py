@@ -1,25 +1,28 @@
-"""Where the keypoints of a source go: the motion of a driving face, a share of it, confined to a part of the face."""
+"""Target keypoints of a source: a driving motion, transferred in part, confined to a region, and bounded."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
 from fomaug.geometry.region import confine
 from fomaug.geometry.transfer import Strength, take_share, transfer
-from fomaug.geometry.turn import showable_share
 from fomaug.types import Keypoints
+
+_POINTS: Final = ("forehead", "chin", "nose bridge", "nose tip", "ear right", "ear left")
+_GROWTH: Final = 1.5  # growth of a side above which the model paints badly; measured on portraits, see docs/driving.md
+_THIN: Final = 0.1  # least width of a side, in heights of the face: a hidden side would reduce every motion to nothing
 
 
 class Mode(NamedTuple):
-    """How a motion is transferred; see `fomaug.transfer` for the first three.
+    """Options of the transfer of a motion; `fomaug.transfer` explains the first three.
 
     Attributes:
-        relative: whether the driving motion is added to the source's keypoints or replaces them.
-        relative_jacobian: whether the change of the jacobians is added, too.
+        relative: whether the driving motion is added to the source's keypoints; otherwise it replaces them.
+        relative_jacobian: whether the change of the jacobians is added as well.
         adapt_scale: whether the motion is scaled by the ratio of the faces' sizes.
         region: part of the face that moves.
     """
@@ -46,7 +49,7 @@ def target_keypoints(
         reference: B keypoints, or 1, of the frames in which the driving faces are posed like the sources.
         mode: way of transferring the motion.
         names: names of the K keypoints, for a region.
-        strength: share of the motion, a float or (B,); 1 is all of it.
+        strength: share of the motion, a float or (B,); 1 is the whole motion.
 
     Returns:
         B keypoints for `Animator.animate`.
@@ -63,7 +66,7 @@ def bounded_target(
     strength: Tensor,
     bounded: Tensor,
 ) -> tuple[Keypoints, Tensor]:
-    """Do as `target_keypoints`, but take only the share of a motion that shows nothing which the source hides.
+    """Compute target keypoints, but reduce a motion that would show a side of the face that the source hides.
 
     Args:
         source: B keypoints of the images.
@@ -71,11 +74,11 @@ def bounded_target(
         reference: B keypoints of the reference frames.
         mode: way of transferring the motion.
         names: names of the K keypoints.
-        strength: (B,) share of the motion that is asked for.
-        bounded: (B,) bool, the rows that the bound is for; see `showable_share`.
+        strength: (B,) share of the motion before the reduction.
+        bounded: (B,) bool, rows that are reduced; see `showable_share`.
 
     Returns:
-        B keypoints, and the (B,) share of `strength` that was taken: 1 where nothing was bounded.
+        B keypoints, and the (B,) share of `strength` that was taken: 1 where nothing was reduced.
     """
     whole = _whole(source, driving, reference, mode)
     moved = _take(source, whole, mode, names, strength)
@@ -98,3 +101,37 @@ def _whole(source: Keypoints, driving: Keypoints, reference: Keypoints, mode: Mo
 
 def _take(source: Keypoints, whole: Keypoints, mode: Mode, names: Sequence[str], strength: Strength) -> Keypoints:
     return confine(source, take_share(source, whole, strength), mode.region, names)
+
+
+def showable_share(source: Keypoints, moved: Keypoints, names: Sequence[str]) -> Tensor:
+    """Compute the largest share of a motion that shows no side of the face that the source hides.
+
+    A side, from nose to ear, of a frontal face grows at most 1.3 times when the face turns. The far side of a turned
+    face would grow several times if the face turned back, and the source shows too little of it.
+
+    Args:
+        source: B keypoints before the motion, or 1 for all.
+        moved: B keypoints after the motion.
+        names: names of the K keypoints; if those of nose and ears are missing, the share is 1.
+
+    Returns:
+        (B,) in (0, 1]: 1 where no side grows more than 1.5 times.
+    """
+    if not set(_POINTS) <= set(names):
+        return moved.value.new_ones(len(moved))
+    rows = [list(names).index(name) for name in _POINTS]
+    before, after = (_sides(points.value[:, rows]) for points in (source, moved))
+    growth = (after / before.clamp(min=_THIN)).amax(1)
+    return (_GROWTH - 1) / (growth - 1).clamp(min=_GROWTH - 1)
+
+
+def _sides(points: Tensor) -> Tensor:
+    """Measure (B, 2) widths of the sides, from the nose to each ear, in heights of the face, of points (B, 6, 2)."""
+    top, chin, bridge, tip, right, left = points.unbind(1)
+    height = (top - chin).norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    up = (top - chin) / height
+    across = torch.stack([-up[:, 1], up[:, 0]], -1)  # to the person's left
+    middle = (bridge + tip) / 2
+    ends = torch.stack([middle - right, left - middle], 1)  # (B, 2, 2)
+    width: Tensor = (ends * across[:, None]).sum(-1) / height
+    return width

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fomaug.geometry.grid import identity_grid
+from fomaug.geometry.plane import identity_grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +18,7 @@ class ThinPlateSpline:
 
     Attributes:
         theta: (B, 2, 3) affine maps.
-        control_params: (B, 1, P * P) weights of the bumps on a P x P grid of control points over [-1, 1].
+        control_params: (B, 1, P * P) weights of the radial functions on a P x P grid of control points over [-1, 1].
     """
 
     theta: Tensor
@@ -55,12 +55,12 @@ class ThinPlateSpline:
         toward = xy[:, :, None] - self._control(xy)
         distance = toward.abs().sum(-1)
         slope = 2 * distance * torch.log(distance + _EPSILON) + distance.square() / (distance + _EPSILON)
-        # A bump moves both coordinates alike, so both rows get the same gradient.
+        # A radial function moves both coordinates alike, so both rows have the same gradient.
         gradient = ((slope * self.control_params)[..., None] * toward.sign()).sum(2)  # (B, M, 2)
         return self.theta[:, None, :, :2] + gradient[:, :, None]
 
     def image(self, image: Tensor) -> Tensor:
-        """Deform images (B, C, H, W); what lies outside is mirrored in."""
+        """Deform images (B, C, H, W); they are continued by reflection outside."""
         b, _, h, w = image.shape
         grid = identity_grid((h, w), device=image.device, dtype=image.dtype).view(1, -1, 2).expand(b, -1, -1)
         return F.grid_sample(image, self.points(grid).view(b, h, w, 2), padding_mode="reflection", align_corners=True)

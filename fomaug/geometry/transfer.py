@@ -1,12 +1,12 @@
-"""Motion transfer: the source's keypoints, moved as the driving keypoints moved."""
+"""Motion transfer: the motion of driving keypoints applied to the source's keypoints."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from fomaug.geometry.hull import hull_area
-from fomaug.geometry.matrix import inverse_2x2
+from fomaug.geometry.plane import inverse_2x2
+from fomaug.geometry.pose import hull_area
 from fomaug.types import Keypoints
 
 Strength = float | Tensor
@@ -22,18 +22,18 @@ def transfer(
     adapt_scale: bool = True,
     strength: Strength = 1.0,
 ) -> Keypoints:
-    """Move the source's keypoints as the driving face moved away from its reference frame (paper: Sec. 3.3).
+    """Apply the motion from the reference frame to the driving frame to the source's keypoints (paper: Sec. 3.3).
 
-    Every sample stands on its own, its scale too; a part with one sample serves all samples of the others.
+    Samples are independent of one another, including their scales; an argument of one sample is used for all samples.
 
     Args:
         source: keypoints of the images, (B, K, ...).
         driving: keypoints of the driving frames.
         reference: keypoints of the frames in which the driving faces are posed like the sources.
-        relative: add the driving motion to the source; otherwise take the driving keypoints as they are.
-        relative_jacobian: with `relative`, also compose the driving change of the jacobians with the source's.
-        adapt_scale: with `relative`, scale the motion by the root of the ratio of the hull areas.
-        strength: 1 for the motion as it is, 0 for none; a float or (B,).
+        relative: whether the driving motion is added to the source; otherwise the driving keypoints are the result.
+        relative_jacobian: with `relative`, whether the change of the driving jacobians is applied to the source's.
+        adapt_scale: with `relative`, whether the motion is scaled by the root of the ratio of the hull areas.
+        strength: share of the motion, a float or (B,); 1 is the whole motion, 0 none.
 
     Returns:
         Keypoints (B, K, ...) for `Animator.animate`.
@@ -54,7 +54,7 @@ def _relative(
 ) -> Keypoints:
     motion = driving.value - reference.value
     if adapt_scale:
-        # Both in one call: for few faces its price is that of the call.
+        # One call for both is faster, because few faces cost no more than one.
         length = hull_area(torch.cat([source.value, reference.value])).sqrt()
         motion = motion * (length[: len(source)] / length[len(source) :])[:, None, None]
     jacobian = driving.jacobian
@@ -65,7 +65,7 @@ def _relative(
 
 
 def take_share(source: Keypoints, moved: Keypoints, strength: Strength) -> Keypoints:
-    """Go a share of the way from keypoints to moved ones; `strength` as in `transfer`."""
+    """Interpolate between keypoints and moved ones, with `strength` as in `transfer`."""
     if isinstance(strength, float | int) and strength == 1:
         return moved
     weight = torch.as_tensor(strength, dtype=moved.value.dtype, device=moved.value.device)

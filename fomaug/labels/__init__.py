@@ -1,10 +1,15 @@
-"""Labels: landmarks, boxes and masks, read from what datasets keep them in, moved with the picture, written again."""
+"""Labels: landmarks, boxes, masks and segmentations are read from a dataset, moved with their picture, and written."""
 
-from fomaug.labels import coco, csv, jsonl, masks, pts  # noqa: F401 (each registers its format)
+from fomaug.labels import coco, csv, jsonl, pts  # noqa: F401 (importing a format registers it)
+
+# isort: split
+# Masks are registered last, since every folder with a PNG file is recognised as a folder of masks.
+from fomaug.labels import masks  # noqa: F401
+from fomaug.labels.checks import Flaw as Flaw
+from fomaug.labels.checks import OnFlaw as OnFlaw
+from fomaug.labels.faces import FaceLabels as FaceLabels
 from fomaug.labels.faces import face_boxes as face_boxes
 from fomaug.labels.faces import fit as fit
-from fomaug.labels.flaws import Flaw as Flaw
-from fomaug.labels.flaws import OnFlaw as OnFlaw
 from fomaug.labels.formats import FORMATS as FORMATS
 from fomaug.labels.formats import Annotations as Annotations
 from fomaug.labels.formats import Format as Format
@@ -14,7 +19,6 @@ from fomaug.labels.formats import register as register
 from fomaug.labels.formats import write_annotations as write_annotations
 from fomaug.labels.movement import Movement as Movement
 from fomaug.labels.movement import move as move
-from fomaug.labels.values import FaceLabels as FaceLabels
 
 __all__ = [
     "FORMATS",

@@ -1,4 +1,4 @@
-"""COCO annotations: boxes (x, y, width, height), keypoints (x, y, visibility) and segmentations of each face."""
+"""COCO annotations: each face has a box (x, y, width, height), keypoints (x, y, visibility) and a segmentation."""
 
 from __future__ import annotations
 
@@ -14,28 +14,38 @@ import torch
 from fomaug import warp
 from fomaug.errors import LabelError, reason_of, shortened
 from fomaug.files import LABELS, read_regular, write_file
-from fomaug.labels.checks import Array, check_boxes, check_carried, check_points, check_seen, read_numbers
-from fomaug.labels.flaws import Flaw, OnFlaw, Place, flaws_of
-from fomaug.labels.formats import Annotations, Format, Row, picture_key, register
+from fomaug.labels.checks import (
+    Array,
+    Flaw,
+    OnFlaw,
+    Origin,
+    check_boxes,
+    check_points,
+    check_visible,
+    read_fields,
+    read_numbers,
+    reporting_flaws,
+)
+from fomaug.labels.faces import FaceLabels
+from fomaug.labels.formats import Annotations, Format, Row, picture_path, register
 from fomaug.labels.segments import Segment, read_segment, segment_area, segment_box
-from fomaug.labels.values import FaceLabels
 from fomaug.strict_json import load_json
 
 _DERIVED = ("id", "image_id", "bbox", "keypoints", "num_keypoints", "area", "segmentation")
-_WHOLE: Final = ("info", "licenses", "categories")  # of the file as a whole, and written again
-_TIGHT: Final = 1.5  # pixels
+_FILE_FIELDS: Final = ("info", "licenses", "categories")  # Fields of the whole file, which are written again.
+_TIGHT: Final = 1.5  # Largest distance in pixels between a box and the box around its segmentation.
 
 
 @dataclass(frozen=True)
 class _Face:
-    """One annotation, checked.
+    """A checked annotation.
 
     Attributes:
-        origin: where it stands in the file.
-        kept: what it says besides its labels.
-        box: (x0, y0, x1, y1) edges; None if it has none.
+        origin: file and number of the annotation.
+        kept: all fields that are not labels.
+        box: (x0, y0, x1, y1) edges; None if the annotation has no box.
         points: (P, 3) x, y and visibility.
-        segment: its segmentation.
+        segment: segmentation of the face; None if it has none.
     """
 
     origin: str
@@ -46,7 +56,7 @@ class _Face:
 
     @property
     def is_tight(self) -> bool:
-        """Whether its box is the one around its segmentation, as COCO has it, and not one of its own."""
+        """Whether the box is the box around the segmentation, as in COCO."""
         if self.segment is None or self.box is None:
             return False
         return bool(np.abs(np.subtract(segment_box(self.segment), self.box)).max() <= _TIGHT)
@@ -56,63 +66,63 @@ def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     content = _load(path)
     images, annotations = content.get("images"), content.get("annotations", [])
     if not isinstance(images, list) or not isinstance(annotations, list):
-        raise LabelError(f"{path} is no COCO file: images and annotations must be lists")
-    names = _names(path, images, root, on_flaw)
+        raise LabelError(f"{path} is no COCO file: its images and annotations must be lists")
+    pictures = _pictures_by_id(path, images, root, on_flaw)
     flawed: set[str] = set()
 
     def note(flaw: Flaw) -> None:
         flawed.add(flaw.picture)
         on_flaw(flaw)
 
-    faces: dict[str, list[_Face]] = {name: [] for name in names.values() if name is not None}
+    faces: dict[str, list[_Face]] = {name: [] for name in pictures.values() if name is not None}
     for number, annotation in enumerate(annotations):
-        with flaws_of(f"{path}, annotation {number}{_id(annotation)}", note) as place:
-            name = _picture(annotation, names)
+        with reporting_flaws(f"{path}, annotation {number}{_described_id(annotation)}", note) as origin:
+            name = _picture_of(annotation, pictures)
             if name is not None:
-                place.picture = name
-                faces[name].append(_face(place.where, annotation))
-    # Without faces a picture would teach a detector that it shows none.
+                origin.picture = name
+                faces[name].append(_face(origin.where, annotation))
+    # A picture whose faces are all flawed must not count as a picture without faces.
     return {name: _join(found) for name, found in faces.items() if found or name not in flawed}
 
 
-def _names(path: Path, images: list[Any], root: Path, on_flaw: OnFlaw) -> dict[Any, str | None]:
-    """Find the picture of each image id; None for an id of several pictures, whose annotations belong to no one."""
-    places: dict[Any, list[Place]] = {}
+def _pictures_by_id(path: Path, images: list[Any], root: Path, on_flaw: OnFlaw) -> dict[Any, str | None]:
+    """Find the picture of each image id; None for an id of several pictures, whose annotations are left out."""
+    origins: dict[Any, list[Origin]] = {}
     for number, image in enumerate(images):
-        with flaws_of(f"{path}, image {number}{_id(image)}", on_flaw) as place:
+        with reporting_flaws(f"{path}, image {number}{_described_id(image)}", on_flaw) as origin:
             if not isinstance(image, dict) or not isinstance(image["file_name"], str):
-                raise LabelError("an image must be a JSON object with an id and a file_name, a text")
-            key = _key(image["id"])
-            place.picture = picture_key(image["file_name"], path.parent, root)
-            places.setdefault(key, []).append(place)
-    names: dict[Any, str | None] = {}
-    for key, found in places.items():
-        pictures = dict.fromkeys(place.picture for place in found)
-        names[key] = found[0].picture if len(pictures) == 1 else None
-        for place in found if len(pictures) > 1 else ():
-            others = ", ".join(name for name in pictures if name != place.picture)
+                raise LabelError("an image must be a JSON object with an id and a file_name, a string")
+            image_id = _image_id(image["id"])
+            origin.picture = picture_path(image["file_name"], path.parent, root)
+            origins.setdefault(image_id, []).append(origin)
+    pictures: dict[Any, str | None] = {}
+    for image_id, found in origins.items():
+        names = dict.fromkeys(origin.picture for origin in found)
+        pictures[image_id] = found[0].picture if len(names) == 1 else None
+        for origin in found if len(names) > 1 else ():
+            others = ", ".join(name for name in names if name != origin.picture)
             reason = f"its id is also that of {others}, so the annotations of this id were left out"
-            on_flaw(Flaw(place.where, place.picture, reason))
-    return names
+            on_flaw(Flaw(origin.where, origin.picture, reason))
+    return pictures
 
 
-def _picture(annotation: Any, names: Mapping[Any, str | None]) -> str | None:
-    """Find the picture of an annotation; None if several have its id, which has been said of them."""
+def _picture_of(annotation: Any, pictures: Mapping[Any, str | None]) -> str | None:
+    """Find the picture of an annotation; None if several pictures have its id, which is reported for the pictures."""
     if not isinstance(annotation, dict):
         raise LabelError("an annotation must be a JSON object")
-    image_id = _key(annotation["image_id"])
-    if image_id not in names:
+    image_id = _image_id(annotation["image_id"])
+    if image_id not in pictures:
         raise LabelError(f"no image has the id {annotation['image_id']!r}")
-    return names[image_id]
+    return pictures[image_id]
 
 
-def _key(value: Any) -> int | str:
+def _image_id(value: Any) -> int | str:
     if not isinstance(value, int | str):
-        raise LabelError(f"an id of an image must be a whole number or a text, got {shortened(value)}")
+        raise LabelError(f"the id of an image must be a whole number or a string, got {shortened(value)}")
     return value
 
 
-def _id(entry: Any) -> str:
+def _described_id(entry: Any) -> str:
     found = entry.get("id") if isinstance(entry, dict) else None
     return "" if found is None else f" (id {shortened(found)})"
 
@@ -122,18 +132,18 @@ def _load(path: Path) -> dict[str, Any]:
         content = read_regular(path, LABELS)
     except OSError as error:
         raise LabelError(f"{path} cannot be read: {reason_of(error)}") from error
-    # One number that is not finite is a flaw of its annotation, and not of the file.
+    # A number that is not finite is a flaw of its annotation, not an error of the file.
     loaded = load_json(content, path, LabelError, finite=False)
     if not isinstance(loaded, dict):
-        raise LabelError(f"{path} is no COCO file: it holds a {type(loaded).__name__}")
+        raise LabelError(f"{path} is no COCO file: a JSON object was expected, got a {type(loaded).__name__}")
     try:
-        return {**loaded, **{key: check_carried(loaded[key]) for key in _WHOLE if key in loaded}}
+        return {**loaded, **{key: read_fields(loaded[key]) for key in _FILE_FIELDS if key in loaded}}
     except LabelError as error:
-        raise LabelError(f"{path}, in {', '.join(_WHOLE)}: {error}") from error
+        raise LabelError(f"{path}, in {', '.join(_FILE_FIELDS)}: {error}") from error
 
 
 def _face(origin: str, annotation: dict[str, Any]) -> _Face:
-    kept = check_carried({key: value for key, value in annotation.items() if key not in _DERIVED})
+    kept = read_fields({key: value for key, value in annotation.items() if key not in _DERIVED})
     box = None
     if "bbox" in annotation:
         numbers = read_numbers(annotation["bbox"], "bbox")
@@ -147,7 +157,7 @@ def _face(origin: str, annotation: dict[str, Any]) -> _Face:
 
 
 def _points(values: Any) -> Array:
-    """Read keypoints [x, y, v, x, y, v, ...] to (P, 3)."""
+    """Read keypoints [x, y, v, x, y, v, ...] as an array (P, 3)."""
     if values is None:
         return np.zeros((0, 3))
     flat = read_numbers(values, "keypoints")
@@ -156,15 +166,15 @@ def _points(values: Any) -> Array:
     points = flat.reshape(-1, 3)
     check_points(points[:, :2])
     flags = points[:, 2]
-    # Between 0 and 1 it is the confidence of a detector, which is kept.
+    # A number between 0 and 1 is the confidence of a detector, which is kept.
     if not ((flags >= 0) & (flags <= 1) | (flags == 2)).all():
         raise LabelError(f"visibility must be 0, 1, 2 or a confidence below 1, got {shortened(flags.tolist())}")
-    check_seen(points[:, :2], flags > 0)
+    check_visible(points[:, :2], flags > 0)
     return points
 
 
 def _join(faces: Sequence[_Face]) -> FaceLabels:
-    """Put the faces of a picture together: points and boxes lie one after another."""
+    """Join the faces of a picture; points and boxes keep the order of the faces."""
     boxes = [face.box for face in faces if face.box is not None]
     points = np.concatenate([face.points for face in faces]) if faces else np.zeros((0, 3))
     segments = tuple(face.segment for face in faces)
@@ -200,7 +210,7 @@ def _write(rows: Iterable[Row], out: Path, like: Path | None) -> list[Path]:
 
 
 def _faces(labels: FaceLabels) -> list[dict[str, Any]]:
-    """Take the faces of a picture apart again: points and boxes lie one after another."""
+    """Split the labels of a picture into its faces, in whose order points and boxes are."""
     counts = labels.fields.get("points", [0 if labels.points is None else len(labels.points)])
     has_box = labels.fields.get("has_box", [labels.boxes is not None])
     kept = labels.fields.get("faces", [{} for _ in counts])
@@ -237,7 +247,7 @@ def _keypoints(labels: FaceLabels, start: int, count: int) -> dict[str, Any]:
     flat: list[float] = []
     for i in range(start, start + count):
         x, y = labels.points[i]
-        # COCO: 0 is not labelled and has no place, 1 is labelled behind something, 2 is visible.
+        # Visibility in COCO: 0 for a point without a label, 1 for a labelled but hidden point, 2 for a visible one.
         flat += [round(float(x), 3), round(float(y), 3), _flag(flags[i])] if seen[i] else [0, 0, 0]
     return {"keypoints": flat, "num_keypoints": int(seen[start : start + count].sum())}
 

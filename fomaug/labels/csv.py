@@ -1,4 +1,4 @@
-"""Landmarks in a CSV file: a column `file`, columns x0, y0, x1, y1, ..., any others carried along; a row a face."""
+"""Landmarks in a CSV file with a row for each face; its columns are `file`, x0, y0, x1, y1, ... and any others."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ import numpy as np
 
 from fomaug.errors import LabelError, reason_of
 from fomaug.files import LABELS, open_text, write_file
-from fomaug.labels.checks import check_points, check_seen, read_flag
-from fomaug.labels.flaws import OnFlaw, flaws_of
-from fomaug.labels.formats import Annotations, Format, Row, picture_key, register
-from fomaug.labels.rows import check_names, join_rows, split_rows
-from fomaug.labels.values import FaceLabels
+from fomaug.labels.checks import OnFlaw, check_points, check_visible, read_flag, reporting_flaws
+from fomaug.labels.faces import FaceLabels, check_names, join_rows, split_rows
+from fomaug.labels.formats import Annotations, Format, Row, picture_path, register
 
 
 def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
@@ -27,30 +25,32 @@ def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
             reader = csv.DictReader(file)
             pairs = _pairs(path, list(reader.fieldnames or []))
             for row in reader:
-                with flaws_of(f"{path}, line {reader.line_num}", on_flaw) as place:
-                    place.picture = picture_key(_file(row), path.parent, root)
+                with reporting_flaws(f"{path}, line {reader.line_num}", on_flaw) as origin:
+                    origin.picture = picture_path(_file(row), path.parent, root)
                     labels = _labels(row, pairs)
-                    found.setdefault(place.picture, []).append(labels)
+                    found.setdefault(origin.picture, []).append(labels)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LabelError(f"{path} cannot be read as CSV: {reason_of(error)}") from error
     return {key: join_rows(rows) for key, rows in found.items()}
 
 
 def _file(row: dict[str, Any]) -> str:
-    # csv gives None as the name of cells without a column, and as the value of columns without a cell.
+    # The csv module uses None as the name of cells without a column, and as the value of columns without a cell.
     if None in row or not row["file"]:
-        raise LabelError("there are more cells than columns, or no name of a picture")
+        raise LabelError("the row has more cells than columns, or no name of a picture")
     return str(row["file"])
 
 
 def _pairs(path: Path, columns: list[str]) -> int:
     if "file" not in columns:
-        raise LabelError(f"{path}, line 1: there is no column 'file'; its columns are {', '.join(columns) or 'none'}")
+        raise LabelError(
+            f"{path}, line 1: a column 'file' was expected, got the columns {', '.join(columns) or 'none'}"
+        )
     pairs = 0
     while f"x{pairs}" in columns and f"y{pairs}" in columns:
         pairs += 1
     if not pairs:
-        raise LabelError(f"{path}, line 1: there are no columns x0 and y0")
+        raise LabelError(f"{path}, line 1: columns x0 and y0 were expected, and at least one is missing")
     try:
         check_names(columns)
     except LabelError as error:
@@ -61,18 +61,18 @@ def _pairs(path: Path, columns: list[str]) -> int:
 def _labels(row: dict[str, str], pairs: int) -> FaceLabels:
     points = np.array([[_number(row[f"{axis}{i}"]) for axis in "xy"] for i in range(pairs)])
     check_points(points)
-    # An empty cell says nothing: the point is visible if it has a place.
+    # With an empty cell, a point is visible if it has coordinates.
     flags = [row.get(f"v{i}") or "" for i in range(pairs)]
-    said = np.array([flag.strip() != "" for flag in flags])
-    seen = np.array([read_flag(flag or "1") > 0 for flag in map(str.strip, flags)])
-    check_seen(points, seen & said)
+    given = np.array([flag.strip() != "" for flag in flags])
+    visible = np.array([read_flag(flag or "1") > 0 for flag in map(str.strip, flags)])
+    check_visible(points, visible & given)
     taken = {"file", *(f"{axis}{i}" for axis in "xy" for i in range(pairs))}
     fields = {name: value for name, value in row.items() if name not in taken and not _is_visibility(name, pairs)}
-    return FaceLabels(points=points, visible=FaceLabels(points, seen).points_seen, fields=fields)
+    return FaceLabels(points=points, visible=FaceLabels(points, visible).points_seen, fields=fields)
 
 
 def _number(cell: str | None) -> float:
-    """Read a coordinate; an empty cell is NaN, a missing point."""
+    """Read a coordinate; an empty cell becomes NaN, which stands for a missing point."""
     if cell is None:
         raise LabelError("a coordinate is missing: the row has fewer cells than columns")
     try:

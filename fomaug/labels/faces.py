@@ -1,32 +1,110 @@
-"""The faces of a picture one by one, where a format has them so: which are to be kept, and which are faces at all."""
+"""The labels of the faces in one picture: their values, one row for each face, and the choice of some of the faces."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fomaug.labels.flaws import Flaw
-from fomaug.labels.rows import split_rows
-from fomaug.labels.segments import misfit, size_misfit
-from fomaug.labels.values import FaceLabels, Size
+from fomaug.errors import LabelError
+from fomaug.labels.checks import Flaw
+from fomaug.labels.segments import Segment, misfit, size_misfit
 
-_PER_FACE: Final = ("faces", "points", "has_box", "tight")  # fields of COCO labels with an entry for each face
+Size = tuple[int, int]
+
+_ROWS: Final = "fomaug:rows"  # Field of joined rows; no column of a dataset is likely to have this name.
+_PER_FACE: Final = ("faces", "points", "has_box", "tight")  # Fields of COCO labels with an entry for each face.
+
+
+@dataclass(frozen=True, eq=False)
+class FaceLabels:
+    """The labels of one picture, in its own pixels: (0, 0) is the centre of the first one.
+
+    Attributes:
+        points: (P, 2) float (x, y), the landmarks of all faces in the order of the faces; None if there are none. NaN
+            and (-1, -1) stand for a missing point: it is not visible, and a flow does not move it.
+        visible: (P,) bool; None if all points that are not missing are visible.
+        boxes: (M, 4) float (x0, y0, x1, y1).
+        box_visible: (M,) bool; False for a box whose content left the picture.
+        mask: (H, W) integer class numbers.
+        palette: palette of the mask's PNG, unchanged.
+        void: class number of unknown pixels; pixels from outside the source get it.
+        segments: segmentation of each face as in COCO, polygons or run lengths; None for a face without one.
+        fields: all other fields of the annotation, unchanged.
+        origins: file and number of each face with a mask, or of the picture's mask; empty if unknown.
+    """
+
+    points: NDArray[np.float64] | None = None
+    visible: NDArray[np.bool_] | None = None
+    boxes: NDArray[np.float64] | None = None
+    box_visible: NDArray[np.bool_] | None = None
+    mask: NDArray[Any] | None = None
+    palette: tuple[int, ...] | None = None
+    void: int | None = None
+    segments: tuple[Segment | None, ...] | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+    origins: tuple[str, ...] = ()
+
+    @property
+    def points_seen(self) -> NDArray[np.bool_]:
+        """(P,) bool: whether each point is visible and not missing; (0,) without points."""
+        if self.points is None:
+            return np.zeros(0, bool)
+        present: NDArray[np.bool_] = np.isfinite(self.points).all(1) & (self.points != -1).any(1)
+        return present if self.visible is None else self.visible & present
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise `LabelError` if a column has the name of the field that holds joined rows."""
+    if _ROWS in names:
+        raise LabelError(f"{_ROWS!r} is a name of fomaug's own; give the column another name")
+
+
+def join_rows(rows: Sequence[FaceLabels]) -> FaceLabels:
+    """Join the rows of one picture; points and boxes keep the order of the rows."""
+    if len(rows) == 1:
+        return rows[0]
+    kept = [{"points": _count(row.points), "boxes": _count(row.boxes), "fields": row.fields} for row in rows]
+    return FaceLabels(
+        points=_joined([row.points for row in rows]),
+        visible=_joined([_visibility(row.points, row.visible) for row in rows]),
+        boxes=_joined([row.boxes for row in rows]),
+        box_visible=_joined([_visibility(row.boxes, row.box_visible) for row in rows]),
+        fields={_ROWS: kept},
+    )
+
+
+def split_rows(labels: FaceLabels) -> list[FaceLabels]:
+    """Split labels into the rows that `join_rows` joined, also after they were moved; a single row stays as it is."""
+    rows, point, box = [], 0, 0
+    for row in labels.fields.get(_ROWS, ()):
+        points, boxes = _slice(point, row["points"]), _slice(box, row["boxes"])
+        rows.append(
+            FaceLabels(
+                points=_sliced(labels.points, points),
+                visible=_sliced(labels.visible, points),
+                boxes=_sliced(labels.boxes, boxes),
+                box_visible=_sliced(labels.box_visible, boxes),
+                fields=row["fields"],
+            )
+        )
+        point, box = point + (row["points"] or 0), box + (row["boxes"] or 0)
+    return rows or [labels]
 
 
 def fit(labels: FaceLabels, size: Size, *, picture: str = "") -> tuple[FaceLabels | None, list[Flaw]]:
-    """Leave out what belongs to a picture of another size: a mask, or the faces with such a mask.
+    """Remove the mask, or the faces with a mask, whose size differs from that of the picture.
 
     Args:
-        labels: of one picture, as they were read.
-        size: (H, W) of the picture as it is shown.
-        picture: its path, for the flaws.
+        labels: labels of one picture, as they were read.
+        size: (H, W) of the picture after its EXIF orientation is applied.
+        picture: path of the picture, for the flaws.
 
     Returns:
-        The labels, None if nothing of them is left; and the flaws, one for each annotation that was left out.
+        The labels, or None if no annotation remains; and a flaw for each annotation that was removed.
     """
     if labels.mask is not None:
         if labels.mask.shape == size:
@@ -41,16 +119,16 @@ def fit(labels: FaceLabels, size: Size, *, picture: str = "") -> tuple[FaceLabel
 
 
 def face_boxes(labels: FaceLabels) -> NDArray[np.float64]:
-    """Return the (M, 4) boxes of single faces that can be seen: x0, y0, x1, y1; crowds are no faces."""
+    """Return the boxes (M, 4) of visible single faces as x0, y0, x1, y1; boxes of crowds are left out."""
     if labels.boxes is None:
         return np.zeros((0, 4))
-    seen = np.ones(len(labels.boxes), bool) if labels.box_visible is None else labels.box_visible
-    boxes: NDArray[np.float64] = labels.boxes[seen & ~np.array(_crowds(labels), bool)]
+    visible = np.ones(len(labels.boxes), bool) if labels.box_visible is None else labels.box_visible
+    boxes: NDArray[np.float64] = labels.boxes[visible & ~np.array(_crowds(labels), bool)]
     return boxes
 
 
 def _crowds(labels: FaceLabels) -> list[bool]:
-    """Whether each box is one of a crowd: COCO says so of each face, Hugging Face in a list beside the boxes."""
+    """Whether each box is one of a crowd; COCO stores this in each face, Hugging Face in a list beside the boxes."""
     fields = labels.fields
     if "has_box" in fields and "faces" in fields:
         return [
@@ -58,9 +136,10 @@ def _crowds(labels: FaceLabels) -> list[bool]:
         ]
     found = []
     for row in split_rows(labels):
-        count, objects = 0 if row.boxes is None else len(row.boxes), row.fields.get("objects")
-        said = objects.get("iscrowd") if isinstance(objects, dict) else None
-        found += [bool(crowd) for crowd in said] if isinstance(said, list) and len(said) == count else [False] * count
+        count, objects = _count(row.boxes) or 0, row.fields.get("objects")
+        crowds = objects.get("iscrowd") if isinstance(objects, dict) else None
+        known = crowds if isinstance(crowds, list) and len(crowds) == count else [False] * count
+        found += [bool(crowd) for crowd in known]
     return found
 
 
@@ -69,7 +148,7 @@ def _origin(labels: FaceLabels, face: int) -> str:
 
 
 def _with_faces(labels: FaceLabels, kept: Sequence[bool]) -> FaceLabels | None:
-    """Keep some of the faces of COCO labels; points and boxes lie one after another."""
+    """Keep some of the faces of COCO labels, whose points and boxes are in the order of the faces."""
     if not any(kept):
         return None
     fields = labels.fields
@@ -79,10 +158,10 @@ def _with_faces(labels: FaceLabels, kept: Sequence[bool]) -> FaceLabels | None:
     flags = {"flags": _chosen(fields["flags"], points)} if "flags" in fields else {}
     return replace(
         labels,
-        points=_rows(labels.points, points),
-        visible=_rows(labels.visible, points),
-        boxes=_rows(labels.boxes, boxes),
-        box_visible=_rows(labels.box_visible, boxes),
+        points=_chosen_rows(labels.points, points),
+        visible=_chosen_rows(labels.visible, points),
+        boxes=_chosen_rows(labels.boxes, boxes),
+        box_visible=_chosen_rows(labels.box_visible, boxes),
         segments=None if labels.segments is None else tuple(_chosen(labels.segments, kept)),
         fields={**fields, **chosen, **flags},
         origins=tuple(_chosen(labels.origins, kept)) if labels.origins else (),
@@ -93,5 +172,26 @@ def _chosen(values: Sequence[Any], kept: Sequence[bool] | NDArray[np.bool_]) -> 
     return [value for value, keep in zip(values, kept, strict=True) if keep]
 
 
-def _rows(array: NDArray[Any] | None, kept: NDArray[np.bool_]) -> NDArray[Any] | None:
+def _chosen_rows(array: NDArray[Any] | None, kept: NDArray[np.bool_]) -> NDArray[Any] | None:
     return None if array is None or not kept.any() else array[kept]
+
+
+def _count(array: NDArray[Any] | None) -> int | None:
+    return None if array is None else len(array)
+
+
+def _visibility(values: NDArray[np.float64] | None, visible: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    return np.ones(len(values), bool) if values is not None and visible is None else visible
+
+
+def _joined(arrays: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
+    present = [array for array in arrays if array is not None]
+    return np.concatenate(present) if present else None
+
+
+def _slice(start: int, count: int | None) -> slice | None:
+    return None if count is None else slice(start, start + count)
+
+
+def _sliced(array: NDArray[Any] | None, part: slice | None) -> NDArray[Any] | None:
+    return None if array is None or part is None else array[part]

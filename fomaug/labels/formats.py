@@ -1,34 +1,36 @@
-"""The registry of annotation formats, and what each one offers."""
+"""The registry of annotation formats, and the functions that read and write annotations in any of them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fomaug.errors import LabelError, did_you_mean
 from fomaug.files import exists
-from fomaug.labels.flaws import OnFlaw, refuse
-from fomaug.labels.values import FaceLabels, Size
+from fomaug.labels.checks import OnFlaw, refuse
+from fomaug.labels.faces import FaceLabels, Size
 
 Annotations = dict[str, FaceLabels]
-Row = tuple[str, Size, FaceLabels]  # file with slashes, its (H, W), its labels
+Row = tuple[str, Size, FaceLabels]  # Path of a picture with slashes, its (H, W), its labels.
+
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
 class Format:
-    """How labels of one kind are read, recognised and written.
+    """An annotation format.
 
     Attributes:
-        name: to ask for it by.
-        claims: whether a path looks like it.
-        read: all labels below it, by the picture's path relative to the second argument. The third argument is called
-            with each annotation that cannot be used, and the others are read.
-        write: rows to a file or folder below the second argument; the paths written. The third argument is the path
-            that the labels were read from, for what a format keeps besides them; None for new ones.
-        file_of: where a format has a file for each picture, the path of that file below the output, by the picture's
-            path there; None for formats that write all labels to one file.
+        name: name of the format.
+        claims: function of a path; True if the path looks like this format.
+        read: function of the annotations' path, the pictures' folder and `on_flaw`. It returns the labels by the path
+            of the picture in the folder, and calls `on_flaw` with each annotation that it cannot use.
+        write: function of the rows, the output folder and the path that the labels were read from, which is None for
+            new labels. It returns the paths of the files that it wrote.
+        file_of: function of a picture's path in the output folder; it returns the path of the file with the picture's
+            labels there. None for formats that write all labels to one file.
     """
 
     name: str
@@ -42,7 +44,7 @@ FORMATS: dict[str, Format] = {}
 
 
 def register(format: Format) -> Format:
-    """Add a format; a second one of a name is a mistake of ours."""
+    """Add a format to the registry; its name must be new."""
     assert format.name not in FORMATS, f"format {format.name} is registered twice"
     FORMATS[format.name] = format
     return format
@@ -51,21 +53,22 @@ def register(format: Format) -> Format:
 def read_annotations(
     path: str | Path, images_root: str | Path, *, format: str | None = None, on_flaw: OnFlaw = refuse
 ) -> Annotations:
-    """Read what a dataset says about its pictures.
+    """Read the annotations of a dataset.
 
     Args:
         path: a COCO json file; a CSV file with columns file, x0, y0, x1, ...; a Hugging Face `metadata.jsonl`; a folder
             of `.pts` files; a folder of mask PNGs.
-        images_root: the folder of the pictures; names in the file are relative to it, or to the file's own folder.
-        format: its name, where the path does not tell.
-        on_flaw: function that is called with each annotation that cannot be used, which is then left out; by default
-            the first one is an error. A picture that is left with none of its annotations has no labels.
+        images_root: folder of the pictures; names in the file are relative to it, or to the file's own folder.
+        format: name of the format; None recognises it by the path.
+        on_flaw: function that is called with each annotation that cannot be used and is left out; by default the first
+            one raises `LabelError`. A picture whose annotations are all left out has no labels.
 
     Returns:
         Labels by the picture's path relative to `images_root`, with slashes.
 
     Raises:
-        LabelError: names file and line of what cannot be read; whatever `on_flaw` does, if nothing in the file can be.
+        LabelError: an annotation cannot be used (see `on_flaw`), or the whole file cannot be read; the message names
+            the file and the line.
     """
     path, root = Path(path), Path(images_root)
     if not exists(path):
@@ -76,58 +79,64 @@ def read_annotations(
 def write_annotations(
     rows: Iterable[Row], out: str | Path, format: str, *, like: str | Path | None = None
 ) -> list[Path]:
-    """Write labels, whole or not at all.
+    """Write labels; each file is written completely or not at all.
 
     Args:
         rows: (file relative to `out`, (H, W), labels) of each picture.
-        out: the folder of the pictures.
+        out: folder of the pictures.
         format: name of a format.
-        like: what the labels were read from: COCO categories, column names and such are taken over from it.
+        like: path that the labels were read from; its file name, COCO categories and the like are used again.
 
     Returns:
-        The files written, or the folder for formats that write one file for each picture.
+        Paths of the files written, or of the folder for formats that write one file for each picture.
     """
     return _by_name(format).write(rows, Path(out), None if like is None else Path(like))
 
 
 def find_format(path: Path, name: str | None = None) -> Format:
-    """Recognise annotations by their path, or take a format by name.
+    """Find the format of annotations by their path, or by the name of the format.
 
     Raises:
-        LabelError: if none claims it.
+        LabelError: no format has the name, or fits the path.
     """
     if name is not None:
         return _by_name(name)
     for candidate in FORMATS.values():
         if candidate.claims(path):
             return candidate
-    raise LabelError(f"{path} is of no format known here ({', '.join(FORMATS)}); give its name")
+    raise LabelError(f"the format of {path} cannot be recognised; give its name, one of {', '.join(FORMATS)}")
 
 
 def _by_name(name: str) -> Format:
     if name not in FORMATS:
-        raise LabelError(f"no annotation format {name!r}{did_you_mean(name, FORMATS)}; there are {', '.join(FORMATS)}")
+        raise LabelError(
+            f"no annotation format {name!r}{did_you_mean(name, FORMATS)}; the formats are {', '.join(FORMATS)}"
+        )
     return FORMATS[name]
 
 
-def picture_key(name: str, listed_in: Path, root: Path) -> str:
-    """The path of a picture below the root, from its name in an annotation file.
+def picture_path(name: str, listed_in: Path, root: Path) -> str:
+    """Find the path of a picture below the root, from its name in an annotation file.
 
-    A linked picture goes by its own name and not by that of its target, since it is a picture of the dataset, too.
+    A link to a picture has its own path and not that of its target, since it is itself a picture of the dataset.
     """
     for base in (root, listed_in):
-        for spell in (Path.absolute, Path.resolve):  # the folders may be given, and named in the file, through links
-            path, top = (Path(os.path.normpath(found)) for found in (spell(base) / name, spell(root)))
+        for complete in (Path.absolute, Path.resolve):  # The arguments and the file may name folders through links.
+            path, top = (Path(os.path.normpath(found)) for found in (complete(base) / name, complete(root)))
             try:
                 if path.is_relative_to(top) and path.is_file():
                     return path.relative_to(top).as_posix()
             except (ValueError, OSError):
-                continue  # no name that a file can have
+                continue  # No file can have this name.
     return Path(name).as_posix()
 
 
-def by_stem(root: Path, suffixes: Iterable[str]) -> Mapping[str, str]:
-    """Pictures below a folder by their path without suffix."""
-    known = tuple(suffixes)
-    found = (path for path in sorted(root.rglob("*")) if path.suffix.lower() in known)
-    return {path.relative_to(root).with_suffix("").as_posix(): path.relative_to(root).as_posix() for path in found}
+def pictures_by_stem(root: Path) -> dict[str, str]:
+    """List the pictures below a folder; the keys are their paths without suffix."""
+    found = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*")) if path.suffix.lower() in _PICTURES]
+    return {stem_of(file): file for file in found}
+
+
+def stem_of(file: str) -> str:
+    """Return a path with slashes without its suffix."""
+    return PurePosixPath(file).with_suffix("").as_posix()

@@ -1,6 +1,6 @@
-"""Hugging Face `metadata.jsonl`: `file_name`, `objects.bbox` (x, y, width, height), `points`; others are carried.
+"""Hugging Face `metadata.jsonl` with `file_name`, `objects.bbox` (x, y, width, height), `points` and any other keys.
 
-Several rows about a picture are several faces of it.
+Several rows with the name of one picture describe several faces in it.
 """
 
 from __future__ import annotations
@@ -17,35 +17,43 @@ from numpy.typing import NDArray
 from fomaug import warp
 from fomaug.errors import LabelError, reason_of, shortened
 from fomaug.files import LABELS, read_text, write_file
-from fomaug.labels.checks import Array, check_boxes, check_carried, check_points, check_seen, read_flag, read_table
-from fomaug.labels.flaws import OnFlaw, flaws_of
-from fomaug.labels.formats import Annotations, Format, Row, picture_key, register
-from fomaug.labels.rows import check_names, join_rows, split_rows
-from fomaug.labels.values import FaceLabels
+from fomaug.labels.checks import (
+    Array,
+    OnFlaw,
+    check_boxes,
+    check_points,
+    check_visible,
+    read_fields,
+    read_flag,
+    read_table,
+    reporting_flaws,
+)
+from fomaug.labels.faces import FaceLabels, check_names, join_rows, split_rows
+from fomaug.labels.formats import Annotations, Format, Row, picture_path, register
 from fomaug.strict_json import load_json, without_nan
 
 
 def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     found: dict[str, list[FaceLabels]] = {}
     try:
-        # Not splitlines: JSON strings may hold other line separators as they are.
+        # JSON strings may contain other line separators, at which splitlines would split them.
         lines = read_text(path, LABELS, encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise LabelError(f"{path} cannot be read: {reason_of(error)}") from error
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            with flaws_of(f"{path}, line {number}", on_flaw) as place:
+            with reporting_flaws(f"{path}, line {number}", on_flaw) as origin:
                 row = _row(line)
-                place.picture = picture_key(row.pop("file_name"), path.parent, root)
+                origin.picture = picture_path(row.pop("file_name"), path.parent, root)
                 labels = _labels(row)
-                found.setdefault(place.picture, []).append(labels)
+                found.setdefault(origin.picture, []).append(labels)
     return {key: join_rows(rows) for key, rows in found.items()}
 
 
 def _row(line: str) -> dict[str, Any]:
     row = load_json(line, "the row", LabelError, finite=False)
     if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
-        raise LabelError("a row must be a JSON object with a file_name, a text")
+        raise LabelError("a row must be a JSON object with a file_name, a string")
     return row
 
 
@@ -55,29 +63,31 @@ def _labels(row: dict[str, Any]) -> FaceLabels:
     objects = row.pop("objects", None)
     if not isinstance(objects, dict | None):
         raise LabelError(f"objects must be a JSON object, got {shortened(objects)}")
-    rest = dict(objects or {})
-    boxes = _boxes(rest.pop("bbox", None))
-    seen = None if boxes is None else _flags(rest.pop("visible", None), boxes)
+    others = dict(objects or {})
+    boxes = _boxes(others.pop("bbox", None))
+    box_visible = None if boxes is None else _flags(others.pop("visible", None), boxes)
     check_names(row)
-    fields = check_carried({**row, **({"objects": rest} if rest else {})})
-    return FaceLabels(points=points, visible=visible, boxes=boxes, box_visible=seen, fields=fields)
+    fields = read_fields({**row, **({"objects": others} if others else {})})
+    return FaceLabels(points=points, visible=visible, boxes=boxes, box_visible=box_visible, fields=fields)
 
 
 def _points(values: Any, flags: Any) -> tuple[Array | None, NDArray[np.bool_] | None]:
-    """Read points [[x, y], ...] or [[x, y, visibility], ...], and flags that stand apart from them."""
+    """Read points [[x, y], ...] or [[x, y, visibility], ...], and the separate list of their visibility."""
     if values is None:
         if flags is not None:
-            raise LabelError("points_visible is there, and points are not")
+            raise LabelError("the row has points_visible and no points; remove points_visible, or add the points")
         return None, None
     table = read_table(values, "points", (2, 3))
-    points, inner = table[:, :2], table[:, 2] if table.shape[1] == 3 else None
-    check_points(points, inner)
-    if inner is not None and flags is not None:
-        raise LabelError("visibility is given twice: as a third number of each point, and as points_visible")
-    seen = _flags(flags, points) if inner is None else inner > 0
-    if seen is not None:
-        check_seen(points, seen)
-    return points, seen
+    points, third = table[:, :2], table[:, 2] if table.shape[1] == 3 else None
+    check_points(points, third)
+    if third is not None and flags is not None:
+        raise LabelError(
+            "visibility is given twice: as the third number of each point, and as points_visible; remove one"
+        )
+    visible = _flags(flags, points) if third is None else third > 0
+    if visible is not None:
+        check_visible(points, visible)
+    return points, visible
 
 
 def _boxes(values: Any) -> Array | None:
@@ -91,11 +101,13 @@ def _boxes(values: Any) -> Array | None:
 
 
 def _flags(values: Any, like: Array) -> NDArray[np.bool_] | None:
-    """Visibility as `_values` wrote it."""
+    """Read a list of visibility with an entry for each point or box."""
     if values is None:
         return None
     if not isinstance(values, list) or len(values) != len(like):
-        raise LabelError(f"there must be one flag of visibility for each point or box, got {shortened(values)}")
+        raise LabelError(
+            f"visibility must be a list with one flag for each point or box ({len(like)}), got {shortened(values)}"
+        )
     return np.array([read_flag(value) > 0 for value in values], bool)
 
 

@@ -1,4 +1,4 @@
-"""Class masks as PNGs: a folder with a picture's path and stem for each; palettes are kept."""
+"""Class masks as PNGs in a folder, with the paths and stems of their pictures; palettes are kept."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from PIL import Image
 
 from fomaug.errors import LabelError, reason_of
 from fomaug.files import write_file
-from fomaug.labels.flaws import OnFlaw, flaws_of
-from fomaug.labels.formats import Annotations, Format, Row, by_stem, register
-from fomaug.labels.pts import PICTURES
-from fomaug.labels.values import FaceLabels
+from fomaug.labels.checks import OnFlaw, reporting_flaws
+from fomaug.labels.faces import FaceLabels
+from fomaug.labels.formats import Annotations, Format, Row, pictures_by_stem, register, stem_of
 from fomaug.media import MASK_FORMATS, open_picture
 from fomaug.media.damage import DAMAGE
 
@@ -27,33 +26,23 @@ def _claims(path: Path) -> bool:
 
 
 def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
-    pictures = by_stem(root, PICTURES)
+    pictures = pictures_by_stem(root)
     found = {}
-    for stem, name in by_stem(path, [".png"]).items():
-        if stem in pictures:
-            with flaws_of(str(path / name), on_flaw, pictures[stem]):
-                found[pictures[stem]] = replace(_mask(path / name), origins=(str(path / name),))
+    for file in sorted(path.rglob("*")):
+        picture = pictures.get(stem_of(file.relative_to(path).as_posix()))
+        if picture is not None and file.suffix.lower() == ".png":
+            with reporting_flaws(str(file), on_flaw, picture):
+                found[picture] = replace(_mask(file), origins=(str(file),))
     return found
 
 
-def read_mask(path: Path) -> FaceLabels:
-    """Read a mask of class numbers: palette, 8-bit or 16-bit grey; white pixels of a 1-bit mask are 255.
-
-    Raises:
-        LabelError: if it is no such picture.
-    """
-    try:
-        return _mask(path)
-    except LabelError as error:
-        raise LabelError(f"{path}: {error}") from error
-
-
 def _mask(path: Path) -> FaceLabels:
+    """Read a mask of class numbers with a palette, or in 1, 8 or 16 bits of grey; white in 1 bit becomes 255."""
     try:
         with open_picture(path, MASK_FORMATS) as picture:
             mode = picture.mode
             if mode not in ("1", "L", "P", "I", "I;16"):
-                raise LabelError(f"it is a colour picture ({mode}); a mask has one number a pixel")
+                raise LabelError(f"it is a colour picture ({mode}); a mask must have one number for each pixel")
             palette = picture.getpalette() if mode == "P" else None
             values = np.asarray(picture.convert("L") if mode == "1" else picture)
     except LabelError:
@@ -65,7 +54,7 @@ def _mask(path: Path) -> FaceLabels:
 
 
 def encode_mask(labels: FaceLabels) -> bytes:
-    """Encode a mask as PNG, with its palette."""
+    """Encode a mask as a PNG with its palette."""
     assert labels.mask is not None
     picture = Image.fromarray(labels.mask)
     if labels.palette is not None:

@@ -1,4 +1,4 @@
-"""Move labels as their pictures moved: the one place where points, boxes, masks and segments go through a flow."""
+"""Move labels by the flow of their picture; loaders, adapters and `fomaug expand` use these functions."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch import Tensor
 
 from fomaug import warp
 from fomaug.errors import LabelError
+from fomaug.labels.faces import FaceLabels, Size
 from fomaug.labels.segments import move_segment, size_misfit
-from fomaug.labels.values import FaceLabels, Size
 
 
 @dataclass(frozen=True, eq=False)
 class Movement:
-    """The motion of B pictures, by which their labels move.
+    """The motion of B pictures, which moves their labels.
 
     Points and boxes are in pixels; the centre of the first pixel is at (0, 0). A point is visible if the moved picture
-    shows it: not outside, not behind something, not turned away, and not where the model painted.
+    shows it: the point is neither outside the picture, nor hidden, nor turned away, nor painted by the model.
 
     Attributes:
         flow: (B, h, w, 2) backward flow.
-        occlusion: (B, 1, h, w) in [0, 1], as returned beside the flow; None for flows of other origin.
+        occlusion: (B, 1, h, w) in [0, 1], occlusion that the model returned with the flow; None for other flows.
         size: (H, W) of the pictures.
     """
 
@@ -43,38 +43,38 @@ class Movement:
         """Move points.
 
         Args:
-            xy: (B, M, 2) of any dtype; NaN and (-1, -1) stand for a missing point, which stays as it is.
+            xy: (B, M, 2) of any dtype; NaN and (-1, -1) stand for a missing point, which is not moved.
 
         Returns:
-            (B, M, 2) of the same dtype, whole numbers rounded; and (B, M) bool, whether each point is visible. A point
-            that is not visible has the nearest coordinates.
+            (B, M, 2) of the same dtype, rounded to whole numbers for integers; and (B, M) bool, whether each point is
+            visible. The coordinates of an invisible point are estimates.
         """
         return self._through(warp.points, xy)
 
     def corners(self, xy: Tensor) -> Tensor:
-        """Move corners of boxes as `points` moves points, but (-1, -1) is a corner like any other."""
+        """Move corners of boxes as `points` moves points; (-1, -1) does not stand for a missing corner."""
         half = torch.tensor([max(side - 1, 1) / 2 for side in self.size[::-1]], device=xy.device, dtype=self.flow.dtype)
         moved, _ = warp.points(xy.to(self.flow.dtype) / half - 1, self.flow)
         return self._like((moved + 1) * half, xy)
 
     def boxes(self, xyxy: Tensor) -> tuple[Tensor, Tensor]:
-        """Move boxes to the boxes around their contents.
+        """Move boxes; a moved box surrounds the moved content.
 
         Args:
             xyxy: (B, M, 4) of any dtype, centres of the first and the last pixel in x and y.
 
         Returns:
-            (B, M, 4) of the same dtype, within the picture; and (B, M) bool, False where less than a tenth of the
-            content is visible.
+            (B, M, 4) of the same dtype, within the picture; and (B, M) bool, False for a box of whose content less than
+            a tenth is visible.
         """
         return self._through(warp.boxes, xyxy)
 
     def masks(self, masks: Tensor, *, void: int | None = None) -> Tensor:
-        """Move masks; class numbers are never blended.
+        """Move masks; class numbers are not interpolated.
 
         Args:
             masks: (B, H, W) or (B, C, H, W) of any dtype.
-            void: class number for what comes from outside of the picture; None repeats the border.
+            void: class number of pixels from outside the source; None repeats the border.
         """
         return warp.mask(masks, self.flow, void=void)
 
@@ -89,19 +89,19 @@ class Movement:
 
 
 def move(labels: FaceLabels, flow: Tensor, size: Size, *, occlusion: Tensor | None = None) -> FaceLabels:
-    """Move the labels of a picture through the flow that moved the picture.
+    """Move the labels of a picture by the flow that moved the picture.
 
     Args:
         labels: labels in the source's pixels.
         flow: (1, h, w, 2) backward flow.
         size: (H, W) of the picture.
-        occlusion: (1, 1, h, w) in [0, 1], as returned beside the flow.
+        occlusion: (1, 1, h, w) in [0, 1], occlusion that the model returned with the flow.
 
     Returns:
-        The labels of the animated picture; a point or box that was invisible stays so.
+        The labels of the animated picture; an invisible point or box stays invisible.
 
     Raises:
-        LabelError: a mask is not of the picture's size.
+        LabelError: a mask has another size than the picture.
     """
     exact = Movement(flow.double(), occlusion, size)
     moved = labels

@@ -1,4 +1,4 @@
-"""Landmarks as in 300-W: a `.pts` file beside each picture. Invisible points are written as they were guessed."""
+"""Landmarks as in 300-W: a `.pts` file beside each picture. The format has no visibility, so all points are written."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 
 from fomaug.errors import LabelError, reason_of
 from fomaug.files import POINTS, read_text, write_file
-from fomaug.labels.checks import check_points
-from fomaug.labels.flaws import OnFlaw, Place, flaws_of
-from fomaug.labels.formats import Annotations, Format, Row, by_stem, register
-from fomaug.labels.values import FaceLabels
-
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+from fomaug.labels.checks import OnFlaw, Origin, check_points, reporting_flaws
+from fomaug.labels.faces import FaceLabels
+from fomaug.labels.formats import Annotations, Format, Row, pictures_by_stem, register, stem_of
 
 
 def _claims(path: Path) -> bool:
@@ -25,49 +22,37 @@ def _claims(path: Path) -> bool:
 
 def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     folder = path if path.is_dir() else path.parent
-    pictures = by_stem(root, PICTURES)
+    pictures = pictures_by_stem(root)
     found = {}
     for file in sorted(path.rglob("*.pts")) if path.is_dir() else [path]:
-        stem = file.relative_to(folder).with_suffix("").as_posix()
-        if stem in pictures:
-            with flaws_of(str(file), on_flaw, pictures[stem]) as place:
-                found[pictures[stem]] = FaceLabels(points=_points(file, place))
+        picture = pictures.get(stem_of(file.relative_to(folder).as_posix()))
+        if picture is not None:
+            with reporting_flaws(str(file), on_flaw, picture) as origin:
+                found[picture] = FaceLabels(points=_points(file, origin))
     return found
 
 
-def read_pts(path: Path) -> NDArray[np.float64]:
-    """Read the points (P, 2) of a `.pts` file; NaN is a missing point.
-
-    Raises:
-        LabelError: names the line that is damaged.
-    """
-    place = Place(str(path))
-    try:
-        return _points(path, place)
-    except LabelError as error:
-        raise LabelError(f"{place.where}: {error}") from error
-
-
-def _points(path: Path, place: Place) -> NDArray[np.float64]:
+def _points(path: Path, origin: Origin) -> NDArray[np.float64]:
+    """Read points (P, 2); in case of an error, the origin has the line. NaN stands for a missing point."""
     try:
         lines = read_text(path, POINTS, encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise LabelError(f"it cannot be read: {reason_of(error)}") from error
-    rows, inside, promised = [], False, None
+    rows, inside, stated = [], False, None
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if text in ("{", "}"):
             inside = text == "{"
         elif inside and text:
-            place.where = f"{path}, line {number}"
+            origin.where = f"{path}, line {number}"
             rows.append(_point(text))
         elif text.lower().startswith("n_points:"):
-            promised = text.partition(":")[2].strip()
-    place.where = str(path)
+            stated = text.partition(":")[2].strip()
+    origin.where = str(path)
     if not rows:
-        raise LabelError("it holds no points between braces")
-    if promised not in (None, str(len(rows))):
-        raise LabelError(f"it promises {promised[:40]} points and holds {len(rows)}")
+        raise LabelError("the file has no points between braces")
+    if stated not in (None, str(len(rows))):
+        raise LabelError(f"n_points is {stated[:40]}, and the file has {len(rows)} points")
     points = np.array(rows)
     check_points(points)
     return points

@@ -1,4 +1,4 @@
-"""Run lengths, as COCO writes masks: column by column, zeros first; as a list of numbers, or packed into text."""
+"""Run lengths, in which COCO stores masks: column by column, zeros first; a list of numbers, or packed into text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fomaug.errors import LabelError, shortened
 
 Mask = NDArray[np.uint8]
 
-MOST_PIXELS: Final = 2**30  # of a mask
-_MOST_BITS: Final = 60  # of a packed run length; those of COCO have 32
+MOST_PIXELS: Final = 2**30  # Largest mask.
+_MOST_BITS: Final = 60  # Largest packed run length; those of COCO have 32 bits.
 
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """A mask as run lengths, checked; it takes memory for its runs only.
+    """A checked mask as run lengths, which take memory for the runs only.
 
     Attributes:
         size: (h, w).
@@ -36,26 +36,26 @@ class Runs:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """Box around the pixels that are set, (x0, y0, x1, y1) in edges as in COCO; all 0 if there are none."""
+        """Box around the pixels that are set: edges (x0, y0, x1, y1) as in COCO, all 0 for an empty mask."""
         ends = self.lengths.cumsum()
         first, last = (ends - self.lengths)[1::2], ends[1::2] - 1
-        there = first <= last
-        if not there.any():
+        filled = first <= last
+        if not filled.any():
             return 0.0, 0.0, 0.0, 0.0
         height = self.size[0]
-        (left, top), (right, bottom) = (divmod(edge[there], height) for edge in (first, last))
+        (left, top), (right, bottom) = (divmod(edge[filled], height) for edge in (first, last))
         top, bottom = (np.where(left == right, row, wide) for row, wide in ((top, 0), (bottom, height - 1)))
         return float(left.min()), float(top.min()), float(right.max() + 1), float(bottom.max() + 1)
 
 
 def read_runs(segment: dict[str, Any]) -> Runs:
-    """Check run lengths without filling a mask.
+    """Check run lengths without decoding the mask.
 
     Args:
         segment: `size` [h, w], and `counts` as a list or as text.
 
     Raises:
-        LabelError: the runs do not fill the size, or no picture is so large.
+        LabelError: the sum of the runs is not h * w, or the size exceeds 2^30 pixels.
     """
     height, width = _size(segment.get("size"))
     counts = segment.get("counts")
@@ -68,7 +68,7 @@ def read_runs(segment: dict[str, Any]) -> Runs:
 
 
 def decode_mask(segment: dict[str, Any]) -> Mask:
-    """Read a mask.
+    """Decode run lengths to a mask.
 
     Args:
         segment: `size` (h, w), and `counts` as a list or as text.
@@ -77,7 +77,7 @@ def decode_mask(segment: dict[str, Any]) -> Mask:
         (h, w) of zeros and ones.
 
     Raises:
-        LabelError: the runs do not fill the size.
+        LabelError: see `read_runs`.
 
     >>> decode_mask({"size": [2, 3], "counts": [1, 2, 3]}).tolist()
     [[0, 1, 0], [1, 0, 0]]
@@ -90,7 +90,11 @@ def decode_mask(segment: dict[str, Any]) -> Mask:
 
 
 def encode_mask(mask: Mask, *, packed: bool) -> dict[str, Any]:
-    """Write a mask (h, w) of zeros and others; packed into text, or as a list.
+    """Encode a mask as run lengths.
+
+    Args:
+        mask: (h, w); all numbers but 0 count as 1.
+        packed: whether to pack the run lengths into text.
 
     >>> encode_mask(np.ones((3, 2), np.uint8), packed=True)
     {'size': [3, 2], 'counts': '06'}
@@ -102,17 +106,19 @@ def encode_mask(mask: Mask, *, packed: bool) -> dict[str, Any]:
 
 
 def pack(runs: Sequence[int]) -> str:
-    """Pack run lengths into text: from the fourth on as differences to the last but one, five bits to a character.
+    """Pack run lengths into text, five bits to a character.
+
+    From the fourth on, the difference to the last but one is packed.
 
     >>> pack([14, 1, 1])
     '>11'
     """
     characters = []
-    for place, run in enumerate(runs):
-        rest = run - runs[place - 2] if place > 2 else run
+    for index, run in enumerate(runs):
+        rest = run - runs[index - 2] if index > 2 else run
         while True:
             bits, rest = rest & 31, rest >> 5
-            # The last character's fifth bit is the sign of the number.
+            # The fifth bit of the last character is the sign of the number.
             done = rest == (-1 if bits & 16 else 0)
             characters.append(chr(48 + bits + (0 if done else 32)))
             if done:
@@ -121,7 +127,7 @@ def pack(runs: Sequence[int]) -> str:
 
 
 def unpack(text: str) -> list[int]:
-    """Unpack what `pack` packed.
+    """Unpack text that `pack` returned.
 
     >>> unpack(">11")
     [14, 1, 1]
@@ -131,7 +137,7 @@ def unpack(text: str) -> list[int]:
     for character in text:
         bits = ord(character) - 48
         if not 0 <= bits < 64:
-            raise LabelError(f"{character!r} is no character of packed run lengths")
+            raise LabelError(f"packed run lengths cannot have the character {character!r}")
         number |= (bits & 31) << shift
         shift += 5
         if shift > _MOST_BITS:
@@ -141,7 +147,7 @@ def unpack(text: str) -> list[int]:
             runs.append(number + (runs[-2] if len(runs) > 2 else 0))
             number = shift = 0
     if shift:
-        raise LabelError("packed run lengths end within a number")
+        raise LabelError("packed run lengths end in the middle of a number")
     return runs
 
 
@@ -154,11 +160,11 @@ def _size(size: Any) -> tuple[int, int]:
         raise LabelError(f"size must be two whole numbers, height and width, got {shortened(size)}")
     height, width = size
     if height * width > MOST_PIXELS:
-        raise LabelError(f"a mask of {height} x {width} is larger than any picture that is read")
+        raise LabelError(f"a mask may have up to {MOST_PIXELS} pixels, got {height} x {width}")
     return height, width
 
 
 def _total(runs: Sequence[Any]) -> str:
-    """Sum of run lengths, for the message; they may be no numbers at all, or of any size."""
+    """Describe the sum of run lengths; the list may contain anything, also numbers of any size."""
     whole = all(type(run) is int and abs(run) <= MOST_PIXELS for run in runs)
     return str(sum(runs)) if whole else shortened(list(runs))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,9 +14,23 @@ from numpy.typing import NDArray
 
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError
-from fomaug.motion.options import Interval
-from fomaug.motion.rng import Word, named_rng
 from fomaug.motion.space import Array, MotionSpace, motion_space
+from fomaug.options import Interval
+
+Word = str | int
+
+
+def named_rng(*words: Word) -> np.random.Generator:
+    """Return the generator of some words: the same in every process and on every machine.
+
+    The words are hashed as JSON, so ("a", "bc") and ("ab", "c"), 1 and "1" give different generators.
+
+    >>> named_rng(0, "face.jpg", 1).random() == named_rng(0, "face.jpg", 1).random()
+    True
+    """
+    digest = hashlib.sha256(json.dumps(words).encode()).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "big")))
+
 
 Rows = NDArray[np.int64]
 

@@ -1,16 +1,16 @@
-"""The networks of the First Order Motion Model, under the names of the official checkpoints, and their light kin."""
+"""Networks: the First Order Motion Model with the names of the official checkpoints, and the light model."""
 
+from fomaug.networks.architectures import OFFICIAL as OFFICIAL
 from fomaug.networks.architectures import AnyConfig as AnyConfig
 from fomaug.networks.architectures import build_networks as build_networks
 from fomaug.networks.architectures import config_from_dict as config_from_dict
+from fomaug.networks.architectures import fold_batch_norms as fold_batch_norms
 from fomaug.networks.config import ModelConfig as ModelConfig
 from fomaug.networks.discriminator import MultiScaleDiscriminator as MultiScaleDiscriminator
-from fomaug.networks.folding import fold_batch_norms as fold_batch_norms
 from fomaug.networks.generator import Generator as Generator
+from fomaug.networks.generator import GeneratorOutput as GeneratorOutput
 from fomaug.networks.keypoint_detector import KeypointDetector as KeypointDetector
 from fomaug.networks.lite_config import LiteConfig as LiteConfig
-from fomaug.networks.official import OFFICIAL as OFFICIAL
-from fomaug.networks.output import GeneratorOutput as GeneratorOutput
 
 __all__ = [
     "OFFICIAL",

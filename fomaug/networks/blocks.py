@@ -1,4 +1,4 @@
-"""Building blocks. Attribute names are those of the official checkpoints."""
+"""Building blocks and the hourglass (paper: Sec. 7.1), with the attribute names of the official checkpoints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class SameBlock(nn.Module):
-    """Convolution, batch norm, ReLU at one resolution."""
+    """Convolution, batch norm and ReLU at one resolution."""
 
     def __init__(self, in_features: int, out_features: int, kernel_size: int = 3) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class SameBlock(nn.Module):
 
 
 class DownBlock(SameBlock):
-    """A `SameBlock` that halves the resolution."""
+    """A `SameBlock` that halves the resolution after it."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H / 2, W / 2)."""
@@ -30,7 +30,7 @@ class DownBlock(SameBlock):
 
 
 class UpBlock(SameBlock):
-    """A `SameBlock` that doubles the resolution first."""
+    """A `SameBlock` that doubles the resolution before it."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', 2 H, 2 W)."""
@@ -49,14 +49,14 @@ class ResBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Keep the shape."""
+        """(B, C, H, W) to the same shape."""
         inner = self.conv1(F.relu(self.norm1(x)))
         outer: Tensor = self.conv2(F.relu(self.norm2(inner)))
         return x + outer
 
 
 class AntiAliasDownsample(nn.Module):
-    """Blur with a Gaussian, then keep every n-th pixel."""
+    """Gaussian blur and selection of every n-th pixel."""
 
     weight: Tensor
 
@@ -79,5 +79,55 @@ class AntiAliasDownsample(nn.Module):
 
 
 def downsampler(channels: int, scale_factor: float) -> nn.Module:
-    """Build the downsampler of a network, the identity for a factor of 1."""
+    """Build the downsampler of a network; it is the identity for a factor of 1."""
     return nn.Identity() if scale_factor == 1 else AntiAliasDownsample(channels, scale_factor)
+
+
+class Encoder(nn.Module):
+    """Blocks that halve the resolution; the maps of every level are kept."""
+
+    def __init__(self, in_features: int, widths: list[int]) -> None:
+        super().__init__()
+        pairs = zip([in_features, *widths[1:-1]], widths[1:], strict=True)
+        self.down_blocks = nn.ModuleList(DownBlock(before, after) for before, after in pairs)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, C, H, W) to the maps of all levels, the input first."""
+        levels = [x]
+        for block in self.down_blocks:
+            levels.append(block(levels[-1]))
+        return levels
+
+
+class Decoder(nn.Module):
+    """Blocks that double the resolution; the encoder's maps are concatenated at every level."""
+
+    def __init__(self, in_features: int, widths: list[int]) -> None:
+        super().__init__()
+        last = len(widths) - 2
+        blocks = [UpBlock(widths[i + 1] * (1 if i == last else 2), widths[i]) for i in range(last, -1, -1)]
+        self.up_blocks = nn.ModuleList(blocks)
+        self.out_features = widths[0] + in_features
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """The encoder's maps of all levels to (B, out_features, H, W)."""
+        *skips, x = levels
+        for block in self.up_blocks:
+            x = torch.cat([block(x), skips.pop()], dim=1)
+        return x
+
+
+class Hourglass(nn.Module):
+    """Encoder and decoder with skip connections."""
+
+    def __init__(self, in_features: int, block_expansion: int, max_features: int, num_blocks: int) -> None:
+        super().__init__()
+        widths = [min(max_features, block_expansion * 2**level) for level in range(num_blocks + 1)]
+        self.encoder = Encoder(in_features, widths)
+        self.decoder = Decoder(in_features, widths)
+        self.out_features = self.decoder.out_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_features, H, W) to (B, out_features, H, W)."""
+        features: Tensor = self.decoder(self.encoder(x))
+        return features

@@ -1,7 +1,7 @@
-"""Kinds and ranges of the numbers in a configuration, checked before anything is built from them.
+"""Types and ranges of the values in a configuration, which are checked before networks are built.
 
-Configurations come from files of strangers. Every number has a range, so that no network can be described whose mere
-description takes minutes or gigabytes; the ranges are wide enough for any model of faces.
+Configurations come from files of strangers. Every number has a range, since building a network of extreme numbers would
+take minutes or gigabytes, even without weights. The ranges are wide enough for any model of faces.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import Final
 
 from fomaug.errors import ArgumentError, shortened
 
-LARGEST_SIDE: Final = 1024  # of pictures and grids; official models work on 256
-MOST_BLOCKS: Final = 64  # one after another at one resolution; official models have 6
-MOST_LEVELS: Final = 10  # halvings of the resolution; official models have 5
-_MOST_ENTRIES: Final = 64  # of a list of numbers
+LARGEST_SIDE: Final = 1024  # Largest side of images and grids; official models use 256.
+MOST_BLOCKS: Final = 64  # Most consecutive blocks at one resolution; official models have 6.
+MOST_LEVELS: Final = 10  # Most halvings of the resolution; official models have 5.
+_MOST_ENTRIES: Final = 64  # Most entries of a list of numbers.
 
-_KINDS: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
+_TYPES: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "int": ("a whole number", (int,)),
     "float": ("a number", (int, float)),
     "bool": ("true or false", (bool,)),
 }
 _LISTS: Final = {"tuple[float, ...]": "float", "tuple[float, float]": "float", "tuple[int, ...]": "int"}
-_CHECKED_ELSEWHERE: Final = ("widths", "mouth", "nose")  # by the light configuration, with words of its own
+_CHECKED_ELSEWHERE: Final = ("widths", "mouth", "nose")  # The light configuration checks these itself.
 _WIDTHS: Final = (1, 4096)
 _BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "num_kp": (1, 1024),
@@ -50,28 +50,28 @@ _ANY_NUMBER: Final = (-1e9, 1e9)
 
 
 def check_value(name: str, value: object, annotation: str) -> None:
-    """Refuse a value of another kind or outside of its range; parts and words are not looked into.
+    """Check the type and the range of a number, a boolean or a list of numbers; other values are not checked.
 
     Args:
         name: section and key, such as "common_params.num_kp".
-        value: what a file gives for it.
-        annotation: type of the field, as it is written.
+        value: value in the file.
+        annotation: type annotation of the field, as a string.
 
     Raises:
-        ArgumentError: for words where a number is expected, numbers out of range, and lists of anything else.
+        ArgumentError: the value has another type, or is out of range.
     """
     key = name.rpartition(".")[2]
-    if annotation in _KINDS:
+    if annotation in _TYPES:
         _check_number(name, value, annotation)
     elif annotation in _LISTS and key not in _CHECKED_ELSEWHERE:
         _check_list(name, value, annotation)
 
 
 def check_side(name: str, value: object) -> int | None:
-    """Return the side of a picture, None where none is given.
+    """Check the side of an image, and return it; None stands for a model of any size.
 
     Raises:
-        ArgumentError: if it is no whole number of pixels in range.
+        ArgumentError: the side is no whole number of pixels in range.
     """
     if value is None:
         return None
@@ -81,26 +81,31 @@ def check_side(name: str, value: object) -> int | None:
 
 
 def check_divisible(name: str, side: int, halvings: int) -> None:
-    """Refuse a side that cannot be halved as often as a network halves it.
+    """Check that a side can be halved as often as a network halves it.
+
+    Args:
+        name: name of the network in error messages.
+        side: side of the network's input in pixels.
+        halvings: number of halvings.
 
     Raises:
-        ArgumentError: says which multiples can be.
+        ArgumentError: the side is no multiple of 2 ** halvings.
     """
     if side % 2**halvings:
         raise ArgumentError(f"{name} works on {side} pixels, which must be a multiple of {2**halvings}")
 
 
 def _check_number(name: str, value: object, annotation: str) -> None:
-    words, kinds = _KINDS[annotation]
-    if not isinstance(value, kinds) or (isinstance(value, bool) and annotation != "bool"):
-        hint = "; YAML reads 2e-4 as a word, write 2.0e-4" if isinstance(value, str) else ""
-        raise ArgumentError(f"{name} must be {words}, got {shortened(value)}{hint}")
+    expected, types = _TYPES[annotation]
+    if not isinstance(value, types) or (isinstance(value, bool) and annotation != "bool"):
+        hint = "; YAML reads 2e-4 as a string, write 2.0e-4" if isinstance(value, str) else ""
+        raise ArgumentError(f"{name} must be {expected}, got {shortened(value)}{hint}")
     if annotation == "bool":
         return
     assert isinstance(value, int | float)
     least, most = _BOUNDS.get(name.rpartition(".")[2], _ANY_WHOLE if annotation == "int" else _ANY_NUMBER)
-    if not least <= value <= most:  # also true of a NaN
-        raise ArgumentError(f"{name} must be {words} from {least:.12g} to {most:.12g}, got {shortened(value)}")
+    if not least <= value <= most:  # A NaN is refused, too.
+        raise ArgumentError(f"{name} must be {expected} from {least:.12g} to {most:.12g}, got {shortened(value)}")
 
 
 def _check_list(name: str, value: object, annotation: str) -> None:
@@ -113,7 +118,7 @@ def _check_list(name: str, value: object, annotation: str) -> None:
 
 
 def resolution(size: int, scale_factor: float) -> int:
-    """Say how many pixels a picture has after it is reduced by every n-th pixel.
+    """Return the side of an image that is reduced to every n-th pixel.
 
     >>> resolution(256, 0.25)
     64

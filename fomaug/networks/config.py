@@ -1,4 +1,4 @@
-"""The numbers a model is built from, in the layout of the official YAML files."""
+"""Configurations of the official architecture, in the layout of the official YAML files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class CommonConfig:
-    """What all networks of a model share."""
+    """Numbers that all networks of a model share."""
 
     num_kp: int
     num_channels: int = 3
@@ -77,11 +77,11 @@ class ModelConfig:
     """A first-order motion model in the official architecture.
 
     Attributes:
-        common: what the networks share.
-        kp_detector: the keypoint detector's numbers.
-        generator: the generator's numbers, dense motion included.
-        discriminator: the discriminator's numbers, where it is trained with one.
-        size: side of the square pictures it works on; None to take pictures at their own size.
+        common: numbers that the networks share.
+        kp_detector: numbers of the keypoint detector.
+        generator: numbers of the generator, including dense motion.
+        discriminator: numbers of the discriminator; None if the model is trained without one.
+        size: side of the square input images; None for images at their own size.
     """
 
     common: CommonConfig
@@ -94,11 +94,11 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
-        """Read `model_params` in the official layout, or a whole official YAML file's content.
+        """Read `model_params` in the official layout, or the content of a whole official YAML file.
 
         Raises:
-            ArgumentError: for an unknown or missing key, named with the nearest known one, and for numbers that no
-                network can be built from.
+            ArgumentError: for an unknown or missing key, with the nearest known one, and for numbers that no network
+                can be built from.
         """
         if not any(section in values for section in ("model_params", *_PARTS)):
             near = difflib.get_close_matches("model_params", [key for key in values if isinstance(key, str)], n=1)
@@ -133,7 +133,7 @@ class ModelConfig:
         return whole
 
     def to_dict(self) -> dict[str, Any]:
-        """Write the layout that `from_dict` reads, in plain JSON values."""
+        """Return the layout that `from_dict` reads, in plain JSON values."""
         generator = dataclasses.asdict(self.generator)
         generator["dense_motion_params"] = generator.pop("dense_motion")
         parts = {
@@ -156,8 +156,8 @@ def build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
     """Build a frozen configuration from a mapping.
 
     Raises:
-        ArgumentError: for keys it does not know or that are missing, words where a number is expected, and numbers out
-            of range.
+        ArgumentError: for unknown and missing keys, for values that are no numbers where numbers are expected, and for
+            numbers out of range.
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     _refuse_surplus(name, values, fields)
@@ -171,7 +171,7 @@ def build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
 
 
 def _frozen(value: Any) -> Any:
-    """Lists as tuples, at any depth."""
+    """Convert lists to tuples at any depth."""
     return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
 
 
@@ -206,7 +206,7 @@ def _frame_size(values: Mapping[str, Any]) -> int | None:
 
 
 def _check_sides(config: ModelConfig) -> None:
-    """Refuse a size of pictures that the networks cannot halve as often as they do."""
+    """Refuse a size of images that the networks cannot halve as often as they do."""
     if config.size is None:
         return
     check_divisible("generator_params", config.size, config.generator.num_down_blocks)

@@ -1,4 +1,4 @@
-"""Dense motion network: one flow out of K local affine motions, and what it hides (paper: Sec. 3.2)."""
+"""Dense motion network: one flow and one occlusion map from K local affine motions (paper: Sec. 3.2)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomaug.geometry import gaussian_heatmap, identity_grid, inverse_2x2, warp_image
-from fomaug.networks.blocks import downsampler
+from fomaug.networks.blocks import Hourglass, downsampler
 from fomaug.networks.config import CommonConfig, DenseMotionConfig
-from fomaug.networks.hourglass import Hourglass
 from fomaug.types import Keypoints
 
 
 class DenseMotion(NamedTuple):
-    """What the dense motion network found; see `GeneratorOutput` for the shapes."""
+    """Output of the dense motion network; see `GeneratorOutput` for the shapes."""
 
     deformation: Tensor
     occlusion: Tensor | None
@@ -25,7 +24,7 @@ class DenseMotion(NamedTuple):
 
 
 class DenseMotionNetwork(nn.Module):
-    """Weigh the background and K local motions at every pixel."""
+    """A network that weights the background and K local motions at every pixel."""
 
     def __init__(self, common: CommonConfig, config: DenseMotionConfig, *, estimate_occlusion: bool) -> None:
         super().__init__()
@@ -38,12 +37,12 @@ class DenseMotionNetwork(nn.Module):
         self.down = downsampler(common.num_channels, config.scale_factor)
 
     def forward(self, image: Tensor, source: Keypoints, driving: Keypoints) -> DenseMotion:
-        """Find the flow for a source already brought to this network's resolution by `down`.
+        """Compute the flow of a source that `down` has reduced to this network's resolution.
 
         Args:
             image: (B, C, h, w).
             source: keypoints of the source.
-            driving: keypoints to take the source to.
+            driving: target keypoints.
         """
         b, _, h, w = image.shape
         heatmap = heatmap_difference(source.value, driving.value, (h, w), self.variance)[:, :, None]
@@ -58,13 +57,13 @@ class DenseMotionNetwork(nn.Module):
 
 
 def heatmap_difference(source: Tensor, driving: Tensor, size: tuple[int, int], variance: float) -> Tensor:
-    """Draw where each point goes and whence it came (Eq. 6), after an empty map for the background.
+    """Subtract the source's heatmap of each point from the driving one (Eq. 6), after an empty map for the background.
 
     Args:
         source: (B, K, 2).
         driving: (B, K, 2).
         size: (h, w).
-        variance: of the Gaussians.
+        variance: variance of the Gaussians.
 
     Returns:
         (B, K + 1, h, w) in [-1, 1].
@@ -74,7 +73,7 @@ def heatmap_difference(source: Tensor, driving: Tensor, size: tuple[int, int], v
 
 
 def sparse_motions(source: Keypoints, driving: Keypoints, size: tuple[int, int]) -> Tensor:
-    """Build the flow around every keypoint by its first-order Taylor expansion (Eq. 4), after the identity.
+    """Compute the flow around every keypoint by its first-order Taylor expansion (Eq. 4), after the identity.
 
     Returns:
         (B, K + 1, h, w, 2) backward flows.

@@ -14,11 +14,11 @@ from fomaug.networks.config import CommonConfig, DiscriminatorConfig
 
 
 class Judgement(NamedTuple):
-    """What the discriminator of one scale saw and said.
+    """Output of the discriminator of one scale.
 
     Attributes:
         feature_maps: one (B, C, h, w) per block.
-        prediction_map: (B, 1, h, w).
+        prediction_map: (B, 1, h, w), 1 for real patches.
     """
 
     feature_maps: list[Tensor]
@@ -44,7 +44,7 @@ class Block(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judge patches at one scale."""
+    """A classifier of real and predicted patches at one scale."""
 
     def __init__(self, common: CommonConfig, config: DiscriminatorConfig) -> None:
         super().__init__()
@@ -60,10 +60,10 @@ class Discriminator(nn.Module):
         self.conv = _convolution(widths[-1], 1, 1, spectral=config.sn)
 
     def forward(self, image: Tensor, keypoints: Tensor | None = None) -> Judgement:
-        """Judge (B, 3, H, W) in [0, 1], given (B, K, 2) points where the model uses them."""
+        """Classify patches of (B, 3, H, W) in [0, 1]; (B, K, 2) points are needed if the model uses them."""
         x = image
         if self.use_kp:
-            assert keypoints is not None, "this discriminator looks at keypoints"
+            assert keypoints is not None, "this discriminator needs keypoints"
             heatmap = gaussian_heatmap(keypoints, (image.shape[2], image.shape[3]), self.variance)
             x = torch.cat([image, heatmap], dim=1)
         maps = []
@@ -79,14 +79,14 @@ class MultiScaleDiscriminator(nn.Module):
     def __init__(self, common: CommonConfig, config: DiscriminatorConfig) -> None:
         super().__init__()
         self.scales = config.scales
-        self.discs = nn.ModuleDict({_key(scale): Discriminator(common, config) for scale in config.scales})
+        self.discs = nn.ModuleDict({_name(scale): Discriminator(common, config) for scale in config.scales})
 
     def forward(self, pyramid: dict[float, Tensor], keypoints: Tensor | None = None) -> dict[float, Judgement]:
-        """Judge each scale's picture: {scale: (B, 3, H * scale, W * scale)}."""
-        return {scale: self.discs[_key(scale)](pyramid[scale], keypoints) for scale in self.scales}
+        """Classify the patches of each scale's image: {scale: (B, 3, H * scale, W * scale)}."""
+        return {scale: self.discs[_name(scale)](pyramid[scale], keypoints) for scale in self.scales}
 
 
-def _key(scale: float) -> str:
+def _name(scale: float) -> str:
     return str(scale).replace(".", "-")
 
 
@@ -95,7 +95,7 @@ def _convolution(in_features: int, out_features: int, kernel_size: int, *, spect
     if not spectral:
         return convolution
     with warnings.catch_warnings():
-        # The newer parametrisation has other state-dict names than the official checkpoints.
+        # The newer parametrisation has state-dict names that differ from the official checkpoints.
         warnings.simplefilter("ignore", FutureWarning)
         normed: nn.Conv2d = nn.utils.spectral_norm(convolution)
     return normed

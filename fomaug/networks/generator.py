@@ -1,6 +1,8 @@
-"""Occlusion-aware generator (paper: Sec. 3.2, Eq. 8)."""
+"""Occlusion-aware generator (paper: Sec. 3.2, Eq. 8), and the output that all generators share."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,12 +11,33 @@ from fomaug.geometry import warp_image
 from fomaug.networks.blocks import DownBlock, ResBlock, SameBlock, UpBlock
 from fomaug.networks.config import CommonConfig, GeneratorConfig
 from fomaug.networks.dense_motion import DenseMotionNetwork
-from fomaug.networks.output import GeneratorOutput
 from fomaug.types import Keypoints
 
 
+class GeneratorOutput(NamedTuple):
+    """One forward pass of a generator.
+
+    Attributes:
+        prediction: (B, 3, S, S) in [0, 1].
+        deformation: (B, h, w, 2) backward flow, corner-aligned.
+        occlusion: (B, 1, h, w) in [0, 1], None for models that estimate none.
+        mask: (B, K + 1, h, w) softmax weights of the background and the K local motions.
+        deformed: (B, 3, S, S) the warped source.
+        sparse_deformed: (B, K + 1, 3, h, w) the source warped by every local motion; None if it is not kept.
+        blend: (B, 1, S, S) share of `deformed` in `prediction`; None for generators that paint every pixel.
+    """
+
+    prediction: Tensor
+    deformation: Tensor
+    occlusion: Tensor | None
+    mask: Tensor
+    deformed: Tensor
+    sparse_deformed: Tensor | None = None
+    blend: Tensor | None = None
+
+
 class Generator(nn.Module):
-    """Encode the source, warp its features, mask what is hidden, decode."""
+    """A network that encodes the source, warps its features, masks occluded ones and decodes them."""
 
     def __init__(self, common: CommonConfig, config: GeneratorConfig) -> None:
         super().__init__()
@@ -32,7 +55,7 @@ class Generator(nn.Module):
         self.final = nn.Conv2d(widths[0], common.num_channels, 7, padding=3)
 
     def encode(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Do the work that depends on the source (B, 3, S, S) alone: its features and its small picture."""
+        """Compute everything that depends on the source (B, 3, S, S) alone: its features and its reduced image."""
         features = self.first(image)
         for block in self.down_blocks:
             features = block(features)
@@ -41,13 +64,13 @@ class Generator(nn.Module):
     def forward(
         self, image: Tensor, features: tuple[Tensor, ...], source: Keypoints, driving: Keypoints
     ) -> GeneratorOutput:
-        """Animate.
+        """Animate images.
 
         Args:
             image: (B, 3, S, S) in [0, 1].
-            features: `encode(image)`.
+            features: features from `encode(image)`.
             source: keypoints of the image.
-            driving: keypoints to take it to.
+            driving: target keypoints.
         """
         encoded, small = features
         motion = self.dense_motion_network(small, source, driving)
@@ -68,7 +91,7 @@ class Generator(nn.Module):
 
 
 def warp_features(features: Tensor, deformation: Tensor) -> Tensor:
-    """Warp (B, C, H, W) by a flow that is resized as the official code does it: by pixel areas, not corners."""
+    """Warp (B, C, H, W) by a flow that is resized like in the official code: by pixel areas, not corner-aligned."""
     if deformation.shape[1:3] != features.shape[2:]:
         deformation = _fit(deformation.permute(0, 3, 1, 2), features).permute(0, 2, 3, 1)
     return warp_image(features, deformation)

@@ -1,4 +1,4 @@
-"""Keypoint detector: where the K points are, and the affine map around each (paper: Sec. 3.1)."""
+"""Keypoint detector: K points, and the affine map around each (paper: Sec. 3.1)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from fomaug.geometry import identity_grid
-from fomaug.networks.blocks import downsampler
+from fomaug.networks.blocks import Hourglass, downsampler
 from fomaug.networks.config import CommonConfig, KeypointDetectorConfig
-from fomaug.networks.hourglass import Hourglass
 from fomaug.types import Keypoints
 
 
 class KeypointDetector(nn.Module):
-    """Heatmaps by an hourglass, points by soft-argmax, jacobians averaged under the heatmaps."""
+    """An hourglass for heatmaps; points are their soft-argmax, jacobians are averaged under them."""
 
     def __init__(self, common: CommonConfig, config: KeypointDetectorConfig) -> None:
         super().__init__()
@@ -27,7 +26,7 @@ class KeypointDetector(nn.Module):
     def forward(self, image: Tensor) -> Keypoints:
         """(B, 3, S, S) in [0, 1] to K keypoints."""
         features = self.predictor(self.down(image))
-        # Half floats cannot name a place to a pixel: from here on float32, whatever the network runs in.
+        # Half precision is too coarse for coordinates: from here on float32, in whatever precision the network runs.
         logits = at_least_float32(self.kp(features))
         heatmap = (logits.flatten(2) / self.config.temperature).softmax(-1).view_as(logits)  # (B, K, h, w)
         jacobian = (
@@ -47,7 +46,7 @@ def _jacobian_head(features: int, common: CommonConfig, config: KeypointDetector
 
 
 def soft_argmax(heatmap: Tensor) -> Tensor:
-    """Take the mean place of (B, K, h, w) distributions, as (B, K, 2) in [-1, 1]."""
+    """Compute the mean coordinates (B, K, 2) in [-1, 1] of (B, K, h, w) distributions."""
     _, _, h, w = heatmap.shape
     grid = identity_grid((h, w), device=heatmap.device, dtype=heatmap.dtype)
     return (heatmap[..., None] * grid).sum((2, 3))
@@ -61,5 +60,5 @@ def average_jacobian(heatmap: Tensor, maps: Tensor) -> Tensor:
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """Widen half floats; leave float32 and float64."""
+    """Convert half precision to float32, and keep float32 and float64."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""Building blocks of the light networks: few layers, one normalisation each, no full-size convolutions."""
+"""Building blocks of the light networks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fomaug.geometry.sampling import can_be_rearranged
 
 
 def full_precision(like: Tensor) -> contextlib.AbstractContextManager[None]:
-    """Compute places in their own precision under autocast, where eight bits would cost half a pixel."""
+    """Disable autocast for coordinates: the eight bits of bfloat16 would be off by half a pixel."""
     kind = like.device.type
     if torch.is_autocast_enabled(kind):
         return torch.autocast(kind, enabled=False)
@@ -22,9 +22,9 @@ def full_precision(like: Tensor) -> contextlib.AbstractContextManager[None]:
 
 
 class Pointwise(nn.Conv2d):
-    """A convolution of 1 x 1; on a CPU, a product of matrices from planes to features innermost.
+    """A 1 x 1 convolution; on a CPU, a matrix product from channels-first input to channels-last output.
 
-    So it hands on what the next convolution reads quickest, and nothing is copied between the two layouts.
+    The next convolution reads this layout fastest, and nothing is copied between the two layouts.
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:
@@ -40,7 +40,7 @@ class Pointwise(nn.Conv2d):
 
 
 class ConvBlock(nn.Sequential):
-    """Convolution of 3 x 3 without bias, batch norm, ReLU."""
+    """3 x 3 convolution without bias, batch norm and ReLU."""
 
     def __init__(self, in_features: int, out_features: int, stride: int = 1) -> None:
         super().__init__(
@@ -59,15 +59,15 @@ class ResidualBlock(nn.Module):
         self.second = nn.Sequential(nn.Conv2d(features, features, 3, 1, 1, bias=False), nn.BatchNorm2d(features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Keep the shape."""
+        """(B, C, h, w) to the same shape."""
         return F.relu(x + self.second(self.first(x)))
 
 
 class AddingHourglass(nn.Module):
-    """A U-Net whose skips are added, which halves the cost of each way up.
+    """A U-Net whose skip connections are added, which halves the cost of each step up.
 
     Args:
-        widths: features at the full size, half of it, a quarter, ...
+        widths: numbers of features at the full size, half of it, a quarter, ...
     """
 
     def __init__(self, widths: Sequence[int]) -> None:
@@ -79,7 +79,7 @@ class AddingHourglass(nn.Module):
         self.refine = ConvBlock(widths[0], widths[0])
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps of the way up, coarse to fine; the last is (B, widths[0], H, W)."""
+        """(B, widths[0], H, W) to the maps of all steps up, coarse to fine; the last has the input's shape."""
         skips = [x]
         for down in self.down:
             skips.append(down(skips[-1]))

@@ -1,4 +1,4 @@
-"""The numbers a light model is built from."""
+"""The configuration of the light architecture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fomaug.networks.lite_motion import LiteMotionConfig
 
 _PARTS: Final = ("eyes", "mouth", "nose")
 _EYE_POINTS: Final = 5
-_MOST: Final = 4096  # of anything that is counted; larger numbers ask for more memory than there is
+_MOST: Final = 4096  # largest count; larger ones need more memory than there is
 _MAY_BE_ZERO: Final = ("jacobian_level", "encoder_blocks", "decoder_blocks", "bridge")
 
 
@@ -25,10 +25,10 @@ class LiteConfig:
     """A light first-order motion model.
 
     Attributes:
-        detector: the keypoint detector's numbers.
-        generator: the generator's numbers, dense motion included.
-        size: side of the square pictures it works on.
-        keypoint_names: what each keypoint is on the face.
+        detector: numbers of the keypoint detector.
+        generator: numbers of the generator, including dense motion.
+        size: side of the square input images.
+        keypoint_names: names of the keypoints as points of the face.
     """
 
     detector: LiteDetectorConfig = field(default_factory=LiteDetectorConfig)
@@ -40,11 +40,11 @@ class LiteConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LiteConfig:
-        """Read what `to_dict` wrote.
+        """Read the result of `to_dict`.
 
         Raises:
             ArgumentError: for an unknown or missing key, numbers that no network can be built from, or parts of the
-                face made of keypoints that are not there.
+                face with unknown keypoints.
         """
         parts = {key: value for key, value in values.items() if key != "architecture"}
         generator = _take(parts, "generator", "generator")
@@ -56,7 +56,7 @@ class LiteConfig:
         return whole
 
     def to_dict(self) -> dict[str, Any]:
-        """Write plain JSON values; of parts that are not there nothing, so that models without them keep their hash."""
+        """Return plain JSON values without empty parts of the face, so that models without them keep their hash."""
         values = dataclasses.asdict(self)
         for part in (values["detector"], values["generator"]):
             for name in _PARTS:
@@ -75,7 +75,7 @@ def _take(values: dict[str, Any], key: str, name: str) -> dict[str, Any]:
 
 
 def _check_whole(config: LiteConfig) -> None:
-    """Refuse what no network can be built from: configurations come from files of strangers."""
+    """Refuse numbers that no network can be built from, because files may come from an unknown source."""
     drawing, detecting = config.generator, config.detector
     for name, part in (("generator.motion", drawing.motion), ("generator", drawing), ("detector", detecting)):
         _check_counts(name, part)
@@ -91,11 +91,11 @@ def _check_whole(config: LiteConfig) -> None:
     _check_sides(config)
     names = config.keypoint_names
     if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
-        raise ArgumentError(f"keypoint_names must be words, got {shortened(names)}")
+        raise ArgumentError(f"keypoint_names must be strings, got {shortened(names)}")
 
 
 def _check_sides(config: LiteConfig) -> None:
-    """Refuse pictures and grids that the networks cannot halve as often as they do."""
+    """Refuse images and grids that the networks cannot halve as often as they do."""
     motion, detecting = config.generator.motion, config.detector
     check_side("generator.motion.size", motion.size)
     check_side("detector.input_size", detecting.input_size)
@@ -126,7 +126,7 @@ def _is_count(value: object, least: int = 1) -> bool:
 
 
 def _check_parts(name: str, config: LiteGeneratorConfig | LiteDetectorConfig) -> None:
-    """Refuse parts that are no lists of keypoints."""
+    """Refuse parts of the face that are no lists of keypoints."""
     eyes = config.eyes if isinstance(config.eyes, tuple) else (config.eyes,)
     rows: list[Any] = [*eyes]
     if isinstance(config, LiteDetectorConfig):
@@ -136,4 +136,6 @@ def _check_parts(name: str, config: LiteGeneratorConfig | LiteDetectorConfig) ->
     fives = all(isinstance(eye, tuple) and len(eye) == _EYE_POINTS for eye in eyes)
     known = range(config.num_keypoints)
     if not fives or not all(isinstance(row, tuple) and all(point in known for point in row) for row in rows):
-        raise ArgumentError(f"{name}: eyes must be rows of five, mouth and nose rows, of keypoints below {len(known)}")
+        raise ArgumentError(
+            f"{name}: eyes must be lists of five keypoints, mouth and nose lists, and all keypoints below {len(known)}"
+        )

@@ -11,8 +11,75 @@ from torch import Tensor, nn
 
 from fomaug.geometry import identity_grid
 from fomaug.networks.lite_blocks import AddingHourglass, ConvBlock, full_precision
-from fomaug.networks.lite_closeup import Closeup
 from fomaug.types import Keypoints
+
+
+class Closeup(nn.Module):
+    """A network that finds the keypoints of a part of the face in a crop around it.
+
+    The part's first two keypoints are at -1 and 1 of the crop's x axis before the margin; its y axis points down the
+    face. The x axes of parts that mirror one another are mirrored as well, so one network is used for both.
+
+    Args:
+        num_points: number P of the part's keypoints.
+        height: height of the crop on the mean face, which jacobians are relative to.
+        margin: width of the crop over the distance of the two keypoints.
+        drop: distance of the crop's centre below the two keypoints, in heights of the crop.
+        size: (h, w) of the crop in its own pixels, multiples of 8.
+    """
+
+    def __init__(
+        self, num_points: int, *, height: float, margin: float, drop: float, size: tuple[int, int] = (32, 48)
+    ) -> None:
+        super().__init__()
+        self.num_points, self.height, self.margin, self.drop = num_points, height, margin, drop
+        self.size = size
+        self.convolutions = nn.Sequential(
+            ConvBlock(3, 24, stride=2), ConvBlock(24, 40, stride=2), ConvBlock(40, 64), ConvBlock(64, 64, stride=2)
+        )
+        self.places = nn.Sequential(
+            nn.Linear(64 * size[0] * size[1] // 64, 96), nn.ReLU(inplace=True), nn.Linear(96, 2 * num_points)
+        )
+
+    def forward(self, image: Tensor, coarse: Keypoints, rows: tuple[tuple[int, ...], ...], bridge: int) -> Tensor:
+        """Find the keypoints of parts.
+
+        Args:
+            image: (B, 3, S, S) in [0, 1].
+            coarse: approximate keypoints with jacobians.
+            rows: for each of N parts the indices of its P keypoints.
+            bridge: keypoint whose jacobian gives the downward direction of the face.
+
+        Returns:
+            (B, N, P, 2) points in [-1, 1].
+        """
+        b, n = image.shape[0], len(rows)  # an exporter makes a constant of len()
+        with full_precision(image):
+            centre, axes = self._frames(coarse, rows, bridge)
+            grid = self._grid(centre) @ axes.transpose(2, 3) + centre[:, :, None]  # (B, N, h w, 2)
+            # The grids of all parts are stacked vertically, so that the image is not copied.
+            stacked = grid.view(b, n * self.size[0], self.size[1], 2)
+            cut = F.grid_sample(image.float(), stacked, padding_mode="border", align_corners=True)
+            cut = cut.view(b, 3, n, *self.size).transpose(1, 2).reshape(b * n, 3, *self.size)
+            deviation, mean = torch.std_mean(cut, (1, 2, 3), keepdim=True)
+            cut = ((cut - mean) / (deviation + 0.05)).to(image.dtype)
+        found = self.places(self.convolutions(cut).flatten(1)).float().view(b, n, self.num_points, 2)
+        with full_precision(image):
+            points: Tensor = found @ axes.transpose(2, 3) + centre[:, :, None]
+        return points
+
+    def _frames(self, coarse: Keypoints, rows: tuple[tuple[int, ...], ...], bridge: int) -> tuple[Tensor, Tensor]:
+        """Compute the centres (B, N, 2) and the axes (B, N, 2, 2), as columns, of the crops."""
+        assert coarse.jacobian is not None
+        begin, end = (coarse.value[:, [row[i] for row in rows]] for i in (0, 1))  # (B, N, 2)
+        down = (self.height / 2) * coarse.jacobian[:, bridge, None, :, 1].expand_as(begin)
+        centre = (begin + end) / 2 + self.drop * 2 * down
+        return centre, torch.stack([self.margin / 2 * (end - begin), down], -1)
+
+    def _grid(self, like: Tensor) -> Tensor:
+        """Make the coordinates (h w, 2) of the crop's pixels in its own frame."""
+        y, x = (torch.linspace(-1, 1, length, device=like.device, dtype=like.dtype) for length in self.size)
+        return torch.stack([x.expand(self.size), y[:, None].expand(self.size)], -1).view(-1, 2)
 
 
 @dataclass(frozen=True)
@@ -20,16 +87,16 @@ class LiteDetectorConfig:
     """Numbers of a light keypoint detector.
 
     Attributes:
-        num_keypoints: K.
-        input_size: images are reduced to this size first.
-        widths: features at half, a quarter, ... of the input size.
-        temperature: of the softmax over a heatmap.
-        jacobian_level: how many halvings below the heatmap the jacobians are read.
-        eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris, which are
-            looked at closely; none by default.
-        mouth: the keypoints at the mouth's corners, then others of the lips, which are looked at closely.
-        nose: the keypoints in the middle of both brows, then others of brows and nose, which are looked at closely.
-        bridge: the keypoint whose jacobian tells close-ups where down is.
+        num_keypoints: number K of keypoints.
+        input_size: side that images are reduced to first.
+        widths: numbers of features at half, a quarter, ... of the input size.
+        temperature: temperature of the softmax over a heatmap.
+        jacobian_level: number of halvings between the heatmap and the maps of the jacobians.
+        eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris, for a
+            close-up; none by default.
+        mouth: keypoints at the corners of the mouth, then others of the lips, for a close-up.
+        nose: keypoints in the middle of both brows, then others of brows and nose, for a close-up.
+        bridge: keypoint whose jacobian gives close-ups the downward direction of the face.
     """
 
     num_keypoints: int = 28
@@ -44,12 +111,12 @@ class LiteDetectorConfig:
 
 
 class Observation(NamedTuple):
-    """What a detector sees.
+    """Output of a detector with its intermediate results.
 
     Attributes:
         keypoints: the K keypoints.
-        coarse: the same before the second look.
-        heatmap: (B, K, h, w) where each of them may be, summing to 1 over every map.
+        coarse: the K keypoints before the close-ups.
+        heatmap: (B, K, h, w) probabilities of their positions; each map sums to 1.
     """
 
     keypoints: Keypoints
@@ -58,10 +125,10 @@ class Observation(NamedTuple):
 
 
 class LiteDetector(nn.Module):
-    """Find K keypoints and their jacobians.
+    """A network that finds K keypoints and their jacobians.
 
     Args:
-        config: its numbers.
+        config: numbers of the network.
     """
 
     def __init__(self, config: LiteDetectorConfig) -> None:
@@ -88,17 +155,17 @@ class LiteDetector(nn.Module):
         return self.observe(image).keypoints
 
     def observe(self, image: Tensor) -> Observation:
-        """Find the keypoints, and tell how."""
+        """Find the keypoints, and return the intermediate results as well."""
         maps = self.hourglass(self.stem(F.pixel_unshuffle(self._reduced(image) - 0.5, 2)))
         with full_precision(image):
             heatmap = self._probability(self.heatmap(maps[-1].to(self.heatmap.weight.dtype)).float())
         level = self.config.jacobian_level
         affine = self.jacobian(maps[-1 - level]).float()
-        coarse = Keypoints(_expected_place(heatmap), _expected_jacobian(affine, F.avg_pool2d(heatmap, 2**level)))
-        return Observation(self._closer(image, coarse), coarse, heatmap)
+        coarse = Keypoints(_expected_point(heatmap), _expected_jacobian(affine, F.avg_pool2d(heatmap, 2**level)))
+        return Observation(self._refined(image, coarse), coarse, heatmap)
 
-    def _closer(self, image: Tensor, coarse: Keypoints) -> Keypoints:
-        """Look again at eyes, mouth, brows and nose."""
+    def _refined(self, image: Tensor, coarse: Keypoints) -> Keypoints:
+        """Refine eyes, mouth, brows and nose by close-ups."""
         config = self.config
         parts = [(self.eye, config.eyes)] if config.eyes else []
         parts += [(self.mouth, (config.mouth,))] if config.mouth else []
@@ -120,8 +187,8 @@ class LiteDetector(nn.Module):
         return (logits.flatten(2) / self.config.temperature).softmax(-1).view_as(logits)
 
 
-def _expected_place(probability: Tensor) -> Tensor:
-    """(B, K, h, w) to (B, K, 2), the mean place; cells stand at their centres in the full picture's frame."""
+def _expected_point(probability: Tensor) -> Tensor:
+    """(B, K, h, w) to the mean coordinates (B, K, 2); cells are at their centres in the full image's frame."""
     h, w = probability.shape[2:]
     grid = identity_grid((h, w), device=probability.device, dtype=probability.dtype).view(-1, 2)
     with full_precision(probability):

@@ -1,4 +1,4 @@
-"""The light generator: warp the source, paint what it lacks, and blend the two at full size."""
+"""The light generator: it warps the source, paints missing parts, and blends the two at full size."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from fomaug.geometry import resize_map, warp_image
 from fomaug.geometry.eye import EyePoints, take_out_eyes
 from fomaug.geometry.sampling import warp_features
+from fomaug.networks.generator import GeneratorOutput
 from fomaug.networks.lite_blocks import ConvBlock, ResidualBlock, full_precision
-from fomaug.networks.lite_eyes import EyeFlow, flow_with_eyes
-from fomaug.networks.lite_motion import LiteMotion, LiteMotionConfig
-from fomaug.networks.output import GeneratorOutput
+from fomaug.networks.lite_motion import EyeFlow, LiteMotion, LiteMotionConfig, flow_with_eyes
 from fomaug.types import Keypoints
 
 
@@ -23,14 +22,14 @@ class LiteGeneratorConfig:
     """Numbers of a light generator.
 
     Attributes:
-        num_keypoints: K.
+        num_keypoints: number K of keypoints.
         motion: numbers of the dense motion network.
-        widths: encoder features at half, a quarter and an eighth of the picture's size.
-        encoder_blocks: residual blocks that end the encoder; paid once for each source.
-        decoder_blocks: residual blocks that start the decoder; paid for each frame.
+        widths: numbers of encoder features at half, a quarter and an eighth of the image's size.
+        encoder_blocks: number of residual blocks at the end of the encoder, which runs once for each source.
+        decoder_blocks: number of residual blocks at the start of the decoder, which runs for each frame.
         eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris, which are
-            moved on their own at full size; none by default.
-        bridge: the keypoint whose jacobian tells where down is in an eye.
+            moved separately at full size; none by default.
+        bridge: keypoint whose jacobian gives the downward direction of the face at an eye.
     """
 
     num_keypoints: int = 28
@@ -43,10 +42,10 @@ class LiteGeneratorConfig:
 
 
 class LiteGenerator(nn.Module):
-    """Animate a source by its keypoints and driving keypoints.
+    """A network that animates a source by its keypoints and driving keypoints.
 
     Args:
-        config: its numbers.
+        config: numbers of the network.
     """
 
     def __init__(self, config: LiteGeneratorConfig) -> None:
@@ -66,14 +65,14 @@ class LiteGenerator(nn.Module):
         self.paint = nn.Conv2d(fine, 16, 3, padding=1)
         with torch.no_grad():
             assert self.paint.bias is not None
-            self.paint.bias[12:] = 2.0  # start from the warped source
-        # The painter must know what the driving face does: a stretched lip does not tell an open mouth.
+            self.paint.bias[12:] = 2.0  # training starts from the warped source
+        # The decoder needs features of the driving motion: a stretched lip alone does not imply an open mouth.
         self.hint1 = nn.Conv2d(config.motion.widths[0], middle, 1)
         self.hint2 = nn.Conv2d(config.motion.widths[1], coarse, 1)
         hints = [self.hint1, self.hint2]
         self.eyes = EyePoints(config.eyes, config.bridge) if config.eyes else None
         if config.eyes:
-            self.eye_hint = nn.Conv2d(3, fine, 1, bias=False)  # no sign of an eye, no hint
+            self.eye_hint = nn.Conv2d(3, fine, 1, bias=False)  # without a bias, it is 0 outside of the eyes
             hints.append(self.eye_hint)
         for hint in hints:
             nn.init.zeros_(hint.weight)
@@ -81,7 +80,7 @@ class LiteGenerator(nn.Module):
                 nn.init.zeros_(hint.bias)
 
     def encode(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Work out of images (B, 3, S, S) what every frame needs: features at S / 2, S / 4, S / 8, a small picture."""
+        """Compute features of images (B, 3, S, S) at S / 2, S / 4 and S / 8, and the reduced images."""
         fine = self.stem(F.pixel_unshuffle(image - 0.5, 2))
         middle = self.down1(fine)
         return fine, middle, self.deep(self.down2(middle)), self.motion.reduce(image)
@@ -95,7 +94,7 @@ class LiteGenerator(nn.Module):
     def draw(
         self, image: Tensor, features: tuple[Tensor, ...], source: Keypoints, driving: Keypoints
     ) -> tuple[GeneratorOutput, Tensor]:
-        """Animate, and return the paint (B, 3, S, S) as well, seen or not."""
+        """Animate images, and return the painted images (B, 3, S, S) before the blend as well."""
         fine, middle, coarse, small = features
         head, eyes = driving, None
         if self.eyes is not None:
@@ -125,23 +124,23 @@ class LiteGenerator(nn.Module):
         return output, painted
 
     def _hinted(self, x: Tensor, eyes: EyeFlow) -> Tensor:
-        hint: Tensor = self.eye_hint(eyes.signs.to(x.dtype))
+        hint: Tensor = self.eye_hint(eyes.maps.to(x.dtype))
         if hint.shape[2:] == x.shape[2:]:
             return x + hint
         x[:, :, eyes.rows, eyes.columns] += hint
         return x
 
     def _warped(self, image: Tensor, flow: Tensor) -> Tensor:
-        """Warp the source itself; a cubic warp keeps more of its sharpness, a linear one has the cheaper gradient."""
+        """Warp the source; a cubic warp keeps it sharper, and a linear warp has the cheaper gradient in training."""
         if self.training:
             return warp_image(image, flow, padding="border")
         return warp_image(image, flow, padding="border", mode="bicubic").clamp(0, 1)
 
 
 def _shuffled(x: Tensor) -> Tensor:
-    """`F.pixel_shuffle(x, 2)`, one plane after the other as pictures lie: torch keeps channels innermost.
+    """Compute `F.pixel_shuffle(x, 2)`, (B, 4 C, h, w) to (B, C, 2 h, 2 w), with a channels-first result.
 
-    (B, 4 C, h, w) to (B, C, 2 h, 2 w). What follows reads planes; mixing the two layouts takes twice as long.
+    Torch would keep channels innermost. The operations after it read planes, and mixing both layouts is half as fast.
     """
     b, c, h, w = x.shape
     inner = x.permute(0, 2, 3, 1).reshape(b, h, w, c // 4, 2, 2)

@@ -1,4 +1,4 @@
-"""The light dense motion network: one flow from K local affine motions."""
+"""The light dense motion network: one flow from K local affine motions, with the eyes' own motion."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fomaug.geometry import inverse_2x2
+from fomaug.geometry import inverse_2x2, resize_flow
+from fomaug.geometry.eye import Eyes, eyes_box, set_eyes
+from fomaug.geometry.sampling import can_be_rearranged
 from fomaug.networks.lite_blocks import AddingHourglass, Pointwise, full_precision
 from fomaug.types import Keypoints
 
@@ -19,10 +21,10 @@ class LiteMotionConfig:
     """Numbers of a light dense motion network.
 
     Attributes:
-        size: of the grid the flow lives on.
-        widths: features at the grid's size, half of it, a quarter, ...
-        variance: of the Gaussians that show the keypoints.
-        residual: how far the flow may leave the mixture of local motions, in normalised units.
+        size: side of the flow's grid.
+        widths: numbers of features at the grid's size, half of it, a quarter, ...
+        variance: variance of the Gaussians around the keypoints.
+        residual: largest difference of the flow from the mixture of local motions, in normalised units.
     """
 
     size: int = 64
@@ -32,13 +34,13 @@ class LiteMotionConfig:
 
 
 class LiteMotionOutput(NamedTuple):
-    """What is known of a motion.
+    """Output of the dense motion network.
 
     Attributes:
-        flow: (B, h, w, 2) backward.
+        flow: (B, h, w, 2) backward flow.
         occlusion: (B, 1, h, w) in [0, 1].
         mask: (B, K + 1, h, w) shares of the local motions, background first.
-        hints: features at the grid's size and at half of it: what the driving face does.
+        hints: features of the driving motion at the grid's size and at half of it.
     """
 
     flow: Tensor
@@ -48,11 +50,11 @@ class LiteMotionOutput(NamedTuple):
 
 
 class LiteMotion(nn.Module):
-    """Predict flow, occlusion and the share of every local motion.
+    """A network that predicts the flow, the occlusion and the share of every local motion.
 
     Args:
-        config: its numbers.
-        num_keypoints: K.
+        config: numbers of the network.
+        num_keypoints: number K of keypoints.
     """
 
     def __init__(self, config: LiteMotionConfig, num_keypoints: int) -> None:
@@ -78,7 +80,7 @@ class LiteMotion(nn.Module):
     def forward(self, small: Tensor, source: Keypoints, driving: Keypoints) -> LiteMotionOutput:
         """Predict the motion of reduced images (B, 3, h, w)."""
         affine, shift = local_affine_maps(source, driving)
-        maps = self.hourglass(self.stem(self._shown(small, affine, shift, source, driving)))
+        maps = self.hourglass(self.stem(self._inputs(small, affine, shift, source, driving)))
         logits = self.head(maps[-1]).float()
         mask = logits[:, : self.num_keypoints + 1].softmax(1)
         occlusion = logits[:, -3:-2].sigmoid()
@@ -86,22 +88,22 @@ class LiteMotion(nn.Module):
         flow = mixed_motion(mask, affine, shift) + residual
         return LiteMotionOutput(flow, occlusion, mask, (maps[-1], maps[-2]))
 
-    def _shown(self, small: Tensor, affine: Tensor, shift: Tensor, source: Keypoints, driving: Keypoints) -> Tensor:
+    def _inputs(self, small: Tensor, affine: Tensor, shift: Tensor, source: Keypoints, driving: Keypoints) -> Tensor:
         b, _, h, w = small.shape
         k, variance = self.num_keypoints, self.config.variance
         moved = _spots(driving.value.float(), (h, w), variance) - _spots(source.value.float(), (h, w), variance)
         grey = small.float().mean(1, keepdim=True)
-        # All K pictures below one another: one call, no copies of the source.
+        # The K grids are stacked vertically, so that one call suffices and the source is not copied.
         stacked = carried_grids(affine, shift, (h, w)).view(b, k * h, w, 2)
         warped = F.grid_sample(grey, stacked, padding_mode="border", align_corners=True).view(b, k, h, w)
         return torch.cat([moved, warped - grey, small.float() - 0.5], 1).to(small.dtype)
 
 
 def local_affine_maps(source: Keypoints, driving: Keypoints) -> tuple[Tensor, Tensor]:
-    """Give every keypoint's motion from driving to source as `affine @ z + shift` (paper: Eq. 4).
+    """Compute every keypoint's motion from driving to source as `affine @ z + shift` (paper: Eq. 4).
 
     Returns:
-        affine (B, K, 2, 2) and shift (B, K, 2), float32 or wider.
+        `affine` (B, K, 2, 2) and `shift` (B, K, 2), float32 or wider.
     """
     assert source.jacobian is not None and driving.jacobian is not None
     with full_precision(source.value):
@@ -110,12 +112,12 @@ def local_affine_maps(source: Keypoints, driving: Keypoints) -> tuple[Tensor, Te
 
 
 def carried_grids(affine: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
-    """Carry the identity grid by every affine map: (B, K, h, w, 2)."""
+    """Apply every affine map to the identity grid: (B, K, h, w, 2)."""
     (b, k, _), (h, w) = shift.shape, size
     x, y = _axes(size, affine)
     down = affine[..., 1][:, :, None] * y[:, None] + shift[:, :, None]  # (B, K, h, 2)
     across = affine[..., 0][:, :, None].expand(b, k, h, 2)
-    # One row of a grid is x0, y0, x1, y1, ...: a matrix product lays it out at once, where adding grids is slow.
+    # A row of a grid is x0, y0, x1, y1, ...: one matrix product computes it faster than a sum of grids.
     pair = torch.eye(2, device=x.device, dtype=x.dtype)
     rows = torch.cat([(x[:, None, None] * pair).transpose(0, 1).reshape(2, 2 * w), pair.repeat(1, w)])  # (4, 2 w)
     with full_precision(affine):
@@ -125,7 +127,7 @@ def carried_grids(affine: Tensor, shift: Tensor, size: tuple[int, int]) -> Tenso
 def mixed_motion(mask: Tensor, affine: Tensor, shift: Tensor) -> Tensor:
     """Mix the background's identity and K affine motions by their shares (paper: Eq. 5).
 
-    The mixture of affine maps at a place is itself an affine map: mixing six numbers costs less than mixing K grids.
+    The mixture of affine maps at a point is an affine map, and a mixture of six numbers costs less than one of K grids.
 
     Args:
         mask: (B, K + 1, h, w) shares, background first.
@@ -146,7 +148,7 @@ def mixed_motion(mask: Tensor, affine: Tensor, shift: Tensor) -> Tensor:
 
 
 def _spots(value: Tensor, size: tuple[int, int], variance: float) -> Tensor:
-    """(B, K, h, w) Gaussians around points, each the product of two of one dimension."""
+    """Draw (B, K, h, w) Gaussians around points, each as the product of two one-dimensional ones."""
     x, y = _axes(size, value)
     across = torch.exp(-0.5 * (x - value[..., :1]).square() / variance)  # (B, K, w)
     along = torch.exp(-0.5 * (y - value[..., 1:]).square() / variance)  # (B, K, h)
@@ -159,3 +161,57 @@ def _axes(size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
         torch.linspace(-1, 1, w, device=like.device, dtype=like.dtype),
         torch.linspace(-1, 1, h, device=like.device, dtype=like.dtype),
     )
+
+
+class EyeFlow(NamedTuple):
+    """A head's flow composed with the flow of the eyes.
+
+    Attributes:
+        flow: (B, S, S, 2) backward flow.
+        maps: (B, 3, h, w) maps of the eyes for the decoder, see `set_eyes`, on a part of the grid of S / 2; they are 0
+            in the rest of it.
+        rows: rows of this grid that the maps cover.
+        columns: columns of this grid that the maps cover.
+    """
+
+    flow: Tensor
+    maps: Tensor
+    rows: slice
+    columns: slice
+
+
+def flow_with_eyes(flow: Tensor, source: Eyes, driving: Eyes, size: int) -> EyeFlow:
+    """Compose the flow of the eyes in the driving pose with the head's flow.
+
+    Args:
+        flow: (B, h, w, 2) backward flow of a head whose lids and irises do not move.
+        source: eyes of the source.
+        driving: eyes of the driving frame.
+        size: side S of the result.
+    """
+    with full_precision(flow):
+        axis = torch.linspace(-1, 1, size, device=flow.device, dtype=flow.dtype)
+        if not can_be_rearranged(flow):
+            eyes, maps = set_eyes(source, driving, axis, axis)
+            return EyeFlow(_sample(flow, eyes), F.avg_pool2d(maps, 2), slice(None), slice(None))
+        # Only the box around the eyes is computed, because the result is the head's flow elsewhere.
+        rows, columns = (_even(part, size) for part in eyes_box(driving, size))
+        eyes, maps = set_eyes(source, driving, axis[columns], axis[rows])
+        fine = resize_flow(flow, (size, size)).clone()
+        fine[:, rows, columns] = _sample(flow, eyes)
+        return EyeFlow(fine, F.avg_pool2d(maps, 2), _half(rows), _half(columns))
+
+
+def _even(part: slice, size: int) -> slice:
+    """Widen a slice to whole pairs of cells, at least one."""
+    start = min(part.start - part.start % 2, size - 2)
+    return slice(start, max(part.stop + part.stop % 2, start + 2))
+
+
+def _half(part: slice) -> slice:
+    return slice(part.start // 2, part.stop // 2)
+
+
+def _sample(flow: Tensor, xy: Tensor) -> Tensor:
+    sampled = F.grid_sample(flow.permute(0, 3, 1, 2), xy.to(flow.dtype), padding_mode="border", align_corners=True)
+    return sampled.permute(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""Which animated pictures are let out."""
+"""Gates: thresholds for the scores of animated images."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from fomaug.quality.scores import Scores
 
 @dataclass(frozen=True)
 class Gates:
-    """Thresholds; docs/quality.md says how the defaults were found and what they reject. None opens a gate.
+    """Thresholds for `Scores`; None disables a gate. docs/quality.md explains the defaults and their effect.
 
     Attributes:
-        max_folded: of `Scores.folded`, and so on.
-        max_stretch: of `Scores.stretch`.
-        max_occluded: share of the face that may be painted.
-        max_keypoint_error: as a share of the face's size.
-        max_residual: in [0, 1].
-        min_sharpness: ratio to the source's.
-        max_sharpness: ratio to the source's.
-        min_motion: as a share of the face's size.
-        min_identity: cosine similarity; needs an embedder.
+        max_folded: largest `Scores.folded`.
+        max_stretch: largest `Scores.stretch`.
+        max_occluded: largest share of the face that is painted.
+        max_keypoint_error: largest keypoint error, as a share of the face's size.
+        max_residual: largest residual, in [0, 1].
+        min_sharpness: least ratio of the sharpness to the source's.
+        max_sharpness: largest ratio of the sharpness to the source's.
+        min_motion: least motion, as a share of the face's size.
+        min_identity: least cosine similarity; it needs an embedder.
 
     >>> Gates.from_dict({"max_folded": 0.1}).max_folded
     0.1
@@ -49,22 +49,22 @@ class Gates:
         for name, value in values.items():
             if name not in known:
                 raise ArgumentError(
-                    f"no gate {name!r}{did_you_mean(name, known)}; there are {', '.join(sorted(known))}"
+                    f"gates must be among {', '.join(sorted(known))}, got {name!r}{did_you_mean(name, known)}"
                 )
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
                 raise ArgumentError(f"gate {name} must be a number or None, got {value!r}")
         return cls(**values)
 
     def to_dict(self) -> dict[str, float | None]:
-        """Plain JSON values."""
+        """Convert to plain JSON values."""
         return asdict(self)
 
 
 def judge(scores: Scores, gates: Gates) -> list[str]:
-    """Name the gates that a picture does not pass; none for a good one.
+    """Describe the gates that an image does not pass; the list is empty for a good image.
 
     Raises:
-        ArgumentError: if there is an identity gate and no identity was measured.
+        ArgumentError: if there is an identity gate, but no identity was measured.
 
     >>> good = Scores(0.0, 0.1, 0.1, keypoint_error=0.01, residual=0.02, sharpness=1.0, motion=0.1)
     >>> judge(good, Gates()), judge(good, Gates(min_motion=0.2))
@@ -78,7 +78,7 @@ def judge(scores: Scores, gates: Gates) -> list[str]:
         value = getattr(scores, measure)
         if value is None:
             raise ArgumentError(f"gate {name} needs a face embedder; pass embed=...")
-        # Written so that a measure that is not a number fails.
+        # The comparisons are negated so that NaN does not pass.
         if bound == "max" and not value <= threshold:
             reasons.append(f"{measure} {value:.3f} > {threshold}")
         if bound == "min" and not value >= threshold:

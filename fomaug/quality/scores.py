@@ -1,4 +1,4 @@
-"""What can be measured of an animated picture without knowing the true one."""
+"""Scores: measures of animated images that need no true image."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from torch import Tensor
 from fomaug.animator import Animator
 from fomaug.errors import ShapeError
 from fomaug.geometry import Frame, coarsen_flow, hull_area, identity_grid, resize_flow, resize_map, warp_image
-from fomaug.geometry.folding import cell_determinant
+from fomaug.geometry.sampling import cell_determinant
 from fomaug.types import Keypoints
 
 Embed = Callable[[Tensor], Tensor]
 
-_SIDE = 128  # pictures are judged at this size: what cannot be seen in it does not matter
-_CELLS = (64, 64)  # and flows at most on so many cells: lids and outlines are edges, not flaws
-_PATCH = 12
-_LARGEST, _SMALLEST = 8.0, 0.05  # areas a cell of the flow may shrink from or grow to, as shares
+_SIDE = 128  # side of the reduced images that are measured, because finer flaws are invisible
+_CELLS = (64, 64)  # largest grid of a measured flow; on finer ones, edges of lids and outlines would count as folds
+_PATCH = 12  # side of a patch of the residual
+_LARGEST, _SMALLEST = 8.0, 0.05  # limits of the area that a cell of the flow covers, relative to the cell
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Measures of one animated picture, all about its face.
+    """Measures of the face in one animated image.
 
     Attributes:
-        folded: share of the flow's cells that are turned over, squeezed to nothing or stretched beyond measure.
-        stretch: how unevenly the flow stretches in the oval of the face: standard deviation of the logarithm of its
-            cells' areas. A face turned or enlarged as a whole has little of it; one that runs like wax has much.
-        occluded: share that had to be painted.
-        keypoint_error: how far the keypoints found on the result are from where the flow takes the source's, as a
+        folded: share of the flow's cells that are flipped, or cover a far too small or large area of the source.
+        stretch: unevenness of the flow in the oval of the face: standard deviation of the logarithm of the areas that
+            its cells cover. It is small for a face that is turned or enlarged as a whole, large for a distorted one.
+        occluded: share of the face that is painted.
+        keypoint_error: mean distance of the result's keypoints, mapped by the flow, from the source's keypoints, as a
             share of the face's size.
-        residual: largest mean difference in a patch between the result and the warped source, where that is visible;
+        residual: largest mean difference of a patch between the result and the warped source, where that is visible;
             in [0, 1].
-        sharpness: Laplacian energy, as a ratio to the source's.
-        motion: how far the keypoints moved, as a share of the face's size.
+        sharpness: ratio of the Laplacian energy to the source's.
+        motion: mean motion of the keypoints, as a share of the face's size.
         identity: cosine similarity of the embeddings of source and result; None without an embedder.
     """
 
@@ -52,7 +52,7 @@ class Scores:
     identity: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, rounded to what is meant."""
+        """Convert to plain JSON values with five decimals."""
         return {name: None if value is None else round(value, 5) for name, value in asdict(self).items()}
 
 
@@ -65,19 +65,22 @@ def score(
     *,
     embed: Embed | None = None,
 ) -> list[Scores]:
-    """Measure animated pictures against what they were made from.
+    """Measure animated images against their sources.
 
     Args:
-        animator: the model that made them, or any other with keypoints on the face.
+        animator: model that made them, or any other with keypoints on the face.
         source: (N, 3, H, W) float in [0, 1].
         result: (N, 3, H, W) float in [0, 1].
         flow: (N, h, w, 2) backward flow.
         occlusion: (N, 1, h, w) in [0, 1].
-        embed: (N, 3, H, W) in [0, 1] to (N, D): a face embedder, for `identity`.
+        embed: face embedder for `identity`, (N, 3, H, W) in [0, 1] to (N, D).
+
+    Returns:
+        The scores of each image.
     """
     if not len(source) == len(result) == len(flow) == len(occlusion):
         raise ShapeError(
-            f"one source, flow and occlusion for each of {len(result)} results; "
+            f"each of {len(result)} results needs one source, one flow and one occlusion map; "
             f"got {len(source)}, {len(flow)} and {len(occlusion)}"
         )
     before, after = animator.detect(source), animator.detect(result)
@@ -103,12 +106,12 @@ def score(
 
 
 def _in_picture(keypoints: Keypoints, animator: Animator, size: tuple[int, int]) -> Tensor:
-    """Keypoints (N, K, 2), from the model's square to the picture's own frame."""
+    """Convert keypoints to (N, K, 2) points in the image's own frame."""
     return Frame(size, animator.size).points_to_picture(keypoints.value)
 
 
 def _face_weight(value: Tensor) -> Tensor:
-    """The box of the keypoints, a little larger, as (N, 1, S, S) of zeros and ones."""
+    """Draw a slightly enlarged box of the keypoints as (N, 1, S, S) of zeros and ones."""
     low, high = value.amin(1), value.amax(1)  # (N, 2)
     middle, half = (low + high) / 2, (high - low) / 2 * 1.1
     axis = torch.linspace(-1, 1, _SIDE, device=value.device)
@@ -118,7 +121,7 @@ def _face_weight(value: Tensor) -> Tensor:
 
 
 def _oval(value: Tensor) -> Tensor:
-    """The oval within the box of the keypoints: what lies around a face may part from it."""
+    """Draw the oval in the box of the keypoints as (N, 1, S, S), because the background may move differently."""
     low, high = value.amin(1), value.amax(1)
     middle, half = (low + high) / 2, ((high - low) / 2).clamp(min=1e-3)
     axis = torch.linspace(-1, 1, _SIDE, device=value.device)
@@ -145,26 +148,25 @@ def _stretch(flow: Tensor, face: Tensor) -> Tensor:
 def _keypoint_error(
     animator: Animator, before: Keypoints, after: Keypoints, flow: Tensor, size: tuple[int, int]
 ) -> Tensor:
-    """Where the flow says that the result's keypoints came from, against where they were in the source."""
-    places = _in_picture(after, animator, size)
-    # The shift is read, not the flow: beyond the border, where keypoints may lie, it goes on as it was.
+    """Compare the source's keypoints with the coordinates that the flow gives for the result's keypoints."""
+    points = _in_picture(after, animator, size)
+    # The shift is sampled instead of the flow, because it is continued beyond the border, where keypoints may be.
     grid = identity_grid((flow.shape[1], flow.shape[2]), device=flow.device)
     shift = (flow.float() - grid).permute(0, 3, 1, 2)
-    read = F.grid_sample(shift, places[:, None], padding_mode="border", align_corners=True)  # (N, 2, 1, K)
-    came = places + read[:, :, 0].transpose(1, 2)
-    wanted = _in_picture(before, animator, size)
+    read = F.grid_sample(shift, points[:, None], padding_mode="border", align_corners=True)  # (N, 2, 1, K)
+    mapped = points + read[:, :, 0].transpose(1, 2)
+    expected = _in_picture(before, animator, size)
     longer = max(size)
     aspect = torch.tensor([size[1] / longer, size[0] / longer], device=flow.device)
-    apart: Tensor = torch.linalg.vector_norm((came - wanted) * aspect, dim=-1)  # (N, K)
-    return apart.mean(1) / _size(before)
+    distance: Tensor = torch.linalg.vector_norm((mapped - expected) * aspect, dim=-1)  # (N, K)
+    return distance.mean(1) / _size(before)
 
 
 def _residual(source: Tensor, result: Tensor, flow: Tensor, occlusion: Tensor, face: Tensor) -> Tensor:
-    small, seen = _small(source), _small(result)
-    warped = warp_image(small, resize_flow(flow.float(), (_SIDE, _SIDE)), padding="border")
+    warped = warp_image(_small(source), resize_flow(flow.float(), (_SIDE, _SIDE)), padding="border")
     visible = resize_map(occlusion.float(), (_SIDE, _SIDE)) * face
-    apart = (seen - warped).abs().mean(1, keepdim=True) * visible
-    return F.avg_pool2d(apart, _PATCH, stride=_PATCH // 3).flatten(1).amax(1)
+    difference = (_small(result) - warped).abs().mean(1, keepdim=True) * visible
+    return F.avg_pool2d(difference, _PATCH, stride=_PATCH // 3).flatten(1).amax(1)
 
 
 def _energy(image: Tensor, face: Tensor) -> Tensor:

@@ -1,13 +1,9 @@
-"""Do fomaug's copies help on a dataset? Networks are trained without augmentation, with classic, and with copies.
+"""Studies of the benefit of copies: networks trained without augmentation, with classic augmentation and with copies.
 
-`fomaug.study` is both this package and, called, the function `study` in it, as `fomaug.expand` is.
+`fomaug.study` is this package and can also be called as the function `study` in it, as `fomaug.expand` can.
 """
 
-import sys
-from functools import wraps
-from types import ModuleType
-from typing import Any
-
+from fomaug.names import make_callable
 from fomaug.study.plan import StudyPlan as StudyPlan
 from fomaug.study.report import ArmResult as ArmResult
 from fomaug.study.report import StudyResult as StudyResult
@@ -17,11 +13,4 @@ from fomaug.study.statistics import estimate as estimate
 
 __all__ = ["study", "StudyPlan", "StudyResult", "ArmResult", "Estimate", "estimate"]
 
-
-class _CallableModule(ModuleType):
-    @wraps(study)
-    def __call__(self, *args: Any, **options: Any) -> StudyResult:
-        return study(*args, **options)
-
-
-sys.modules[__name__].__class__ = _CallableModule
+make_callable(__name__)

@@ -1,4 +1,4 @@
-"""Training: the First Order Motion Model on clips (`train`), the light face model in `fomaug.training.faces`."""
+"""Training of the First Order Motion Model on clips; `fomaug.training.faces` trains the light face model."""
 
 from fomaug.training.config import TrainConfig as TrainConfig
 from fomaug.training.loop import TrainingError as TrainingError

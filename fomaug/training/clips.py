@@ -1,4 +1,4 @@
-"""Clips to train on: videos, gifs, folders of frames, and pictures with the frames side by side."""
+"""Clips for training: videos, gifs, folders of frames, and pictures with the frames side by side."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Picture = NDArray[np.uint8]
 
 
 class Frames(Protocol):
-    """A clip of which single frames can be asked for."""
+    """A clip with random access to its frames."""
 
     @property
     def name(self) -> str:
-        """Of the file or folder."""
+        """Name of the file or folder."""
 
     @property
     def count(self) -> int:
-        """How many frames it has."""
+        """Number of frames."""
 
     def take(self, indices: Sequence[int]) -> list[Picture]:
         """Read frames, (H, W, 3) uint8, of ascending indices."""
@@ -34,7 +34,7 @@ class Frames(Protocol):
 
 @dataclass(frozen=True)
 class _Stream:
-    """A clip that is decoded from its start; folders of frames are quicker, since they are not."""
+    """A video, which is decoded from its start; a folder of frames is faster."""
 
     clip: Clip
     count: int
@@ -45,7 +45,7 @@ class _Stream:
 
     def take(self, indices: Sequence[int]) -> list[Picture]:
         found: dict[int, Picture] = {}
-        for index, frame in enumerate(self.clip.frames(on_damage=lambda _: None)):  # told of when it was opened
+        for index, frame in enumerate(self.clip.frames(on_damage=lambda _: None)):  # damage was reported when opened
             if index in indices:
                 found[index] = frame
             if index >= indices[-1]:
@@ -68,7 +68,7 @@ class _Folder:
 
 @dataclass(frozen=True)
 class _Strip:
-    """One picture with square frames side by side."""
+    """A picture with square frames side by side."""
 
     path: Path
     count: int
@@ -87,24 +87,26 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 def open_clips(root: Path) -> list[Frames]:
-    """Open every clip below a folder; damaged ends of videos are warned of and left out.
+    """Open every clip below a folder; damaged ends of videos are left out with a warning.
 
     Raises:
-        MediaError: if there is none, or one of them cannot be read or has less than two frames.
+        MediaError: if there is no clip, or if one of them cannot be read or has less than two frames.
     """
     if not root.is_dir():
-        raise MediaError(f"{root} is no folder of clips")
+        raise MediaError(f"the folder of clips is {root}, which is no folder; give a folder with clips below it")
     found = [path for path in find_clips(root) if path != root]  # pictures in the root itself are strips
     strips = [path for path in sorted(root.iterdir()) if path.suffix.lower() in _PICTURES and path not in found]
     clips = [_open_strip(path) for path in strips] + [_open(path) for path in found]
     if not clips:
-        raise MediaError(f"{root} holds no clips: videos, gifs, folders of frames, or frames side by side in a picture")
+        raise MediaError(
+            f"{root} contains no clips; expected videos, gifs, folders of frames, or frames side by side in a picture"
+        )
     short = [clip.name for clip in clips if clip.count < 2]
     if short:
         names = ", ".join(short[:5]) + (f" and {len(short) - 5} more" if len(short) > 5 else "")
         raise MediaError(
-            f"clips of one frame have no pairs to learn from: {names}; remove them"
-            " (frames of one clip belong in a folder of their own)"
+            f"clips must have at least two frames, got one in {names}; remove them, or put the frames of one clip into "
+            "a folder"
         )
     return clips
 
@@ -123,7 +125,7 @@ def _open_strip(path: Path) -> Frames:
     except (OSError, Image.DecompressionBombError) as error:
         raise MediaError(f"{path} cannot be read: {reason_of(error)}") from error
     if width % height:
-        raise MediaError(f"{path} is {width} x {height}: frames side by side must be square, so the width a multiple")
+        raise MediaError(f"{path} is {width} x {height}; the width must be a multiple of the height, for square frames")
     return _Strip(path, width // height)
 
 

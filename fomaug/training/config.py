@@ -1,7 +1,8 @@
-"""The numbers of a training run, in the layout of the official YAML files."""
+"""Configurations of training runs, in the layout of the official YAML files."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,20 +10,19 @@ from typing import Any
 from fomaug.errors import ArgumentError, did_you_mean, shortened
 from fomaug.networks import ModelConfig
 from fomaug.networks.config import build
-from fomaug.training.numbers import check_numbers
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each loss counts (paper: Sec. 3.3 and 7.2).
+    """Weights of the losses (paper: Sec. 3.3 and 7.2).
 
     Attributes:
-        perceptual: one weight for each map of the feature extractor, at every scale of the pyramid.
-        generator_gan: least-squares loss that the generator is to fool the discriminator.
-        discriminator_gan: least-squares loss of the discriminator.
-        feature_matching: one weight for each map of the discriminator.
-        equivariance_value: keypoints follow a known deformation.
-        equivariance_jacobian: jacobians follow it, too.
+        perceptual: weights of the maps of the feature extractor, at every scale of the pyramid.
+        generator_gan: weight of the least-squares loss of the generator.
+        discriminator_gan: weight of the least-squares loss of the discriminator.
+        feature_matching: weights of the maps of the discriminator.
+        equivariance_value: weight of the equivariance of keypoints under a known deformation.
+        equivariance_jacobian: weight of the equivariance of jacobians.
     """
 
     perceptual: tuple[float, ...] = (10, 10, 10, 10, 10)
@@ -35,7 +35,13 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class TransformParams:
-    """How far the deformations of the equivariance losses go."""
+    """Parameters of the random deformations for the equivariance losses.
+
+    Attributes:
+        sigma_affine: standard deviation of the entries of the affine map.
+        sigma_tps: standard deviation of the weights of the spline.
+        points_tps: number of control points along each side.
+    """
 
     sigma_affine: float = 0.05
     sigma_tps: float = 0.005
@@ -44,16 +50,16 @@ class TransformParams:
 
 @dataclass(frozen=True)
 class AugmentParams:
-    """How training pairs are varied, both frames alike.
+    """Parameters of the random changes of training pairs; both frames are changed alike.
 
     Attributes:
-        horizontal_flip: mirror half of the pairs.
-        time_flip: swap source and driving in half of the pairs.
-        brightness: factors between 1 - value and 1 + value; so are contrast and saturation.
-        contrast: see brightness.
-        saturation: see brightness.
-        hue: turn of the colour circle up to this share of it.
-        zoom_range: pairs are enlarged by a factor from this range, then cropped or padded anywhere.
+        horizontal_flip: whether half of the pairs are mirrored.
+        time_flip: whether source and driving frame are swapped in half of the pairs.
+        brightness: largest difference of the brightness factor from 1.
+        contrast: largest difference of the contrast factor from 1.
+        saturation: largest difference of the saturation factor from 1.
+        hue: largest rotation of the hue, as a share of the colour circle.
+        zoom_range: interval of the factor by which pairs are resized before a random crop or padding.
     """
 
     horizontal_flip: bool = False
@@ -72,26 +78,26 @@ class AugmentParams:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run.
+    """The configuration of a training run.
 
     Attributes:
-        model: the networks.
-        weights: of the losses.
-        transform: deformations for equivariance.
-        augment: variation of the pairs.
-        id_sampling: clips of one person (`person#...`) count as one, a clip of it is drawn each time.
-        num_epochs: passes over the clips.
-        num_repeats: how often a pass sees each clip.
-        epoch_milestones: after these epochs the learning rates fall to a tenth.
+        model: configuration of the networks.
+        weights: weights of the losses.
+        transform: random deformations for the equivariance losses.
+        augment: random changes of the pairs.
+        id_sampling: whether clips of one person (`person#...`) count as one clip, of which each draw takes one.
+        num_epochs: number of passes over the clips.
+        num_repeats: number of pairs of each clip in a pass.
+        epoch_milestones: epochs after which the learning rates are divided by ten.
         lr_generator: learning rate of the generator.
-        lr_discriminator: of the discriminator.
-        lr_kp_detector: of the keypoint detector.
-        batch_size: pairs in a step, on each device.
-        scales: of the image pyramid.
-        checkpoint_steps: steps between checkpoints.
-        keep_checkpoints: how many are kept.
+        lr_discriminator: learning rate of the discriminator.
+        lr_kp_detector: learning rate of the keypoint detector.
+        batch_size: number of pairs in a step, on each device.
+        scales: scales of the image pyramid.
+        checkpoint_steps: number of steps between checkpoints.
+        keep_checkpoints: number of checkpoints that are kept.
         ema: decay of the averaged weights; 0 for none.
-        seed: of everything drawn.
+        seed: seed of all random numbers.
     """
 
     model: ModelConfig
@@ -119,10 +125,10 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
-        """Read the content of an official YAML file, or of one with our additional `train_params`.
+        """Read the content of an official YAML file; `train_params` may have our additional keys.
 
         Raises:
-            ArgumentError: for an unknown section or key, named with the nearest known one.
+            ArgumentError: for an unknown section or key; the message suggests the nearest known one.
         """
         for section in values:
             if section not in _SECTIONS:
@@ -159,7 +165,7 @@ _DATA_KEYS = ("root_dir", "frame_shape", "pairs_list", "id_sampling", "augmentat
 
 
 def _section(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Copy a part that may be left out, or left empty."""
+    """Copy a section that may be missing or empty."""
     section = values.get(name)
     if section is None:
         return {}
@@ -174,7 +180,7 @@ def _augment(params: Mapping[str, Any]) -> AugmentParams:
         if key not in known:
             raise ArgumentError(f"augmentation_params has an unknown key {shortened(key)}{_near(key, known)}")
     flat = {**_section(params, "flip_param"), **_section(params, "jitter_param")}
-    # What is resized is always cropped back to the size of the model, so `crop_param` says nothing new.
+    # `crop_param` is ignored: pairs are always cropped back to the size of the model.
     ratio = _section(params, "resize_param").get("ratio", (1, 1))
     return build(AugmentParams, "augmentation_params", {**flat, "zoom_range": ratio})
 
@@ -187,3 +193,38 @@ def _switch(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise ArgumentError(f"{name} must be true or false, got {shortened(value)}")
     return value
+
+
+_AT_LEAST_ONE = ("num_epochs", "num_repeats", "batch_size", "checkpoint_steps", "keep_checkpoints")
+_NOT_NEGATIVE = ("lr_generator", "lr_discriminator", "lr_kp_detector", "seed")
+
+
+def check_numbers(section: str, config: Any) -> None:
+    """Refuse numbers that no training run can have.
+
+    Raises:
+        ArgumentError: for the first such number; the message names the expected range.
+    """
+    for key in _AT_LEAST_ONE:
+        value = getattr(config, key)
+        if not _is_number(value, whole=True) or value < 1:
+            raise ArgumentError(f"{section}.{key} must be a whole number of 1 or more, got {shortened(value)}")
+    for key in _NOT_NEGATIVE:
+        value = getattr(config, key)
+        if not _is_number(value, whole=key == "seed") or value < 0:
+            raise ArgumentError(
+                f"{section}.{key} must be a number of 0 or more, got {shortened(value)}{_exponent(value)}"
+            )
+    if not _is_number(config.ema) or not 0 <= config.ema < 1:
+        raise ArgumentError(f"{section}.ema must be at least 0 and less than 1, got {shortened(config.ema)}")
+    if not config.scales or not all(_is_number(scale) and 0 < scale <= 1 for scale in config.scales):
+        raise ArgumentError(f"{section}.scales must be numbers above 0 and up to 1, got {shortened(config.scales)}")
+
+
+def _is_number(value: object, *, whole: bool = False) -> bool:
+    kinds = (int,) if whole else (int, float)
+    return isinstance(value, kinds) and not isinstance(value, bool) and -math.inf < value < math.inf
+
+
+def _exponent(value: object) -> str:
+    return "; YAML reads 2e-4 as a string, write 2.0e-4" if isinstance(value, str) else ""

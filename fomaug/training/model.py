@@ -1,4 +1,4 @@
-"""The networks of a run and one pass of losses over a batch."""
+"""The networks of a training run, and their losses for a batch."""
 
 from __future__ import annotations
 
@@ -28,25 +28,31 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Pairs of frames of one clip each, and a deformation: source and driving are (B, 3, S, S) in [0, 1]."""
+    """Pairs of frames, each pair from one clip, and a deformation.
+
+    Attributes:
+        source: (B, 3, S, S) in [0, 1].
+        driving: (B, 3, S, S) in [0, 1].
+        spline: deformation of the driving frames for the equivariance losses.
+    """
 
     source: Tensor
     driving: Tensor
     spline: ThinPlateSpline
 
     def to(self, device: torch.device) -> Batch:
-        """Move everything."""
+        """Move all tensors to a device."""
         return Batch(self.source.to(device), self.driving.to(device), self.spline.to(device))
 
 
 class TrainedNetworks(nn.Module):
-    """Detector, generator and discriminator, with the losses that train them."""
+    """Detector, generator and discriminator with their losses."""
 
     def __init__(self, config: TrainConfig, extract: Features) -> None:
         super().__init__()
         model = config.model
         self.weights = config.weights
-        self._extract = (extract,)  # in a tuple, a network among the features is no part of what is trained or saved
+        self._extract = (extract,)  # a tuple, so that a network is no submodule, and is neither trained nor saved
         self.kp_detector = KeypointDetector(model.common, model.kp_detector)
         self.generator = Generator(model.common, model.generator)
         self.discriminator = MultiScaleDiscriminator(model.common, model.discriminator or DiscriminatorConfig())
@@ -55,11 +61,11 @@ class TrainedNetworks(nn.Module):
         self.scales = config.scales
 
     def forward(self, batch: Batch, prediction: Tensor | None = None) -> tuple[Losses, Tensor]:
-        """Compute losses; one entry for both phases, so that gradients are gathered over devices in both.
+        """Compute the losses of one phase; both phases use this method, so that devices share gradients in both.
 
         Args:
             batch: pairs of frames.
-            prediction: None for the losses of detector and generator; what they predicted, for the discriminator's.
+            prediction: None for the losses of detector and generator; their prediction for those of the discriminator.
 
         Returns:
             The weighted losses by name, and the prediction.
@@ -74,7 +80,7 @@ class TrainedNetworks(nn.Module):
         real, fake = self.pyramid(batch.driving), self.pyramid(output.prediction)
         losses = {}
         if any(self.weights.perceptual):
-            kept = {scale: picture for scale, picture in fake.items() if scale in self.scales}
+            kept = {scale: image for scale, image in fake.items() if scale in self.scales}
             losses["perceptual"] = perceptual(self._extract[0], real, kept, self.weights.perceptual)
         if self.weights.generator_gan:
             losses |= self._adversarial(real, fake, driving.value.detach())

@@ -1,4 +1,4 @@
-"""One process or many: who this one is, and what it shares."""
+"""Training in one process or in several: the rank of this process, its device, and shared gradients."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fomaug.weights.load import pick_device
+from fomaug.weights import pick_device
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """The place of this process among those that `torchrun` started."""
+    """The rank and the device of this process among those that `torchrun` started."""
 
     rank: int
     count: int
@@ -25,7 +25,7 @@ class Ranks:
 
     @classmethod
     def join(cls, device: str | torch.device = "auto") -> Ranks:
-        """Meet the other processes, if `torchrun` started this one."""
+        """Join the process group if `torchrun` started this process."""
         count, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
         own = own_device(device, local_rank=int(os.environ.get("LOCAL_RANK", 0)), cuda=torch.cuda.is_available())
         pick_device(own)
@@ -40,33 +40,33 @@ class Ranks:
 
     @property
     def shares_statistics(self) -> bool:
-        """Whether batch norms see the batches of all processes: on GPUs only, torch has no such layer for the CPU."""
+        """Whether batch norms use the batches of all processes; torch has such a layer for GPUs only."""
         return self.count > 1 and self.device.type == "cuda"
 
     def synchronise(self, networks: Network) -> Network:
-        """Move networks to the device; share batch statistics where there are several GPUs."""
+        """Move networks to the device, and share batch statistics if there are several GPUs."""
         return (share_statistics(networks) if self.shares_statistics else networks).to(self.device)
 
     def wrap(self, networks: nn.Module) -> nn.Module:
-        """Share gradients."""
+        """Share gradients among the processes."""
         if self.count == 1:
             return networks
-        # Each phase uses some networks and not others. Buffers: batch statistics are shared where it matters, above.
+        # Each phase uses only some of the networks. Buffers are not broadcast, because `synchronise` shares statistics.
         return DistributedDataParallel(networks, find_unused_parameters=True, broadcast_buffers=False)
 
     def leave(self) -> None:
-        """Part from the other processes."""
+        """Leave the process group."""
         if self.count > 1:
             torch.distributed.destroy_process_group()
 
 
 def own_device(device: str | torch.device, *, local_rank: int, cuda: bool) -> torch.device:
-    """The device of this process: each process of a machine takes a GPU of its own, unless one is named by number."""
+    """Choose the device of this process: its own GPU by local rank, unless `device` has an index."""
     wanted = torch.device(("cuda" if cuda else "cpu") if device == "auto" else device)
     return torch.device("cuda", local_rank) if wanted.type == "cuda" and wanted.index is None else wanted
 
 
 def share_statistics(networks: Network) -> Network:
-    """Put `SyncBatchNorm` in the place of every batch norm; names and values of the weights stay."""
+    """Replace every batch norm by `SyncBatchNorm`; names and values of the weights stay the same."""
     converted: Network = nn.SyncBatchNorm.convert_sync_batchnorm(networks)  # type: ignore[no-untyped-call]
     return converted

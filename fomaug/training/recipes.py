@@ -1,4 +1,4 @@
-"""Training configurations from files, and those of the official models by name."""
+"""Training configurations: read from files, or official ones by name."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fomaug.errors import ArgumentError, did_you_mean
 from fomaug.files import exists
 from fomaug.networks import OFFICIAL
 from fomaug.training.config import AugmentParams, LossWeights, TrainConfig
-from fomaug.weights.settings import read_settings, settings_of
+from fomaug.weights import read_settings, settings_of
 
 _FLIPS = AugmentParams(horizontal_flip=True, time_flip=True)
 _COLOURS = replace(_FLIPS, brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1)
 _NOT_ADVERSARIAL = LossWeights(generator_gan=0)
 
-# What the official YAML files say beside the networks; everything else in them is the default of `TrainConfig`.
+# Training parameters of the official YAML files that differ from the defaults of `TrainConfig`.
 _RECIPES: dict[str, dict[str, Any]] = {
     "vox-256": {
         "num_repeats": 75,
@@ -70,7 +70,7 @@ def read_config(source: str | Path) -> TrainConfig:
     """Read a training configuration from a YAML or JSON file, or take the name of an official one.
 
     Raises:
-        ArgumentError: if there is none, or a key of it is unknown.
+        ArgumentError: if there is no such file or name, or the file has an unknown key.
     """
     name = str(source)
     if name in OFFICIAL:

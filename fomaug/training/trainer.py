@@ -1,4 +1,4 @@
-"""One training step after another: networks, optimisers and averages of one process."""
+"""The trainer: batches, training steps, and the state of one process."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ Precision = Literal["float32", "bfloat16"]
 _PARTS = {"generator": "lr_generator", "discriminator": "lr_discriminator", "kp_detector": "lr_kp_detector"}
 
 
-def _judge(extract: Features, device: torch.device) -> Features:
-    """Put a network among the features where the pictures are; it is no part of what is trained."""
+def _frozen(extract: Features, device: torch.device) -> Features:
+    """Move a feature extractor that is a network to the device, and freeze it."""
     if isinstance(extract, nn.Module):
         return extract.to(device).eval().requires_grad_(False)  # noqa: FBT003 (torch's signature)
     return extract
@@ -42,8 +42,8 @@ class Trainer:
     def __init__(self, config: TrainConfig, extract: Features, ranks: Ranks, *, init: Animator | None = None) -> None:
         self.config, self.ranks, self.step = config, ranks, 0
         with torch.random.fork_rng(devices=()):
-            torch.default_generator.manual_seed(config.seed)  # initial weights, made on the CPU, the same on every rank
-            networks = TrainedNetworks(config, _judge(extract, ranks.device))
+            torch.default_generator.manual_seed(config.seed)  # initial weights of the CPU are the same on every rank
+            networks = TrainedNetworks(config, _frozen(extract, ranks.device))
         if init is not None:
             networks.kp_detector.load_state_dict(init.detector.state_dict())
             networks.generator.load_state_dict(init.generator.state_dict())
@@ -59,7 +59,7 @@ class Trainer:
         }
 
     def batches(self, clips: list[Frames], workers: int) -> Iterator[Batch]:
-        """Yield the batches of all epochs that are left; a resumed run goes on within its epoch."""
+        """Yield the remaining batches of all epochs; a resumed run continues within its epoch."""
         config, size = self.config, self.config.model.size or 256
         for epoch in itertools.count(0):
             pairs = ClipPairs(
@@ -72,7 +72,10 @@ class Trainer:
                 epoch=epoch,
             )
             if len(pairs) < self.ranks.count:
-                raise MediaError(f"{len(pairs)} pairs an epoch are too few for {self.ranks.count} processes")
+                raise MediaError(
+                    f"an epoch has {len(pairs)} pairs, which is too few for {self.ranks.count} processes; add clips, "
+                    "raise num_repeats or start fewer processes"
+                )
             per_epoch = max(1, len(pairs) // self.ranks.count // config.batch_size)
             if epoch >= config.num_epochs:
                 return
@@ -86,23 +89,23 @@ class Trainer:
                 config.batch_size,
                 sampler=order[start:end],
                 num_workers=workers,
-                generator=torch.Generator(),  # or it would advance the global one
+                generator=torch.Generator(),  # without it, the loader would use the global generator
             )
             self._set_rates(epoch)
             for source, driving in loader:
                 yield Batch(source, driving, self._spline(len(source)))
 
     def train_step(self, batch: Batch, precision: Precision) -> tuple[dict[str, float], Tensor]:
-        """Improve detector and generator, then the discriminator."""
+        """Update detector and generator, then the discriminator, and return the losses and the prediction."""
         batch = batch.to(self.ranks.device)
         self.networks.train()
         with self._autocast(precision):
             losses, prediction = self.shared(batch)
-        self._improve(losses, ("generator", "kp_detector"))
+        self._update(losses, ("generator", "kp_detector"))
         if self.config.weights.generator_gan:
             with self._autocast(precision):
                 judged, _ = self.shared(batch, prediction.detach())
-            self._improve(judged, ("discriminator",))
+            self._update(judged, ("discriminator",))
             losses = {**losses, **judged}
         if self.config.ema:
             self.average.update_parameters(self.networks)
@@ -110,7 +113,7 @@ class Trainer:
         return {name: float(value.detach()) for name, value in losses.items()}, prediction.detach()
 
     def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs."""
+        """Return everything that a resumed run needs."""
         return {
             "step": self.step,
             "config": json.dumps(asdict(self.config), sort_keys=True),
@@ -120,10 +123,10 @@ class Trainer:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken.
+        """Restore a state.
 
         Raises:
-            ResumeError: if it belongs to another configuration; names the settings that differ.
+            ResumeError: if the state is from another configuration; the message names the settings that differ.
         """
         old, new = json.loads(state["config"]), json.loads(json.dumps(asdict(self.config)))
         changed = [key for key in new if old.get(key) != new[key] and key not in _MAY_CHANGE]
@@ -138,12 +141,12 @@ class Trainer:
             optimiser.load_state_dict(state["optimisers"][part])
 
     def animator(self) -> Animator:
-        """The model as it is now."""
+        """Make an animator of the current networks."""
         networks = self.average.module if self.config.ema else self.networks
         assert isinstance(networks, TrainedNetworks)
         return Animator(self.config.model, networks.kp_detector, networks.generator, name="trained")
 
-    def _improve(self, losses: dict[str, Tensor], parts: tuple[str, ...]) -> None:
+    def _update(self, losses: dict[str, Tensor], parts: tuple[str, ...]) -> None:
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         torch.stack([value.float() for value in losses.values()]).sum().backward()  # type: ignore[no-untyped-call]

@@ -9,12 +9,10 @@ from typing import Any, Literal, TypedDict, get_args
 import numpy as np
 
 from fomaug.errors import ArgumentError, check_choice, did_you_mean
-from fomaug.motion import Region
+from fomaug.options import Crop, FrameChoice, Region
 
 Overlay = Literal["keypoints", "flow", "occlusion"]
-Crop = Literal["face", "frame"]
 Face = Literal["auto", "whole"] | tuple[int, int, int, int]
-FrameChoice = Literal["closest", "first"] | int
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,35 @@
-"""Model files: one safetensors file holds the weights, the configuration and the facts of a model."""
+"""Model files: a safetensors file contains the weights, the configuration and the facts of a model."""
 
-from fomaug.weights.facts import ModelInfo as ModelInfo
-from fomaug.weights.facts import list_models as list_models
-from fomaug.weights.facts import model_info as model_info
+from fomaug.weights.assemble import load_strictly as load_strictly
+from fomaug.weights.files import ModelInfo as ModelInfo
+from fomaug.weights.files import list_models as list_models
+from fomaug.weights.files import model_info as model_info
+from fomaug.weights.files import read_tensors as read_tensors
 from fomaug.weights.files import save_model as save_model
 from fomaug.weights.load import load_model as load_model
+from fomaug.weights.load import pick_device as pick_device
 from fomaug.weights.official import import_official as import_official
-from fomaug.weights.places import models_folder as models_folder
+from fomaug.weights.onnx import export_onnx as export_onnx
+from fomaug.weights.paths import find_model as find_model
+from fomaug.weights.paths import models_folder as models_folder
+from fomaug.weights.pickles import read_pickle as read_pickle
+from fomaug.weights.settings import read_settings as read_settings
+from fomaug.weights.settings import settings_of as settings_of
 
-__all__ = ["ModelInfo", "import_official", "list_models", "load_model", "model_info", "models_folder", "save_model"]
+__all__ = [
+    "ModelInfo",
+    "export_onnx",
+    "find_model",
+    "import_official",
+    "list_models",
+    "load_model",
+    "load_strictly",
+    "model_info",
+    "models_folder",
+    "pick_device",
+    "read_pickle",
+    "read_settings",
+    "settings_of",
+    "read_tensors",
+    "save_model",
+]

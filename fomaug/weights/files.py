@@ -1,10 +1,12 @@
-"""Reading and writing model files."""
+"""Model files are written, read and described."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +17,17 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from fomaug.animator import Animator
-from fomaug.errors import ArgumentError, WeightsError, reason_of, shortened
+from fomaug.errors import ArgumentError, FomaugError, WeightsError, reason_of, shortened
 from fomaug.files import MODEL, open_regular, write_file
 from fomaug.networks import AnyConfig, config_from_dict
-from fomaug.weights.layout import Layout
-from fomaug.weights.places import check_model_file
+from fomaug.strict_json import check_finite, load_json
+from fomaug.weights.assemble import Layout
+from fomaug.weights.paths import check_model_file, find_model, installed_models
 
 FORMAT = "fomaug-model"
 VERSION = "1"
-_MOST_HEADER = 2**22  # bytes; that of a model of 319 tensors has 35,000
-_MOST_FACTS = 2**16  # characters
+_MOST_HEADER = 2**22  # Largest header in bytes; a model of 319 tensors has one of 35,000.
+_MOST_FACTS = 2**16  # Longest facts in characters.
 _DTYPES = {
     "F64": "float64",
     "F32": "float32",
@@ -40,7 +43,13 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class Header:
-    """What a model file says of itself."""
+    """The header of a model file, without the layouts of the tensors.
+
+    Attributes:
+        name: name of the model.
+        config: configuration of the networks.
+        facts: licence, data and measures of the model.
+    """
 
     name: str
     config: AnyConfig
@@ -53,54 +62,63 @@ def save_model(
     """Write a model as one safetensors file, atomically.
 
     Args:
-        animator: loaded with `fold=False`, or just trained.
-        path: to write to; the stem becomes the name under which it is listed.
-        facts: plain JSON to keep beside the weights: licence, data, measures; added to the animator's own.
-        half: store floating weights as float16.
+        animator: model whose batch norms are not folded: loaded with `fold=False`, or just trained.
+        path: path of the new file; its stem becomes the name of the model.
+        facts: further facts as plain JSON, such as licence, data and measures; they are added to the animator's own.
+        half: whether to store floating-point weights as float16.
 
     Raises:
-        ArgumentError: if the batch norms were folded: such a model cannot be trained on.
+        ArgumentError: the batch norms are folded, so that the model cannot be trained further; or the facts are too
+            long, or contain infinite numbers or characters that cannot be printed.
     """
     if not any(isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm)) for module in animator.modules()):
         raise ArgumentError(f"{animator.name} has its batch norms folded; load it with fold=False to save it")
+    facts = {**animator.facts, **(facts or {})}
+    try:
+        check_facts(facts)
+    except ValueError as error:
+        raise ArgumentError(f"{path} could not be read again: {error}") from error
     tensors = {name: _stored(tensor, half=half) for name, tensor in animator.state_dict().items()}
     metadata = {
         "format": FORMAT,
         "version": VERSION,
         "name": Path(path).stem,
         "config": json.dumps(animator.config.to_dict(), sort_keys=True),
-        "facts": json.dumps({**animator.facts, **(facts or {})}, sort_keys=True),
+        "facts": json.dumps(facts, sort_keys=True),
     }
-    # Not save_file: it makes files that nobody but their owner may read.
+    # The function save_file of safetensors would write a file that only its owner can read.
     write_file(Path(path), _in_order(save(tensors, metadata)))
     return Path(path)
 
 
 def _in_order(content: bytes) -> bytes:
-    """Sort the header of a safetensors file, whose metadata come in any order: equal models become equal files."""
+    """Sort the header of a safetensors file, so that equal models become equal files."""
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)  # the tensors stay aligned
+    header += b" " * (-len(header) % 8)  # The tensors stay aligned to 8 bytes.
     return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def read_header(path: Path) -> Header:
-    """Read what a model file says of itself, without its weights.
+    """Read name, configuration and facts of a model file.
 
     Raises:
-        WeightsError: if it is no model file of this project.
+        WeightsError: the file is no model file of fomaug, or its header is damaged.
     """
     with _opened(path) as file:
         metadata = file.metadata() or {}
     if metadata.get("format") != FORMAT:
-        raise WeightsError(f"{path} is a safetensors file, but no fomaug model; fomaug model import makes one")
+        raise WeightsError(
+            f"{path} is a safetensors file, but no fomaug model; fomaug model import converts official checkpoints"
+        )
     if metadata.get("version") != VERSION:
         raise WeightsError(
-            f"{path} has format version {metadata.get('version')}, this fomaug reads {VERSION}; upgrade it"
+            f"{path} has format version {metadata.get('version')}, {VERSION} was expected; upgrade fomaug"
         )
     try:
-        config = config_from_dict(json.loads(metadata["config"]))
-        facts = json.loads(metadata.get("facts", "{}"))
+        # The configuration checks its own numbers, and names them in its errors.
+        config = config_from_dict(load_json(metadata["config"], "config", WeightsError, finite=False))
+        facts = load_json(metadata.get("facts", "{}"), "facts", WeightsError, finite=False)
         check_facts(facts)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} has a damaged header: {reason_of(error)}") from error
@@ -108,9 +126,9 @@ def read_header(path: Path) -> Header:
 
 
 def read_layouts(path: Path) -> dict[str, Layout]:
-    """Read names, shapes and kinds of all weights, without their numbers."""
+    """Read the layouts of all weights, without their numbers."""
     with _opened(path) as file:
-        parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
         return {
             name: Layout(tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), str(part.get_dtype())))
             for name, part in parts.items()
@@ -118,9 +136,9 @@ def read_layouts(path: Path) -> dict[str, Layout]:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read all weights as they are stored."""
+    """Read all weights in the dtypes of the file."""
     with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
 
 
 def _stored(tensor: Tensor, *, half: bool) -> Tensor:
@@ -140,41 +158,112 @@ def _opened(path: Path) -> Any:
 
 
 def check_header_size(path: Path) -> None:
-    """Look at the length of the header before a parser does.
+    """Check the length of the header before it is parsed.
 
     Raises:
-        ValueError: it is longer than any model's.
+        ValueError: the length exceeds that of any model.
     """
     with open_regular(path, MODEL) as file:
         length = int.from_bytes(file.read(8), "little")
     if length > _MOST_HEADER:
-        raise ValueError(f"its header states {length} bytes, up to {_MOST_HEADER} were expected")
+        raise ValueError(f"its header has {length} bytes, up to {_MOST_HEADER} were expected")
 
 
 def check_facts(facts: object) -> None:
-    """Refuse facts that are no mapping, or that cannot be shown: they are printed as they are.
+    """Check that facts are a mapping that can be printed as it is.
 
     Raises:
-        ValueError: says what is wrong.
+        ValueError: the facts violate this.
     """
     if not isinstance(facts, dict):
         raise ValueError(f"facts must be keys and values, got {shortened(facts)}")
+    check_finite(facts, nan=True)
     text = json.dumps(facts, ensure_ascii=False)
     if len(text) > _MOST_FACTS:
         raise ValueError(f"facts must have up to {_MOST_FACTS} characters, got {len(text)}")
-    for word in _words(facts):
-        if not all(mark.isprintable() or mark in "\n\t" for mark in word):
-            raise ValueError(f"facts must be printable, got {shortened(word)}")
+    for string in _strings(facts):
+        if not all(character.isprintable() or character in "\n\t" for character in string):
+            raise ValueError(f"facts must be printable, got {shortened(string)}")
 
 
-def _words(value: object) -> Iterator[str]:
-    """All words in JSON values, keys included."""
+def _strings(value: object) -> Iterator[str]:
+    """Yield all strings in some JSON, keys included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
         for part in value:
-            yield from _words(part)
+            yield from _strings(part)
     elif isinstance(value, dict):
         yield from value
         for part in value.values():
-            yield from _words(part)
+            yield from _strings(part)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The description of a model file.
+
+    Attributes:
+        name: name by which `load_model` finds the model.
+        path: path of the file.
+        architecture: "fomm" or "lite".
+        size: side in pixels of the square pictures that the model processes; None for a model of any size.
+        parameters: number of learnt parameters.
+        bytes: size of the file.
+        config: configuration of the networks.
+        facts: licence, data and measures, as they were given to `save_model`.
+    """
+
+    name: str
+    path: Path
+    architecture: str
+    size: int | None
+    parameters: int
+    bytes: int
+    config: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def model_info(name: str | os.PathLike[str]) -> ModelInfo:
+    """Describe a model file.
+
+    Args:
+        name: name of an installed model, or path of a model file.
+
+    Raises:
+        ModelNotFoundError: there is no such model.
+        WeightsError: the file is no intact model file.
+    """
+    path = find_model(name)
+    header = read_header(path)
+    parameters = sum(math.prod(part.shape) for part in read_layouts(path).values() if "float" in part.dtype)
+    return ModelInfo(
+        name=header.name,
+        path=path,
+        architecture=header.config.architecture,
+        size=header.config.size,
+        parameters=parameters,
+        bytes=path.stat().st_size,
+        config=header.config.to_dict(),
+        facts=header.facts,
+    )
+
+
+def list_models(*, on_damage: Callable[[str], object] | None = None) -> list[ModelInfo]:
+    """Describe every model that can be loaded by name.
+
+    Args:
+        on_damage: function that is called with a message about each file that is no intact model file; by default the
+            message is a warning.
+    """
+    found = []
+    for name in installed_models():
+        try:
+            found.append(model_info(name))
+        except FomaugError as error:  # A damaged file does not prevent the list of all others.
+            (on_damage or _warn)(str(error))
+    return found
+
+
+def _warn(damage: str) -> None:
+    warnings.warn(f"a model is left out of the list: {damage}", stacklevel=3)

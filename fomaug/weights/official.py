@@ -1,4 +1,4 @@
-"""Official checkpoints (`.pth.tar`): whatever layout they come in, to an animator."""
+"""Official checkpoints (`.pth.tar`) of any layout are read, and converted to model files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from fomaug.animator import Animator
 from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean, shortened
 from fomaug.files import MODEL, exists, is_safetensors, open_regular
 from fomaug.networks import OFFICIAL, AnyConfig, config_from_dict
-from fomaug.weights.assemble import assemble
+from fomaug.weights.assemble import assemble, layouts
 from fomaug.weights.files import save_model
-from fomaug.weights.layout import layouts
+from fomaug.weights.paths import SUFFIX, check_model_file, check_new_name, models_folder
 from fomaug.weights.pickles import ZIP, check_zip, read_pickle
-from fomaug.weights.places import SUFFIX, check_model_file, check_new_name, models_folder
 from fomaug.weights.settings import read_settings, settings_of
 
 Config = str | os.PathLike[str] | Mapping[str, Any] | None
@@ -31,19 +30,19 @@ def import_official(
     """Convert an official checkpoint to a model file that `load_model` finds by name.
 
     Args:
-        checkpoint: the `.pth.tar` file, with or without discriminator and optimiser states, also from DataParallel.
-        config: its YAML file, the name of an official configuration, or a mapping; None takes the YAML file of the
-            same name beside it, or else goes by the file's name.
-        name: to list it under; the file's stem without `-cpk` by default.
-        folder: to write to, `models_folder()` by default.
+        checkpoint: path of a `.pth.tar` file, also with discriminator and optimiser states, or from DataParallel.
+        config: path of its YAML file, name of an official configuration, or mapping; None takes the YAML file of the
+            same name in the same folder, or else the official configuration with the file's name.
+        name: name of the model; by default the file's stem without `-cpk`.
+        folder: folder of the model file; by default `models_folder()`.
 
     Returns:
-        The path of the file written.
+        The path of the model file.
 
     Raises:
-        ArgumentError: the name is that of a model inside the package, or no name.
-        WeightsError: the file is damaged, of another kind, or does not fit the configuration.
-        ModelNotFoundError: no such file.
+        ArgumentError: the name is invalid, or is that of an embedded model.
+        WeightsError: the file is damaged, has another format, or does not fit the configuration.
+        ModelNotFoundError: there is no such file.
     """
     path = Path(checkpoint)
     if not exists(path):
@@ -59,24 +58,22 @@ def import_official(
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether a file is to be read as an official checkpoint: by content, since names lie.
+    """Whether a file is a pickle or torch archive, by its content, since its name may be wrong.
 
     Raises:
-        WeightsError: if it is plainly something else: empty, a web page, an archive.
+        WeightsError: the file is empty, a web page or another archive.
     """
     check_model_file(path)
     with open_regular(path, MODEL) as file:
         head = file.read(512)
     if not head:
         raise WeightsError(f"{path} is empty; was the download cut short?")
-    if is_safetensors(path):  # first of all: such a file begins with a number, which may look like anything
+    if is_safetensors(path):  # This check comes first, since the file begins with a number of any value.
         return False
     if head.lstrip()[:1] == b"<":
-        raise WeightsError(f"{path} is a web page, not a model: the link gave an error page instead of the file")
+        raise WeightsError(f"{path} is a web page instead of a model; download the file itself")
     if head[257:262] == b"ustar" or head.startswith(_GZIP):
-        raise WeightsError(
-            f"{path} is an archive; official .pth.tar files are none: unpack it and give the file inside"
-        )
+        raise WeightsError(f"{path} is an archive, unlike official .pth.tar files; unpack it and give the file inside")
     if head.startswith(ZIP):
         check_zip(path)
         return True
@@ -86,7 +83,7 @@ def is_pickle(path: Path) -> bool:
 def read_official(path: Path, config: Config) -> Animator:
     """Load an official checkpoint as an animator with unfolded batch norms."""
     if not is_pickle(path):
-        raise WeightsError(f"{path} is no official checkpoint: it is neither a pickle nor a torch archive")
+        raise WeightsError(f"{path} is no official checkpoint, which is a pickle or a torch archive; give another file")
     model_config = official_config(path, config)
     states = _read_states(path)
     tensors = {f"{part}.{_plain(key)}": tensor for part, state in states.items() for key, tensor in state.items()}
@@ -95,27 +92,32 @@ def read_official(path: Path, config: Config) -> Animator:
 
 
 def official_stem(path: Path) -> str:
-    """The name of a checkpoint: `vox-cpk.pth.tar` and `vox-256.pth.tar` give `vox-256`; others lose their suffix."""
+    """Return the name of a checkpoint: `vox-256` for `vox-cpk.pth.tar`, and the name without suffix for others."""
     stem = path.name.split(".")[0].removesuffix("-cpk")
     return f"{stem}-256" if f"{stem}-256" in OFFICIAL else stem
 
 
 def official_config(path: Path, config: Config) -> AnyConfig:
-    """Read a configuration from a YAML file, a name or a mapping; None looks beside the checkpoint, then at its name.
+    """Read the configuration of an official checkpoint.
+
+    Args:
+        path: path of the checkpoint.
+        config: see `import_official`.
 
     Raises:
-        ArgumentError: if there is none of that name, or the file does not hold one.
+        ArgumentError: there is no such configuration, or it is invalid.
     """
     if isinstance(config, Mapping):
         return config_from_dict(config)
     if config is None:
-        config = _beside(path)
+        config = _yaml_of(path)
     name = official_stem(path) if config is None else str(config)
     if name in OFFICIAL:
         return OFFICIAL[name]
     if config is None:
         raise ArgumentError(
-            f"{path} does not say its configuration; give config: its YAML file or one of {', '.join(OFFICIAL)}"
+            f"{path} has no configuration beside it; give config, the path of its YAML file or one of "
+            f"{', '.join(OFFICIAL)}"
         )
     if not exists(Path(config)):
         raise ArgumentError(
@@ -126,28 +128,30 @@ def official_config(path: Path, config: Config) -> AnyConfig:
         return config_from_dict(values)
 
 
-def _beside(path: Path) -> Path | None:
-    """The YAML file that lies beside `NAME-cpk.pth.tar`: `NAME.yaml`, or `NAME-256.yaml` for official names."""
-    places = [path.with_name(f"{official_stem(path)}{suffix}") for suffix in (".yaml", ".yml")]
-    return next((place for place in places if place.is_file()), None)
+def _yaml_of(path: Path) -> Path | None:
+    """Find the YAML file beside `NAME-cpk.pth.tar`: `NAME.yaml`, or `NAME-256.yaml` for official names."""
+    paths = [path.with_name(f"{official_stem(path)}{suffix}") for suffix in (".yaml", ".yml")]
+    return next((file for file in paths if file.is_file()), None)
 
 
 def _read_states(path: Path) -> dict[str, dict[str, Tensor]]:
     checkpoint = read_pickle(path)
     if not isinstance(checkpoint, dict):
-        raise WeightsError(f"{path} holds a {type(checkpoint).__name__}, an official checkpoint is a mapping")
+        raise WeightsError(
+            f"{path} must contain a mapping like official checkpoints, got a {type(checkpoint).__name__}"
+        )
     return {part: _state(checkpoint, key, path) for part, key in _PARTS.items()}
 
 
 def _state(checkpoint: dict[Any, Any], key: str, path: Path) -> dict[str, Tensor]:
     state = checkpoint.get(key)
     if not isinstance(state, dict):
-        found = ", ".join([*map(shortened, checkpoint)][:8]) or "nothing"
-        raise WeightsError(f"{path} lacks {key!r}, which official checkpoints have; it holds {found}")
+        found = ", ".join([*map(shortened, checkpoint)][:8]) or "none"
+        raise WeightsError(f"{path} lacks {key!r}, which official checkpoints have; its keys are {found}")
     if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):
-        raise WeightsError(f"{path}: {key!r} holds something other than named tensors")
+        raise WeightsError(f"{path}: {key!r} must be a mapping from names to tensors")
     return state
 
 
 def _plain(key: str) -> str:
-    return key.removeprefix("module.")  # DataParallel's prefix
+    return key.removeprefix("module.")  # DataParallel adds this prefix.

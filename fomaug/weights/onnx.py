@@ -1,4 +1,4 @@
-"""Models as ONNX files, checked against themselves."""
+"""Models are exported to ONNX files, whose outputs are compared with those of the model."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _TOLERANCE = 1e-4
 
 
 def export_onnx(animator: Animator, folder: Path) -> dict[str, float]:
-    """Write `detector.onnx`, `encoder.onnx` and `generator.onnx`, batch sizes free, and run them in ONNX Runtime.
+    """Write `detector.onnx`, `encoder.onnx` and `generator.onnx` for any batch size, and run them in ONNX Runtime.
 
     Args:
-        animator: on the CPU, in float32.
-        folder: to write to.
+        animator: model on the CPU, in float32.
+        folder: folder of the files; it is created.
 
     Returns:
-        The largest difference of any output from the animator's own, by file name.
+        The largest difference between an output of each file and that of the model, by file name.
 
     Raises:
-        MissingExtraError: if onnx, onnxscript or onnxruntime is not installed.
-        WeightsError: if an output differs by more than 1e-4.
+        MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
+        WeightsError: an output differs by more than 1e-4.
     """
     for package in _PACKAGES:
         if importlib.util.find_spec(package) is None:
@@ -45,7 +45,9 @@ def export_onnx(animator: Animator, folder: Path) -> dict[str, float]:
         _write(network, inputs, outputs, path)
         found[path.name] = _difference(network, inputs, path)
         if found[path.name] > _TOLERANCE:
-            raise WeightsError(f"{path} differs from the model by {found[path.name]:.1e}, more than {_TOLERANCE}")
+            raise WeightsError(
+                f"{path} differs from the model by {found[path.name]:.1e}, up to {_TOLERANCE} is allowed; do not use it"
+            )
     return found
 
 
@@ -68,7 +70,7 @@ class _Encoder(nn.Module):
 
 
 class _Generator(nn.Module):
-    """Image, features, then the keypoints of source and driving frame, to prediction, flow and occlusion."""
+    """A generator of plain tensors: image, features, keypoints of the source, keypoints of the driving frame."""
 
     def __init__(self, animator: Animator, num_features: int) -> None:
         super().__init__()
@@ -106,7 +108,7 @@ def _parts(animator: Animator) -> list[_Part]:
 
 
 def _pictures(size: int) -> tuple[Tensor, Tensor]:
-    """Two batches of two pictures, coloured clouds: between the pixels of white noise, rounding alone passes 1e-4."""
+    """Make two batches of two smooth pictures; in white noise, rounding of the flow alone exceeds the tolerance."""
     coarse = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     pictures = F.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True).clamp(0, 1)
     return pictures[:2], pictures[2:]
@@ -121,7 +123,7 @@ def _write(network: nn.Module, inputs: dict[str, Tensor], outputs: list[str], pa
     shapes = tuple({0: batch} for _ in inputs)
     several = isinstance(network, _Generator)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter, about its own deprecations
+        warnings.simplefilter("ignore")  # The exporter warns of its own deprecations.
         torch.onnx.export(
             network.eval(),
             tuple(inputs.values()),
@@ -136,7 +138,7 @@ def _write(network: nn.Module, inputs: dict[str, Tensor], outputs: list[str], pa
 
 
 def _difference(network: nn.Module, inputs: dict[str, Tensor], path: Path) -> float:
-    """Run other numbers of pictures than the export saw."""
+    """Return the largest difference from the network, also for another batch size than the export used."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -1,8 +1,8 @@
-"""A look through a pickle before anything is made of it: opcode by opcode, nothing is built and nothing is run.
+"""A pickle is scanned opcode by opcode before it is loaded; the scan builds no objects and runs no code.
 
-A reader for weights alone runs no foreign code, but it makes whatever a file describes: a tensor whose shape asks
-for more than its numbers take, a container that holds itself a billion times over, an array of any length. This module
-follows the pickle on a stack of descriptions and refuses what no checkpoint of weights holds.
+With `weights_only=True`, torch runs no foreign code, but it builds every object that a file describes: a tensor whose
+shape has more numbers than the file, a container that contains itself a billion times, an array of any length. This
+module follows the pickle on a stack of descriptions, and refuses content that no checkpoint of weights has.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
-MOST_BYTES: Final = 2**25  # of a pickle, the numbers of tensors not included; an official one has less than 1 MB
-_MOST_OPCODES: Final = 400_000  # an official checkpoint has some 50,000
-_MOST_PARTS: Final = 2_000_000  # of a value, counted as often as it is referred to
-_MOST_KEY_PARTS: Final = 1000  # of a key: Python walks through all of them
+MOST_BYTES: Final = 2**25  # Longest pickle without the numbers of tensors; official ones have less than 1 MB.
+_MOST_OPCODES: Final = 400_000  # Most opcodes; an official checkpoint has about 50,000.
+_MOST_PARTS: Final = 2_000_000  # Most values in a container, where each reference to a value counts.
+_MOST_KEY_PARTS: Final = 1000  # Most values in a key; Python hashes all of them.
 _REFUSED_TENSORS: Final = {
     "_rebuild_sparse_tensor": "sparse tensors",
     "_rebuild_sparse_csr_tensor": "sparse tensors",
@@ -48,11 +48,11 @@ _ITEM_BYTES: Final = {
 
 
 class RefusedPickleError(Exception):
-    """A pickle that is damaged, or describes what no checkpoint holds; the message completes "FILE ..."."""
+    """A pickle is damaged, or describes content that no checkpoint has; the message completes "FILE ..."."""
 
 
 class ForeignCodeError(Exception):
-    """A pickle that names functions or classes of others."""
+    """A pickle names a function or a class that no checkpoint of weights needs."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class _Storage:
 
 @dataclass
 class _Parts:
-    """A container, or a value made by a call.
+    """The description of a container, or of the result of a call.
 
     Attributes:
-        size: number of values in it, counted as often as it refers to them.
-        items: of a tuple.
-        is_mutable: whether it is no key.
+        size: number of values in it, where each reference to a value counts.
+        items: descriptions of the items of a tuple; empty for other containers.
+        is_mutable: whether it is mutable, so that it cannot be a key.
     """
 
     size: int = 1
@@ -88,7 +88,7 @@ _EMPTY: Final = ("EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET")
 
 
 class Budget:
-    """Bytes that the numbers of all tensors may take, and opcodes that are left.
+    """Limits that all pickles of one file share: bytes of storages, bytes of tensors, and opcodes.
 
     Args:
         file_bytes: size of the file.
@@ -97,30 +97,34 @@ class Budget:
     def __init__(self, file_bytes: int) -> None:
         self.storages, self.tensors, self.opcodes = 2 * file_bytes, 4 * file_bytes, _MOST_OPCODES
 
-    def take(self, kind: str, amount: int) -> None:
-        """Spend some.
+    def take(self, limit: str, amount: int) -> None:
+        """Subtract an amount from a limit.
+
+        Args:
+            limit: name of the limit: "storages", "tensors" or "opcodes".
+            amount: bytes or opcodes.
 
         Raises:
-            RefusedPickleError: there is not so much left.
+            RefusedPickleError: the limit is exceeded.
         """
-        left = getattr(self, kind) - amount
-        setattr(self, kind, left)
-        if left < 0 and kind == "opcodes":
+        left = getattr(self, limit) - amount
+        setattr(self, limit, left)
+        if left < 0 and limit == "opcodes":
             raise RefusedPickleError(f"has more than {_MOST_OPCODES} instructions; a checkpoint of weights has fewer")
         if left < 0:
-            raise RefusedPickleError("describes tensors of more numbers than the file holds")
+            raise RefusedPickleError("describes tensors of more numbers than the file contains")
 
 
 def scan_pickle(file: IO[bytes], budget: Budget) -> None:
-    """Follow one pickle to its end; the file is then read as far as that.
+    """Scan one pickle; the file's position is then the end of the pickle.
 
     Args:
-        file: at the beginning of a pickle.
-        budget: shared by all pickles of one checkpoint.
+        file: open file at the beginning of a pickle.
+        budget: limits of the whole file.
 
     Raises:
-        RefusedPickleError: it is damaged, or describes what no checkpoint holds.
-        ForeignCodeError: it names functions or classes of others.
+        RefusedPickleError: the pickle is damaged, or describes content that no checkpoint has.
+        ForeignCodeError: the pickle names a function or a class that no checkpoint of weights needs.
     """
     scan = _Scan(budget)
     try:
@@ -132,10 +136,10 @@ def scan_pickle(file: IO[bytes], budget: Budget) -> None:
 
 
 class _Scan:
-    """A stack of descriptions.
+    """The state of a scan: a stack of descriptions, the memo and the storages of tensors.
 
     Args:
-        budget: of the checkpoint.
+        budget: limits of the whole file.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -164,7 +168,7 @@ class _Scan:
         }
 
     def follow(self, name: str, argument: Any) -> None:
-        """Take one step."""
+        """Apply one opcode to the stack."""
         if name in self.steps:
             self.steps[name](argument)
         elif name in ("PROTO", "FRAME", "STOP"):
@@ -190,9 +194,9 @@ class _Scan:
         self.stack.append(argument)
 
     def _remember(self, index: int | str) -> None:
-        # Memos are numbered from 0; readers make room for as many as the largest number says.
+        # The memo is a list whose length is the largest index, so the index is limited.
         if int(index) > _MOST_OPCODES:
-            raise RefusedPickleError(f"is damaged: it numbers a value {index}")
+            raise RefusedPickleError(f"is damaged: it has a memo index of {index}")
         self.memo[int(index)] = self.stack[-1]
 
     def _to_mark(self) -> list[Any]:
@@ -213,11 +217,11 @@ class _Scan:
     def _grow(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, _Parts):
-            raise RefusedPickleError("is damaged: something is put into what is no container")
+            raise RefusedPickleError("is damaged: it adds an item to a value that is no container")
         target.size += sum(_size(item) for item in items)
         if target.size > _MOST_PARTS:
             raise RefusedPickleError(
-                "holds values that unfold to millions of values; a checkpoint of weights holds none"
+                f"contains a value of more than {_MOST_PARTS} parts, with repetitions; checkpoints of weights have none"
             )
 
     def _dict(self) -> None:
@@ -227,30 +231,32 @@ class _Scan:
 
     def _set_items(self, items: list[Any], step: int = 2) -> None:
         if any(_size(key) > _MOST_KEY_PARTS for key in items[::step]):
-            raise RefusedPickleError("holds a mapping whose key has thousands of parts; keys of checkpoints are words")
+            raise RefusedPickleError(
+                f"contains a key of more than {_MOST_KEY_PARTS} parts; keys of checkpoints are strings"
+            )
         self._grow(items)
 
     def _global(self, argument: str) -> None:
         module, _, name = argument.rpartition(" ")
         if module == "torch._utils" and name in _REFUSED_TENSORS:
-            raise RefusedPickleError(f"holds {_REFUSED_TENSORS[name]}; weights must be plain tensors of numbers")
+            raise RefusedPickleError(f"contains {_REFUSED_TENSORS[name]}; weights must be dense tensors")
         is_dtype = module == "torch" and (name in _ITEM_BYTES or name.islower())
         if f"{module}.{name}" not in _CALLABLE and not is_dtype:
             raise ForeignCodeError(argument)
         self.stack.append(_Global(f"{module}.{name}"))
 
     def _storage(self) -> None:
-        """Count what a storage takes: ("storage", type, key, device, count of numbers, ...)."""
+        """Count the bytes of a storage, which is stored as ("storage", type, key, device, number of items, ...)."""
         identity = self.stack.pop()
         items = identity.items if isinstance(identity, _Parts) else []
-        kinds = (str, _Global, str, str, int)
-        if len(items) < 5 or not all(map(isinstance, items, kinds)) or not _is_count(items[4]):
-            raise RefusedPickleError("is damaged: it refers to something other than the numbers of a tensor")
+        types = (str, _Global, str, str, int)
+        if len(items) < 5 or not all(map(isinstance, items, types)) or not _is_count(items[4]):
+            raise RefusedPickleError("is damaged: it refers to another object than a storage of a tensor")
         item_bytes = _ITEM_BYTES.get(items[1].name.removeprefix("torch."), 0)
         if not item_bytes:
-            raise RefusedPickleError(f"holds tensors of an unknown kind of numbers, {items[1].name}")
+            raise RefusedPickleError(f"contains tensors of an unknown storage type, {items[1].name}")
         storage = _Storage(items[4], item_bytes)
-        if items[2] not in self.storages:  # torch takes the first of a name for all
+        if items[2] not in self.storages:  # torch uses the first storage of a key for all.
             self.storages[items[2]] = storage
             self.budget.take("storages", storage.count * storage.item_bytes)
         self.stack.append(self.storages[items[2]])
@@ -260,24 +266,24 @@ class _Scan:
         if not isinstance(function, _Global) or function.name not in _CALLABLE or not isinstance(arguments, _Parts):
             raise ForeignCodeError(str(function)[:80])
         if any(isinstance(item, _Parts) and item.size > _MOST_PARTS for item in arguments.items):
-            raise RefusedPickleError("holds values that unfold to millions of values")
+            raise RefusedPickleError(f"contains a call with more than {_MOST_PARTS} parts; checkpoints have none")
         if function.name.startswith("torch._utils._rebuild_tensor"):
             self._tensor(arguments.items)
         self.stack.append(_Parts(arguments.size))
 
     def _tensor(self, items: list[Any]) -> None:
-        """Hold a tensor's shape against its storage: torch would enlarge a storage that is too small."""
+        """Compare a tensor's shape with its storage, since torch would enlarge a storage that is too small."""
         storage, offset, size, stride = (*items, None, None, None, None)[:4]
         rows = [row.items if isinstance(row, _Parts) else [None] for row in (size, stride)]
         if not isinstance(storage, _Storage) or not all(map(_is_count, (offset, *rows[0], *rows[1]))):
-            raise RefusedPickleError("is damaged: it holds a tensor without a shape")
+            raise RefusedPickleError("is damaged: it contains a tensor without a valid shape")
         if len(rows[0]) != len(rows[1]):
             raise RefusedPickleError("is damaged: a tensor's shape and strides differ in length")
         count = math.prod(rows[0])
         last = offset + sum((n - 1) * step for n, step in zip(*rows, strict=True)) if count else -1
         if count > storage.count or last >= storage.count:
             shape = "x".join(map(str, rows[0]))[:40]
-            raise RefusedPickleError(f"describes a tensor of {shape} numbers, of which the file holds {storage.count}")
+            raise RefusedPickleError(f"describes a tensor of {shape} numbers, and its storage has {storage.count}")
         self.budget.take("tensors", count * storage.item_bytes)
 
 

@@ -1,6 +1,6 @@
-"""Pickles, read without running anything that is in them.
+"""Pickles are read without running their code.
 
-This is the one file that calls `torch.load`, and only with `weights_only=True`, after a look through the pickle.
+No other module calls `torch.load`. It is called with `weights_only=True` only, after the pickle has been scanned.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import torch
 
 from fomaug.errors import WeightsError, reason_of
 from fomaug.files import MODEL, open_regular
+from fomaug.weights.paths import check_model_file
 from fomaug.weights.pickle_scan import MOST_BYTES, Budget, ForeignCodeError, RefusedPickleError, scan_pickle
-from fomaug.weights.places import check_model_file
 
 ZIP: Final = b"PK\x03\x04"
-_PICKLES: Final = 5  # of an old checkpoint: two numbers of the format, the machine, the content, the storages' names
-_MOST_DIRECTORY: Final = 2**22  # bytes of a zip file's list of members, some 40,000 of them
-_TAIL: Final = 2**16 + 200  # bytes at the end of a zip file that say where the list is
+_PICKLES: Final = 5  # Pickles of an old checkpoint: magic number, version, machine, content, names of the storages.
+_MOST_DIRECTORY: Final = 2**22  # Largest central directory of a zip file in bytes, enough for 40,000 members.
+_TAIL: Final = 2**16 + 200  # Bytes at the end of a zip file that contain the records of its directory.
 _DAMAGES: Final = (
     RuntimeError,
     EOFError,
@@ -43,33 +43,33 @@ _DAMAGES: Final = (
 
 
 def read_pickle(path: Path) -> Any:
-    """Read a file that `torch.save` wrote: tensors, numbers, strings and containers of them, on the CPU.
+    """Read tensors, numbers, strings and containers of them from a file of `torch.save`, on the CPU.
 
     Raises:
-        WeightsError: if it is damaged, holds anything else, or describes more than it holds.
+        WeightsError: the file is damaged, contains other objects, or describes more numbers than it contains.
     """
     check_model_file(path)
     try:
         _scan(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of pickle protocols; what matters is whether it loads
+            warnings.simplefilter("ignore", UserWarning)  # torch warns of old pickle protocols, which are harmless.
             return torch.load(path, map_location="cpu", weights_only=True)
     except RefusedPickleError as error:
         raise WeightsError(f"{path} {error}") from error
     except (pickle.UnpicklingError, ForeignCodeError) as error:
         raise WeightsError(
-            f"{path} holds more than tensors and plain values, which could run code; nothing of it was run. "
-            "Official checkpoints hold none: get the file from its publisher"
+            f"{path} contains objects that could run code; no code of it was run. "
+            "Official checkpoints contain tensors and plain values only; download the file from its publisher"
         ) from error
     except _DAMAGES as error:
         raise WeightsError(f"{path} is damaged ({reason_of(error)}); was the download cut short?") from error
 
 
 def check_zip(path: Path) -> None:
-    """Refuse archives that torch did not write, and such as would unpack to more than they are.
+    """Check that an archive was written by torch, and is not much smaller than its content.
 
     Raises:
-        WeightsError: says which of both.
+        WeightsError: the archive is damaged, from another program, or would unpack to much more than its size.
     """
     try:
         _check_directory(path)
@@ -77,17 +77,17 @@ def check_zip(path: Path) -> None:
             members = archive.infolist()
     except _DAMAGES as error:
         raise WeightsError(f"{path} is damaged ({reason_of(error)}); was the download cut short?") from error
-    names = [member.filename.lower() for member in members]  # torch does not tell cases apart
+    names = [member.filename.lower() for member in members]  # torch ignores the case of letters.
     if sum(name.endswith("data.pkl") for name in names) != 1:
         raise WeightsError(f"{path} is a zip archive; unpack it and give the checkpoint inside")
     if len(set(names)) < len(names):
-        raise WeightsError(f"{path} is damaged: it holds two members of one name")
+        raise WeightsError(f"{path} is damaged: two of its members have the same name")
     if sum(member.file_size for member in members) > 2 * path.stat().st_size:
-        raise WeightsError(f"{path} would unpack to much more than it is; torch writes no such files")
+        raise WeightsError(f"{path} would unpack to more than twice its size; torch writes no such files")
 
 
 def _check_directory(path: Path) -> None:
-    """Look at the length of the list of members before it is read."""
+    """Check the length of the central directory before it is read."""
     with open_regular(path, MODEL) as file:
         file.seek(max(0, path.stat().st_size - _TAIL))
         tail = file.read()
@@ -96,7 +96,7 @@ def _check_directory(path: Path) -> None:
     if sizes[0] == 2**32 - 1 and large >= 0:
         sizes = [struct.unpack_from("<Q", tail, large + 40)[0]]
     if max(sizes) > _MOST_DIRECTORY:
-        raise ValueError(f"its list of members takes {max(sizes)} bytes")
+        raise ValueError(f"its central directory has {max(sizes)} bytes, up to {_MOST_DIRECTORY} were expected")
 
 
 def _scan(path: Path) -> None:
@@ -113,29 +113,31 @@ def _scan(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         member = next(member for member in archive.infolist() if member.filename.lower().endswith("data.pkl"))
         if member.file_size > MOST_BYTES:
-            raise RefusedPickleError(f"describes its tensors in more than {MOST_BYTES} bytes")
+            raise RefusedPickleError(
+                f"has a pickle of more than {MOST_BYTES} bytes, without the numbers of its tensors"
+            )
         scan_pickle(io.BytesIO(archive.read(member)), budget)
 
 
 class _Capped:
-    """A file that ends after `MOST_BYTES`, so that no length that a pickle states makes it read more.
+    """A file that ends after `MOST_BYTES`, also if the pickle states a larger length.
 
     Args:
-        file: at its beginning.
+        file: open file at its beginning.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
 
     def tell(self) -> int:
-        """Say how much is read."""
+        """Return the position in the file."""
         return self.file.tell()
 
     def read(self, size: int = -1) -> bytes:
-        """Read some bytes."""
+        """Read up to `size` bytes."""
         left = max(0, MOST_BYTES - self.file.tell())
         return self.file.read(left if size < 0 else min(size, left))
 
     def readline(self, size: int = -1) -> bytes:
-        """Read a line, of a name or a number."""
+        """Read a line, which contains a name or a number."""
         return self.file.readline(min(4096, max(0, MOST_BYTES - self.file.tell())))

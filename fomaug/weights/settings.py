@@ -1,8 +1,7 @@
-"""Settings in YAML and JSON files, which may come from anybody."""
+"""Settings are read from YAML and JSON files, which may come from strangers."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,31 +9,39 @@ from typing import Any, Final
 
 import yaml
 
-from fomaug.errors import ArgumentError, reason_of
+from fomaug.errors import ArgumentError, reason_of, shortened
 from fomaug.files import CONFIG, read_text
+from fomaug.strict_json import load_json
 
-_MOST_NODES: Final = 10_000  # of a document, counted as often as it refers to them; official ones have 200
-_LONGEST: Final = 1000  # characters of one value
-# What the constructors of PyYAML raise for words that are no date, number or switch, beside errors of its own.
+_MOST_NODES: Final = 10_000  # Most nodes of a document, with repetitions by aliases; official ones have 200.
+_LONGEST: Final = 1000  # Most characters of one value.
+# Beside its own errors, PyYAML raises these for values that are no valid date, number or boolean.
 _BAD_VALUES: Final = (ValueError, AttributeError, LookupError, TypeError, OverflowError, RecursionError)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Read a mapping from a JSON file, by its suffix, or from a YAML file.
+    """Read a mapping from a file with the suffix `.json`, or else from a YAML file.
 
     Raises:
-        ArgumentError: the file cannot be read, is too large, is neither, or unfolds to much more than it is.
+        ArgumentError: the file cannot be read, is too large or invalid, or its aliases stand for too many values.
     """
-    kind, parse = ("JSON", json.loads) if path.suffix == ".json" else ("YAML", _parse)
     try:
-        values = parse(read_text(path, CONFIG))
-    except OSError as error:
+        text = read_text(path, CONFIG)
+    except (OSError, UnicodeDecodeError) as error:
         raise ArgumentError(f"cannot read {path} ({reason_of(error)})") from error
-    except (yaml.YAMLError, *_BAD_VALUES) as error:
-        raise ArgumentError(f"{path} is no {kind} file of settings: {reason_of(error)}") from error
+    # The configurations check their own numbers, and name them in their errors.
+    is_json = path.suffix == ".json"
+    values = load_json(text, path, ArgumentError, finite=False) if is_json else _load_yaml(text, path)
     if not isinstance(values, dict):
-        raise ArgumentError(f"{path} holds no configuration, which is keys and values")
+        raise ArgumentError(f"{path} must contain keys and values, got {shortened(values)}")
     return values
+
+
+def _load_yaml(text: str, path: Path) -> Any:
+    try:
+        return _parse(text)
+    except (yaml.YAMLError, *_BAD_VALUES) as error:
+        raise ArgumentError(f"{path} is no YAML file of settings: {reason_of(error)}") from error
 
 
 @contextmanager
@@ -63,22 +70,22 @@ def _parse(text: str) -> Any:
 
 
 def _count(node: yaml.Node, counted: dict[int, int]) -> int:
-    """Count the nodes below one, those that are referred to again each time.
+    """Count a node and all nodes below it; a node with aliases counts once for each alias.
 
     Raises:
-        ValueError: there are too many, a node holds itself, or a value is too long.
+        ValueError: there are too many nodes, a node contains itself, or a value is too long.
     """
     if isinstance(node, yaml.ScalarNode):
         if len(node.value) > _LONGEST:
             raise ValueError(f"a value has {len(node.value)} characters, up to {_LONGEST} were expected")
         return 1
     if id(node) not in counted:
-        counted[id(node)] = _MOST_NODES + 1  # seen again before it is counted: it holds itself
+        counted[id(node)] = _MOST_NODES + 1  # This number remains if the node contains itself.
         parts = [part for pair in node.value for part in (pair if isinstance(pair, tuple) else (pair,))]
         total = 1
         for part in parts:
             total += _count(part, counted)
             if total > _MOST_NODES:
-                raise ValueError(f"it unfolds to more than {_MOST_NODES} values")
+                raise ValueError(f"its aliases stand for more than {_MOST_NODES} values")
         counted[id(node)] = total
     return counted[id(node)]

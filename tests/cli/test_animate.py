@@ -66,11 +66,11 @@ def test_many_pairs_end_with_3_if_one_is_damaged(
     ("words", "message"),
     [
         (["-o", "out.mp4"], "give IMAGE and CLIP, or a list with --pairs"),
-        (["a.png", "b.mp4", "--pairs", "p.csv", "-o", "out"], "take 'a.png' away"),
+        (["a.png", "b.mp4", "--pairs", "p.csv", "-o", "out"], "remove 'a.png'"),
         (["--pairs", "nowhere.csv", "-o", "out"], "nowhere.csv cannot be read"),
         (["a.png", "b.mp4", "-o", "out.mp4", "--face", "1,2,3"], "X,Y,WIDTH,HEIGHT in pixels, got '1,2,3'"),
     ],
 )
-def test_wrong_words_are_said(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_are_named(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["animate", *words]) == 2
     assert message in capsys.readouterr().err

@@ -45,7 +45,7 @@ def test_every_command_in_the_table_exists() -> None:
         (["--nothing"], "No such option '--nothing'"),
     ],
 )
-def test_wrong_words_end_with_2_and_say_what_is_wrong(
+def test_wrong_arguments_end_with_2_and_are_named(
     words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == 2
@@ -74,9 +74,9 @@ def test_errors_of_the_library_are_one_line_and_2(
 
 def test_interrupted_says_how_to_resume(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_raising(KeyboardInterrupt(), monkeypatch) == 130
-    assert "--resume goes on from there" in capsys.readouterr().err
+    assert "--resume continues" in capsys.readouterr().err
     assert run_raising(KeyboardInterrupt(), monkeypatch, "animate") == 130
-    assert "nothing half-written" in capsys.readouterr().err
+    assert "no unfinished file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ def test_interrupted_says_how_to_resume(monkeypatch: pytest.MonkeyPatch, capsys:
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
     ],
 )
-def test_too_little_memory_is_said_and_what_to_do(
+def test_lack_of_memory_is_reported_with_a_remedy(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_raising(error, monkeypatch, "train") == 2
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and said[0].startswith("Error: not enough memory: ")
-    assert "smaller pictures or batches" in said[1] and "--resume goes on from there" in said[1]
+    assert "smaller pictures or batches" in said[1] and "--resume continues" in said[1]
 
 
 def test_torch_words_lack_of_memory_as_expected() -> None:
@@ -115,14 +115,14 @@ def test_other_runtime_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) ->
         (FileExistsError(errno.EEXIST, "File exists", "run"), "Error: run: File exists\n"),
     ],
 )
-def test_what_the_system_refuses_is_one_line_and_2(
+def test_system_errors_are_one_line_and_end_with_2(
     error: OSError, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_raising(error, monkeypatch, "train") == 2
     assert capsys.readouterr().err == said
 
 
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+def test_a_closed_pipe_is_no_error() -> None:
     code = f"{sys.executable} -m fomaug model info lite-256 --json"
     done = subprocess.run(["bash", "-c", f"{code} | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
     assert done.stderr == ""
@@ -154,7 +154,7 @@ def test_a_folder_in_place_of_a_file_is_called_a_folder(
     assert f"{tmp_path} is a folder" in capsys.readouterr().err
 
 
-def test_every_option_says_what_it_is_and_the_same_name_the_same_thing() -> None:
+def test_every_option_has_a_help_text_and_the_same_name_the_same_text() -> None:
     helps: dict[str, set[str]] = {}
     for command in commands(group.fomaug):
         for option in command.params:

@@ -55,7 +55,9 @@ def test_an_official_checkpoint_can_be_imported(models: Path, shared: Path, caps
     assert main(["model", "info", "golden"]) == 0
 
 
-def test_what_is_no_checkpoint_ends_with_2(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_no_checkpoint_ends_with_2(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "page.pth.tar").write_bytes(b"<!DOCTYPE html><html>quota exceeded</html>")
     assert main(["model", "import", str(tmp_path / "page.pth.tar")]) == 2
     assert "page.pth.tar" in capsys.readouterr().err

@@ -50,7 +50,7 @@ def test_a_pool_is_built_and_shown(clips: Path, model: Path, tmp_path: Path) -> 
     assert shown[3].split()[:4] == ["nod", "happy", "3", "25.0"]
 
 
-def test_json_says_everything(clips: Path, model: Path, tmp_path: Path) -> None:
+def test_json_contains_all_fields(clips: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "pool.safetensors"
     run("build", clips / "happy" / "nod.gif", "-o", out, "--model", model, "--crop", "frame", "--half")
     said = json.loads(run("show", out, "--json").output)
@@ -70,14 +70,14 @@ def test_skipped_clips_are_named_and_change_the_exit_code(clips: Path, model: Pa
     assert not (tmp_path / "b").exists()
 
 
-def test_what_is_no_pool_is_an_error_with_a_remedy(clips: Path, model: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_no_pool_is_an_error_with_a_remedy(clips: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("no pool at all")
     failed = run("show", tmp_path / "a", fails=PoolError)
     assert "is no pool file; build one with `fomaug pool build`" in str(failed.exception)
     run("build", clips, "-o", tmp_path / "b", "--model", model, "--gestures", "--crop", "frame", fails=PoolError)
 
 
-def test_gestures_that_clips_are_named_like_are_named_anew(tmp_path: Path) -> None:
+def test_gestures_with_the_names_of_clips_are_renamed(tmp_path: Path) -> None:
     clips = Path(__file__).parents[2] / "examples" / "clips"
     run("build", clips / "nod.mp4", "-o", tmp_path / "pool", "--gestures")
     names = DrivingPool.load(tmp_path / "pool").names

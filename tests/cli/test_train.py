@@ -62,7 +62,7 @@ def test_a_model_is_trained_resumed_started_from_and_measured(
     words += ["--features", "my_features:shades"]
     assert main([*words, "--max-steps", "1"]) == 0
     assert main(words) == 2
-    assert "holds a run already; resume it" in capsys.readouterr().err
+    assert "already has a checkpoint; resume the run" in capsys.readouterr().err
     assert main([*words, "--max-steps", "3", "--resume"]) == 0
     assert [json.loads(line)["step"] for line in (run / "losses.jsonl").read_text().splitlines()] == [1, 2, 3]
     model = str(run / "model.safetensors")
@@ -78,7 +78,7 @@ def test_a_model_is_trained_resumed_started_from_and_measured(
     assert load_model(model, device="cpu").detect(torch.rand(1, 3, 64, 64)).value.shape == (1, 4, 2)
 
 
-def test_a_key_that_nobody_knows_stops_the_command_with_the_nearest(
+def test_an_unknown_key_stops_the_command_and_suggests_the_nearest(
     clips: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = yaml.safe_load(config.read_text())
@@ -89,7 +89,7 @@ def test_a_key_that_nobody_knows_stops_the_command_with_the_nearest(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_misspelt_official_name_is_answered_with_the_nearest(
+def test_a_misspelt_official_name_suggests_the_nearest(
     clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "vox-265", "--data", str(clips), "--out", str(tmp_path / "run")]) == 2
@@ -126,12 +126,12 @@ def test_the_face_model_takes_a_step_of_as_many_pairs_as_it_is_told(packed: Path
     assert after.keypoint_names == before.keypoint_names and after.hash != before.hash
 
 
-def test_pictures_packed_by_an_older_version_are_to_be_packed_anew(
+def test_pictures_packed_by_an_older_version_must_be_packed_again(
     packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (packed / "stills_matte.npy").unlink()
     assert main(["train", "faces", "--data", str(packed), "--out", str(tmp_path / "run"), "--device", "cpu"]) == 2
-    assert "stills_matte.npy is missing; pack the pictures anew" in capsys.readouterr().err
+    assert "stills_matte.npy is missing; pack the pictures again" in capsys.readouterr().err
 
 
 def test_pairs_are_for_the_face_model(

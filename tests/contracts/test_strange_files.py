@@ -21,11 +21,9 @@ from fomaug.driving.clip_labels import read_labels
 from fomaug.expand import expand, find_leaks
 from fomaug.expand.manifest import MANIFEST, SUMMARY, read_rows, read_summary
 from fomaug.labels import read_annotations
-from fomaug.labels.masks import read_mask
-from fomaug.labels.pts import read_pts
 from fomaug.media import read_clip, read_mark, read_picture
-from fomaug.training.checkpoint import last_checkpoint
 from fomaug.training.clips import open_clips
+from fomaug.training.loop import last_checkpoint
 from fomaug.training.recipes import read_config
 from fomaug.visual import read_pairs
 from fomaug.weights.official import import_official, official_config
@@ -59,6 +57,13 @@ STRANGE = {
     "has 21,474,836,480 bytes": make_sparse,
 }
 
+
+def read_beside_a_picture(path: Path, format: str) -> object:
+    """Read the annotations of one picture in a folder, which must contain that picture."""
+    Image.new("RGB", (4, 4)).save(path.with_suffix(".jpeg"))
+    return read_annotations(path.parent, path.parent, format=format)
+
+
 READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "picture": ("x.png", read_picture),
     "mark": ("x.png", read_mark),
@@ -68,8 +73,8 @@ READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "COCO": ("x.json", lambda path: read_annotations(path, path.parent)),
     "CSV": ("x.csv", lambda path: read_annotations(path, path.parent)),
     "jsonl": ("x.jsonl", lambda path: read_annotations(path, path.parent)),
-    "pts": ("x.pts", read_pts),
-    "mask": ("x.png", read_mask),
+    "pts": ("x.pts", lambda path: read_beside_a_picture(path, "pts")),
+    "mask": ("x.png", lambda path: read_beside_a_picture(path, "masks")),
     "pool": ("x.safetensors", DrivingPool.load),
     "model": ("x.safetensors", load_model),
     "checkpoint": ("x.pth.tar", load_model),
@@ -163,7 +168,7 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpa
 OPENERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "picture": ("x.jpg", read_picture),
     "mark": ("x.jpg", read_mark),
-    "mask": ("x.png", read_mask),
+    "mask": ("x.png", lambda path: read_beside_a_picture(path, "masks")),
     "clip": ("x.png", read_clip),
     "frame": ("x.jpg", lambda path: list(read_clip(path.parent))),
     "training strip": ("x.jpg", lambda path: [clip.take([0]) for clip in open_clips(path.parent)]),

@@ -49,7 +49,7 @@ def test_keypoints_are_those_of_the_frames_one_by_one(clips: Path, tiny_model) -
         torch.testing.assert_close(track.keypoints[row].jacobian, alone.jacobian, rtol=0, atol=1e-4)
 
 
-def test_the_crop_is_what_the_model_sees(clips: Path, tiny_model, media) -> None:
+def test_keypoints_are_in_the_frame_of_the_crop(clips: Path, tiny_model, media) -> None:
     frames = [np.pad(frame, ((8, 30), (50, 4), (0, 0))) for frame in read_clip(clips / "sad" / "walk")]
     wide = media.write_folder(clips.parent / "wide", frames)
     pool = DrivingPool.from_clips(wide, tiny_model, detector=lambda picture: [(64.2, 22.2, 99.8, 57.8)])
@@ -81,16 +81,16 @@ def test_a_clip_without_a_face_is_left_out_and_named(clips: Path, tiny_model) ->
     pool = DrivingPool.from_clips(clips, tiny_model, detector=happy_ones)
     assert [(track.name, len(track)) for track in pool] == [("happy/nod.mp4", 5)]
     assert [name for name, _ in pool.skipped] == ["sad/nod.gif", "walk"]
-    reason = r"walk: no face was found in the 3 frames looked at; .* crop=\"frame\""
+    reason = r"walk: no face was found in 3 examined frames; .* crop=\"frame\""
     assert re.search(reason, pool.skipped[1][1])
-    with pytest.raises(PoolError, match=f"none of 1 clips can be used; the first: .*{reason}"):
+    with pytest.raises(PoolError, match=f"none of 1 clips can be used; the reason of the first: .*{reason}"):
         DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, detector=happy_ones)
     with pytest.raises(MediaError, match=reason):
         DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, detector=happy_ones, on_error="raise")
     assert len(DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, crop="frame")[0]) == 3
 
 
-def test_a_face_whose_place_was_not_found_is_followed_in_the_whole_frame(
+def test_without_a_found_square_the_whole_frame_is_read(
     finder, media, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = [np.full((100, 150, 3), shade, np.uint8) for shade in (10, 20, 30, 40)]
@@ -123,7 +123,7 @@ def test_frames_without_a_face_are_left_out(finder, media, tmp_path: Path) -> No
     assert "were left out" not in " ".join(notes)
 
 
-def test_a_clip_that_shows_its_face_throughout_costs_no_further_look(
+def test_a_clip_with_the_face_in_all_frames_needs_no_face_test(
     finder, media, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_build, "is_steady", None)
@@ -143,7 +143,7 @@ def test_a_clip_whose_keypoints_are_no_motion_is_left_out(clips: Path, tiny_mode
     pool = DrivingPool.from_clips(clips, tiny_model, crop="frame")
     assert len(pool) == 2
     assert pool.skipped == (
-        ("walk", "track 'walk': the keypoints of frame 0 span no area: they lie in one point or on one line"),
+        ("walk", "track 'walk': the keypoints of frame 0 span no area: they are one point or one line"),
     )
 
 
@@ -167,7 +167,7 @@ def test_a_bad_clip_is_left_out_and_named_or_raised(clips: Path, tiny_model) -> 
     assert "is not a video that can be read" in pool.skipped[0][1]
     with pytest.raises(MediaError, match=r"bad\.mp4 is not a video"):
         DrivingPool.from_clips(clips, tiny_model, crop="frame", on_error="raise")
-    with pytest.raises(PoolError, match=r"none of 1 clips can be used; the first: .*bad\.mp4"):
+    with pytest.raises(PoolError, match=r"none of 1 clips can be used; the reason of the first: .*bad\.mp4"):
         DrivingPool.from_clips(clips / "bad.mp4", tiny_model)
 
 
@@ -229,3 +229,21 @@ def test_one_clip_is_read_as_in_a_pool(clips: Path, tiny_model, capsys: pytest.C
     assert "motion of nod" in capsys.readouterr().err
     with pytest.raises(MediaError, match=r"there is no clip .*none\.mp4"):
         read_track(clips / "none.mp4", tiny_model)
+
+
+def test_large_frames_are_brought_down_before_they_are_batched() -> None:
+    assert _build._shrunk(np.zeros((2000, 1000, 3), np.uint8), 64).shape == (64, 32, 3)
+    assert _build._shrunk(np.zeros((70, 90, 3), np.uint8), 64).shape == (50, 64, 3)
+    small = np.zeros((30, 40, 3), np.uint8)
+    assert _build._shrunk(small, 64) is small
+
+
+@pytest.mark.parametrize("lengths", [[], [3], [16] * 11 + [5], [1, 2, 3, 4]])
+def test_keypoints_are_joined_in_order(lengths: list[int]) -> None:
+    whole = torch.arange(sum(lengths) * 4.0).view(-1, 2, 2)
+    parts = [Keypoints(part) for part in torch.split(whole, lengths)] if lengths else []
+    joined = _build._joined(iter(parts))
+    if joined is None:
+        assert not lengths
+    else:
+        torch.testing.assert_close(joined.value, whole, atol=0, rtol=0)

@@ -20,12 +20,12 @@ CLIPS = {"a": Path("clips/happy/a.mp4"), "b": Path("clips/sad/b.gif"), "x/c": Pa
         ({}, {"a": None, "b": None, "x/c": None}),
     ],
 )
-def test_every_way_to_say_a_label_is_understood(labels: object, expected: dict[str, str | None]) -> None:
+def test_labels_may_be_keyed_by_name_file_name_or_end_of_path(labels: object, expected: dict[str, str | None]) -> None:
     assert resolve_labels(labels, CLIPS) == expected  # type: ignore[arg-type]
 
 
-def test_a_label_for_no_clip_is_refused_with_the_nearest() -> None:
-    with pytest.raises(LabelError, match=r"the label 'nod' is for 'b.mp4', and there is no such clip; did you mean '"):
+def test_a_label_for_an_unknown_clip_suggests_the_nearest() -> None:
+    with pytest.raises(LabelError, match=r"the label 'nod' is for 'b.mp4', but there is no such clip; did you mean '"):
         resolve_labels({"b.mp4": "nod"}, CLIPS)
 
 
@@ -38,15 +38,15 @@ def test_a_csv_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"", "must start with the line `clip,label`"),
-        (b"name,label\na,nod\n", "must start with the line `clip,label`"),
-        (b"clip,label\n", "must start with the line `clip,label`"),
+        (b"", "must have the header line `clip,label`"),
+        (b"name,label\na,nod\n", "must have the header line `clip,label`"),
+        (b"clip,label\n", "must have the header line `clip,label`"),
         (b"clip,label\na,nod\nb\n", "line 3: expected a clip and its label"),
         (b"clip,label\n,nod\n", "line 2: expected a clip and its label"),
         (b"clip,label\n\xff\xfe,nod\n", "cannot read the labels"),
     ],
 )
-def test_a_csv_file_that_is_none_is_refused(text: bytes, message: str, tmp_path: Path) -> None:
+def test_a_file_without_the_csv_columns_is_refused(text: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_bytes(text)
     with pytest.raises(LabelError, match=message):
         read_labels(tmp_path / "l.csv")

@@ -32,7 +32,7 @@ def test_a_picture_of_the_same_pose_is_no_motion(yaw: float, pitch: float, roll:
     torch.testing.assert_close(moved.jacobian, source.jacobian, atol=0.05, rtol=0)
 
 
-def test_the_driving_pose_is_taken_on_and_not_added() -> None:
+def test_the_driving_pose_replaces_the_source_pose() -> None:
     source, driving = face_keypoints(yaw=angle(12)), face_keypoints(yaw=angle(24))
     moved = transfer(source, driving, neutral_like(source, driving, MODEL)).value
     away = []
@@ -42,7 +42,7 @@ def test_the_driving_pose_is_taken_on_and_not_added() -> None:
     assert away[1] < min(away[0], away[2]) / 2
 
 
-def test_an_expression_of_the_driving_face_goes_over() -> None:
+def test_an_expression_of_the_driving_face_is_transferred() -> None:
     source = face_keypoints(yaw=angle(9))
     driving = placed(face_keypoints(yaw=angle(9), strengths={"jaw": torch.tensor([0.5])}), 1.3, -0.1)
     moved = transfer(source, driving, neutral_like(source, driving, MODEL))
@@ -52,7 +52,7 @@ def test_an_expression_of_the_driving_face_goes_over() -> None:
     assert float(source.value[0, lower, 1] - source.value[0, upper, 1]) < 0.02
 
 
-def test_other_models_take_on_the_driving_shape_in_their_own_place() -> None:
+def test_other_models_copy_the_driving_shape_at_their_own_position() -> None:
     generator = torch.Generator().manual_seed(0)
     source = Keypoints(torch.rand(1, 5, 2, generator=generator), torch.eye(2).expand(1, 5, 2, 2))
     driving = placed(Keypoints(torch.rand(1, 5, 2, generator=generator), torch.eye(2).expand(1, 5, 2, 2)), 0.5, 0.1)

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from fomaug import DrivingPool, Keypoints, MotionTrack
-from fomaug.driving.contents import contents_hash
-from fomaug.errors import PoolError
+from fomaug.driving.track import contents_hash
+from fomaug.errors import ArgumentError, PoolError
+from fomaug.faces.canonical import KEYPOINT_POINTS
 
 
 def track(name: str, count: int = 4, seed: int = 0, **changes: object) -> MotionTrack:
@@ -22,7 +23,7 @@ def pool(*tracks: MotionTrack, model: str = "tiny") -> DrivingPool:
     return DrivingPool(tracks or (track("nod", label="yes"), track("shake", 6, label="no")), model, f"{model}-hash")
 
 
-def test_a_pool_is_asked_by_number_name_and_loop() -> None:
+def test_tracks_are_accessible_by_index_name_and_iteration() -> None:
     one = pool()
     assert len(one) == 2
     assert one[1].name == one["shake"].name == "shake"
@@ -34,7 +35,7 @@ def test_a_pool_is_asked_by_number_name_and_loop() -> None:
     assert repr(one).startswith("DrivingPool(2 tracks, 10 frames, model='tiny', hash=")
 
 
-def test_an_unknown_track_is_answered_with_the_nearest() -> None:
+def test_an_unknown_track_suggests_the_nearest() -> None:
     with pytest.raises(PoolError, match=r"no track 'shak'; did you mean 'shake'\?; it has nod, shake"):
         pool()["shak"]
     with pytest.raises(PoolError, match="no track 'wave'"):
@@ -57,12 +58,12 @@ def test_tracks_are_weighted_by_name_and_by_label() -> None:
         both.weighted({"nod": -1})
 
 
-def test_pools_of_one_model_add_up() -> None:
+def test_pools_of_one_model_can_be_joined() -> None:
     both = pool(track("a")) + pool(track("b"))
     assert both.names == ("a", "b")
     with pytest.raises(PoolError, match="unique, got a more than once"):
         pool(track("a")) + pool(track("a"))
-    with pytest.raises(PoolError, match=r"'tiny' \(tiny-hash\) and 'other' \(other-hash\) do not go together"):
+    with pytest.raises(PoolError, match=r"'tiny' \(tiny-hash\) and 'other' \(other-hash\) cannot be joined"):
         pool(track("a")) + pool(track("b"), model="other")
 
 
@@ -71,7 +72,10 @@ def test_pools_of_one_model_add_up() -> None:
     [
         ((), "at least one track, got none"),
         ((track("a"), track("a")), "unique, got a more than once"),
-        ((track("a"), MotionTrack("b", Keypoints(torch.rand(4, 5, 2)), 25.0)), "'a' and 'b' differ in their keypoints"),
+        (
+            (track("a"), MotionTrack("b", Keypoints(torch.rand(4, 5, 2)), 25.0)),
+            "'a' and 'b' have different numbers of keypoints",
+        ),
         ((track("a", weight=0.0),), "weights of all tracks are 0"),
     ],
 )
@@ -103,20 +107,20 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_hash_sees_what_a_draw_can_depend_on(change: str) -> None:
+def test_the_hash_depends_on_everything_that_a_draw_depends_on(change: str) -> None:
     assert pool(track("nod")).hash != pool(replace(track("nod"), **CHANGES[change])).hash
 
 
-def test_the_hash_does_not_see_how_a_number_is_written() -> None:
+def test_the_hash_does_not_depend_on_the_type_of_a_number() -> None:
     assert pool(track("a", weight=1)).hash == pool(track("a", weight=1.0)).hash
 
 
-def test_the_hash_sees_the_model_and_the_order() -> None:
+def test_the_hash_depends_on_the_model_and_the_order() -> None:
     assert pool(track("a")).hash != pool(track("a"), model="other").hash
     assert pool(track("a"), track("b")).hash != pool(track("b"), track("a")).hash
 
 
-def test_the_hash_does_not_see_comments() -> None:
+def test_the_hash_does_not_depend_on_facts_and_crop() -> None:
     assert pool(track("a")).hash == pool(track("a", facts={"note": "dim"}, crop=(0, 0, 9, 9))).hash
 
 
@@ -132,7 +136,7 @@ def test_moving_a_pool_keeps_its_hash() -> None:
     assert pool().to("cpu").hash == pool().hash
 
 
-def test_pools_travel_between_processes() -> None:
+def test_pools_can_be_pickled() -> None:
     assert pickle.loads(pickle.dumps(pool())).hash == pool().hash
 
 
@@ -147,3 +151,57 @@ def test_a_pool_of_another_model_is_refused_with_reason_and_remedy() -> None:
         "--model lite-256",
     ):
         assert part in str(caught.value)
+
+
+FACE_MODEL = SimpleNamespace(name="my-faces", hash="my-hash", keypoint_names=tuple(KEYPOINT_POINTS))
+
+
+def test_the_built_in_pool_is_for_the_embedded_model_only(tiny_model) -> None:
+    with pytest.raises(PoolError, match="is for lite-256, and 'tiny' has other keypoints") as caught:
+        DrivingPool.builtin(tiny_model)
+    assert "fomaug pool build CLIPS -o POOL --model tiny" in str(caught.value)
+    assert "parametric" not in str(caught.value)
+    with pytest.raises(PoolError, match=r"or make one with DrivingPool\.parametric\(model\)"):
+        DrivingPool.builtin(FACE_MODEL)
+
+
+def test_motion_without_clips_needs_known_points(tiny_model) -> None:
+    for make in (DrivingPool.parametric, DrivingPool.gestures):
+        with pytest.raises(PoolError, match="those of 'tiny' have no names"):
+            make(tiny_model)
+
+
+def test_gestures_are_a_dozen_and_more_named_motions() -> None:
+    pool = DrivingPool.gestures(FACE_MODEL)
+    assert {"nod", "shake", "talk", "smile", "surprise", "blink", "look around"} <= set(pool.names)
+    assert len(pool) >= 12
+    assert pool.hash == DrivingPool.gestures(FACE_MODEL).hash
+    assert {track.driver for track in pool} == {"mean face"}
+
+
+def test_parametric_takes_ranges_and_seed() -> None:
+    def make(**ranges: object) -> DrivingPool:
+        return DrivingPool.parametric(FACE_MODEL, count=12, expressions=("neutral", "smile"), **ranges)
+
+    assert make().labels == ("neutral", "smile")
+    assert make().hash == make(seed=0).hash != make(seed=1).hash
+    assert make(yaw_range=(-5, 5))[0].motion_range < make()[0].motion_range
+    with pytest.raises(ArgumentError):
+        make(yaw_range=(40, -40))
+
+
+def test_the_shipped_pool_fits_the_shipped_model() -> None:
+    from fomaug import load_model
+    from fomaug.driving.pool_file import shipped_pool
+
+    try:
+        model = load_model("lite-256", device="cpu")
+    except FileNotFoundError:
+        pytest.skip("the embedded model is not trained yet")
+    pool = DrivingPool.builtin(model)
+    pool.check_model(model)
+    path = shipped_pool(model)
+    if path is not None:
+        assert path.stat().st_size < 1_000_000
+        assert len(pool) >= 12
+        assert None not in pool.labels

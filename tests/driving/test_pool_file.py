@@ -40,15 +40,13 @@ def test_a_saved_pool_is_read_as_it_was(jacobian: bool, tmp_path: Path) -> None:
         assert {**vars(after), "keypoints": 0} == {**vars(before), "keypoints": 0}
 
 
-def test_nothing_but_the_file_is_left(tmp_path: Path) -> None:
+def test_saving_leaves_no_temporary_file(tmp_path: Path) -> None:
     pool().save(tmp_path / "a.safetensors")
     pool().save(tmp_path / "a.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-def test_what_a_killed_process_left_of_a_pool_is_known_and_written_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_temporary_file_of_a_killed_process_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_: object) -> None:
         raise SystemExit
 
@@ -62,7 +60,7 @@ def test_what_a_killed_process_left_of_a_pool_is_known_and_written_over(
     assert is_temporary(left)
 
 
-def test_others_may_read_the_file_as_any_other(tmp_path: Path) -> None:
+def test_the_file_has_ordinary_permissions(tmp_path: Path) -> None:
     pool().save(tmp_path / "a.safetensors")
     (tmp_path / "b").write_text("")
     assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "b").stat().st_mode
@@ -74,7 +72,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pool().save(tmp_path / "file" / "a.safetensors")
 
 
-def test_a_rounded_pool_takes_half_the_room_and_keeps_its_hash(tmp_path: Path) -> None:
+def test_a_rounded_pool_has_half_the_size_and_keeps_its_hash(tmp_path: Path) -> None:
     long = replace(track("long"), keypoints=Keypoints(torch.rand(500, 5, 2), torch.rand(500, 5, 2, 2)))
     full = DrivingPool([long], "tiny", "hash")
     full.save(tmp_path / "full")
@@ -132,8 +130,8 @@ HEADERS = {
     "no version": ({}, "no version"),
     "a later version": ({**HEADER, "version": 2}, "pool format 2, this fomaug reads 1; update fomaug"),
     "no model": ({**HEADER, "model_hash": 3}, "must have model_name, model_hash, tracks"),
-    "no tracks": ({**HEADER, "tracks": []}, "its tensors do not go with its 0 tracks"),
-    "two tracks": ({**HEADER, "tracks": HEADER["tracks"] * 2}, "its tensors do not go with its 2 tracks"),
+    "no tracks": ({**HEADER, "tracks": []}, "its tensors do not match its 0 tracks"),
+    "two tracks": ({**HEADER, "tracks": HEADER["tracks"] * 2}, "its tensors do not match its 2 tracks"),
     "a track that is a word": ({**HEADER, "tracks": ["a"]}, "a track must have name, label"),
     "a surplus field": (with_track(extra=1), "a track must have name, label"),
     "a number for a name": (with_track(name=3), "name of a track is 3"),
@@ -154,8 +152,8 @@ def test_a_damaged_description_is_refused(case: str, tmp_path: Path) -> None:
 
 
 DATA = {
-    "no tensors of the track": ({"1.value": torch.rand(3, 5, 2)}, "do not go with"),
-    "a surplus tensor": ({**TENSORS, "weights": torch.rand(3)}, "do not go with"),
+    "no tensors of the track": ({"1.value": torch.rand(3, 5, 2)}, "do not match"),
+    "a surplus tensor": ({**TENSORS, "weights": torch.rand(3)}, "do not match"),
     "whole numbers": ({"0.value": torch.zeros(3, 5, 2, dtype=torch.int32)}, "0.value is torch.int32"),
     "another shape": ({"0.value": torch.rand(3, 5, 3)}, r"must be \(T, K, 2\)"),
     "no numbers": ({"0.value": torch.full((3, 5, 2), torch.inf)}, "must be finite"),
@@ -185,7 +183,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_what_is_no_pool_file_is_refused(case: str, tmp_path: Path) -> None:
+def test_files_that_are_no_pools_are_refused(case: str, tmp_path: Path) -> None:
     harm, message = FILES[case]
     pool().save(tmp_path / "a")
     (tmp_path / "a").write_bytes(harm((tmp_path / "a").read_bytes()))
@@ -202,7 +200,7 @@ def test_a_missing_file_and_a_model_file_are_no_pools(tmp_path: Path) -> None:
         DrivingPool.load(tmp_path / "weights.safetensors")
 
 
-def test_no_cut_of_a_pool_file_gives_anything_but_a_pool_error(tmp_path: Path) -> None:
+def test_every_truncated_pool_file_raises_a_pool_error(tmp_path: Path) -> None:
     pool().save(tmp_path / "a")
     data = (tmp_path / "a").read_bytes()
     for length in range(0, len(data), 97):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fomaug import Animator, save_model
 from fomaug.cli import main
-from fomaug.cli.measuring import table
+from fomaug.cli.evaluate import table
 from fomaug.errors import MediaError
 from fomaug.evaluation import Extractors, Figure, reconstruct
 
@@ -66,7 +66,7 @@ def test_a_clip_of_one_frame_is_skipped_and_named(tiny_model: Animator, clips: P
     (clips / "short").mkdir()
     Image.new("RGB", (192, 192)).save(clips / "short" / "0.png")
     (found,) = reconstruct([tiny_model], clips)
-    assert "has one frame" in found.skipped["short"]
+    assert "too short" in found.skipped["short"]
     with pytest.raises(MediaError, match=r"no clip of .* could be measured"):
         reconstruct([tiny_model], clips / "short")
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from fomaug import Animator
 from fomaug.errors import ArgumentError
 from fomaug.evaluation import bench, official_animator
+from fomaug.evaluation.speed import peak_bytes
 
 
 def test_every_stage_of_every_model_is_timed(tiny_model: Animator) -> None:
@@ -30,3 +32,16 @@ def test_operations_are_counted_by_picture_and_add_up(tiny_model: Animator) -> N
 def test_an_unknown_architecture_is_named() -> None:
     with pytest.raises(ArgumentError, match="did you mean 'vox-256'"):
         official_animator("vox256")
+
+
+KB = torch.zeros(256)
+
+
+def test_freed_memory_does_not_add_up_and_kept_memory_does() -> None:
+    assert peak_bytes(lambda: [torch.zeros(256) is None for _ in range(5)]) == 1024
+    assert peak_bytes(lambda: [torch.zeros(256) for _ in range(5)]) == 5 * 1024
+
+
+def test_tensors_from_before_and_views_of_them_do_not_count() -> None:
+    assert peak_bytes(lambda: KB.view(16, 16)[1:].add_(1)) == 0
+    assert peak_bytes(lambda: KB + 1) == 1024

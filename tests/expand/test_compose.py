@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from fomaug import MotionParams, warp
-from fomaug.expand.compose import compose
-from fomaug.expand.move import Moved
+from fomaug.expand.move import Moved, compose
 from fomaug.faces import Square
 from fomaug.geometry import identity_grid, resize_flow
 from fomaug.media import Picture

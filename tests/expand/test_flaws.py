@@ -103,7 +103,7 @@ def test_run_lengths_of_another_size_are_named_by_every_run_of_the_job(
     report = run(path, gates=gates)
     (flaw,) = report.flawed
     assert flaw.source == f"{path}, annotation 0 (id 5)"
-    assert "a mask of (40, 40) belongs to no picture of (48, 48)" in flaw.reason
+    assert "a mask must be (height, width) = (48, 48) like its picture, got (40, 40)" in flaw.reason
     whole = contents(report.out)
     if gates == "off":
         assert boxes_by_file(report.out / "faces.json")["anna/1_m000.png"] == 1
@@ -111,7 +111,7 @@ def test_run_lengths_of_another_size_are_named_by_every_run_of_the_job(
     again = run(path, gates=gates, resume=True)
     assert again.flawed == report.flawed
     assert contents(report.out) == whole
-    with pytest.raises(LabelError, match=r"annotation 0 \(id 5\): a mask of"):
+    with pytest.raises(LabelError, match=r"annotation 0 \(id 5\): a mask must be"):
         run(path, "other", on_error="raise", gates=gates)
 
 

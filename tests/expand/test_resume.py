@@ -367,7 +367,7 @@ def test_interrupted_and_killed_processes_lose_nothing(
         assert rows() < pictures * 4, "it was stopped before it was done"
         if number == signal.SIGINT:
             assert process.returncode == 130
-            assert "--resume goes on" in complaint
+            assert "--resume continues" in complaint
             assert not list((tmp_path / "broken").rglob(".*"))
     last = start("broken", "--resume")
     last.communicate()

@@ -70,7 +70,6 @@ def _of(files: Callable[[], Sequence[bytes]]) -> Callable[[], st.SearchStrategy[
 
 STRATEGIES = {
     "picture": _of(picture_files),
-    "mask": _of(mask_files),
     "folder of masks": _of(mask_files),
     "animation": _of(lambda: animation_files("others")),
 }

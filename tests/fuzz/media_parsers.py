@@ -128,17 +128,6 @@ def _read_picture(path: Path) -> None:
     assert picture.eight_bits.dtype == np.uint8
 
 
-def _read_mask(path: Path) -> None:
-    from fomaug.geometry import identity_grid
-    from fomaug.labels import fit, move
-    from fomaug.labels.masks import encode_mask, read_mask
-
-    labels, flaws = fit(read_mask(path), (48, 48))
-    if labels is not None:
-        encode_mask(move(labels, identity_grid((16, 16))[None] * 0.9, (48, 48)))
-    refuse(*flaws)
-
-
 def _read_clip(path: Path) -> None:
     from fomaug.media import read_clip
 
@@ -173,7 +162,6 @@ def _read_sidecar(path: Path) -> None:
 
 PARSERS = {
     "picture": Parser(_read_picture, picture_files),
-    "mask": Parser(_read_mask, mask_files, ".png", _GB),
     "GIF": Parser(_read_clip, partial(animation_files, "GIF"), ".gif", _GB),
     "animation": Parser(_read_clip, partial(animation_files, "others"), ".webp", _GB),
     "video": Parser(_read_clip, video_files, ".mp4", _GB, 0.2),

@@ -41,7 +41,7 @@ def test_the_state_of_an_eye_is_read_in_its_own_frame() -> None:
     assert torch.allclose(eyes.iris, torch.tensor([0.1, -0.1]).expand(1, 2, 2), atol=1e-5)
 
 
-def test_eyes_that_stay_leave_every_place_where_it_is() -> None:
+def test_eyes_without_motion_give_the_identity_flow() -> None:
     face = _face(-0.4, 0.2, (0.2, 0.05))
     places, signs = _set(face, face)
     assert torch.allclose(places, identity_grid((256, 256))[None], atol=1e-5)
@@ -60,7 +60,7 @@ def test_lids_show_the_lids_of_the_source(upper: float, lower: float) -> None:
         assert drift < 0.28 * (driving.value[0, lid] - source.value[0, lid]).norm() + 1e-3
 
 
-def test_the_iris_goes_where_it_looks() -> None:
+def test_the_iris_moves_with_its_keypoint() -> None:
     source, driving = _face(-0.5, 0.4, (0.0, 0.0)), _face(-0.5, 0.4, (0.3, 0.1))
     places, signs = _set(source, driving)
     for iris in (4, 9):
@@ -77,14 +77,14 @@ def test_corners_brows_and_all_else_stay() -> None:
     assert torch.allclose(_at(places, at), at, atol=4e-3)
 
 
-def test_what_the_lids_of_the_source_hide_is_told() -> None:
+def test_pixels_that_the_lids_of_the_source_hide_are_marked() -> None:
     _, closing = _set(_face(-0.4, 0.2), _face(0.0, 0.1))
     _, opening = _set(_face(0.1, 0.12), _face(-0.4, 0.2))
     assert closing[:, 1].max() < 0.05
     assert opening[:, 1].max() > 0.9
 
 
-def test_the_box_holds_all_that_moves() -> None:
+def test_the_box_contains_all_moved_cells() -> None:
     source, driving = _face(-0.4, 0.2), _face(0.2, 0.25, (-0.4, 0.1))
     places, _ = _set(source, driving)
     moved = (places - identity_grid((256, 256))).norm(dim=-1)[0] > 1e-6
@@ -117,7 +117,7 @@ def test_eyes_seen_from_far_aside_and_those_without_an_extent_do_nothing() -> No
         assert signs.abs().max() == 0
 
 
-def test_states_no_eye_can_have_are_bounded() -> None:
+def test_impossible_states_of_eyes_are_bounded() -> None:
     wild = Keypoints(5 * torch.randn(3, 11, 2, generator=torch.Generator().manual_seed(0)), torch.ones(3, 11, 2, 2))
     eyes: Eyes = read_eyes(wild, POINTS)
     assert (eyes.upper <= eyes.lower).all()

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from fomaug.geometry import identity_grid, resize_flow
-from fomaug.geometry.folding import cell_determinant
 from fomaug.geometry.inverse import invert_points, uneven_stretch
+from fomaug.geometry.sampling import cell_determinant
 
 HALF_PIXEL = 0.5 * 2 / 255
 
@@ -40,7 +40,7 @@ def test_agrees_with_a_dense_search_to_half_a_pixel(size: tuple[int, int]) -> No
     assert (found - dense_inverse(points, flow)).abs().max() < HALF_PIXEL
 
 
-def test_the_flow_at_the_place_found_is_the_point() -> None:
+def test_the_flow_at_the_found_coordinates_is_the_point() -> None:
     points, flow = inner_points(300), wavy()
     found, valid = invert_points(points, flow)
     read = torch.nn.functional.grid_sample(flow.permute(0, 3, 1, 2), found[:, None], align_corners=True)
@@ -76,7 +76,7 @@ def test_points_in_a_fold_are_not_valid_and_stay_finite() -> None:
     assert valid.tolist() == [[False, True]]
 
 
-def test_a_flow_squeezed_to_a_point_gives_finite_guesses() -> None:
+def test_a_constant_flow_gives_finite_points() -> None:
     found, valid = invert_points(inner_points(5), torch.zeros(1, 8, 8, 2))
     assert torch.isfinite(found).all()
     assert not valid.any()
@@ -92,7 +92,7 @@ def test_a_batch_equals_its_singles() -> None:
         assert valid[i : i + 1].equal(alone_valid)
 
 
-def test_no_points_are_no_trouble() -> None:
+def test_an_empty_set_of_points_is_accepted() -> None:
     found, valid = invert_points(torch.zeros(2, 0, 2), wavy().expand(2, -1, -1, -1))
     assert found.shape == (2, 0, 2)
     assert valid.shape == (2, 0)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fomaug.geometry import identity_grid
-from fomaug.geometry.preimages import find_preimages
+from fomaug.geometry.inverse import find_preimages
 
 
 def random_flow(size: tuple[int, int], strength: float, batch: int = 2) -> Tensor:
@@ -43,10 +43,10 @@ def every_triangle(points: Tensor, flow: Tensor) -> set[tuple[int, float, float,
 
 @pytest.mark.parametrize("size", [(2, 2), (2, 7), (9, 6), (11, 12)])
 @pytest.mark.parametrize("strength", [0.05, 0.5])
-def test_finds_what_a_look_at_every_triangle_finds(size: tuple[int, int], strength: float) -> None:
+def test_the_result_equals_a_search_of_every_triangle(size: tuple[int, int], strength: float) -> None:
     points, flow = random_points(), random_flow(size, strength)
     found = find_preimages(points, flow)
-    places = found.place.tolist()
+    places = found.xy.tolist()
     rows = zip(found.point.tolist(), places, found.upright.tolist(), strict=True)
     assert {(i, round(x, 4), round(y, 4), up) for i, (x, y), up in rows} == every_triangle(points, flow)
 
@@ -62,15 +62,15 @@ def test_folds_show_points_several_times() -> None:
 def test_limits_on_memory_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     points, flow = random_points(count=30), random_flow((20, 33), 0.3)
     whole = find_preimages(points, flow)
-    monkeypatch.setattr("fomaug.geometry.preimages._AT_ONCE", 50)
+    monkeypatch.setattr("fomaug.geometry.inverse._AT_ONCE", 50)
     parts = find_preimages(points, flow)
     for one, other in zip(whole, parts, strict=True):
         assert one.shape == other.shape
     assert whole.point.sort().values.equal(parts.point.sort().values)
-    torch.testing.assert_close(whole.place.sum(0), parts.place.sum(0))
+    torch.testing.assert_close(whole.xy.sum(0), parts.xy.sum(0))
 
 
-def test_what_is_no_number_is_nowhere() -> None:
+def test_nan_points_have_no_pre_image() -> None:
     flow = identity_grid((8, 8))[None].clone()
     points = torch.tensor([[[float("nan"), 0.0], [float("inf"), 0.0], [0.9, 0.9]]])
     assert find_preimages(points, flow).point.unique().tolist() == [2]

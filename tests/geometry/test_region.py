@@ -47,7 +47,7 @@ def test_head_keeps_a_motion_of_the_head_alone(source):
 
 
 @pytest.mark.parametrize("region", ["mouth", "expression"])
-def test_mouth_speaks_while_the_head_stays(source, region):
+def test_region_mouth_moves_the_mouth_alone(source, region):
     kept = confine(source, speak(source), region, NAMES)
     torch.testing.assert_close(kept.value, speak(source).value, atol=1e-4, rtol=0)
     torch.testing.assert_close(kept.jacobian, speak(source).jacobian, atol=1e-3, rtol=0)
@@ -58,7 +58,7 @@ def test_eyes_leave_the_mouth_alone(source):
     assert torch.equal(kept.value[:, MOUTH + HEAD], source.value[:, MOUTH + HEAD])
 
 
-def test_head_does_not_speak(source):
+def test_region_head_does_not_move_the_mouth(source):
     kept = confine(source, turn(speak(source)), "head", NAMES)
     torch.testing.assert_close(kept.value, turn(source).value, atol=1e-4, rtol=0)
 
@@ -68,7 +68,7 @@ def test_all_is_the_motion_itself(source):
     assert confine(source, moved, "all", ()) is moved
 
 
-def test_a_model_without_names_knows_no_regions():
+def test_a_model_without_keypoint_names_has_no_regions():
     check_region("all", ())
     with pytest.raises(ArgumentError, match="region='mouth' needs a model that names its keypoints"):
         check_region("mouth", ())

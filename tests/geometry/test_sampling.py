@@ -32,7 +32,7 @@ def test_the_corners_of_a_map_stay_in_it() -> None:
     assert (far == 11).all()
 
 
-def test_a_flow_that_is_no_number_reads_within_the_map() -> None:
+def test_a_nan_flow_reads_inside_the_map() -> None:
     features = torch.rand(1, 1, 3, 4)
     flow = torch.tensor([float("nan"), float("inf")]).expand(1, 3, 4, 2)
     with torch.no_grad():
@@ -41,7 +41,7 @@ def test_a_flow_that_is_no_number_reads_within_the_map() -> None:
     assert found.max() <= features.max()
 
 
-def test_no_picture_gives_none() -> None:
+def test_an_empty_batch_gives_an_empty_result() -> None:
     features = torch.randn(0, 5, 8, 8)
     with torch.no_grad():
         assert warp_features(features, torch.zeros(0, 4, 4, 2), torch.ones(0, 1, 4, 4)).shape == (0, 5, 8, 8)

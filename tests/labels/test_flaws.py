@@ -48,8 +48,11 @@ def coco(path: Path, *annotations: object, images: object = None) -> Path:
         ({"segmentation": [POLYGON, [12.0, 12.0]]}, "three or more"),
         ({"segmentation": POLYGON}, "must be a list of polygons"),
         ({"segmentation": [[6, 5, 19, 5, 19, 1e15]]}, "beyond 100000 pixels"),
-        ({"segmentation": [[0, 0] * 10_001]}, "more than 10000 corners"),
-        ({"segmentation": {"size": [100_000, 100_000], "counts": [0, 10**10]}}, "larger than any picture"),
+        ({"segmentation": [[0, 0] * 10_001]}, "up to 10000 corners, got 10001"),
+        (
+            {"segmentation": {"size": [100_000, 100_000], "counts": [0, 10**10]}},
+            "up to 1073741824 pixels, got 100000 x 100000",
+        ),
         ({"segmentation": {"size": [3, 2], "counts": [1, 2]}}, "do not fill"),
         ({"segmentation": {"size": [3, 2], "counts": [1.5, 4.5]}}, "do not fill"),
         ({"segmentation": {"size": [100, 100], "counts": "o" * 400_000 + "0"}}, "more than 60 bits"),
@@ -61,15 +64,15 @@ def coco(path: Path, *annotations: object, images: object = None) -> Path:
         ({"bbox": [1, 2, None, 3]}, "missing"),
         ({"keypoints": [10, 20, 30, 40, 50, 60]}, "visibility must be 0, 1, 2"),
         ({"keypoints": [10, 20, 30, 40]}, "x, y and visibility of each point, got 4 numbers"),
-        ({"keypoints": [10, 20, 2, None, None, 2]}, "said to be visible"),
+        ({"keypoints": [10, 20, 2, None, None, 2]}, "a visible point has no coordinates"),
         ({"keypoints": [10, None, 0]}, "a coordinate is missing"),
         ({"score": float("inf")}, "a number is not finite"),
         ({"attributes": {"age": [10**400]}}, "a number is not finite"),
         ({"image_id": 99}, "no image has the id 99"),
-        ({"image_id": [1]}, "must be a whole number or a text"),
+        ({"image_id": [1]}, "must be a whole number or a string"),
     ],
 )
-def test_a_flawed_annotation_of_coco_stops_nothing_else(
+def test_a_flawed_annotation_of_coco_is_left_out_and_all_others_are_read(
     root: Path, tmp_path: Path, fields: dict[str, object], reason: str
 ) -> None:
     flawed = {"id": 7, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], **fields}
@@ -83,9 +86,7 @@ def test_a_flawed_annotation_of_coco_stops_nothing_else(
         np.testing.assert_array_equal(found[name].boxes, [[6, 5, 18, 19]])
 
 
-def test_a_picture_left_without_annotations_has_no_labels_and_is_no_picture_without_faces(
-    root: Path, tmp_path: Path
-) -> None:
+def test_a_picture_whose_annotations_are_all_flawed_has_no_labels(root: Path, tmp_path: Path) -> None:
     found, _ = read(coco(tmp_path / "faces.json", {**GOOD, "image_id": 1, "bbox": []}), root)
     assert set(found) == {"b/1.png"}, "b/1.png is listed, and has no face"
     assert found["b/1.png"].boxes is None
@@ -103,7 +104,7 @@ def test_two_pictures_of_one_id_are_both_named_and_neither_gets_the_labels(root:
     assert read_annotations(same, root)["a/1.png"].boxes is not None, "one picture that is listed twice is no flaw"
 
 
-def test_what_is_said_of_the_whole_file_is_finite(root: Path, tmp_path: Path) -> None:
+def test_numbers_in_the_fields_of_the_whole_file_must_be_finite(root: Path, tmp_path: Path) -> None:
     path = tmp_path / "faces.json"
     path.write_text('{"info": {"version": 1e999}, "images": [], "annotations": []}')
     with pytest.raises(LabelError, match=r"faces\.json, in info, licenses, categories: a number is not finite"):
@@ -144,7 +145,7 @@ def test_crowds_are_no_faces(root: Path, tmp_path: Path) -> None:
         ('"points": [[1, 2, 3, 4]]', "points must be rows of 2 or 3 numbers"),
         ('"points": [[1, 2], [3]]', "points must be rows of 2 or 3 numbers"),
         ('"points": [[1, 2, 1]], "points_visible": [true]', "given twice"),
-        ('"points_visible": [true]', "points are not"),
+        ('"points_visible": [true]', "points_visible and no points"),
         ('"points": [[1, 2]], "points_visible": [0.5]', "visibility must be 0, 1, 2, true or false"),
         ('"points": [[1, Infinity]]', "not finite"),
         (f'"points": [[1, {NUMBER}]]', "not finite"),
@@ -154,11 +155,13 @@ def test_crowds_are_no_faces(root: Path, tmp_path: Path) -> None:
         ('"objects": [1]', "objects must be a JSON object"),
         ('"objects": {"bbox": [1, 2, 3, 4]}', "rows of 4 numbers"),
         ('"objects": {"bbox": [[1, 2, 3, -4]]}', "height of more than 0"),
-        ('"objects": {"bbox": [[1, 2, 3, 4]], "visible": 1}', "one flag of visibility"),
+        ('"objects": {"bbox": [[1, 2, 3, 4]], "visible": 1}', "visibility must be a list with one flag"),
         ('"x": ' + "[" * 100_000, "nested too deeply"),
     ],
 )
-def test_a_flawed_row_of_jsonl_stops_nothing_else(root: Path, tmp_path: Path, row: str, reason: str) -> None:
+def test_a_flawed_row_of_jsonl_is_left_out_and_all_others_are_read(
+    root: Path, tmp_path: Path, row: str, reason: str
+) -> None:
     path = tmp_path / "metadata.jsonl"
     path.write_text(f'{{"file_name": "a/1.png", {row}}}\n{{"file_name": "b/1.png", "points": [[1, 2]]}}\n')
     found, (flaw,) = read(path, root)
@@ -184,7 +187,7 @@ def test_points_of_jsonl_may_carry_their_visibility(root: Path, tmp_path: Path) 
     [
         ("x,2,1", "a coordinate is no number: 'x'"),
         ("1,,0", "a coordinate is missing"),
-        (",,1", "said to be visible"),
+        (",,1", "a visible point has no coordinates"),
         ("1,1e7,1", "beyond 100000 pixels"),
         ("1,2,maybe", "visibility must be 0, 1, 2, true or false, got 'maybe'"),
         ("1,2,0.5", "visibility must be"),
@@ -192,7 +195,9 @@ def test_points_of_jsonl_may_carry_their_visibility(root: Path, tmp_path: Path) 
         ("1,2,3,4", "more cells than columns"),
     ],
 )
-def test_a_flawed_row_of_a_table_stops_nothing_else(root: Path, tmp_path: Path, cells: str, reason: str) -> None:
+def test_a_flawed_row_of_a_table_is_left_out_and_all_others_are_read(
+    root: Path, tmp_path: Path, cells: str, reason: str
+) -> None:
     path = tmp_path / "points.csv"
     path.write_text(f"file,x0,y0,v0\nb/1.png,1,2,1\na/1.png,{cells}\n")
     found, (flaw,) = read(path, root)
@@ -237,7 +242,7 @@ def test_a_byte_order_mark_is_accepted(root: Path, tmp_path: Path, name: str) ->
     assert set(read_annotations(root if name.endswith("pts") else path, root)) == {"a/1.png"}
 
 
-def test_one_bad_file_of_points_stops_nothing_else(root: Path) -> None:
+def test_a_bad_file_of_points_is_left_out_and_all_others_are_read(root: Path) -> None:
     (root / "a" / "1.pts").write_text("{\n1 2\n3\n}\n")
     (root / "b" / "1.pts").write_text("{\n1 2\n}\n")
     found, (flaw,) = read(root, root)
@@ -245,7 +250,7 @@ def test_one_bad_file_of_points_stops_nothing_else(root: Path) -> None:
     assert str(flaw) == f"{root / 'a' / '1.pts'}, line 3: two numbers were expected, got '3' (picture a/1.png)"
 
 
-def test_one_bad_mask_stops_nothing_else(root: Path, tmp_path: Path) -> None:
+def test_a_bad_mask_is_left_out_and_all_others_are_read(root: Path, tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     for name in "ab":
         (masks / name).mkdir(parents=True)
@@ -270,11 +275,15 @@ def test_white_of_a_black_and_white_mask_stays_white(root: Path, tmp_path: Path)
         np.testing.assert_array_equal(np.asarray(written), mask * 255)
 
 
-def test_a_mask_of_another_size_is_refused_whatever_its_kind() -> None:
+def test_masks_and_run_lengths_of_another_size_are_refused() -> None:
     flow = identity_grid((16, 16))[None]
-    with pytest.raises(LabelError, match=r"a mask of \(40, 30\) belongs to no picture of \(30, 40\)"):
+    with pytest.raises(
+        LabelError, match=r"a mask must be \(height, width\) = \(30, 40\) like its picture, got \(40, 30\)"
+    ):
         move(FaceLabels(mask=np.zeros((40, 30), np.uint8)), flow, (30, 40))
-    with pytest.raises(LabelError, match=r"a mask of \(40, 30\) belongs to no picture of \(30, 40\)"):
+    with pytest.raises(
+        LabelError, match=r"a mask must be \(height, width\) = \(30, 40\) like its picture, got \(40, 30\)"
+    ):
         move(FaceLabels(segments=(encode_mask(np.ones((40, 30)), packed=True),)), flow, (30, 40))
 
 

@@ -34,7 +34,7 @@ def labels(name: str) -> FaceLabels:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_is_written_is_read_again(root: Path, name: str) -> None:
+def test_written_labels_are_read_again(root: Path, name: str) -> None:
     given = labels(name)
     rows = [(f"a/{stem}.jpg", (30, 40), given) for stem in ("one", "two")]
     (path, *_) = write_annotations(rows, root, name)
@@ -112,7 +112,7 @@ def test_coco_points_behind_something_stay_labelled(root: Path, tmp_path: Path) 
     assert again["num_keypoints"] == 2
 
 
-def test_jsonl_keeps_what_is_hidden_hidden(root: Path) -> None:
+def test_jsonl_keeps_hidden_points_and_boxes_hidden(root: Path) -> None:
     given = FaceLabels(
         points=POINTS,
         visible=np.array([True, False, True]),
@@ -128,7 +128,7 @@ def test_jsonl_keeps_what_is_hidden_hidden(root: Path) -> None:
     assert found.fields == given.fields
 
 
-def test_a_face_that_left_the_picture_leaves_coco(tmp_path: Path) -> None:
+def test_a_face_that_left_the_picture_is_not_written_to_coco(tmp_path: Path) -> None:
     given = FaceLabels(
         points=POINTS,
         boxes=BOXES,
@@ -141,7 +141,7 @@ def test_a_face_that_left_the_picture_leaves_coco(tmp_path: Path) -> None:
     assert face["keypoints"][:2] == [5.125, 6.0]
 
 
-def test_other_columns_are_carried_along(root: Path, tmp_path: Path) -> None:
+def test_other_columns_are_kept(root: Path, tmp_path: Path) -> None:
     path = tmp_path / "landmarks.csv"
     path.write_text("file,person,x0,y0,x1,y1\na/one.jpg,p7,1,2,3,4\n")
     found = read_annotations(path, root)
@@ -155,27 +155,27 @@ def test_other_columns_are_carried_along(root: Path, tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.json", "{", r"a\.json, line 1"),
-        ("a.json", "[]", "holds a list"),
+        ("a.json", "[]", "a JSON object was expected, got a list"),
         ("a.json", '{"images": [{"id": 1}]}', r"a\.json, image 0 \(id 1\): 'file_name' is missing"),
         ("a.json", '{"images": {}}', "is no COCO file"),
         ("a.json", '{"images": [], "annotations": [{"image_id": 3}]}', "annotation 0: no image has the id 3"),
-        ("a.csv", "name,x0,y0\n", "no column 'file'"),
+        ("a.csv", "name,x0,y0\n", "a column 'file' was expected, got the columns name, x0, y0"),
         ("a.csv", "file,x0,y0\na,1,2\nb,x,2\n", r"a\.csv, line 3: a coordinate"),
         ("a.jsonl", '{"file_name": "x"}\nnonsense\n', r"a\.jsonl, line 2"),
         ("one.pts", "version: 1\n{\n1 2\n3\n}\n", r"one\.pts, line 4: two numbers"),
         ("a.csv", "file,x0,y0\na,1,nan\n", r"a\.csv, line 2: a coordinate"),
-        ("a.csv", "file,x0,y0\na,1,2,3\n", r"a\.csv, line 2: there are more cells"),
-        ("a.csv", "x0,y0,file\n1,2\n", r"a\.csv, line 2: there are more cells than columns, or no name"),
+        ("a.csv", "file,x0,y0\na,1,2,3\n", r"a\.csv, line 2: the row has more cells"),
+        ("a.csv", "x0,y0,file\n1,2\n", r"a\.csv, line 2: the row has more cells than columns, or no name"),
         ("a.jsonl", '{"file_name": "x", "points": [[1, 2]], "points_visible": []}', r"a\.jsonl, line 1.*one flag"),
         (
             "a.json",
             '{"images": [{"id": 1, "file_name": "x"}], "annotations": [{"image_id": 1, "bbox": [1, 2, 3]}]}',
             r"a\.json, annotation 0: bbox must be x, y, width and height, got \[1, 2, 3\] \(picture x\)",
         ),
-        ("one.pts", "n_points: 3\n{\n1 2\n}\n", "promises 3 points and holds 1"),
+        ("one.pts", "n_points: 3\n{\n1 2\n}\n", "n_points is 3, and the file has 1 points"),
         ("one.pts", "{\n1 inf\n}\n", r"one\.pts, line 2: two numbers"),
-        ("one.pts", "nothing\n", "holds no points"),
-        ("a.xml", "", "is of no format known here"),
+        ("one.pts", "nothing\n", "has no points between braces"),
+        ("a.xml", "", "the format of .*a.xml cannot be recognised; give its name, one of coco"),
     ],
 )
 def test_damaged_files_are_named_with_their_line(
@@ -187,7 +187,7 @@ def test_damaged_files_are_named_with_their_line(
         read_annotations(path, path.parent if name.endswith(".pts") else root)
 
 
-def test_missing_files_unknown_formats_and_colour_masks(root: Path, tmp_path: Path) -> None:
+def test_missing_files_unknown_formats_and_colour_masks_are_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="there are no annotations at"):
         read_annotations(tmp_path / "none.csv", root)
     with pytest.raises(LabelError, match="did you mean 'coco'"):

@@ -1,4 +1,4 @@
-"""Points without a place stay without one, and files say so in their own way."""
+"""Missing points stay missing, and every format has its own way to store them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_missing_points_stay_and_others_move_as_without_them(dtype: torch.dtype)
     torch.testing.assert_close(moved[:, [0, 3]], alone, rtol=0, atol=0)
 
 
-def test_minus_one_is_a_place_like_any_other_in_the_unit_square() -> None:
+def test_minus_one_is_an_ordinary_coordinate_in_the_unit_square() -> None:
     moved, _ = warp.points(torch.tensor([[-1.0, -1.0]]), identity_grid((16, 16))[None] * 2)
     torch.testing.assert_close(moved, torch.tensor([[-0.5, -0.5]]))
 
@@ -53,7 +53,7 @@ def test_files_take_missing_points_and_return_them(tmp_path: Path, name: str) ->
     found = read_annotations(path, tmp_path)["a.png"]
     assert found.points is not None
     np.testing.assert_allclose(found.points[[0, 3]], POINTS[[0, 3]], atol=2e-3)
-    if name != "coco":  # what is not labelled has the place (0, 0) there
+    if name != "coco":  # COCO stores (0, 0) for a missing point.
         np.testing.assert_array_equal(found.points[1:3], POINTS[1:3])
     assert found.points_seen.tolist() == [True, False, False, True]
     text = (tmp_path / "a.pts" if name == "pts" else path).read_text()
@@ -73,7 +73,7 @@ def test_a_table_and_a_coco_file_may_leave_hidden_points_empty(tmp_path: Path) -
         assert labels.points_seen.tolist() == [False, True]
 
 
-def test_what_is_carried_along_is_json_again(tmp_path: Path) -> None:
+def test_kept_fields_have_null_for_nan(tmp_path: Path) -> None:
     Image.new("RGB", SIZE[::-1]).save(tmp_path / "a.png")
     (tmp_path / "m.jsonl").write_text('{"file_name": "a.png", "age": NaN, "points": [[NaN, NaN], [1, 2]]}\n')
     labels = read_annotations(tmp_path / "m.jsonl", tmp_path)["a.png"]

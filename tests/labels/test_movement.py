@@ -37,7 +37,7 @@ def test_the_identity_changes_nothing() -> None:
     np.testing.assert_allclose(moved.boxes, given.boxes, atol=1e-3)
 
 
-def test_what_was_invisible_stays_so_and_what_is_painted_becomes_so() -> None:
+def test_invisible_points_stay_invisible_and_painted_ones_become_invisible() -> None:
     given = FaceLabels(points=np.array([[90.0, 50.0], [110.0, 50.0]]), visible=np.array([False, True]))
     moved = move(given, ZOOM, SIZE)
     assert moved.visible is not None
@@ -47,7 +47,7 @@ def test_what_was_invisible_stays_so_and_what_is_painted_becomes_so() -> None:
     assert hidden.visible.tolist() == [False, False]
 
 
-def test_void_fills_what_comes_from_outside() -> None:
+def test_void_fills_pixels_from_outside_the_source() -> None:
     shrink = identity_grid((64, 64))[None] * 2
     given = FaceLabels(mask=np.ones((32, 32), np.uint8), void=255)
     moved = move(given, shrink, (32, 32)).mask
@@ -92,12 +92,12 @@ def test_labels_keep_their_dtype(dtype: torch.dtype) -> None:
     assert zoomed(0.1, 0.0).points(xy)[0].dtype == dtype
 
 
-def test_whole_numbers_are_rounded_not_cut() -> None:
+def test_whole_numbers_are_rounded() -> None:
     movement, xy = zoomed(0.1, -0.05), torch.tensor([[[20, 16], [40, 20]]])
     assert torch.equal(movement.points(xy)[0], movement.points(xy.float())[0].round().long())
 
 
-def test_what_leaves_the_picture_is_not_visible() -> None:
+def test_labels_outside_the_picture_are_not_visible() -> None:
     movement = zoomed(-0.3, -0.3)
     _, visible = movement.points(torch.tensor([[[0.0, 0.0], [31.5, 23.5]]]))
     assert visible.tolist() == [[False, True]]
@@ -105,7 +105,7 @@ def test_what_leaves_the_picture_is_not_visible() -> None:
     assert visible.tolist() == [[False, True]]
 
 
-def test_what_is_painted_is_not_visible() -> None:
+def test_painted_labels_are_not_visible() -> None:
     left = torch.ones(1, 1, 12, 16)
     left[..., :8] = 0
     movement = zoomed(0.0, 0.0, left)
@@ -115,7 +115,7 @@ def test_what_is_painted_is_not_visible() -> None:
     assert visible.tolist() == [[False, True]]
 
 
-def test_no_labels_stay_no_labels() -> None:
+def test_empty_labels_stay_empty() -> None:
     movement = zoomed(0.0, 0.0, torch.ones(1, 1, 12, 16))
     for function, columns in ((movement.points, 2), (movement.boxes, 4)):
         moved, visible = function(torch.zeros(1, 0, columns))

@@ -38,7 +38,7 @@ def plain_runs(mask: np.ndarray) -> list[int]:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_runs_are_those_counted_one_by_one(seed: int) -> None:
+def test_runs_are_those_of_a_loop_over_pixels(seed: int) -> None:
     rng = np.random.default_rng(seed)
     mask = (rng.random((7, 5)) > rng.random()).astype(np.uint8)
     segment = encode_mask(mask, packed=False)
@@ -57,8 +57,8 @@ def test_any_numbers_survive_packing() -> None:
     [
         ([1, 2], "3 pixels do not fill a mask of 2 x 3"),
         ([9, -3], "do not fill"),
-        ("~", "is no char"),
-        ("P", "end within"),
+        ("~", "cannot have the character '~'"),
+        ("P", "end in the middle"),
     ],
 )
 def test_damaged_runs_are_refused(counts: object, message: str) -> None:

@@ -83,7 +83,7 @@ def to_fine(flow: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("flow", [affine(), bent()], ids=["affine", "bent"])
-def test_run_lengths_move_as_masks_do_and_keep_their_kind(flow: torch.Tensor, *, packed: bool) -> None:
+def test_run_lengths_move_as_masks_do_and_keep_their_form(flow: torch.Tensor, *, packed: bool) -> None:
     moved = move_segment(encode_mask(DISC, packed=packed), flow, SIZE)
     wanted = warp.mask(torch.from_numpy(DISC)[None], flow, void=0)[0].numpy()
     np.testing.assert_array_equal(decode_mask(moved), wanted)
@@ -93,7 +93,7 @@ def test_run_lengths_move_as_masks_do_and_keep_their_kind(flow: torch.Tensor, *,
     assert segment_box(moved) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
 
 
-def test_both_kinds_agree() -> None:
+def test_polygons_and_run_lengths_agree() -> None:
     angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     circle = np.stack([60 + 25 * np.cos(angles), 45 + 25 * np.sin(angles)], -1).flatten().tolist()
     runs, polygon = move_segment(encode_mask(DISC, packed=True), bent(), SIZE), move_segment([circle], bent(), SIZE)
@@ -101,14 +101,14 @@ def test_both_kinds_agree() -> None:
     np.testing.assert_allclose(segment_box(polygon), np.subtract(segment_box(runs), (0, 0, 1, 1)), atol=1.2)
 
 
-def test_what_leaves_the_picture_leaves_no_segment() -> None:
+def test_a_segmentation_outside_the_picture_becomes_none() -> None:
     away = affine(1.0, (2.5, 0.0))
     assert move_segment([HEXAGON], away, SIZE) is None
     assert move_segment(encode_mask(DISC, packed=True), away, SIZE) is None
 
 
 def test_a_mask_of_another_picture_is_refused() -> None:
-    with pytest.raises(LabelError, match="belongs to no picture of"):
+    with pytest.raises(LabelError, match=r"must be \(height, width\) = \(96, 128\) like its picture, got \(95, 128\)"):
         move_segment(encode_mask(DISC[:-1], packed=True), affine(), SIZE)
 
 

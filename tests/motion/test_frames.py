@@ -8,7 +8,7 @@ import torch
 from fomaug.driving import closest_frame
 from fomaug.errors import ArgumentError, PoolError
 from fomaug.motion import DrawSettings, draw
-from fomaug.motion.frames import PoolFrames, pool_frames
+from fomaug.motion.fit import PoolFrames, pool_frames
 from fomaug.types import Keypoints
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from fomaug.motion.rng import named_rng
+from fomaug.motion.select import named_rng
 
 
 def test_draws_are_the_same_on_every_machine():

@@ -18,11 +18,9 @@ from fomaug.faces.canonical import mean_mesh, mesh_keypoints
 from fomaug.geometry import gaussian_heatmap, identity_grid, resize_flow
 from fomaug.geometry.eye import EyePoints, read_eyes
 from fomaug.networks import LiteConfig, fold_batch_norms
-from fomaug.networks.lite_closeup import Closeup
-from fomaug.networks.lite_detector import LiteDetector, LiteDetectorConfig
-from fomaug.networks.lite_eyes import flow_with_eyes
+from fomaug.networks.lite_detector import Closeup, LiteDetector, LiteDetectorConfig
 from fomaug.networks.lite_generator import LiteGenerator, LiteGeneratorConfig
-from fomaug.networks.lite_motion import _spots, carried_grids, local_affine_maps, mixed_motion
+from fomaug.networks.lite_motion import _spots, carried_grids, flow_with_eyes, local_affine_maps, mixed_motion
 from fomaug.types import Keypoints
 
 EYES = ((0, 1, 4, 5, 8), (3, 2, 6, 7, 9))
@@ -83,12 +81,12 @@ def test_mixing_maps_is_mixing_grids(random: torch.Generator) -> None:
     assert torch.allclose(mixed_motion(mask, *maps), (grids * mask[..., None]).sum(1), atol=1e-5)
 
 
-def test_spots_are_gaussian_heatmaps(random: torch.Generator) -> None:
+def test_separable_gaussians_equal_gaussian_heatmaps(random: torch.Generator) -> None:
     value = torch.randn(2, 4, 2, generator=random)
     assert torch.allclose(_spots(value, (9, 6), 0.01), gaussian_heatmap(value, (9, 6), 0.01), atol=1e-6)
 
 
-def test_an_untrained_generator_leaves_a_picture_that_shall_not_move(random: torch.Generator) -> None:
+def test_an_untrained_generator_reproduces_a_picture_without_motion(random: torch.Generator) -> None:
     generator, picture, keypoints = _generator(), torch.rand(1, 3, 256, 256, generator=random), _keypoints(1, random)
     output = generator(picture, generator.encode(picture), keypoints, keypoints)
     assert torch.allclose(output.deformation, identity_grid((256, 256))[None], atol=1e-4)
@@ -114,14 +112,14 @@ def test_a_batch_equals_its_singles(random: torch.Generator) -> None:
         assert torch.allclose(both[row : row + 1], single, atol=1e-4)
 
 
-def test_detector_reads_places_within_the_picture_and_starts_with_upright_jacobians(random: torch.Generator) -> None:
+def test_an_untrained_detector_gives_points_in_the_picture_and_identity_jacobians(random: torch.Generator) -> None:
     found, coarse, heatmap = _detector().observe(torch.rand(2, 3, 256, 256, generator=random))
     assert found.value.shape == (2, 28, 2) and coarse.value.abs().max() <= 1
     assert torch.allclose(heatmap.sum((2, 3)), torch.ones(2, 28), atol=1e-4)
     assert torch.allclose(found.jacobian, torch.eye(2).expand(2, 28, 2, 2), atol=1e-4)
 
 
-def test_places_keep_their_precision_under_autocast(random: torch.Generator) -> None:
+def test_coordinates_keep_their_precision_under_autocast(random: torch.Generator) -> None:
     source, driving = _keypoints(1, random), _keypoints(1, random)
     mask = torch.randn(1, 29, 8, 8, generator=random).softmax(1)
     plain = mixed_motion(mask, *local_affine_maps(source, driving))
@@ -160,7 +158,7 @@ def test_a_frame_costs_less_than_four_billion_operations(random: torch.Generator
     assert counter.get_total_flops() < 4e9
 
 
-def test_only_eyes_mouth_brows_and_nose_are_looked_at_twice(random: torch.Generator) -> None:
+def test_only_eyes_mouth_brows_and_nose_have_close_ups(random: torch.Generator) -> None:
     found, coarse, _ = _detector().observe(torch.rand(2, 3, 256, 256, generator=random))
     close = sorted({*EYES[0], *EYES[1], *MOUTH, *NOSE})
     others = [k for k in range(28) if k not in close]
@@ -178,7 +176,7 @@ def test_a_close_up_of_a_mirrored_eye_is_mirrored(random: torch.Generator) -> No
     assert torch.allclose(found, mirrored * MIRROR, atol=1e-4)
 
 
-def test_a_close_up_follows_the_frame_it_is_told(random: torch.Generator) -> None:
+def test_a_close_up_moves_with_its_frame(random: torch.Generator) -> None:
     """A picture of one colour shows nothing, so the same places in the part's frame are read wherever it lies."""
     closeup: Closeup = _detector().mouth
     grey, face = torch.full((1, 3, 256, 256), 0.4), _faces(1, random)
@@ -187,7 +185,7 @@ def test_a_close_up_follows_the_frame_it_is_told(random: torch.Generator) -> Non
     assert torch.allclose(moved, torch.full_like(moved, 0.1), atol=1e-5)
 
 
-def test_eyes_are_set_alike_with_and_without_the_short_cut(random: torch.Generator) -> None:
+def test_the_fast_flow_of_eyes_equals_the_plain_one(random: torch.Generator) -> None:
     source, driving = _faces(2, random), _faces(2, random)
     flow = identity_grid((64, 64)) + 0.02 * torch.randn(2, 1, 1, 2, generator=random)
     old, new = (read_eyes(face, EyePoints(EYES, 15)) for face in (source, driving))
@@ -195,12 +193,12 @@ def test_eyes_are_set_alike_with_and_without_the_short_cut(random: torch.Generat
     with torch.no_grad():
         quick = flow_with_eyes(flow, old, new, 256)
     assert torch.allclose(plain.flow, quick.flow, atol=1e-5)
-    part = plain.signs[:, :, quick.rows, quick.columns].clone()
-    assert torch.allclose(part, quick.signs, atol=1e-5)
-    plain.signs[:, :, quick.rows, quick.columns] = 0
-    assert plain.signs.abs().max() == 0, "no sign outside"
+    part = plain.maps[:, :, quick.rows, quick.columns].clone()
+    assert torch.allclose(part, quick.maps, atol=1e-5)
+    plain.maps[:, :, quick.rows, quick.columns] = 0
+    assert plain.maps.abs().max() == 0, "the maps are 0 outside"
     assert part.max() > 0.5
-    assert part[0, 0].numel() < plain.signs[0, 0].numel() / 2, "a short cut"
+    assert part[0, 0].numel() < plain.maps[0, 0].numel() / 2, "a short cut"
     assert (plain.flow - resize_flow(flow, (256, 256))).abs().max() > 0.01, "something moved"
 
 
@@ -216,7 +214,7 @@ def test_eyes_out_of_the_picture_are_no_error(random: torch.Generator) -> None:
         assert torch.allclose(*outputs, atol=1e-4)
 
 
-def test_an_eye_painter_learns_from_what_eyes_do(random: torch.Generator) -> None:
+def test_maps_of_the_eyes_change_the_painted_picture(random: torch.Generator) -> None:
     generator, picture = _generator(), torch.rand(1, 3, 256, 256, generator=random)
     source, driving = _faces(1, random), _faces(1, random)
     generator(picture, generator.encode(picture), source, driving).prediction.sum().backward()
@@ -248,8 +246,8 @@ def test_a_configuration_without_parts_of_the_face_is_written_as_before_there_we
         {"mouth": ["a"]},
     ],
 )
-def test_parts_of_keypoints_that_are_not_there_are_refused(part: dict[str, object]) -> None:
-    with pytest.raises(ArgumentError, match="rows of five"):
+def test_parts_with_unknown_keypoints_are_refused(part: dict[str, object]) -> None:
+    with pytest.raises(ArgumentError, match="lists of five"):
         LiteConfig.from_dict({"detector": part})
 
 
@@ -274,12 +272,12 @@ NOT_A_MODEL: list[tuple[dict[str, object], str]] = [
     ({"generator": {"encoder_blocks": 10**9}}, "generator.encoder_blocks must be a whole number from 0 to 64"),
     ({"size": 0}, "size must be a whole number from 1 to 1024, got 0"),
     ({"size": "x"}, "size must be a whole number from 1 to 1024, got 'x'"),
-    ({"keypoint_names": 5}, "keypoint_names must be words, got 5"),
-    ({"keypoint_names": [1]}, "keypoint_names must be words"),
+    ({"keypoint_names": 5}, "keypoint_names must be strings, got 5"),
+    ({"keypoint_names": [1]}, "keypoint_names must be strings"),
 ]
 
 
 @pytest.mark.parametrize(("values", "message"), NOT_A_MODEL)
-def test_what_no_network_can_be_built_from_is_refused(values: dict[str, object], message: str) -> None:
+def test_numbers_that_no_network_can_have_are_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         LiteConfig.from_dict(values)

@@ -75,7 +75,7 @@ def test_a_picture_that_did_not_move_scores_as_itself(tiny_model: fomaug.Animato
         assert found.identity == pytest.approx(1)
 
 
-def test_enlarging_is_no_stretch_and_running_like_wax_is(tiny_model: fomaug.Animator) -> None:
+def test_an_enlarged_face_has_no_stretch_and_a_distorted_one_has(tiny_model: fomaug.Animator) -> None:
     image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))  # says where the face is
     grid, occlusion = identity_grid((64, 64)), torch.ones(2, 1, 64, 64)
     wax = grid + 0.12 * torch.sin(2 * np.pi * grid.flip(-1)) + 0.12 * torch.sin(2 * np.pi * grid)
@@ -93,9 +93,9 @@ def test_the_oval_of_a_face_fills_its_box_but_for_the_corners() -> None:
     assert oval[1, 0, [0, 0, -1, -1], [0, -1, 0, -1]].sum() == 0
 
 
-def test_as_many_flows_as_results(tiny_model: fomaug.Animator) -> None:
+def test_other_numbers_of_flows_than_results_are_refused(tiny_model: fomaug.Animator) -> None:
     image = torch.rand(2, 3, 64, 64)
-    with pytest.raises(ShapeError, match="one source, flow and occlusion for each of 2 results"):
+    with pytest.raises(ShapeError, match="each of 2 results needs one source, one flow and one occlusion map"):
         score(tiny_model, image[:1], image, identity_grid((4, 4))[None], torch.ones(1, 1, 4, 4))
 
 

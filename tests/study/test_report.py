@@ -11,10 +11,9 @@ import torch
 
 from fomaug.study import Estimate, StudyResult
 from fomaug.study.arms import Arm
-from fomaug.study.chart import draw_chart, tick_step
 from fomaug.study.data import Faces
 from fomaug.study.plan import StudyPlan
-from fomaug.study.report import decide, summarise
+from fomaug.study.report import decide, draw_chart, summarise, tick_step
 from fomaug.study.runs import RunId, RunLog, RunResult
 from fomaug.study.splits import Split
 

@@ -9,10 +9,9 @@ from PIL import Image
 
 from fomaug.errors import ArgumentError, MediaError
 from fomaug.media import DamagedClipWarning, open_video
-from fomaug.training.augment import vary
 from fomaug.training.clips import open_clips
 from fomaug.training.config import AugmentParams
-from fomaug.training.pairs import ClipPairs, epoch_order
+from fomaug.training.pairs import ClipPairs, epoch_order, vary
 
 
 def strip(path: Path, frames: int = 5, side: int = 16) -> None:
@@ -70,7 +69,7 @@ def test_each_clip_of_a_person_is_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
-def test_videos_give_the_frames_asked_for(tmp_path: Path, suffix: str) -> None:
+def test_videos_return_the_requested_frames(tmp_path: Path, suffix: str) -> None:
     with open_video(tmp_path / f"a{suffix}", fps=10) as video:
         for i in range(6):
             video.write(np.full((32, 32, 3), 40 * i, np.uint8))
@@ -111,7 +110,7 @@ def test_colours_change_both_frames_alike_and_nothing_changes_by_default() -> No
 
 
 def test_a_whole_turn_of_the_hue_changes_nothing() -> None:
-    from fomaug.training.augment import _turn_hue
+    from fomaug.training.pairs import _turn_hue
 
     pair = torch.rand(2, 3, 4, 4)
     torch.testing.assert_close(_turn_hue(pair, 2 * np.pi), pair, atol=1e-5, rtol=0)
@@ -187,16 +186,16 @@ def test_frames_of_changing_size_make_pairs_of_one_size(tmp_path: Path) -> None:
 def test_clips_of_one_frame_are_refused_and_named(tmp_path: Path) -> None:
     for i in range(7):
         Image.new("RGB", (16, 16)).save(tmp_path / f"{i}.png")
-    with pytest.raises(MediaError, match=r"one frame .*: 0, 1, 2, 3, 4 and 2 more"):
+    with pytest.raises(MediaError, match="got one in 0, 1, 2, 3, 4 and 2 more"):
         open_clips(tmp_path)
 
 
-def test_what_is_no_clip_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="is no folder of clips"):
+def test_files_that_are_no_clips_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="which is no folder"):
         open_clips(tmp_path / "nothing")
     (tmp_path / "bad.png").write_bytes(b"no picture")
     with pytest.raises(MediaError, match=r"bad\.png cannot be read"):
         open_clips(tmp_path)
     Image.new("RGB", (20, 16)).save(tmp_path / "bad.png")
-    with pytest.raises(MediaError, match="must be square"):
+    with pytest.raises(MediaError, match="must be a multiple of the height"):
         open_clips(tmp_path)

@@ -78,7 +78,7 @@ def test_the_official_layout_is_read(tmp_path: Path, tiny_config: dict) -> None:
         ("model_params.discriminator_params", "use_kps", "use_kp"),
     ],
 )
-def test_an_unknown_key_is_answered_with_the_nearest(tiny_config: dict, section: str, key: str, near: str) -> None:
+def test_an_unknown_key_suggests_the_nearest(tiny_config: dict, section: str, key: str, near: str) -> None:
     values = copy.deepcopy(official(tiny_config))
     values["model_params"]["discriminator_params"] = {"sn": True}
     part = values
@@ -118,7 +118,7 @@ def test_parts_left_empty_are_their_defaults_and_other_things_are_named(tiny_con
         ("kp_detector_params", "temperature", "1e-1", "write 2.0e-4"),
     ],
 )
-def test_words_and_switches_in_the_place_of_numbers_are_refused(
+def test_strings_and_booleans_instead_of_numbers_are_refused(
     tiny_config: dict, section: str, key: str, value: object, message: str
 ) -> None:
     values = copy.deepcopy(official(tiny_config))
@@ -175,14 +175,14 @@ def test_json_is_read_as_json(tmp_path: Path, tiny_config: dict) -> None:
     path.write_text(json.dumps(values))  # 2e-05: a number in JSON, a word in YAML
     assert read_config(path).lr_generator == 2e-5
     path.write_text("{")
-    with pytest.raises(ArgumentError, match="is no JSON file"):
+    with pytest.raises(ArgumentError, match=r"tiny\.json: it is no JSON"):
         read_config(path)
 
 
 def test_a_file_that_nests_without_end_is_no_configuration(tmp_path: Path) -> None:
     for name in ("deep.yaml", "deep.json"):
         (tmp_path / name).write_text("[" * 60_000)
-        with pytest.raises(ArgumentError, match=r"is no (YAML|JSON) file"):
+        with pytest.raises(ArgumentError, match=r"is no (YAML file|JSON)"):
             read_config(tmp_path / name)
 
 

@@ -25,9 +25,7 @@ def losses(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "losses.jsonl").read_text().splitlines()]
 
 
-def test_a_small_run_learns_the_shipped_clips_by_heart(
-    tiny_train: TrainConfig, shipped_clips: Path, tmp_path: Path
-) -> None:
+def test_a_small_run_overfits_the_shipped_clips(tiny_train: TrainConfig, shipped_clips: Path, tmp_path: Path) -> None:
     model = fomaug.load_model(train(tiny_train, shipped_clips, tmp_path, max_steps=60, progress=False), device="cpu")
     seen = losses(tmp_path)
     first, last = seen[0]["perceptual"], sum(row["perceptual"] for row in seen[-10:]) / 10
@@ -57,7 +55,7 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
     tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path
 ) -> None:
     train(tiny_train, moving_shapes, tmp_path, max_steps=1, progress=False)
-    with pytest.raises(ResumeError, match="holds a run already"):
+    with pytest.raises(ResumeError, match="already has a checkpoint"):
         train(tiny_train, moving_shapes, tmp_path, max_steps=2, progress=False)
     with pytest.raises(ResumeError, match="other settings: batch_size"):
         train(replace(tiny_train, batch_size=2), moving_shapes, tmp_path, resume=True, max_steps=2, progress=False)
@@ -110,7 +108,7 @@ KILLED = """
 """
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_losses(
+def test_a_killed_run_resumes_with_the_same_losses(
     tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path
 ) -> None:
     config = replace(tiny_train, checkpoint_steps=3, keep_checkpoints=2)
@@ -181,7 +179,7 @@ class Edges(torch.nn.Module):
         return [image, self.layer(image)]
 
 
-def test_a_network_among_the_features_is_frozen_and_not_saved(
+def test_a_feature_network_is_frozen_and_not_saved(
     tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path
 ) -> None:
     edges = Edges()
@@ -194,11 +192,11 @@ def test_a_network_among_the_features_is_frozen_and_not_saved(
     assert not any("extract" in name or "layer" in name for name in saved)
 
 
-def test_a_run_that_diverges_stops_and_says_so(tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path) -> None:
+def test_a_run_that_diverges_raises_an_error(tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path) -> None:
     def broken(image: torch.Tensor) -> list[torch.Tensor]:
         return [image * float("nan")]
 
-    with pytest.raises(TrainingError, match=r"perceptual.* not finite at step 1"):
+    with pytest.raises(TrainingError, match=r"must be finite, got .*perceptual.* at step 1"):
         train(tiny_train, moving_shapes, tmp_path, features=broken, max_steps=2, progress=False)
     assert not list(tmp_path.glob("step-*.pt"))
 

@@ -117,7 +117,7 @@ def test_without_features_the_perceptual_loss_is_an_l1_pyramid() -> None:
     torch.testing.assert_close(perceptual(pixels, real, fake, (10, 99)), expected)
 
 
-def test_features_passed_in_are_weighed_map_by_map() -> None:
+def test_features_are_weighted_map_by_map() -> None:
     def extract(image: torch.Tensor) -> list[torch.Tensor]:
         return [image.mean(1), image.square()]
 

@@ -49,7 +49,7 @@ def course(config: TrainConfig, batch: Batch, name: str, steps: int) -> list[flo
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_a_loss_alone_falls_when_it_is_trained_for_and_not_when_nothing_moves(
+def test_each_loss_alone_decreases_in_training_and_not_without_updates(
     tiny_train: TrainConfig, batch: Batch, name: str
 ) -> None:
     weights, rates = ALONE[name]

@@ -13,8 +13,8 @@ from fomaug.driving import closest_frame
 from fomaug.errors import ArgumentError, FomaugError, MediaError
 from fomaug.geometry import target_keypoints
 from fomaug.media import read_mark, save_image
+from fomaug.visual import animate as _render
 from fomaug.visual import animate_clip
-from fomaug.visual import render as _render
 
 
 def frames_of(path: Path) -> list[np.ndarray]:

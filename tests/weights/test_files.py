@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from pathlib import Path
 
@@ -9,8 +10,7 @@ import torch
 
 from fomaug import Animator, load_model, save_model
 from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError
-from fomaug.weights import list_models, model_info
-from fomaug.weights.pickles import read_pickle
+from fomaug.weights import list_models, model_info, read_pickle
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_a_saved_model_is_the_same_model(tiny_model: Animator, saved: Path) -> N
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
 
 
-def test_a_saved_model_may_be_read_by_whoever_may_read_other_new_files(saved: Path, tmp_path: Path) -> None:
+def test_a_saved_model_has_the_permissions_of_other_new_files(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "other").touch()
     assert saved.stat().st_mode == (tmp_path / "other").stat().st_mode
 
@@ -39,7 +39,7 @@ def test_equal_models_become_equal_files(tiny_model: Animator, tmp_path: Path) -
     assert len(contents) == 1
 
 
-def test_folding_changes_nothing_but_the_passes(saved: Path) -> None:
+def test_folding_removes_batch_norms_and_keeps_the_results(saved: Path) -> None:
     folded, plain = load_model(saved, device="cpu"), load_model(saved, device="cpu", fold=False)
     images = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(folded.detect(images).value, plain.detect(images).value, atol=1e-5, rtol=0)
@@ -48,7 +48,7 @@ def test_folding_changes_nothing_but_the_passes(saved: Path) -> None:
     )
 
 
-def test_info_needs_no_network(saved: Path) -> None:
+def test_model_info_describes_a_saved_model(saved: Path) -> None:
     info = model_info(saved)
     assert (info.name, info.architecture, info.size, info.facts) == ("tiny", "fomm", 64, {"licence": "MIT"})
     assert info.bytes == saved.stat().st_size
@@ -70,7 +70,7 @@ BROKEN = {"empty": b"", "cut": b"\x40\0\0\0\0\0\0\0{", "page": b"<html>", "pickl
 
 @pytest.fixture
 def broken(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A models folder with one intact model among broken files."""
+    """Make a folder of models with one intact file and several broken ones."""
     monkeypatch.setenv("FOMAUG_HOME", str(tmp_path / "home"))
     folder = tmp_path / "home" / "models"
     folder.mkdir(parents=True)
@@ -93,7 +93,7 @@ def test_broken_files_hide_no_other_model_and_are_named(broken: Path) -> None:
 def test_broken_models_are_warned_of_by_default(broken: Path) -> None:
     for name in ("empty", "cut", "page", "pickle", "gone"):
         (broken / f"{name}.safetensors").unlink()
-    with pytest.warns(UserWarning, match=r"a model is left out: .*pipe\.safetensors: it is a named pipe"):
+    with pytest.warns(UserWarning, match=r"a model is left out of the list: .*pipe\.safetensors: it is a named pipe"):
         list_models()
 
 
@@ -104,12 +104,12 @@ def test_a_checkpoint_that_breaks_off_is_refused_with_a_reason(content: bytes, t
         read_pickle(tmp_path / "x.pth.tar")
 
 
-def test_an_official_model_that_is_not_here_says_where_to_put_it() -> None:
+def test_the_error_for_a_missing_official_model_explains_the_import() -> None:
     with pytest.raises(ModelNotFoundError, match=r"fomaug model import vox-256\.pth\.tar --config vox-256"):
         load_model("vox-256")
 
 
-def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
+def test_the_error_for_a_misspelt_name_suggests_the_nearest() -> None:
     with pytest.raises(ModelNotFoundError, match="did you mean 'vox-256'"):
         load_model("vox256")
 
@@ -124,7 +124,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
         (b"\xff" * 64, "no intact safetensors"),
     ],
 )
-def test_files_of_another_kind(tmp_path: Path, content: bytes, message: str) -> None:
+def test_files_of_another_format_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=message):
@@ -144,14 +144,14 @@ def test_a_file_is_known_whatever_the_length_of_its_header_looks_like(
     assert load_model(path, device="cpu").hash == tiny_model.hash
 
 
-def test_a_truncated_file(saved: Path, tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(saved: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(saved.read_bytes()[:-1000])
     with pytest.raises(WeightsError, match="cut short"):
         load_model(cut)
 
 
-def test_a_safetensors_file_of_somebody_else(tmp_path: Path) -> None:
+def test_another_safetensors_file_is_refused(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     path = tmp_path / "other.safetensors"
@@ -164,7 +164,7 @@ def test_folded_models_are_not_saved(saved: Path, tmp_path: Path) -> None:
     from fomaug.networks import fold_batch_norms
 
     folded = fold_batch_norms(load_model(saved, device="cpu", fold=False))
-    for module in list(folded.modules()):  # what folding leaves in the pre-activated blocks
+    for module in list(folded.modules()):  # Folding keeps the batch norms of pre-activated blocks.
         for name, child in list(module.named_children()):
             if isinstance(child, torch.nn.BatchNorm2d):
                 setattr(module, name, torch.nn.Identity())
@@ -172,8 +172,25 @@ def test_folded_models_are_not_saved(saved: Path, tmp_path: Path) -> None:
         save_model(folded, tmp_path / "x.safetensors")
 
 
-def test_unknown_dtype_and_surplus_config(saved: Path) -> None:
+@pytest.mark.parametrize(
+    ("fact", "message"),
+    [(float("inf"), "a number is not finite: inf"), ("x" * 70_000, "up to 65536 characters"), ("\x1b[2J", "printable")],
+)
+def test_facts_that_no_reader_accepts_are_not_saved(
+    tiny_model: Animator, tmp_path: Path, fact: object, message: str
+) -> None:
+    with pytest.raises(ArgumentError, match=rf"x\.safetensors could not be read again: .*{message}"):
+        save_model(tiny_model, tmp_path / "x.safetensors", facts={"note": fact})
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_a_missing_measure_among_the_facts_is_saved_and_read(tiny_model: Animator, tmp_path: Path) -> None:
+    path = save_model(tiny_model, tmp_path / "x.safetensors", facts={"loss": float("nan")})
+    assert math.isnan(model_info(path).facts["loss"])
+
+
+def test_an_unknown_dtype_and_a_surplus_config_are_refused(saved: Path) -> None:
     with pytest.raises(ArgumentError, match="did you mean 'float16'"):
         load_model(saved, dtype="flat16")
-    with pytest.raises(ArgumentError, match="carries its own configuration"):
+    with pytest.raises(ArgumentError, match="has its own configuration"):
         load_model(saved, config="vox-256")

@@ -46,7 +46,7 @@ def test_every_official_configuration_has_its_layout() -> None:
 
 @dataclass(frozen=True)
 class Built:
-    """A detector and a generator with random weights and batch statistics, and what they compute."""
+    """A detector and a generator with random weights and batch statistics, and their outputs."""
 
     detector: nn.Module
     generator: nn.Module
@@ -79,7 +79,7 @@ def write(config: ModelConfig, layout: Layout, folder: Path) -> Path:
     content: dict[str, object] = {
         key: {layout.prefix + name: tensor for name, tensor in part.state_dict().items()} for key, part in parts.items()
     }
-    if layout.optimisers:  # of the smallest network: what Adam keeps is as large as what it trains
+    if layout.optimisers:  # The states of Adam are as large as the weights, so only the smallest network has them.
         optimiser = torch.optim.Adam(discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
         for parameter in discriminator.parameters():
             parameter.grad = torch.ones_like(parameter)
@@ -109,7 +109,7 @@ def test_an_official_checkpoint_is_imported_and_computes_what_it_did(
     name: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(OFFICIAL[name], LAYOUTS[name], home)
-    assert main(["model", "import", str(path)]) == 0  # the file's name says the configuration
+    assert main(["model", "import", str(path)]) == 0  # The configuration is found by the file's name.
     assert f"imported as {name}" in capsys.readouterr().out
     model = load_model(name, device="cpu")
     assert (model.size, model.num_keypoints, model.has_jacobian) == (256, 10, True)

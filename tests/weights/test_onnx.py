@@ -12,7 +12,7 @@ from PIL import Image
 from fomaug import Animator, load_model
 from fomaug.cli import main
 from fomaug.errors import MissingExtraError
-from fomaug.weights.onnx import export_onnx
+from fomaug.weights import export_onnx
 
 FACES = Path(__file__).parents[2] / "examples" / "faces"
 

@@ -119,7 +119,7 @@ def legacy(content: bytes) -> bytes:
 
 
 def storage_of(count: int) -> bytes:
-    """An old checkpoint that says of its only storage how many numbers it has, and holds none."""
+    """Make an old checkpoint whose only storage has a stated length and no numbers."""
     key = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpu" + b"\x8a\x06%bN" % count.to_bytes(
         6, "little"
     )
@@ -217,9 +217,9 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
         lambda: with_lite(generator={"num_keypoints": 2}),
         "num_keypoints must be the detector's 3, got 2",
     ),
-    "a configuration that is a list": (lambda: with_metadata(config="[]"), "must hold keys and values"),
-    "a configuration that is a number": (lambda: with_metadata(config="1"), "must hold keys and values"),
-    "an architecture that is a list": (lambda: with_lite(architecture=["lite"]), "architecture is"),
+    "a configuration that is a list": (lambda: with_metadata(config="[]"), "must have keys and values"),
+    "a configuration that is a number": (lambda: with_metadata(config="1"), "must have keys and values"),
+    "an architecture that is a list": (lambda: with_lite(architecture=["lite"]), "architecture must be"),
     # Facts
     "facts that are a list": (lambda: with_metadata(facts="[1]"), "facts must be keys and values"),
     "facts that are a number": (lambda: with_metadata(facts="3"), "facts must be keys and values"),
@@ -234,9 +234,9 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
     "nothing called a number": (lambda: yaml_value("!!int ''"), "is no YAML file"),
     "a word called a date": (lambda: yaml_value("!!timestamp x"), "is no YAML file"),
     "a word called a switch": (lambda: yaml_value("!!bool x"), "is no YAML file"),
-    "a billion laughs": (lambda: ("model configuration", text(LAUGHS)), "unfolds to more than 10000 values"),
-    "a billion merges": (lambda: ("model configuration", text(MERGES)), "unfolds to more than 10000 values"),
-    "a list that holds itself": (lambda: ("model configuration", b"a: &a [*a]"), "unfolds to more than"),
+    "a billion laughs": (lambda: ("model configuration", text(LAUGHS)), "aliases stand for more than 10000 values"),
+    "a billion merges": (lambda: ("model configuration", text(MERGES)), "aliases stand for more than 10000 values"),
+    "a list that holds itself": (lambda: ("model configuration", b"a: &a [*a]"), "aliases stand for more than"),
     "a key that is a list": (lambda: ("model configuration", b"? [1]\n: 2"), "is no YAML file"),
     "a key that is a number": (lambda: ("model configuration", b"1: 2"), "lacks model_params"),
     "a large YAML file": (lambda: ("model configuration", b"a: 1\n" * 10**6), "more than the 65,536"),
@@ -279,38 +279,41 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
         "negative variances",
     ),
     # Tensors of other kinds
-    "sparse tensors": (lambda: with_bias(torch.zeros(3).to_sparse()), "holds sparse tensors"),
-    "meta tensors": (lambda: with_bias(torch.zeros(3, device="meta")), "holds tensors without numbers"),
+    "sparse tensors": (lambda: with_bias(torch.zeros(3).to_sparse()), "contains sparse tensors"),
+    "meta tensors": (lambda: with_bias(torch.zeros(3, device="meta")), "contains tensors without numbers"),
     "quantised tensors": (
         lambda: with_bias(quantised()),
-        "holds quantised tensors",
+        "contains quantised tensors",
     ),
     "a tensor of stride 0": (
         lambda: with_bias(torch.zeros(1).expand(4 * 10**9)),
-        "describes a tensor of 4000000000 numbers, of which the file holds 1",
+        "describes a tensor of 4000000000 numbers, and its storage has 1",
     ),
     "a tensor of stride 0 in an old checkpoint": (
         lambda: with_bias(torch.zeros(1).expand(40_000, 100_000), zipped=False),
-        "describes a tensor of 40000x100000 numbers, of which the file holds 1",
+        "describes a tensor of 40000x100000 numbers, and its storage has 1",
     ),
     "a storage that the file does not hold": (
         lambda: ("official", storage_of(2**40)),
-        "describes tensors of more numbers than the file holds",
+        "describes tensors of more numbers than the file contains",
     ),
     "storages cut short in the archive": (lambda: ("official", repacked(shrunk_storages)), "is damaged"),
     # Pickles
-    "nested tuples": (lambda: ("official", legacy(nested_tuples(60, b"."))), "unfold to millions of values"),
+    "nested tuples": (
+        lambda: ("official", legacy(nested_tuples(60, b"."))),
+        "contains a value of more than 2000000 parts",
+    ),
     "deeply nested tuples as a key": (
         lambda: ("official", legacy(nested_tuples(60, b"K\x01s.", b"}"))),
-        "unfold to millions of values",
+        "contains a value of more than 2000000 parts",
     ),
     "nested tuples as a key": (
         lambda: ("official", legacy(nested_tuples(18, b"K\x01s.", b"}"))),
-        "a mapping whose key has thousands of parts",
+        "contains a key of more than 1000 parts",
     ),
     "a memo of billions": (
         lambda: ("official", legacy(b"\x80\x02]r\xff\xff\xff\xff.")),
-        "it numbers a value 4294967295",
+        "it has a memo index of 4294967295",
     ),
     "a string of gigabytes": (lambda: ("official", legacy(b"\x80\x02X\xff\xff\xff\x7fx.")), "is damaged"),
     "a string of exabytes": (lambda: ("official", legacy(b"\x80\x04\x8d" + b"\xff" * 7 + b"\x0fx.")), "is damaged"),
@@ -324,10 +327,10 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
     "a container that was never begun": (lambda: ("official", legacy(b"\x80\x02t.")), "is damaged"),
     "a checkpoint whose keys are tuples": (lambda: ("official", saved(lambda c: {(1, 2): 3})), "lacks 'kp_detector'"),
     # Archives
-    "two members of one name": (lambda: ("official", repacked(twice)), "two members of one name"),
+    "two members of one name": (lambda: ("official", repacked(twice)), "two of its members have the same name"),
     "an archive of many members": (
         lambda: ("official", official_files()[0][:-10] + struct.pack("<II", 2**30, 0) + b"\0\0"),
-        "its list of members takes 1073741824 bytes",
+        "its central directory has 1073741824 bytes",
     ),
     # Model files
     "a header of gigabytes": (
@@ -347,14 +350,14 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
     # Pools
     "a googol of frames a second": (
         lambda: with_track(fps=GOOGOL),
-        "fps must be more than 0, got a number of hundreds of digits",
+        "fps must be more than 0, got inf",
     ),
     "a googol as a weight": (
         lambda: with_track(weight=GOOGOL),
-        "weight must be 0 or more, got a number of hundreds of digits",
+        "weight must be 0 or more, got inf",
     ),
     "a googol in a crop": (lambda: with_track(crop=[0, 0, 1, GOOGOL]), "crop of a track is"),
-    "a pool of five axes": (lambda: pool_shape([1, 1, 4, 5, 2]), r"0.value is \(1, 1, 4, 5, 2\)"),
+    "a pool of five axes": (lambda: pool_shape([1, 1, 4, 5, 2]), r"0.value must be .*got \(1, 1, 4, 5, 2\)"),
     "a pool of swapped axes": (lambda: pool_shape([5, 2, 4]), "keypoints must be"),
     "a pool of no frames and endless points": (lambda: empty_pool_shape([0, 2**40, 2]), "up to"),
     "a pool of endless frames and no points": (lambda: empty_pool_shape([2**62, 0, 2]), "up to|damaged"),
@@ -367,7 +370,7 @@ def outcomes() -> dict[str, Outcome]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_is_refused_soon_and_in_little_memory(case: str, outcomes: dict[str, Outcome]) -> None:
+def test_harmful_files_are_refused_soon_and_in_little_memory(case: str, outcomes: dict[str, Outcome]) -> None:
     outcome = outcomes[case]
     assert outcome.kind == "refused", outcome
     with pytest.raises(ValueError, match=CASES[case][1]):
@@ -380,7 +383,7 @@ def test_every_cut_of_an_old_checkpoint_is_refused() -> None:
     assert {outcome.kind for outcome in found} == {"refused"}, [one for one in found if one.kind != "refused"][:2]
 
 
-def test_ordinary_values_pass_the_look_through_a_pickle() -> None:
+def test_ordinary_values_pass_the_scan_of_a_pickle() -> None:
     whole = {"size": torch.Size([3]), "milestones": {3, 4}, "bytes": b"abc", "kind": torch.float16, "c": 1j, "p": None}
     parameter = torch.nn.Parameter(torch.zeros(3))
     views = torch.zeros(4, 6)
@@ -395,5 +398,5 @@ def test_ordinary_values_pass_the_look_through_a_pickle() -> None:
     assert [outcome.kind for outcome in found] == ["read", "read"], found
 
 
-def test_the_small_models_are_what_the_cases_are_made_of() -> None:
+def test_the_small_models_have_the_keypoints_that_the_cases_expect() -> None:
     assert TINY["common_params"]["num_kp"] == LITE["detector"]["num_keypoints"] == 3

@@ -1,11 +1,11 @@
-"""Motion that is made without clips: the canonical face, turned and deformed."""
+"""Synthetic motion without clips: the canonical face is turned and deformed."""
 
 from fomaug.driving.synthetic.expressions import expression_fields as expression_fields
 from fomaug.driving.synthetic.gestures import gesture_tracks as gesture_tracks
 from fomaug.driving.synthetic.neutral import neutral_like as neutral_like
 from fomaug.driving.synthetic.parametric import EXPRESSIONS as EXPRESSIONS
-from fomaug.driving.synthetic.parametric import FaceTrack as FaceTrack
 from fomaug.driving.synthetic.parametric import Range as Range
+from fomaug.driving.synthetic.parametric import check_face_model as check_face_model
 from fomaug.driving.synthetic.parametric import parametric_tracks as parametric_tracks
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "gesture_tracks",
     "neutral_like",
     "EXPRESSIONS",
-    "FaceTrack",
     "Range",
+    "check_face_model",
     "parametric_tracks",
 ]

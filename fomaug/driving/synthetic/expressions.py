@@ -1,4 +1,4 @@
-"""Expressions of the canonical face: one displacement of the mesh for each."""
+"""Expressions of the canonical face, as displacement fields of its mesh."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UPPER_LIP: Final = (185, 40, 39, 37, 0, 267, 269, 270, 409, 191, 80, 81, 82, 13
 
 @cache
 def expression_fields() -> dict[str, Tensor]:
-    """Return the displacement (478, 3) of every expression at strength 1, in units of the mean face."""
+    """Compute the displacement (478, 3) of every expression at strength 1, in units of the mean face."""
     mean = mean_mesh()
     corners = mean[[61, 291]]
     return {
@@ -44,7 +44,7 @@ def _bump(mean: Tensor, centre: Tensor, radius: float, shift: tuple[float, float
 
 
 def _pull(mean: Tensor, pair: Tensor, shift: tuple[float, float, float], radius: float) -> Tensor:
-    """Shift two mirrored places; x of the shift points outwards."""
+    """Shift the surroundings of two mirrored points; x of the shift points outwards."""
     x, y, z = shift
     return _bump(mean, pair[0], radius, (-x, y, z)) + _bump(mean, pair[1], radius, (x, y, z))
 
@@ -52,9 +52,9 @@ def _pull(mean: Tensor, pair: Tensor, shift: tuple[float, float, float], radius:
 def _jaw(mean: Tensor) -> Tensor:
     line = (mean[13, 1] + mean[14, 1]) / 2
     below = torch.sigmoid((mean[:, 1] - line) / 0.03)
-    below[list(_UPPER_LIP)] = 0.0  # the lips part here: no smooth step
+    below[list(_UPPER_LIP)] = 0.0  # the lips separate, so the step between them is not smooth
     below[list(_LOWER_LIP)] = 1.0
-    # The mouth's corners are hinges: near them the lower lip follows less.
+    # The corners of the mouth are hinges: near them the lower lip moves less.
     side = torch.exp(-((mean[:, 0] / 0.16) ** 2)) + 0.35 * torch.sigmoid((mean[:, 1] - line - 0.12) / 0.04)
     weight = (below * side.clamp(max=1.0))[:, None]
     return weight * torch.tensor([0.0, 0.2, 0.03])

@@ -1,4 +1,4 @@
-"""Smooth named motions of the canonical face, by key frames: the driving pool that needs no clips."""
+"""Named motions of the canonical face, interpolated smoothly between key frames."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fomaug.driving.synthetic.parametric import FPS, FaceTrack, face_keypoints
+from fomaug.driving.synthetic.parametric import FPS, face_keypoints, face_track
+from fomaug.driving.track import MotionTrack
 from fomaug.types import Keypoints
 
-Keys = Sequence[tuple[float, float]]
-"""Pairs of a time, 0 to 1 of the motion, and a value there."""
+KeyFrames = Sequence[tuple[float, float]]
+"""Pairs of a time, as a share in [0, 1] of the motion, and the value at this time."""
 
-_BLINK: Final[Keys] = ((0, 0), (0.44, 0), (0.48, 1), (0.52, 1), (0.58, 0), (1, 0))
-_SYLLABLES: Final[Keys] = (
+_BLINK: Final[KeyFrames] = ((0, 0), (0.44, 0), (0.48, 1), (0.52, 1), (0.58, 0), (1, 0))
+_SYLLABLES: Final[KeyFrames] = (
     (0, 0), (0.06, 0.5), (0.12, 0.1), (0.18, 0.35), (0.24, 0.05), (0.3, 0.6), (0.37, 0.15), (0.43, 0.3), (0.5, 0),
     (0.56, 0.4), (0.62, 0.1), (0.7, 0.65), (0.77, 0.1), (0.83, 0.3), (0.9, 0.05), (1, 0),
 )  # fmt: skip
-_LIPS: Final[Keys] = ((0, 0), (0.1, 0.5), (0.25, -0.4), (0.4, 0.4), (0.55, -0.5), (0.75, 0.5), (0.9, -0.2), (1, 0))
+_LIPS: Final[KeyFrames] = ((0, 0), (0.1, 0.5), (0.25, -0.4), (0.4, 0.4), (0.55, -0.5), (0.75, 0.5), (0.9, -0.2), (1, 0))
 
 
-def _there_and_back(peak: float) -> Keys:
+def _there_and_back(peak: float) -> KeyFrames:
     return ((0, 0), (0.35, peak), (0.65, peak), (1, 0))
 
 
-def _to_and_fro(peak: float) -> Keys:
+def _to_and_fro(peak: float) -> KeyFrames:
     return ((0, 0), (0.17, peak), (0.42, -peak), (0.67, peak * 0.8), (0.85, -peak * 0.5), (1, 0))
 
 
-_GESTURES: Final[Mapping[str, tuple[float, Mapping[str, Keys]]]] = {
+_GESTURES: Final[Mapping[str, tuple[float, Mapping[str, KeyFrames]]]] = {
     "nod": (2.4, {"pitch": ((0, 0), (0.15, -4), (0.35, 13), (0.52, -3), (0.7, 10), (0.85, -2), (1, 0))}),
     "shake": (2.6, {"yaw": _to_and_fro(16)}),
     "tilt left": (2.4, {"roll": _there_and_back(14)}),
@@ -83,21 +84,21 @@ _GESTURES: Final[Mapping[str, tuple[float, Mapping[str, Keys]]]] = {
 }
 
 
-def gesture_tracks() -> list[FaceTrack]:
-    """Return every named motion, 2 to 4 seconds at 25 frames a second, from and back to the neutral face."""
-    return [FaceTrack(name, name, _play(seconds, channels), FPS) for name, (seconds, channels) in _GESTURES.items()]
+def gesture_tracks() -> list[MotionTrack]:
+    """Make every named motion: 2 to 4 seconds at 25 frames a second, from the neutral face and back to it."""
+    return [face_track(name, name, _play(seconds, channels)) for name, (seconds, channels) in _GESTURES.items()]
 
 
-def _play(seconds: float, channels: Mapping[str, Keys]) -> Keypoints:
+def _play(seconds: float, channels: Mapping[str, KeyFrames]) -> Keypoints:
     times = torch.linspace(0, 1, round(seconds * FPS))
-    curves = {name: _curve(keys, times) for name, keys in channels.items()}
+    curves = {name: _curve(frames, times) for name, frames in channels.items()}
     angles = {name: curves.pop(name, None) for name in ("yaw", "pitch", "roll")}
     return face_keypoints(**angles, strengths=curves, count=len(times))
 
 
-def _curve(keys: Keys, times: Tensor) -> Tensor:
-    """Pass through the keys, at rest in each of them."""
-    at, values = np.array(keys, np.float64).T
+def _curve(frames: KeyFrames, times: Tensor) -> Tensor:
+    """Interpolate between key frames, with a derivative of 0 in each of them."""
+    at, values = np.array(frames, np.float64).T
     t = times.double().numpy()
     part = np.clip(np.searchsorted(at, t, side="right") - 1, 0, len(at) - 2)
     share = (t - at[part]) / (at[part + 1] - at[part])

@@ -1,4 +1,4 @@
-"""A face without motion, for driving pictures that stand alone: what is the pose in them, and what the person?"""
+"""A neutral reference for a single driving picture, which separates its pose and expression from the person's shape."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ _PITCHES: Final = torch.arange(-39.0, 40.0, 3.0)
 
 
 def neutral_like(source: Keypoints, driving: Keypoints, model: Animator) -> Keypoints:
-    """Make the reference for a driving picture that has no other frame beside it.
+    """Make the reference keypoints for a driving picture that is no frame of a clip.
 
-    For models whose keypoints are face points, it is the mean face without expression, turned as the source's head is:
-    then relative transfer gives the source the driving picture's pose and expression, and leaves it its own shape. What
-    is unusual in the shape of the driving face cannot be told from expression, and goes along. For other models it is
-    the source itself: it takes on the driving picture's pose with the shape of its face. Either lies at the driving
-    face's place, in its size, so that the source keeps its own.
+    For models whose keypoints are face points, the reference is the mean face without expression, turned like the
+    source's head: relative transfer then gives the source the driving picture's pose and expression, and the source
+    keeps its own shape. An unusual shape of the driving face cannot be distinguished from an expression and is
+    transferred as well. For other models the reference is the source itself: relative transfer then copies the driving
+    picture's pose together with the shape of its face. Both references have the position and the size of the driving
+    face, so that the source keeps its own.
 
     Args:
         source: keypoints of one picture.
         driving: keypoints of one picture.
-        model: that found both.
+        model: model that found both.
 
     Returns:
         Keypoints of one frame.
@@ -41,21 +42,21 @@ def neutral_like(source: Keypoints, driving: Keypoints, model: Animator) -> Keyp
     turned, poses = _poses()
     nearest, roll = _nearest(poses, normalise(own.value)[0])
     mean = turned[nearest]
-    assert mean.jacobian is not None  # face points have them
+    assert mean.jacobian is not None
     jacobian = roll @ mean.jacobian if driving.jacobian is not None else None
     return _lay(Keypoints(mean.value @ roll.T, jacobian), driving)
 
 
 @cache
 def _poses() -> tuple[Keypoints, Tensor]:
-    """The mean face turned and nodded, as keypoints and as normalised points."""
+    """Turn the mean face by all yaws and pitches, and return its keypoints and its normalised points."""
     yaw, pitch = (angle.flatten() for angle in torch.meshgrid(_YAWS, _PITCHES, indexing="ij"))
     turned = face_keypoints(yaw=yaw, pitch=pitch)
     return turned, normalise(turned.value)
 
 
 def _nearest(poses: Tensor, points: Tensor) -> tuple[int, Tensor]:
-    """Find which of (N, K, 2) shapes fits (K, 2) points best, and the rotation (2, 2) that lays it on them."""
+    """Find the index of the one of (N, K, 2) shapes that fits (K, 2) points best, and its rotation (2, 2) onto them."""
     along = (poses * points).sum((1, 2))
     across = (poses[..., 0] * points[:, 1] - poses[..., 1] * points[:, 0]).sum(1)
     angle = torch.atan2(across, along)
@@ -66,7 +67,7 @@ def _nearest(poses: Tensor, points: Tensor) -> tuple[int, Tensor]:
 
 
 def _lay(points: Keypoints, driving: Keypoints) -> Keypoints:
-    """Bring a face to the place and the size of another."""
+    """Bring a face to the position and the size of another."""
     other = driving.to("cpu", torch.float32)
     scale = (hull_area(other.value) / hull_area(points.value).clamp(min=1e-12)).sqrt()[:, None, None]
     value = (points.value - points.value.mean(1, keepdim=True)) * scale + other.value.mean(1, keepdim=True)

@@ -1,20 +1,22 @@
-"""Motion without clips: the canonical face, turned and deformed, gives driving keypoints for any pose and expression.
+"""Synthetic motion by parameters: driving keypoints for any pose and expression of the canonical face.
 
-Valid only for models whose keypoints are those of `fomaug.faces.canonical`.
+It is valid only for models whose keypoints are those of `fomaug.faces.canonical`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fomaug.animator import Animator
 from fomaug.driving.synthetic.expressions import expression_fields
-from fomaug.errors import ArgumentError, did_you_mean
-from fomaug.faces import mean_mesh, mesh_keypoints, rotation
+from fomaug.driving.track import MotionTrack
+from fomaug.errors import ArgumentError, PoolError, did_you_mean
+from fomaug.faces import is_face_model, mean_mesh, mesh_keypoints, rotation
 from fomaug.types import Keypoints
 
 Range = tuple[float, float]
@@ -22,7 +24,7 @@ Range = tuple[float, float]
 FPS: Final = 25.0
 
 _NECK: Final = (0.0, 0.4, 0.3)
-"""The place the head turns about, below and behind the face's centre."""
+"""The centre of the head's rotation, below and behind the centre of the face."""
 
 EXPRESSIONS: Final[Mapping[str, Mapping[str, float]]] = {
     "neutral": {},
@@ -40,16 +42,21 @@ EXPRESSIONS: Final[Mapping[str, Mapping[str, float]]] = {
     "look up": {"look down": -0.8, "blink right": -0.1, "blink left": -0.1},
     "look down": {"look down": 0.8, "blink right": 0.35, "blink left": 0.35},
 }
-"""What each expression is mixed of; left and right of a gaze are the person's own."""
+"""The strength of each expression field by expression; left and right of a gaze are the person's own."""
 
 
-class FaceTrack(NamedTuple):
-    """A motion of the canonical face; frame 0 is frontal and neutral."""
+def check_face_model(model: Animator) -> None:
+    """Raise `PoolError` unless the model's keypoints are known points of the face."""
+    if not is_face_model(model):
+        raise PoolError(
+            f"motion without clips needs keypoints that are known points of the face; those of {model.name!r} have "
+            "no names. Build a pool from clips with DrivingPool.from_clips(clips, model)"
+        )
 
-    name: str
-    label: str
-    keypoints: Keypoints
-    fps: float
+
+def face_track(name: str, label: str, keypoints: Keypoints) -> MotionTrack:
+    """Make a track of the canonical face; its frame 0 must be frontal and neutral."""
+    return MotionTrack(name, keypoints, FPS, label, driver="mean face")
 
 
 def face_keypoints(
@@ -64,10 +71,10 @@ def face_keypoints(
 
     Args:
         yaw: (T,) degrees; positive turns the face to the person's own right, the viewer's left.
-        pitch: (T,) degrees; positive looks down.
-        roll: (T,) degrees; positive tilts clockwise for the viewer.
+        pitch: (T,) degrees; positive turns it down.
+        roll: (T,) degrees; positive tilts it clockwise for the viewer.
         strengths: (T,) strength of each expression field, by its name in `expression_fields`.
-        count: T where nothing else tells it.
+        count: number T of frames if no angle or strength is given.
 
     Returns:
         Keypoints of T frames.
@@ -91,19 +98,19 @@ def parametric_tracks(
     expressions: Sequence[str] = ("neutral", "smile", "talk", "surprise", "frown", "blink"),
     count: int = 240,
     seed: int = 0,
-) -> list[FaceTrack]:
+) -> list[MotionTrack]:
     """Draw poses evenly from ranges, one track for each expression.
 
     Args:
-        yaw_range: degrees, as in `face_keypoints`.
-        pitch_range: degrees.
-        roll_range: degrees.
+        yaw_range: interval in degrees, as in `face_keypoints`.
+        pitch_range: interval in degrees.
+        roll_range: interval in degrees.
         expressions: names in `EXPRESSIONS`.
-        count: poses in all, shared out among the expressions.
-        seed: the same seed gives the same poses.
+        count: number of poses, divided among the expressions.
+        seed: seed of the poses.
 
     Returns:
-        One track for each expression; after the neutral frame 0 every frame is a pose of its own, at 70 to 100 % of the
+        One track for each expression. Frame 0 is neutral; every other frame has its own pose, and 70 to 100 % of the
         expression.
 
     Raises:
@@ -119,15 +126,15 @@ def parametric_tracks(
         amount = _after_rest(torch.from_numpy(rng.uniform(0.7, 1.0, share).astype(np.float32)))
         strengths = {field: strength * amount for field, strength in mix.items()}
         keypoints = face_keypoints(yaw=yaw, pitch=pitch, roll=roll, strengths=strengths)
-        tracks.append(FaceTrack(f"parametric {name}", name, keypoints, FPS))
+        tracks.append(face_track(f"parametric {name}", name, keypoints))
     return tracks
 
 
 def _spread(count: int, limits: Range, rng: np.random.Generator) -> Tensor:
-    """One value from each of `count` equal parts of a range, in random order, after a 0."""
+    """Draw one value from each of `count` equal parts of a range, in random order, after a 0."""
     low, high = limits
-    places = (rng.permutation(count) + rng.uniform(0, 1, count)) / count
-    return _after_rest(torch.from_numpy((low + (high - low) * places).astype(np.float32)))
+    shares = (rng.permutation(count) + rng.uniform(0, 1, count)) / count
+    return _after_rest(torch.from_numpy((low + (high - low) * shares).astype(np.float32)))
 
 
 def _after_rest(values: Tensor) -> Tensor:
@@ -137,11 +144,11 @@ def _after_rest(values: Tensor) -> Tensor:
 def _mix(name: str) -> Mapping[str, float]:
     if name not in EXPRESSIONS:
         known = ", ".join(EXPRESSIONS)
-        raise ArgumentError(f"expression is {name!r}, one of {known} was expected{did_you_mean(name, EXPRESSIONS)}")
+        raise ArgumentError(f"expression must be one of {known}, got {name!r}{did_you_mean(name, EXPRESSIONS)}")
     return EXPRESSIONS[name]
 
 
 def _check_ranges(**ranges: Range) -> None:
     for name, (low, high) in ranges.items():
         if not -90 < low <= high < 90:
-            raise ArgumentError(f"{name} is ({low}, {high}); give (low, high) in degrees, between -90 and 90")
+            raise ArgumentError(f"{name} must be (low, high) in degrees between -90 and 90, got ({low}, {high})")

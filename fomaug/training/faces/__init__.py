@@ -1,10 +1,10 @@
-"""Training of the light face model from still portraits and short clips with face meshes."""
+"""Training of the light face model on still portraits and short clips with face meshes."""
 
 from fomaug.training.faces.config import FaceTrainConfig as FaceTrainConfig
-from fomaug.training.faces.export import export_model as export_model
 from fomaug.training.faces.loop import train_faces as train_faces
-from fomaug.training.faces.pack import pack_clips as pack_clips
-from fomaug.training.faces.pack import pack_stills as pack_stills
 from fomaug.training.faces.state import TrainState as TrainState
+from fomaug.training.faces.state import export_model as export_model
+from fomaug.training.faces.store import pack_clips as pack_clips
+from fomaug.training.faces.store import pack_stills as pack_stills
 
 __all__ = ["FaceTrainConfig", "TrainState", "export_model", "pack_clips", "pack_stills", "train_faces"]

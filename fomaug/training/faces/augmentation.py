@@ -1,4 +1,4 @@
-"""What pictures may look like without the motion in them changing."""
+"""Random numbers on the training device, and random changes of images that do not change the motion."""
 
 from __future__ import annotations
 
@@ -7,11 +7,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fomaug.geometry import identity_grid
-from fomaug.training.faces.draw import normal, uniform
+
+
+def uniform(generator: torch.Generator, *shape: int) -> Tensor:
+    """Draw from the uniform distribution on [0, 1)."""
+    return torch.rand(shape, generator=generator, device=generator.device)
+
+
+def normal(generator: torch.Generator, *shape: int) -> Tensor:
+    """Draw from the normal distribution of mean 0 and variance 1."""
+    return torch.randn(shape, generator=generator, device=generator.device)
+
+
+def integers(generator: torch.Generator, below: int, count: int) -> Tensor:
+    """Draw (count,) int64 from 0 up to, but not including, `below`."""
+    return torch.randint(below, (count,), generator=generator, device=generator.device)
 
 
 def tint(images: tuple[Tensor, Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Change colour and light of both pictures (B, 3, S, S) of each pair alike."""
+    """Change the colours of both images (B, 3, S, S) of each pair alike."""
     b = len(images[0])
     gain = torch.exp(0.15 * normal(generator, b, 3, 1, 1))
     gain = gain * torch.exp(0.15 * normal(generator, b, 1, 1, 1))
@@ -22,7 +36,7 @@ def tint(images: tuple[Tensor, Tensor], generator: torch.Generator) -> tuple[Ten
 
 
 def disturb(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Disturb single pictures (B, 3, S, S): light, contrast, blur, noise, blocks, coverings."""
+    """Change light, contrast, blur, resolution and noise of single images (B, 3, S, S), and cover parts of them."""
     b = len(image)
 
     def chance(share: float) -> Tensor:
@@ -44,7 +58,7 @@ def _toned(image: Tensor, gain: Tensor, gamma: Tensor, grey: Tensor) -> Tensor:
 
 
 def _shaded(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Light from a side: a slope of brightness."""
+    """Apply a gradient of brightness, as by light from one side."""
     b, _, h, w = image.shape
     slope = 0.35 * normal(generator, 2, b, 1, 1, 1)
     x, y = identity_grid((h, w), device=image.device).unbind(-1)
@@ -52,11 +66,11 @@ def _shaded(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _covered(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Cover a box of a third of the pictures with one colour."""
+    """Cover a box in a third of the images with one colour."""
     b, _, h, w = image.shape
-    place = 2 * uniform(generator, 2, b, 1, 1, 1) - 1
+    centre = 2 * uniform(generator, 2, b, 1, 1, 1) - 1
     extent = 0.05 + 0.25 * uniform(generator, 2, b, 1, 1, 1)
     x, y = identity_grid((h, w), device=image.device).unbind(-1)
-    inside = ((x - place[0]).abs() < extent[0]) & ((y - place[1]).abs() < extent[1])
+    inside = ((x - centre[0]).abs() < extent[0]) & ((y - centre[1]).abs() < extent[1])
     chosen = uniform(generator, b, 1, 1, 1) < 0.33
     return torch.where(inside & chosen, uniform(generator, b, 3, 1, 1), image)

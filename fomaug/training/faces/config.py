@@ -1,4 +1,4 @@
-"""The numbers of a training run."""
+"""The configuration of a training run, and the keypoints of each part of the face."""
 
 from __future__ import annotations
 
@@ -41,22 +41,26 @@ def _generator() -> LiteGeneratorConfig:
 
 @dataclass(frozen=True)
 class FaceTrainConfig:
-    """A recipe: that of the shipped weights in the end. How it grew meanwhile is told in the documentation.
+    """The configuration of a training run; the defaults are the final ones of the shipped weights.
+
+    docs/training-lite-256.md describes how the configuration changed during the training.
 
     Attributes:
-        steps: of the optimisers.
-        stills: pairs from portraits in a batch.
-        clips: pairs from clips in a batch.
-        still_views: further portraits in a batch, for the detector alone.
-        clip_views: further frames of clips, for the detector alone.
+        steps: number of steps of the optimisers.
+        stills: number of pairs from portraits in a batch.
+        clips: number of pairs from clips in a batch.
+        still_views: number of further portraits in a batch, for the detector alone.
+        clip_views: number of further frames of clips in a batch, for the detector alone.
         detector_rate: peak learning rate of the detector.
         generator_rate: peak learning rate of the generator.
-        joint_from: share of the steps after which the generator is driven by the detector's own keypoints
-            in half of each batch, and its errors reach the detector.
-        joint_weight: of the generator's losses in the detector.
+        joint_from: share of the steps after which, in half of each batch, the generator uses the detector's keypoints
+            and its losses have a gradient in the detector.
+        joint_weight: weight of this gradient.
         ema: decay of the averaged weights.
-        seed: of everything drawn.
-        precision: "bf16" runs the networks in bfloat16 where it is safe; "fp32" does not.
+        seed: seed of all random numbers.
+        precision: "bf16" for networks in bfloat16 where this is safe, or "fp32".
+        detector: configuration of the detector.
+        generator: configuration of the generator.
     """
 
     steps: int = 7200
@@ -75,12 +79,12 @@ class FaceTrainConfig:
     generator: LiteGeneratorConfig = field(default_factory=_generator)
 
     def with_pairs(self, count: int) -> FaceTrainConfig:
-        """Take steps of `count` pairs, and further pictures in proportion.
+        """Copy the configuration with `count` pairs in a batch, and a number of further pictures in proportion.
 
         Raises:
-            ArgumentError: for fewer than 2, one of each kind.
+            ArgumentError: for fewer than 2 pairs, one of portraits and one of clips.
         """
         if count < 2:
-            raise ArgumentError(f"a step takes 2 pairs or more, got {count}")
+            raise ArgumentError(f"the number of pairs in a batch must be 2 or more, got {count}")
         half = count // 2
         return replace(self, stills=count - half, clips=half, still_views=count - half, clip_views=count)

@@ -1,4 +1,4 @@
-"""The training loop."""
+"""The training loop of the light face model."""
 
 from __future__ import annotations
 
@@ -15,17 +15,14 @@ from torch import Tensor
 
 from fomaug.faces import mesh_keypoints
 from fomaug.networks.lite_detector import Observation
-from fomaug.training.faces.augmentation import disturb, tint
+from fomaug.training.faces.augmentation import disturb, normal, tint, uniform
 from fomaug.training.faces.config import FaceTrainConfig
-from fomaug.training.faces.draw import normal, uniform
-from fomaug.training.faces.export import export_model
 from fomaug.training.faces.losses import closeup_losses, detector_losses, generator_losses, heatmap_loss
 from fomaug.training.faces.pairs import Pair, Views
-from fomaug.training.faces.state import TrainState
+from fomaug.training.faces.state import TrainState, export_model
 from fomaug.training.faces.store import ClipStore, StillStore
 from fomaug.types import Keypoints
-from fomaug.weights.load import pick_device
-from fomaug.weights.places import find_model
+from fomaug.weights import find_model, pick_device
 
 Losses = dict[str, Tensor]
 
@@ -39,27 +36,32 @@ def train_faces(
     device: str | torch.device = "cpu",
     stop: Callable[[], bool] = lambda: False,
 ) -> TrainState:
-    """Train a detector and a generator; go on from `run` if it holds a state. The last step leaves `model.safetensors`.
+    """Train a detector and a generator; a run whose folder has a state is continued.
+
+    After the last step, the folder of the run has the model as `model.safetensors`.
 
     Args:
-        config: the recipe.
-        data: folder of packed pictures.
-        run: folder for the state, the log and sample pictures.
-        init: name or file of a model whose weights to start from, where `run` holds no state.
-        device: where to train; "auto" takes the best one here.
-        stop: asked after every step whether to save and return early.
+        config: configuration of the run.
+        data: folder of packed images.
+        run: folder for the state, the log and sample images.
+        init: name or file of a model whose weights a new run starts from.
+        device: device of the training; "auto" is the fastest available one.
+        stop: function that is called after every step; if it returns True, the state is saved and returned early.
+
+    Returns:
+        The state after the last step.
     """
-    state = _begun(config, run, init, pick_device(device))
+    state = _open_run(config, run, init, pick_device(device))
     stills, clips = StillStore.open(data, state.device), ClipStore.open(data, state.device)
     totals: Losses = {}
-    began = saved = time.monotonic()
+    started = saved = time.monotonic()
     stopped = False
     while state.step < config.steps and not stopped:
         pair, views = _draw(state, stills, clips)
         for name, value in train_step(state, pair, views).items():
             totals[name] = totals.get(name, 0) + value / 50
         if state.step % 50 == 0:
-            seconds = round(time.monotonic() - began, 1)
+            seconds = round(time.monotonic() - started, 1)
             _log(run, {"step": state.step, "seconds": seconds, **{name: float(x) for name, x in totals.items()}})
             totals = {}
         stopped = stop()
@@ -72,7 +74,9 @@ def train_faces(
     return state
 
 
-def _begun(config: FaceTrainConfig, run: Path, init: str | os.PathLike[str] | None, device: torch.device) -> TrainState:
+def _open_run(
+    config: FaceTrainConfig, run: Path, init: str | os.PathLike[str] | None, device: torch.device
+) -> TrainState:
     run.mkdir(parents=True, exist_ok=True)
     state = TrainState(config, device)
     if (run / "state.pt").exists():
@@ -85,12 +89,12 @@ def _begun(config: FaceTrainConfig, run: Path, init: str | os.PathLike[str] | No
 def _draw(state: TrainState, stills: StillStore, clips: ClipStore) -> tuple[Pair, Views]:
     config, generator = state.config, state.generator
     pair = Pair.cat([stills.draw(config.stills, generator), clips.draw(config.clips, generator)])
-    some = [stills.views(config.still_views, generator), clips.views(config.clip_views, generator)]
-    return pair, Views.cat(some)
+    views = [stills.views(config.still_views, generator), clips.views(config.clip_views, generator)]
+    return pair, Views.cat(views)
 
 
 def train_step(state: TrainState, pair: Pair, views: Views) -> Losses:
-    """Take one step of both networks; returns the parts of the losses."""
+    """Take one step of both networks, and return the parts of the losses."""
     state.advance()
     source, driving = tint((pair.source, pair.driving), state.generator)
     pair = pair._replace(source=source, driving=driving)
@@ -124,7 +128,7 @@ def _update(state: TrainState, parts: dict[str, Tensor]) -> None:
 
 
 def _detect(state: TrainState, image: Tensor, clean: Tensor, views: Views) -> Observation:
-    """Detect in both pictures of every pair, disturbed unless the pair is clean, and in further single pictures."""
+    """Detect in both images of every pair, which are changed unless the pair is clean, and in single images."""
     disturbed = disturb(torch.cat([image, views.image]), state.generator)
     image = torch.where(clean.repeat(2)[:, None, None, None], image, disturbed[: len(image)])
     with state.autocast():
@@ -132,7 +136,7 @@ def _detect(state: TrainState, image: Tensor, clean: Tensor, views: Views) -> Ob
 
 
 def _shaken(true: Keypoints, generator: torch.Generator) -> Keypoints:
-    """True keypoints with the errors a detector may make; they move together, so that lids still tell a blink."""
+    """Add errors of a detector to true keypoints; most of the error is common to all, so that blinks stay visible."""
     assert true.jacobian is not None
     b = len(true)
     amount = uniform(generator, b, 1, 1)
@@ -143,7 +147,7 @@ def _shaken(true: Keypoints, generator: torch.Generator) -> Keypoints:
 
 
 def _mixed(true: Keypoints, found: Keypoints, clean: Tensor, state: TrainState) -> Keypoints:
-    """Found keypoints for the clean pairs, shaken true ones for the others."""
+    """Combine detected keypoints of the clean pairs with true ones plus errors of the other pairs."""
     assert found.jacobian is not None
     shaken = _shaken(true, state.generator)
     assert shaken.jacobian is not None

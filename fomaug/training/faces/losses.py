@@ -1,4 +1,4 @@
-"""What the light networks are trained for."""
+"""Losses of the light networks."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _GAPS: Final = (
 )
 _GAP_ENDS: Final = torch.tensor([[_NAMES.index(a), _NAMES.index(b)] for a, b in _GAPS])
 _GAP_WEIGHT: Final = torch.tensor([3.0, 3.0, 2.0, 1.0, 1.0, 0.5, 0.5, 2.0, 2.0])
-"""Lids above all: they are open or closed within two cells of a heatmap."""
+"""Lids have the largest weights, because two cells of a heatmap separate open from closed ones."""
 _CLOSE: Final = sorted({point for row in (*EYES, MOUTH, NOSE) for point in row})
-_SPOT: Final = 0.0015
+_VARIANCE: Final = 0.0015
 """Variance of a keypoint's target heatmap: a standard deviation of 1.2 cells of 64."""
 _FINE: Final = torch.tensor(
     [2.0 if name.startswith(("lid", "lip", "iris", "mouth", "eye")) else 1.0 for name in _NAMES]
@@ -39,7 +39,7 @@ _FINE: Final = torch.tensor(
 
 
 def detector_losses(found: Keypoints, true: Keypoints) -> dict[str, Tensor]:
-    """Compare keypoints with those of the mesh: places, fine distances, jacobians."""
+    """Compute losses of the coarse keypoints against the mesh: positions, distances of neighbours, and jacobians."""
     assert found.jacobian is not None and true.jacobian is not None
     weight = (_FINE / _FINE.mean()).to(found.value.device)[:, None]
     gap = _gaps(found.value) - _gaps(true.value)
@@ -51,7 +51,7 @@ def detector_losses(found: Keypoints, true: Keypoints) -> dict[str, Tensor]:
 
 
 def closeup_losses(found: Keypoints, true: Keypoints) -> dict[str, Tensor]:
-    """Compare the keypoints that were looked at closely: places, and the openings of lids and lips."""
+    """Compute losses of the keypoints of close-ups: positions, and distances of neighbours."""
     gap = _gaps(found.value) - _gaps(true.value)
     return {
         "close place": 20 * (found.value - true.value)[:, _CLOSE].abs().mean(),
@@ -60,12 +60,12 @@ def closeup_losses(found: Keypoints, true: Keypoints) -> dict[str, Tensor]:
 
 
 def heatmap_loss(probability: Tensor, true: Keypoints) -> dict[str, Tensor]:
-    """Compare heatmaps (B, K, h, w) with narrow Gaussians around the true places: the mean divergence, in nats.
+    """Compute the mean divergence, in nats, of heatmaps (B, K, h, w) from narrow Gaussians around the true points.
 
-    A mean place can be right for a heatmap that is spread out; such a detector moves too little when a mouth opens.
+    The mean position of a spread-out heatmap can be correct, but such a detector moves too little when a mouth opens.
     """
     h, w = probability.shape[2:]
-    target = gaussian_heatmap(true.value, (h, w), _SPOT) + 1e-8
+    target = gaussian_heatmap(true.value, (h, w), _VARIANCE) + 1e-8
     target = target / target.sum((2, 3), keepdim=True)
     inside = (true.value.abs().amax(-1) < 1).float()
     divergence = (target * (target.log() - (probability + 1e-8).log())).sum((2, 3))
@@ -78,33 +78,33 @@ def _gaps(value: Tensor) -> Tensor:
 
 
 def generator_losses(output: GeneratorOutput, painted: Tensor, pair: Pair, true: Keypoints) -> dict[str, Tensor]:
-    """Compare a generator's output with the driving picture and the true flow.
+    """Compute losses of a generator's output against the driving image and the true flow.
 
-    The paint is compared where it is not seen, too: else a painter whose paint is not used never learns, and what does
-    not paint well is not used.
+    The painted image has a loss even where the blend hides it. Without it, the blend avoids a bad decoder, and a
+    decoder that is not used never improves.
     """
     assert output.blend is not None
     weight = attention(true)
     fine = F.interpolate(weight, size=pair.driving.shape[2:], mode="bilinear", align_corners=True)
     coarse = F.avg_pool2d(fine, 2)
     face = (2 * (coarse - 0.7)).clamp(0, 1)
-    away = (output.prediction - pair.driving).abs()
-    flow_away = (resize_flow(output.deformation, (GRID, GRID)) - pair.flow).norm(dim=-1).unsqueeze(1)
+    error = (output.prediction - pair.driving).abs()
+    flow_error = (resize_flow(output.deformation, (GRID, GRID)) - pair.flow).norm(dim=-1).unsqueeze(1)
     return {
-        "colour": 2 * (away * fine).mean(),
+        "colour": 2 * (error * fine).mean(),
         "warp": _pyramid_distance(output.deformed, pair.driving, fine),
         "edges": 2 * _edge_distance(output.prediction, pair.driving, fine),
         "structure": 0.5 * (1 - structure(output.prediction, pair.driving)).mean(),
         "painted": 0.7 * ((painted - pair.driving).abs() * fine).mean(),
         "blend": 0.4 * (_choice_loss(output, painted, pair.driving, 0.04 + 0.04 * face) * coarse).mean(),
-        "flow": 3 * (flow_away * pair.known * weight).mean(),
+        "flow": 3 * (flow_error * pair.known * weight).mean(),
     }
 
 
 def _choice_loss(output: GeneratorOutput, painted: Tensor, driving: Tensor, margin: Tensor) -> Tensor:
-    """(B, 1, S / 2, S / 2) cross entropy of the blend with the better choice; the warped source wins by a margin.
+    """Compute the cross entropy (B, 1, S / 2, S / 2) of the blend with the better of warp and paint.
 
-    Paint is blurred where the network is unsure, and a blurred face is another face: there it must be clearly better.
+    The paint must be better by a margin, because uncertain paint is blurred, and a blurred face loses its identity.
     """
     assert output.blend is not None
     with torch.no_grad():
@@ -116,7 +116,7 @@ def _choice_loss(output: GeneratorOutput, painted: Tensor, driving: Tensor, marg
 
 
 def attention(true: Keypoints) -> Tensor:
-    """(B, 1, 64, 64) about 1 in the mean: eyes and mouth count several times, the inside of an open mouth most."""
+    """Compute weights (B, 1, 64, 64) of the image's parts: eyes and mouth, and most of all an open mouth's inside."""
     eyes = true.value[:, [_NAMES.index("iris right"), _NAMES.index("iris left")]]
     mouth = true.value[:, [_NAMES.index(n) for n in ("mouth corner right", "mouth corner left")]]
     lips = true.value[:, [_NAMES.index(n) for n in ("lip upper inner", "lip lower inner")]]
@@ -126,14 +126,14 @@ def attention(true: Keypoints) -> Tensor:
     wide = gaussian_heatmap(face, (GRID, GRID), 0.15)
     gap = (lips[:, 1] - lips[:, 0]).norm(dim=-1).view(-1, 1, 1, 1)
     grid = identity_grid((GRID, GRID), device=middle.device)
-    away = (grid - middle[:, :, None]).square().sum(-1, keepdim=True)  # (B, 64, 64, 1)
-    inside = torch.exp(-0.5 * away.permute(0, 3, 1, 2) / (0.002 + 0.2 * gap.square())) * (gap / 0.08).clamp(max=1)
+    distance = (grid - middle[:, :, None]).square().sum(-1, keepdim=True)  # (B, 64, 64, 1)
+    inside = torch.exp(-0.5 * distance.permute(0, 3, 1, 2) / (0.002 + 0.2 * gap.square())) * (gap / 0.08).clamp(max=1)
     weight: Tensor = 0.6 + 0.8 * wide + 2.5 * fine + 15.0 * inside
     return weight
 
 
 def structure(a: Tensor, b: Tensor) -> Tensor:
-    """Structural similarity of pictures (B, 3, S, S) on luma, 7 x 7 windows at every second pixel."""
+    """Compute the structural similarity of images (B, 3, S, S) on luma, in 7 x 7 windows at every second pixel."""
     luma = a.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     x, y = (a * luma).sum(1, keepdim=True), (b * luma).sum(1, keepdim=True)
     mx, my, xx, yy, xy = F.avg_pool2d(torch.cat([x, y, x * x, y * y, x * y], 1), 7, 2).unbind(1)
@@ -143,11 +143,11 @@ def structure(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _pyramid_distance(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
-    """Mean distance at full, half, quarter and eighth size: a coarse one still pulls where fine ones are blind."""
-    away, total = a - b, a.new_zeros(())
+    """Compute the mean distance at full, half, quarter and eighth size; coarse ones have gradients over long shifts."""
+    difference, total = a - b, a.new_zeros(())
     for _ in range(4):
-        total = total + (away.abs() * weight).mean()
-        away, weight = F.avg_pool2d(away, 2), F.avg_pool2d(weight, 2)
+        total = total + (difference.abs() * weight).mean()
+        difference, weight = F.avg_pool2d(difference, 2), F.avg_pool2d(weight, 2)
     return total / 2
 
 

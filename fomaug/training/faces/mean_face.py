@@ -1,4 +1,4 @@
-"""The canonical face: what a mesh looks like on average, seen from the front."""
+"""The canonical face: the average of face meshes, seen from the front."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ Array = NDArray[np.float32]
 
 
 def mean_face(meshes: Array, *, rounds: int = 4) -> Array:
-    """Average face meshes after taking out place, size and turn, and make the result symmetric.
+    """Average face meshes without their position, size and rotation, and make the result symmetric.
 
     Args:
-        meshes: (N, 478, 3) face meshes of one orientation: x right, y down, z away from the viewer.
-        rounds: of averaging and aligning.
+        meshes: (N, 478, 3) face meshes with axes x right, y down, z away from the viewer.
+        rounds: number of rounds of averaging and aligning.
 
     Returns:
         (478, 3) float32, centred, of mean size, symmetric about x = 0.
@@ -30,11 +30,11 @@ def mean_face(meshes: Array, *, rounds: int = 4) -> Array:
 
 
 def mirror_order(mean: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Return (478,) the index of each mesh point's mirror image, for a face that is about symmetric."""
+    """Find the index (478,) of each mesh point's mirror image, for an approximately symmetric face."""
     flipped = mean * np.array([-1, 1, 1])
     distance = np.linalg.norm(flipped[:, None] - mean[None], axis=-1)
     order: NDArray[np.int64] = distance.argmin(1)
-    assert np.array_equal(order[order], np.arange(len(mean))), "the mean face is too skew to mirror"
+    assert np.array_equal(order[order], np.arange(len(mean))), "the mean face is not symmetric enough"
     return order
 
 
@@ -47,7 +47,7 @@ def _aligned(shapes: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[
 
 def _symmetric(mean: NDArray[np.float64]) -> NDArray[np.float64]:
     mean = mean - mean.mean(0)
-    # Turn so that the left-right axis (eye corners, mouth corners, temples) is x.
+    # The face is rotated so that its left-right axis (eye corners, mouth corners, temples) is x.
     axis = mean[[263, 362, 291, 454]].mean(0) - mean[[33, 133, 61, 234]].mean(0)
     x = axis / np.linalg.norm(axis)
     y = mean[152] - mean[10]

@@ -1,9 +1,11 @@
-"""Everything a training run needs to go on where it stopped."""
+"""The state of a training run, which can be saved, resumed and exported as a model file."""
 
 from __future__ import annotations
 
 import copy
 import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +13,18 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from fomaug.animator import Animator
+from fomaug.faces import KEYPOINT_POINTS
 from fomaug.files import replacing
+from fomaug.networks import LiteConfig
 from fomaug.networks.lite_detector import LiteDetector
 from fomaug.networks.lite_generator import LiteGenerator
 from fomaug.training.faces.config import FaceTrainConfig
-from fomaug.weights.assemble import load_strictly
-from fomaug.weights.files import read_tensors
-from fomaug.weights.pickles import read_pickle
+from fomaug.weights import load_strictly, read_pickle, read_tensors, save_model
 
 
 class TrainState:
-    """Networks, their averages, optimisers, the step and the source of randomness, all on one device."""
+    """Networks, their averages, optimisers, the step and the random generator of a run, all on one device."""
 
     def __init__(self, config: FaceTrainConfig, device: torch.device | str = "cpu") -> None:
         self.config = config
@@ -43,20 +46,20 @@ class TrainState:
 
     @staticmethod
     def detector_of(networks: nn.ModuleDict) -> LiteDetector:
-        """Name the detector's type, which a `ModuleDict` forgets."""
+        """Return the detector with its type, which a `ModuleDict` does not have."""
         network = networks["detector"]
         assert isinstance(network, LiteDetector)
         return network
 
     @staticmethod
     def generator_of(networks: nn.ModuleDict) -> LiteGenerator:
-        """Name the generator's type, which a `ModuleDict` forgets."""
+        """Return the generator with its type, which a `ModuleDict` does not have."""
         network = networks["generator"]
         assert isinstance(network, LiteGenerator)
         return network
 
     def advance(self) -> None:
-        """Set the learning rates of the coming step: a short rise, then half a cosine."""
+        """Set the learning rates of the next step: a short linear increase, then half a cosine."""
         done = min(self.step / self.config.steps, 1.0)
         factor = min(1.0, (self.step + 1) / 150) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
         rates = {"detector": self.config.detector_rate, "generator": self.config.generator_rate}
@@ -65,13 +68,13 @@ class TrainState:
                 group["lr"] = rates[name] * factor
 
     def autocast(self) -> torch.autocast:
-        """Run the networks in bfloat16, if the recipe says so."""
+        """Make the context in which the networks run in bfloat16, if the configuration says so."""
         kind = self.device.type
         return torch.autocast(kind, torch.bfloat16, enabled=self.config.precision == "bf16")
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Move the averages towards the networks; slowly once training is under way."""
+        """Update the averages of the networks, with a smaller decay in the first steps."""
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         new = self.networks.state_dict()
         pairs = [(value, new[name]) for name, value in self.average.state_dict().items()]
@@ -83,17 +86,17 @@ class TrainState:
                 value.copy_(latest)
 
     def start_from(self, weights: Path) -> None:
-        """Take the weights of a model file; everything else starts anew.
+        """Load the weights of a model file; optimisers and step are not changed.
 
         Raises:
-            WeightsError: if the file's networks are built otherwise.
+            WeightsError: if the file's networks have another configuration.
         """
         tensors = read_tensors(weights)
         for networks in (self.networks, self.average):
             load_strictly(networks, tensors, str(weights))
 
     def save(self, path: Path) -> None:
-        """Write the state; an interrupted write leaves the old file."""
+        """Write the state, whole or not at all."""
         state: dict[str, Any] = {
             "step": self.step,
             "device": self.device.type,
@@ -106,7 +109,7 @@ class TrainState:
             torch.save(state, temporary)
 
     def load(self, path: Path) -> None:
-        """Go on from a saved state; on a device of another kind with other random numbers."""
+        """Restore a saved state; on another type of device, the random numbers differ."""
         state = read_pickle(path)
         self.step = state["step"]
         if state.get("device", "cpu") == self.device.type:
@@ -120,10 +123,37 @@ class TrainState:
 
 
 def _channels_last(module: nn.Module) -> None:
-    """Lay weights out as the quicker convolutions of CPUs want them."""
+    """Convert weights to the memory layout that is faster on CPUs."""
     if isinstance(module, nn.Conv2d):
         module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
 
 
 def _optimiser(network: nn.Module, rate: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(network.parameters(), rate, betas=(0.9, 0.99), weight_decay=0.01)
+
+
+def to_animator(state: TrainState, *, name: str = "lite-256") -> Animator:
+    """Make an animator of the averaged networks."""
+    config = LiteConfig(state.config.detector, state.config.generator, 256, tuple(KEYPOINT_POINTS))
+    return Animator(
+        config,
+        state.average["detector"],
+        state.average["generator"],
+        name=name,
+        keypoint_names=config.keypoint_names,
+    )
+
+
+def export_model(state: TrainState, path: str | os.PathLike[str], *, facts: Mapping[str, Any] | None = None) -> Path:
+    """Write the averaged networks as a model file.
+
+    Args:
+        state: state of a training run.
+        path: path of the file; its stem is the model's name.
+        facts: further information, such as licence, data and measures.
+
+    Returns:
+        The path of the file.
+    """
+    known = {"recipe": "fomaug.training.faces", "steps": state.step, "seed": state.config.seed}
+    return save_model(to_animator(state, name=Path(path).stem), path, facts={**known, **(facts or {})})

@@ -1,4 +1,4 @@
-"""Pairs from still portraits: turn and deform the face mesh in space, then warp the picture after it."""
+"""Training pairs from still portraits: the face mesh is turned and deformed in space, and the image is warped."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from fomaug.driving.synthetic import expression_fields
 from fomaug.faces import mean_mesh, mesh_keypoints, rotation
 from fomaug.geometry import identity_grid
 from fomaug.geometry.eye import EyePoints, read_eyes, set_eyes
+from fomaug.training.faces.augmentation import normal, uniform
 from fomaug.training.faces.config import BRIDGE, EYES
-from fomaug.training.faces.draw import normal, uniform
-from fomaug.training.faces.layers import Layers, take_apart
-from fomaug.training.faces.mouth import Mouths, between_lips, fill_mouth, is_closed
-from fomaug.training.faces.pairs import GRID, Camera, Pair, carried, grids, sample
-from fomaug.training.faces.spline import eval_spline, fit_spline
+from fomaug.training.faces.hidden import Layers, Mouths, between_lips, fill_mouth, is_closed, take_apart
+from fomaug.training.faces.pairs import GRID, Pair
+from fomaug.training.faces.warps import Camera, composed, eval_spline, fit_spline, grids, sample
 
 _WARP_GRID: Final = 40
 _LIPS: Final = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409)
-_CORNERS: Final = (33, 133, 362, 263)  # of the eyes
+_CORNERS: Final = (33, 133, 362, 263)  # corners of the eyes
 _INNER: Final = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 _EYE_EXPRESSIONS: Final = ("blink right", "blink left", "look aside", "look down")
-_OPEN: Final = 0.1  # of the jaw's reach: such a mouth can be closed
+_OPEN: Final = 0.1  # strength of the expression "jaw" above which a mouth is open and can be closed
 _EYE_POINTS: Final = EyePoints(EYES, BRIDGE)
-_ANGLES: Final = (-0.15 * torch.pi, 1.15 * torch.pi)  # from ear to ear over the crown
+_ANGLES: Final = (-0.15 * torch.pi, 1.15 * torch.pi)  # angles of the hair outline, from ear to ear over the crown
 
 
 class Pose(NamedTuple):
     """B poses.
 
     Attributes:
-        mesh: (B, 478, 2).
-        own_eyes: (B, 478, 2) the same with the portrait's own lids and gaze.
-        frame: (B, A, 2) points where the hair ends and around the picture.
+        mesh: (B, 478, 2) face mesh.
+        own_eyes: (B, 478, 2) face mesh with the portrait's own lids and gaze.
+        frame: (B, A, 2) points at the outline of the hair and around the image.
     """
 
     mesh: Tensor
@@ -44,7 +43,7 @@ class Pose(NamedTuple):
     frame: Tensor
 
     def controls(self) -> Tensor:
-        """(B, N, 2): the points the spline goes through; lids and irises move on their own, as in the generator."""
+        """Return the control points (B, N, 2) of the spline, without lids and irises, which are moved separately."""
         return torch.cat([self.own_eyes[:, _controls()], self.frame], 1)
 
 
@@ -56,88 +55,88 @@ def _controls() -> list[int]:
 
 
 def still_pair(image: Tensor, mesh: Tensor, matte: Tensor, generator: torch.Generator) -> Pair:
-    """Pose portraits twice.
+    """Make pairs of two random poses of each portrait.
 
     Args:
         image: (B, 3, S, S) in [0, 1].
         mesh: (B, 478, 3) normalised face meshes.
-        matte: (B, 1, S, S) in [0, 1], how far a pixel shows the person.
-        generator: where the randomness comes from.
+        matte: (B, 1, S, S) in [0, 1], the share of the person in each pixel.
+        generator: random generator.
     """
     b = len(image)
     frame = _frame(b, generator)
     flat = mesh[..., :2]
     rest = Pose(flat, flat, torch.cat([frame, _outline(mesh)[..., :2]], 1))
-    lot = uniform(generator, b)  # one picture of many pairs is the portrait as it is, which no spline has bent
+    lot = uniform(generator, b)  # in many pairs, one image is the unchanged portrait
     source = _pose(mesh, frame, (lot > 0.3).float(), generator)
     driving = _pose(mesh, frame, ((lot < 0.3) | (lot > 0.6)).float(), generator)
     camera = Camera.draw(b, generator)
     moved = camera.nudged(generator)
     grid = grids(_WARP_GRID, mesh)
-    to_source = _Spline(driving, source).carry(moved.forth(grid))
+    to_source = _Spline(driving, source).map(moved.forth(grid))
     to_rest = _Spline(source, rest)
     layers = take_apart(image, matte, flat)
     seen = torch.cat(
         [
-            _seen(layers, to_rest.carry(camera.forth(grid)), camera, source),
-            _seen(layers, to_rest.carry(to_source), moved, driving),
+            _rendered(layers, to_rest.map(camera.forth(grid)), camera, source),
+            _rendered(layers, to_rest.map(to_source), moved, driving),
         ]
     )
     meshes = (camera.back(source.mesh), moved.back(driving.mesh))
     teeth = Mouths.draw(image, mesh, generator)
     filled, holes = fill_mouth(seen[:, :3], torch.cat(meshes), is_closed(mesh).repeat(2), teeth, generator)
-    flow = carried(camera.back(to_source), _eye_places(*meshes, GRID))
+    flow = composed(camera.back(to_source), _eye_flow(*meshes, GRID))
     behind = camera.back(moved.forth(grids(GRID, mesh)))
-    parted = (is_closed(meshes[0]) & ~is_closed(meshes[1])).view(-1, 1, 1, 1)
-    hole = F.interpolate(holes[b:], size=(GRID, GRID), mode="area").maximum(parted * between_lips(meshes[1], GRID))
+    opened = (is_closed(meshes[0]) & ~is_closed(meshes[1])).view(-1, 1, 1, 1)
+    hole = F.interpolate(holes[b:], size=(GRID, GRID), mode="area").maximum(opened * between_lips(meshes[1], GRID))
     person = F.interpolate(seen[b:, 3:], size=(GRID, GRID), mode="area") > 0.5  # (B, 1, 64, 64)
     shown = (F.grid_sample(seen[:b, 3:], behind, align_corners=True) < 0.5) & (behind.abs().amax(-1) <= 1)[:, None]
     known = torch.where(person, _certainty(meshes[1]) * (1 - hole), shown.float())
     return Pair(filled[:b], filled[b:], *meshes, torch.where(person.permute(0, 2, 3, 1), flow, behind), known)
 
 
-def _seen(layers: Layers, field: Tensor, camera: Camera, pose: Pose) -> Tensor:
-    """See portraits through a camera: (B, 4, S, S), the picture and how far it shows the person.
+def _rendered(layers: Layers, flow: Tensor, camera: Camera, pose: Pose) -> Tensor:
+    """Render portraits through a camera: (B, 4, S, S), the image and the matte.
 
-    The eyes are set first; then `field` (B, h, w, 2) leads to the portrait's person. What is behind stays.
+    The person is warped by the flow of the eyes, then by `flow` (B, h, w, 2); the background by the camera alone.
     """
     size = layers.behind.shape[2]
-    eyes = _eye_places(camera.back(pose.own_eyes), camera.back(pose.mesh), size)
-    person = sample(layers.person, carried(field, eyes))
+    eyes = _eye_flow(camera.back(pose.own_eyes), camera.back(pose.mesh), size)
+    person = sample(layers.person, composed(flow, eyes))
     behind = sample(layers.behind, camera.forth(grids(size, person)))
     matte = person[:, 3:]
     return torch.cat([torch.lerp(behind, person[:, :3], matte), matte], 1)
 
 
-def _eye_places(source: Tensor, driving: Tensor, size: int) -> Tensor:
-    """(B, S, S, 2): where the driving mesh's pose shows, with the source mesh's eyes, what belongs to a cell."""
+def _eye_flow(source: Tensor, driving: Tensor, size: int) -> Tensor:
+    """Compute the backward flow (B, S, S, 2) of the eyes in the driving mesh's pose, see `set_eyes`."""
     old, new = (read_eyes(mesh_keypoints(mesh), _EYE_POINTS) for mesh in (source, driving))
     axis = torch.linspace(-1, 1, size, device=driving.device)
     return set_eyes(old, new, axis, axis)[0]
 
 
 class _Spline:
-    """The spline from one pose's controls to the other's."""
+    """The spline from the control points of one pose to those of another."""
 
     def __init__(self, points: Pose, images: Pose) -> None:
         self.controls = points.controls()
         self.weights = fit_spline(self.controls, images.controls())
 
-    def carry(self, places: Tensor) -> Tensor:
-        """Carry places (B, h, w, 2)."""
-        return eval_spline(self.weights, self.controls, places.flatten(1, 2)).view(places.shape)
+    def map(self, xy: Tensor) -> Tensor:
+        """Map points (B, h, w, 2)."""
+        return eval_spline(self.weights, self.controls, xy.flatten(1, 2)).view(xy.shape)
 
 
 def _pose(mesh: Tensor, frame: Tensor, amount: Tensor, generator: torch.Generator) -> Pose:
     b = len(mesh)
     drawn = normal(generator, 6, b)
     small = uniform(generator, b) < 0.15
-    reach = amount * torch.where(small, 0.1, 0.3 + uniform(generator, b))
+    strength = amount * torch.where(small, 0.1, 0.3 + uniform(generator, b))
     centre = mesh.mean(1, keepdim=True)
-    turn = rotation(0.22 * reach * drawn[0], 0.13 * reach * drawn[1], 0.12 * reach * drawn[2])
+    turn = rotation(0.22 * strength * drawn[0], 0.13 * strength * drawn[1], 0.12 * strength * drawn[2])
     own_eyes, eyes = (amount[:, None, None] * part for part in _expression(mesh, generator))
-    size = torch.exp(0.06 * reach * drawn[3])[:, None, None]
-    shift = 0.09 * (reach * drawn[4:]).T[:, None]  # (B, 1, 2)
+    size = torch.exp(0.06 * strength * drawn[3])[:, None, None]
+    shift = 0.09 * (strength * drawn[4:]).T[:, None]  # (B, 1, 2)
 
     def posed(points: Tensor) -> Tensor:
         return ((points - centre) @ turn.transpose(1, 2) * size + centre)[..., :2] + shift
@@ -148,7 +147,7 @@ def _pose(mesh: Tensor, frame: Tensor, amount: Tensor, generator: torch.Generato
 
 
 def _outline(mesh: Tensor) -> Tensor:
-    """(B, 12, 3): about where the hair ends, behind the face; it goes where the head goes, and turns with it."""
+    """Estimate points (B, 12, 3) at the outline of the hair, behind the face, which move and turn with the head."""
     low, high = mesh.amin(1), mesh.amax(1)
     centre, radius = (low + high) / 2, (high - low) / 2
     angles = torch.linspace(*_ANGLES, 12, device=mesh.device)
@@ -159,7 +158,7 @@ def _outline(mesh: Tensor) -> Tensor:
 
 
 def _body(frame: Tensor) -> Tensor:
-    """(B, A, 1): how far points around the picture belong to the body, which goes with the head; backgrounds stay."""
+    """Estimate the weights (B, A, 1) with which points around the image are body, which moves with the head."""
     x, y = frame.unbind(-1)
     return (torch.sigmoid((y - 0.7) / 0.12) * torch.exp(-((x / 0.9) ** 2)))[..., None]
 
@@ -172,7 +171,7 @@ def _frame(count: int, generator: torch.Generator) -> Tensor:
 
 
 def _expression(mesh: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw expressions; displacements (B, 478, 3), in each face's own size, of all but the eyes and of the eyes."""
+    """Draw expressions as displacements (B, 478, 3) in each face's size: of all but the eyes, and of the eyes."""
     b = len(mesh)
     fields = expression_fields()
     strength = draw_expressions(b, generator)
@@ -191,7 +190,7 @@ def _expression(mesh: Tensor, generator: torch.Generator) -> tuple[Tensor, Tenso
 
 
 def draw_expressions(count: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw the strength (count,) of every expression; a tenth of the faces stay neutral."""
+    """Draw the strength (count,) of every expression; a tenth of the faces are neutral."""
 
     def share() -> Tensor:
         return uniform(generator, count)
@@ -200,7 +199,7 @@ def draw_expressions(count: int, generator: torch.Generator) -> dict[str, Tensor
         return normal(generator, count)
 
     lively = (share() < 0.9).float()
-    blink = (share() < 0.5) * (1.35 * share().pow(0.6) - 0.35)  # or opened wider
+    blink = (share() < 0.5) * (1.35 * share().pow(0.6) - 0.35)  # negative strengths open the eyes wider
     wink = torch.where(share() < 0.85, 1.0, share())
     drawn = {
         "jaw": (share() < 0.7) * share() * 0.95,
@@ -219,8 +218,8 @@ def draw_expressions(count: int, generator: torch.Generator) -> dict[str, Tensor
 
 
 def _certainty(mesh: Tensor) -> Tensor:
-    """(B, 1, 64, 64): 1 on the face, falling to 0.4 far from it, where a spline says little of true motion."""
+    """Compute the weight (B, 1, 64, 64) of the flow: 1 on the face, and 0.4 far from it, where the spline is wrong."""
     low, high = mesh.amin(1), mesh.amax(1)
     centre, radius = (low + high) / 2, (high - low) / 2
-    away = (identity_grid((GRID, GRID), device=mesh.device) - centre[:, None, None]) / (1.25 * radius[:, None, None])
-    return (0.4 + 0.6 * torch.sigmoid(6 * (1 - away.norm(dim=-1))))[:, None]
+    offset = (identity_grid((GRID, GRID), device=mesh.device) - centre[:, None, None]) / (1.25 * radius[:, None, None])
+    return (0.4 + 0.6 * torch.sigmoid(6 * (1 - offset.norm(dim=-1))))[:, None]

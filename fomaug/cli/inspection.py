@@ -1,0 +1,115 @@
+"""`fomaug report`, `fomaug check` and `fomaug verify`: facts about expanded datasets and about single files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from fomaug.expand import Summary
+
+_COUNTS_SHOWN = 12
+_LEAKS_SHOWN = 20
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def report(out: Path, *, as_json: bool) -> None:
+    """Sum up the expanded dataset in the folder OUT: copies, labels, motion, and copies that the gates refused."""
+    from fomaug.expand import summarise
+
+    summary = summarise(out)
+    if as_json:
+        click.echo(json.dumps(asdict(summary), indent=2, ensure_ascii=False, default=str))
+        return
+    _print(summary)
+
+
+def _print(summary: Summary) -> None:
+    unfinished = "" if summary.state == "done" else "; unfinished: the same fomaug expand with --resume continues"
+    click.echo(f"{summary.out}: {summary.copies} copies of {summary.sources} pictures by {summary.model}{unfinished}")
+    flawed = f", {summary.flawed} annotations could not be used" if summary.flawed else ""
+    click.echo(f"{summary.bytes / 1e6:.1f} MB, {summary.failed} pictures failed{flawed}")
+    for title, counts in (("label", summary.labels), ("split", summary.splits), ("clip", summary.clips)):
+        _print_counts(title, counts)
+    _print_counts("refused", summary.rejected)
+    spreads = {"strength": summary.strength, **summary.scores}
+    click.echo(f"\n{'':30} {'least':>8} {'mean':>8} {'most':>8}")
+    for name, spread in spreads.items():
+        if spread is not None:
+            click.echo(f"{name:30} {spread.least:8.3f} {spread.mean:8.3f} {spread.most:8.3f}")
+    if summary.contact_sheet:
+        click.echo(f"\ncontact sheet  {summary.contact_sheet}")
+
+
+def _print_counts(title: str, counts: Mapping[str, int]) -> None:
+    if not counts:
+        return
+    click.echo(f"\n{title:30} {'copies':>8}")
+    for name, count in list(counts.items())[:_COUNTS_SHOWN]:
+        click.echo(f"{name or '(none)':30} {count:8}")
+    if len(counts) > _COUNTS_SHOWN:
+        rest = list(counts.values())[_COUNTS_SHOWN:]
+        click.echo(f"{f'... {len(rest)} more':30} {sum(rest):8}")
+
+
+@click.command()
+@click.argument("sets", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--drivers/--no-drivers", default=True, show_default=True, help="Also look for drivers that sets share.")
+def check(sets: tuple[Path, ...], *, drivers: bool) -> int:
+    """Look for pictures and drivers that appear in two of the SETS, or in two splits of one.
+
+    A set is a folder that fomaug expand wrote, or any folder of pictures, such as a test set.
+
+    Exit codes: 0 nothing is shared, 1 something is shared, 2 a folder cannot be read.
+    """
+    from fomaug.expand import find_leaks
+
+    leaks = find_leaks(sets, drivers=drivers)
+    for leak in leaks[:_LEAKS_SHOWN]:
+        click.echo(f"{leak.kind} {' = '.join(leak.names)} is in {', '.join(leak.places)}")
+    if len(leaks) > _LEAKS_SHOWN:
+        click.echo(f"... and {len(leaks) - _LEAKS_SHOWN} more")
+    click.echo(f"{len(leaks)} leaks" if leaks else "no leaks")
+    return 1 if leaks else 0
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object per file, with all properties of the mark."
+)
+def verify(files: tuple[Path, ...], *, as_json: bool) -> int:
+    """Tell for each of FILES whether it is marked as synthetic, and by which model.
+
+    The mark is read from JPEG, PNG, WebP, TIFF, GIF, MP4 and MOV files, and for BMP from the .xmp file beside it. It
+    contains what the maker wrote into the file; a file without a mark may still be synthetic.
+
+    Exit codes: 0 all files are marked as synthetic, 1 some are not, 2 some cannot be read.
+    """
+    from fomaug.errors import MediaError
+    from fomaug.media import read_mark
+
+    code = 0
+    for path in files:
+        try:
+            mark = read_mark(path)
+        except MediaError as error:  # the other files are still read
+            click.echo(f"{path}: {error}", err=True)
+            code = 2
+            continue
+        code = max(code, 0 if mark.synthetic else 1)
+        if as_json:
+            row = {"file": str(path), "synthetic": mark.synthetic, "model": mark.model, "mark": mark.properties}
+            click.echo(json.dumps(row, ensure_ascii=False))
+        else:
+            maker = mark.model or mark.properties.get("xmp:CreatorTool", "") or "an unnamed maker"
+            kind = f"synthetic, by {maker} ({mark.source_type})" if mark.synthetic else "not marked as synthetic"
+            click.echo(f"{path}: {kind}")
+    return code

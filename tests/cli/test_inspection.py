@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fomaug.animator import Animator
+from fomaug.cli import main
+from fomaug.driving import DrivingPool
+from fomaug.expand import expand
+from fomaug.media import Provenance, save_image
+
+
+@pytest.fixture
+def out(tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, rng: np.random.Generator) -> Path:
+    for i in range(14):
+        save_image(tmp_path / "faces" / f"person {i:02d}" / "1.png", rng.integers(0, 256, (32, 32, 3), np.uint8))
+    return expand(tmp_path / "faces", tmp_path / "out", driving=tiny_pool, model=tiny_model, copies=2, gates="off").out
+
+
+def test_report_shows_the_numbers(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert f"{out}: 28 copies of 14 pictures by tiny\n" in text
+    assert "... 2 more" in text
+    assert "strength" in text
+    assert f"contact sheet  {out / 'contact_sheet.png'}" in text
+
+
+def test_report_as_json_can_be_read_by_programs(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(out), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["copies"], found["labels"]["person 00"], found["state"]) == (28, 2, "done")
+
+
+def test_an_unfinished_job_is_reported_as_unfinished(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = json.loads((out / "expand.json").read_text())
+    (out / "expand.json").write_text(json.dumps({**summary, "state": "running"}))
+    assert main(["report", str(out)]) == 0
+    assert "unfinished" in capsys.readouterr().out
+
+
+def test_other_folders_end_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(tmp_path)]) == 2
+    assert "no expanded dataset" in capsys.readouterr().err
+
+
+def test_check_ends_with_1_if_something_is_shared(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(out)]) == 0
+    assert capsys.readouterr().out == "no leaks\n"
+    assert main(["check", str(out), str(tmp_path / "faces")]) == 1
+    text = capsys.readouterr().out
+    assert "source person 00/1.png is in" in text
+    assert "14 leaks" in text
+    assert main(["check", str(tmp_path / "nowhere")]) == 2
+
+
+GREY = np.zeros((4, 4), np.uint8)
+
+
+@pytest.fixture
+def marked(tmp_path: Path) -> Path:
+    return save_image(tmp_path / "marked.png", GREY, provenance=Provenance("lite-256"))
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    return save_image(tmp_path / "plain.png", GREY)
+
+
+def test_a_marked_file_ends_with_0_and_names_the_model(marked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(marked)]) == 0
+    assert capsys.readouterr().out == f"{marked}: synthetic, by lite-256 (trainedAlgorithmicMedia)\n"
+
+
+def test_one_unmarked_file_among_others_ends_with_1(
+    marked: Path, plain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(plain), str(marked)]) == 1
+    assert f"{plain}: not marked as synthetic" in capsys.readouterr().out
+
+
+def test_an_unreadable_file_ends_with_2_after_the_others(
+    marked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(tmp_path / "nowhere.png"), str(marked)]) == 2
+    found = capsys.readouterr()
+    assert "no file" in found.err
+    assert "synthetic, by lite-256" in found.out
+
+
+def test_json_contains_the_whole_mark(marked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--json", str(marked)]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["synthetic"] is True
+    assert row["mark"]["fomaug:Model"] == "lite-256"
