@@ -16,7 +16,19 @@ import fomaug
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fomaug"
 
-HEAVY = ("torch", "albumentations", "kornia", "torchvision", "av", "imageio", "onnx", "pyarrow", "scipy", "cv2")
+HEAVY = (
+    "torch",
+    "albumentations",
+    "kornia",
+    "torchvision",
+    "av",
+    "imageio",
+    "tifffile",
+    "onnx",
+    "pyarrow",
+    "scipy",
+    "cv2",
+)
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -55,7 +67,11 @@ def test_files_from_outside_are_opened_in_one_place() -> None:
     pattern = re.compile(
         r"\bImage\.open\(|\.read_(bytes|text)\(|\.open\((\"rb?\"|newline|encoding|\))|(?<!def )(?<![.\w])open\("
     )
-    openers = ("files.py", "media/opening.py", "faces/canonical.py")  # the last reads what is shipped in the package
+    openers = (
+        "files.py",
+        "media/picture_plugin.py",
+        "faces/canonical.py",
+    )  # the last reads what is shipped in the package
     found = {
         path.relative_to(PACKAGE).as_posix(): lines
         for path in PACKAGE.rglob("*.py")
@@ -63,6 +79,29 @@ def test_files_from_outside_are_opened_in_one_place() -> None:
         and path.relative_to(PACKAGE).as_posix() not in openers
     }
     assert not found
+
+
+def test_pictures_and_clips_are_opened_in_one_place() -> None:
+    """imageio finds plugins, addresses and archives by itself; it is handed open files and a plugin, in one place."""
+    opens = {
+        r"\bav\.open\(|from imageio\.v\d import|import imageio\.v": {"media/opening.py"},
+        r"cv2\.im(read|write|decode|encode)": {"media/png16.py", "media/tiff16.py"},
+        r"tifffile\.\w+\(": {"media/tiff16.py"},
+        r"^(import|from) (imageio|av|cv2|tifffile)\b": {
+            *("media/encoder_plugin.py", "media/picture_plugin.py", "media/video_plugin.py", "media/video_sound.py"),
+        },
+    }
+    for pattern, allowed in opens.items():
+        found = {
+            path.relative_to(PACKAGE).as_posix()
+            for path in PACKAGE.rglob("*.py")
+            if re.search(pattern, path.read_text(), re.MULTILINE)
+        }
+        assert found == allowed, pattern
+
+
+def test_importing_media_loads_no_decoder_of_clips() -> None:
+    assert not loaded_after("import fomaug.media") & {"av", "imageio", "cv2", "tifffile"}
 
 
 def test_public_names_are_the_tour_of_the_design() -> None:

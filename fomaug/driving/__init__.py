@@ -1,6 +1,7 @@
 """Driving: motion tracks of clips, and pools of tracks."""
 
 from fomaug.driving.build import read_track as read_track
+from fomaug.driving.build import watch_track as watch_track
 from fomaug.driving.crop import face_crop as face_crop
 from fomaug.driving.pool import DrivingPool as DrivingPool
 from fomaug.driving.synthetic import EXPRESSIONS as EXPRESSIONS
@@ -12,6 +13,7 @@ from fomaug.names import moved_names
 
 __all__ = [
     "read_track",
+    "watch_track",
     "face_crop",
     "DrivingPool",
     "closest_frame",

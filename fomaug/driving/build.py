@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar, get_args
+from typing import Final, NamedTuple, TypeVar, cast, get_args
 
 import numpy as np
 from PIL import Image
@@ -17,7 +18,7 @@ from fomaug.driving.crop import FaceCrop, FaceSearch, FaceTest, FaceWatch, searc
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import ArgumentError, MediaError, PoolError, check_choice
 from fomaug.faces import Detector, Square, is_steady
-from fomaug.media import Clip, Frame, find_clips, read_clip, to_unit
+from fomaug.media import Clip, Frame, MediaInput, find_clips, on_disk, read_clip, to_unit
 from fomaug.options import Crop, OnError
 from fomaug.types import Keypoints
 
@@ -43,15 +44,38 @@ class BuildOptions:
             raise ArgumentError(f"batch_size must be 1 or more, got {self.batch_size}")
 
 
+class WatchedTrack(NamedTuple):
+    """The motion of a clip, and the frames in which a face drives.
+
+    Attributes:
+        track: of all frames.
+        notes: sentences about what was not as it should be: damage, a face that was not found.
+        faces: numbers of the frames that show a face; of all, if no face was looked for or found.
+    """
+
+    track: MotionTrack
+    notes: tuple[str, ...]
+    faces: tuple[int, ...]
+
+
 def tracks_from_clips(
-    clips: str | Path | Iterable[str | Path], model: Animator, labels: Labels, options: BuildOptions
+    clips: MediaInput | Iterable[MediaInput], model: Animator, labels: Labels, options: BuildOptions
 ) -> tuple[list[MotionTrack], list[tuple[str, str]]]:
     """Make a track of every clip that can be used; see `DrivingPool.from_clips`.
 
     Returns:
         The tracks, and (clip, reason) for the clips that were left out.
     """
-    found = _named_clips([clips] if isinstance(clips, str | Path) else list(clips))
+    is_one = isinstance(clips, str | Path | bytes) or hasattr(clips, "read")
+    given = [cast(MediaInput, clips)] if is_one else list(cast(Iterable[MediaInput], clips))
+    with ExitStack() as stack:
+        roots = [stack.enter_context(on_disk(clip, f"clip-{number}")) for number, clip in enumerate(given, 1)]
+        return _tracks(_named_clips(roots), model, labels, options)
+
+
+def _tracks(
+    found: dict[str, Path], model: Animator, labels: Labels, options: BuildOptions
+) -> tuple[list[MotionTrack], list[tuple[str, str]]]:
     label_of = resolve_labels(labels, found)
     tracks: list[MotionTrack] = []
     skipped: list[tuple[str, str]] = []
@@ -82,7 +106,7 @@ def _named_clips(roots: Sequence[str | Path]) -> dict[str, Path]:
 
 
 def read_track(
-    path: str | Path,
+    path: MediaInput,
     model: Animator,
     *,
     crop: Crop = "face",
@@ -94,7 +118,7 @@ def read_track(
     """Read the motion of one clip; only one batch of frames is in memory at a time.
 
     Args:
-        path: path of a clip, or of a picture, which is a clip of one frame.
+        path: a clip, or a picture, which is a clip of one frame: path, bytes or open file.
         model: model that finds the keypoints.
         crop: a fixed square around the face, see `face_crop`, or the whole frame.
         detector: detector of faces for `crop="face"`, see `face_crop`.
@@ -110,16 +134,37 @@ def read_track(
         PoolError: if no face can be moved by its keypoints, see `MotionTrack`.
     """
     options = BuildOptions(crop, detector, max_frames, "raise", progress, batch_size)
-    clip = read_clip(path, max_frames=max_frames)
+    track, notes, _ = _read_track(path, model, options, watched=False)
+    return track, notes
+
+
+def watch_track(
+    path: MediaInput,
+    model: Animator,
+    *,
+    crop: Crop = "face",
+    max_frames: int | None = None,
+    progress: bool = False,
+    batch_size: int = 16,
+) -> WatchedTrack:
+    """Read the motion of one clip as `read_track` does, and watch in which frames a face drives."""
+    return _read_track(path, model, BuildOptions(crop, None, max_frames, "raise", progress, batch_size), watched=True)
+
+
+def _read_track(path: MediaInput, model: Animator, options: BuildOptions, *, watched: bool) -> WatchedTrack:
+    clip = read_clip(path, max_frames=options.max_frames)
     search = _search(clip, model, options)
+    watched = watched and bool(search.seen) and search.crop.found > 0
+    watch = FaceWatch(search.seen, _face_test(model, options.detector)) if watched else None
     keypoints, damage = read_keypoints(
-        clip, search.crop.box, model, batch_size=options.batch_size, progress=options.progress
+        clip, search.crop.box, model, batch_size=options.batch_size, progress=options.progress, watch=watch
     )
     notes = _notes(search.crop) + damage
     track = MotionTrack(
         clip.name, keypoints, clip.fps, None, clip.hash, crop=search.crop.box, facts=_facts(clip, notes)
     )
-    return track, tuple(notes)
+    faces = watch.rows() if watch else []
+    return WatchedTrack(track, tuple(notes), tuple(faces or range(len(keypoints))))
 
 
 def _track(clip: Clip, name: str, label: str | None, model: Animator, options: BuildOptions) -> MotionTrack:

@@ -17,6 +17,7 @@ from fomaug.driving.synthetic import Range, check_face_model, gesture_tracks, pa
 from fomaug.driving.track import MotionTrack, check_together, contents_hash, first_names
 from fomaug.errors import PoolError, did_you_mean
 from fomaug.faces import Detector
+from fomaug.media import MediaInput
 from fomaug.options import Crop, OnError
 
 
@@ -181,7 +182,7 @@ class DrivingPool:
     @classmethod
     def from_clips(
         cls,
-        clips: str | Path | Iterable[str | Path],
+        clips: MediaInput | Iterable[MediaInput],
         model: Animator,
         *,
         labels: Mapping[str, str] | str | Path | None = None,
@@ -198,7 +199,7 @@ class DrivingPool:
         facts count them. Models that find faces only with a detector keep all frames if there is no detector.
 
         Args:
-            clips: a folder with clips below it, a clip, or several of either.
+            clips: a folder with clips below it, a clip (path, bytes or open file), or several of these.
             model: model that finds the keypoints.
             labels: label of each clip by its name, file name or path below the folder, as a mapping or a CSV file with
                 columns `clip,label`; or "folders" for the name of each clip's folder.

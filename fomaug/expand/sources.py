@@ -14,7 +14,7 @@ from fomaug.errors import ArgumentError, ResumeError, UnsafeFileError, check_cho
 from fomaug.expand.manifest import is_expanded
 from fomaug.expand.plan import Split
 from fomaug.files import MANIFEST, exists, read_text, write_file
-from fomaug.media import suffix_formats
+from fomaug.media import read_suffixes, unread_suffixes
 
 SOURCES: Final = "sources.jsonl"
 
@@ -120,7 +120,7 @@ def find_sources(dataset: Path, *, out: Path, split: str = "train", annotations:
         chosen, unsplit = ([source for source in sources if source.split == wanted] for wanted in (split, ""))
     if not chosen:
         reason = f"none of split {split!r}, but of {', '.join(splits)}; give split" if splits else "no picture"
-        raise ArgumentError(f"dataset {dataset} holds {reason}; known suffixes: {', '.join(suffix_formats)}")
+        raise ArgumentError(f"dataset {dataset} holds {reason}; known suffixes: {', '.join(read_suffixes)}")
     return Found(chosen, unsplit, sorted(expanded))
 
 
@@ -150,7 +150,8 @@ def _picture_keys(dataset: Path, avoided: set[Path], expanded: list[str]) -> Ite
             continue
         folders[:] = [name for name in folders if not name.startswith(".") and (here / name).resolve() not in avoided]
         for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in suffix_formats:
+            # Pictures that cannot be read are sources, too: reading them fails, and the report names them.
+            if not name.startswith(".") and Path(name).suffix.lower() in (*read_suffixes, *unread_suffixes):
                 yield (here / name).relative_to(dataset).as_posix()
 
 

@@ -11,11 +11,10 @@ from fomaug.errors import LabelError, did_you_mean
 from fomaug.files import exists
 from fomaug.labels.checks import OnFlaw, refuse
 from fomaug.labels.faces import FaceLabels, Size
+from fomaug.media import read_suffixes
 
 Annotations = dict[str, FaceLabels]
 Row = tuple[str, Size, FaceLabels]  # Path of a picture with slashes, its (H, W), its labels.
-
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,9 @@ def picture_path(name: str, listed_in: Path, root: Path) -> str:
 
 def pictures_by_stem(root: Path) -> dict[str, str]:
     """List the pictures below a folder; the keys are their paths without suffix."""
-    found = [path.relative_to(root).as_posix() for path in sorted(root.rglob("*")) if path.suffix.lower() in _PICTURES]
+    found = [
+        path.relative_to(root).as_posix() for path in sorted(root.rglob("*")) if path.suffix.lower() in read_suffixes
+    ]
     return {stem_of(file): file for file in found}
 
 

@@ -5,25 +5,31 @@ from fomaug.media.clips import DamagedClipWarning as DamagedClipWarning
 from fomaug.media.clips import find_clips as find_clips
 from fomaug.media.clips import is_clip as is_clip
 from fomaug.media.clips import read_clip as read_clip
+from fomaug.media.formats import FRAME_FORMATS as FRAME_FORMATS
+from fomaug.media.formats import MASK_FORMATS as MASK_FORMATS
+from fomaug.media.formats import PICTURE_FORMATS as PICTURE_FORMATS
+from fomaug.media.formats import read_suffixes as read_suffixes
+from fomaug.media.formats import unread_suffixes as unread_suffixes
+from fomaug.media.formats import why_unread as why_unread
 from fomaug.media.frames import Frame as Frame
 from fomaug.media.frames import to_rgb as to_rgb
 from fomaug.media.images import encode_image as encode_image
 from fomaug.media.images import save_image as save_image
 from fomaug.media.images import sidecar_of as sidecar_of
 from fomaug.media.images import suffix_formats as suffix_formats
-from fomaug.media.opening import FRAME_FORMATS as FRAME_FORMATS
-from fomaug.media.opening import MASK_FORMATS as MASK_FORMATS
-from fomaug.media.opening import PICTURE_FORMATS as PICTURE_FORMATS
+from fomaug.media.inputs import MediaInput as MediaInput
+from fomaug.media.inputs import on_disk as on_disk
 from fomaug.media.opening import open_picture as open_picture
 from fomaug.media.picture import Picture as Picture
-from fomaug.media.picture import decode_picture as decode_picture
-from fomaug.media.picture import read_picture as read_picture
 from fomaug.media.provenance import Provenance as Provenance
 from fomaug.media.provenance import SourceType as SourceType
+from fomaug.media.read import decode_picture as decode_picture
+from fomaug.media.read import read_picture as read_picture
 from fomaug.media.sheet import contact_sheet as contact_sheet
 from fomaug.media.sound import Sound as Sound
 from fomaug.media.sound import clip_sound as clip_sound
 from fomaug.media.stills import folder_pictures as folder_pictures
+from fomaug.media.stills import read_frame as read_frame
 from fomaug.media.suffix import check_suffix as check_suffix
 from fomaug.media.tensors import from_unit as from_unit
 from fomaug.media.tensors import like_array as like_array
@@ -50,6 +56,11 @@ __all__ = [
     "FRAME_FORMATS",
     "MASK_FORMATS",
     "PICTURE_FORMATS",
+    "MediaInput",
+    "on_disk",
+    "read_suffixes",
+    "unread_suffixes",
+    "why_unread",
     "open_picture",
     "Picture",
     "decode_picture",
@@ -60,6 +71,7 @@ __all__ = [
     "Sound",
     "clip_sound",
     "folder_pictures",
+    "read_frame",
     "check_suffix",
     "from_unit",
     "like_array",

@@ -6,28 +6,30 @@ import contextlib
 import hashlib
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-from PIL import Image
-
-from fomaug.errors import ArgumentError, MediaError, UnsafeFileError, reason_of
-from fomaug.files import CLIP, PICTURE, check_regular, open_regular, sha256_of
+from fomaug.errors import ArgumentError, MediaError
+from fomaug.files import CLIP, PICTURE, open_regular
+from fomaug.media.damage import DAMAGE
+from fomaug.media.formats import FRAME_FORMATS
 from fomaug.media.frames import Frame, fit
-from fomaug.media.opening import FRAME_FORMATS, open_picture
+from fomaug.media.inputs import MediaFile, MediaInput, media_file
+from fomaug.media.opening import identify
 from fomaug.media.pace import DEFAULT_FPS, even_pace
 from fomaug.media.stills import (
     ANIMATIONS,
     PICTURES,
-    animation_fps,
     animation_frames,
+    animation_head,
     folder_frames,
     folder_pictures,
+    is_picture,
     natural_order,
 )
-from fomaug.media.video import video_fps, video_frames
+from fomaug.media.video import video_frames, video_head
 
 VIDEOS: Final = (
     ".mp4",
@@ -44,6 +46,7 @@ VIDEOS: Final = (
     ".ogv",
     ".3gp",
 )
+_PERHAPS_ANIMATED: Final = (".webp", ".png", ".avif")
 OnDamage = Callable[[str], object]
 
 
@@ -61,6 +64,7 @@ class Clip:
         hash: sha256 of the bytes; of a folder, of its pictures' names and bytes.
         size: (H, W) of every frame.
         max_frames: frames after these are not read; None for all.
+        content: bytes or open file of a clip that was not given as a path.
     """
 
     path: Path
@@ -68,6 +72,7 @@ class Clip:
     hash: str
     size: tuple[int, int]
     max_frames: int | None = None
+    content: bytes | BinaryIO | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -80,7 +85,8 @@ class Clip:
     def frames(self, *, on_damage: OnDamage | None = None) -> Iterator[Frame]:
         """Decode the clip from its start; memory is that of a frame, however long the clip.
 
-        Rotation is applied, times are evened out to `fps`, frames of another size are fitted into the first one's.
+        Frames are turned upright, pixels made square, times evened out to `fps`, and frames of another size fitted into
+        the first one's.
 
         Args:
             on_damage: called with a sentence when frames cannot be read; by default a `DamagedClipWarning` says so.
@@ -88,7 +94,7 @@ class Clip:
         Yields:
             (H, W, 3) uint8 RGB.
         """
-        stream = _frames(self.path, on_damage or self._warn)
+        stream = _frames(MediaFile(self.path, self.content), on_damage or self._warn)
         for picture in islice(even_pace(stream, self.fps), self.max_frames):
             yield fit(picture, self.size)
 
@@ -96,29 +102,30 @@ class Clip:
         warnings.warn(f"{self.path}: {damage}", DamagedClipWarning, stacklevel=2)
 
 
-def read_clip(path: str | Path, *, fps: float | None = None, max_frames: int | None = None) -> Clip:
+def read_clip(path: MediaInput, *, fps: float | None = None, max_frames: int | None = None) -> Clip:
     """Open a clip and prove that its first frame can be read.
 
     Args:
-        path: mp4, webm, avi, mov and the like; gif, animated webp or png; or a folder of pictures in natural order.
+        path: mp4, webm, avi, mov and the like; gif, animated webp or png; or a folder of pictures in natural order. A
+            file may also be given as its bytes, or open for reading them.
         fps: instead of what the file says; folders say nothing and take 25.
         max_frames: read no more than these.
 
     Raises:
         MediaError: if the file is missing, empty, no clip, too large or broken from the start.
     """
-    path = Path(path)
     if max_frames is not None and max_frames < 1:
         raise ArgumentError(f"max_frames must be 1 or more, got {max_frames}")
     if fps is not None and fps <= 0:
         raise ArgumentError(f"fps must be more than 0, got {fps}")
-    _check_exists(path)
-    damages: list[str] = []
-    first = next(_frames(path, damages.append), None)
+    file = media_file(path)
+    _check_exists(file)
+    first, found_fps, damage = _head(file, max_frames)
     if first is None:
-        raise MediaError(f"{path} has no frame that can be read" + (f" ({damages[0]})" if damages else ""))
-    height, width, _ = first[1].shape
-    return Clip(path, fps or _fps(path), _hash(path), (height, width), max_frames)
+        raise MediaError(f"{file} has no frame that can be read" + (f" ({damage})" if damage else ""))
+    height, width, _ = first.shape
+    digest = _hash_folder(file.path) if file.is_dir else file.hash(CLIP)
+    return Clip(file.path, fps or found_fps, digest, (height, width), max_frames, file.content)
 
 
 def find_clips(root: str | Path) -> list[Path]:
@@ -144,49 +151,43 @@ def is_clip(path: Path) -> bool:
     if path.is_dir():
         return True
     suffix = path.suffix.lower()
-    if suffix not in (".webp", ".png"):
+    if suffix not in _PERHAPS_ANIMATED:
         return suffix in VIDEOS or suffix in ANIMATIONS
     try:
-        with open_picture(path, FRAME_FORMATS) as image:
-            return getattr(image, "n_frames", 1) > 1
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        with MediaFile(path).open(PICTURE) as file, identify(file, FRAME_FORMATS) as picture:
+            return picture.num_frames > 1
+    except DAMAGE:
         return False
 
 
-def _check_exists(path: Path) -> None:
-    if not path.exists():
-        raise MediaError(f"there is no clip {path}")
-    if path.is_dir() and not folder_pictures(path):
-        raise MediaError(f"folder {path} holds no pictures; known are {', '.join(PICTURES)}")
-    if path.is_dir():
+def _check_exists(file: MediaFile) -> None:
+    if file.content is None and not file.path.exists():
+        raise MediaError(f"there is no clip {file}")
+    if file.is_dir:
+        if not folder_pictures(file.path):
+            raise MediaError(f"folder {file} holds no pictures; known are {', '.join(PICTURES)}")
         return
-    try:
-        check_regular(path, CLIP)
-    except UnsafeFileError as error:
-        raise MediaError(str(error)) from error
-    except OSError as error:
-        raise MediaError(f"{path} cannot be read ({reason_of(error)})") from error
-    if not path.stat().st_size:
-        raise MediaError(f"{path} is empty")
+    with file.open(CLIP) as content:
+        if not content.read(1):
+            raise MediaError(f"{file} is empty")
 
 
-def _frames(path: Path, on_damage: OnDamage) -> Iterator[tuple[float | None, Frame]]:
-    if path.is_dir():
-        return folder_frames(path, on_damage)
-    if path.suffix.lower() in (*ANIMATIONS, *PICTURES):
-        return animation_frames(path, on_damage)
-    return video_frames(path, on_damage)
+def _head(file: MediaFile, max_frames: int | None) -> tuple[Frame | None, float, str]:
+    """Read the first frame and the frame rate; without a frame, say why there is none."""
+    if file.is_dir:
+        damages: list[str] = []
+        first = next(folder_frames(file.path, damages.append), None)
+        return None if first is None else first[1], DEFAULT_FPS, damages[0] if damages else ""
+    return animation_head(file, max_frames) if is_picture(file) else video_head(file)
 
 
-def _fps(path: Path) -> float:
-    if path.is_dir():
-        return DEFAULT_FPS
-    return animation_fps(path) if path.suffix.lower() in (*ANIMATIONS, *PICTURES) else video_fps(path)
+def _frames(file: MediaFile, on_damage: OnDamage) -> Iterator[tuple[float | None, Frame]]:
+    if file.is_dir:
+        return folder_frames(file.path, on_damage)
+    return animation_frames(file, on_damage) if is_picture(file) else video_frames(file, on_damage)
 
 
-def _hash(path: Path) -> str:
-    if not path.is_dir():
-        return sha256_of(path, CLIP)
+def _hash_folder(path: Path) -> str:
     digest = hashlib.sha256()
     for file in folder_pictures(path):
         size = file.stat().st_size if file.exists() else 0

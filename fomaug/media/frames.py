@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from fomaug.errors import MediaError
+from fomaug.media.orientation import orientation_of, turn_upright
 
 Frame = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB, upright."""
@@ -29,13 +32,23 @@ def to_rgb(image: Image.Image) -> Frame:
     >>> to_rgb(Image.new("L", (4, 2), 7)).shape
     (2, 4, 3)
     """
-    image = ImageOps.exif_transpose(image)
+    orientation = orientation_of(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = Image.fromarray(_eight_bits(np.asarray(image)))
     if image.has_transparency_data:
         pixels = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", pixels.size, (255, 255, 255, 255)), pixels)
-    return np.array(image.convert("RGB"))
+    return np.ascontiguousarray(turn_upright(np.array(image.convert("RGB")), orientation))
+
+
+def over_white(array: NDArray[Any]) -> Frame:
+    """Convert (H, W, 1 to 4) uint8 or uint16, grey or RGB with or without alpha, as `to_rgb` does.
+
+    >>> over_white(np.array([[[65535, 0]]], np.uint16)).tolist()
+    [[[255, 255, 255]]]
+    """
+    eight = array if array.dtype == np.uint8 else ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return to_rgb(Image.fromarray(eight[..., 0] if eight.shape[2] == 1 else eight))
 
 
 def fit(picture: Frame, size: tuple[int, int]) -> Frame:

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import PngImagePlugin, TiffImagePlugin
 
 from fomaug.errors import ArgumentError, ShapeError, check_choice
 from fomaug.files import write_file
+from fomaug.media.opening import imopen
 from fomaug.media.provenance import Provenance
-from fomaug.media.sixteen import encode_png16, encode_tiff16
 from fomaug.media.suffix import check_suffix
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -31,7 +31,7 @@ suffix_formats: Final[dict[str, str]] = {
 
 _XMP_TAG: Final = 700
 _NO_ALPHA: Final = ("jpeg", "bmp")
-_SIXTEEN: Final = {"png": encode_png16, "tiff": encode_tiff16}
+_SIXTEEN: Final = ("png", "tiff")
 
 
 def save_image(
@@ -86,11 +86,18 @@ def encode_image(
         raise ArgumentError(f"quality must be 1 to 100, got {quality}")
     _check_pixels(array)
     xmp = provenance.to_xmp() if provenance is not None else None
-    if array.dtype == np.uint16 and encode_format in _SIXTEEN:
-        return _SIXTEEN[encode_format](array.astype(np.uint16), xmp, icc_profile)
-    picture = Image.fromarray(_eight_bits(_fitting(array, encode_format)))
+    options: dict[str, Any] = {"xmp": xmp, "icc_profile": icc_profile}
+    if array.dtype == np.uint8 or encode_format not in _SIXTEEN:
+        array, options = _eight_bits(_fitting(array, encode_format)), _options(encode_format, xmp, quality, icc_profile)
+    return _encoded(array, encode_format, options)
+
+
+def _encoded(array: Pixels, encode_format: str, options: dict[str, Any]) -> bytes:
+    from fomaug.media.picture_plugin import PicturePlugin
+
     buffer = io.BytesIO()
-    picture.save(buffer, encode_format, **_options(encode_format, xmp, quality, icc_profile))
+    with imopen(buffer, "w", PicturePlugin) as picture:
+        picture.write(array, encode_format=encode_format, **options)
     return buffer.getvalue()
 
 

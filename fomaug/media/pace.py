@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 Frame = TypeVar("Frame")
 
 DEFAULT_FPS = 25.0
-_FPS_RANGE = (1.0, 240.0)
+_FPS_RANGE = (0.999, 240.0)
+_SAME_RATE = 0.005  # share by which rates may differ that mean the same
+_SAME_GAP = 1.3  # times the short gaps; clocks of milliseconds round 8 to 9
 
 
 def choose_fps(*candidates: float | None) -> float:
@@ -19,6 +22,47 @@ def choose_fps(*candidates: float | None) -> float:
     """
     low, high = _FPS_RANGE
     return next((float(rate) for rate in candidates if rate and low <= rate <= high), DEFAULT_FPS)
+
+
+def is_even(times: Sequence[float], fps: float) -> bool:
+    """Whether the first frames of a clip stand evenly, at the rate that the container gives.
+
+    >>> is_even([0.0, 0.033, 0.067, 0.1], 30.0), is_even([0.0, 0.033, 0.067, 0.1], 9.0)
+    (True, False)
+    """
+    gaps = _gaps(times)
+    return bool(gaps) and max(gaps) <= _SAME_GAP * min(gaps) and _same(len(gaps) / sum(gaps), fps)
+
+
+def true_fps(times: Sequence[float], nominal: float, *others: float) -> float:
+    """Find the rate at which frames come when they come steadily; pauses between them do not count.
+
+    A container's mean rate counts pauses, and how long the last frame stays. Frames evened out to it would be dropped
+    where they come fast. So the rate is that of the shortest fifth of the gaps between frames.
+
+    Args:
+        times: seconds of presentation, in any order; all of the clip, or enough of an even one.
+        nominal: the container's mean rate; taken if it is the same but for rounding.
+        others: further rates that the container gives, taken likewise.
+
+    >>> true_fps([0.0, 0.033, 0.067, 0.1, 3.1], 1.25, 30.0)
+    30.0
+    """
+    gaps = _gaps(times)
+    if not gaps:
+        return nominal
+    short = _SAME_GAP * gaps[len(gaps) // 5]
+    steady = [gap for gap in gaps if gap <= short]
+    rate = len(steady) / sum(steady)
+    return choose_fps(*(known for known in (nominal, *others) if _same(rate, known)), rate, nominal)
+
+
+def _gaps(times: Sequence[float]) -> list[float]:
+    return sorted(after - before for before, after in pairwise(sorted(times)) if after > before)
+
+
+def _same(rate: float, other: float) -> bool:
+    return abs(rate / other - 1) <= _SAME_RATE
 
 
 def even_pace(frames: Iterable[tuple[float | None, Frame]], fps: float) -> Iterator[Frame]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from fomaug.media.stills import ANIMATIONS, PICTURES
+from fomaug.media.inputs import MediaInput, media_file
+from fomaug.media.stills import is_picture
 from fomaug.media.video import opened_video
 
 
@@ -26,34 +26,20 @@ class Sound(NamedTuple):
 
 
 @contextmanager
-def clip_sound(path: str | Path) -> Iterator[Sound | None]:
+def clip_sound(clip: MediaInput) -> Iterator[Sound | None]:
     """Open the sound of a clip; None if it has none, as folders and animated pictures have.
 
     Memory is that of a packet: nothing is decoded.
 
     Args:
-        path: as for `read_clip`.
+        clip: as for `read_clip`.
 
     Raises:
         MediaError: the file cannot be read at all.
     """
-    path = Path(path)
-    if path.is_dir() or path.suffix.lower() in (*ANIMATIONS, *PICTURES):
+    file = media_file(clip)
+    if file.is_dir or is_picture(file):
         yield None
         return
-    with opened_video(path) as (container, video):
-        sounds = container.streams.audio
-        if not sounds:
-            yield None
-            return
-        start = float(video.start_time * video.time_base) if video.start_time else 0.0
-        yield Sound(sounds[0], _packets(container, sounds[0]), start)
-
-
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
-    import av
-
-    try:
-        yield from (packet for packet in container.demux(stream) if packet.pts is not None)
-    except av.error.FFmpegError:
-        return  # what is wrong with the file is said in the pass that reads its pictures
+    with opened_video(file) as video:
+        yield video.sound()

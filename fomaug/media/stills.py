@@ -2,55 +2,92 @@
 
 from __future__ import annotations
 
-import os
+import io
 import re
 import statistics
-import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from PIL import Image
 
 from fomaug.errors import MediaError, reason_of
-from fomaug.files import PICTURE, open_regular
-from fomaug.media.frames import Frame, check_pixels, to_rgb
-from fomaug.media.opening import FRAME_FORMATS, open_picture
-from fomaug.media.pace import choose_fps
+from fomaug.files import CLIP, PICTURE
+from fomaug.media.damage import DAMAGE
+from fomaug.media.formats import FRAME_FORMATS
+from fomaug.media.frames import Frame, check_pixels
+from fomaug.media.inputs import MediaFile
+from fomaug.media.opening import identify
+from fomaug.media.pace import DEFAULT_FPS, choose_fps
 
-ANIMATIONS: Final = (".gif", ".webp", ".apng", ".png")
-PICTURES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+if TYPE_CHECKING:
+    from fomaug.media.picture_plugin import PicturePlugin
+
+OnDamage = Callable[[str], object]
+
+ANIMATIONS: Final = (".gif", ".webp", ".apng", ".png", ".avif")
+PICTURES: Final = (
+    *(".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".ppm", ".pgm"),
+)
 _UNTIMED: Final = 0.1  # seconds; how long browsers show a frame whose duration is missing or zero
-_DAMAGE: Final = (OSError, EOFError, SyntaxError, ValueError, IndexError, struct.error)  # what Pillow's readers raise
+_PROBED: Final = 48  # frames, whose durations tell the pace
+_MOST_PIXELS: Final = 1 << 33
+"""Of all frames of an animated picture, where one is not small: half a minute of work."""
+_SMALL: Final = 1 << 20
 
 
-def animation_fps(path: Path) -> float:
-    """Take the commonest pace of the first frames of a gif, webp or png."""
-    durations = [seconds for seconds, _ in islice(_timed(path, lambda _: None), 48)]
-    return choose_fps(1 / statistics.median(durations))
+def is_picture(file: MediaFile) -> bool:
+    """Whether a file is read as a picture or animated picture: by its suffix, and by its first bytes if it has none."""
+    if file.content is not None:
+        return file.starts_as_picture(CLIP)
+    return file.path.suffix.lower() in (*ANIMATIONS, *PICTURES)
 
 
-def animation_frames(path: Path, on_damage: Callable[[str], object]) -> Iterator[tuple[float | None, Frame]]:
+def animation_head(file: MediaFile, max_frames: int | None) -> tuple[Frame | None, float, str]:
+    """Read the first frame, and the commonest pace of the first frames, of a gif, webp or png.
+
+    Raises:
+        MediaError: it is no such picture, or one whose frames together are too large; nothing is decoded then.
+    """
+    first, durations, damages = None, list[float](), list[str]()
+    for seconds, frame in islice(_timed(file, damages.append, max_frames), _PROBED):
+        first = frame if first is None else first
+        durations.append(seconds)
+    fps = choose_fps(1 / statistics.median(durations)) if durations else DEFAULT_FPS
+    return first, fps, damages[0] if damages else ""
+
+
+def animation_frames(file: MediaFile, on_damage: OnDamage) -> Iterator[tuple[float | None, Frame]]:
     """Decode an animated picture frame by frame; see `video_frames`."""
     clock = 0.0
-    for seconds, picture in _timed(path, on_damage):
+    for seconds, picture in _timed(file, on_damage):
         yield clock, picture
         clock += seconds
 
 
-def folder_frames(path: Path, on_damage: Callable[[str], object]) -> Iterator[tuple[float | None, Frame]]:
+def folder_frames(path: Path, on_damage: OnDamage) -> Iterator[tuple[float | None, Frame]]:
     """Read the pictures of a folder in natural order; damaged ones are left out."""
     for file in folder_pictures(path):
         try:
-            with _opened(file) as image:
-                picture = to_rgb(image)
-        except (MediaError, *_DAMAGE) as error:
-            on_damage(f"{file.name} is left out ({reason_of(error)})")
-        else:
-            yield None, picture
+            yield None, read_frame(file)
+        except MediaError as error:
+            on_damage(f"{file.name} is left out ({reason_of(error.__cause__ or error)})")
+
+
+def read_frame(path: Path) -> Frame:
+    """Read a picture of a clip: (H, W, 3) uint8 RGB on white, upright; of several frames the first.
+
+    Raises:
+        MediaError: it is too large, damaged, or of another kind.
+    """
+    with _opened(MediaFile(path)) as picture:
+        try:
+            return next(picture.iter())
+        except (StopIteration, *DAMAGE) as error:
+            raise MediaError(f"{path} cannot be read: {reason_of(error)}") from error
 
 
 def folder_pictures(path: Path) -> list[Path]:
@@ -69,38 +106,57 @@ def natural_order(path: Path) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in parts)
 
 
-def _timed(path: Path, on_damage: Callable[[str], object]) -> Iterator[tuple[float, Frame]]:
+def _timed(file: MediaFile, on_damage: OnDamage, max_frames: int | None = None) -> Iterator[tuple[float, Frame]]:
     """Yield (duration in seconds, picture)."""
-    with _opened(path) as image:
-        for index in count():
-            try:
-                image.seek(index)
-                picture = to_rgb(image)
-            except EOFError:
-                break
-            except _DAMAGE as error:
-                on_damage(f"damaged after {index} frames ({reason_of(error)})")
-                break
-            yield image.info.get("duration", 0) / 1000 or _UNTIMED, picture
-    if path.suffix.lower() == ".gif" and not _gif_ends(path):
+    with _opened(file) as picture:
+        _check_total(file, picture, max_frames)
+        count = 0
+        try:
+            for seconds, frame in picture.timed():
+                count += 1
+                yield seconds or _UNTIMED, frame
+        except DAMAGE as error:
+            on_damage(f"damaged after {count} frames ({reason_of(error)})")
+            return
+        ends = picture.format != "GIF" or _gif_ends(file)
+    if not ends:
         on_damage("damaged: the file breaks off before its end mark")
 
 
+def _check_total(file: MediaFile, picture: PicturePlugin, max_frames: int | None) -> None:
+    """Refuse an animation that would keep Pillow busy for minutes; to count small frames would cost too much."""
+    width, height = picture.size
+    if width * height <= _SMALL:
+        return
+    try:
+        count = picture.num_frames
+    except DAMAGE:
+        return  # how far it can be read is found while it is
+    if max_frames is not None:
+        count = min(count, max_frames)
+    if count > 1 and count * width * height > _MOST_PIXELS:
+        raise MediaError(
+            f"{file} has {count} frames of {width} x {height} pixels, together more than {_MOST_PIXELS:,} pixels; "
+            "scale it down, or make it a video"
+        )
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(file: MediaFile) -> Iterator[PicturePlugin]:
     with ExitStack() as stack:
+        content = stack.enter_context(file.open(PICTURE))
         try:
             with warnings.catch_warnings():
                 # Frames that Pillow finds large enough to warn of are refused below, with the size.
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                image = stack.enter_context(open_picture(path, FRAME_FORMATS))
-        except (Image.DecompressionBombError, *_DAMAGE) as error:
-            raise MediaError(f"{path} is not a picture that can be read ({reason_of(error)})") from error
-        check_pixels(str(path), *image.size)
-        yield image
+                picture = stack.enter_context(identify(content, FRAME_FORMATS, name=str(file)))
+        except DAMAGE as error:
+            raise MediaError(f"{file} is not a picture that can be read ({reason_of(error)})") from error
+        check_pixels(str(file), *picture.size)
+        yield picture
 
 
-def _gif_ends(path: Path) -> bool:
-    with open_regular(path, PICTURE) as file:
-        file.seek(-min(64, os.fstat(file.fileno()).st_size), 2)
-        return file.read().rstrip(b"\0").endswith(b";")
+def _gif_ends(file: MediaFile) -> bool:
+    with file.open(PICTURE) as content:
+        content.seek(-min(64, content.seek(0, io.SEEK_END)), io.SEEK_END)
+        return content.read().rstrip(b"\0").endswith(b";")

@@ -10,9 +10,10 @@ from xml.etree import ElementTree
 from PIL import Image
 
 from fomaug.errors import MediaError, UnsafeFileError, reason_of
-from fomaug.files import ANY, PACKET, open_regular, read_regular
+from fomaug.files import ANY, PACKET, PICTURE, open_regular, read_regular
+from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.images import sidecar_of
-from fomaug.media.opening import PICTURE_FORMATS, open_picture
+from fomaug.media.opening import identify
 from fomaug.media.provenance import NAMESPACES
 from fomaug.media.video_marks import find_in_gif, find_in_iso_media
 
@@ -76,10 +77,8 @@ def _find_packet(path: Path) -> bytes:
 
 def _find_in_picture(path: Path) -> bytes:
     try:
-        with open_picture(path, PICTURE_FORMATS) as picture:
-            packet = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp", b"")
-            if picture.format == "TIFF":
-                packet = picture.getexif().get(700, packet)
+        with open_regular(path, PICTURE) as file, identify(file, PICTURE_FORMATS) as picture:
+            packet = picture.xmp()
     except UnsafeFileError:
         raise
     except (OSError, Image.DecompressionBombError) as cause:

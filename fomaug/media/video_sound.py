@@ -5,30 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import av
+
+from fomaug.media.sound import Sound
 
 # What players of MP4 files play. Others, such as PCM, could stand in one but are heard almost nowhere.
 _COPIED: Final = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")
 _RATES: Final = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # of AAC
 _EARLY: Final = 0.1  # seconds; decoders need what lies just before the first picture, and edit lists hide it
-
-
-class Sound(Protocol):
-    """The sound track of a file that is open, see `fomaug.media.clip_sound`."""
-
-    @property
-    def stream(self) -> Any:
-        """PyAV's stream."""
-
-    @property
-    def packets(self) -> Iterator[Any]:
-        """In the order of the file."""
-
-    @property
-    def start(self) -> float:
-        """Seconds at which the pictures begin, on the clock of the packets."""
 
 
 class SoundTrack:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fomaug.errors import MediaError, reason_of
-from fomaug.media import FRAME_FORMATS, Clip, find_clips, folder_pictures, open_picture, read_clip, to_rgb
+from fomaug.media import FRAME_FORMATS, Clip, find_clips, folder_pictures, open_picture, read_clip, read_frame
 
 Picture = NDArray[np.uint8]
 
@@ -63,7 +63,7 @@ class _Folder:
         return len(self.pictures)
 
     def take(self, indices: Sequence[int]) -> list[Picture]:
-        return [_read(self.pictures[index]) for index in indices]
+        return [read_frame(self.pictures[index]) for index in indices]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class _Strip:
         return self.path.stem
 
     def take(self, indices: Sequence[int]) -> list[Picture]:
-        strip = _read(self.path)
+        strip = read_frame(self.path)
         side = strip.shape[0]
         return [strip[:, index * side : (index + 1) * side] for index in indices]
 
@@ -127,11 +127,3 @@ def _open_strip(path: Path) -> Frames:
     if width % height:
         raise MediaError(f"{path} is {width} x {height}; the width must be a multiple of the height, for square frames")
     return _Strip(path, width // height)
-
-
-def _read(path: Path) -> Picture:
-    try:
-        with open_picture(path, FRAME_FORMATS) as picture:
-            return to_rgb(picture)
-    except (OSError, Image.DecompressionBombError) as error:
-        raise MediaError(f"{path} cannot be read: {reason_of(error)}") from error

@@ -24,10 +24,12 @@ from fomaug.faces import MovedFace, Square, put_back
 from fomaug.geometry import Mode, check_region, target_keypoints
 from fomaug.media import (
     Frame,
+    MediaInput,
     Provenance,
     check_suffix,
     clip_sound,
     from_unit,
+    on_disk,
     open_video,
     read_clip,
     save_image,
@@ -146,8 +148,8 @@ class AnimateWarning(UserWarning):
 
 
 def animate_clip(
-    image: str | Path,
-    clip: str | Path,
+    image: MediaInput,
+    clip: MediaInput,
     out: str | Path,
     *,
     model: str | Path | Animator = "lite-256",
@@ -165,7 +167,8 @@ def animate_clip(
 
     Args:
         image: picture file; or a video or folder of pictures, one frame of which is animated.
-        clip: video, GIF, animated WebP, or folder of pictures; or a picture, for the pose and expression in it.
+        clip: video, GIF, animated WebP, or folder of pictures; or a picture, for the pose and expression in it. Both
+            may also be bytes or open files.
         out: `.mp4`, `.gif` or `.webp`; for a driving picture also `.png`, `.jpg` and the like, while a video then goes
             into its pose within a second.
         model: animator, name of an installed model, or path of a model file.
@@ -185,15 +188,17 @@ def animate_clip(
         ArgumentError: an option has no such value, or `out` another suffix.
     """
     settings = make_options(options)
-    image, clip, out = Path(image), Path(clip), Path(out)
-    _check_ends(image, clip, out)
-    note = on_note or warn
-    animator = model if isinstance(model, Animator) else load_model(model, config=config, device=device, dtype=dtype)
-    with enough_memory(image, clip):
-        motion = read_motion(clip, animator, settings, on_note=note, progress=progress)
-        frame = choose_frame(image, motion, settings, lambda: read_track(image, animator, progress=progress)[0])
-        portrait = read_portrait(image, animator, settings, frame=frame, on_note=note)
-        return write(animator, portrait, motion, out, settings, progress=progress)
+    out, note = Path(out), on_note or warn
+    with on_disk(image, "image") as source, on_disk(clip, "clip") as driving:
+        _check_ends(source, driving, out)
+        animator = (
+            model if isinstance(model, Animator) else load_model(model, config=config, device=device, dtype=dtype)
+        )
+        with enough_memory(source, driving):
+            motion = read_motion(driving, animator, settings, on_note=note, progress=progress)
+            frame = choose_frame(source, motion, settings, lambda: read_track(source, animator, progress=progress)[0])
+            portrait = read_portrait(source, animator, settings, frame=frame, on_note=note)
+            return write(animator, portrait, motion, out, settings, progress=progress)
 
 
 def _check_ends(image: Path, clip: Path, out: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.driving import MotionTrack, closest_frame, neutral_like, read_track
+from fomaug.driving import MotionTrack, closest_frame, neutral_like, watch_track
 from fomaug.errors import ArgumentError, MediaError
 from fomaug.media import find_clips, is_clip
 from fomaug.types import Keypoints
@@ -31,11 +31,18 @@ class Motion:
         path: path of the clip or driving picture.
         track: keypoints of the clip, on the CPU.
         still: whether it is a single picture, with a pose and no motion.
+        faces: numbers of the frames in which a face drives; in the others the animated face rests. None for all.
     """
 
     path: Path
     track: MotionTrack
     still: bool
+    faces: tuple[int, ...] | None = None
+
+    @property
+    def driving(self) -> list[int]:
+        """Number the frames in which a face drives."""
+        return list(range(len(self.track)) if self.faces is None else self.faces)
 
     @property
     def fps(self) -> float:
@@ -52,7 +59,9 @@ class Motion:
             (N,) int64 and (N,) float32.
         """
         if not self.still:
-            return torch.arange(len(self.track)), torch.ones(len(self.track))
+            shares = torch.zeros(len(self.track))
+            shares[self.driving] = 1
+            return torch.arange(len(self.track)), shares
         if one:
             return torch.zeros(1, dtype=torch.long), torch.ones(1)
         time = torch.linspace(0, 1, _STILL_FRAMES)
@@ -68,8 +77,9 @@ class Motion:
 
     def _reference_frame(self, source: Keypoints, settings: AnimateOptions) -> int:
         if settings.reference == "closest":
-            return int(closest_frame(self.track, source)[0])
-        frame = 0 if settings.reference == "first" else settings.reference
+            shown = replace(self.track, keypoints=self.track.keypoints[self.driving])
+            return self.driving[int(closest_frame(shown, source)[0])]
+        frame = self.driving[0] if settings.reference == "first" else settings.reference
         last = len(self.track) - 1
         if not 0 <= frame <= last:
             raise ArgumentError(
@@ -86,7 +96,7 @@ def read_motion(path: Path, animator: Animator, settings: AnimateOptions, *, on_
         ArgumentError: the path is a folder of clips rather than a clip.
     """
     _check_one(path)
-    track, notes = read_track(
+    track, notes, faces = watch_track(
         path,
         animator,
         crop=settings.crop,
@@ -96,7 +106,9 @@ def read_motion(path: Path, animator: Animator, settings: AnimateOptions, *, on_
     )
     for note in notes:
         on_note(f"{path}: {note}")
-    return Motion(path, track, len(track) == 1 and (settings.max_frames != 1 or not is_clip(path)))
+    if len(faces) < len(track):
+        on_note(f"{path}: {len(track) - len(faces)} of {len(track)} frames show no face; in these the face rests")
+    return Motion(path, track, len(track) == 1 and (settings.max_frames != 1 or not is_clip(path)), faces)
 
 
 def _check_one(path: Path) -> None:

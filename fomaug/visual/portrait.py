@@ -72,8 +72,10 @@ def choose_frame(path: Path, motion: Motion, settings: AnimateOptions, track: Ca
         return 0 if settings.source_frame == "first" else settings.source_frame
     driving = motion.track.keypoints.value
     if not motion.still and settings.reference != "closest":
-        first = 0 if settings.reference == "first" else settings.reference
+        first = motion.driving[0] if settings.reference == "first" else settings.reference
         driving = driving[first : first + 1]
+    else:
+        driving = driving[motion.driving]
     if not len(driving):
         return 0  # `Motion.reference` raises the error about the missing frame
     nearest = [pose_distance(part, driving).amin(1) for part in torch.split(track().keypoints.value, 256)]

@@ -15,12 +15,12 @@ HEADERS = 6000  # bytes at the beginning of a file in which most of its structur
 
 
 # Parsers with known faults, and how many damaged files it takes to meet them; strict, so that mended ones go from here.
-KNOWN = {"GIF": QUICK, "video": THOROUGH, "mark": THOROUGH}
+KNOWN = {"GIF": THOROUGH, "video": THOROUGH}
 
 
 def parsers(count: int) -> list[object]:
     """List the parsers; those that are known to fail on so many damaged files are expected to."""
-    fails = pytest.mark.xfail(reason="the readers of clips and marks let other errors through", strict=True)
+    fails = pytest.mark.xfail(reason="the readers of clips let other errors through", strict=True)
     return [pytest.param(name, marks=fails) if KNOWN.get(name, count + 1) <= count else name for name in PARSERS]
 
 

@@ -253,3 +253,10 @@ def test_the_folder_may_be_given_by_a_link(root: Path, tmp_path: Path) -> None:
     for name in ("one.jpg", "a/one.jpg", root / "a" / "one.jpg", tmp_path / "given" / "a" / "one.jpg"):
         path.write_text(f"file,x0,y0\n{name},1,2\n")
         assert set(read_annotations(path, tmp_path / "given")) == {"a/one.jpg"}, name
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".gif", ".tif"])
+def test_points_beside_a_picture_of_any_suffix_that_is_read(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"a{suffix}").touch()
+    (tmp_path / "a.pts").write_text("n_points: 1\n{\n5 6\n}\n")
+    assert set(read_annotations(tmp_path, tmp_path)) == {f"a{suffix}"}

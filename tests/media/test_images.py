@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from fomaug.errors import ArgumentError, MediaError, ShapeError
-from fomaug.media import Provenance, encode_image, read_mark, save_image
+from fomaug.media import Provenance, decode_picture, encode_image, read_mark, save_image
 
 PROVENANCE = Provenance(
     "lite-256", model_hash="ab" * 32, pool_hash="cd" * 32, source_hash="ef" * 32, source_id="12" * 8
@@ -137,3 +137,22 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         save_image(path, picture(8, 8))
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("encode_format", ["png", "tiff"])
+@pytest.mark.parametrize("channels", [(), (2,), (3,), (4,)])
+def test_sixteen_bits_keep_mark_and_profile(tmp_path: Path, encode_format: str, channels: tuple[int, ...]) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    array = picture(17, 19, *channels, dtype=np.uint16)
+    plain = encode_image(array, encode_format)
+    content = encode_image(array, encode_format, provenance=PROVENANCE, icc_profile=profile)
+    assert content == encode_image(array, encode_format, provenance=PROVENANCE, icc_profile=profile)
+    (tmp_path / "a").write_bytes(content)
+    assert read_mark(tmp_path / "a").model == "lite-256"
+    found = decode_picture(content, f".{encode_format}")
+    assert found.icc_profile == profile
+    np.testing.assert_array_equal(found.whole, decode_picture(plain, f".{encode_format}").whole)
+    assert decode_picture(plain, f".{encode_format}").icc_profile is None
+    with Image.open(tmp_path / "a") as other:
+        other.load()
+        assert other.info["icc_profile"] == profile

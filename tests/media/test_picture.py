@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from fomaug.errors import MediaError
-from fomaug.media import encode_image
-from fomaug.media.picture import decode_picture, read_picture, turn_upright
+from fomaug.media import decode_picture, encode_image, read_picture
+from fomaug.media.orientation import turn_upright
 
 
 def ramp(*shape: int, dtype: type = np.uint8) -> np.ndarray:

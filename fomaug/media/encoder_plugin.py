@@ -1,0 +1,127 @@
+"""imageio's plugin for the videos that are written: MP4, GIF and WebP, with an encoder for each.
+
+It is handed to `imageio.v3.imopen` as a class, by `fomaug.media.opening` alone. It is not registered with imageio.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, Final
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from imageio.core.request import Request
+from imageio.plugins.pyav import PyAVPlugin
+from numpy.typing import NDArray
+from PIL import Image
+
+from fomaug.errors import MediaError
+from fomaug.media.sound import Sound
+from fomaug.media.video_kinds import Kind
+from fomaug.media.video_sound import SoundTrack, can_write
+
+_BT709: Final = 1  # the number of these primaries, transfer and matrix in all standards of video
+_LIMITED: Final = 1
+
+
+class EncoderPlugin(PyAVPlugin):
+    """A video that is written frame by frame.
+
+    Args:
+        request: imageio's, over a file that is open for writing.
+        kind: container and encoder.
+        fps: frames per second.
+        sound: to be heard with the frames, where the container takes it.
+    """
+
+    _container: Any
+    _video_stream: Any
+
+    def __init__(self, request: Request, *, kind: Kind, fps: float, sound: Sound | None = None) -> None:
+        super().__init__(request, container=kind.container, options=kind.options)
+        self._kind = kind
+        self._fps = Fraction(fps).limit_denominator(1001)
+        self._sound = sound if kind.container == "mp4" and sound is not None and can_write(sound) else None
+        self._sound_track: SoundTrack | None = None
+        self._size = (0, 0)
+        self._reformatter = VideoReformatter()
+
+    def write_frame(self, frame: NDArray[np.uint8], **_: Any) -> None:
+        """Append a frame, (H, W, 3) uint8 RGB, of the size of the first."""
+        if self._video_stream is None:
+            self._size = (frame.shape[0], frame.shape[1])
+            self._start()
+        picture = _paletted(frame) if self._kind.pixels == "pal8" else self._encodable(frame)
+        picture.pts = self.frames_written
+        self.frames_written += 1
+        self._send(picture)
+        if self._sound_track is not None:
+            self._sound_track.write_until(float(self.frames_written / self._fps))
+
+    def write(self, ndimage: Any, **_: Any) -> None:
+        """Append frames, (T, H, W, 3) uint8 RGB."""
+        for frame in ndimage:
+            self.write_frame(frame)
+
+    def finish(self) -> None:
+        """Write what the encoder still holds."""
+        self._send(None)
+
+    def close(self) -> None:
+        """Close the video; the file belongs to whoever opened it. Without `finish` the video is not whole."""
+        self._video_stream = self._sound_track = None
+        container, self._container = getattr(self, "_container", None), None
+        if container is not None:
+            container.close()
+        self.request.finish()
+
+    def _start(self) -> None:
+        """Add the streams, as soon as the size is known."""
+        codec = next((name for name in self._kind.codecs if name in av.codecs_available), self._kind.codecs[0])
+        stream = self._container.add_stream(codec, rate=self._fps, options=self._kind.codec_options.get(codec, {}))
+        even = self._kind.pixels == "yuv420p"
+        stream.height, stream.width = (size + (size % 2 if even else 0) for size in self._size)
+        stream.pix_fmt = self._kind.pixels
+        if self._kind.tagged:
+            context = stream.codec_context
+            context.colorspace = context.color_primaries = context.color_trc = _BT709
+            context.color_range = _LIMITED
+        self._video_stream = stream
+        if self._sound is not None:
+            self._sound_track = SoundTrack(self._container, self._sound)
+
+    def _send(self, picture: Any) -> None:
+        try:
+            packets = self._video_stream.encode(picture)
+        except av.error.FFmpegError as error:
+            height, width = self._size
+            raise MediaError(
+                f"{self._video_stream.codec_context.name} cannot encode frames of {width} x {height} pixels "
+                f"({error.strerror}); H.264 ends at 16384 on a side; use a smaller picture"
+            ) from error
+        for packet in packets:
+            self._container.mux(packet)
+
+    def _encodable(self, frame: NDArray[np.uint8]) -> Any:
+        """Repeat the last line of an odd size, for chroma is kept for every other pixel; convert what is tagged."""
+        height, width = frame.shape[:2]
+        if height % 2 or width % 2:
+            frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        if not self._kind.tagged:
+            return picture
+        converted = self._reformatter.reformat(
+            picture, format=self._kind.pixels, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+        converted.colorspace, converted.color_range = _BT709, _LIMITED
+        return converted
+
+
+def _paletted(frame: NDArray[np.uint8]) -> Any:
+    picture = Image.fromarray(frame).quantize(256, method=Image.Quantize.MEDIANCUT)
+    colours = np.asarray(picture.getpalette(), np.uint8).reshape(-1, 3)
+    palette = np.full((256, 4), 255, np.uint8)  # alpha, red, green, blue
+    palette[: len(colours), 1:] = colours
+    indices_and_palette: Any = (np.asarray(picture), palette)  # PyAV takes the pair, but its types do not say so
+    return av.VideoFrame.from_ndarray(indices_and_palette, format="pal8")

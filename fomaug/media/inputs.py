@@ -1,0 +1,149 @@
+"""What a picture or a clip may be given as: a path, the bytes of a file, or an open file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, Final
+
+from fomaug.errors import ArgumentError, MediaError, UnsafeFileError, reason_of
+from fomaug.files import CLIP, Kind, open_regular
+
+MediaInput = str | Path | bytes | BinaryIO
+"""A path, the bytes of a file, or a file that is open for reading bytes and can seek."""
+
+_BLOCK: Final = 1 << 20
+_PICTURE_STARTS: Final = (b"GIF8", b"\x89PNG", b"\xff\xd8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+@dataclass(frozen=True)
+class MediaFile:
+    """A file of a picture or clip, which may be opened as often as needed.
+
+    Attributes:
+        path: of the file; of bytes and open files the name that messages give them.
+        content: the bytes or the open file; None for a file on the disk.
+    """
+
+    path: Path
+    content: bytes | BinaryIO | None = None
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def is_dir(self) -> bool:
+        """Whether it is a folder."""
+        return self.content is None and self.path.is_dir()
+
+    def open(self, kind: Kind) -> BinaryIO:
+        """Open it from its start.
+
+        Raises:
+            MediaError: it is no regular file, too large, or cannot be opened.
+        """
+        if self.content is None:
+            try:
+                return open_regular(self.path, kind)
+            except UnsafeFileError as error:
+                raise MediaError(str(error)) from error
+            except OSError as error:
+                raise MediaError(f"{self.path} cannot be read ({reason_of(error)})") from error
+        size = len(self.content) if isinstance(self.content, bytes) else _end_of(self.content)
+        if size > kind.most:
+            raise MediaError(f"{self} has {size:,} bytes, more than the {kind.most:,} that {kind.name} may have")
+        return io.BytesIO(self.content) if isinstance(self.content, bytes) else io.BufferedReader(_View(self.content))
+
+    def hash(self, kind: Kind) -> str:
+        """Sha256 of the bytes."""
+        digest = hashlib.sha256()
+        with self.open(kind) as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def starts_as_picture(self, kind: Kind) -> bool:
+        """Whether its first bytes are those of a picture or animated picture rather than a video."""
+        with self.open(kind) as file:
+            start = file.read(12)
+        return start.startswith(_PICTURE_STARTS) or start[8:12] in (b"WEBP", b"avif", b"avis")
+
+
+def media_file(given: MediaInput) -> MediaFile:
+    """Take a path, bytes or an open file.
+
+    Raises:
+        ArgumentError: it is something else, or a file that is no binary one or cannot seek.
+    """
+    if isinstance(given, str | Path):
+        return MediaFile(Path(given))
+    if isinstance(given, bytes):
+        return MediaFile(Path("<bytes>"), given)
+    given_file: object = given
+    if not all(hasattr(given, name) for name in ("read", "seek", "tell")) or isinstance(given_file, io.TextIOBase):
+        raise ArgumentError(f"give a path, bytes or a file that is open for reading bytes, got {type(given).__name__}")
+    if not given.seekable():
+        raise ArgumentError("an open file must be able to seek; read it, and give its bytes")
+    name = getattr(given, "name", None)
+    return MediaFile(Path(name if isinstance(name, str) else "<file>"), given)
+
+
+@contextmanager
+def on_disk(given: MediaInput, stem: str) -> Iterator[Path]:
+    """Give a path for what needs one; bytes and open files are copied to a temporary file called `stem`."""
+    file = media_file(given)
+    if file.content is None:
+        yield file.path
+        return
+    # The suffix says which reader is taken: of a picture any, since its content says the rest.
+    suffix = ".png" if file.starts_as_picture(CLIP) else ".mp4"
+    with TemporaryDirectory() as folder, file.open(CLIP) as content:
+        path = Path(folder, f"{stem}{suffix}")
+        with path.open("wb") as copy:
+            shutil.copyfileobj(content, copy)
+        yield path
+
+
+class _View(io.RawIOBase):
+    """A reader with a position of its own over a file that others read, too."""
+
+    _lock: Final = threading.Lock()
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position}.get(whence)
+        self._position = max(0, offset + (_end_of(self._file) if start is None else start))
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        with self._lock:
+            self._file.seek(self._position)
+            block = self._file.read(len(buffer))
+        buffer[: len(block)] = block
+        self._position += len(block)
+        return len(block)
+
+
+def _end_of(file: BinaryIO) -> int:
+    with _View._lock:
+        return file.seek(0, io.SEEK_END)

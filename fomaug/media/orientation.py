@@ -1,0 +1,68 @@
+"""Which way is up: tags of pictures and display matrices of videos, undone on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Rational
+from typing import Any, Final
+
+from numpy.typing import NDArray
+from PIL import Image
+
+from fomaug.media.damage import DAMAGE
+
+_TAG: Final = 0x0112
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Read a picture's orientation tag, 1 to 8, as far as it still has to be undone.
+
+    Pillow undoes the tag of a TIFF file itself when it decodes it, and then forgets the tag. So the picture is decoded
+    first. A tag that is missing, damaged or no such number counts as upright.
+    """
+    image.load()
+    try:
+        found = image.getexif().get(_TAG, 1)
+    except DAMAGE:  # an EXIF block that is none says nothing about the pixels
+        return 1
+    return orientation_from(found)
+
+
+def orientation_from(value: object) -> int:
+    """Take an orientation from what a tag holds.
+
+    >>> [orientation_from(value) for value in (6, 9, "6", b"x", None)]
+    [6, 1, 1, 1, 1]
+    """
+    try:
+        number = int(float(value)) if isinstance(value, Rational) else 1
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return 1  # a fraction with 0 below its line
+    return number if 1 <= number <= 8 else 1
+
+
+def turn_upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Undo the orientation that EXIF names, 1 to 8; unknown ones count as upright."""
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return array
+
+
+def turn_by_matrix(array: NDArray[Any], matrix: Sequence[int]) -> NDArray[Any]:
+    """Show a frame as the display matrix of its video says, to the nearest quarter turn.
+
+    Args:
+        array: (H, W, C).
+        matrix: nine numbers a, b, u, c, d, v, x, y, w; a stored point (x, y) is shown at (ax + cy, bx + dy).
+    """
+    a, b, _, c, d = matrix[:5]
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        array = array.swapaxes(0, 1)
+        a, d = c, b
+    if d < 0:
+        array = array[::-1]
+    return array[:, ::-1] if a < 0 else array

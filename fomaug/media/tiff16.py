@@ -1,0 +1,184 @@
+"""TIFF files with 16 bits a channel, of which Pillow keeps half: decoded and encoded by tifffile.
+
+tifffile reads every layout (tiles, separate planes, BigTIFF) and the compressions deflate and LZMA; for all others it
+needs the package imagecodecs. Where that is absent, OpenCV decodes the common ones.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import math
+import zlib
+from importlib.util import find_spec
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fomaug.errors import MediaError, reason_of
+from fomaug.media.damage import DAMAGE
+from fomaug.media.orientation import orientation_from
+
+_ORIENTATION, _XMP, _ICC = 274, 700, 34675
+_BYTE, _UNDEFINED = 1, 7  # types of tags
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE = 0, 1, 2, 3
+_UNKNOWN, _PREMULTIPLIED = 0, 1  # kinds of extra channels
+_DECOMPRESSORS: Final[dict[int, Any]] = {
+    8: zlib.decompressobj,
+    32946: zlib.decompressobj,  # the older number of deflate
+    34925: lzma.LZMADecompressor,
+}
+_TIFFFILE_DECODES: Final = (1, *_DECOMPRESSORS)  # without another package
+_OPENCV_DECODES: Final = (1, 5, 8, 32773, 32946)  # none, LZW, deflate, PackBits, the older number of deflate
+_MOST_CHANNELS: Final = 8
+_TOP: Final = 65535
+
+
+def is_tiff(start: bytes) -> bool:
+    """Whether a file is a TIFF or BigTIFF by its first bytes."""
+    return start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+class Tiff16:
+    """The first page of a TIFF file with 16 bits a channel.
+
+    Attributes:
+        size: (W, H) as stored.
+        orientation: 1 to 8, as EXIF has it.
+        icc_profile: of the colours, if the file has one.
+        xmp: the packet of the file, empty if it has none.
+    """
+
+    def __init__(self, file: BinaryIO, page: Any) -> None:
+        self._file = file
+        self._page = page
+        self.size = (int(page.imagewidth), int(page.imagelength))
+        self.orientation = orientation_from(_tag(page, _ORIENTATION))
+        self.icc_profile: bytes | None = _tag(page, _ICC)
+        self.xmp: bytes = bytes(_tag(page, _XMP) or b"")
+
+    def decode(self) -> NDArray[np.uint16]:
+        """Decode the page.
+
+        Returns:
+            (H, W, 1 to 4) uint16, as stored: grey with 0 black, or RGB, with or without straight alpha.
+
+        Raises:
+            MediaError: it is damaged, or compressed in a way that needs imagecodecs.
+        """
+        samples, photometric = self._samples(), int(self._page.photometric)
+        extra = self._page.extrasamples
+        count = 3 if photometric == _RGB else 1
+        colours = samples[..., :count]
+        if photometric == _WHITE_IS_ZERO:
+            colours = _TOP - colours
+        if photometric == _PALETTE:
+            colours = np.moveaxis(np.asarray(self._page.colormap, np.uint16)[:, colours[..., 0]], 0, 2)
+        if samples.shape[2] == count or (extra and extra[0] == _UNKNOWN):
+            return np.ascontiguousarray(colours)
+        alpha = samples[..., count : count + 1]
+        if extra and extra[0] == _PREMULTIPLIED:
+            colours = _straight(colours, alpha)
+        return np.concatenate([colours, alpha], axis=2)
+
+    def _samples(self) -> NDArray[np.uint16]:
+        """Return (H, W, channels) as stored."""
+        try:
+            self._check_inflation()
+            found = self._page.asarray(squeeze=False)  # (planes, 1, H, W, channels of a plane)
+        except (ImportError, *DAMAGE) as cause:
+            if self._page.compression not in _TIFFFILE_DECODES and find_spec("imagecodecs") is None:
+                return self._by_opencv(cause)
+            raise MediaError(reason_of(cause)) from cause
+        planes = np.moveaxis(np.asarray(found, np.uint16)[:, 0], 0, 2)  # (H, W, planes, channels of a plane)
+        return planes.reshape(*planes.shape[:2], -1)
+
+    def _check_inflation(self) -> None:
+        """Refuse strips and tiles that become larger than they may be: tifffile sets no limit."""
+        new_decompressor = _DECOMPRESSORS.get(int(self._page.compression))
+        if new_decompressor is None:
+            return
+        most = math.prod(self._page.chunks) * 2
+        for start, size in zip(self._page.dataoffsets, self._page.databytecounts, strict=True):
+            self._file.seek(start)
+            if len(new_decompressor().decompress(self._file.read(size), most + 1)) > most:
+                raise MediaError("holds more data than pixels")
+
+    def _by_opencv(self, cause: Exception) -> NDArray[np.uint16]:
+        import cv2
+
+        page, found = self._page, None
+        if page.planarconfig == 1 and page.samplesperpixel in (1, 3, 4) and page.compression in _OPENCV_DECODES:
+            found = cv2.imdecode(np.frombuffer(self._upright_content(), np.uint8), cv2.IMREAD_UNCHANGED)
+        shape = (self.size[1], self.size[0], page.samplesperpixel)
+        if found is None or found.dtype != np.uint16 or np.atleast_3d(found).shape != shape:
+            name = getattr(page.compression, "name", page.compression)
+            raise MediaError(
+                f"its compression {name} needs the package imagecodecs; "
+                "run: pip install 'fomaug[tiff]', or save the picture with deflate"
+            ) from cause
+        order = [2, 1, 0, 3][: shape[2]] if shape[2] > 1 else [0]
+        return np.atleast_3d(np.asarray(found, np.uint16))[..., order]
+
+    def _upright_content(self) -> bytes:
+        """Return the file with an orientation of 1, for OpenCV would undo it."""
+        self._file.seek(0)
+        content, tag = self._file.read(), self._page.tags.get(_ORIENTATION)
+        if tag is None:
+            return content
+        upright = (1).to_bytes(2, "little" if self._page.parent.byteorder == "<" else "big")
+        return content[: tag.valueoffset] + upright + content[tag.valueoffset + 2 :]
+
+
+def open_tiff16(file: BinaryIO) -> Tiff16 | None:
+    """Open the first page of a TIFF file; None if it has no 16 bits a channel, in a layout that is read here."""
+    import tifffile
+
+    try:
+        page: Any = tifffile.TiffFile(file, name="picture.tif").pages[0]  # a name, for an open file may have none
+        fits = (
+            page.bitspersample == 16
+            and page.sampleformat == 1
+            and page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE)
+            and page.imagedepth == 1
+            and page.samplesperpixel <= _MOST_CHANNELS
+        )
+        return Tiff16(file, page) if fits else None
+    except DAMAGE:  # Pillow says what is wrong with the file
+        return None
+    finally:
+        file.seek(0)
+
+
+def encode_tiff16(array: NDArray[np.uint16], xmp: bytes | None, icc_profile: bytes | None) -> bytes:
+    """Make a TIFF file of (H, W) or (H, W, C) uint16, deflated; grey with alpha becomes RGBA."""
+    import tifffile
+
+    if array.ndim == 3 and array.shape[2] == 2:
+        array = array[..., [0, 0, 0, 1]]  # hardly any reader knows grey with alpha in 16 bits
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        array,
+        photometric="minisblack" if array.ndim == 2 else "rgb",
+        extrasamples=["unassalpha"] if array.ndim == 3 and array.shape[2] == 4 else None,
+        compression="zlib",
+        metadata=None,
+        software=False,
+        iccprofile=icc_profile or None,
+        extratags=[(_XMP, _BYTE, len(xmp), xmp, True)] if xmp is not None else [],
+    )
+    return buffer.getvalue()
+
+
+def _straight(colours: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Divide colours by the alpha that was multiplied into them; where nothing is seen they stay."""
+    share = alpha.astype(np.uint64)
+    divided = (colours.astype(np.uint64) * _TOP + share // 2) // np.maximum(share, 1)
+    return np.where(share > 0, np.minimum(divided, _TOP), colours).astype(np.uint16)
+
+
+def _tag(page: Any, code: int) -> Any:
+    tag = page.tags.get(code)
+    return None if tag is None else tag.value
