@@ -135,7 +135,7 @@ def _yaml_of(path: Path) -> Path | None:
 
 
 def _read_states(path: Path) -> dict[str, dict[str, Tensor]]:
-    checkpoint = read_pickle(path)
+    checkpoint = read_pickle(path, mapped=True)
     if not isinstance(checkpoint, dict):
         raise WeightsError(
             f"{path} must contain a mapping like official checkpoints, got a {type(checkpoint).__name__}"

@@ -42,18 +42,23 @@ _DAMAGES: Final = (
 )
 
 
-def read_pickle(path: Path) -> Any:
+def read_pickle(path: Path, *, mapped: bool = False) -> Any:
     """Read tensors, numbers, strings and containers of them from a file of `torch.save`, on the CPU.
+
+    Args:
+        path: path of the file.
+        mapped: whether tensors of a zip file are mapped into memory, so that only those that are used are read; the
+            file must stay as it is while they are in use.
 
     Raises:
         WeightsError: the file is damaged, contains other objects, or describes more numbers than it contains.
     """
     check_model_file(path)
     try:
-        _scan(path)
+        is_zip = _scan(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # torch warns of old pickle protocols, which are harmless.
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zip)
     except RefusedPickleError as error:
         raise WeightsError(f"{path} {error}") from error
     except (pickle.UnpicklingError, ForeignCodeError) as error:
@@ -99,7 +104,8 @@ def _check_directory(path: Path) -> None:
         raise ValueError(f"its central directory has {max(sizes)} bytes, up to {_MOST_DIRECTORY} were expected")
 
 
-def _scan(path: Path) -> None:
+def _scan(path: Path) -> bool:
+    """Scan the pickle of a file, and return whether the file is a zip archive."""
     budget = Budget(path.stat().st_size)
     with open_regular(path, MODEL) as file:
         is_zip = file.read(4) == ZIP
@@ -108,7 +114,7 @@ def _scan(path: Path) -> None:
             capped = cast("IO[bytes]", _Capped(file))
             for _ in range(_PICKLES):
                 scan_pickle(capped, budget)
-            return
+            return False
     check_zip(path)
     with zipfile.ZipFile(path) as archive:
         member = next(member for member in archive.infolist() if member.filename.lower().endswith("data.pkl"))
@@ -117,6 +123,7 @@ def _scan(path: Path) -> None:
                 f"has a pickle of more than {MOST_BYTES} bytes, without the numbers of its tensors"
             )
         scan_pickle(io.BytesIO(archive.read(member)), budget)
+    return True
 
 
 class _Capped:

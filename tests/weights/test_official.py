@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import collections
 import pickle
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -205,3 +207,24 @@ def test_a_value_of_a_configuration_that_is_refused_is_named_with_its_file(tmp_p
     write(tmp_path / "a.pth.tar", {})
     with pytest.raises(ArgumentError, match=r"tiny\.yaml: .*num_kp must be"):
         load_model(tmp_path / "a.pth.tar", config=config)
+
+
+REFUSED = """
+import resource, sys
+from fomaug import FomaugError, load_model
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    load_model(sys.argv[1], config="vox-256")
+except FomaugError as error:
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, error)
+"""
+
+
+@pytest.mark.slow
+def test_a_large_checkpoint_of_other_shapes_is_refused_before_its_tensors_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.pth.tar"
+    torch.save({"kp_detector": {"x": torch.zeros(50_000_000)}, "generator": {"y": torch.zeros(100_000_000)}}, path)
+    done = subprocess.run([sys.executable, "-c", REFUSED, str(path)], capture_output=True, text=True, check=True)
+    extra, _, message = done.stdout.partition(" ")
+    assert "lacks 271 tensors" in message
+    assert int(extra) < 300, "megabytes; the file has 600"
