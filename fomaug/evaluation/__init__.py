@@ -1,6 +1,5 @@
 """Evaluation of models: speed, memory, and the quality of rebuilt clips."""
 
-from fomaug.evaluation.comparison import comparison_video as comparison_video
 from fomaug.evaluation.measures import Extractors as Extractors
 from fomaug.evaluation.measures import l1 as l1
 from fomaug.evaluation.measures import ms_ssim as ms_ssim
@@ -8,6 +7,7 @@ from fomaug.evaluation.measures import psnr as psnr
 from fomaug.evaluation.measures import ssim as ssim
 from fomaug.evaluation.reconstruction import Figure as Figure
 from fomaug.evaluation.reconstruction import Reconstruction as Reconstruction
+from fomaug.evaluation.reconstruction import comparison_video as comparison_video
 from fomaug.evaluation.reconstruction import reconstruct as reconstruct
 from fomaug.evaluation.speed import Bench as Bench
 from fomaug.evaluation.speed import Timing as Timing

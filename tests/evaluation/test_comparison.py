@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fomaug.evaluation import comparison_video
-from fomaug.evaluation.comparison import headings
+from fomaug.evaluation.reconstruction import headings
 from fomaug.media import read_clip, read_mark
 
 
