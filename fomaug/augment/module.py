@@ -9,20 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from fomaug.animator import Animator
+from fomaug.augment.arguments import ARGUMENTS, SETTINGS, check_same, name_resources, plain_arguments, read_arguments
 from fomaug.augment.pixels import Range, check_tensor
 from fomaug.augment.place import Faces, make_locator, place
 from fomaug.augment.render import apply
-from fomaug.augment.resources import (
-    ARGUMENTS,
-    SETTINGS,
-    Driving,
-    Model,
-    Resources,
-    check_same,
-    name_resources,
-    plain_arguments,
-    read_arguments,
-)
+from fomaug.augment.resources import Driving, Model, Resources
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, check_choice
 from fomaug.motion import DrawSettings, Key, MotionParams, MotionResult, counted_keys, draw

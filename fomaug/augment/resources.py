@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable
 from multiprocessing.context import get_spawning_popen
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,9 +14,7 @@ from torch.utils.data import get_worker_info
 
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool, load_pool
-from fomaug.errors import ArgumentError, PoolError, did_you_mean, shortened
-from fomaug.motion import DrawSettings
-from fomaug.options import check_flag
+from fomaug.errors import ArgumentError
 from fomaug.weights import load_model
 
 Driving = DrivingPool | str | Path
@@ -101,49 +98,3 @@ def _load_pool(driving: Driving, animator: Animator) -> DrivingPool:
     pool = driving if isinstance(driving, DrivingPool) else load_pool(driving, animator)
     pool.check_model(animator)
     return pool
-
-
-SETTINGS: Final = tuple(field.name for field in fields(DrawSettings))
-ARGUMENTS: Final = (*SETTINGS, "value_range", "batch_size", "differentiable", "on_missing")
-_SOURCES: Final = ("driving", "model", "pool_hash", "model_hash")
-
-
-def name_resources(resources: Resources) -> dict[str, str | None]:
-    """Return the names of pool and model; a pool that was given as an object has the name None."""
-    return {
-        "driving": None if isinstance(resources.driving, DrivingPool) else str(resources.driving),
-        "model": resources.given.name if isinstance(resources.given, Animator) else str(resources.given),
-    }
-
-
-def plain_arguments(module: object) -> dict[str, Any]:
-    """Return the arguments that are numbers and words, intervals as lists."""
-    values = {name: getattr(module, name) for name in ARGUMENTS}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-
-def read_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the names and turn lists back to intervals; hashes are left out."""
-    if not isinstance(values, Mapping):
-        raise ArgumentError(f"the arguments of MotionAugment must be a mapping of their names, got {shortened(values)}")
-    known = (*_SOURCES, *ARGUMENTS)
-    for name in values:
-        if name not in known:
-            raise ArgumentError(f"unknown argument {name!r} of MotionAugment{did_you_mean(name, known)}")
-    for name in _SOURCES:
-        if not isinstance(values.get(name), str | None):
-            raise ArgumentError(f"{name} of MotionAugment must be a text, got {shortened(values[name])}")
-    check_flag("differentiable", values.get("differentiable", False))
-    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return {name: value for name, value in plain.items() if not name.endswith("_hash")}
-
-
-def check_same(values: Mapping[str, Any], pool: DrivingPool) -> None:
-    """Raise `PoolError` unless model and pool have the hashes of `to_dict`."""
-    for kind, found in (("model", pool.model_hash), ("pool", pool.hash)):
-        written = values.get(f"{kind}_hash")
-        if written is not None and written != found:
-            raise PoolError(
-                f"this MotionAugment was built with the {kind} {written[:12]}, and this is {found[:12]}; pass the "
-                f"right one: from_dict(values, {'model' if kind == 'model' else 'driving'}=...)"
-            )

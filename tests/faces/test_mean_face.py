@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fomaug.faces.canonical import mean_mesh
-from fomaug.training.faces.mean_face import mean_face
+from fomaug.faces.canonical import mean_face, mean_mesh
 
 
 def test_mean_face_ignores_position_size_and_rotation() -> None:
