@@ -1,16 +1,17 @@
-"""Interface of the output formats, and their registry: a new format is one file with one registered writer."""
+"""Interface of the output formats, and their registry; a new file of this folder is imported and so registered."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar, Final, TypeVar
 
-from fomaug.errors import MediaError, check_choice
+from fomaug.errors import ArgumentError, MediaError, check_choice
 from fomaug.expand.manifest import Row
-from fomaug.files import PICTURE, read_regular
+from fomaug.files import PICTURE, read_regular, replacing
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,34 @@ class FormatWriter(ABC):
         raise NotImplementedError
 
 
+class ArchiveWriter(FormatWriter):
+    """Writer of one archive per shard, under a temporary name until the archive is complete.
+
+    Attributes:
+        file: path of the archive below `out`.
+    """
+
+    def __init__(self, out: Path, classes: tuple[str, ...] = ()) -> None:
+        super().__init__(out, classes)
+        self.file = ""
+        self._stack = ExitStack()
+
+    def _open(self, shard: str) -> Path:
+        """Start an archive and return its temporary path; `finish` closes what is entered into `_stack`."""
+        self.file, self.rows, self._stack = f"{shard}{self.suffix}", [], ExitStack()
+        return self._stack.enter_context(replacing(path_inside(self.out, self.file)))
+
+    def finish(self) -> list[Row]:
+        """Close the archive and rename it to its final name."""
+        self._stack.close()
+        return self.rows
+
+    def abandon(self) -> None:
+        """Delete the unfinished archive."""
+        # An error makes the stack delete the temporary file instead of renaming it.
+        self._stack.__exit__(InterruptedError, InterruptedError(), None)
+
+
 W = TypeVar("W", bound=type[FormatWriter])
 FORMATS: Final[dict[str, type[FormatWriter]]] = {}
 
@@ -118,3 +147,17 @@ def _read_archive(path: Path, names: Sequence[str]) -> Mapping[str, bytes]:
         if writer.suffix == path.suffix:
             return writer.read(path, names)
     raise MediaError(f"{path} is no archive of a known format ({', '.join(FORMATS)}); restore the manifest")
+
+
+def path_inside(out: Path, name: str) -> Path:
+    """Return the path of a name below `out`.
+
+    Raises:
+        ArgumentError: the path is outside of `out`: an absolute name, `..`, or a link to another folder.
+    """
+    pure = PurePosixPath(name)
+    path = out / pure
+    leaves = pure.is_absolute() or ".." in pure.parts or Path(name).drive
+    if leaves or not path.parent.resolve().is_relative_to(out.resolve()):
+        raise ArgumentError(f"{name!r} would be written outside of {out}; nothing was")
+    return path

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fomaug.errors import ArgumentError
-from fomaug.expand.sources import digest_sources, find_sources
+from fomaug.expand.dataset import digest_sources, find_sources
 
 
 def make(root: Path, *names: str) -> Path:
