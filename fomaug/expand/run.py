@@ -14,11 +14,11 @@ from fomaug.augment import MotionAugment
 from fomaug.errors import MediaError
 from fomaug.expand.annotate import Annotator, move_labels
 from fomaug.expand.copies import Judge, Outcome, make_copies
-from fomaug.expand.formats import FormatWriter, Sample
+from fomaug.expand.formats import FormatWriter
 from fomaug.expand.manifest import Manifest, Row, explained_writes
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
-from fomaug.expand.samples import encode_copy, rejected_row
+from fomaug.expand.samples import Sample, encode_copy, rejected_row
 from fomaug.expand.sources import Loaded, Locate, Shard, Unit, load
 from fomaug.labels import Flaw
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from fomaug.animator import Animator
+from fomaug.errors import ArgumentError
 from fomaug.expand.annotate import copy_label, to_json
 from fomaug.expand.copies import AnimatedCopy, Outcome
-from fomaug.expand.formats import Sample
 from fomaug.expand.manifest import Row
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Loaded, SourceFile
@@ -19,6 +20,23 @@ from fomaug.media import Provenance, encode_image, sidecar_of
 
 _SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
 _MAX_NAME_BYTES: Final = 255  # limit of all common file systems
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One encoded copy.
+
+    Attributes:
+        name: path within the expanded dataset, with slashes.
+        content: bytes of the image file.
+        mark: provenance mark as a separate file, for image formats that cannot hold it; else None.
+        row: manifest row without the file, which the writer adds.
+    """
+
+    name: str
+    content: bytes
+    mark: bytes | None
+    row: Row
 
 
 def encode_copy(
@@ -118,3 +136,17 @@ def _cut(stem: str, size: int) -> str:
     while len(os.fsencode(kept)) > size - len(mark):
         kept = kept[:-1]
     return kept + mark
+
+
+def path_inside(out: Path, name: str) -> Path:
+    """Return the path of a name below `out`.
+
+    Raises:
+        ArgumentError: the path is outside of `out`: an absolute name, `..`, or a link to another folder.
+    """
+    pure = PurePosixPath(name)
+    path = out / pure
+    leaves = pure.is_absolute() or ".." in pure.parts or Path(name).drive
+    if leaves or not path.parent.resolve().is_relative_to(out.resolve()):
+        raise ArgumentError(f"{name!r} would be written outside of {out}; nothing was")
+    return path

@@ -6,20 +6,16 @@ import pkgutil
 from fomaug.expand.formats.registry import FORMATS as FORMATS
 from fomaug.expand.formats.registry import ArchiveWriter as ArchiveWriter
 from fomaug.expand.formats.registry import FormatWriter as FormatWriter
-from fomaug.expand.formats.registry import Sample as Sample
 from fomaug.expand.formats.registry import load_outputs as load_outputs
 from fomaug.expand.formats.registry import open_writer as open_writer
-from fomaug.expand.formats.registry import path_inside as path_inside
 from fomaug.expand.formats.registry import register as register
 
 __all__ = [
     "FORMATS",
     "ArchiveWriter",
     "FormatWriter",
-    "Sample",
     "load_outputs",
     "open_writer",
-    "path_inside",
     "register",
 ]
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from fomaug.errors import MissingExtraError
-from fomaug.expand.formats.registry import ArchiveWriter, Sample, register
+from fomaug.expand.formats.registry import ArchiveWriter, register
 from fomaug.expand.manifest import Row
+from fomaug.expand.samples import Sample
 from fomaug.files import ARCHIVE, check_regular
 
 _TEXTS: Final = ("label", "source", "source_id", "split")

@@ -5,30 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar, Final, TypeVar
 
-from fomaug.errors import ArgumentError, MediaError, check_choice
+from fomaug.errors import MediaError, check_choice
 from fomaug.expand.manifest import Row
+from fomaug.expand.samples import Sample, path_inside
 from fomaug.files import PICTURE, read_regular, replacing
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One encoded copy.
-
-    Attributes:
-        name: path within the expanded dataset, with slashes.
-        content: bytes of the image file.
-        mark: provenance mark as a separate file, for image formats that cannot hold it; else None.
-        row: manifest row without the file, which the writer adds.
-    """
-
-    name: str
-    content: bytes
-    mark: bytes | None
-    row: Row
 
 
 class FormatWriter(ABC):
@@ -147,17 +130,3 @@ def _read_archive(path: Path, names: Sequence[str]) -> Mapping[str, bytes]:
         if writer.suffix == path.suffix:
             return writer.read(path, names)
     raise MediaError(f"{path} is no archive of a known format ({', '.join(FORMATS)}); restore the manifest")
-
-
-def path_inside(out: Path, name: str) -> Path:
-    """Return the path of a name below `out`.
-
-    Raises:
-        ArgumentError: the path is outside of `out`: an absolute name, `..`, or a link to another folder.
-    """
-    pure = PurePosixPath(name)
-    path = out / pure
-    leaves = pure.is_absolute() or ".." in pure.parts or Path(name).drive
-    if leaves or not path.parent.resolve().is_relative_to(out.resolve()):
-        raise ArgumentError(f"{name!r} would be written outside of {out}; nothing was")
-    return path

@@ -8,7 +8,8 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from fomaug.expand.formats.registry import ArchiveWriter, Sample, register
+from fomaug.expand.formats.registry import ArchiveWriter, register
+from fomaug.expand.samples import Sample
 from fomaug.files import ARCHIVE, open_regular
 
 
