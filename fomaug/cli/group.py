@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TextIO
 import click
 
 from fomaug import __version__
+from fomaug.cli.options import suggest_choices
 from fomaug.errors import FomaugError, did_you_mean
 
 
@@ -35,7 +36,9 @@ COMMANDS: Final = {
     "animate": _Entry("fomaug.cli.animate:animate", "Animate a picture by a clip, or many pictures from a list."),
     "report": _Entry("fomaug.cli.inspection:report", "Sum up an expanded dataset."),
     "check": _Entry("fomaug.cli.inspection:check", "Look for sources and drivers that leak between expanded datasets."),
-    "verify": _Entry("fomaug.cli.inspection:verify", "Tell whether files are marked as synthetic, and by which model."),
+    "verify": _Entry(
+        "fomaug.cli.inspection:verify", "Tell whether files or folders are marked as synthetic, and by which model."
+    ),
     "pool": _Entry("fomaug.cli.pool:pool", "Build driving pools and list their tracks."),
     "model": _Entry("fomaug.cli.model:model", "List, describe and import models."),
     "train": _Entry("fomaug.cli.train:train", "Train a model on videos.", _RESUME),
@@ -62,7 +65,7 @@ class LazyGroup(click.Group):
         module, _, attribute = COMMANDS[cmd_name].target.partition(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
-        return command
+        return suggest_choices(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

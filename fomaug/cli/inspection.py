@@ -1,9 +1,10 @@
-"""`fomaug report`, `fomaug check` and `fomaug verify`: facts about expanded datasets and about single files."""
+"""`fomaug report`, `fomaug check` and `fomaug verify`: facts about expanded datasets and about files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from fomaug.expand import Summary
+    from fomaug.media import Mark
 
 _COUNTS_SHOWN = 12
 _LEAKS_SHOWN = 20
@@ -88,6 +90,8 @@ def check(sets: tuple[Path, ...], *, drivers: bool) -> int:
 def verify(files: tuple[Path, ...], *, as_json: bool) -> int:
     """Tell for each of FILES whether it is marked as synthetic, and by which model.
 
+    For a folder, all pictures and videos below it are read, in the order of their paths, and counted at the end.
+
     The mark is read from JPEG, PNG, WebP, TIFF, GIF, MP4 and MOV files, and for BMP from the .xmp file beside it. It
     contains what the maker wrote into the file; a file without a mark may still be synthetic.
 
@@ -96,20 +100,47 @@ def verify(files: tuple[Path, ...], *, as_json: bool) -> int:
     from fomaug.errors import MediaError
     from fomaug.media import read_mark
 
-    code = 0
-    for path in files:
+    counts = Counter[str]()
+    for path in _expanded(files):
         try:
             mark = read_mark(path)
         except MediaError as error:  # the other files are still read
             click.echo(f"{path}: {error}", err=True)
-            code = 2
+            counts["unread"] += 1
             continue
-        code = max(code, 0 if mark.synthetic else 1)
-        if as_json:
-            row = {"file": str(path), "synthetic": mark.synthetic, "model": mark.model, "mark": mark.properties}
-            click.echo(json.dumps(row, ensure_ascii=False))
-        else:
-            maker = mark.model or mark.properties.get("xmp:CreatorTool", "") or "an unnamed maker"
-            kind = f"synthetic, by {maker} ({mark.source_type})" if mark.synthetic else "not marked as synthetic"
-            click.echo(f"{path}: {kind}")
-    return code
+        counts["marked" if mark.synthetic else "unmarked"] += 1
+        _print_mark(path, mark, as_json=as_json)
+    if not as_json and any(path.is_dir() for path in files):
+        unread = f", {counts['unread']} cannot be read" if counts["unread"] else ""
+        click.echo(f"{counts['marked']} marked as synthetic, {counts['unmarked']} not{unread}")
+    return 2 if counts["unread"] else 1 if counts["unmarked"] else 0
+
+
+def _expanded(paths: tuple[Path, ...]) -> Iterator[Path]:
+    """Yield the files among the paths, and the pictures and videos below the folders; hidden ones are left out."""
+    from fomaug.errors import ArgumentError
+    from fomaug.media import read_suffixes, unread_suffixes
+    from fomaug.media.clips import VIDEOS
+
+    suffixes = {*read_suffixes, *unread_suffixes, *VIDEOS}
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        below = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in suffixes and not file.is_dir()]
+        found = [file for file in below if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+        if not found:
+            raise ArgumentError(
+                f"{path} is a folder without pictures and videos; give the folder of the copies, or unpack archives"
+            )
+        yield from found
+
+
+def _print_mark(path: Path, mark: Mark, *, as_json: bool) -> None:
+    if as_json:
+        row = {"file": str(path), "synthetic": mark.synthetic, "model": mark.model, "mark": mark.properties}
+        click.echo(json.dumps(row, ensure_ascii=False))
+        return
+    maker = mark.model or mark.properties.get("xmp:CreatorTool", "") or "an unnamed maker"
+    kind = f"synthetic, by {maker} ({mark.source_type})" if mark.synthetic else "not marked as synthetic"
+    click.echo(f"{path}: {kind}")

@@ -9,8 +9,45 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import click
 
+from fomaug.errors import did_you_mean
+
 Callback = Callable[[click.Context, click.Parameter, Any], Any]
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Choice(click.Choice):  # type: ignore[type-arg]  # before click 8.2, the class has no parameter
+    """A choice whose error suggests the nearest word."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the chosen word, or raise `click.BadParameter` with a suggestion."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            hint = did_you_mean(str(value), map(str, self.choices))
+            message = f"{error.message.rstrip('.')}{hint}" if hint else error.message
+            raise click.BadParameter(message, ctx, param) from error
+
+
+def suggest_choices(command: click.Command) -> click.Command:
+    """Let every choice of a command and of its subcommands suggest the nearest word; return the command."""
+    for param in command.params:
+        if isinstance(param.type, click.Choice):
+            param.type = Choice(param.type.choices, case_sensitive=param.type.case_sensitive)
+    if isinstance(command, click.Group):
+        for subcommand in command.commands.values():
+            suggest_choices(subcommand)
+    return command
+
+
+class _Option(click.Option):
+    """An option that shows a default of several values as they are typed: `0.3 1.0`."""
+
+    def get_help_extra(self, ctx: click.Context) -> click.types.OptionHelpExtra:
+        """Join several values by spaces instead of commas."""
+        extra = super().get_help_extra(ctx)
+        if "default" in extra and isinstance(self.default, tuple):
+            extra["default"] = " ".join(map(str, self.default))
+        return extra
 
 
 def options_of(settings: type, *, callbacks: Mapping[str, Callback] | None = None) -> Callable[[F], F]:
@@ -53,7 +90,9 @@ def _option(field: Field[Any], hint: Any, callback: Callback | None) -> Callable
     flag = f"--{field.name.replace('_', '-')}"
     if kind["type"] is bool:
         flag += f"/--{field.metadata.get('off') or f'no-{flag[2:]}'}"
-    return click.option(flag, default=field.default, help=field.metadata["help"], callback=callback, **kind)
+    return click.option(
+        flag, cls=_Option, default=field.default, help=field.metadata["help"], callback=callback, **kind
+    )
 
 
 def _required(hint: Any) -> Any:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from fomaug.names import make_callable, names_on_demand
 
 if TYPE_CHECKING:
+    from fomaug.expand.annotate import parse_labels as parse_labels
     from fomaug.expand.gates import parse_gates as parse_gates
     from fomaug.expand.inspect.leaks import Leak as Leak
     from fomaug.expand.inspect.leaks import find_leaks as find_leaks
     from fomaug.expand.inspect.summary import Summary as Summary
     from fomaug.expand.inspect.summary import summarise as summarise
     from fomaug.expand.job import expand as expand
-    from fomaug.expand.names import parse_labels as parse_labels
     from fomaug.expand.plan import ExpandPlan as ExpandPlan
     from fomaug.expand.report import ExpandReport as ExpandReport
     from fomaug.expand.report import Failure as Failure
@@ -42,7 +42,7 @@ _HOMES = {
     "ExpandPlan": "plan",
     "ExpandReport": "report",
     "Failure": "report",
-    "parse_labels": "names",
+    "parse_labels": "annotate",
     "parse_gates": "gates",
     "parse_weights": "resources",
     "Summary": "inspect.summary",

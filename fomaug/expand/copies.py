@@ -1,60 +1,60 @@
-"""Copies of sources: load a source, draw and animate its copies, judge them, and encode them with their rows."""
+"""Copies of sources: draw motion, animate pictures or faces by it, judge the results, and draw anew if they fail."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Any, Final
 
-from fomaug.animator import Animator
-from fomaug.augment import MotionAugment
-from fomaug.errors import MediaError, reason_of
-from fomaug.expand.annotate import to_json
-from fomaug.expand.formats import Sample
-from fomaug.expand.gates import Judge, Verdict
-from fomaug.expand.jobs import Job
-from fomaug.expand.manifest import Row
-from fomaug.expand.move import Moved, compose, move
-from fomaug.expand.names import copy_label, copy_name
-from fomaug.expand.plan import ExpandPlan
-from fomaug.faces import Square
-from fomaug.files import PICTURE, read_regular
-from fomaug.labels import FaceLabels, Flaw
-from fomaug.media import Picture, Provenance, decode_picture, encode_image
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fomaug.augment import MotionAugment, MotionResult
+from fomaug.expand.sources import Loaded
+from fomaug.faces import MovedFace, Square, compose_motion, flow_cells, put_back
+from fomaug.geometry import warp_image
+from fomaug.media import Picture, to_array, to_tensor, to_unit
 from fomaug.motion import MotionParams
+
+_MOST_PIXELS: Final = 16_000_000  # of all results of one pass; larger batches are split
+_FACE_CELLS: Final = 64  # along the longer side of the smallest square, as in the flow of a whole picture
+
+Draws = Sequence[Sequence[MotionParams]]
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
-    """A loaded source, or the reason why it cannot be used.
+class AnimatedCopy:
+    """One animated copy.
 
     Attributes:
-        job: source and number of copies.
-        picture: decoded image; None if it cannot be used.
-        hash: sha256 of the file.
-        reason: reason why the source cannot be used.
-        squares: squares around the faces, each animated on its own; empty for the whole picture.
-        still: True for a source without a face that is copied once, unchanged.
-        labels: labels of the source; None without annotations.
-        flaws: annotations that were left out because they belong to an image of another size.
+        picture: copy, of its source's kind, size and depth.
+        params: motion parameters, fitted to the source.
+        flow: (1, h, w, 2) backward flow on the CPU, for the labels.
+        occlusion: (1, 1, h, w).
     """
 
-    job: Job
-    picture: Picture | None
-    hash: str = ""
-    reason: str = ""
-    squares: tuple[Square, ...] = ()
-    still: bool = False
-    labels: FaceLabels | None = None
-    flaws: tuple[Flaw, ...] = ()
+    picture: Picture
+    params: MotionParams
+    flow: Tensor
+    occlusion: Tensor
 
-    @property
-    def parts(self) -> list[Picture]:
-        """Pictures to animate: the faces, or the whole picture."""
-        assert self.picture is not None
-        return [square.cut_picture(self.picture) for square in self.squares] or [self.picture]
+
+@dataclass(frozen=True)
+class Verdict:
+    """Result of the gates for one copy.
+
+    Attributes:
+        reasons: names of the failed gates, with numbers; empty for an accepted copy.
+        scores: scores by name.
+    """
+
+    reasons: tuple[str, ...] = ()
+    scores: dict[str, Any] = field(default_factory=dict)
+
+
+Judge = Callable[[Picture, Sequence[AnimatedCopy]], Sequence[Verdict]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,22 +69,9 @@ class Outcome:
     """
 
     copy: int
-    moved: Moved
+    moved: AnimatedCopy
     attempt: int
     verdict: Verdict
-
-
-def load(job: Job, max_pixels: int) -> Loaded:
-    """Load the source of a job; the result carries a reason if the file cannot be read."""
-    try:
-        content = read_regular(job.source.path, PICTURE)
-    except OSError as cause:
-        return Loaded(job, None, reason=f"cannot be read: {reason_of(cause)}")
-    try:
-        picture = decode_picture(content, Path(job.source.key).suffix, max_pixels=max_pixels)
-    except MediaError as cause:
-        return Loaded(job, None, reason=str(cause))
-    return Loaded(job, picture, hashlib.sha256(content).hexdigest())
 
 
 def make_copies(
@@ -144,7 +131,7 @@ def _draw(
 
 def _animate(
     augment: MotionAugment, sources: Sequence[Loaded], draws: Sequence[list[list[MotionParams]]], batch_size: int
-) -> list[list[list[Moved]]]:
+) -> list[list[list[AnimatedCopy]]]:
     """Animate the copies of each source and face."""
     parts = [source.parts for source in sources]
     flat = [part for pictures in parts for part in pictures]
@@ -153,7 +140,7 @@ def _animate(
 
 
 def _outcomes(
-    source: Loaded, faces: Sequence[Sequence[Moved]], copies: Sequence[int], attempt: int, judge: Judge | None
+    source: Loaded, faces: Sequence[Sequence[AnimatedCopy]], copies: Sequence[int], attempt: int, judge: Judge | None
 ) -> Iterator[Outcome]:
     assert source.picture is not None
     judge = judge if not source.still else None
@@ -174,77 +161,100 @@ def _worst(verdicts: Sequence[Verdict]) -> Verdict:
     return max(verdicts, key=lambda verdict: len(verdict.reasons))
 
 
-def encode_copy(
-    loaded: Loaded, outcome: Outcome, model: Animator, plan: ExpandPlan, annotation: FaceLabels | None = None
-) -> Sample:
-    """Encode one copy and make its manifest row. An unchanged copy has no provenance mark, since no model made it.
+def move(
+    augment: MotionAugment, pictures: Sequence[Picture], draws: Draws, *, batch_size: int
+) -> list[list[AnimatedCopy]]:
+    """Animate pictures, each as often as it has draws.
 
     Args:
-        loaded: source of the copy.
-        outcome: animated copy.
-        model: model that animated the copy.
-        plan: settings for encoding and naming.
-        annotation: labels of the copy.
+        augment: augmentation that applies the draws.
+        pictures: pictures of any sizes and kinds.
+        draws: motion parameters of each picture, in any numbers.
+        batch_size: largest number of copies in one pass.
+
+    Returns:
+        The copies of each picture.
     """
-    source, picture = loaded.job.source, outcome.moved.picture
-    encode_format = picture.encode_format if plan.image_format == "same" else plan.image_format
-    label = copy_label(plan.labels, source.label, outcome.moved.params.label, still=loaded.still)
-    provenance = None if loaded.still else _provenance(loaded, outcome.moved, model)
-    content = encode_image(
-        picture.whole, encode_format, provenance=provenance, quality=plan.quality, icc_profile=picture.icc_profile
+    made: list[list[AnimatedCopy]] = [[] for _ in pictures]
+    for rows, parts in _passes(pictures, draws, batch_size):
+        images = _to_images([pictures[row] for row in rows])
+        result = augment.apply(images, [param for part in parts for param in part])
+        for position in range(len(result.params)):
+            row = rows[position // len(parts[0])]
+            made[row].append(_take(pictures[row], result, position))
+    return made
+
+
+def _passes(pictures: Sequence[Picture], draws: Draws, batch_size: int) -> Iterator[tuple[list[int], Draws]]:
+    """Yield batches: pictures of one shape, dtype and number of draws, or part of one picture's draws."""
+
+    def kind(row: int) -> tuple[Any, ...]:
+        return pictures[row].pixels.shape, str(pictures[row].pixels.dtype), len(draws[row])
+
+    for (shape, _, copies), group in groupby(sorted(range(len(pictures)), key=kind), kind):
+        rows = list(group)
+        most = max(1, min(batch_size, _MOST_PIXELS // (shape[0] * shape[1])))
+        together = most // copies if copies else 0
+        if together:
+            for start in range(0, len(rows), together):
+                part = rows[start : start + together]
+                yield part, [draws[row] for row in part]
+        else:
+            for row in rows:
+                for start in range(0, copies, most):
+                    yield [row], [draws[row][start : start + most]]
+
+
+def _to_images(pictures: Sequence[Picture]) -> Tensor:
+    """Stack pictures of one kind to (B, C, H, W); 8 bits stay uint8, 16 bits become float in [0, 1]."""
+    stack = np.stack([picture.pixels for picture in pictures])
+    return (to_tensor(stack) if stack.dtype == np.uint8 else to_unit(stack)).contiguous()
+
+
+def _take(picture: Picture, result: MotionResult, row: int) -> AnimatedCopy:
+    flow = result.flow[row : row + 1].cpu()
+    alpha = None if picture.alpha is None else warp_image(to_unit(picture.alpha)[None], flow, padding="border")[0]
+    moved = picture.with_image(result.image[row].cpu(), alpha)
+    return AnimatedCopy(moved, result.params[row], flow, result.occlusion[row : row + 1].cpu())
+
+
+def compose(picture: Picture, squares: Sequence[Square], faces: Sequence[AnimatedCopy]) -> AnimatedCopy:
+    """Put animated faces back into their picture; flow and occlusion become those of the whole picture.
+
+    Args:
+        picture: whole picture.
+        squares: squares that the faces were cut out of; later ones cover earlier ones.
+        faces: animated squares.
+
+    Returns:
+        The whole picture; `params` is the first face's draw and holds the others, each with its box. Outside of the
+        squares, the picture is unchanged, bit for bit.
+    """
+    moved = [
+        MovedFace(square, to_tensor(face.picture.pixels)[None], face.flow, face.occlusion)
+        for square, face in zip(squares, faces, strict=True)
+    ]
+    flow, occlusion = compose_motion(picture.size, flow_cells(picture.size, _density(squares)), moved)
+    boxed = [replace(face.params, box=square.edges) for square, face in zip(squares, faces, strict=True)]
+    params = replace(boxed[0], others=tuple(boxed[1:]))
+    whole = replace(
+        picture,
+        pixels=to_array(put_back(to_tensor(picture.pixels)[None], moved)[0]),
+        alpha=_compose_alpha(picture, moved, faces),
     )
-    row = _row(loaded, outcome, model, content, label, annotation)
-    name = copy_name(source, loaded.job.stem, outcome.copy, label, encode_format)
-    return Sample(name, content, provenance.to_xmp() if provenance and encode_format == "bmp" else None, row)
+    return AnimatedCopy(whole, params, flow, occlusion)
 
 
-def _row(
-    loaded: Loaded, outcome: Outcome, model: Animator, content: bytes, label: str, annotation: FaceLabels | None
-) -> Row:
-    source = loaded.job.source
-    return {
-        "source": source.key,
-        "source_id": source.id,
-        "source_hash": loaded.hash,
-        "copy": outcome.copy,
-        "attempt": outcome.attempt,
-        "label": label or None,
-        "source_label": source.label or None,
-        "split": source.split or None,
-        "size": list(outcome.moved.picture.size),
-        "bytes": len(content),
-        "hash": hashlib.sha256(content).hexdigest(),
-        "model": model.name,
-        "scores": outcome.verdict.scores,
-        **({} if annotation is None else {"annotation": to_json(annotation)}),
-        **_flaws(loaded),
-        "motion": outcome.moved.params.to_dict(),
-    }
+def _compose_alpha(picture: Picture, moved: Sequence[MovedFace], faces: Sequence[AnimatedCopy]) -> NDArray[Any] | None:
+    if picture.alpha is None:
+        return None
+    alphas = [
+        replace(part, image=to_tensor(face.picture.alpha)[None])
+        for part, face in zip(moved, faces, strict=True)
+        if face.picture.alpha is not None
+    ]
+    return to_array(put_back(to_tensor(picture.alpha)[None], alphas)[0])
 
 
-def _provenance(loaded: Loaded, moved: Moved, model: Animator) -> Provenance:
-    return Provenance(
-        model.name,
-        model_hash=model.hash,
-        pool_hash=moved.params.pool_hash,
-        source_hash=loaded.hash,
-        source_id=loaded.job.source.id,
-        source_type="composite" if loaded.squares else "generated",
-    )
-
-
-def rejected_row(loaded: Loaded, outcome: Outcome) -> Row:
-    """Make the row of a copy that the gates rejected."""
-    return {
-        "source": loaded.job.source.key,
-        "copy": outcome.copy,
-        "attempts": outcome.attempt + 1,
-        "reasons": list(outcome.verdict.reasons),
-        "scores": outcome.verdict.scores,
-        **_flaws(loaded),
-    }
-
-
-def _flaws(loaded: Loaded) -> dict[str, Any]:
-    """Return the row's entry for annotations that did not fit the source; a resumed job reports them from the row."""
-    return {"flaws": [[flaw.where, flaw.described] for flaw in loaded.flaws]} if loaded.flaws else {}
+def _density(squares: Sequence[Square]) -> float:
+    return min(_FACE_CELLS / min(max(square.size) for square in squares), 1.0)

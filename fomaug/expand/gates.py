@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from fomaug.animator import Animator
 from fomaug.errors import ArgumentError
-from fomaug.expand.move import Moved
+from fomaug.expand.copies import AnimatedCopy, Judge, Verdict
 from fomaug.expand.plan import GateOption
 from fomaug.media import Picture
 from fomaug.quality import Gates, judge, score
@@ -20,22 +19,6 @@ from fomaug.quality import Gates, judge, score
 _MAX_SIDE: Final = 512  # larger images are scored at this size; no score needs more detail
 
 Embed = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Result of the gates for one copy.
-
-    Attributes:
-        reasons: names of the failed gates, with numbers; empty for an accepted copy.
-        scores: scores by name.
-    """
-
-    reasons: tuple[str, ...] = ()
-    scores: dict[str, Any] = field(default_factory=dict)
-
-
-Judge = Callable[[Picture, Sequence[Moved]], Sequence[Verdict]]
 
 
 def read_gates(option: GateOption) -> Gates | None:
@@ -82,7 +65,7 @@ def make_judge(gates: Gates | None, animator: Animator, embed: Embed | None = No
     if gates.min_identity is not None and embed is None:
         raise ArgumentError("gate min_identity needs a face embedder; call fomaug.expand(..., embed=...)")
 
-    def judge_copies(picture: Picture, copies: Sequence[Moved]) -> list[Verdict]:
+    def judge_copies(picture: Picture, copies: Sequence[AnimatedCopy]) -> list[Verdict]:
         if not copies:
             return []
         source = _to_unit(picture).expand(len(copies), -1, -1, -1).to(animator.device)

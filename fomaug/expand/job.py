@@ -14,19 +14,18 @@ from fomaug import __version__
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, MediaError, did_you_mean
-from fomaug.expand.annotate import Annotator, make_annotator
-from fomaug.expand.faces import Locate, make_locator
+from fomaug.expand.annotate import Annotator, check_policy, list_classes, make_annotator
+from fomaug.expand.dataset import Found, digest_sources, find_sources, save_sources, with_deleted
 from fomaug.expand.formats import open_writer
 from fomaug.expand.gates import Embed, make_judge, read_gates
 from fomaug.expand.inspect.contact import save_contact_sheet
-from fomaug.expand.jobs import Shard, plan_shards
 from fomaug.expand.manifest import MANIFEST, MANIFEST_FORMAT, REJECTED, Manifest, explained_writes, locked
-from fomaug.expand.names import check_policy, list_classes
 from fomaug.expand.plan import ExpandOptions, ExpandPlan, Format, LabelOption
 from fomaug.expand.report import ExpandReport, Failure, count_labels, estimate_bytes
 from fomaug.expand.resources import GIVEN, digest_clip_labels, load_augment, save_pool
 from fomaug.expand.run import Pipeline, Stages
-from fomaug.expand.sources import Found, SourceFile, digest_sources, find_sources, save_sources, with_deleted
+from fomaug.expand.shards import plan_shards
+from fomaug.expand.sources import Locate, Shard, SourceFile, make_locator
 from fomaug.faces import Detector
 from fomaug.labels import Flaw
 from fomaug.media import Provenance
@@ -147,7 +146,7 @@ def _start_report(plan: ExpandPlan, found: Found, shards: Sequence[Shard]) -> Ex
 
 def _skip(plan: ExpandPlan, unsplit: Sequence[SourceFile]) -> tuple[Failure, ...]:
     """Return a failure for each source without a split, or raise `MediaError` if the plan says so."""
-    reason = "lies beside the split folders and is in no split; move it into one of them, or take split 'all'"
+    reason = "is outside the split folders and in no split; move it into one of them, or take split 'all'"
     skipped = tuple(Failure(source.key, reason) for source in unsplit)
     if skipped and plan.on_error == "raise":
         raise MediaError(f"{skipped[0].source}: {reason}")
@@ -219,7 +218,7 @@ def _complete(
 
 
 def _list_flaws(annotator: Annotator | None, manifest: Manifest, unrecorded: Sequence[Flaw]) -> tuple[Failure, ...]:
-    """List the annotations that were left out by the reader, in rows, and of sources without a row."""
+    """List flaws from the reader, from the rows, and of sources without rows."""
     if annotator is None:
         return ()
     rows = (row for name in (MANIFEST, REJECTED) for row in manifest.rows(name))

@@ -57,7 +57,9 @@ class Manifest:
         """
         filled = self.out.exists() and any(path.name != LOCK for path in self.out.iterdir())
         if filled and not resume:
-            raise ResumeError(f"{self.out} is not empty; give a new folder, or resume to go on with what is there")
+            raise ResumeError(
+                f"{self.out} is not empty; give a new folder, or resume=True (--resume) to go on with its job"
+            )
         self.out.mkdir(parents=True, exist_ok=True)
         if filled:
             _check_facts(self.out, facts)
@@ -156,7 +158,7 @@ def explained_writes(out: Path) -> Iterator[None]:
     except FomaugError:
         raise
     except OSError as cause:
-        raise MediaError(f"cannot write to {out}: {cause}; what is there is whole") from cause
+        raise MediaError(f"cannot write to {out}: {cause}; files already written are complete") from cause
 
 
 def read_rows(path: Path) -> Iterator[Row]:

@@ -13,14 +13,13 @@ from tqdm import tqdm
 from fomaug.augment import MotionAugment
 from fomaug.errors import MediaError
 from fomaug.expand.annotate import Annotator, move_labels
-from fomaug.expand.copies import Loaded, Outcome, encode_copy, load, make_copies, rejected_row
-from fomaug.expand.faces import Locate
-from fomaug.expand.formats import FormatWriter, Sample
-from fomaug.expand.gates import Judge
-from fomaug.expand.jobs import Shard, Unit
+from fomaug.expand.copies import Judge, Outcome, make_copies
+from fomaug.expand.formats import FormatWriter
 from fomaug.expand.manifest import Manifest, Row, explained_writes
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
+from fomaug.expand.samples import Sample, encode_copy, rejected_row
+from fomaug.expand.sources import Loaded, Locate, Shard, Unit, load
 from fomaug.labels import Flaw
 
 _AHEAD: Final = 2  # units that are loaded before, and written after, the unit in the model

@@ -1,34 +1,20 @@
-"""Source files of a dataset, with the labels and splits that their folders name."""
+"""Sources: their files, jobs, units and shards, and the loading stage, which decodes a source and finds its faces."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, NamedTuple, get_args
 
-from fomaug.errors import ArgumentError, ResumeError, UnsafeFileError, check_choice
-from fomaug.expand.manifest import is_expanded
-from fomaug.expand.plan import Split
-from fomaug.files import MANIFEST, exists, read_text, write_file
-from fomaug.media import read_suffixes, unread_suffixes
-
-SOURCES: Final = "sources.jsonl"
-
-SPLITS: Final = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""Split of each known name of a top folder."""
+from fomaug.animator import Animator
+from fomaug.errors import ArgumentError, MediaError, reason_of
+from fomaug.expand.manifest import CopyId
+from fomaug.expand.plan import ExpandPlan
+from fomaug.faces import Detector, Square, check_finder, face_squares, find_squares
+from fomaug.files import PICTURE, read_regular
+from fomaug.labels import FaceLabels, Flaw, face_boxes
+from fomaug.media import Picture, decode_picture
 
 
 @dataclass(frozen=True)
@@ -40,14 +26,14 @@ class SourceFile:
         key: path below the dataset folder, with slashes on every system; also the key of the draws.
         label: name of the class folder; empty in a flat dataset.
         split: train, val or test; empty in a dataset without split folders.
-        had_bytes: size of a deleted file when the job began; None for all other files.
+        recorded_bytes: size of a deleted file when the job began; None for all other files.
     """
 
     path: Path
     key: str
     label: str = ""
     split: str = ""
-    had_bytes: int | None = None
+    recorded_bytes: int | None = None
 
     @property
     def id(self) -> str:
@@ -57,7 +43,7 @@ class SourceFile:
     @property
     def num_bytes(self) -> int:
         """Size of the file in bytes, see `file_size`."""
-        return file_size(self.path) if self.had_bytes is None else self.had_bytes
+        return file_size(self.path) if self.recorded_bytes is None else self.recorded_bytes
 
     @property
     def folder(self) -> PurePosixPath:
@@ -71,67 +57,6 @@ class SourceFile:
         return PurePosixPath(self.key).parts[0] if self.split else ""
 
 
-class Found(NamedTuple):
-    """The source files of a dataset folder.
-
-    Attributes:
-        chosen: source files of the chosen split.
-        unsplit: source files outside of the split folders; empty if all splits are chosen.
-        expanded: folders that were left out because `expand` wrote them.
-    """
-
-    chosen: list[SourceFile]
-    unsplit: list[SourceFile]
-    expanded: list[str]
-
-
-def find_sources(dataset: Path, *, out: Path, split: str = "train", annotations: str | None = None) -> Found:
-    """List the image files below a folder, sorted by key.
-
-    Hidden files and folders are left out, as are `out`, `annotations` and expanded datasets inside the folder. Links to
-    folders are not followed.
-
-    Args:
-        dataset: folder of class folders or images, or of splits.
-        out: output folder of the expansion.
-        annotations: path of the annotations, which may be a folder of masks.
-        split: split to list, or "all"; without split folders, "train" lists all images, too.
-
-    Raises:
-        ArgumentError: the folder does not exist, has no images, has none in the split, or has no split folders for
-            "val" or "test".
-    """
-    if not dataset.is_dir():
-        raise ArgumentError(f"dataset {dataset} is not a folder; give the folder that holds the pictures")
-    check_choice("split", split, get_args(Split))
-    if out.resolve() == dataset.resolve():
-        raise ArgumentError(f"out is the dataset itself ({dataset}); give another folder")
-    avoided = {out.resolve(), *([Path(annotations).resolve()] if annotations else [])}
-    expanded: list[str] = []
-    keys = sorted(_picture_keys(dataset, avoided, expanded))
-    divided = _is_divided(keys)
-    sources = [_source(dataset, key, divided=divided) for key in keys]
-    splits = sorted({source.split for source in sources} - {""})
-    if not splits and split in ("val", "test"):
-        raise ArgumentError(f"dataset {dataset} has no split folders, so no split {split!r}; give none, or 'all'")
-    if not splits or split == "all":
-        chosen, unsplit = sources, []
-    else:
-        chosen, unsplit = ([source for source in sources if source.split == wanted] for wanted in (split, ""))
-    if not chosen:
-        reason = f"none of split {split!r}, but of {', '.join(splits)}; give split" if splits else "no picture"
-        raise ArgumentError(f"dataset {dataset} holds {reason}; known suffixes: {', '.join(read_suffixes)}")
-    return Found(chosen, unsplit, sorted(expanded))
-
-
-def digest_sources(sources: Sequence[SourceFile]) -> str:
-    """Return the sha256 of the names and sizes of all sources, to detect changes of a dataset."""
-    digest = hashlib.sha256()
-    for source in sources:
-        digest.update(f"{source.key}\0{source.num_bytes}\n".encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
-
-
 def file_size(path: Path) -> int:
     """Return the size of a file in bytes; 0 for a broken link, which fails when it is loaded."""
     try:
@@ -140,79 +65,134 @@ def file_size(path: Path) -> int:
         return 0
 
 
-def _picture_keys(dataset: Path, avoided: set[Path], expanded: list[str]) -> Iterator[str]:
-    """Yield the keys of all image files; append the names of expanded datasets, which are not entered."""
-    for folder, folders, files in os.walk(dataset):
-        here = Path(folder)
-        if here != dataset and is_expanded(here):
-            expanded.append(here.relative_to(dataset).as_posix())
-            folders.clear()
-            continue
-        folders[:] = [name for name in folders if not name.startswith(".") and (here / name).resolve() not in avoided]
-        for name in files:
-            # Pictures that cannot be read are sources, too: reading them fails, and the report names them.
-            if not name.startswith(".") and Path(name).suffix.lower() in (*read_suffixes, *unread_suffixes):
-                yield (here / name).relative_to(dataset).as_posix()
+@dataclass(frozen=True)
+class SourceJob:
+    """A source and its copies.
 
-
-def _is_divided(keys: Iterable[str]) -> bool:
-    """Whether top folders are splits: one is named train, or all of them have names of splits.
-
-    Beside a train folder, every folder with the name of a split is a split, whatever the other folders are, so that
-    test images stay test images. Without a train folder, a folder named dev among others is a class.
+    Attributes:
+        source: source file.
+        stem: stem of the file names of the copies.
+        copies: number of copies.
     """
-    tops = {parts[0].lower() for parts in (PurePosixPath(key).parts for key in keys) if len(parts) > 1}
-    splits = {SPLITS.get(top, "") for top in tops}
-    return "train" in splits or (bool(splits) and "" not in splits)
+
+    source: SourceFile
+    stem: str
+    copies: int
+
+    @property
+    def copy_ids(self) -> list[CopyId]:
+        """Identifiers of the copies."""
+        return [(self.source.key, copy) for copy in range(self.copies)]
 
 
-def _source(dataset: Path, key: str, *, divided: bool) -> SourceFile:
-    parts = PurePosixPath(key).parts
-    split = SPLITS.get(parts[0].lower(), "") if divided and len(parts) > 1 else ""
-    parts = parts[bool(split) :]
-    return SourceFile(dataset / key, key, parts[0] if len(parts) > 1 else "", split)
+Unit = tuple[
+    SourceJob, ...
+]  # sources that are loaded, animated and written together  # sources that are loaded, animated and written together
 
 
-def save_sources(out: Path, sources: Sequence[SourceFile]) -> None:
-    """Save the list of a job's sources, unless it is saved already.
+@dataclass(frozen=True)
+class Shard:
+    """Units whose rows are recorded together: one unit for folders, the content of one file for archives.
 
-    The division into shards and the names of copies depend on all sources. With the list, a job can be resumed after a
-    source is deleted.
+    Attributes:
+        name: name of the archive without its suffix; empty for folders.
+        units: units in their order.
     """
-    if not (out / SOURCES).exists():
-        lines = (json.dumps([source.key, source.label, source.split, source.num_bytes]) for source in sources)
-        write_file(out / SOURCES, "".join(f"{line}\n" for line in lines).encode(), durable=True)
+
+    name: str
+    units: tuple[Unit, ...]
+
+    @property
+    def copy_ids(self) -> list[CopyId]:
+        """Identifiers of the copies."""
+        return [copy_id for unit in self.units for job in unit for copy_id in job.copy_ids]
 
 
-def with_deleted(sources: Sequence[SourceFile], dataset: Path, out: Path) -> list[SourceFile]:
-    """Add the deleted sources of a job's list; they fail like other files that cannot be read.
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A loaded source, or the reason why it cannot be used.
 
-    If the dataset has new sources, no source is added, and the comparison of the settings reports another dataset.
+    Attributes:
+        job: source and number of copies.
+        picture: decoded image; None if it cannot be used.
+        hash: sha256 of the file.
+        reason: reason why the source cannot be used.
+        squares: squares around the faces, each animated on its own; empty for the whole picture.
+        still: True for a source without a face that is copied once, unchanged.
+        labels: labels of the source; None without annotations.
+        flaws: annotations that were left out because they belong to an image of another size.
+    """
+
+    job: SourceJob
+    picture: Picture | None
+    hash: str = ""
+    reason: str = ""
+    squares: tuple[Square, ...] = ()
+    still: bool = False
+    labels: FaceLabels | None = None
+    flaws: tuple[Flaw, ...] = ()
+
+    @property
+    def parts(self) -> list[Picture]:
+        """Pictures to animate: the faces, or the whole picture."""
+        assert self.picture is not None
+        return [square.cut_picture(self.picture) for square in self.squares] or [self.picture]
+
+
+def load(job: SourceJob, max_pixels: int) -> Loaded:
+    """Load the source of a job; the result carries a reason if the file cannot be read."""
+    try:
+        content = read_regular(job.source.path, PICTURE)
+    except OSError as cause:
+        return Loaded(job, None, reason=f"cannot be read: {reason_of(cause)}")
+    try:
+        picture = decode_picture(content, Path(job.source.key).suffix, max_pixels=max_pixels)
+    except MediaError as cause:
+        return Loaded(job, None, reason=str(cause))
+    return Loaded(job, picture, hashlib.sha256(content).hexdigest())
+
+
+Locate = Callable[[Loaded], Loaded]
+
+
+def make_locator(plan: ExpandPlan, animator: Animator, detector: Detector | None, *, annotated: bool = False) -> Locate:
+    """Make the function that adds the squares of its faces to a source.
+
+    Args:
+        plan: plan with `faces` and `on_missing`.
+        animator: model that finds faces if there is no detector.
+        detector: function from (H, W, 3) uint8 RGB to face boxes (left, top, right, bottom) in pixels.
+        annotated: whether sources come with labels, for `faces="boxes"`.
 
     Raises:
-        ResumeError: the list is damaged.
+        ArgumentError: the plan needs annotations, a detector or a model of faces, and there is none.
     """
-    listed = list(_read_sources(dataset, out / SOURCES)) if (out / SOURCES).exists() else []
-    found = {source.key for source in sources}
-    deleted = [source for source in listed if source.key not in found and not exists(source.path)]
-    if not deleted or len(listed) != len(found) + len(deleted):
-        return list(sources)
-    return sorted([*sources, *deleted], key=lambda source: source.key)
+    if plan.faces == "frame":
+        return lambda loaded: loaded
+    if plan.faces == "boxes" and not annotated:
+        raise ArgumentError("faces='boxes' takes the boxes of annotations; give annotations, or use faces='detect'")
+    if plan.faces == "detect":
+        check_finder(animator, detector)
+
+    def locate(loaded: Loaded) -> Loaded:
+        assert loaded.picture is not None
+        if plan.faces == "boxes":
+            squares = _annotated(loaded)
+        else:
+            squares = find_squares(loaded.picture.rgb, animator, detector=detector)
+        return replace(loaded, squares=squares) if squares else _without_face(loaded, plan.on_missing)
+
+    return locate
 
 
-def _read_sources(dataset: Path, path: Path) -> Iterator[SourceFile]:
-    try:
-        for line in read_text(path, MANIFEST).splitlines():
-            yield _listed_source(dataset, *json.loads(line))
-    except UnsafeFileError as cause:
-        raise ResumeError(str(cause)) from cause
-    except (ValueError, TypeError, RecursionError) as cause:
-        raise ResumeError(f"{path} is damaged; remove it, and resume") from cause
+def _annotated(loaded: Loaded) -> tuple[Square, ...]:
+    assert loaded.picture is not None
+    if loaded.labels is None:
+        return ()
+    return face_squares(face_boxes(loaded.labels).tolist(), loaded.picture.size)
 
 
-def _listed_source(dataset: Path, key: Any, label: Any, split: Any, num_bytes: Any) -> SourceFile:
-    if not all(isinstance(word, str) for word in (key, label, split)) or type(num_bytes) is not int:
-        raise ValueError("a source has a key, a label, a split and a size")
-    if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts or "\0" in key:
-        raise ValueError("a key is a path below the dataset")
-    return SourceFile(dataset / key, key, label, split, num_bytes)
+def _without_face(loaded: Loaded, on_missing: str) -> Loaded:
+    if on_missing == "copy":
+        return replace(loaded, still=True)
+    return replace(loaded, picture=None, reason="has no face that can be used")

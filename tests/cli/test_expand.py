@@ -169,7 +169,7 @@ def test_a_dry_run_names_pictures_in_no_split(faces: Path, tmp_path: Path, capsy
     assert main(["expand", str(faces), str(tmp_path / "out"), "--dry-run"]) == 0
     found = capsys.readouterr()
     assert "2 pictures, 16 copies" in found.out
-    assert "1 picture could not be used:\n  preview.png: lies beside the split folders" in found.err
+    assert "1 picture could not be used:\n  preview.png: is outside the split folders" in found.err
 
 
 def test_values_of_all_options_arrive(faces: Path, tmp_path: Path, tools: list[str]) -> None:

@@ -93,6 +93,49 @@ def test_an_unreadable_file_ends_with_2_after_the_others(
     assert "synthetic, by lite-256" in found.out
 
 
+def test_every_picture_below_a_folder_is_verified_in_order_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "out"
+    paths = [folder / name for name in ("a/1.png", "a/2.JPG", "b/1.bmp")]
+    for path in paths:
+        save_image(path, GREY, provenance=Provenance("lite-256"))
+    (folder / "manifest.jsonl").write_text("{}")
+    save_image(folder / ".hidden" / "1.png", GREY)
+    assert main(["verify", str(folder)]) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [str(path) for path in paths]
+    assert last == "3 marked as synthetic, 0 not"
+
+
+def test_a_folder_with_an_unmarked_picture_ends_with_1_and_with_an_unreadable_one_with_2(
+    marked: Path, plain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(marked.parent)]) == 1
+    assert capsys.readouterr().out.endswith("\n1 marked as synthetic, 1 not\n")
+    (marked.parent / "torn.png").write_bytes(b"no picture")
+    assert main(["verify", str(marked.parent)]) == 2
+    found = capsys.readouterr()
+    assert "torn.png is neither an image" in found.err
+    assert found.out.endswith("\n1 marked as synthetic, 1 not, 1 cannot be read\n")
+
+
+def test_an_expanded_dataset_is_verified_by_its_folder(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(out)]) == 0
+    assert capsys.readouterr().out.endswith("\n29 marked as synthetic, 0 not\n"), "28 copies and the contact sheet"
+    assert main(["verify", "--json", str(out)]) == 0
+    assert all(json.loads(line)["synthetic"] for line in capsys.readouterr().out.splitlines())
+
+
+def test_a_folder_without_pictures_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "00000.tar").write_bytes(b"")
+    assert main(["verify", str(tmp_path)]) == 2
+    assert (
+        "is a folder without pictures and videos; give the folder of the copies, or unpack archives"
+        in capsys.readouterr().err
+    )
+
+
 def test_json_contains_the_whole_mark(marked: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--json", str(marked)]) == 0
     row = json.loads(capsys.readouterr().out)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import click
 import pytest
 
-from fomaug.cli.options import options_of
+from fomaug.cli.options import options_of, suggest_choices
 
 
 def described(default: Any, **metadata: str) -> Any:
@@ -55,6 +55,36 @@ def test_the_type_of_a_field_decides_how_its_option_is_read(words: list[str], na
 def test_values_of_another_type_are_refused(words: list[str]) -> None:
     with pytest.raises(click.UsageError):
         parsed(*words)
+
+
+def test_defaults_of_several_values_are_shown_as_they_are_typed() -> None:
+    @dataclass
+    class Ranges:
+        strength_range: tuple[float, float] = described((0.3, 1.0))
+
+    command = click.command(context_settings={"show_default": True})(options_of(Ranges)(lambda **_: None))
+    assert "[default: 0.3 1.0]" in command.get_help(click.Context(command, show_default=True))
+
+
+def test_a_choice_suggests_the_nearest_word() -> None:
+    with pytest.raises(click.BadParameter) as error:
+        suggested("--part", "moth")
+    assert error.value.message == "'moth' is not one of 'head', 'mouth'; did you mean 'mouth'?"
+    with pytest.raises(click.BadParameter, match=r"'zzz' is not one of 'head', 'mouth'\.$"):
+        suggested("--part", "zzz")
+
+
+def suggested(*words: str) -> None:
+    @click.group()
+    def group() -> None:
+        pass
+
+    @group.command()
+    @click.option("--part", type=click.Choice(["head", "mouth"]))
+    def do(part: str) -> None:
+        pass
+
+    suggest_choices(group).main(["do", *words], standalone_mode=False)
 
 
 def test_a_type_that_click_cannot_read_needs_a_callback() -> None:

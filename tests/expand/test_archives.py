@@ -14,8 +14,9 @@ from PIL import Image
 from fomaug import Animator, DrivingPool
 from fomaug.errors import MediaError
 from fomaug.expand import ExpandReport, expand, summarise
-from fomaug.expand.formats import FORMATS, Sample, load_outputs, register
+from fomaug.expand.formats import FORMATS, load_outputs, register
 from fomaug.expand.plan import Format
+from fomaug.expand.samples import Sample
 from fomaug.media import save_image
 
 

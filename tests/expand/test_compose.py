@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fomaug import MotionParams, warp
-from fomaug.expand.move import Moved, compose
+from fomaug.expand.copies import AnimatedCopy, compose
 from fomaug.faces import Square
 from fomaug.geometry import identity_grid, resize_flow
 from fomaug.media import Picture
@@ -23,7 +23,7 @@ def picture(face: Callable[..., np.ndarray]) -> Picture:
     return Picture(face(1, *SIZE))
 
 
-def moved(picture: Picture, flow: Tensor, pixels: np.ndarray | None = None) -> Moved:
+def moved(picture: Picture, flow: Tensor, pixels: np.ndarray | None = None) -> AnimatedCopy:
     """A face that follows the flow and of which nothing is invented, unless its pixels are given."""
     levels = np.iinfo(picture.pixels.dtype).max
     if pixels is None:
@@ -31,7 +31,7 @@ def moved(picture: Picture, flow: Tensor, pixels: np.ndarray | None = None) -> M
         read = warp.image(unit, flow.double())[0].permute(1, 2, 0).numpy()
         pixels = (read * levels).round().astype(picture.pixels.dtype)
     alpha = None if picture.alpha is None else picture.alpha
-    return Moved(Picture(pixels, alpha), MotionParams("a"), flow, torch.full((1, 1, *flow.shape[1:3]), 0.25))
+    return AnimatedCopy(Picture(pixels, alpha), MotionParams("a"), flow, torch.full((1, 1, *flow.shape[1:3]), 0.25))
 
 
 def turned(shift: float = 0.1, scale: float = 0.9) -> Tensor:
@@ -135,7 +135,7 @@ def test_alpha_moves_with_the_face(face: Callable[..., np.ndarray]) -> None:
     picture = Picture(colours[..., :3], colours[..., 3:])
     part = SQUARE.cut_picture(picture)
     assert part.alpha is not None
-    clear = Moved(Picture(part.pixels, part.alpha * 0), MotionParams("a"), STILL, torch.ones(1, 1, 16, 16))
+    clear = AnimatedCopy(Picture(part.pixels, part.alpha * 0), MotionParams("a"), STILL, torch.ones(1, 1, 16, 16))
     whole = compose(picture, [SQUARE], [clear]).picture
     assert whole.alpha is not None
     assert picture.alpha is not None

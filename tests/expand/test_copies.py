@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from fomaug import Animator, DrivingPool, MotionAugment
-from fomaug.expand.copies import Loaded, make_copies
-from fomaug.expand.gates import Verdict
-from fomaug.expand.jobs import Job
-from fomaug.expand.sources import SourceFile
+from fomaug.expand.copies import Verdict, make_copies
+from fomaug.expand.sources import Loaded, SourceFile, SourceJob
 from fomaug.media import Picture
 
 
@@ -21,7 +19,9 @@ def augment(tiny_model: Animator, tiny_pool: DrivingPool) -> MotionAugment:
 
 @pytest.fixture
 def sources(face: Callable[..., np.ndarray]) -> list[Loaded]:
-    jobs = [Job(SourceFile(Path(key), key), key, copies) for key, copies in (("a.png", 3), ("b.png", 2), ("c.png", 3))]
+    jobs = [
+        SourceJob(SourceFile(Path(key), key), key, copies) for key, copies in (("a.png", 3), ("b.png", 2), ("c.png", 3))
+    ]
     return [Loaded(job, Picture(face(i))) for i, job in enumerate(jobs)]
 
 

@@ -372,7 +372,9 @@ def test_a_full_disk_is_named_whatever_is_written(
         replace(source, target)
 
     monkeypatch.setattr("os.replace", fill)
-    with pytest.raises(MediaError, match=r"cannot write to .*No space left on device; what is there is whole"):
+    with pytest.raises(
+        MediaError, match=r"cannot write to .*No space left on device; files already written are complete"
+    ):
         run()
 
 

@@ -11,8 +11,8 @@ import torch
 from fomaug import Animator, DrivingPool, MotionAugment
 from fomaug.errors import ArgumentError
 from fomaug.expand import expand, parse_gates, summarise
+from fomaug.expand.copies import move
 from fomaug.expand.gates import make_judge, read_gates
-from fomaug.expand.move import move
 from fomaug.media import Picture
 from fomaug.quality import Gates, score
 

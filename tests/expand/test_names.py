@@ -6,17 +6,10 @@ from pathlib import Path
 import pytest
 
 from fomaug.errors import ArgumentError, LabelError
-from fomaug.expand.names import (
-    check_label,
-    check_policy,
-    copy_label,
-    copy_name,
-    fold,
-    parse_labels,
-    path_inside,
-    unique_stems,
-)
+from fomaug.expand.annotate import check_label, check_policy, copy_label, parse_labels
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.samples import copy_name, path_inside
+from fomaug.expand.shards import fold, unique_stems
 from fomaug.expand.sources import SourceFile
 
 

@@ -14,8 +14,8 @@ from PIL import Image
 from fomaug import Animator, DrivingPool, MotionAugment, MotionParams
 from fomaug.errors import ArgumentError, MediaError, ResumeError
 from fomaug.expand import ExpandReport, expand, summarise
+from fomaug.expand.copies import move
 from fomaug.expand.manifest import read_rows
-from fomaug.expand.move import move
 from fomaug.faces import Square, face_square
 from fomaug.media import read_mark, read_picture, save_image
 

@@ -1,23 +1,23 @@
-"""Output formats of copies. Importing the package registers all formats; pyarrow is imported when it is needed."""
+"""Output formats of copies. Importing the package registers the writers of all its files; pyarrow is imported later."""
 
-from fomaug.expand.formats.folder import FolderWriter as FolderWriter
-from fomaug.expand.formats.parquet import ParquetWriter as ParquetWriter
+import importlib
+import pkgutil
+
 from fomaug.expand.formats.registry import FORMATS as FORMATS
+from fomaug.expand.formats.registry import ArchiveWriter as ArchiveWriter
 from fomaug.expand.formats.registry import FormatWriter as FormatWriter
-from fomaug.expand.formats.registry import Sample as Sample
 from fomaug.expand.formats.registry import load_outputs as load_outputs
 from fomaug.expand.formats.registry import open_writer as open_writer
 from fomaug.expand.formats.registry import register as register
-from fomaug.expand.formats.tar import TarWriter as TarWriter
 
 __all__ = [
-    "FolderWriter",
-    "ParquetWriter",
     "FORMATS",
+    "ArchiveWriter",
     "FormatWriter",
-    "Sample",
     "load_outputs",
     "open_writer",
     "register",
-    "TarWriter",
 ]
+
+for _file in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_file.name}")

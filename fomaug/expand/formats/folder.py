@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fomaug.expand.formats.registry import FormatWriter, Sample, register
+from fomaug.expand.formats.registry import FormatWriter, register
 from fomaug.expand.manifest import Row
-from fomaug.expand.names import path_inside
+from fomaug.expand.samples import Sample, path_inside
 from fomaug.files import write_file
 from fomaug.media import sidecar_of
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 from fomaug.errors import MissingExtraError
-from fomaug.expand.formats.registry import FormatWriter, Sample, register
+from fomaug.expand.formats.registry import ArchiveWriter, register
 from fomaug.expand.manifest import Row
-from fomaug.expand.names import path_inside
-from fomaug.files import ARCHIVE, check_regular, replacing
+from fomaug.expand.samples import Sample
+from fomaug.files import ARCHIVE, check_regular
 
 _TEXTS: Final = ("label", "source", "source_id", "split")
 _GROUP_BYTES: Final = 32 << 20
 
 
 @register("parquet")
-class ParquetWriter(FormatWriter):
+class ParquetWriter(ArchiveWriter):
     """Writer of one table per shard: image, label, source, source_id, split, and the manifest row as JSON."""
 
     suffix = ".parquet"
@@ -27,14 +26,11 @@ class ParquetWriter(FormatWriter):
     def __init__(self, out: Path, classes: tuple[str, ...] = ()) -> None:
         super().__init__(out, classes)
         self._arrow, self._parquet = _pyarrow()
-        self.file = ""
         self._pending: list[Row] = []
-        self._stack = ExitStack()
 
     def begin(self, shard: str) -> None:
         """Open an empty table under a temporary name."""
-        self.file, self.rows, self._pending, self._stack = f"{shard}.parquet", [], [], ExitStack()
-        temporary = self._stack.enter_context(replacing(path_inside(self.out, self.file)))
+        temporary, self._pending = self._open(shard), []
         self._schema = _schema(self._arrow)
         self._writer = self._stack.enter_context(self._parquet.ParquetWriter(temporary, self._schema))
 
@@ -51,13 +47,7 @@ class ParquetWriter(FormatWriter):
     def finish(self) -> list[Row]:
         """Close the table and rename it to its final name."""
         self._write_group()
-        self._stack.close()
-        return self.rows
-
-    def abandon(self) -> None:
-        """Delete the unfinished table."""
-        # An error makes the stack delete the temporary file instead of renaming it.
-        self._stack.__exit__(InterruptedError, InterruptedError(), None)
+        return super().finish()
 
     @staticmethod
     def read(path: Path, names: Sequence[str]) -> dict[str, bytes]:

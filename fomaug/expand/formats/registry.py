@@ -1,33 +1,17 @@
-"""Interface of the output formats, and their registry: a new format is one file with one registered writer."""
+"""Interface of the output formats, and their registry; a new file of this folder is imported and so registered."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar, Final, TypeVar
 
 from fomaug.errors import MediaError, check_choice
 from fomaug.expand.manifest import Row
-from fomaug.files import PICTURE, read_regular
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One encoded copy.
-
-    Attributes:
-        name: path within the expanded dataset, with slashes.
-        content: bytes of the image file.
-        mark: provenance mark as a separate file, for image formats that cannot hold it; else None.
-        row: manifest row without the file, which the writer adds.
-    """
-
-    name: str
-    content: bytes
-    mark: bytes | None
-    row: Row
+from fomaug.expand.samples import Sample, path_inside
+from fomaug.files import PICTURE, read_regular, replacing
 
 
 class FormatWriter(ABC):
@@ -72,6 +56,34 @@ class FormatWriter(ABC):
     def read(path: Path, names: Sequence[str]) -> Mapping[str, bytes]:
         """Read image files from an archive, by name."""
         raise NotImplementedError
+
+
+class ArchiveWriter(FormatWriter):
+    """Writer of one archive per shard, under a temporary name until the archive is complete.
+
+    Attributes:
+        file: path of the archive below `out`.
+    """
+
+    def __init__(self, out: Path, classes: tuple[str, ...] = ()) -> None:
+        super().__init__(out, classes)
+        self.file = ""
+        self._stack = ExitStack()
+
+    def _open(self, shard: str) -> Path:
+        """Start an archive and return its temporary path; `finish` closes what is entered into `_stack`."""
+        self.file, self.rows, self._stack = f"{shard}{self.suffix}", [], ExitStack()
+        return self._stack.enter_context(replacing(path_inside(self.out, self.file)))
+
+    def finish(self) -> list[Row]:
+        """Close the archive and rename it to its final name."""
+        self._stack.close()
+        return self.rows
+
+    def abandon(self) -> None:
+        """Delete the unfinished archive."""
+        # An error makes the stack delete the temporary file instead of renaming it.
+        self._stack.__exit__(InterruptedError, InterruptedError(), None)
 
 
 W = TypeVar("W", bound=type[FormatWriter])

@@ -6,17 +6,15 @@ import io
 import json
 import tarfile
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
-from fomaug.expand.formats.registry import FormatWriter, Sample, register
-from fomaug.expand.manifest import Row
-from fomaug.expand.names import path_inside
-from fomaug.files import ARCHIVE, open_regular, replacing
+from fomaug.expand.formats.registry import ArchiveWriter, register
+from fomaug.expand.samples import Sample
+from fomaug.files import ARCHIVE, open_regular
 
 
 @register("webdataset")
-class TarWriter(FormatWriter):
+class TarWriter(ArchiveWriter):
     """Writer of one archive per shard; members of a copy: image, `.json` and, with classes, `.cls`."""
 
     suffix = ".tar"
@@ -24,14 +22,10 @@ class TarWriter(FormatWriter):
     def __init__(self, out: Path, classes: tuple[str, ...] = ()) -> None:
         super().__init__(out, classes)
         self.numbers = {label: number for number, label in enumerate(classes)}
-        self.file = ""
-        self._stack = ExitStack()
 
     def begin(self, shard: str) -> None:
         """Open an empty archive under a temporary name."""
-        self.file, self.rows, self._stack = f"{shard}.tar", [], ExitStack()
-        temporary = self._stack.enter_context(replacing(path_inside(self.out, self.file)))
-        archive = tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - the stack closes it
+        archive = tarfile.open(self._open(shard), "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - the stack closes it
         self._archive = self._stack.enter_context(archive)
 
     def add(self, sample: Sample) -> None:
@@ -45,16 +39,6 @@ class TarWriter(FormatWriter):
         if sample.mark is not None:
             self._append(f"{key}.xmp", sample.mark)
         self.rows.append(row)
-
-    def finish(self) -> list[Row]:
-        """Close the archive and rename it to its final name."""
-        self._stack.close()
-        return self.rows
-
-    def abandon(self) -> None:
-        """Delete the unfinished archive."""
-        # An error makes the stack delete the temporary file instead of renaming it.
-        self._stack.__exit__(InterruptedError, InterruptedError(), None)
 
     @staticmethod
     def read(path: Path, names: Sequence[str]) -> dict[str, bytes]:

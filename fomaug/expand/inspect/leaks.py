@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fomaug.errors import ArgumentError
+from fomaug.expand.dataset import find_sources
 from fomaug.expand.manifest import MANIFEST, SUMMARY, Row, explained_rows, read_rows, read_summary
-from fomaug.expand.sources import find_sources
 from fomaug.files import PICTURE, sha256_of
 
 Kind = Literal["source", "driver"]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fomaug.expand.jobs import count_copies
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.shards import count_copies
 from fomaug.expand.sources import SourceFile
 
 

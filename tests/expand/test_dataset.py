@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fomaug.errors import ArgumentError, ResumeError
-from fomaug.expand.sources import digest_sources, find_sources, with_deleted
+from fomaug.expand.dataset import digest_sources, find_sources, with_deleted
 
 
 def make(root: Path, *names: str) -> Path:

@@ -2,62 +2,20 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePosixPath
 
-from fomaug.expand.manifest import CopyId
-from fomaug.expand.names import unique_stems
 from fomaug.expand.plan import ExpandPlan
-from fomaug.expand.sources import SourceFile
-
-
-@dataclass(frozen=True)
-class Job:
-    """A source and its copies.
-
-    Attributes:
-        source: source file.
-        stem: stem of the file names of the copies.
-        copies: number of copies.
-    """
-
-    source: SourceFile
-    stem: str
-    copies: int
-
-    @property
-    def copy_ids(self) -> list[CopyId]:
-        """Identifiers of the copies."""
-        return [(self.source.key, copy) for copy in range(self.copies)]
-
-
-Unit = tuple[Job, ...]  # sources that are loaded, animated and written together
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Units whose rows are recorded together: one unit for folders, the content of one file for archives.
-
-    Attributes:
-        name: name of the archive without its suffix; empty for folders.
-        units: units in their order.
-    """
-
-    name: str
-    units: tuple[Unit, ...]
-
-    @property
-    def copy_ids(self) -> list[CopyId]:
-        """Identifiers of the copies."""
-        return [copy_id for unit in self.units for job in unit for copy_id in job.copy_ids]
+from fomaug.expand.sources import Shard, SourceFile, SourceJob, Unit
 
 
 def plan_shards(plan: ExpandPlan, sources: Sequence[SourceFile]) -> list[Shard]:
     """Divide an expansion into shards and units."""
     stems = unique_stems(sources, merged=plan.labels != "keep", dotless=plan.format == "webdataset")
     counts = count_copies(plan, sources)
-    jobs = [Job(source, stems[source.key], count) for source, count in zip(sources, counts, strict=True) if count]
+    jobs = [SourceJob(source, stems[source.key], count) for source, count in zip(sources, counts, strict=True) if count]
     if plan.format == "folder":
         return [Shard("", (unit,)) for unit in _units(jobs, plan.batch_size)]
     shards = []
@@ -91,8 +49,40 @@ def count_copies(plan: ExpandPlan, sources: Sequence[SourceFile]) -> list[int]:
     return counts
 
 
-def _units(jobs: Sequence[Job], batch_size: int) -> Iterator[Unit]:
-    unit: list[Job] = []
+def unique_stems(sources: Iterable[SourceFile], *, merged: bool = False, dotless: bool = False) -> dict[str, str]:
+    """Choose the stem of the copies of each source, by the source's key.
+
+    The stem is that of the source file. If another file of the folder has the same stem up to capitals and the encoding
+    of accents, the suffix and a number are appended.
+
+    Args:
+        sources: source files; earlier ones keep their stem.
+        merged: True if copies of several classes share a folder.
+        dotless: True to replace dots by dashes, for archives in which the first dot ends a name.
+    """
+    taken: set[str] = set()
+    stems: dict[str, str] = {}
+    for source in sources:
+        path = PurePosixPath(source.key)
+        folder = PurePosixPath(source.split_folder) / source.folder if merged else path.parent
+        base = path.stem.replace(".", "-") if dotless else path.stem
+        stem, number = base, 1
+        while (folded := fold(str(folder / stem))) in taken:
+            number += 1
+            plain = f"{base}-{path.suffix[1:].lower()}"
+            stem = plain if number == 2 else f"{plain}-{number}"
+        taken.add(folded)
+        stems[source.key] = stem
+    return stems
+
+
+def fold(name: str) -> str:
+    """Map names that are equal on some file system to one string."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _units(jobs: Sequence[SourceJob], batch_size: int) -> Iterator[Unit]:
+    unit: list[SourceJob] = []
     for job in jobs:
         if unit and sum(other.copies for other in unit) + job.copies > batch_size:
             yield tuple(unit)
