@@ -14,9 +14,10 @@ from fomaug.errors import LabelError
 from fomaug.expand.manifest import MANIFEST, REJECTED, SUMMARY, Row
 from fomaug.expand.move import Moved
 from fomaug.expand.plan import ExpandPlan
-from fomaug.expand.sources import SOURCES, SourceFile, file_size
+from fomaug.expand.sources import SOURCES, SourceFile
 from fomaug.files import LABELS, sha256_of
 from fomaug.labels import FaceLabels, Flaw, find_format, fit, move, read_annotations, write_annotations
+from fomaug.media import file_size
 from fomaug.strict_json import without_nan
 
 
