@@ -102,7 +102,9 @@ def load_data(folder: Path, plan: StudyPlan, *, features: bool) -> StudyData:
         image = to_input(pixels, plan.side(features=features))
         rows[key] = _Row(image, square, _points(labels, square, pixels.shape, image.shape[1]), _visible(labels))
     if not rows:
-        raise ArgumentError(f"no picture of {folder} can be used; the first one: {': '.join(skipped[0])}")
+        raise ArgumentError(
+            f"no picture of {folder} can be used; the reason for the first one is: {': '.join(skipped[0])}"
+        )
     return _gather(folder, plan, rows, skipped)
 
 

@@ -17,7 +17,7 @@ from fomaug.faces import Square
 from fomaug.labels import FaceLabels
 from fomaug.media import digest_sizes, file_size, list_pictures, read_picture, read_suffixes
 
-_LONGEST: Final = 256  # Pixels; copies are made at this size, and larger pictures are reduced to it first.
+_LONGEST: Final = 256  # Pixels of the longer side; larger pictures are reduced to it before copies are made.
 _ROOM: Final = 1.5  # Side of the square around landmarks, as a multiple of the longer side of their box.
 _SPLITS: Final = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
