@@ -1,4 +1,4 @@
-"""`fomaug study`: do copies help on this dataset?"""
+"""`fomaug study`: measure whether copies help on a dataset."""
 
 from __future__ import annotations
 
@@ -7,44 +7,65 @@ from typing import Any
 
 import click
 
-_SHOWN = 10  # skipped pictures in the terminal; all are in study.json
+_SHOWN = 10  # Most skipped pictures that are printed; study.json names all.
 _PATH = click.Path(path_type=Path)
 
 
 @click.command(context_settings={"show_default": True})
 @click.argument("dataset", type=_PATH)
-@click.option("-o", "--out", type=_PATH, help="Folder of runs and results; by default the dataset's name with -study.")
-@click.option("--task", type=click.Choice(["recognition", "landmarks", "expression"]), default="recognition")
-@click.option("--per-class", type=click.IntRange(1), help="Training pictures of each class.  [1; expression: all]")
+@click.option("-o", "--out", type=_PATH, help="Folder for runs and results.  [the dataset's name with -study]")
 @click.option(
-    "--train-images", type=click.IntRange(1), help="Training pictures, for landmarks.  [all of half the people]"
+    "--task",
+    type=click.Choice(["recognition", "landmarks", "expression"]),
+    default="recognition",
+    help="Task of the networks.",
 )
-@click.option("--annotations", help="Landmarks, in any format that expand reads.")
-@click.option("--annotation-format", help="Its name, where the path does not tell.")
+@click.option(
+    "--per-class", type=click.IntRange(1), help="Number of training pictures of each class.  [1; expression: all]"
+)
+@click.option(
+    "--train-images",
+    type=click.IntRange(1),
+    help="Number of training pictures for landmarks.  [all of half the people]",
+)
+@click.option("--annotations", help="File or folder of landmarks in any format that expand reads.")
+@click.option("--annotation-format", help="Name of the format of the annotations.  [by the path]")
 @click.option("--group-pattern", help="Regular expression whose group finds the person in a picture's path.")
-@click.option("--normaliser", default="auto", help="Of landmark errors: auto, box, or two landmarks: 36,45.")
-@click.option("--arm", "arms", multiple=True, metavar="NAME=WHAT", help="Another arm: a JSON file, or a pool.")
-@click.option("--embedding", help="module:attribute of a model of features, instead of the network.")
-@click.option("--choices", type=click.IntRange(2), default=6, help="Choices of training pictures.")
-@click.option("--seeds", type=click.IntRange(1), default=2, help="Networks for each choice and arm.")
-@click.option("--steps", type=click.IntRange(1), default=400, help="Of training, in every arm.")
-@click.option("--batch-size", type=click.IntRange(2), default=32, help="Pictures in a training step.")
-@click.option("--share", default=0.5, help="Copies' part of each batch.")
-@click.option("--copies", type=click.IntRange(1), default=16, help="Of each training picture.")
-@click.option("--gates", type=click.Choice(["on", "off"]), default="on")
-@click.option("--size", type=click.IntRange(16), help="Side of the input in pixels.  [64; with --embedding 112]")
+@click.option(
+    "--normaliser",
+    default="auto",
+    help="Length that landmark errors are divided by: auto, box, or the distance of two landmarks, such as 36,45.",
+)
+@click.option(
+    "--arm",
+    "arms",
+    multiple=True,
+    metavar="NAME=WHAT",
+    help="Further arm with copies: its name, and a JSON file of options or a pool.",
+)
+@click.option("--embedding", help="Model of features that is used instead of the network, as module:attribute.")
+@click.option("--choices", type=click.IntRange(2), default=6, help="Number of choices of training pictures.")
+@click.option("--seeds", type=click.IntRange(1), default=2, help="Number of networks for each choice and arm.")
+@click.option("--steps", type=click.IntRange(1), default=400, help="Number of training steps in every arm.")
+@click.option("--batch-size", type=click.IntRange(2), default=32, help="Number of pictures in a training step.")
+@click.option("--share", default=0.5, help="Share of copies in each batch, above 0 and at most 1.")
+@click.option("--copies", type=click.IntRange(1), default=16, help="Number of copies of each training picture.")
+@click.option("--gates", type=click.Choice(["on", "off"]), default="on", help="Whether the gates judge the copies.")
+@click.option(
+    "--size", type=click.IntRange(16), help="Side of the square input in pixels.  [64; with --embedding: 112]"
+)
 @click.option("--worth", type=float, help="Smallest gain that matters.  [0.01; landmarks: 0.001]")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of everything random.")
-@click.option("--device", default="auto", help="auto, cpu, cuda, ...; of the model that makes copies.")
-@click.option("--progress/--no-progress", default=True, help="Show a bar.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of all random numbers.")
+@click.option("--device", default="auto", help="Device of the model that makes the copies: auto, cpu, cuda, ...")
+@click.option("--progress/--no-progress", default=True, help="Whether to show a progress bar.")
 def study(dataset: Path, out: Path | None, arms: tuple[str, ...], embedding: str | None, **options: Any) -> int:
     """Measure whether copies help on DATASET: train without augmentation, with classic, and with copies.
 
     The answer, which may be no, is printed with its interval and written to the output folder as study.json, study.txt
-    and study.svg. The same command goes on where a killed one stopped.
+    and study.svg. The same command resumes an interrupted study.
 
-    Exit codes: 0 done, whatever the answer; 2 wrong arguments or input; 3 done but for pictures that are named;
-    130 interrupted.
+    Exit codes: 0 for a finished study, whatever the answer; 2 for wrong arguments or input; 3 for a finished study that
+    skipped pictures, which are named; 130 for an interrupted study.
     """
     from fomaug.plugins import named_callable
     from fomaug.study import study as run

@@ -16,9 +16,10 @@ from fomaug.expand.copies import AnimatedCopy
 from fomaug.expand.dataset import SOURCES
 from fomaug.expand.manifest import MANIFEST, REJECTED, SUMMARY, Row, explained_rows
 from fomaug.expand.plan import ExpandPlan
-from fomaug.expand.sources import SourceFile, file_size
+from fomaug.expand.sources import SourceFile
 from fomaug.files import LABELS, sha256_of
 from fomaug.labels import FaceLabels, Flaw, find_format, fit, move, read_annotations, write_annotations
+from fomaug.media import file_size
 from fomaug.strict_json import without_nan
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple, get_args
 
 from fomaug.errors import ArgumentError, ResumeError, UnsafeFileError, check_choice
-from fomaug.expand.manifest import is_expanded
 from fomaug.expand.plan import Split
 from fomaug.expand.sources import SourceFile
 from fomaug.files import MANIFEST, exists, read_text, write_file
-from fomaug.media import read_suffixes, unread_suffixes
+from fomaug.media import digest_sizes, list_pictures, read_suffixes, unread_suffixes
 
 SOURCES: Final = "sources.jsonl"
 
@@ -68,8 +65,8 @@ def find_sources(dataset: Path, *, out: Path, split: str = "train", annotations:
     if out.resolve() == dataset.resolve():
         raise ArgumentError(f"out is the dataset itself ({dataset}); give another folder")
     avoided = {out.resolve(), *([Path(annotations).resolve()] if annotations else [])}
-    expanded: list[str] = []
-    keys = sorted(_picture_keys(dataset, avoided, expanded))
+    # Pictures that cannot be read are sources, too: reading them fails, and the report names them.
+    keys, expanded = list_pictures(dataset, (*read_suffixes, *unread_suffixes), avoided=avoided)
     divided = _is_divided(keys)
     sources = [_source(dataset, key, divided=divided) for key in keys]
     splits = sorted({source.split for source in sources} - {""})
@@ -82,30 +79,12 @@ def find_sources(dataset: Path, *, out: Path, split: str = "train", annotations:
     if not chosen:
         reason = f"none of split {split!r}, but of {', '.join(splits)}; give split" if splits else "no picture"
         raise ArgumentError(f"dataset {dataset} holds {reason}; known suffixes: {', '.join(read_suffixes)}")
-    return Found(chosen, unsplit, sorted(expanded))
+    return Found(chosen, unsplit, expanded)
 
 
 def digest_sources(sources: Sequence[SourceFile]) -> str:
     """Return the sha256 of the names and sizes of all sources, to detect changes of a dataset."""
-    digest = hashlib.sha256()
-    for source in sources:
-        digest.update(f"{source.key}\0{source.num_bytes}\n".encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
-
-
-def _picture_keys(dataset: Path, avoided: set[Path], expanded: list[str]) -> Iterator[str]:
-    """Yield the keys of all image files; append the names of expanded datasets, which are not entered."""
-    for folder, folders, files in os.walk(dataset):
-        here = Path(folder)
-        if here != dataset and is_expanded(here):
-            expanded.append(here.relative_to(dataset).as_posix())
-            folders.clear()
-            continue
-        folders[:] = [name for name in folders if not name.startswith(".") and (here / name).resolve() not in avoided]
-        for name in files:
-            # Pictures that cannot be read are sources, too: reading them fails, and the report names them.
-            if not name.startswith(".") and Path(name).suffix.lower() in (*read_suffixes, *unread_suffixes):
-                yield (here / name).relative_to(dataset).as_posix()
+    return digest_sizes((source.key, source.num_bytes) for source in sources)
 
 
 def _is_divided(keys: Iterable[str]) -> bool:

@@ -13,10 +13,10 @@ from fomaug import files
 from fomaug.errors import FomaugError, MediaError, ResumeError, UnsafeFileError, reason_of
 from fomaug.expand.row_checks import check_rejected, check_row
 from fomaug.files import append_line, is_temporary, open_regular, read_regular, write_file
-from fomaug.media import sidecar_of
+from fomaug.media import EXPAND_SUMMARY, sidecar_of
 from fomaug.strict_json import load_json
 
-SUMMARY: Final = "expand.json"
+SUMMARY: Final = EXPAND_SUMMARY
 MANIFEST: Final = "manifest.jsonl"
 REJECTED: Final = "rejected.jsonl"
 LOCK: Final = ".fomaug-lock"
@@ -207,14 +207,6 @@ def read_summary(out: Path) -> dict[str, Any]:
     if not isinstance(summary, dict):
         raise ResumeError(f"{out / SUMMARY} is damaged: no JSON object")
     return summary
-
-
-def is_expanded(folder: Path) -> bool:
-    """Whether a folder holds a summary that fomaug wrote; other programs may use the same file name."""
-    try:
-        return "fomaug" in read_summary(folder)
-    except (ResumeError, OSError):
-        return False
 
 
 def is_still(row: Row) -> bool:

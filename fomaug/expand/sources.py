@@ -14,7 +14,7 @@ from fomaug.expand.plan import ExpandPlan
 from fomaug.faces import Detector, Square, check_finder, face_squares, find_squares
 from fomaug.files import PICTURE, read_regular
 from fomaug.labels import FaceLabels, Flaw, face_boxes
-from fomaug.media import Picture, decode_picture
+from fomaug.media import Picture, decode_picture, file_size
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,6 @@ class SourceFile:
     def split_folder(self) -> str:
         """Name of the split folder in the dataset; empty without splits."""
         return PurePosixPath(self.key).parts[0] if self.split else ""
-
-
-def file_size(path: Path) -> int:
-    """Return the size of a file in bytes; 0 for a broken link, which fails when it is loaded."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 @dataclass(frozen=True)

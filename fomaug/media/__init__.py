@@ -5,7 +5,12 @@ from fomaug.media.clips import DamagedClipWarning as DamagedClipWarning
 from fomaug.media.clips import find_clips as find_clips
 from fomaug.media.clips import is_clip as is_clip
 from fomaug.media.clips import read_clip as read_clip
-from fomaug.media.formats import FRAME_FORMATS as FRAME_FORMATS
+from fomaug.media.folders import EXPAND_SUMMARY as EXPAND_SUMMARY
+from fomaug.media.folders import FolderKeys as FolderKeys
+from fomaug.media.folders import digest_sizes as digest_sizes
+from fomaug.media.folders import file_size as file_size
+from fomaug.media.folders import is_expanded as is_expanded
+from fomaug.media.folders import list_pictures as list_pictures
 from fomaug.media.formats import MASK_FORMATS as MASK_FORMATS
 from fomaug.media.formats import PICTURE_FORMATS as PICTURE_FORMATS
 from fomaug.media.formats import read_suffixes as read_suffixes
@@ -53,7 +58,12 @@ __all__ = [
     "save_image",
     "sidecar_of",
     "suffix_formats",
-    "FRAME_FORMATS",
+    "EXPAND_SUMMARY",
+    "FolderKeys",
+    "digest_sizes",
+    "file_size",
+    "is_expanded",
+    "list_pictures",
     "MASK_FORMATS",
     "PICTURE_FORMATS",
     "MediaInput",

@@ -14,7 +14,7 @@ from typing import BinaryIO, Final
 from fomaug.errors import ArgumentError, MediaError
 from fomaug.files import CLIP, PICTURE, open_regular
 from fomaug.media.damage import DAMAGE
-from fomaug.media.formats import FRAME_FORMATS
+from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.frames import Frame, fit
 from fomaug.media.inputs import MediaFile, MediaInput, media_file
 from fomaug.media.opening import identify
@@ -154,7 +154,7 @@ def is_clip(path: Path) -> bool:
     if suffix not in _PERHAPS_ANIMATED:
         return suffix in VIDEOS or suffix in ANIMATIONS
     try:
-        with MediaFile(path).open(PICTURE) as file, identify(file, FRAME_FORMATS) as picture:
+        with MediaFile(path).open(PICTURE) as file, identify(file, PICTURE_FORMATS) as picture:
             return picture.num_frames > 1
     except DAMAGE:
         return False

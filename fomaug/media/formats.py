@@ -10,17 +10,18 @@ from PIL import features
 # Pillow 11.3 brought AVIF; some builds come without the library for it.
 _HAS_AVIF: Final = importlib.util.find_spec("PIL.AvifImagePlugin") is not None and features.check("avif")
 
-PICTURE_FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", *(("AVIF",) if _HAS_AVIF else ()))
-"""Formats of the pictures of a dataset; Pillow counts MPO, in which some cameras write, among the JPEGs."""
+PICTURE_FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", *(("AVIF",) if _HAS_AVIF else ()))
+"""Formats of the pictures of a dataset and of the frames of a clip, as Pillow names them.
 
-FRAME_FORMATS: Final = (*PICTURE_FORMATS, "PPM")
-"""Formats of the frames of a clip."""
+Pillow counts MPO, in which some cameras write, among the JPEGs, and PGM and PNM among the PPMs.
+"""
 
 MASK_FORMATS: Final = ("PNG",)
 """The format of masks."""
 
 read_suffixes: Final = (
     *(".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".ppm", ".pgm", ".pnm"),
     *((".avif",) if _HAS_AVIF else ()),
 )
 """Suffixes of the pictures of a dataset."""
@@ -29,7 +30,6 @@ unread_suffixes: Final[dict[str, str]] = {
     **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"),
     **dict.fromkeys((".jp2", ".j2k", ".jpf", ".jpx", ".jpm"), "JPEG 2000"),
     **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"), "a camera's raw format"),
-    **dict.fromkeys((".ppm", ".pgm", ".pnm"), "PNM"),
     **dict.fromkeys((".psd", ".psb"), "Photoshop"),
     **dict.fromkeys((".eps", ".ps"), "PostScript"),
     **dict.fromkeys((".exr", ".hdr"), "a format of high dynamic range"),

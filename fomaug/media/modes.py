@@ -24,6 +24,8 @@ def pixels_of(image: Image.Image) -> tuple[NDArray[Any], bytes | None]:
         MediaError: it has 32 bits per channel.
     """
     profile = image.info.get("icc_profile")
+    if image.mode == "I" and image.format == "PPM":  # Pillow has no other mode for a PGM of 16 bits.
+        return np.asarray(image).astype(np.uint16)[..., None], profile
     if image.mode in ("I", "F"):
         raise MediaError(f"has 32 bits per channel (mode {image.mode}); convert it to 8 or 16 first")
     if image.mode.startswith("I;16"):

@@ -17,7 +17,7 @@ from PIL import Image
 from fomaug.errors import MediaError, reason_of
 from fomaug.files import CLIP, PICTURE
 from fomaug.media.damage import DAMAGE
-from fomaug.media.formats import FRAME_FORMATS
+from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.frames import Frame, check_pixels
 from fomaug.media.inputs import MediaFile
 from fomaug.media.opening import identify
@@ -149,7 +149,7 @@ def _opened(file: MediaFile) -> Iterator[PicturePlugin]:
             with warnings.catch_warnings():
                 # Frames that Pillow finds large enough to warn of are refused below, with the size.
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                picture = stack.enter_context(identify(content, FRAME_FORMATS, name=str(file)))
+                picture = stack.enter_context(identify(content, PICTURE_FORMATS, name=str(file)))
         except DAMAGE as error:
             raise MediaError(f"{file} is not a picture that can be read ({reason_of(error)})") from error
         check_pixels(str(file), *picture.size)

@@ -1,6 +1,6 @@
-"""Studies of the benefit of copies: networks trained without augmentation, with classic augmentation and with copies.
+"""Studies of the benefit of copies: compare networks trained without augmentation, with classic, and with copies.
 
-`fomaug.study` is this package and can also be called as the function `study` in it, as `fomaug.expand` can.
+`fomaug.study` is this package. Like `fomaug.expand`, it can also be called as the function of the same name.
 """
 
 from fomaug.names import make_callable

@@ -19,9 +19,9 @@ from fomaug.weights import load_model
 NONE, CLASSIC, COPIES = "none", "classic", "copies"
 
 Options = Mapping[str, Any] | str | Path | MotionAugment
-"""Keyword arguments of `MotionAugment`, a JSON file with them, a pool specification, or the module itself."""
+"""Keyword arguments of `MotionAugment`, a JSON file with them, a pool specification, or a `MotionAugment`."""
 
-_MADE: Final[dict[str, Callable[..., DrivingPool]]] = {
+_BUILDERS: Final[dict[str, Callable[..., DrivingPool]]] = {
     "builtin": DrivingPool.builtin,
     "gestures": DrivingPool.gestures,
     "parametric": DrivingPool.parametric,
@@ -34,8 +34,8 @@ class Arm:
     """One way to train.
 
     Attributes:
-        name: as the user calls it.
-        augment: what makes the copies; None for arms without.
+        name: name given by the user.
+        augment: transform that makes the copies; None for arms without copies.
     """
 
     name: str
@@ -48,25 +48,25 @@ class Arm:
 
     @property
     def title(self) -> str:
-        """The name for tables."""
+        """Name of the arm in tables."""
         return self.name if self.augment is None else f"classic + {self.name}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what decides the copies as plain JSON, with the hashes of pool and model."""
+        """Return the settings of the copies as plain JSON, with the hashes of the pool and the model."""
         return {"name": self.name, "copies": None if self.augment is None else self.augment.to_dict()}
 
 
 def make_arms(named: Mapping[str, Options], *, seed: int, device: str = "auto") -> list[Arm]:
-    """Make the arms without copies, the arm of the built-in pool, and those that the user names.
+    """Make the two arms without copies, the arm of the built-in pool, and the arms that the user names.
 
     Args:
-        named: options by name; "copies" replaces the arm of the built-in pool.
-        seed: of draws whose options name none.
-        device: of models that are loaded here.
+        named: options of each further arm by its name; "copies" replaces the arm of the built-in pool.
+        seed: seed of draws whose options give none.
+        device: device of the models that are loaded.
 
     Raises:
-        ArgumentError: unknown or unusable options.
-        PoolError: a pool that is not there or does not fit the model.
+        ArgumentError: an option is unknown or cannot be used.
+        PoolError: a pool cannot be read or does not fit the model.
     """
     for name in named:
         if name in (NONE, CLASSIC) or not re.fullmatch(r"[\w.+ -]+", name):
@@ -80,18 +80,20 @@ def read_pool(text: str, model: Animator) -> DrivingPool:
     """Make the pool that a text specifies: builtin, gestures, parametric with ranges in degrees, or a file.
 
     Args:
-        text: such as "parametric yaw=-20:20 pitch=-12:12 expressions=neutral,smile".
-        model: whose keypoints the pool holds.
+        text: pool specification, such as "parametric yaw=-20:20 pitch=-12:12 expressions=neutral,smile".
+        model: model whose keypoints the pool stores.
     """
     kind, *words = text.split()
-    if kind not in _MADE:
+    if kind not in _BUILDERS:
         if Path(text).is_file():
             return DrivingPool.load(text, model)
-        known = ", ".join(_MADE)
-        raise ArgumentError(f"pool {text!r} is neither {known} nor a pool file that is here{did_you_mean(kind, _MADE)}")
+        known = ", ".join(_BUILDERS)
+        raise ArgumentError(
+            f"pool {text!r} is neither {known} nor an existing pool file{did_you_mean(kind, _BUILDERS)}"
+        )
     if words and kind != "parametric":
-        raise ArgumentError(f"pool {text!r}: only parametric takes ranges, {kind} has none")
-    return _MADE[kind](model, **dict(_range(text, word) for word in words))
+        raise ArgumentError(f"pool {text!r}: only parametric takes ranges; leave them out for {kind}")
+    return _BUILDERS[kind](model, **dict(_range(text, word) for word in words))
 
 
 def _range(text: str, word: str) -> tuple[str, Any]:
@@ -111,7 +113,7 @@ def _range(text: str, word: str) -> tuple[str, Any]:
 
 
 def _augment(name: str, options: Options, seed: int, device: str) -> MotionAugment:
-    """Build what makes the copies of an arm; unless its options say otherwise every copy moves."""
+    """Build the transform that makes the copies of an arm; by default it moves every copy."""
     if isinstance(options, MotionAugment):
         return options
     values = {"p": 1.0, "seed": seed, **_values(name, options)}

@@ -1,4 +1,4 @@
-"""Classic augmentation of a batch: flip, affine, colour, blur, noise and cutout, drawn first and applied afterwards."""
+"""Classic augmentation of a batch (flip, affine, colour, blur, noise, cutout), drawn first and applied afterwards."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 
 _TURN: Final = math.radians(20)
 _SHEAR: Final = math.radians(8)
-_SCALE: Final = 0.15  # 1 - _SCALE to 1 + _SCALE
-_SHIFT: Final = 0.2  # of half the picture
+_SCALE: Final = 0.15  # Scales are drawn from 1 - _SCALE to 1 + _SCALE.
+_SHIFT: Final = 0.2  # Largest shift, as a share of half the picture.
 _BRIGHTNESS: Final = 0.2
-_CONTRAST: Final = 0.4  # exp(-_CONTRAST) to exp(_CONTRAST), as gamma and the channels' gains below
+_CONTRAST: Final = 0.4  # Drawn from exp(-_CONTRAST) to exp(_CONTRAST), like gamma and the gains of the channels.
 _GAMMA: Final = 0.4
 _TINT: Final = 0.15
-_NOISE: Final = 0.06  # largest standard deviation
-_CUTOUT: Final = (0.2, 0.7)  # sides, where the picture's side is 2
-_BLUR: Final = (1.0, 4.0, 6.0, 4.0, 1.0)  # binomial, over their sum
+_NOISE: Final = 0.06  # Largest standard deviation.
+_CUTOUT: Final = (0.2, 0.7)  # Sides of the hole; the picture's side is 2.
+_BLUR: Final = (1.0, 4.0, 6.0, 4.0, 1.0)  # Binomial kernel, divided by its sum.
 
 MIRRORED_POINTS: Final[dict[int, tuple[int, ...]]] = {
     5: (1, 0, 2, 4, 3),
@@ -37,7 +37,7 @@ MIRRORED_POINTS: Final[dict[int, tuple[int, ...]]] = {
         *(67, 66, 65),
     ),
 }
-"""For each known number of landmarks, the landmark that each one becomes in a mirror."""
+"""For each known number of landmarks, the index that each landmark has after a flip."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +45,14 @@ class ClassicParams:
     """One draw for each picture of a batch.
 
     Attributes:
-        theta: (B, 2, 3) from places of the result to places of the picture, both in [-1, 1]; the flip is in it.
-        flipped: (B,) bool.
+        theta: (B, 2, 3) affine maps from coordinates of the result to coordinates of the picture, both in [-1, 1]; they
+            include the flip.
+        flipped: (B,) bool, True for mirrored pictures.
         tone: (B, C + 2) brightness, gamma, and a gain for each channel.
         blur: (B,) share of the blurred picture, in [0, 1].
         noise: (B, C, H, W) noise to add.
-        hole: (B, 5) x, y, half width, half height in [-1, 1] and grey level; no width for none.
+        hole: (B, 5) x, y, half width and half height of the hole in [-1, 1], and its grey level; the width is 0 for no
+            hole.
     """
 
     theta: Tensor
@@ -65,8 +67,8 @@ def draw_classic(shape: tuple[int, ...], generator: torch.Generator, *, flip: bo
     """Draw the augmentation of a batch.
 
     Args:
-        shape: (B, C, H, W) of the batch.
-        generator: source of all randomness; the same state gives the same draw.
+        shape: shape (B, C, H, W) of the batch.
+        generator: generator of all random numbers; the same state gives the same draw.
         flip: whether half of the pictures are mirrored.
     """
     batch, channels = shape[:2]
@@ -79,7 +81,7 @@ def draw_classic(shape: tuple[int, ...], generator: torch.Generator, *, flip: bo
     common = within(-_CONTRAST, _CONTRAST, 1)
     tint = within(-_TINT, _TINT, channels) * (channels > 1)
     tone = torch.cat([within(-_BRIGHTNESS, _BRIGHTNESS, 1), within(-_GAMMA, _GAMMA, 1).exp(), (common + tint).exp()], 1)
-    blur = (within(-2, 1)).clamp(min=0)  # none in two of three pictures
+    blur = (within(-2, 1)).clamp(min=0)  # Two of three pictures have no blur.
     noise = torch.randn(shape, generator=generator) * within(-_NOISE, _NOISE, 1, 1, 1).clamp(min=0)
     sides = within(*_CUTOUT, 2) / 2 * (within(0, 1, 1) < 0.5)
     return ClassicParams(theta, flipped, tone, blur, noise, torch.cat([within(-1, 1, 2), sides, within(0, 1, 1)], 1))
@@ -90,7 +92,7 @@ def apply_classic(images: Tensor, params: ClassicParams) -> Tensor:
 
     Args:
         images: (B, C, H, W) float in [0, 1].
-        params: a draw for a batch of this shape.
+        params: draw for a batch of this shape.
 
     Returns:
         (B, C, H, W) float in [0, 1].
@@ -108,24 +110,24 @@ def apply_classic(images: Tensor, params: ClassicParams) -> Tensor:
 
 
 def move_points(points: Tensor, params: ClassicParams) -> Tensor:
-    """Move landmarks (B, P, 2) in [-1, 1] as `apply_classic` moves the pictures; mirrored ones swap their names."""
+    """Move landmarks (B, P, 2) in [-1, 1] as `apply_classic` moves the pictures; flips swap their indices."""
     inverse = torch.linalg.inv(params.theta[:, :, :2])
     moved: Tensor = (points - params.theta[:, None, :, 2]) @ inverse.transpose(1, 2)
-    names = MIRRORED_POINTS.get(points.shape[1])
-    if names is None:
-        assert not params.flipped.any(), "flips need to know which landmarks swap"
+    swapped = MIRRORED_POINTS.get(points.shape[1])
+    if swapped is None:
+        assert not params.flipped.any(), "flips need a table of the landmarks that swap"
         return moved
-    return torch.where(params.flipped[:, None, None], moved[:, list(names)], moved)
+    return torch.where(params.flipped[:, None, None], moved[:, list(swapped)], moved)
 
 
 def mirror_visible(visible: Tensor, params: ClassicParams) -> Tensor:
-    """Swap (B, P) bool as `move_points` swaps the landmarks."""
-    names = MIRRORED_POINTS.get(visible.shape[1])
-    return visible if names is None else torch.where(params.flipped[:, None], visible[:, list(names)], visible)
+    """Swap the visibility (B, P) of landmarks as `move_points` swaps the landmarks."""
+    swapped = MIRRORED_POINTS.get(visible.shape[1])
+    return visible if swapped is None else torch.where(params.flipped[:, None], visible[:, list(swapped)], visible)
 
 
 def _affine(unit: Tensor, flipped: Tensor) -> Tensor:
-    """(B, 6) in [-1, 1] and flips to (B, 2, 3): turn, shear, a scale for each axis, and shift."""
+    """Turn draws (B, 6) in [-1, 1] and flips into affine maps (B, 2, 3): turn, shear, a scale for each axis, shift."""
     angle, shear = unit[:, 0] * _TURN, torch.tan(unit[:, 1] * _SHEAR)
     scale = 1 + unit[:, 2] * _SCALE
     wide = scale * (1 + unit[:, 3] * _SCALE / 2) * torch.where(flipped, -1.0, 1.0)

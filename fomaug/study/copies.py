@@ -1,4 +1,4 @@
-"""The copies of one choice of training pictures: made once, judged by the gates, kept small in memory."""
+"""The copies of one choice of training pictures: made once, judged by the gates, and kept in memory as inputs."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from torch import Tensor
 from fomaug.augment import MotionAugment, MotionResult
 from fomaug.labels import FaceLabels, move
 from fomaug.quality import Gates, judge, score
-from fomaug.study.data import Faces
+from fomaug.study.data import StudyData
 from fomaug.study.pictures import Image8, to_input, to_unit
 from fomaug.study.splits import Rows
 
-_TRIES: Final = 3  # draws for a copy that the gates refuse, before it is given up; as in `fomaug.expand`
+_TRIES: Final = 3  # Most draws for a copy that the gates reject; `fomaug.expand` has the same number.
 
 
 @dataclass(frozen=True, eq=False)
 class Copies:
-    """M copies of the training pictures of one choice.
+    """The M copies of the training pictures of one choice.
 
     Attributes:
-        images: (M, C, S, S) uint8 inputs of the network, those of a source together, in the order of the sources.
-        starts: (N,) row of the first copy of each training picture.
-        counts: (N,) number of its copies; 0 where the gates refused all.
-        points: (M, P, 2) moved landmarks in [-1, 1]; None where there are none.
-        visible: (M, P) bool: False for landmarks that went behind the face or out of the picture.
-        refused: number of copies that the gates refused for good.
+        images: (M, C, S, S) uint8 inputs of the network, grouped by source, in the order of the sources.
+        starts: (N,) index of the first copy of each training picture.
+        counts: (N,) number of copies of each training picture; 0 if the gates rejected all.
+        points: (M, P, 2) moved landmarks in [-1, 1]; None without landmarks.
+        visible: (M, P) bool, False for landmarks that moved behind the face or out of the picture; None
+            without landmarks.
+        rejected: number of copies whose draws the gates all rejected.
     """
 
     images: Tensor
@@ -39,7 +40,7 @@ class Copies:
     counts: Rows
     points: Tensor | None
     visible: Tensor | None
-    refused: int
+    rejected: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class _Copy:
 
 def make_copies(
     augment: MotionAugment,
-    faces: Faces,
+    data: StudyData,
     rows: Sequence[int] | Rows,
     *,
     copies: int,
@@ -61,41 +62,42 @@ def make_copies(
     """Animate training pictures.
 
     Args:
-        augment: draws and renders; its draws depend on its seed and the keys of the pictures, and not on the choice.
-        faces: the dataset.
-        rows: of the training pictures.
-        copies: of each picture.
+        augment: transform that makes the copies; its draws depend on its seed and the keys of the pictures, and not on
+            the choice.
+        data: dataset of the study.
+        rows: rows of the training pictures.
+        copies: number of copies of each picture.
         gates: whether `fomaug.quality.Gates` judges the copies.
-        progress: called with the number of copies after each picture.
+        progress: function that receives the number of copies after each picture.
     """
     made: list[list[_Copy]] = []
     for row in rows:
-        made.append(_copies_of(augment, faces, int(row), copies, gates=gates))
+        made.append(_copies_of(augment, data, int(row), copies, gates=gates))
         progress(copies)
     counts = np.array([len(group) for group in made], np.int64)
     flat = [copy for group in made for copy in group]
     return Copies(
-        images=torch.stack([c.image for c in flat]) if flat else faces.images[:0],
+        images=torch.stack([c.image for c in flat]) if flat else data.images[:0],
         starts=np.cumsum(counts) - counts,
         counts=counts,
         points=_stacked([c.points for c in flat if c.points is not None]),
         visible=_stacked([c.visible for c in flat if c.visible is not None]),
-        refused=int(copies * len(counts) - counts.sum()),
+        rejected=int(copies * len(counts) - counts.sum()),
     )
 
 
-def _copies_of(augment: MotionAugment, faces: Faces, row: int, copies: int, *, gates: bool) -> list[_Copy]:
-    """The copies of one picture, in the order of their numbers; refused ones are drawn anew and may stay missing."""
-    pixels = faces.picture(row)
+def _copies_of(augment: MotionAugment, data: StudyData, row: int, copies: int, *, gates: bool) -> list[_Copy]:
+    """Make the copies of one picture, in order; draw rejected ones anew, and leave them out after the last try."""
+    pixels = data.picture(row)
     image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
-    key, made, missing = faces.keys[row], {}, list(range(copies))
+    key, made, missing = data.keys[row], {}, list(range(copies))
     for attempt in range(_TRIES):
         draws = augment.draw([f"{key}#{attempt}" if attempt else key], copies=copies, epoch=0)
         result = augment.apply(image, [draws[copy] for copy in missing])
-        good = _passes(augment, image, result) if gates else [True] * len(missing)
-        for place, copy in enumerate(missing):
-            if good[place]:
-                made[copy] = _small(faces, row, pixels, result, place)
+        passed = _passes(augment, image, result) if gates else [True] * len(missing)
+        for index, copy in enumerate(missing):
+            if passed[index]:
+                made[copy] = _to_copy(data, row, pixels, result, index)
         missing = [copy for copy in missing if copy not in made]
         if not missing:
             break
@@ -110,17 +112,17 @@ def _passes(augment: MotionAugment, image: Tensor, result: MotionResult) -> list
     return [not judge(scores, Gates()) for scores in found]
 
 
-def _small(faces: Faces, row: int, pixels: Image8, result: MotionResult, place: int) -> _Copy:
-    """Shrink a copy to the input of the network, and move the landmarks along."""
-    channels, side = faces.images.shape[1:3]
-    copied: NDArray[np.uint8] = result.image[place].permute(1, 2, 0).cpu().numpy()
+def _to_copy(data: StudyData, row: int, pixels: Image8, result: MotionResult, index: int) -> _Copy:
+    """Resize a copy to the input of the network, and move the landmarks along."""
+    channels, side = data.images.shape[1:3]
+    copied: NDArray[np.uint8] = result.image[index].permute(1, 2, 0).cpu().numpy()
     image = to_input(copied, side)
     image = image.float().mean(0, keepdim=True).round().byte() if channels == 1 else image.expand(channels, -1, -1)
     size = (pixels.shape[0], pixels.shape[1])
-    labels = faces.landmarks(row, size)
+    labels = data.landmarks(row, size)
     if labels is None:
         return _Copy(image, None, None)
-    part = slice(place, place + 1)
+    part = slice(index, index + 1)
     moved: FaceLabels = move(labels, result.flow[part].cpu(), size, occlusion=result.occlusion[part].cpu())
     assert moved.points is not None and moved.visible is not None
     return _Copy(image, to_unit(moved.points, size, side), torch.from_numpy(moved.visible))

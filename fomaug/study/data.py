@@ -1,4 +1,4 @@
-"""The dataset of a study: small inputs of all pictures in memory, and the pictures themselves on demand."""
+"""The dataset of a study: the inputs of all pictures are in memory, and the pictures are read on demand."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug.errors import ArgumentError, LabelError, MediaError
+from fomaug.faces import Square
 from fomaug.labels import FaceLabels, read_annotations
 from fomaug.study.pictures import (
     Image8,
-    Square,
     find_pictures,
     in_square,
     read_face,
@@ -33,21 +33,21 @@ _EYES: Final = {5: (0, 1), 68: (36, 45)}
 
 
 @dataclass(frozen=True, eq=False)
-class Faces:
-    """The usable pictures of a dataset, N of them.
+class StudyData:
+    """The N usable pictures of a dataset.
 
     Attributes:
-        folder: the dataset.
-        keys: paths below the folder.
-        images: (N, C, S, S) uint8 inputs of the network; C is 1 where every picture is grey.
-        people: (N,) number of the person of each picture.
-        labels: (N,) number of the class folder.
+        folder: dataset folder.
+        keys: paths of the pictures below the folder.
+        images: (N, C, S, S) uint8 inputs of the network; C is 1 if all pictures are grey.
+        people: (N,) index of the person of each picture.
+        labels: (N,) index of the class of each picture.
         class_names: names of the classes.
         points: (N, P, 2) landmarks (x, y) in [-1, 1] of the input; None for other tasks.
-        visible: (N, P) bool.
-        scale: (N,) length that errors are divided by, in the unit of `points`.
-        squares: the part of each picture that is used; None for the whole.
-        skipped: (key, reason) of pictures that cannot be used.
+        visible: (N, P) bool visibility of the landmarks; None for other tasks.
+        scale: (N,) length that errors are divided by, in the unit of `points`; None for other tasks.
+        squares: square of each picture that is used, in pixels of the file; None for the whole picture.
+        skipped: (key, reason) of each picture that cannot be used.
     """
 
     folder: Path
@@ -66,27 +66,27 @@ class Faces:
         return len(self.keys)
 
     def picture(self, row: int) -> Image8:
-        """Read the picture that copies are made of: (H, W, 1 or 3) uint8, at most 256 pixels long."""
+        """Read the picture that copies are made from: (H, W, 1 or 3) uint8, at most 256 pixels on the longer side."""
         return read_face(self.folder / self.keys[row], self.squares[row])
 
     def landmarks(self, row: int, size: tuple[int, int]) -> FaceLabels | None:
-        """Return the landmarks of a picture in pixels of what `picture` reads, of `size` (H, W), or None."""
+        """Return the landmarks in pixels of `self.picture(row)`, whose size is (H, W); None for other tasks."""
         if self.points is None or self.visible is None:
             return None
         points = to_pixels(self.points[row], size, self.images.shape[-1])
         return FaceLabels(points=points, visible=self.visible[row].numpy())
 
 
-def load_faces(folder: Path, plan: StudyPlan, *, features: bool) -> Faces:
-    """Read a dataset as the task needs it.
+def load_data(folder: Path, plan: StudyPlan, *, features: bool) -> StudyData:
+    """Read the pictures and labels of a dataset that the task needs.
 
     Args:
-        folder: of class folders, or of pictures for landmarks.
-        plan: task, annotations, size, and how the person is found.
-        features: whether a given model will see the pictures, which decides their size.
+        folder: folder of class folders; for landmarks, folder of pictures.
+        plan: settings of the study; those for the task, the annotations, the size and the people are used.
+        features: whether a given model of features is used instead of the network, since its input is larger.
 
     Raises:
-        ArgumentError: there is nothing to study in the folder.
+        ArgumentError: the folder holds no pictures for the task, or a setting does not fit them.
         LabelError: the annotations cannot be used.
     """
     listed = find_pictures(folder)
@@ -100,9 +100,11 @@ def load_faces(folder: Path, plan: StudyPlan, *, features: bool) -> Faces:
             skipped.append((key, str(error)))
             continue
         image = to_input(pixels, plan.side(features=features))
-        rows[key] = _Row(image, square, _marks(labels, square, pixels.shape, image.shape[1]), _seen(labels))
+        rows[key] = _Row(image, square, _points(labels, square, pixels.shape, image.shape[1]), _visible(labels))
     if not rows:
-        raise ArgumentError(f"no picture of {folder} can be used; the first one: {': '.join(skipped[0])}")
+        raise ArgumentError(
+            f"no picture of {folder} can be used; the reason for the first one is: {': '.join(skipped[0])}"
+        )
     return _gather(folder, plan, rows, skipped)
 
 
@@ -127,7 +129,7 @@ def _in_classes(folder: Path, keys: Sequence[str]) -> dict[str, FaceLabels]:
 def _annotated(
     folder: Path, keys: Sequence[str], plan: StudyPlan
 ) -> tuple[dict[str, FaceLabels], list[tuple[str, str]]]:
-    """Keep the pictures with the usual number of landmarks; the others are named."""
+    """Keep the pictures with the commonest number of landmarks; return the others with their reasons."""
     assert plan.annotations is not None
     read = read_annotations(plan.annotations, folder, format=plan.annotation_format)
     counts = {key: 0 if (xy := read[key].points) is None else len(xy) for key in keys if key in read}
@@ -148,53 +150,53 @@ def _annotated(
 
 
 def class_of(key: str) -> str:
-    """Name the class folder of a picture; a picture without one is a class of its own."""
+    """Return the name of the class folder of a picture; a picture outside of folders is a class of its own."""
     return PurePosixPath(key).parts[0]
 
 
-def _marks(labels: FaceLabels, square: Square | None, size: Sequence[int], side: int) -> Tensor | None:
-    """Landmarks in the frame of the input."""
+def _points(labels: FaceLabels, square: Square | None, size: Sequence[int], side: int) -> Tensor | None:
+    """Return the landmarks in [-1, 1] of the input."""
     if labels.points is None or square is None:
         return None
     return to_unit(in_square(labels.points, square, size), size, side)
 
 
-def _seen(labels: FaceLabels) -> Tensor | None:
+def _visible(labels: FaceLabels) -> Tensor | None:
     if labels.points is None:
         return None
     return torch.from_numpy(np.ones(len(labels.points), bool) if labels.visible is None else labels.visible)
 
 
-def _gather(folder: Path, plan: StudyPlan, rows: Mapping[str, _Row], skipped: Sequence[tuple[str, str]]) -> Faces:
+def _gather(folder: Path, plan: StudyPlan, rows: Mapping[str, _Row], skipped: Sequence[tuple[str, str]]) -> StudyData:
     keys = tuple(rows)
-    marks = [row.points for row in rows.values() if row.points is not None]
-    seen = [row.visible for row in rows.values() if row.visible is not None]
+    points = [row.points for row in rows.values() if row.points is not None]
+    visible = [row.visible for row in rows.values() if row.visible is not None]
     names, labels = np.unique([class_of(key) for key in keys], return_inverse=True)
-    points = torch.stack(marks) if marks else None
-    return Faces(
+    stacked = torch.stack(points) if points else None
+    return StudyData(
         folder=folder,
         keys=keys,
         images=_same_channels([row.image for row in rows.values()]),
         people=_people(keys, plan.group_pattern),
         labels=labels.astype(np.int64),
         class_names=tuple(names.tolist()),
-        points=points,
-        visible=torch.stack(seen) if seen else None,
-        scale=None if points is None else _scale(points, plan.normaliser),
+        points=stacked,
+        visible=torch.stack(visible) if visible else None,
+        scale=None if stacked is None else _scale(stacked, plan.normaliser),
         squares=tuple(row.square for row in rows.values()),
         skipped=tuple(sorted(skipped)),
     )
 
 
 def _same_channels(images: Sequence[Tensor]) -> Tensor:
-    """Stack inputs: one channel if all are grey, which RGB pictures with equal channels are, too."""
+    """Stack inputs; they have one channel if all are grey, and RGB pictures with equal channels are grey, too."""
     if all(len(image) == 1 or bool((image == image[:1]).all()) for image in images):
         return torch.stack([image[:1] for image in images])
     return torch.stack([image.expand(3, -1, -1) for image in images])
 
 
 def _people(keys: Sequence[str], pattern: str | None) -> NDArray[np.int64]:
-    """Number the people, named by the pattern or by the class folder; a loose picture is a person of its own."""
+    """Number the people by the pattern or the class folder; a picture outside of folders is a person of its own."""
     names = [class_of(key) if pattern is None else _person(key, pattern) for key in keys]
     numbers: NDArray[Any] = np.unique(names, return_inverse=True)[1]
     return numbers.astype(np.int64)
@@ -208,7 +210,7 @@ def _person(key: str, pattern: str) -> str:
 
 
 def _scale(points: Tensor, normaliser: str) -> Tensor:
-    """Distance of two landmarks, or the geometric mean of the sides of their box."""
+    """Return the distance of two landmarks, or the geometric mean of the sides of the landmarks' box."""
     count = points.shape[1]
     pair = _EYES.get(count) if normaliser == "auto" else None
     if "," in normaliser:

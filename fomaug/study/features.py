@@ -1,4 +1,4 @@
-"""Recognition with a given model of features: the nearest of the people, each the mean of views of their pictures."""
+"""Recognition with a given model of features: a picture is assigned to the person with the nearest mean embedding."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 
 from fomaug.errors import ShapeError
 from fomaug.study.classic import apply_classic, draw_classic
-from fomaug.study.data import Faces
+from fomaug.study.data import StudyData
 from fomaug.study.splits import Rows
-from fomaug.study.train import Run, Scored, generator_of
+from fomaug.study.train import Run, Scored, make_generator
 
 Embed = Callable[[Tensor], Any]
-"""(B, 3, S, S) float in [0, 1] to (B, D)."""
+"""Function from images (B, 3, S, S) float in [0, 1] to embeddings (B, D)."""
 
-_AT_ONCE: Final = 64
+_BATCH_SIZE: Final = 64
 
 
 def describe(embed: Embed) -> str:
-    """Name a model of features by where its code is, and by its weights where it is a torch module."""
+    """Return the import path of a model of features, with the hash of its weights if it is a torch module."""
     named: Any = embed if hasattr(embed, "__qualname__") else type(embed)
     name = f"{named.__module__}:{named.__qualname__}"
     if not isinstance(embed, nn.Module):
@@ -40,39 +40,42 @@ def describe(embed: Embed) -> str:
 def match(run: Run, embed: Embed, *, progress: Callable[[int], object]) -> Scored:
     """Enrol every person by the mean of views of their training pictures, and find the nearest to each test picture.
 
-    The views of a picture are itself in the arm without augmentation, and in all other arms itself and as many further
-    views as there are copies: classic ones, of which in arms with copies the share is made of copies.
+    In the arm without augmentation, the only view of a picture is the picture itself. In all other arms, there are as
+    many further views as there are copies, with classic augmentation; in arms with copies, a share of them are copies.
 
     Args:
-        run: data, arm and seeds.
-        embed: the model of features.
-        progress: called with the number of embedded views.
+        run: data, arm and seeds of the run.
+        embed: model of features.
+        progress: function that receives the number of embedded views after each batch.
+
+    Raises:
+        ShapeError: the model does not return (B, D).
     """
     train, test = run.split.train, run.split.test
-    real = _unit(embed, _inputs(run.faces.images[torch.from_numpy(train)]), progress)
+    real = _unit(embed, _inputs(run.data.images[torch.from_numpy(train)]), progress)
     views = torch.stack([real, *_views(run, embed, progress)])  # (V, N, D)
-    gallery = _gallery(views.mean(0), run.faces.labels[train])
-    found = _unit(embed, _inputs(run.faces.images[torch.from_numpy(test)]), progress)
-    return Scored(_right(found, gallery, run.faces, test), float(_right(real, gallery, run.faces, train).mean()))
+    gallery = _gallery(views.mean(0), run.data.labels[train])
+    found = _unit(embed, _inputs(run.data.images[torch.from_numpy(test)]), progress)
+    return Scored(_right(found, gallery, run.data, test), float(_right(real, gallery, run.data, train).mean()))
 
 
 def num_views(run: Run) -> int:
-    """How many pictures a run embeds."""
+    """Return the number of views that a run embeds."""
     return len(run.split.test) + len(run.split.train) * (1 + run.plan.copies * run.classic)
 
 
 def _views(run: Run, embed: Embed, progress: Callable[[int], object]) -> list[Tensor]:
-    """One entry (N, D) for each further view of the training pictures."""
+    """Return the embeddings (N, D) of each further view of the training pictures."""
     if not run.classic:
         return []
     rows, copies = run.split.train, run.copies
-    generator = generator_of(run, 2)
+    generator = make_generator(run, 2)
     synthetic = 0 if copies is None else round(run.plan.share * run.plan.copies)
     found = []
     for view in range(run.plan.copies):
-        images = run.faces.images[torch.from_numpy(rows)]
+        images = run.data.images[torch.from_numpy(rows)]
         if copies is not None and view < synthetic:
-            has = np.flatnonzero(copies.counts)  # a picture whose copies were all refused stays itself
+            has = np.flatnonzero(copies.counts)  # A picture whose copies were all rejected stays itself.
             images[torch.from_numpy(has)] = copies.images[
                 torch.from_numpy(copies.starts[has] + view % copies.counts[has])
             ]
@@ -87,10 +90,10 @@ def _inputs(images: Tensor) -> Tensor:
 
 
 def _unit(embed: Embed, images: Tensor, progress: Callable[[int], object]) -> Tensor:
-    """Embeddings (B, D) of length 1."""
+    """Return the embeddings (B, D) of images, scaled to length 1."""
     parts = []
     with torch.no_grad():
-        for part in images.split(_AT_ONCE):  # type: ignore[no-untyped-call]
+        for part in images.split(_BATCH_SIZE):  # type: ignore[no-untyped-call]
             found = torch.as_tensor(embed(part)).detach().float().cpu()
             if found.ndim != 2 or len(found) != len(part):
                 raise ShapeError(
@@ -103,13 +106,13 @@ def _unit(embed: Embed, images: Tensor, progress: Callable[[int], object]) -> Te
 
 
 def _gallery(embeddings: Tensor, labels: NDArray[np.int64]) -> Tensor:
-    """(classes, D): the direction of the mean of the embeddings of each class."""
+    """Return the mean embedding of each class, scaled to length 1: (classes, D)."""
     index = torch.from_numpy(labels)
     sums = torch.zeros(int(labels.max()) + 1, embeddings.shape[1]).index_add_(0, index, embeddings)
     return F.normalize(sums)
 
 
-def _right(found: Tensor, gallery: Tensor, faces: Faces, rows: Rows) -> NDArray[np.float64]:
+def _right(found: Tensor, gallery: Tensor, data: StudyData, rows: Rows) -> NDArray[np.float64]:
     nearest = (found @ gallery.T).argmax(1).numpy()
-    right: NDArray[np.float64] = (nearest == faces.labels[rows]).astype(np.float64)
+    right: NDArray[np.float64] = (nearest == data.labels[rows]).astype(np.float64)
     return right

@@ -1,4 +1,4 @@
-"""All settings of a study but its arms, checked once."""
+"""The settings of a study without its arms, checked once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, get_args
 from fomaug.errors import ArgumentError, check_choice
 
 Task = Literal["recognition", "landmarks", "expression"]
-GatesOption = Literal["on", "off"]
+Switch = Literal["on", "off"]
 
 _LEAST: Final = {"choices": 2, "seeds": 1, "steps": 1, "batch_size": 2, "copies": 1, "size": 16, "seed": 0}
 _NETWORK_SIZE, _FEATURE_SIZE = 64, 112
@@ -17,7 +17,7 @@ _NETWORK_SIZE, _FEATURE_SIZE = 64, 112
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """The settings of a study; the arguments of the same names of `fomaug.study`."""
+    """The settings of a study; `fomaug.study` has arguments of the same names."""
 
     task: Task = "recognition"
     per_class: int | None = None
@@ -32,28 +32,30 @@ class StudyPlan:
     batch_size: int = 32
     share: float = 0.5
     copies: int = 16
-    gates: GatesOption = "on"
+    gates: Switch = "on"
     size: int | None = None
     worth: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_choice("task", self.task, get_args(Task))
-        check_choice("gates", self.gates, get_args(GatesOption))
+        check_choice("gates", self.gates, get_args(Switch))
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ArgumentError(f"{name} must be {least} or more, got {value}")
         if not 0 < self.share <= 1:
-            raise ArgumentError(f"share is the copies' part of a batch, above 0 and up to 1, got {self.share}")
+            raise ArgumentError(
+                f"share, the share of copies in a batch, must be above 0 and at most 1, got {self.share}"
+            )
         if self.worth is not None and self.worth < 0:
-            raise ArgumentError(f"worth is the smallest gain that matters, 0 or more, got {self.worth}")
+            raise ArgumentError(f"worth, the smallest gain that matters, must be 0 or more, got {self.worth}")
         self._check_task()
         _check_pattern(self.group_pattern)
         _check_normaliser(self.normaliser)
 
     def _check_task(self) -> None:
-        """Refuse what the task needs and lacks, or would ignore."""
+        """Raise an error if the task lacks a setting, or would ignore one."""
         allowed = {
             "recognition": {"per_class"},
             "landmarks": {"train_images", "annotations", "annotation_format", "group_pattern"},
@@ -75,20 +77,20 @@ class StudyPlan:
 
     @property
     def pictures_per_class(self) -> int | None:
-        """Training pictures per class; None for all, which only expression allows."""
+        """Number of training pictures per class; None means all, for expression only."""
         return 1 if self.per_class is None and self.task == "recognition" else self.per_class
 
     @property
     def smallest_gain(self) -> float:
-        """The smallest gain that matters, in the unit of the score."""
+        """Smallest gain that matters, in the unit of the score."""
         return self.worth if self.worth is not None else 0.001 if self.task == "landmarks" else 0.01
 
     def side(self, *, features: bool) -> int:
-        """Side of the square input in pixels: of the network, or of a given model of features."""
+        """Return the side in pixels of the square input of the network, or of a given model of features."""
         return self.size or (_FEATURE_SIZE if features else _NETWORK_SIZE)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON."""
+        """Return the settings as plain JSON."""
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""What came out of a study: figures with intervals, a verdict, and how both are written."""
+"""The result of a study: scores, gains with intervals and a verdict, as values, as text and as a chart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fomaug.study.arms import CLASSIC, NONE, Arm
-from fomaug.study.data import Faces
+from fomaug.study.data import StudyData
 from fomaug.study.plan import StudyPlan
 from fomaug.study.runs import RunId, RunLog
 from fomaug.study.splits import Split
@@ -20,23 +20,23 @@ from fomaug.study.statistics import Estimate, Values, estimate
 
 Answer = Literal["yes", "no", "harm", "unknown"]
 
-_UNLEARNED = 0.9  # of the training pictures: below, the networks needed more steps
+_UNLEARNED = 0.9  # Accuracy on the training pictures; networks below it needed more steps.
 
 
 @dataclass(frozen=True)
 class ArmResult:
-    """One arm.
+    """The result of one arm.
 
     Attributes:
-        name: of the arm.
-        title: the name in the table.
-        score: mean over runs and test pictures: accuracy, or normalised error.
-        train: the same on the training pictures, unaugmented.
-        gain: improvement over classic augmentation, paired; positive is better. None for the classic arm.
-        level: of the gain's interval; 0.95, widened where several arms with copies are compared.
-        answer: whether the copies helped; None for arms without copies.
-        copies: copies of one choice of training pictures, on average.
-        refused: copies that the gates refused, on average.
+        name: name of the arm.
+        title: name of the arm in the table.
+        score: mean accuracy or normalised error over runs and test pictures.
+        train: mean accuracy or normalised error on the training pictures, without augmentation.
+        gain: paired improvement over classic augmentation; positive is better. None for the classic arm.
+        level: level of the gain's interval: 0.95, or more if several arms with copies are compared.
+        answer: answer whether the copies helped; None for arms without copies.
+        copies: mean number of copies of one choice of training pictures.
+        rejected: mean number of copies that the gates rejected.
     """
 
     name: str
@@ -47,7 +47,7 @@ class ArmResult:
     level: float
     answer: Answer | None
     copies: float
-    refused: float
+    rejected: float
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class StudyResult:
 
     Attributes:
         task: recognition, landmarks or expression.
-        measure: name of the score.
-        arms: results in the order none, classic, arms with copies.
-        verdict: the answer in one sentence for each arm with copies.
-        notes: what the reader should know before the verdict is believed.
-        facts: sizes of the study.
-        skipped: (key, reason) of pictures that could not be used.
-        settings: all that decided the results.
+        measure: name of the score: accuracy or error.
+        arms: results of none, classic and the arms with copies, in this order.
+        verdict: one sentence for each arm with copies.
+        notes: caveats for the verdict.
+        facts: sizes of the study by name.
+        skipped: (key, reason) of each picture that could not be used.
+        settings: settings and hashes that determine the results.
     """
 
     task: str
@@ -75,11 +75,11 @@ class StudyResult:
     settings: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON."""
+        """Return the result as plain JSON."""
         return asdict(self)
 
     def table(self) -> str:
-        """Lay out figures, verdict and notes as text."""
+        """Format scores, gains, notes and verdict as text."""
         width = max(len("arm"), *(len(arm.title) for arm in self.arms))
         lines = [f"{'arm':{width}}  {self.measure:>10}  {'gain over classic':>17}  interval"]
         lines += [_line(arm, width) for arm in self.arms]
@@ -88,20 +88,34 @@ class StudyResult:
 
 
 def summarise(
-    plan: StudyPlan, faces: Faces, splits: Sequence[Split], arms: Sequence[Arm], log: RunLog, settings: dict[str, Any]
+    plan: StudyPlan,
+    data: StudyData,
+    splits: Sequence[Split],
+    arms: Sequence[Arm],
+    log: RunLog,
+    settings: dict[str, Any],
 ) -> StudyResult:
-    """Turn finished runs into figures and a verdict."""
+    """Turn finished runs into scores, gains and a verdict.
+
+    Args:
+        plan: settings of the study.
+        data: dataset of the study.
+        splits: all choices of training pictures.
+        arms: all arms.
+        log: finished runs, of each arm, choice and seed.
+        settings: settings and hashes that determine the results.
+    """
     level = 1 - 0.05 / sum(arm.augment is not None for arm in arms)
-    results = tuple(_result(arm, plan, faces, splits, log, level) for arm in arms)
+    results = tuple(_result(arm, plan, data, splits, log, level) for arm in arms)
     classic = next(result for result in results if result.name == CLASSIC)
     return StudyResult(
         task=plan.task,
         measure="error" if plan.task == "landmarks" else "accuracy",
         arms=results,
         verdict="\n".join(_sentence(result, plan) for result in results if result.answer),
-        notes=tuple(_notes(plan, faces, classic)),
-        facts=_facts(plan, faces, splits, results),
-        skipped=faces.skipped,
+        notes=tuple(_notes(plan, data, classic)),
+        facts=_facts(plan, data, splits, results),
+        skipped=data.skipped,
         settings=settings,
     )
 
@@ -110,8 +124,8 @@ def decide(gain: Estimate, worth: float) -> Answer:
     """Answer whether copies help.
 
     Args:
-        gain: over classic augmentation, positive is better.
-        worth: the smallest gain that matters.
+        gain: gain over classic augmentation; positive is better.
+        worth: smallest gain that matters.
 
     Returns:
         "yes" for an interval above 0, "harm" for one below 0, "no" for one around 0 that ends below `worth`; "unknown"
@@ -124,15 +138,17 @@ def decide(gain: Estimate, worth: float) -> Answer:
     return "no" if gain.high < worth else "unknown"
 
 
-def _result(arm: Arm, plan: StudyPlan, faces: Faces, splits: Sequence[Split], log: RunLog, level: float) -> ArmResult:
-    values, classic = (_values(name, plan, faces, splits, log) for name in (arm.name, CLASSIC))
+def _result(
+    arm: Arm, plan: StudyPlan, data: StudyData, splits: Sequence[Split], log: RunLog, level: float
+) -> ArmResult:
+    values, classic = (_values(name, plan, data, splits, log) for name in (arm.name, CLASSIC))
     runs = [result for run, result in log.done.items() if run.arm == arm.name]
     better = -1.0 if plan.task == "landmarks" else 1.0
     gain = None
     own_level = level if arm.augment is not None else 0.95
     if arm.name != CLASSIC:
         differences = [better * (own - other) for own, other in zip(values, classic, strict=True)]
-        gain = estimate(differences, [faces.people[split.test] for split in splits], level=own_level)
+        gain = estimate(differences, [data.people[split.test] for split in splits], level=own_level)
     return ArmResult(
         name=arm.name,
         title=arm.title,
@@ -142,16 +158,16 @@ def _result(arm: Arm, plan: StudyPlan, faces: Faces, splits: Sequence[Split], lo
         level=own_level,
         answer=decide(gain, plan.smallest_gain) if gain is not None and arm.name != NONE else None,
         copies=float(np.mean([result.copies for result in runs])),
-        refused=float(np.mean([result.refused for result in runs])),
+        rejected=float(np.mean([result.rejected for result in runs])),
     )
 
 
-def _values(name: str, plan: StudyPlan, faces: Faces, splits: Sequence[Split], log: RunLog) -> list[Values]:
-    """For each choice the scores of its test pictures, averaged over the seeds."""
+def _values(name: str, plan: StudyPlan, data: StudyData, splits: Sequence[Split], log: RunLog) -> list[Values]:
+    """Return the scores of each choice's test pictures, averaged over the seeds."""
     found = []
     for choice, split in enumerate(splits):
         runs = [log.done[RunId(name, choice, seed)].scores for seed in range(plan.seeds)]
-        found.append(np.array([[scores[faces.keys[row]] for row in split.test] for scores in runs]).mean(0))
+        found.append(np.array([[scores[data.keys[row]] for row in split.test] for scores in runs]).mean(0))
     return found
 
 
@@ -169,28 +185,28 @@ def _sentence(result: ArmResult, plan: StudyPlan) -> str:
     return f"Not known with so few pictures: {name} may help or not; {interval}."
 
 
-def _notes(plan: StudyPlan, faces: Faces, classic: ArmResult) -> list[str]:
+def _notes(plan: StudyPlan, data: StudyData, classic: ArmResult) -> list[str]:
     notes = []
     if plan.task != "landmarks" and classic.train < _UNLEARNED:
         notes.append(
-            f"the classic arm knows only {classic.train:.2f} of its own training pictures: give more steps before "
-            "believing the verdict"
+            f"the classic arm recognises only {classic.train:.2f} of its own training pictures; give more steps before "
+            "you rely on the verdict"
         )
-    if plan.task == "landmarks" and len(np.unique(faces.people)) == len(faces):
+    if plan.task == "landmarks" and len(np.unique(data.people)) == len(data):
         notes.append(
-            "every picture counts as another person; if people have several, give a group_pattern, or the tests "
-            "are too easy"
+            "every picture counts as another person; if people have several pictures, give a group_pattern, or the "
+            "tests are too easy"
         )
     if plan.choices < 4:
         notes.append(f"intervals from {plan.choices} choices of training pictures are wide; 6 are usual")
     return notes
 
 
-def _facts(plan: StudyPlan, faces: Faces, splits: Sequence[Split], results: Sequence[ArmResult]) -> dict[str, Any]:
+def _facts(plan: StudyPlan, data: StudyData, splits: Sequence[Split], results: Sequence[ArmResult]) -> dict[str, Any]:
     trained = sorted({len(split.train) for split in splits})
     return {
-        "pictures": len(faces),
-        "people": len(np.unique(faces.people)),
+        "pictures": len(data),
+        "people": len(np.unique(data.people)),
         "training pictures": trained[0] if len(trained) == 1 else f"{trained[0]} to {trained[-1]}",
         "choices": len(splits),
         "seeds": plan.seeds,
@@ -213,7 +229,7 @@ def draw_chart(result: StudyResult) -> str:
     """Draw the gain of every arm over classic augmentation with its interval.
 
     Args:
-        result: a finished study.
+        result: result of a finished study.
 
     Returns:
         The text of an SVG file.
@@ -224,16 +240,16 @@ def draw_chart(result: StudyResult) -> str:
     low, high = math.floor(min(ends) / step - 0.25) * step, math.ceil(max(ends) / step + 0.25) * step
     bottom = _TOP + _ROW * len(rows)
 
-    def place(value: float) -> float:
+    def to_x(value: float) -> float:
         return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
 
     ticks = [low + step * i for i in range(round((high - low) / step) + 1)]
     parts = [_text(12, 24, f"{result.task}: gain in {result.measure} over classic augmentation", size=15)]
-    parts += [_tick(place(value), value, bottom) for value in ticks]
-    zero = place(0.0)
+    parts += [_tick(to_x(value), value, bottom) for value in ticks]
+    zero = to_x(0.0)
     parts.append(f'<line x1="{zero:.1f}" y1="{_TOP - 8}" x2="{zero:.1f}" y2="{bottom}" stroke="#24292f"/>')
     for number, arm in enumerate(rows):
-        parts += _bar(arm, _TOP + _ROW * number + _ROW / 2, place)
+        parts += _bar(arm, _TOP + _ROW * number + _ROW / 2, to_x)
     lines = [part for sentence in result.verdict.splitlines() for part in wrap(sentence, 100)]
     parts += [_text(12, bottom + 48 + 18 * i, line, size=12) for i, line in enumerate(lines)]
     height = bottom + 48 + 18 * len(lines)
@@ -246,7 +262,7 @@ def draw_chart(result: StudyResult) -> str:
 
 
 def tick_step(extent: float) -> float:
-    """Choose a round distance of ticks: 1, 2 or 5 times a power of ten, about five in the extent.
+    """Return a round distance of ticks, 1, 2 or 5 times a power of ten, with at most five in the extent.
 
     >>> tick_step(0.09), tick_step(0.0)
     (0.02, 0.01)
@@ -257,10 +273,10 @@ def tick_step(extent: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if extent / (factor * power) <= 5)
 
 
-def _bar(arm: ArmResult, y: float, place: Callable[[float], float]) -> list[str]:
+def _bar(arm: ArmResult, y: float, to_x: Callable[[float], float]) -> list[str]:
     assert arm.gain is not None
     colour = _COLOURS[arm.answer]
-    low, mean, high = place(arm.gain.low), place(arm.gain.mean), place(arm.gain.high)
+    low, mean, high = to_x(arm.gain.low), to_x(arm.gain.mean), to_x(arm.gain.high)
     score = f"{shorten(arm.title, 22, placeholder='...')} ({arm.score:.3f})"
     return [
         _text(12, y + 4, score, size=13),

@@ -1,4 +1,4 @@
-"""`fomaug.study`: do copies help on this dataset?"""
+"""`fomaug.study`: measure whether copies help on a dataset."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fomaug.errors import ArgumentError, did_you_mean
 from fomaug.files import write_file
 from fomaug.study.arms import NONE, Arm, Options, make_arms
 from fomaug.study.copies import Copies, make_copies
-from fomaug.study.data import Faces, load_faces
+from fomaug.study.data import StudyData, load_data
 from fomaug.study.features import Embed, describe, match, num_views
 from fomaug.study.pictures import digest_pictures
 from fomaug.study.plan import StudyPlan
@@ -28,17 +28,17 @@ from fomaug.study.runs import RunId, RunLog, RunResult
 from fomaug.study.splits import Split, make_splits
 from fomaug.study.train import Run, Scored, train
 
-_STEPS: Final = 4  # timed, after as many to warm up
+_STEPS: Final = 4  # Steps that are timed, after as many for warming up.
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a study will take.
+    """The remaining time and work of a study.
 
     Attributes:
-        seconds: of all that is left to do.
-        runs: that are left.
-        copies: to be made.
+        seconds: estimated time in seconds.
+        runs: number of remaining runs.
+        copies: number of copies to make.
     """
 
     seconds: float
@@ -54,18 +54,18 @@ class Forecast:
 def forecast(
     run: Run, arms: Sequence[Arm], splits: Sequence[Split], left: Sequence[RunId], embed: Embed | None
 ) -> Forecast:
-    """Time a few steps and copies, and add up.
+    """Time a few steps and copies, and estimate the remaining time.
 
     Args:
-        run: of the classic arm, to be timed.
+        run: run of the classic arm, which is timed.
         arms: all arms.
         splits: all choices of training pictures.
-        left: runs that are not done yet.
-        embed: the model of features; None for the network.
+        left: remaining runs.
+        embed: model of features; None for the network.
     """
-    second_per_run = _time_features(run, embed) if embed else _time_steps(run) * run.plan.steps
+    seconds_per_run = _time_features(run, embed) if embed else _time_steps(run) * run.plan.steps
     groups = {(name, choice) for name, choice, _ in left}
-    copies, seconds = 0, len(left) * second_per_run
+    copies, seconds = 0, len(left) * seconds_per_run
     for arm in arms:
         choices = [choice for name, choice in groups if name == arm.name]
         if arm.augment is None or not choices:
@@ -77,7 +77,7 @@ def forecast(
 
 
 def _time_steps(run: Run) -> float:
-    """Seconds per training step; the last test on all pictures is left out, which takes as long as a few steps."""
+    """Return the seconds per training step; the test after the last step is not timed."""
     short = replace(run, plan=replace(run.plan, steps=2 * _STEPS))
     marks: list[float] = []
     train(short, progress=lambda _: marks.append(time.perf_counter()))
@@ -91,14 +91,14 @@ def _time_features(run: Run, embed: Embed) -> float:
 
 
 def _time_copies(run: Run, arm: Arm) -> float:
-    """Seconds for all copies of one picture, the second time that they are made."""
+    """Return the seconds for all copies of one picture, after making them once for warming up."""
     augment = arm.augment
     assert augment is not None
 
     def once() -> None:
         gates = run.plan.gates == "on"
         make_copies(
-            augment, run.faces, run.split.train[:1], copies=run.plan.copies, gates=gates, progress=lambda _: None
+            augment, run.data, run.split.train[:1], copies=run.plan.copies, gates=gates, progress=lambda _: None
         )
 
     once()
@@ -127,25 +127,26 @@ def study(
     announce: Callable[[str], object] | None = None,
     **options: Any,
 ) -> StudyResult:
-    """Measure whether copies help on a dataset: networks trained without augmentation, with classic, and with copies.
+    """Measure whether copies help on a dataset: train networks without augmentation, with classic, and with copies.
 
-    The same call goes on where a killed one stopped. The results are in `out`: study.json, study.txt and study.svg.
+    The same call resumes an interrupted study. The results are written to `out`: study.json, study.txt and study.svg.
 
     Args:
-        dataset: folder of class folders; for landmarks of pictures.
-        out: folder for finished runs and results; new, or of the same study.
-        arms: further arms with copies by name: keyword arguments of `MotionAugment`, a JSON file with them, a pool
-            specification such as "parametric yaw=-20:20", or a `MotionAugment`. "copies" replaces the built-in pool.
-        embed: a model of features, (B, 3, S, S) float in [0, 1] to (B, D), used instead of the network: pictures are
-            assigned to the nearest person. For recognition only.
-        device: of the model that makes the copies; networks are trained on the CPU.
-        progress: show a bar.
-        announce: called with the time that the study will take.
-        options: the fields of `StudyPlan`: task, per_class, train_images, annotations, annotation_format,
+        dataset: folder of class folders; for landmarks, folder of pictures.
+        out: folder for finished runs and results, which is new or holds the same study.
+        arms: options of further arms with copies by name: keyword arguments of `MotionAugment`, a JSON file with them,
+            a pool specification such as "parametric yaw=-20:20", or a `MotionAugment`. The name "copies" replaces the
+            built-in pool.
+        embed: model of features, from (B, 3, S, S) float in [0, 1] to (B, D), that is used instead of the network:
+            pictures are assigned to the nearest person. It is for recognition only.
+        device: device of the model that makes the copies; networks are trained on the CPU.
+        progress: whether to show a progress bar.
+        announce: function that receives a sentence with the remaining time.
+        options: fields of `StudyPlan`: task, per_class, train_images, annotations, annotation_format,
             group_pattern, normaliser, choices, seeds, steps, batch_size, share, copies, gates, size, worth, seed.
 
     Returns:
-        Figures, intervals and the verdict.
+        Scores, gains with their intervals, and the verdict.
 
     Raises:
         ArgumentError: an option or the dataset does not allow the study.
@@ -154,24 +155,28 @@ def study(
     plan = make_plan(options)
     _check_embed(plan, embed)
     folder, target = Path(dataset), Path(out)
-    faces = load_faces(folder, plan, features=embed is not None)
-    splits = make_splits(faces, plan)
+    data = load_data(folder, plan, features=embed is not None)
+    splits = make_splits(data, plan)
     made = make_arms(arms or {}, seed=plan.seed, device=device)
-    settings = _settings(plan, faces, made, embed)
+    settings = _settings(plan, data, made, embed)
     log = RunLog(target, settings)
-    work = _Work(plan, faces, splits, made, embed)
+    work = _Work(plan, data, splits, made, embed)
     left = [run for run in _all_runs(work) if run not in log.done]
     if left and announce is not None:
-        first = Run(faces, splits[0], plan, classic=True, copies=None, seeds=(0, 0))
+        first = Run(data, splits[0], plan, classic=True, copies=None, seeds=(0, 0))
         announce(str(forecast(first, made, splits, left, embed)))
     _do(work, left, log, progress=progress)
-    result = summarise(plan, faces, splits, made, log, settings)
+    result = summarise(plan, data, splits, made, log, settings)
     _write(target, result)
     return result
 
 
 def make_plan(options: Mapping[str, Any]) -> StudyPlan:
-    """Turn keyword arguments into a plan; unknown ones are errors."""
+    """Turn keyword arguments into a plan.
+
+    Raises:
+        ArgumentError: an argument is unknown or has a wrong value.
+    """
     known = [field.name for field in fields(StudyPlan)]
     for name in options:
         if name not in known:
@@ -183,14 +188,14 @@ def make_plan(options: Mapping[str, Any]) -> StudyPlan:
 @dataclass(frozen=True, eq=False)
 class _Work:
     plan: StudyPlan
-    faces: Faces
+    data: StudyData
     splits: Sequence[Split]
     arms: Sequence[Arm]
     embed: Embed | None
 
 
 def _all_runs(work: _Work) -> Iterator[RunId]:
-    """All runs, choice by choice, so that the copies of one choice are all that is kept."""
+    """Yield all runs, choice by choice, so that only the copies of one choice are in memory."""
     for choice in range(len(work.splits)):
         for arm in work.arms:
             yield from (RunId(arm.name, choice, seed) for seed in range(work.plan.seeds))
@@ -205,16 +210,16 @@ def _do(work: _Work, left: Sequence[RunId], log: RunLog, *, progress: bool) -> N
                 copies = {(run.arm, run.choice): _copies(work, run, bar.update)}
             made = copies[run.arm, run.choice]
             split = work.splits[run.choice]
-            task = Run(work.faces, split, work.plan, classic=run.arm != NONE, copies=made, seeds=(run.choice, run.seed))
+            task = Run(work.data, split, work.plan, classic=run.arm != NONE, copies=made, seeds=(run.choice, run.seed))
             scored = _scored(work, task, bar.update)
-            keys = [work.faces.keys[row] for row in split.test]
+            keys = [work.data.keys[row] for row in split.test]
             scores = dict(zip(keys, scored.test.round(6).tolist(), strict=True))
-            counts = (0, 0) if made is None else (len(made.images), made.refused)
+            counts = (0, 0) if made is None else (len(made.images), made.rejected)
             log.add(run, RunResult(scores, round(scored.train, 6), *counts))
 
 
 def _units(work: _Work, left: Sequence[RunId]) -> int:
-    """Steps or views of all runs that are left, and the copies to be made."""
+    """Return the number of steps or views of the remaining runs, plus the number of copies to make."""
     with_copies = {arm.name for arm in work.arms if arm.augment is not None}
     groups = {(run.arm, run.choice) for run in left if run.arm in with_copies}
     copies = work.plan.copies * sum(len(work.splits[choice].train) for _, choice in groups)
@@ -222,7 +227,7 @@ def _units(work: _Work, left: Sequence[RunId]) -> int:
         return copies + len(left) * work.plan.steps
     return copies + sum(
         num_views(
-            Run(work.faces, work.splits[run.choice], work.plan, classic=run.arm != NONE, copies=None, seeds=(0, 0))
+            Run(work.data, work.splits[run.choice], work.plan, classic=run.arm != NONE, copies=None, seeds=(0, 0))
         )
         for run in left
     )
@@ -233,30 +238,30 @@ def _copies(work: _Work, run: RunId, update: Callable[[int], object]) -> Copies 
     if augment is None:
         return None
     rows, plan = work.splits[run.choice].train, work.plan
-    return make_copies(augment, work.faces, rows, copies=plan.copies, gates=plan.gates == "on", progress=update)
+    return make_copies(augment, work.data, rows, copies=plan.copies, gates=plan.gates == "on", progress=update)
 
 
 def _scored(work: _Work, run: Run, update: Callable[[int], object]) -> Scored:
     return train(run, progress=update) if work.embed is None else match(run, work.embed, progress=update)
 
 
-def _settings(plan: StudyPlan, faces: Faces, arms: Sequence[Arm], embed: Embed | None) -> dict[str, Any]:
-    """All that decides the results; what does not, as the place of the dataset, is left out."""
+def _settings(plan: StudyPlan, data: StudyData, arms: Sequence[Arm], embed: Embed | None) -> dict[str, Any]:
+    """Return the settings and hashes that determine the results; the path of the dataset is not among them."""
     named = [Path(plan.annotations)] if plan.annotations is not None else []
     return {
         "fomaug": fomaug.__version__,
         "plan": {**plan.to_dict(), "annotations": [path.name for path in named]},
         "arms": {arm.name: arm.to_dict()["copies"] for arm in arms},
         "features": None if embed is None else describe(embed),
-        "pictures": digest_pictures(faces.folder, faces.keys),
-        "labels": _digest_landmarks(faces),
+        "pictures": digest_pictures(data.folder, data.keys),
+        "labels": _digest_landmarks(data),
     }
 
 
-def _digest_landmarks(faces: Faces) -> str | None:
-    if faces.points is None or faces.visible is None:
+def _digest_landmarks(data: StudyData) -> str | None:
+    if data.points is None or data.visible is None:
         return None
-    return hashlib.sha256(faces.points.numpy().tobytes() + faces.visible.numpy().tobytes()).hexdigest()
+    return hashlib.sha256(data.points.numpy().tobytes() + data.visible.numpy().tobytes()).hexdigest()
 
 
 def _check_embed(plan: StudyPlan, embed: Embed | None) -> None:

@@ -1,4 +1,4 @@
-"""The files of a study that is under way: its settings, and a line for every finished run."""
+"""The files of an unfinished study: its settings, and one line for each finished run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ RUNS: Final = "runs.jsonl"
 
 
 class RunId(NamedTuple):
-    """Which run: the name of its arm, the number of its choice of training pictures, the number of its seed."""
+    """The identifier of a run.
+
+    Attributes:
+        arm: name of the arm.
+        choice: index of the choice of training pictures.
+        seed: index of the seed.
+    """
 
     arm: str
     choice: int
@@ -27,41 +33,41 @@ class RunResult(NamedTuple):
     """The result of a run.
 
     Attributes:
-        scores: score of each test picture by its key.
+        scores: score of each test picture by key.
         train: mean score of the training pictures.
-        copies: number of copies that the run had.
-        refused: number of copies that the gates refused.
+        copies: number of copies of the training pictures.
+        rejected: number of copies that the gates rejected.
     """
 
     scores: dict[str, float]
     train: float
     copies: int
-    refused: int
+    rejected: int
 
 
-_KINDS: Final[dict[str, tuple[type, ...]]] = {
+_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "arm": (str,),
     "choice": (int,),
     "seed": (int,),
     "scores": (dict,),
     "train": (int, float),
     "copies": (int,),
-    "refused": (int,),
+    "rejected": (int,),
 }
 
 
 class RunLog:
     """Finished runs on disk.
 
-    A run is one line, appended in one write and flushed; the end of a line that a killed process left is cut off when
-    the study goes on.
+    Each run is one line, which is appended in one write and flushed. An unfinished line of a killed process is removed
+    when the study is resumed.
 
     Args:
-        out: folder of the study; it is made.
-        settings: all that decides the results, as plain JSON.
+        out: folder of the study; it is created if it does not exist.
+        settings: settings and hashes that determine the results, as plain JSON.
 
     Raises:
-        ResumeError: the folder holds another study, or something else.
+        ResumeError: the folder holds another study or other files.
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
@@ -72,7 +78,7 @@ class RunLog:
             self.done = dict(_read(self.path))
 
     def add(self, run: RunId, result: RunResult) -> None:
-        """Record a finished run."""
+        """Append a finished run."""
         line = json.dumps({**run._asdict(), **result._asdict()}, ensure_ascii=False)
         append_line(self.path, line + "\n", durable=True)
         self.done[run] = result
@@ -81,21 +87,21 @@ class RunLog:
 def _enter(out: Path, settings: dict[str, Any]) -> None:
     path = out / SETTINGS
     if not path.exists():
-        strangers = [entry.name for entry in out.iterdir() if not is_temporary(entry)] if out.is_dir() else []
-        if strangers:
-            raise ResumeError(f"{out} is not empty and holds no study ({strangers[0]}); give a new folder")
+        others = [entry.name for entry in out.iterdir() if not is_temporary(entry)] if out.is_dir() else []
+        if others:
+            raise ResumeError(f"{out} is not empty and holds no study ({others[0]}); give a new folder")
         write_file(path, (json.dumps(settings, indent=2) + "\n").encode(), durable=True)
         return
     known = load_json(read_regular(path, SUMMARY), path, ResumeError)
     if changed := list(_changes(known, settings)):
         raise ResumeError(
-            f"{out} holds a study with other settings: {'; '.join(changed[:3])}. Give the same settings to go on, or a "
-            "new folder"
+            f"{out} holds a study with other settings: {'; '.join(changed[:3])}. Give the same settings to resume it, "
+            "or a new folder"
         )
 
 
 def _changes(known: Any, wanted: Any, name: str = "") -> Iterator[str]:
-    """Name what differs between two plain JSON values."""
+    """Yield a text for each difference between two plain JSON values."""
     if isinstance(known, dict) and isinstance(wanted, dict):
         for key in dict.fromkeys([*known, *wanted]):
             yield from _changes(known.get(key), wanted.get(key), f"{name}.{key}" if name else key)
@@ -119,10 +125,10 @@ def _read(path: Path) -> Iterator[tuple[RunId, RunResult]]:
 
 
 def _check(row: Any) -> None:
-    """Raise KeyError or TypeError unless the row has the fields of a run, each of its kind."""
-    for field, kinds in _KINDS.items():
+    """Raise KeyError or TypeError unless a row has all fields of a run with values of their types."""
+    for field, types in _TYPES.items():
         value = row[field]
-        if not isinstance(value, kinds) or isinstance(value, bool):
+        if not isinstance(value, types) or isinstance(value, bool):
             raise TypeError(f"{field} is {shortened(value)}")
     if not all(isinstance(score, int | float) for score in row["scores"].values()):
         raise TypeError(f"scores are {shortened(row['scores'])}")

@@ -1,10 +1,10 @@
 """Mean differences with intervals that hold for new choices of training pictures and for new people.
 
-Two things vary at random, and they cross: the choice of training pictures (with the seeds nested in it), and the people
-who are tested. The variance of a mean over both is V = V(choices) + V(people) - V(cells), each term the variance that
+There are two crossed random factors: the choice of training pictures (with the seeds nested in it), and the people who
+are tested. The variance of a mean over both is V = V(choices) + V(people) - V(cells); each term is the variance that
 the mean would have if clusters of that kind were independent (Cameron, Gelbach and Miller 2011, "Robust inference with
-multiway clustering"). A percentile bootstrap over five or six choices gives intervals that are far too narrow, since it
-knows nothing of the few degrees of freedom; Student's t does.
+multiway clustering"). The interval uses Student's t, because a percentile bootstrap over five or six choices ignores
+the few degrees of freedom and gives intervals that are far too narrow.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Estimate:
     """A mean and its interval.
 
     Attributes:
-        mean: over all test pictures of all choices.
-        low: lower end.
-        high: upper end.
-        error: standard error.
+        mean: mean over all test pictures of all choices.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        error: standard error of the mean.
         freedom: degrees of freedom of the interval.
     """
 
@@ -43,13 +43,13 @@ def estimate(values: Sequence[Values], people: Sequence[NDArray[np.int64]], *, l
     """Estimate a mean over choices and people.
 
     Args:
-        values: for each choice (T,) values of its test pictures, already averaged over seeds.
-        people: for each choice (T,) number of the person of each test picture.
+        values: (T,) values of the test pictures of each choice, averaged over seeds.
+        people: (T,) index of the person of each test picture, for each choice.
         level: probability that the interval covers the true mean.
     """
     sums, counts = _cells(values, people)
     mean = float(sums.sum() / counts.sum())
-    share = (sums - mean * counts) / counts.sum()  # (choices, people): each cell's part of the deviation of the mean
+    share = (sums - mean * counts) / counts.sum()  # (choices, people), each cell's part of the deviation
     by_choice = _variance(share.sum(1))
     by_person = _variance(share.sum(0)[counts.sum(0) > 0])
     by_cell = _variance(share[counts > 0])
@@ -60,12 +60,16 @@ def estimate(values: Sequence[Values], people: Sequence[NDArray[np.int64]], *, l
 
 
 def t_quantile(probability: float, freedom: float) -> float:
-    """Invert the distribution function of Student's t.
+    """Return the quantile of Student's t distribution.
+
+    Args:
+        probability: probability of values below the quantile, in (0, 1).
+        freedom: degrees of freedom.
 
     >>> round(t_quantile(0.975, 4), 3), round(t_quantile(0.975, 1), 2)
     (2.776, 12.71)
     """
-    # t = sqrt(freedom) * tan(angle) turns the density into a power of a cosine on a bounded interval.
+    # The substitution t = sqrt(freedom) * tan(angle) turns the density into a power of a cosine on a bounded interval.
     wanted = abs(probability - 0.5)
     low, high = 0.0, math.pi / 2
     whole = _cosine_integral(high, freedom)
@@ -79,7 +83,7 @@ def t_quantile(probability: float, freedom: float) -> float:
 
 
 def _cells(values: Sequence[Values], people: Sequence[NDArray[np.int64]]) -> tuple[Values, Values]:
-    """Sum and count of the values of each choice and person."""
+    """Return the sum and the number of the values of each choice and person, both (choices, people)."""
     number = 1 + max(int(part.max()) for part in people)
     sums, counts = np.zeros((2, len(values), number))
     for row, (part, who) in enumerate(zip(values, people, strict=True)):
@@ -89,13 +93,13 @@ def _cells(values: Sequence[Values], people: Sequence[NDArray[np.int64]]) -> tup
 
 
 def _variance(parts: Values) -> float:
-    """Variance of a sum of independent parts that should add up to nothing, corrected for their number."""
+    """Return the variance of a sum of independent parts with mean 0, corrected for their number."""
     count = len(parts)
     return float((parts**2).sum()) * count / (count - 1)
 
 
 def _freedom(first: float, first_freedom: int, second: float, second_freedom: int) -> float:
-    """Degrees of freedom of a sum of two variances (Welch and Satterthwaite)."""
+    """Return the degrees of freedom of a sum of two variances (Welch and Satterthwaite)."""
     weight = first**2 / first_freedom + second**2 / second_freedom
     if weight <= 0:
         return float(min(first_freedom, second_freedom))
@@ -103,9 +107,9 @@ def _freedom(first: float, first_freedom: int, second: float, second_freedom: in
 
 
 def _cosine_integral(angle: float, freedom: float) -> float:
-    """Integral of cos(x) ** (freedom - 1) from 0 to an angle, by Gauss's rule."""
-    places, weights = _gauss_rule()
-    x = (places + 1) * angle / 2
+    """Integrate cos(x) ** (freedom - 1) from 0 to an angle with Gauss's rule."""
+    nodes, weights = _gauss_rule()
+    x = (nodes + 1) * angle / 2
     return float((weights * np.cos(x) ** (freedom - 1)).sum() * angle / 2)
 
 

@@ -1,4 +1,4 @@
-"""One run: a network trained on one choice of pictures in one arm, and its score on every test picture."""
+"""One run: train a network on one choice of pictures in one arm, and score it on every test picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fomaug.study.classic import MIRRORED_POINTS, apply_classic, draw_classic, mirror_visible, move_points
 from fomaug.study.copies import Copies
-from fomaug.study.data import Faces
+from fomaug.study.data import StudyData
 from fomaug.study.plan import StudyPlan
 from fomaug.study.splits import Rows, Split
 
@@ -24,18 +24,20 @@ _HIDDEN: Final = 128
 
 
 class SmallNetwork(nn.Module):
-    """A strided stem, three residual blocks, and two linear layers that see the whole map: faces are roughly aligned.
+    """A small convolutional network: a strided stem, three residual blocks and two linear layers.
+
+    The linear layers have weights for each position of the map, because the faces are roughly aligned.
 
     Args:
-        channels: of the input.
+        channels: number of channels C of the input.
         outputs: number of classes, or twice the number of landmarks.
-        side: of the square input in pixels.
-        generator: source of the initial weights; the same state gives the same network.
+        side: side S of the square input in pixels.
+        generator: generator of the initial weights; the same state gives the same network.
     """
 
     def __init__(self, channels: int, outputs: int, *, side: int, generator: torch.Generator) -> None:
         super().__init__()
-        with torch.random.fork_rng(devices=()):  # torch draws weights of its own, which are replaced below
+        with torch.random.fork_rng(devices=()):  # Layers draw their own weights, replaced below.
             self.stem = nn.Sequential(
                 nn.Conv2d(channels, _WIDTH, 5, 2, 2, bias=False), nn.BatchNorm2d(_WIDTH), nn.ReLU()
             )
@@ -46,13 +48,13 @@ class SmallNetwork(nn.Module):
         _draw_weights(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn images (B, C, S, S) in [0, 1] into (B, outputs)."""
+        """Turn images (B, C, S, S) float in [0, 1] into (B, outputs)."""
         found: Tensor = self.head(self.blocks(self.stem((images - 0.5) * 4)))
         return found
 
 
 class _Block(nn.Module):
-    """Two convolutions beside a shortcut; halves the map."""
+    """Two convolutions and a shortcut, which halve the map."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -88,26 +90,26 @@ def _draw_weights(network: nn.Module, generator: torch.Generator) -> None:
 
 _RATE: Final = 3e-3
 _DECAY: Final = 0.05
-_WARM_UP: Final = 0.15  # share of the steps
-_SMOOTHING: Final = 0.1  # of class labels
-_TESTED: Final = 256  # pictures at a time
+_WARM_UP: Final = 0.15  # Share of the steps.
+_SMOOTHING: Final = 0.1  # Label smoothing of classes.
+_TEST_BATCH: Final = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a run is made of.
+    """The inputs of a run.
 
     Attributes:
-        faces: the dataset.
+        data: dataset of the study.
         split: training and test pictures.
-        plan: steps, batch size, share of copies, task.
+        plan: settings of the study; the task, the steps, the batch size and the share of copies are used.
         classic: whether classic augmentation is applied.
-        copies: of the training pictures, in arms that have them.
-        seeds: of the choice and of the run; all arms of a pair start with the same weights, see the same training
-            pictures in the same order, and draw the same classic augmentation.
+        copies: copies of the training pictures; None in arms without copies.
+        seeds: index of the choice and index of the seed; the runs of all arms with the same two start with the same
+            weights, see the same training pictures in the same order, and draw the same classic augmentation.
     """
 
-    faces: Faces
+    data: StudyData
     split: Split
     plan: StudyPlan
     classic: bool
@@ -120,8 +122,8 @@ class Scored:
     """The result of a run.
 
     Attributes:
-        test: (T,) score of each test picture: 1 or 0 for right or wrong, or the normalised error of landmarks.
-        train: mean score of the training pictures, which tells whether the network has learned them.
+        test: (T,) score of each test picture: 1 for right and 0 for wrong, or the normalised error of landmarks.
+        train: mean score of the training pictures, which shows whether the network has learned them.
     """
 
     test: NDArray[np.float64]
@@ -140,8 +142,8 @@ def train(run: Run, *, progress: Callable[[int], object]) -> Scored:
     """Train a network from scratch and test it.
 
     Args:
-        run: data, arm and seeds.
-        progress: called with 1 after each step.
+        run: data, arm and seeds of the run.
+        progress: function that receives 1 after each step.
     """
     network = _network(run)
     optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_DECAY)
@@ -153,57 +155,58 @@ def train(run: Run, *, progress: Callable[[int], object]) -> Scored:
         optimiser.step()
         schedule.step()
         progress(1)
-    return Scored(
-        _scores(network, run.faces, run.split.test), float(_scores(network, run.faces, run.split.train).mean())
-    )
+    return Scored(_scores(network, run.data, run.split.test), float(_scores(network, run.data, run.split.train).mean()))
 
 
 def _network(run: Run) -> SmallNetwork:
-    faces = run.faces
-    outputs = len(faces.class_names) if faces.points is None else 2 * faces.points.shape[1]
+    data = run.data
+    outputs = len(data.class_names) if data.points is None else 2 * data.points.shape[1]
     network = SmallNetwork(
-        faces.images.shape[1],
+        data.images.shape[1],
         outputs,
-        side=faces.images.shape[-1],
-        generator=generator_of(run, 0),
+        side=data.images.shape[-1],
+        generator=make_generator(run, 0),
     )
-    if faces.points is not None:  # the mean face is where an untrained network begins
+    if data.points is not None:  # An untrained network returns the mean face.
         last = network.head[-1]
         assert isinstance(last, torch.nn.Linear)
         with torch.no_grad():
-            last.bias.copy_(faces.points[run.split.train].mean(0).flatten())
+            last.bias.copy_(data.points[run.split.train].mean(0).flatten())
     return network.train()
 
 
 def _batches(run: Run) -> Iterator[_Batch]:
-    """The batches of a run: which pictures and which classic augmentation depend on the seeds and not on the arm."""
+    """Yield the batches of a run; their pictures and classic augmentation depend on the seeds and not on the arm."""
     rng = np.random.default_rng([run.plan.seed, *run.seeds, 1])
-    generator = generator_of(run, 2)
+    generator = make_generator(run, 2)
     size, count = run.plan.batch_size, len(run.split.train)
     order = np.concatenate([rng.permutation(count) for _ in range(-(-run.plan.steps * size // count))])
     for step in range(run.plan.steps):
-        places = order[step * size : (step + 1) * size]
-        batch = _mixed(run, places, rng.random(size))
+        indices = order[step * size : (step + 1) * size]
+        batch = _mixed(run, indices, rng.random(size))
         yield _augmented(batch, generator) if run.classic else batch
 
 
-def _mixed(run: Run, places: Rows, picks: NDArray[np.float64]) -> _Batch:
-    """Take training pictures, and for the first share of the batch copies of them; a picture without stays itself."""
-    faces, copies = run.faces, run.copies
-    rows = torch.from_numpy(run.split.train[places])
-    parts = [faces.images[rows], faces.points, faces.visible]
-    if faces.points is not None and faces.visible is not None:
-        parts = [parts[0], faces.points[rows], faces.visible[rows]]
+def _mixed(run: Run, indices: Rows, picks: NDArray[np.float64]) -> _Batch:
+    """Gather training pictures, and replace the first share of the batch by copies of them.
+
+    A picture without copies stays itself.
+    """
+    data, copies = run.data, run.copies
+    rows = torch.from_numpy(run.split.train[indices])
+    parts = [data.images[rows], data.points, data.visible]
+    if data.points is not None and data.visible is not None:
+        parts = [parts[0], data.points[rows], data.visible[rows]]
     if copies is not None:
-        synthetic = (np.arange(len(places)) < round(run.plan.share * len(places))) & (copies.counts[places] > 0)
-        chosen = copies.starts[places] + (picks * copies.counts[places]).astype(np.int64)
-        slots, index = torch.from_numpy(np.flatnonzero(synthetic)), torch.from_numpy(chosen[synthetic])
+        synthetic = (np.arange(len(indices)) < round(run.plan.share * len(indices))) & (copies.counts[indices] > 0)
+        chosen = copies.starts[indices] + (picks * copies.counts[indices]).astype(np.int64)
+        slots, sources = torch.from_numpy(np.flatnonzero(synthetic)), torch.from_numpy(chosen[synthetic])
         for part, copied in zip(parts, (copies.images, copies.points, copies.visible), strict=True):
             if part is not None and copied is not None:
-                part[slots] = copied[index]
+                part[slots] = copied[sources]
     images, points, visible = parts
     assert images is not None
-    return _Batch(images.float() / 255, torch.from_numpy(faces.labels)[rows], points, visible)
+    return _Batch(images.float() / 255, torch.from_numpy(data.labels)[rows], points, visible)
 
 
 def _augmented(batch: _Batch, generator: torch.Generator) -> _Batch:
@@ -222,33 +225,33 @@ def _loss(found: Tensor, batch: _Batch) -> Tensor:
     return (apart * batch.visible).sum() / batch.visible.sum().clamp(min=1)
 
 
-def _scores(network: SmallNetwork, faces: Faces, rows: Rows) -> NDArray[np.float64]:
+def _scores(network: SmallNetwork, data: StudyData, rows: Rows) -> NDArray[np.float64]:
     network.eval()
     with torch.no_grad():
         found = torch.cat(
             [
-                network(faces.images[part].float() / 255)
-                for part in torch.from_numpy(rows).tensor_split(list(range(_TESTED, len(rows), _TESTED)))
+                network(data.images[part].float() / 255)
+                for part in torch.from_numpy(rows).tensor_split(list(range(_TEST_BATCH, len(rows), _TEST_BATCH)))
             ]
         )
-    if faces.points is None or faces.visible is None or faces.scale is None:
-        right: NDArray[np.float64] = (found.argmax(1).numpy() == faces.labels[rows]).astype(np.float64)
+    if data.points is None or data.visible is None or data.scale is None:
+        right: NDArray[np.float64] = (found.argmax(1).numpy() == data.labels[rows]).astype(np.float64)
         return right
-    seen = faces.visible[rows]
-    apart = (found.view(len(rows), -1, 2) - faces.points[rows]).norm(dim=2) * seen
-    error: NDArray[np.float64] = (apart.sum(1) / seen.sum(1).clamp(min=1) / faces.scale[rows]).double().numpy()
+    seen = data.visible[rows]
+    apart = (found.view(len(rows), -1, 2) - data.points[rows]).norm(dim=2) * seen
+    error: NDArray[np.float64] = (apart.sum(1) / seen.sum(1).clamp(min=1) / data.scale[rows]).double().numpy()
     return error
 
 
 def _rate_share(step: int, steps: int) -> float:
-    """A linear start and a cosine to zero."""
+    """Return the share of the learning rate at a step: a linear warm-up, then a cosine to 0."""
     start = max(1, round(_WARM_UP * steps))
     if step < start:
         return (step + 1) / start
     return 0.5 + 0.5 * float(np.cos(np.pi * (step - start) / max(1, steps - start)))
 
 
-def generator_of(run: Run, purpose: int) -> torch.Generator:
-    """Make the source of one kind of randomness of a run; arms do not tell."""
+def make_generator(run: Run, purpose: int) -> torch.Generator:
+    """Return the generator for one purpose of a run; it is the same in all arms."""
     state = np.random.SeedSequence([run.plan.seed, *run.seeds, purpose]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))

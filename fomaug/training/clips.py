@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fomaug.errors import MediaError, reason_of
-from fomaug.media import FRAME_FORMATS, Clip, find_clips, folder_pictures, open_picture, read_clip, read_frame
+from fomaug.media import PICTURE_FORMATS, Clip, find_clips, folder_pictures, open_picture, read_clip, read_frame
 
 Picture = NDArray[np.uint8]
 
@@ -120,7 +120,7 @@ def _open(path: Path) -> Frames:
 
 def _open_strip(path: Path) -> Frames:
     try:
-        with open_picture(path, FRAME_FORMATS) as picture:
+        with open_picture(path, PICTURE_FORMATS) as picture:
             width, height = picture.size
     except (OSError, Image.DecompressionBombError) as error:
         raise MediaError(f"{path} cannot be read: {reason_of(error)}") from error

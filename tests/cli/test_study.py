@@ -59,7 +59,7 @@ def test_the_folder_is_named_after_the_dataset(data: Path, tmp_path: Path, monke
         (["--per-class", "3"], "each class needs more than 3 pictures"),
         (["--task", "landmarks"], "needs annotations"),
         (["--task", "expression"], "give group_pattern"),
-        (["--share", "0"], "above 0 and up to 1"),
+        (["--share", "0"], "above 0 and at most 1"),
     ],
 )
 def test_wrong_words_are_one_line_and_2(

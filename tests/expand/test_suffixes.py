@@ -20,6 +20,7 @@ def test_what_cannot_be_read_is_named_and_all_others_are_done(
     for name in ("1.jpg", "2.jfif", "3.jpe", "4.heic"):  # the last is a JPEG by its content
         picture.save(faces / name, "JPEG")
     picture.save(faces / "5.gif")
+    picture.save(faces / "9.ppm")
     for name in ("6.heic", "7.jp2", "8.txt"):
         (faces / name).write_bytes(b"something else")
     report = expand(tmp_path / "faces", tmp_path / "out", driving=tiny_pool, model=tiny_model, copies=1, gates="off")
@@ -28,5 +29,5 @@ def test_what_cannot_be_read_is_named_and_all_others_are_done(
         ("a/7.jp2", "cannot be read: JPEG 2000; convert it to PNG or JPEG"),
     }
     assert sorted(path.name for path in (tmp_path / "out" / "a").iterdir()) == [
-        *("1_m000.jpg", "2_m000.jpg", "3_m000.jpg", "4_m000.jpg", "5_m000.png"),
+        *("1_m000.jpg", "2_m000.jpg", "3_m000.jpg", "4_m000.jpg", "5_m000.png", "9_m000.png"),
     ]

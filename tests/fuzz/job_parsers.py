@@ -100,7 +100,7 @@ def module_files() -> list[bytes]:
 def run_files() -> list[bytes]:
     """Make the finished runs of a study."""
     row = {"arm": "classic", "choice": 0, "seed": 1, "scores": {"a.png": 0.5, "b.png": 1}, "train": 0.75}
-    rows = ({**row, "copies": 8, "refused": number, "seed": number} for number in range(2))
+    rows = ({**row, "copies": 8, "rejected": number, "seed": number} for number in range(2))
     return ["".join(json.dumps(values) + "\n" for values in rows).encode()]
 
 

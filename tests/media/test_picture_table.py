@@ -90,6 +90,27 @@ def with_webp_exif(content: bytes, shape: tuple[int, ...], exif: bytes) -> bytes
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_plain_grey_maps(dtype: type) -> None:
+    array, most = noise(1, dtype), np.iinfo(dtype).max
+    head = f"P5 {array.shape[1]} {array.shape[0]} {most}\n".encode()
+    picture = decode_picture(head + array.astype(array.dtype.newbyteorder(">")).tobytes(), ".pgm")
+    assert (picture.pixels.dtype, picture.encode_format) == (dtype, "png")
+    assert np.array_equal(picture.pixels, array)
+
+
+def test_plain_colour_maps() -> None:
+    array = noise(3, np.uint8)
+    head = f"P6 {array.shape[1]} {array.shape[0]} 255\n".encode()
+    for suffix in (".ppm", ".pnm"):
+        assert np.array_equal(whole(head + array.tobytes(), suffix), array)
+
+
+def test_maps_of_floats_are_refused() -> None:
+    with pytest.raises(MediaError, match="32 bits per channel"):
+        decode_picture(b"Pf 20 20 -1.0\n" + np.zeros((20, 20), "<f4").tobytes(), ".pnm")
+
+
 @pytest.mark.parametrize("orientation", UPRIGHT)
 @pytest.mark.parametrize("suffix", [".jpg", ".jfif", ".jpe", ".png"])
 def test_jpeg_of_any_suffix(suffix: str, orientation: int, raw) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from fomaug.study import Estimate, StudyResult
 from fomaug.study.arms import Arm
-from fomaug.study.data import Faces
+from fomaug.study.data import StudyData
 from fomaug.study.plan import StudyPlan
 from fomaug.study.report import decide, draw_chart, summarise, tick_step
 from fomaug.study.runs import RunId, RunLog, RunResult
@@ -40,7 +40,7 @@ def scored(
 ) -> StudyResult:
     """A study whose copies change every score of the classic arm by much the same."""
     count = people * 2
-    faces = Faces(
+    faces = StudyData(
         tmp_path, tuple(f"{i:03}" for i in range(count)), torch.zeros(count, 1, 2, 2, dtype=torch.uint8),
         np.arange(count) // 2, np.arange(count) // 2, tuple(map(str, range(people))), None, None, None,
         (None,) * count, (("broken.png", "is damaged"),),
@@ -64,7 +64,7 @@ def test_scores_and_gains_are_those_of_the_runs(tmp_path: Path) -> None:
     assert none.gain is not None and copies.gain is not None
     assert (none.gain.mean, copies.gain.mean) == pytest.approx((-0.1, 0.05), abs=1e-3)
     assert classic.gain is None and classic.answer is None and none.answer is None
-    assert (copies.answer, copies.copies, copies.refused) == ("yes", 32, 1)
+    assert (copies.answer, copies.copies, copies.rejected) == ("yes", 32, 1)
 
 
 def test_less_error_is_a_gain(tmp_path: Path) -> None:

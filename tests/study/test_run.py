@@ -78,10 +78,10 @@ def test_copies_that_show_what_the_tests_show_help(
 def test_copies_of_the_wrong_person_hurt(
     tmp_path: Path, write_classes: Write, still: MotionAugment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fomaug.study.data import Faces
+    from fomaug.study.data import StudyData
 
-    honest = Faces.picture
-    monkeypatch.setattr(Faces, "picture", lambda self, row: honest(self, (row + 4) % len(self)))
+    honest = StudyData.picture
+    monkeypatch.setattr(StudyData, "picture", lambda self, row: honest(self, (row + 4) % len(self)))
     options = {**QUICK, "choices": 4, "steps": 40, "share": 0.8}
     result = fomaug.study(write_classes(tmp_path / "data"), tmp_path / "out", arms={"copies": still}, **options)
     assert result.arms[2].answer == "harm", result.table()

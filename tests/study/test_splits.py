@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from fomaug.errors import ArgumentError, LabelError
-from fomaug.study.data import Faces, load_faces
+from fomaug.study.data import StudyData, load_data
 from fomaug.study.plan import StudyPlan
 from fomaug.study.splits import make_splits
 
 Write = Callable[..., Path]
 
 
-def load(folder: Path, **options: object) -> tuple[Faces, StudyPlan]:
+def load(folder: Path, **options: object) -> tuple[StudyData, StudyPlan]:
     plan = StudyPlan(size=16, **options)  # type: ignore[arg-type]
-    return load_faces(folder, plan, features=False), plan
+    return load_data(folder, plan, features=False), plan
 
 
 def test_recognition_trains_on_so_many_of_each_class_and_tests_on_all_others(
@@ -69,7 +69,7 @@ def test_landmarks_are_where_the_input_shows_them(
 ) -> None:
     folder, csv = write_landmarks(tmp_path)
     plan = StudyPlan(size=48, task="landmarks", annotations=str(csv))
-    faces = load_faces(folder, plan, features=False)
+    faces = load_data(folder, plan, features=False)
     assert faces.points is not None
     for image, points in zip(faces.images[:, 0].float(), faces.points, strict=True):
         x, y = ((points + 1) / 2 * 47).round().long().T
@@ -80,7 +80,7 @@ def test_landmarks_come_back_in_pixels_of_the_picture(
     tmp_path: Path, write_landmarks: Callable[..., tuple[Path, Path]]
 ) -> None:
     folder, csv = write_landmarks(tmp_path)
-    faces = load_faces(folder, StudyPlan(size=20, task="landmarks", annotations=str(csv)), features=False)
+    faces = load_data(folder, StudyPlan(size=20, task="landmarks", annotations=str(csv)), features=False)
     pixels = faces.picture(0)
     labels = faces.landmarks(0, pixels.shape[:2])  # type: ignore[arg-type]
     assert labels is not None and labels.points is not None
@@ -118,8 +118,8 @@ def test_datasets_that_are_too_small_say_what_is_missing(
         ({"task": "landmarks", "annotations": "a.csv", "per_class": 2}, "per_class has no meaning"),
         ({"per_class": 0}, "per_class must be 1 or more"),
         ({"choices": 1}, "choices must be 2 or more, got 1"),
-        ({"share": 0.0}, "above 0 and up to 1"),
-        ({"worth": -1.0}, "worth is the smallest gain"),
+        ({"share": 0.0}, "must be above 0 and at most 1, got 0.0"),
+        ({"worth": -1.0}, "worth, the smallest gain that matters, must be 0 or more"),
         ({"normaliser": "eyes"}, "normaliser must be auto, box, or"),
     ],
 )  # fmt: skip
@@ -134,11 +134,11 @@ def test_annotations_that_do_not_fit_are_named(
     folder, csv = write_landmarks(tmp_path)
     lines = csv.read_text().splitlines()
     csv.write_text("\n".join(lines[:-1]))
-    faces = load_faces(folder, StudyPlan(size=16, task="landmarks", annotations=str(csv)), features=False)
+    faces = load_data(folder, StudyPlan(size=16, task="landmarks", annotations=str(csv)), features=False)
     assert faces.skipped == (("p3_2.png", "has no annotation"),)
     csv.write_text("\n".join([lines[0], lines[1].replace("p0_0", "elsewhere")]))
     with pytest.raises(LabelError, match="has landmarks for no picture"):
-        load_faces(folder, StudyPlan(size=16, task="landmarks", annotations=str(csv)), features=False)
+        load_data(folder, StudyPlan(size=16, task="landmarks", annotations=str(csv)), features=False)
 
 
 def test_more_training_pictures_than_there_are_is_an_error(
@@ -159,6 +159,30 @@ def test_split_folders_are_refused_and_bad_pictures_named(tmp_path: Path, write_
     assert len(faces) == 16 and [key for key, _ in faces.skipped] == ["person_0/9.png"]
     with pytest.raises(ArgumentError, match="is not a folder"):
         load(tmp_path / "nowhere")
+
+
+def test_expanded_folders_are_left_out_and_folders_of_other_programs_are_not(
+    tmp_path: Path, write_classes: Write
+) -> None:
+    write_classes(tmp_path)
+    (tmp_path / "person_0" / "expand.json").write_text('{"fomaug": "1.0"}')
+    (tmp_path / "person_1" / "expand.json").write_text('{"name": "another program"}')
+    assert load(tmp_path)[0].class_names == ("person_1", "person_2", "person_3")
+
+
+@pytest.mark.parametrize(
+    ("per_class", "remedy"),
+    [
+        (4, "Add pictures, leave the classes out, or give a smaller per_class$"),
+        (1, "Add pictures, or leave the classes out$"),
+    ],
+)
+def test_the_message_on_small_classes_names_all_remedies(
+    tmp_path: Path, write_classes: Write, per_class: int, remedy: str
+) -> None:
+    data, plan = load(write_classes(tmp_path, pictures=per_class), per_class=per_class)
+    with pytest.raises(ArgumentError, match=rf"there are too few in person_0 \({per_class}\), .*\. {remedy}"):
+        make_splits(data, plan)
 
 
 def test_plain_formats_of_old_face_sets_are_read(tmp_path: Path, write_classes: Write) -> None:
