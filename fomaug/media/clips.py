@@ -13,11 +13,10 @@ from typing import BinaryIO, Final
 
 from fomaug.errors import ArgumentError, MediaError
 from fomaug.files import CLIP, PICTURE, open_regular
-from fomaug.media.damage import DAMAGE
 from fomaug.media.formats import FRAME_FORMATS
 from fomaug.media.frames import Frame, fit
 from fomaug.media.inputs import MediaFile, MediaInput, media_file
-from fomaug.media.opening import identify
+from fomaug.media.opening import DAMAGE, identify
 from fomaug.media.pace import DEFAULT_FPS, even_pace
 from fomaug.media.stills import (
     ANIMATIONS,

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fomaug.errors import MediaError
-from fomaug.media.sound import Sound
-from fomaug.media.video_kinds import Kind
+from fomaug.media.formats import Kind
+from fomaug.media.video import Sound
 from fomaug.media.video_sound import SoundTrack, can_write
 
 _BT709: Final = 1  # the number of these primaries, transfer and matrix in all standards of video

@@ -1,12 +1,13 @@
-"""Any picture that Pillow reads, as RGB."""
+"""Pillow's pictures of every mode as arrays: unchanged for writing back, or as 8-bit RGB frames."""
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from fomaug.errors import MediaError
 from fomaug.media.orientation import orientation_of, turn_upright
@@ -63,3 +64,45 @@ def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     wide = values.astype(np.float64)
     top = 65535.0 if np.issubdtype(values.dtype, np.integer) else max(1.0, float(wide.max(initial=0.0)))
     return (wide.clip(0, top) * (255 / top)).round().astype(np.uint8)
+
+
+def pixels_of(image: Image.Image) -> tuple[NDArray[Any], bytes | None]:
+    """Return the pixels of a decoded picture, and the profile that belongs to them.
+
+    Palettes and CMYK become RGB (by the file's profile if it has one), bits grey; alpha stays.
+
+    Returns:
+        (H, W, 1 to 4) uint8, or uint16 for a grey picture that Pillow decodes so; and the ICC profile, if any.
+
+    Raises:
+        MediaError: it has 32 bits per channel.
+    """
+    profile = image.info.get("icc_profile")
+    if image.mode in ("I", "F"):
+        raise MediaError(f"has 32 bits per channel (mode {image.mode}); convert it to 8 or 16 first")
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)[..., None], profile
+    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+        image, profile = _convert_to_rgb(image, profile), None
+    elif image.mode in ("P", "PA", "RGBa", "RGBX") or "transparency" in image.info:
+        has_alpha = image.mode in ("PA", "RGBa") or "transparency" in image.info
+        image = image.convert(("LA" if image.mode == "L" else "RGBA") if has_alpha else "RGB")
+    elif image.mode not in ("L", "LA", "RGB", "RGBA"):
+        image = image.convert("LA" if image.mode == "La" else "L")
+    array = np.asarray(image)
+    return (array[..., None] if array.ndim == 2 else array), profile
+
+
+def _convert_to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    if profile and image.mode == "CMYK":
+        try:
+            made = ImageCms.profileToProfile(
+                image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+            return made if made is not None else image.convert("RGB")
+        except (ImageCms.PyCMSError, OSError):
+            pass  # a broken profile is no reason to lose the picture
+    if image.mode == "LAB":
+        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB") or image.convert("RGB")
+    return image.convert("RGB")

@@ -12,9 +12,9 @@ from PIL import PngImagePlugin, TiffImagePlugin
 
 from fomaug.errors import ArgumentError, ShapeError, check_choice
 from fomaug.files import write_file
+from fomaug.media.formats import check_suffix
 from fomaug.media.opening import imopen
 from fomaug.media.provenance import Provenance
-from fomaug.media.suffix import check_suffix
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 

@@ -11,10 +11,13 @@ programs: an EPS file called x.jpg would run Ghostscript. So it is told which fo
 from __future__ import annotations
 
 import io
+import lzma
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, TypeVar
 
 from PIL import Image
 
@@ -26,6 +29,25 @@ if TYPE_CHECKING:  # imageio opens in a tenth of a second, too long for everyone
     from fomaug.media.picture_plugin import PicturePlugin
 
     Plugin = TypeVar("Plugin", bound=PluginV3)
+
+DAMAGE: Final = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,  # where warnings are errors
+)
+"""Errors that the libraries which read pictures raise over damaged files, as met in practice."""
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any, Final
 from numpy.typing import NDArray
 from PIL import Image
 
-from fomaug.media.damage import DAMAGE
+from fomaug.media.opening import DAMAGE
 
 _TAG: Final = 0x0112
 

@@ -16,11 +16,10 @@ from PIL import Image
 
 from fomaug.errors import MediaError, reason_of
 from fomaug.files import CLIP, PICTURE
-from fomaug.media.damage import DAMAGE
 from fomaug.media.formats import FRAME_FORMATS
 from fomaug.media.frames import Frame, check_pixels
 from fomaug.media.inputs import MediaFile
-from fomaug.media.opening import identify
+from fomaug.media.opening import DAMAGE, identify
 from fomaug.media.pace import DEFAULT_FPS, choose_fps
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomaug.errors import MediaError, reason_of
-from fomaug.media.damage import DAMAGE
+from fomaug.media.opening import DAMAGE
 from fomaug.media.orientation import orientation_from
 
 _ORIENTATION, _XMP, _ICC = 274, 700, 34675

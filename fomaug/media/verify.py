@@ -14,8 +14,7 @@ from fomaug.files import ANY, PACKET, PICTURE, open_regular, read_regular
 from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.images import sidecar_of
 from fomaug.media.opening import identify
-from fomaug.media.provenance import NAMESPACES
-from fomaug.media.video_marks import find_in_gif, find_in_iso_media
+from fomaug.media.provenance import NAMESPACES, find_in_gif, find_in_iso_media
 
 _SYNTHETIC: Final = (
     "trainedAlgorithmicMedia",

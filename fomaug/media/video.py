@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fomaug.files import CLIP
 from fomaug.media.frames import Frame
-from fomaug.media.inputs import MediaFile
+from fomaug.media.inputs import MediaFile, MediaInput, media_file
 from fomaug.media.opening import imopen
+from fomaug.media.stills import is_picture
 
 if TYPE_CHECKING:
     from fomaug.media.video_plugin import VideoPlugin
+
+
+class Sound(NamedTuple):
+    """The first sound track of a clip.
+
+    Attributes:
+        stream: PyAV's stream, in the file that is open.
+        packets: of the stream, in the order of the file; damage ends them.
+        start: seconds at which the pictures begin, on the clock of the packets.
+    """
+
+    stream: Any
+    packets: Iterator[Any]
+    start: float
 
 
 @contextmanager
@@ -34,3 +49,23 @@ def video_frames(file: MediaFile, on_damage: Callable[[str], object]) -> Iterato
     """Decode a video frame by frame, see `VideoPlugin.timed`."""
     with opened_video(file) as video:
         yield from video.timed(on_damage)
+
+
+@contextmanager
+def clip_sound(clip: MediaInput) -> Iterator[Sound | None]:
+    """Open the sound of a clip; None if it has none, as folders and animated pictures have.
+
+    Memory is that of a packet: nothing is decoded.
+
+    Args:
+        clip: as for `read_clip`.
+
+    Raises:
+        MediaError: the file cannot be read at all.
+    """
+    file = media_file(clip)
+    if file.is_dir or is_picture(file):
+        yield None
+        return
+    with opened_video(file) as video:
+        yield video.sound()

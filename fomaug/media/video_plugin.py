@@ -21,7 +21,7 @@ from fomaug.errors import MediaError, reason_of
 from fomaug.media.frames import Frame, check_pixels, to_rgb
 from fomaug.media.orientation import turn_by_matrix
 from fomaug.media.pace import choose_fps, is_even, true_fps
-from fomaug.media.sound import Sound
+from fomaug.media.video import Sound
 
 # Playlists and scripts name other files and addresses; an untrusted clip must not make us open them.
 _CONTAINERS: Final = (

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import av
 
-from fomaug.media.sound import Sound
+from fomaug.media.video import Sound
 
 # What players of MP4 files play. Others, such as PCM, could stand in one but are heard almost nowhere.
 _COPIED: Final = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")
