@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ MediaInput = str | Path | bytes | BinaryIO
 """A path, the bytes of a file, or a file that is open for reading bytes and can seek."""
 
 _BLOCK: Final = 1 << 20
+_ADDRESS: Final = re.compile(r"(https?|ftps?|s3|gs|hf|file|rtsp|rtmp)://?", re.IGNORECASE)  # a Path has one slash
 _PICTURE_STARTS: Final = (b"GIF8", b"\x89PNG", b"\xff\xd8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -80,19 +82,38 @@ def media_file(given: MediaInput) -> MediaFile:
     """Take a path, bytes or an open file.
 
     Raises:
-        ArgumentError: it is something else, or a file that is no binary one or cannot seek.
+        ArgumentError: it is something else, an empty path, or a file that cannot be read as bytes or cannot seek.
+        MediaError: the path is an address or holds a null character.
     """
     if isinstance(given, str | Path):
+        _check_name(str(given))
         return MediaFile(Path(given))
     if isinstance(given, bytes):
         return MediaFile(Path("<bytes>"), given)
-    given_file: object = given
-    if not all(hasattr(given, name) for name in ("read", "seek", "tell")) or isinstance(given_file, io.TextIOBase):
-        raise ArgumentError(f"give a path, bytes or a file that is open for reading bytes, got {type(given).__name__}")
-    if not given.seekable():
-        raise ArgumentError("an open file must be able to seek; read it, and give its bytes")
+    _check_open(given)
     name = getattr(given, "name", None)
     return MediaFile(Path(name if isinstance(name, str) else "<file>"), given)
+
+
+def _check_name(name: str) -> None:
+    if not name:
+        raise ArgumentError("the path is empty; give the path of a file or folder")
+    if "\0" in name:
+        raise MediaError(f"{name!r} is no path, since it contains a null character")
+    if _ADDRESS.match(name) and not Path(name).exists():
+        raise MediaError(f"{name} is an address, and only files are read; download it and give the path of the file")
+
+
+def _check_open(given: object) -> None:
+    if not all(hasattr(given, name) for name in ("read", "seek", "tell")) or isinstance(given, io.TextIOBase):
+        raise ArgumentError(f"give a path, bytes or a file that is open for reading bytes, got {type(given).__name__}")
+    file: Any = given
+    if getattr(file, "closed", False):
+        raise ArgumentError("the given file is closed; give an open file, its path or its bytes")
+    if hasattr(file, "readable") and not file.readable():
+        raise ArgumentError("the given file is open for writing only; open it for reading bytes")
+    if not file.seekable():
+        raise ArgumentError("an open file must be able to seek; read it, and give its bytes")
 
 
 @contextmanager

@@ -47,6 +47,8 @@ class PicturePlugin(PluginV3):
         file: Any = self.request.get_file()
         start = file.read(4)
         file.seek(0)
+        if not start:
+            raise UnidentifiedImageError("it is empty")
         if "TIFF" in formats and is_tiff(start):
             self._tiff16 = open_tiff16(file)
         if self._tiff16 is None:

@@ -99,6 +99,47 @@ def test_what_is_neither_is_refused(tmp_path: Path) -> None:
         read_clip(b"")
 
 
+@pytest.mark.parametrize("read", [read_clip, read_picture])
+def test_an_unusable_open_file_is_refused(read, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (32, 32)).save(path)
+    with path.open("rb") as closed:
+        pass
+    with pytest.raises(ArgumentError, match="the given file is closed"):
+        read(closed)
+    with path.open("ab") as writing, pytest.raises(ArgumentError, match="open for writing only"):
+        read(writing)
+
+
+@pytest.mark.parametrize("read", [read_clip, read_picture])
+@pytest.mark.parametrize("as_type", [str, Path])
+@pytest.mark.parametrize(
+    "name", ["http://localhost/a.png", "HTTPS://localhost/a.mp4", "s3://bucket/a.mp4", "file:///a.png"]
+)
+def test_an_address_is_refused_as_such(name: str, as_type, read) -> None:
+    with pytest.raises(MediaError, match="is an address, and only files are read; download it"):
+        read(as_type(name))
+
+
+@pytest.mark.parametrize("read", [read_clip, read_picture])
+def test_impossible_paths_are_refused(read) -> None:
+    with pytest.raises(ArgumentError, match="the path is empty"):
+        read("")
+    with pytest.raises(MediaError, match="contains a null character"):
+        read("a.png\0")
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
+def test_an_empty_picture_is_called_empty(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.touch()
+    for given in (path, b""):
+        with pytest.raises(MediaError, match="cannot be read as a picture: it is empty"):
+            read_picture(given)
+    with pytest.raises(MediaError, match="it is empty"):
+        read_frame(path)
+
+
 def test_reading_a_clip_leaves_no_file_open(tmp_path: Path, media) -> None:
     path = media.write_video(tmp_path / "a.mp4", media.grey_steps(9))
     before = _num_open()
