@@ -12,11 +12,11 @@ from PIL import features
 
 from fomaug.errors import ArgumentError, did_you_mean
 
-# Pillow 11.3 brought AVIF; some builds come without the library for it.
+# AVIF was added in Pillow 11.3, and some builds lack its library.
 _HAS_AVIF: Final = importlib.util.find_spec("PIL.AvifImagePlugin") is not None and features.check("avif")
 
 PICTURE_FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", *(("AVIF",) if _HAS_AVIF else ()))
-"""Formats of the pictures of a dataset; Pillow counts MPO, in which some cameras write, among the JPEGs."""
+"""Formats of the pictures of a dataset; Pillow opens MPO, the format of some cameras, as JPEG."""
 
 FRAME_FORMATS: Final = (*PICTURE_FORMATS, "PPM")
 """Formats of the frames of a clip."""
@@ -44,11 +44,11 @@ unread_suffixes: Final[dict[str, str]] = {
     ".tga": "TGA",
     ".svg": "SVG",
 }
-"""Suffixes of pictures that are not read, and what they are."""
+"""Suffixes of pictures that are not read, with the names of their formats."""
 
 
 def why_unread(suffix: str) -> str | None:
-    """Say why a picture of this suffix cannot be read; None if it can, or is no picture.
+    """Explain why a picture of this suffix cannot be read; return None if it can be, or is no picture.
 
     >>> why_unread(".HEIC")
     'cannot be read: HEIC; convert it to PNG or JPEG'
@@ -58,10 +58,10 @@ def why_unread(suffix: str) -> str | None:
 
 
 def check_suffix(path: Path, known: Collection[str]) -> str:
-    """Return a path's suffix in small letters.
+    """Return a path's suffix in lower case.
 
     Raises:
-        ArgumentError: it is none of the known ones; says which they are, and the nearest.
+        ArgumentError: the suffix is unknown; the message lists the known ones and suggests the nearest.
     """
     suffix = path.suffix.lower()
     if suffix not in known:
@@ -72,15 +72,15 @@ def check_suffix(path: Path, known: Collection[str]) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of video.
+    """A kind of video that can be written.
 
     Attributes:
-        container: FFmpeg's name of it.
-        codecs: encoders; the first that this build of FFmpeg has is taken.
-        pixels: FFmpeg's name of the layout that they encode.
-        options: of the container.
-        codec_options: of each encoder.
-        tagged: colours are BT.709 in the limited range, and the file says so. WebP has no tags; it means BT.601.
+        container: FFmpeg's name of the container.
+        codecs: encoders, of which the first that this build of FFmpeg has is used.
+        pixels: FFmpeg's name of the pixel format that they encode.
+        options: options of the container.
+        codec_options: options of each encoder.
+        tagged: True for colours of BT.709 in the limited range with tags for them; WebP has no tags and implies BT.601.
     """
 
     container: str
@@ -106,5 +106,5 @@ _KINDS: Final = {
 
 
 def kind_of(path: Path) -> Kind:
-    """Look up how a path's suffix is written."""
+    """Return the kind of video that a path's suffix names."""
     return _KINDS[check_suffix(path, _KINDS)]

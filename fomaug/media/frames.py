@@ -16,7 +16,7 @@ Frame = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB, upright."""
 
 MAX_PIXELS = 2**25
-"""Of one frame: 8K video has 33 million. More is a mistake or an attack."""
+"""Largest number of pixels of a frame: 8K video has 33 million, and more is a mistake or an attack."""
 
 
 def check_pixels(name: str, width: int, height: int) -> None:
@@ -28,7 +28,7 @@ def check_pixels(name: str, width: int, height: int) -> None:
 
 
 def to_rgb(image: Image.Image) -> Frame:
-    """Convert a picture of any mode; 16 bits are scaled down, transparency shows white.
+    """Convert a picture of any mode to RGB; 16 bits are scaled down, and transparent pixels become white.
 
     >>> to_rgb(Image.new("L", (4, 2), 7)).shape
     (2, 4, 3)
@@ -52,30 +52,23 @@ def over_white(array: NDArray[Any]) -> Frame:
     return to_rgb(Image.fromarray(eight[..., 0] if eight.shape[2] == 1 else eight))
 
 
-def fit(picture: Frame, size: tuple[int, int]) -> Frame:
-    """Bring a picture to (H, W), whole and undistorted, on black."""
+def letterbox(picture: Frame, size: tuple[int, int]) -> Frame:
+    """Scale a picture to fit into (H, W) without distortion, and pad it with black."""
     if picture.shape[:2] == size:
         return picture
     return np.array(ImageOps.pad(Image.fromarray(picture), (size[1], size[0])))
 
 
-def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Wide greys: integers are taken for 16 bits, floats for [0, 1] unless they are larger."""
-    wide = values.astype(np.float64)
-    top = 65535.0 if np.issubdtype(values.dtype, np.integer) else max(1.0, float(wide.max(initial=0.0)))
-    return (wide.clip(0, top) * (255 / top)).round().astype(np.uint8)
-
-
 def pixels_of(image: Image.Image) -> tuple[NDArray[Any], bytes | None]:
     """Return the pixels of a decoded picture, and the profile that belongs to them.
 
-    Palettes and CMYK become RGB (by the file's profile if it has one), bits grey; alpha stays.
+    Palettes and CMYK become RGB (by the file's profile if it has one), bilevel pictures become grey, and alpha is kept.
 
     Returns:
-        (H, W, 1 to 4) uint8, or uint16 for a grey picture that Pillow decodes so; and the ICC profile, if any.
+        (H, W, 1 to 4) uint8, or uint16 for a grey picture that Pillow decodes as such; and the ICC profile, if any.
 
     Raises:
-        MediaError: it has 32 bits per channel.
+        MediaError: the picture has 32 bits per channel.
     """
     profile = image.info.get("icc_profile")
     if image.mode in ("I", "F"):
@@ -91,6 +84,13 @@ def pixels_of(image: Image.Image) -> tuple[NDArray[Any], bytes | None]:
         image = image.convert("LA" if image.mode == "La" else "L")
     array = np.asarray(image)
     return (array[..., None] if array.ndim == 2 else array), profile
+
+
+def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Scale wide greys to 8 bits; integers count as 16 bits, and floats as [0, 1] unless they are larger."""
+    wide = values.astype(np.float64)
+    top = 65535.0 if np.issubdtype(values.dtype, np.integer) else max(1.0, float(wide.max(initial=0.0)))
+    return (wide.clip(0, top) * (255 / top)).round().astype(np.uint8)
 
 
 def _convert_to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:

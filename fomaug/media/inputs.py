@@ -1,4 +1,4 @@
-"""What a picture or a clip may be given as: a path, the bytes of a file, or an open file."""
+"""Accepted inputs of pictures and clips: a path, the bytes of a file, or an open file."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class MediaFile:
     """A file of a picture or clip, which may be opened as often as needed.
 
     Attributes:
-        path: of the file; of bytes and open files the name that messages give them.
-        content: the bytes or the open file; None for a file on the disk.
+        path: path of the file; for bytes and open files, their name in messages.
+        content: bytes or open file; None for a file on the disk.
     """
 
     path: Path
@@ -42,14 +42,14 @@ class MediaFile:
 
     @property
     def is_dir(self) -> bool:
-        """Whether it is a folder."""
+        """Return whether the path is a folder."""
         return self.content is None and self.path.is_dir()
 
     def open(self, kind: Kind) -> BinaryIO:
-        """Open it from its start.
+        """Open the file at its start.
 
         Raises:
-            MediaError: it is no regular file, too large, or cannot be opened.
+            MediaError: the file is not regular, too large, or cannot be opened.
         """
         if self.content is None:
             try:
@@ -64,7 +64,7 @@ class MediaFile:
         return io.BytesIO(self.content) if isinstance(self.content, bytes) else io.BufferedReader(_View(self.content))
 
     def hash(self, kind: Kind) -> str:
-        """Sha256 of the bytes."""
+        """Return the sha256 of the bytes."""
         digest = hashlib.sha256()
         with self.open(kind) as file:
             while block := file.read(_BLOCK):
@@ -72,17 +72,17 @@ class MediaFile:
         return digest.hexdigest()
 
     def starts_as_picture(self, kind: Kind) -> bool:
-        """Whether its first bytes are those of a picture or animated picture rather than a video."""
+        """Return whether the first bytes are those of a picture or animated picture rather than a video."""
         with self.open(kind) as file:
             start = file.read(12)
         return start.startswith(_PICTURE_STARTS) or start[8:12] in (b"WEBP", b"avif", b"avis")
 
 
 def media_file(given: MediaInput) -> MediaFile:
-    """Take a path, bytes or an open file.
+    """Wrap a path, bytes or an open file.
 
     Raises:
-        ArgumentError: it is something else, an empty path, or a file that cannot be read as bytes or cannot seek.
+        ArgumentError: the input is something else, an empty path, or a file that yields no bytes or cannot seek.
         MediaError: the path is an address or holds a null character.
     """
     if isinstance(given, str | Path):
@@ -95,12 +95,24 @@ def media_file(given: MediaInput) -> MediaFile:
     return MediaFile(Path(name if isinstance(name, str) else "<file>"), given)
 
 
+def path_exists(path: Path) -> bool:
+    """Return whether a file or folder exists.
+
+    Raises:
+        MediaError: the system cannot tell, as for a name that is too long or a folder without permission.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise MediaError(f"{path} cannot be read ({reason_of(error)})") from error
+
+
 def _check_name(name: str) -> None:
     if not name:
         raise ArgumentError("the path is empty; give the path of a file or folder")
     if "\0" in name:
         raise MediaError(f"{name!r} is no path, since it contains a null character")
-    if _ADDRESS.match(name) and not Path(name).exists():
+    if _ADDRESS.match(name) and not path_exists(Path(name)):
         raise MediaError(f"{name} is an address, and only files are read; download it and give the path of the file")
 
 
@@ -118,12 +130,12 @@ def _check_open(given: object) -> None:
 
 @contextmanager
 def on_disk(given: MediaInput, stem: str) -> Iterator[Path]:
-    """Give a path for what needs one; bytes and open files are copied to a temporary file called `stem`."""
+    """Provide the path of an input; bytes and open files are copied to a temporary file called `stem`."""
     file = media_file(given)
     if file.content is None:
         yield file.path
         return
-    # The suffix says which reader is taken: of a picture any, since its content says the rest.
+    # The suffix selects the reader. Any suffix of a picture will do, since its format is found from the content.
     suffix = ".png" if file.starts_as_picture(CLIP) else ".mp4"
     with TemporaryDirectory() as folder, file.open(CLIP) as content:
         path = Path(folder, f"{stem}{suffix}")
@@ -133,7 +145,7 @@ def on_disk(given: MediaInput, stem: str) -> Iterator[Path]:
 
 
 class _View(io.RawIOBase):
-    """A reader with a position of its own over a file that others read, too."""
+    """A reader with its own position in a file that other readers share."""
 
     _lock: Final = threading.Lock()
 

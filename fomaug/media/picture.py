@@ -25,13 +25,13 @@ _MOST_PIXELS: Final = 1 << 30
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A decoded picture file, upright, with all that is needed to write it back.
+    """A decoded picture file, upright, with all data that writing it back needs.
 
     Attributes:
-        pixels: (H, W, 1) grey or (H, W, 3) RGB, uint8 or uint16.
-        alpha: (H, W, 1) of the same dtype, or None.
-        icc_profile: colour profile of the file, if it has one that still holds.
-        encode_format: format in which it is written back: jpeg, png, webp, tiff or bmp.
+        pixels: pixels (H, W, 1) grey or (H, W, 3) RGB, uint8 or uint16.
+        alpha: alpha channel (H, W, 1) of the same dtype, or None.
+        icc_profile: colour profile of the file, if there is one that still applies.
+        encode_format: format for writing the picture back: jpeg, png, webp, tiff or bmp.
     """
 
     pixels: NDArray[Any]
@@ -41,7 +41,7 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W)."""
+        """Size (H, W)."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
     @property
@@ -79,8 +79,8 @@ class Picture:
         """Return a picture of the same kind and depth with other contents.
 
         Args:
-            image: (C, H, W) uint8, or float in [0, 1].
-            alpha: (1, H, W) float in [0, 1], or None.
+            image: pixels (C, H, W), uint8, or float in [0, 1].
+            alpha: alpha channel (1, H, W), float in [0, 1], or None.
         """
         dtype = self.pixels.dtype
         pixels = from_unit(image.double(), dtype) if image.is_floating_point() else to_array(image)
@@ -88,16 +88,17 @@ class Picture:
 
 
 def read_picture(picture: MediaInput, *, max_pixels: int = _MOST_PIXELS) -> Picture:
-    """Read a picture: the first of several frames or pages, turned upright.
+    """Read a picture and turn it upright; of several frames or pages the first is read.
 
-    Palettes and CMYK become RGB (by the file's profile if it has one), bits grey; 16 bits and alpha stay.
+    Palettes and CMYK become RGB (by the file's profile if it has one), bilevel pictures become grey, and 16 bits and
+    alpha are kept.
 
     Args:
         picture: path, bytes, or a file that is open for reading bytes.
-        max_pixels: refuse a picture that has more.
+        max_pixels: largest number of pixels that is accepted.
 
     Raises:
-        MediaError: if the file is damaged, of another kind, too large or too small; it is named by the caller.
+        MediaError: the file is damaged, of another kind, too large or too small; the message does not name the file.
     """
     file = media_file(picture)
     if file.content is None:
@@ -122,7 +123,7 @@ def decode_picture(content: bytes, suffix: str, *, max_pixels: int = _MOST_PIXEL
 
 
 def _encode_format(suffix: str, file_format: str) -> str:
-    """Choose what a picture is written back in: its own format, or PNG where that is none of those that are written."""
+    """Choose the format for writing a picture back: its own, or PNG where its own cannot be written."""
     own = suffix_formats.get(suffix.lower(), "jpeg" if file_format == "MPO" else file_format.lower())
     return own if own in suffix_formats.values() else "png"
 

@@ -1,7 +1,7 @@
-"""What a written file says about its making, as an XMP packet.
+"""Provenance marks: XMP packets that say how a file was made, and their places in video files.
 
-The terms are those of the IPTC photo metadata standard (2025.1) for media made with AI systems; what it has no term for
-stands in a namespace of our own.
+The terms are those of the IPTC photo metadata standard (2025.1) for media made with AI systems; facts without
+such a term use fomaug's own namespace.
 """
 
 from __future__ import annotations
@@ -32,15 +32,17 @@ NAMESPACES: Final = {
 _HEAD: Final = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
 _TAIL: Final = '<?xpacket end="w"?>'
 
-_BOX_ID: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # the box that XMP has in ISO media files
+_BOX_ID: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # type of the XMP box in ISO media files
 _GIF_HEAD: Final = b"\x21\xff\x0bXMP DataXMP"
-_GIF_TAIL: Final = b"\x01" + bytes(range(255, -1, -1)) + b"\0"  # leads readers that skip by length bytes out again
+_GIF_TAIL: Final = (
+    b"\x01" + bytes(range(255, -1, -1)) + b"\0"
+)  # ends the block for readers that follow its length bytes
 _PACKET_LIMIT: Final = 1 << 20
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a picture was made from, without naming anyone: names of files are given as hashes only.
+    """The origin of a synthetic picture; files appear as hashes only, so that nobody is named.
 
     Attributes:
         model: name of the model.
@@ -48,7 +50,8 @@ class Provenance:
         pool_hash: sha256 of the driving pool or clip.
         source_hash: sha256 of the source picture's file.
         source_id: sha256 of the source's name within its dataset, shortened.
-        source_type: `generated` for a whole generated picture, `composite` for one pasted back into a photograph.
+        source_type: `generated` for a picture that is generated as a whole, `composite` for a face that is pasted back
+            into a photograph.
     """
 
     model: str
@@ -59,7 +62,7 @@ class Provenance:
     source_type: SourceType = "generated"
 
     def to_xmp(self) -> bytes:
-        """Make the XMP packet; equal provenance gives equal bytes.
+        """Return the XMP packet; equal provenance results in equal bytes.
 
         >>> b"trainedAlgorithmicMedia" in Provenance("lite-256").to_xmp()
         True
@@ -95,7 +98,7 @@ def mark_iso_media(path: Path, xmp: bytes) -> None:
 
 
 def find_in_iso_media(file: BinaryIO) -> bytes:
-    """Walk over the outermost boxes, reading nothing but their heads; empty if there is no packet."""
+    """Find the packet among the outermost boxes, of which only headers are read; return b"" if there is none."""
     while len(head := file.read(8)) == 8:
         size, kind = struct.unpack(">I4s", head)
         read = 8
@@ -104,7 +107,7 @@ def find_in_iso_media(file: BinaryIO) -> bytes:
         if kind == b"uuid" and file.read(16) == _BOX_ID:
             return file.read(min(size - read - 16, _PACKET_LIMIT + 1)) if size else file.read(_PACKET_LIMIT + 1)
         read += 16 if kind == b"uuid" else 0
-        if size < read:  # 0: to the end of the file; less than its own head: damaged
+        if size < read:  # a size of 0 extends to the end of the file; one below the header's is damage
             break
         file.seek(size - read, 1)
     return b""
@@ -121,7 +124,7 @@ def mark_gif(path: Path, xmp: bytes) -> None:
 
 
 def find_in_gif(file: BinaryIO) -> bytes:
-    """Find the packet near the end of a GIF file; empty if there is none."""
+    """Find the packet near the end of a GIF file; return b"" if there is none."""
     file.seek(0, 2)
     file.seek(max(0, file.tell() - _PACKET_LIMIT))
     before, found, after = file.read().rpartition(_GIF_HEAD)
@@ -130,10 +133,10 @@ def find_in_gif(file: BinaryIO) -> bytes:
 
 
 def mark_webp(path: Path, xmp: bytes) -> None:
-    """Append the packet as a chunk of an animated WebP file and announce it in the head."""
+    """Append the packet as a chunk of an animated WebP file and set its flag in the header."""
     with path.open("r+b") as file:
         head = file.read(21)
-        assert head[12:16] == b"VP8X", "an animation always has the extended head"
+        assert head[12:16] == b"VP8X", "an animation always has the extended header"
         file.seek(0, 2)
         file.write(b"XMP " + struct.pack("<I", len(xmp)) + xmp + b"\0" * (len(xmp) % 2))
         size = file.tell() - 8

@@ -1,4 +1,4 @@
-"""Frames of video files, through imageio and PyAV."""
+"""Frames and sound of video files, read through imageio and PyAV."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Sound(NamedTuple):
     """The first sound track of a clip.
 
     Attributes:
-        stream: PyAV's stream, in the file that is open.
-        packets: of the stream, in the order of the file; damage ends them.
-        start: seconds at which the pictures begin, on the clock of the packets.
+        stream: PyAV's stream of the open file.
+        packets: packets of the stream in the order of the file, up to any damage.
+        start: time in seconds, on the clock of the packets, at which the pictures begin.
     """
 
     stream: Any
@@ -32,7 +32,7 @@ class Sound(NamedTuple):
 
 @contextmanager
 def opened_video(file: MediaFile) -> Iterator[VideoPlugin]:
-    """Open a video file, and no other that it may name."""
+    """Open a video file, but no other file that it refers to."""
     from fomaug.media.video_plugin import VideoPlugin
 
     with file.open(CLIP) as content, imopen(content, "r", VideoPlugin, name=str(file)) as video:
@@ -53,15 +53,15 @@ def video_frames(file: MediaFile, on_damage: Callable[[str], object]) -> Iterato
 
 @contextmanager
 def clip_sound(clip: MediaInput) -> Iterator[Sound | None]:
-    """Open the sound of a clip; None if it has none, as folders and animated pictures have.
+    """Open the sound of a clip; the value is None for a clip without sound, such as a folder or an animated picture.
 
-    Memory is that of a packet: nothing is decoded.
+    Nothing is decoded, and one packet at a time is held in memory.
 
     Args:
-        clip: as for `read_clip`.
+        clip: clip as for `read_clip`.
 
     Raises:
-        MediaError: the file cannot be read at all.
+        MediaError: the file cannot be read.
     """
     file = media_file(clip)
     if file.is_dir or is_picture(file):

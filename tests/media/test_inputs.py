@@ -13,7 +13,7 @@ from PIL import Image
 
 from fomaug import DrivingPool
 from fomaug.errors import ArgumentError, MediaError
-from fomaug.media import clip_sound, open_video, read_clip, read_frame, read_mark, read_picture
+from fomaug.media import clip_sound, find_clips, open_video, read_clip, read_frame, read_mark, read_picture
 from fomaug.visual import animate_clip
 
 LOOKED_UP = ("imageio:chelsea.png", "http://localhost/a.png", "https://localhost/a.mp4", "<video0>", "<screen>")
@@ -127,6 +127,13 @@ def test_impossible_paths_are_refused(read) -> None:
         read("")
     with pytest.raises(MediaError, match="contains a null character"):
         read("a.png\0")
+
+
+@pytest.mark.parametrize("read", [read_clip, read_picture, read_mark, find_clips])
+@pytest.mark.parametrize("name", ["a" * 300 + ".gif", "http://" + "a" * 300, "a/" * 3000 + "b.png"])
+def test_a_name_that_is_too_long_is_refused(name: str, read) -> None:
+    with pytest.raises(MediaError, match="cannot be read.*File name too long"):
+        read(name)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
