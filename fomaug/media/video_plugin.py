@@ -153,9 +153,7 @@ class VideoPlugin(PyAVPlugin):
         """Return the duration of the pictures, if the container has it; the sound may be longer."""
         container, stream = self._container, self._video_stream
         if container.format.name == "avi" and stream.average_rate:
-            return float(
-                stream.frames / stream.average_rate
-            )  # a truncated avi lacks its duration but has its number of frames
+            return float(stream.frames / stream.average_rate)  # a truncated avi has no duration, but a frame count
         if stream.duration:
             return float(stream.duration * stream.time_base)
         return container.duration / 1e6 if container.duration and len(container.streams) == 1 else None
