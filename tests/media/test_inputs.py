@@ -130,7 +130,7 @@ def test_impossible_paths_are_refused(read) -> None:
 
 
 @pytest.mark.parametrize("read", [read_clip, read_picture, read_mark, find_clips])
-@pytest.mark.parametrize("name", ["a" * 300 + ".gif", "http://" + "a" * 300, "a/" * 3000 + "b.png"])
+@pytest.mark.parametrize("name", ["a" * 300 + ".gif", "a/" * 3000 + "b.png"])
 def test_a_name_that_is_too_long_is_refused(name: str, read) -> None:
     with pytest.raises(MediaError, match=r"cannot be read.*File name too long"):
         read(name)
