@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from fomaug.weights import load_model as load_model
     from fomaug.weights import save_model as save_model
 
-# Names are fetched when first used, so that `import fomaug` and the command line's --help load neither torch nor av.
+# Names are imported on first use, so that `import fomaug` and the command line's --help load neither torch nor av. The
+# packages `expand` and `study` can be called as functions.
 _HOMES = {
     "Animated": "types",
     "Animator": "animator",
@@ -53,22 +54,22 @@ _HOMES = {
     "MotionResult": "augment",
     "MotionTrack": "driving",
     "Source": "types",
-    "expand": "expand",
     "list_models": "weights",
     "load_model": "weights",
     "save_model": "weights",
-    "study": "study",
     "transfer": "geometry",
 }
 _MODULES = (
     "data",
     "driving",
     "evaluation",
+    "expand",
     "integrations",
     "labels",
     "media",
     "motion",
     "quality",
+    "study",
     "training",
     "visual",
     "warp",

@@ -77,10 +77,19 @@ def open_regular(path: Path, kind: Kind) -> BinaryIO:
     descriptor = os.open(path, _FLAGS)
     try:
         _check(path, os.fstat(descriptor), kind)
-        return os.fdopen(descriptor, "rb")
+        return _Reader(io.FileIO(descriptor, "rb"))
     except BaseException:
         os.close(descriptor)
         raise
+
+
+class _Reader(io.BufferedReader):
+    """Reads a file, and takes memory for no more than is left of it, whatever length a header in it claims."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _MB:
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
 
 
 def check_regular(path: Path, kind: Kind) -> None:
@@ -125,6 +134,14 @@ def _check(path: Path, status: os.stat_result, kind: Kind) -> None:
     if size > kind.most:
         reason = f"it has {size:,} bytes, more than the {kind.most:,} that {kind.name} may have"
         raise UnsafeFileError(errno.EFBIG, reason, os.fspath(path))
+
+
+def exists(path: Path) -> bool:
+    """Say whether there is a file or folder; a name that no file can have, since it is too long, is of none."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def is_temporary(path: Path) -> bool:

@@ -56,6 +56,9 @@ class _CallableModule(ModuleType):
     def __signature__(self) -> inspect.Signature:
         return inspect.signature(self._function())
 
+    def __dir__(self) -> list[str]:
+        return sorted({*self.__dict__, *self.__dict__.get("__all__", ())})
+
     def __reduce__(self) -> tuple[Any, ...]:
         return importlib.import_module, (self.__name__,)
 

@@ -6,11 +6,12 @@ This module imports neither torch nor NumPy, so that the command line can show i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral
 from typing import Any, Final, Literal, get_args
 
-from fomaug.errors import ArgumentError, check_choice
+from fomaug.errors import ArgumentError, check_choice, shortened
 
 Selection = Literal["diverse", "uniform", "sequence"]
 Region = Literal["all", "head", "mouth", "eyes", "expression"]
@@ -41,8 +42,10 @@ class DrawSettings:
     pitch_range: Interval | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.p <= 1:
-            raise ArgumentError(f"p is a probability in [0, 1], got {self.p!r}")
+        if not _is_finite(self.p) or not 0 <= self.p <= 1:
+            raise ArgumentError(f"p is a probability in [0, 1], got {shortened(self.p)}")
+        for name in ("relative", "relative_jacobian", "adapt_scale"):
+            check_flag(name, getattr(self, name))
         check_choice("selection", self.selection, get_args(Selection))
         check_choice("region", self.region, get_args(Region))
         check_interval("strength_range", self.strength_range)
@@ -53,8 +56,11 @@ class DrawSettings:
                 check_interval(name, interval)
         if isinstance(self.reference, str):
             check_choice("reference", self.reference, ("closest", "first"))
-        elif self.reference < 0:
-            raise ArgumentError(f"reference is 'closest', 'first' or a frame number from 0, got {self.reference}")
+        elif not _is_whole(self.reference) or self.reference < 0:
+            given = shortened(self.reference)
+            raise ArgumentError(f"reference is 'closest', 'first' or a frame number from 0, got {given}")
+        if not _is_whole(self.seed):
+            raise ArgumentError(f"seed is a whole number, got {shortened(self.seed)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings by name, as `MotionAugment` takes them."""
@@ -63,9 +69,9 @@ class DrawSettings:
 
 def check_interval(name: str, interval: Sequence[float]) -> None:
     """Raise `ArgumentError` unless the interval is a finite, ordered pair."""
-    ordered = len(interval) == 2 and all(map(math.isfinite, interval)) and interval[0] <= interval[1]
-    if not ordered:
-        raise ArgumentError(f"{name} is (low, high) with low <= high, got {tuple(interval)}")
+    pair = tuple(interval) if isinstance(interval, Iterable) else (interval,)
+    if len(pair) != 2 or not all(map(_is_finite, pair)) or not pair[0] <= pair[1]:
+        raise ArgumentError(f"{name} is (low, high) with low <= high, got {shortened(pair)}")
 
 
 def check_sizes(value_range: Interval, batch_size: int | None) -> None:
@@ -73,5 +79,24 @@ def check_sizes(value_range: Interval, batch_size: int | None) -> None:
     check_interval("value_range", value_range)
     if value_range[0] == value_range[1]:
         raise ArgumentError(f"value_range must not be empty, got {tuple(value_range)}")
-    if batch_size is not None and batch_size < 1:
-        raise ArgumentError(f"batch_size is 1 or more, or None, got {batch_size}")
+    if batch_size is not None and (not _is_whole(batch_size) or batch_size < 1):
+        raise ArgumentError(f"batch_size is 1 or more, or None, got {shortened(batch_size)}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raise `ArgumentError` for anything but True and False: the word "no" would count as True."""
+    if not isinstance(value, bool):
+        raise ArgumentError(f"{name} is True or False, got {shortened(value)}")
+
+
+def _is_finite(value: object) -> bool:
+    """Say whether a value, which may be anything that JSON holds, is a finite number."""
+    try:
+        return math.isfinite(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _is_whole(value: object) -> bool:
+    """Say whether a value is a whole number of Python or NumPy; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -7,7 +7,7 @@ from typing import Protocol, TypedDict
 
 from torch import Tensor
 
-from fomaug.geometry import Mode, check_region, target_keypoints
+from fomaug.geometry import TransferMode, check_region, target_keypoints
 from fomaug.options import Region
 from fomaug.types import Animated, Keypoints, Source
 
@@ -69,7 +69,7 @@ def stream(
     """
     check_region(region, animator.keypoint_names)  # here, because the generator runs only at the first frame
     return _stream(
-        animator, source, frames, reference, strength, Mode(relative, relative_jacobian, adapt_scale, region)
+        animator, source, frames, reference, strength, TransferMode(relative, relative_jacobian, adapt_scale, region)
     )
 
 
@@ -79,7 +79,7 @@ def _stream(
     frames: Iterable[Tensor],
     reference: Keypoints | None,
     strength: float,
-    mode: Mode,
+    mode: TransferMode,
 ) -> Iterator[Animated]:
     names = animator.keypoint_names
     for frame in frames:

@@ -207,3 +207,11 @@ def finder() -> FaceFinder:
 @pytest.fixture(scope="session")
 def media() -> type[Media]:
     return Media
+
+
+@pytest.fixture(scope="session")
+def face_model():  # type: ignore[no-untyped-def]
+    """The model that is shipped, which knows faces."""
+    from fomaug import load_model
+
+    return load_model(device="cpu")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,16 @@ def test_a_refused_file_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(UnsafeFileError, match="a: it is a named pipe; a note must be a regular file"):
         open_regular(tmp_path / "a", NOTE)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_reading_takes_memory_for_what_a_file_has_and_not_for_what_it_claims(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    with open_regular(tmp_path / "a", NOTE) as file:
+        assert file.read(2) == b"12"
+        tracemalloc.start()
+        try:
+            assert file.read(1 << 30) == b"345"
+            assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        finally:
+            tracemalloc.stop()
+        assert file.read() == file.read(1 << 30) == b""

@@ -9,8 +9,9 @@ from typing import Any, Final
 from fomaug.animator import Animator
 from fomaug.augment.resources import Resources
 from fomaug.driving import DrivingPool
-from fomaug.errors import ArgumentError, PoolError, did_you_mean
+from fomaug.errors import ArgumentError, PoolError, did_you_mean, shortened
 from fomaug.motion import DrawSettings
+from fomaug.options import check_flag
 
 SETTINGS: Final = tuple(field.name for field in fields(DrawSettings))
 ARGUMENTS: Final = (*SETTINGS, "value_range", "batch_size", "differentiable", "on_missing")
@@ -33,10 +34,16 @@ def plain_arguments(module: object) -> dict[str, Any]:
 
 def read_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
     """Check the names and turn lists back to intervals; hashes are left out."""
+    if not isinstance(values, Mapping):
+        raise ArgumentError(f"the arguments of MotionAugment must be a mapping of their names, got {shortened(values)}")
     known = (*_SOURCES, *ARGUMENTS)
     for name in values:
         if name not in known:
             raise ArgumentError(f"unknown argument {name!r} of MotionAugment{did_you_mean(name, known)}")
+    for name in _SOURCES:
+        if not isinstance(values.get(name), str | None):
+            raise ArgumentError(f"{name} of MotionAugment must be a text, got {shortened(values[name])}")
+    check_flag("differentiable", values.get("differentiable", False))
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return {name: value for name, value in plain.items() if not name.endswith("_hash")}
 
@@ -44,8 +51,8 @@ def read_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
 def check_same(values: Mapping[str, Any], pool: DrivingPool) -> None:
     """Raise `PoolError` unless model and pool have the hashes of `to_dict`."""
     for kind, found in (("model", pool.model_hash), ("pool", pool.hash)):
-        written = values.get(f"{kind}_hash", found)
-        if written != found:
+        written = values.get(f"{kind}_hash")
+        if written is not None and written != found:
             raise PoolError(
                 f"this MotionAugment was built with the {kind} {written[:12]}, and this is {found[:12]}; pass the "
                 f"right one: from_dict(values, {'model' if kind == 'model' else 'driving'}=...)"

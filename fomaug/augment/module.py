@@ -28,7 +28,7 @@ class MotionAugment(nn.Module):
     neither in `parameters()` nor in `state_dict()`.
 
     Args:
-        driving: a `DrivingPool`, "builtin", or the path of a pool file.
+        driving: driving pool, its name or its file, such as "builtin" or "parametric yaw=-45:45 pitch=-25:25".
         model: an `Animator`, a model's name, or the path of a model file.
         p: probability that a copy moves at all.
         strength_range: interval that the share of the motion is drawn from; 1 is all of it.

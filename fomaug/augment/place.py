@@ -70,7 +70,7 @@ def place(
         params: motion parameters, all copies of the first image first. Those that have boxes already keep them.
         locate: function that locates the faces of an image; it is called only for images that move.
         copies: number of copies of each image.
-        on_missing: "error", or another word for leaving images without a face as they are.
+        on_missing: "error" to raise for an image without a face; otherwise the image stays unchanged.
 
     Raises:
         MediaError: an image has no face, and `on_missing` is "error".

@@ -19,11 +19,11 @@ from fomaug.geometry import check_region, identity_grid
 from fomaug.motion import MotionParams, MotionResult, fit
 from fomaug.types import Animated
 
-# Fixed, so that a batch gives the same flow as its singles; and fine, as faces may be small in their images.
+# The density is fixed, so that a batch gives the same flow as its singles, and high, as faces may be small.
 _CELL_DENSITY: Final = 1 / 2
 
 Animate = Callable[[Tensor, Sequence[MotionParams]], MotionResult]
-Faces = dict[int, tuple[MovedFace, MotionParams]]  # by number of the face
+_MovedFaces = dict[int, tuple[MovedFace, MotionParams]]  # by number of the face
 
 
 def apply_in_boxes(
@@ -57,7 +57,9 @@ def apply_in_boxes(
     return MotionResult(image.contiguous(memory_format=layout(images)), flow, occlusion, settled)
 
 
-def _animate_faces(animate: Animate, images: Tensor, params: Sequence[MotionParams], copies: int) -> dict[int, Faces]:
+def _animate_faces(
+    animate: Animate, images: Tensor, params: Sequence[MotionParams], copies: int
+) -> dict[int, _MovedFaces]:
     """Animate the faces of all rows, those of one size together, so that every square is encoded once."""
     size = images.shape[2], images.shape[3]
     uses: dict[tuple[int, Square], list[tuple[int, int, MotionParams]]] = {}  # of a square: row, number and parameters
@@ -68,7 +70,7 @@ def _animate_faces(animate: Animate, images: Tensor, params: Sequence[MotionPara
     groups: dict[tuple[tuple[int, int], int], list[tuple[int, Square]]] = {}
     for image, square in uses:
         groups.setdefault((square.size, len(uses[image, square])), []).append((image, square))
-    made: dict[int, Faces] = {}
+    made: dict[int, _MovedFaces] = {}
     for group in groups.values():
         parts = torch.stack([square.cut(images[image]) for image, square in group])
         rows = [(square, *use) for image, square in group for use in uses[image, square]]

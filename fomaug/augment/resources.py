@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from fomaug.animator import Animator
-from fomaug.driving import DrivingPool
+from fomaug.driving import DrivingPool, load_pool
 from fomaug.errors import ArgumentError
 from fomaug.weights import load_model
 
@@ -29,7 +29,7 @@ class Resources:
     it is used, and never touches a GPU.
 
     Args:
-        driving: a pool, "builtin", or the path of a pool file.
+        driving: driving pool, its name, or the path of a pool file; see `fomaug.driving.load_pool`.
         model: an animator, a model's name, or the path of a model file.
     """
 
@@ -95,11 +95,6 @@ class Resources:
 
 
 def _load_pool(driving: Driving, animator: Animator) -> DrivingPool:
-    if isinstance(driving, DrivingPool):
-        pool = driving
-    elif str(driving) == "builtin":
-        pool = DrivingPool.builtin(animator)
-    else:
-        pool = DrivingPool.load(driving, animator)
+    pool = driving if isinstance(driving, DrivingPool) else load_pool(driving, animator)
     pool.check_model(animator)
     return pool

@@ -101,7 +101,7 @@ def build(
 @click.argument("path", metavar="POOL", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def show(path: Path, *, as_json: bool) -> None:
-    """List the motion tracks of POOL, which is a file or 'builtin'."""
+    """List the motion tracks of POOL, which is a file, or builtin, gestures or parametric."""
     shown = _open(path)
     rows = [_row(track) for track in shown]
     if as_json:
@@ -122,11 +122,11 @@ def _beside(gestures: DrivingPool, clips: DrivingPool) -> DrivingPool:
 
 
 def _open(path: Path) -> DrivingPool:
-    from fomaug.driving import DrivingPool
+    from fomaug.driving import DrivingPool, is_named_pool, load_pool
     from fomaug.weights import load_model
 
-    if str(path) == "builtin":
-        return DrivingPool.builtin(load_model("lite-256", device="cpu"))
+    if is_named_pool(str(path)):
+        return load_pool(str(path), load_model("lite-256", device="cpu"))
     return DrivingPool.load(path)
 
 

@@ -4,6 +4,8 @@ from fomaug.driving.build import read_track as read_track
 from fomaug.driving.build import watch_track as watch_track
 from fomaug.driving.crop import face_crop as face_crop
 from fomaug.driving.pool import DrivingPool as DrivingPool
+from fomaug.driving.spec import is_named_pool as is_named_pool
+from fomaug.driving.spec import load_pool as load_pool
 from fomaug.driving.synthetic import EXPRESSIONS as EXPRESSIONS
 from fomaug.driving.synthetic import neutral_like as neutral_like
 from fomaug.driving.track import MotionTrack as MotionTrack
@@ -21,6 +23,8 @@ __all__ = [
     "EXPRESSIONS",
     "neutral_like",
     "MotionTrack",
+    "is_named_pool",
+    "load_pool",
 ]
 
 _MEDIA = (

@@ -173,8 +173,8 @@ class DrivingPool:
         Raises:
             PoolError: if the file is missing, damaged, of a later version, or made by another model.
         """
-        tracks, model_name, model_hash = _pool_file.read(Path(path))
-        pool = cls(tracks, model_name, model_hash)
+        with _pool_file.named(Path(path)):
+            pool = cls(*_pool_file.read(Path(path)))
         if model is not None:
             pool.check_model(model)
         return pool

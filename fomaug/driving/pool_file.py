@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -103,6 +104,21 @@ def shipped_pool(model: Animator) -> Path | None:
 def _tensors(row: int, track: MotionTrack) -> list[tuple[str, Tensor]]:
     parts = [("value", track.keypoints.value), ("jacobian", track.keypoints.jacobian)]
     return [(f"{row}.{name}", _compact(part)) for name, part in parts if part is not None]
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Name the file in errors that only tell of its tracks.
+
+    Raises:
+        PoolError: the block raised one.
+    """
+    try:
+        yield
+    except PoolError as error:
+        if str(path) in str(error):
+            raise
+        raise PoolError(f"{path} is damaged: {error}") from error
 
 
 def _compact(tensor: Tensor) -> Tensor:

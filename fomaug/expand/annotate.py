@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomaug.errors import LabelError
-from fomaug.expand.manifest import MANIFEST, REJECTED, SUMMARY, Row
+from fomaug.expand.manifest import MANIFEST, REJECTED, SUMMARY, Row, explained_rows
 from fomaug.expand.move import Moved
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import SOURCES, SourceFile, file_size
@@ -104,7 +104,8 @@ class Annotator:
         """Write the annotations of all copies, in formats with one file for all; rows of archives hold their own."""
         if self._file_of is not None or self.in_archives:
             return []
-        return write_annotations(_entries(rows), self.out, self.format, like=self.path)
+        with explained_rows(self.out / MANIFEST):
+            return write_annotations(_entries(rows), self.out, self.format, like=self.path)
 
 
 def move_labels(labels: FaceLabels | None, moved: Moved) -> FaceLabels | None:
@@ -133,7 +134,8 @@ def from_json(values: dict[str, Any]) -> FaceLabels:
     for name, (kind, width) in _ARRAYS.items():
         if name in values:
             array: NDArray[Any] = np.array(values[name], kind)
-            arrays[name] = array.reshape(-1, width) if width else array
+            count = len(values[name])
+            arrays[name] = array.reshape((count, width) if width else (count,))
     segments = tuple(values["segments"]) if "segments" in values else None
     return FaceLabels(**arrays, segments=segments, fields=values.get("fields", {}))
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TextIO
 from fomaug import files
 from fomaug.errors import FomaugError, MediaError, ResumeError, UnsafeFileError, reason_of
 from fomaug.expand.row_checks import check_rejected, check_row
-from fomaug.files import append_line, is_temporary, open_regular, read_regular, read_text, write_file
+from fomaug.files import append_line, is_temporary, open_regular, read_regular, write_file
 from fomaug.media import sidecar_of
 from fomaug.strict_json import load_json
 
@@ -84,11 +84,13 @@ class Manifest:
         positions = {copy_id: position for position, copy_id in enumerate(copy_ids)}
         for name in (MANIFEST, REJECTED):
             path = self.out / name
-            text = read_text(path, files.MANIFEST) if path.exists() else ""
-            lines = [f"{line}\n" for line in text.split("\n") if line]
-            ordered = sorted(lines, key=lambda line: positions.get(_copy_id(json.loads(line)), len(positions)))
-            if ordered != lines:
-                write_file(path, "".join(ordered).encode(), durable=True)
+            # Bytes, not text: a carriage return within a row would become the end of a line.
+            content = read_regular(path, files.MANIFEST) if path.exists() else b""
+            lines = [line + b"\n" for line in content.split(b"\n") if line]
+            ids = [_copy_id(load_json(line, path, ResumeError, finite=False)) for line in lines]
+            order = sorted(range(len(ids)), key=lambda row: positions.get(ids[row], len(positions)))
+            if order != [*range(len(ids))]:
+                write_file(path, b"".join(lines[row] for row in order), durable=True)
 
     def save_summary(self, summary: Mapping[str, Any]) -> None:
         """Replace the summary file."""
@@ -227,6 +229,8 @@ def explained_rows(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except FomaugError:
+        raise
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as cause:
         raise ResumeError(f"{path} holds a row that fomaug expand did not write ({cause!r:.80})") from cause
 

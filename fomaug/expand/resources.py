@@ -13,7 +13,7 @@ from fomaug.augment import MotionAugment
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, LabelError, MediaError, PoolError, did_you_mean, reason_of
 from fomaug.expand.plan import ExpandPlan
-from fomaug.files import TABLE, is_safetensors, sha256_of
+from fomaug.files import TABLE, exists, is_safetensors, sha256_of
 from fomaug.geometry import check_region
 from fomaug.media import find_clips, read_clip
 from fomaug.weights import load_model
@@ -98,7 +98,7 @@ def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -
     path = Path(plan.driving)
     if _is_pool_file(path):
         return DrivingPool.load(path, animator)
-    if not path.exists():
+    if not exists(path):
         hint = did_you_mean(plan.driving, _POOLS)
         raise PoolError(f"driving must be {', '.join(_POOLS)}, a pool file or clips; no {plan.driving!r} is here{hint}")
     return _reload(path, plan, animator) or _build(path, plan, animator, progress=progress)
@@ -150,7 +150,7 @@ def _is_from_clips(plan: ExpandPlan) -> bool:
 
 def _is_pool_file(path: Path) -> bool:
     """Whether a path has the suffix of a pool file, or is a safetensors file by its content."""
-    return path.suffix == ".safetensors" or (path.is_file() and is_safetensors(path))
+    return path.suffix == ".safetensors" or (exists(path) and path.is_file() and is_safetensors(path))
 
 
 def _reload(clips: Path, plan: ExpandPlan, animator: Animator) -> DrivingPool | None:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, get_args
 from fomaug.errors import ArgumentError, ResumeError, UnsafeFileError, check_choice
 from fomaug.expand.manifest import is_expanded
 from fomaug.expand.plan import Split
-from fomaug.files import MANIFEST, read_text, write_file
+from fomaug.files import MANIFEST, exists, read_text, write_file
 from fomaug.media import read_suffixes, unread_suffixes
 
 SOURCES: Final = "sources.jsonl"
@@ -194,7 +194,7 @@ def with_deleted(sources: Sequence[SourceFile], dataset: Path, out: Path) -> lis
     """
     listed = list(_read_sources(dataset, out / SOURCES)) if (out / SOURCES).exists() else []
     found = {source.key for source in sources}
-    deleted = [source for source in listed if source.key not in found and not source.path.exists()]
+    deleted = [source for source in listed if source.key not in found and not exists(source.path)]
     if not deleted or len(listed) != len(found) + len(deleted):
         return list(sources)
     return sorted([*sources, *deleted], key=lambda source: source.key)
@@ -213,6 +213,6 @@ def _read_sources(dataset: Path, path: Path) -> Iterator[SourceFile]:
 def _listed_source(dataset: Path, key: Any, label: Any, split: Any, num_bytes: Any) -> SourceFile:
     if not all(isinstance(word, str) for word in (key, label, split)) or type(num_bytes) is not int:
         raise ValueError("a source has a key, a label, a split and a size")
-    if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
+    if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts or "\0" in key:
         raise ValueError("a key is a path below the dataset")
     return SourceFile(dataset / key, key, label, split, num_bytes)

@@ -61,7 +61,7 @@ def mean_mesh() -> Tensor:
 
 @cache
 def mirror_order() -> Tensor:
-    """Return the number of the mirror image of each mesh point, (478,) int64."""
+    """Return the index of the mirrored counterpart of each mesh point, (478,) int64."""
     with (files("fomaug") / "assets" / "face.npz").open("rb") as file, np.load(file, allow_pickle=False) as data:
         return torch.from_numpy(data["mirror"].astype(np.int64))
 

@@ -1,9 +1,9 @@
 """Find the faces of pictures: by a detector that the caller gives, or by the model's own keypoints.
 
-A detector of face points finds points in the shape of a face in every picture. Three checks tell a face: its box stays
-the same when the search zooms in on it, its points lie as those of the mean face do, and each point stays where it is
-in a mirror image. Their error rates are in docs/decisions/0005-face-detector.md. Faces below a fifth of the picture's
-shorter side are missed.
+A keypoint detector reports the points of a face everywhere, so a candidate must pass three checks: its box stays the
+same when the search zooms in on it, its points are arranged like those of the mean face, and each point has the same
+position in the mirror image. Their error rates are in docs/decisions/0005-face-detector.md. Faces below a fifth of the
+picture's shorter side are missed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MOST_DEVIATION: Final = 0.15  # from the mean face's pose, in face sizes; real 
 _SIZE_BONUS: Final = 0.03  # deviation that doubling the size of a face makes up for
 _BATCH: Final = 16
 _SAME_FACE: Final = 0.3  # overlap of two boxes around one face
-_WHOLE: Final = 0.64  # of the picture; the rest of one that is cropped to its face is not worth a seam
+_WHOLE: Final = 0.64  # share of the picture above which it is animated whole; the rest is not worth a seam
 
 Boxes = Sequence[Sequence[float]]
 Detector = Callable[[Frame], Boxes]
@@ -205,7 +205,7 @@ def candidates(model: Animator, picture: Frame) -> list[Candidate]:
 
 
 def refine(model: Animator, picture: Frame, window: Square) -> Detection:
-    """Centre the window on the keypoints in it, again and again, until it stays; then check that they are a face's."""
+    """Recentre the window on its keypoints until it converges, then check whether they are the keypoints of a face."""
     box: FaceBox | None = None
     settled = False
     for _ in range(_ROUNDS):

@@ -19,7 +19,7 @@ from fomaug.faces.canonical import KEYPOINT_POINTS
 from fomaug.media import Frame, to_unit
 
 _MARGIN: Final = 0.16  # of the picture's side, added around it in the distant views; closer views would cut faces
-_MOST_INSTABILITY: Final = 0.125  # in face sizes; faces reach 0.11, and what is none begins at 0.15
+_MOST_INSTABILITY: Final = 0.125  # in face sizes; faces measure up to 0.11, other things 0.15 or more
 _MARGIN_SHARES: Final = ((0.3, 0.7), (0.7, 0.3))  # shares of the margin to the left and at the top
 
 Padding = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]

@@ -17,7 +17,7 @@ from fomaug.geometry.sampling import coarsen_flow as coarsen_flow
 from fomaug.geometry.sampling import resize_flow as resize_flow
 from fomaug.geometry.sampling import resize_map as resize_map
 from fomaug.geometry.sampling import warp_image as warp_image
-from fomaug.geometry.target import Mode as Mode
+from fomaug.geometry.target import TransferMode as TransferMode
 from fomaug.geometry.target import bounded_target as bounded_target
 from fomaug.geometry.target import showable_share as showable_share
 from fomaug.geometry.target import target_keypoints as target_keypoints
@@ -26,7 +26,7 @@ from fomaug.geometry.transfer import transfer as transfer
 
 __all__ = [
     "Frame",
-    "Mode",
+    "TransferMode",
     "bounded_target",
     "check_region",
     "coarsen_flow",

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Padding = Literal["zeros", "border", "reflection"]
-Mode = Literal["bilinear", "nearest", "bicubic"]
+Interpolation = Literal["bilinear", "nearest", "bicubic"]
 
 
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
@@ -40,7 +40,7 @@ def resize_map(tensor: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(tensor, size=size, mode="bilinear", align_corners=True)
 
 
-def warp_image(image: Tensor, flow: Tensor, *, mode: Mode = "bilinear", padding: Padding = "zeros") -> Tensor:
+def warp_image(image: Tensor, flow: Tensor, *, mode: Interpolation = "bilinear", padding: Padding = "zeros") -> Tensor:
     """Sample every pixel at the coordinates that the backward flow gives (paper: Sec. 3.2, the warp of the source).
 
     Args:

@@ -17,7 +17,7 @@ _GROWTH: Final = 1.5  # growth of a side above which the model paints badly; mea
 _THIN: Final = 0.1  # least width of a side, in heights of the face: a hidden side would reduce every motion to nothing
 
 
-class Mode(NamedTuple):
+class TransferMode(NamedTuple):
     """Options of the transfer of a motion; `fomaug.transfer` explains the first three.
 
     Attributes:
@@ -37,7 +37,7 @@ def target_keypoints(
     source: Keypoints,
     driving: Keypoints,
     reference: Keypoints,
-    mode: Mode,
+    mode: TransferMode,
     names: Sequence[str],
     strength: Strength = 1.0,
 ) -> Keypoints:
@@ -61,7 +61,7 @@ def bounded_target(
     source: Keypoints,
     driving: Keypoints,
     reference: Keypoints,
-    mode: Mode,
+    mode: TransferMode,
     names: Sequence[str],
     strength: Tensor,
     bounded: Tensor,
@@ -88,7 +88,7 @@ def bounded_target(
     return moved, share
 
 
-def _whole(source: Keypoints, driving: Keypoints, reference: Keypoints, mode: Mode) -> Keypoints:
+def _whole(source: Keypoints, driving: Keypoints, reference: Keypoints, mode: TransferMode) -> Keypoints:
     return transfer(
         source,
         driving,
@@ -99,7 +99,9 @@ def _whole(source: Keypoints, driving: Keypoints, reference: Keypoints, mode: Mo
     )
 
 
-def _take(source: Keypoints, whole: Keypoints, mode: Mode, names: Sequence[str], strength: Strength) -> Keypoints:
+def _take(
+    source: Keypoints, whole: Keypoints, mode: TransferMode, names: Sequence[str], strength: Strength
+) -> Keypoints:
     return confine(source, take_share(source, whole, strength), mode.region, names)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fomaug.errors import LabelError, did_you_mean
+from fomaug.files import exists
 from fomaug.labels.checks import OnFlaw, refuse
 from fomaug.labels.faces import FaceLabels, Size
 from fomaug.media import read_suffixes
@@ -69,7 +70,7 @@ def read_annotations(
             the file and the line.
     """
     path, root = Path(path), Path(images_root)
-    if not path.exists():
+    if not exists(path):
         raise LabelError(f"there are no annotations at {path}")
     return find_format(path, format).read(path, root, on_flaw)
 

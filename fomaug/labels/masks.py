@@ -16,6 +16,7 @@ from fomaug.labels.checks import OnFlaw, reporting_flaws
 from fomaug.labels.faces import FaceLabels
 from fomaug.labels.formats import Annotations, Format, Row, pictures_by_stem, register, stem_of
 from fomaug.media import MASK_FORMATS, open_picture
+from fomaug.media.damage import DAMAGE
 
 FOLDER = "masks"
 
@@ -40,12 +41,14 @@ def _mask(path: Path) -> FaceLabels:
     try:
         with open_picture(path, MASK_FORMATS) as picture:
             mode = picture.mode
+            if mode not in ("1", "L", "P", "I", "I;16"):
+                raise LabelError(f"it is a colour picture ({mode}); a mask must have one number for each pixel")
             palette = picture.getpalette() if mode == "P" else None
             values = np.asarray(picture.convert("L") if mode == "1" else picture)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except LabelError:
+        raise
+    except DAMAGE as error:
         raise LabelError(f"it cannot be read: {reason_of(error)}") from error
-    if mode not in ("1", "L", "P", "I", "I;16"):
-        raise LabelError(f"it is a colour picture ({mode}); a mask must have one number for each pixel")
     mask = values.astype(np.uint16 if values.max(initial=0) > 255 else np.uint8)
     return FaceLabels(mask=mask, palette=None if palette is None else tuple(palette))
 

@@ -15,32 +15,31 @@ from fomaug.motion.params import MotionParams, Reference
 from fomaug.motion.select import DrawableFrames, Word, drawable_frames, named_rng, select
 from fomaug.options import COPIED, DrawSettings
 
+Key = str | int
+
 
 def counted_keys(first: int, count: int) -> list[Key]:
-    """Name images by their number in this process, apart from other ranks' and other workers' numbers.
+    """Number images, with a prefix for each rank and worker so that processes never share keys.
 
-    A worker's salt is its seed, which the DataLoader draws anew for every pass: no worker repeats another's draws or
-    its own of the last epoch, and a seeded DataLoader repeats its run.
+    The prefix of a worker holds its seed, which the DataLoader draws anew for every pass. So no worker repeats the
+    draws of another one or its own of the last epoch, and a seeded DataLoader repeats its run.
 
     >>> counted_keys(4, 2)
     [4, 5]
     """
-    salt = _rank_salt() + _worker_salt()
-    return [f"{salt}{number}" if salt else number for number in range(first, first + count)]
+    prefix = _rank_prefix() + _worker_prefix()
+    return [f"{prefix}{number}" if prefix else number for number in range(first, first + count)]
 
 
-def _rank_salt() -> str:
+def _rank_prefix() -> str:
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return ""
     return f"rank {torch.distributed.get_rank()} " if torch.distributed.get_world_size() > 1 else ""
 
 
-def _worker_salt() -> str:
+def _worker_prefix() -> str:
     worker = get_worker_info()
     return "" if worker is None else f"worker {worker.seed} "
-
-
-Key = str | int
 
 
 def draw(
@@ -54,7 +53,7 @@ def draw(
 ) -> list[MotionParams]:
     """Draw the motion of every copy of every image.
 
-    A draw depends on (seed, key, face, copy, epoch, pool, model) and on the settings: not on its neighbours, their
+    A draw depends on (seed, key, face, copy, epoch, pool, model) and on the settings, and not on the other draws, their
     order or number, the process or the device.
 
     Args:
@@ -135,7 +134,8 @@ def _moving(
 
 def _reference(settings: DrawSettings, num_frames: int) -> Reference:
     if settings.reference == "closest":
-        # All frames of a sequence share one reference, or the face would jump; every other copy has to move.
+        # All frames of a sequence share one reference, or the face would jump. Diverse copies start from a frame that
+        # differs from the driving frame.
         return "moving" if settings.selection == "diverse" else "closest"
     if settings.reference == "first":
         return 0

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, did_you_mean
-from fomaug.geometry import Mode, bounded_target, normalise, shape_distance
+from fomaug.geometry import TransferMode, bounded_target, normalise, shape_distance
 from fomaug.motion.params import MotionParams
 from fomaug.types import Keypoints
 
-_MOVING = 0.25  # share of a track's farthest move below which a frame hardly moves from another
+# Frames nearer to the driving frame than this share of the track's largest distance are no "moving" reference.
+_MOVING = 0.25
 
 
 class PoolFrames:
@@ -129,8 +130,9 @@ def fit(
 ) -> Fitted:
     """Choose the reference frames, bound the strengths and work out the target keypoints of N faces.
 
-    A row depends on its own face alone. A row whose reference is a frame number is settled: nothing of it is chosen
-    anew. For the others, the strength keeps its digits unless all of it would show what the source hides.
+    A row depends on its own face alone. A row whose reference is a frame number is settled, and is used as it is. In
+    the other rows the strength is reduced where all of it would show what the source hides; unbounded strengths are
+    returned bit for bit.
 
     Args:
         params: N draws, one for each face; boxes and further faces are ignored.
@@ -164,7 +166,7 @@ def _targets(
     names: Sequence[str],
 ) -> tuple[Keypoints, Tensor]:
     """Work out targets and bounded shares of rows whose ways of transfer may differ, those of one way together."""
-    modes = [Mode(param.relative, param.relative_jacobian, param.adapt_scale, param.region) for param in params]
+    modes = [TransferMode(param.relative, param.relative_jacobian, param.adapt_scale, param.region) for param in params]
     order = sorted(range(len(params)), key=modes.__getitem__)
     share = torch.ones_like(strength)
     parts = []

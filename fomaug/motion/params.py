@@ -10,8 +10,8 @@ from torch import Tensor
 
 from fomaug.errors import ArgumentError, did_you_mean, shortened
 
-Fitting = Literal["closest", "moving"]
-Reference = Fitting | int
+OpenReference = Literal["closest", "moving"]
+Reference = OpenReference | int
 Box = tuple[int, int, int, int]
 
 
@@ -180,7 +180,7 @@ def _check_kind(name: str, value: object) -> None:
     # To Python a bool is an int; in a file it is a mistake.
     fits = isinstance(value, kinds) and (isinstance(value, bool) is (kinds == (bool,)))
     if name == "reference" and isinstance(value, str):
-        fits = value in get_args(Fitting)
+        fits = value in get_args(OpenReference)
     if not fits:
         expected = " or ".join(kind.__name__ for kind in kinds)
         raise ArgumentError(f"motion parameter {name!r} must be {expected}, got {shortened(value)}")

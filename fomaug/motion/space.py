@@ -95,7 +95,7 @@ def _radius(points: Array) -> Array:
 
 
 def _neutral_face(shapes: Sequence[Array]) -> Array:
-    """Return the face that most tracks show most of the time, (K, 2), of radius 1."""
+    """Return the median of the tracks' median shapes, (K, 2), centred and scaled to radius 1."""
     usual: Array = np.median([np.median(shape, axis=0) for shape in shapes], axis=0)
     centred = usual - usual.mean(0)
     face: Array = centred / _radius(centred).clip(1e-6)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from fomaug.errors import ResumeError
+from fomaug.errors import ResumeError, shortened
 from fomaug.files import MANIFEST, SUMMARY, append_line, is_temporary, read_regular, write_file
 from fomaug.strict_json import load_json
 
@@ -37,6 +37,17 @@ class RunResult(NamedTuple):
     train: float
     copies: int
     refused: int
+
+
+_KINDS: Final[dict[str, tuple[type, ...]]] = {
+    "arm": (str,),
+    "choice": (int,),
+    "seed": (int,),
+    "scores": (dict,),
+    "train": (int, float),
+    "copies": (int,),
+    "refused": (int,),
+}
 
 
 class RunLog:
@@ -101,7 +112,17 @@ def _read(path: Path) -> Iterator[tuple[RunId, RunResult]]:
         name = f"{path}, line {number}"
         row = load_json(line, name, ResumeError)
         try:
-            run = RunId(*(row[field] for field in RunId._fields))
-            yield run, RunResult(*(row[field] for field in RunResult._fields))
+            _check(row)
         except (KeyError, TypeError) as cause:
             raise ResumeError(f"{name} is damaged ({cause}); remove the line to repeat the run") from cause
+        yield RunId(*(row[field] for field in RunId._fields)), RunResult(*(row[field] for field in RunResult._fields))
+
+
+def _check(row: Any) -> None:
+    """Raise KeyError or TypeError unless the row has the fields of a run, each of its kind."""
+    for field, kinds in _KINDS.items():
+        value = row[field]
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise TypeError(f"{field} is {shortened(value)}")
+    if not all(isinstance(score, int | float) for score in row["scores"].values()):
+        raise TypeError(f"scores are {shortened(row['scores'])}")

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fomaug.errors import ArgumentError, did_you_mean
+from fomaug.files import exists
 from fomaug.networks import OFFICIAL
 from fomaug.training.config import AugmentParams, LossWeights, TrainConfig
-from fomaug.weights import read_settings
+from fomaug.weights import read_settings, settings_of
 
 _FLIPS = AugmentParams(horizontal_flip=True, time_flip=True)
 _COLOURS = replace(_FLIPS, brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1)
@@ -75,8 +76,10 @@ def read_config(source: str | Path) -> TrainConfig:
     if name in OFFICIAL:
         return TrainConfig(model=OFFICIAL[name], **_RECIPES[name])
     path = Path(source)
-    if path.is_dir():
+    if exists(path) and path.is_dir():
         raise ArgumentError(f"{path} is a folder; give its YAML file")
-    if not path.exists():
+    if not exists(path):
         raise ArgumentError(f"{path} is neither a file nor one of {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}")
-    return TrainConfig.from_dict(read_settings(path))
+    values = read_settings(path)
+    with settings_of(path):
+        return TrainConfig.from_dict(values)

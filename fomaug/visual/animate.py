@@ -21,7 +21,7 @@ from fomaug.animator import Animator
 from fomaug.driving import read_track
 from fomaug.errors import ArgumentError, MediaError
 from fomaug.faces import MovedFace, Square, put_back
-from fomaug.geometry import Mode, check_region, target_keypoints
+from fomaug.geometry import TransferMode, check_region, target_keypoints
 from fomaug.media import (
     Frame,
     MediaInput,
@@ -91,7 +91,7 @@ def _target(
 ) -> Keypoints:
     # One number where it is the same for all, so that the full strength is not rounded.
     strength = settings.strength if bool((share == 1).all()) else share.to(source.value.device) * settings.strength
-    mode = Mode(relative=settings.relative, region=settings.region)
+    mode = TransferMode(relative=settings.relative, region=settings.region)
     return target_keypoints(source, driving, reference, mode, animator.keypoint_names, strength)
 
 

@@ -14,6 +14,7 @@ from fomaug.weights.paths import find_model as find_model
 from fomaug.weights.paths import models_folder as models_folder
 from fomaug.weights.pickles import read_pickle as read_pickle
 from fomaug.weights.settings import read_settings as read_settings
+from fomaug.weights.settings import settings_of as settings_of
 
 __all__ = [
     "ModelInfo",
@@ -28,6 +29,7 @@ __all__ = [
     "pick_device",
     "read_pickle",
     "read_settings",
+    "settings_of",
     "read_tensors",
     "save_model",
 ]

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from fomaug.animator import Animator
 from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean, shortened
-from fomaug.files import MODEL, is_safetensors, open_regular
+from fomaug.files import MODEL, exists, is_safetensors, open_regular
 from fomaug.networks import OFFICIAL, AnyConfig, config_from_dict
 from fomaug.weights.assemble import assemble, layouts
 from fomaug.weights.files import save_model
 from fomaug.weights.paths import SUFFIX, check_model_file, check_new_name, models_folder
 from fomaug.weights.pickles import ZIP, check_zip, read_pickle
-from fomaug.weights.settings import read_settings
+from fomaug.weights.settings import read_settings, settings_of
 
 Config = str | os.PathLike[str] | Mapping[str, Any] | None
 _PICKLE, _GZIP = b"\x80", b"\x1f\x8b"
@@ -45,8 +45,10 @@ def import_official(
         ModelNotFoundError: there is no such file.
     """
     path = Path(checkpoint)
-    if not path.exists() or path.is_dir():
-        raise ModelNotFoundError(f"{path} is a folder; give the file" if path.is_dir() else f"no such file: {path}")
+    if not exists(path):
+        raise ModelNotFoundError(f"no such file: {path}")
+    if path.is_dir():
+        raise ModelNotFoundError(f"{path} is a folder; give the file")
     name = name or official_stem(path)
     check_new_name(name)
     animator = read_official(path, config)
@@ -117,11 +119,13 @@ def official_config(path: Path, config: Config) -> AnyConfig:
             f"{path} has no configuration beside it; give config, the path of its YAML file or one of "
             f"{', '.join(OFFICIAL)}"
         )
-    if not Path(config).exists():
+    if not exists(Path(config)):
         raise ArgumentError(
             f"config {name!r} is neither a YAML file nor one of {', '.join(OFFICIAL)}{did_you_mean(name, OFFICIAL)}"
         )
-    return config_from_dict(read_settings(Path(config)))
+    values = read_settings(Path(config))
+    with settings_of(Path(config)):
+        return config_from_dict(values)
 
 
 def _yaml_of(path: Path) -> Path | None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from fomaug.errors import ArgumentError, ModelNotFoundError, UnsafeFileError, WeightsError, did_you_mean
-from fomaug.files import MODEL, check_regular
+from fomaug.files import MODEL, check_regular, exists
 from fomaug.networks import OFFICIAL
 
 EMBEDDED = Path(__file__).parents[1] / "assets"
@@ -44,14 +44,15 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     path, models = Path(name), installed_models()
     if str(name) in models:
         return models[str(name)]
-    if path.exists() and not path.is_dir():
+    there = exists(path)
+    if there and not path.is_dir():
         return path
     if str(name) in OFFICIAL:
         raise ModelNotFoundError(
             f"{name} is an official model whose weights are not part of fomaug; download its {name}.pth.tar and run: "
             f"fomaug model import {name}.pth.tar --config {name} (it stores the model in {models_folder()})"
         )
-    if Path(name).is_dir():
+    if there:
         raise ModelNotFoundError(f"{name} is a folder; give the model file in it")
     raise ModelNotFoundError(
         f"no model named {str(name)!r} and no such file; installed: {', '.join(models) or 'none'}"

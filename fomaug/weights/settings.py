@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +42,19 @@ def _load_yaml(text: str, path: Path) -> Any:
         return _parse(text)
     except (yaml.YAMLError, *_BAD_VALUES) as error:
         raise ArgumentError(f"{path} is no YAML file of settings: {reason_of(error)}") from error
+
+
+@contextmanager
+def settings_of(path: Path) -> Iterator[None]:
+    """Name the file in errors about a value in it.
+
+    Raises:
+        ArgumentError: the block raised one.
+    """
+    try:
+        yield
+    except ArgumentError as error:
+        raise ArgumentError(f"{path}: {error}") from error
 
 
 def _parse(text: str) -> Any:

@@ -133,6 +133,26 @@ def test_from_dict_refuses_what_it_does_not_know(augment):
         MotionAugment.from_dict(augment.to_dict(), driving=augment.driving.select("nod"), model=augment.model)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": [1]}, r"batch_size is 1 or more, or None, got \(1,\)"),
+        ({"value_range": 1}, "value_range is .low, high."),
+        ({"differentiable": "no"}, "differentiable is True or False, got 'no'"),
+        ({"driving": {"a": 1}}, "driving of MotionAugment must be a text"),
+        ({"model_hash": [1, 2]}, "model_hash of MotionAugment must be a text"),
+    ],
+)
+def test_from_dict_says_what_kind_an_argument_has(augment, change, message):
+    with pytest.raises(ArgumentError, match=message):
+        MotionAugment.from_dict({**augment.to_dict(), **change}, driving=augment.driving, model=augment.model)
+
+
+def test_from_dict_takes_a_mapping_only(augment):
+    with pytest.raises(ArgumentError, match="must be a mapping of their names, got None"):
+        MotionAugment.from_dict(None, driving=augment.driving, model=augment.model)
+
+
 def test_repr_shows_every_argument(augment):
     text = repr(augment)
     for name in ("p=1.0", "seed=3", "selection='diverse'", "strength_range=(0.3, 1.0)", "model='tiny'"):

@@ -200,3 +200,20 @@ def test_pictures_of_other_kinds_are_none_of_a_dataset(encode_format: str, tmp_p
 def test_promised_pictures_are_read_under_any_name(encode_format: str, tmp_path: Path) -> None:
     Image.new("RGB", (64, 48)).save(tmp_path / "x.jpg", encode_format)
     assert read_picture(tmp_path / "x.jpg").size == (48, 64)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        load_model,
+        import_official,
+        read_config,
+        DrivingPool.load,
+        read_pairs,
+        lambda name: official_config(Path("a.pth.tar"), name),
+        lambda name: read_annotations(name, "."),
+    ],
+)
+def test_a_name_that_is_too_long_for_a_file_is_of_none(read: Callable[[str], Any]) -> None:
+    with pytest.raises(FomaugError):
+        read("long" * 2000)

@@ -187,8 +187,9 @@ def test_files_that_are_no_pools_are_refused(case: str, tmp_path: Path) -> None:
     harm, message = FILES[case]
     pool().save(tmp_path / "a")
     (tmp_path / "a").write_bytes(harm((tmp_path / "a").read_bytes()))
-    with pytest.raises(PoolError, match=message):
+    with pytest.raises(PoolError, match=message) as caught:
         DrivingPool.load(tmp_path / "a")
+    assert str(tmp_path / "a") in str(caught.value)
 
 
 def test_a_missing_file_and_a_model_file_are_no_pools(tmp_path: Path) -> None:

@@ -283,6 +283,37 @@ def test_interrupted_leaves_whole_files_only(
     assert json.loads((tmp_path / "broken" / "expand.json").read_text())["state"] == "running"
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"points": [', '"points": "x", "was": ['),
+        ('"points": [[', '"points": [[1, 2, 3], ['),
+        ('"points": [', '"points": [{}, '),
+        ('"visible": [', '"visible": [[], '),
+        ('"visible": [', '"visible": 3, "was": ['),
+    ],
+)
+def test_rows_whose_annotations_were_edited_to_nonsense_are_named(
+    run: Callable[..., ExpandReport], tmp_path: Path, old: str, new: str
+) -> None:
+    (tmp_path / "points.csv").write_text("file,x0,y0\nanna/1.png,10,12\n")
+    manifest = run("out", annotations=str(tmp_path / "points.csv")).out / "manifest.jsonl"
+    assert old in manifest.read_text()
+    manifest.write_text(manifest.read_text().replace(old, new))
+    with pytest.raises(ResumeError, match=r"manifest\.jsonl holds a row that fomaug expand did not write"):
+        run("out", annotations=str(tmp_path / "points.csv"), resume=True)
+
+
+@pytest.mark.parametrize("added", ['"was":\r 1, ', f'"was": {"9" * 5000}, '], ids=["carriage return", "digits"])
+def test_odd_but_right_rows_are_kept_as_they_are(run: Callable[..., ExpandReport], added: str) -> None:
+    manifest = run("out").out / "manifest.jsonl"
+    first, rest = manifest.read_bytes().split(b"\n", 1)
+    edited = first.replace(b"{", b"{" + added.encode(), 1) + b"\n" + rest
+    manifest.write_bytes(edited)
+    assert run("out", resume=True).new == 0
+    assert manifest.read_bytes() == edited
+
+
 @pytest.fixture
 def heard_interrupts() -> Iterator[None]:
     """Let child processes hear of interrupts: those of a job that a shell put into the background ignore them."""

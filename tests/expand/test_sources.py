@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fomaug.errors import ArgumentError
-from fomaug.expand.sources import digest_sources, find_sources
+from fomaug.errors import ArgumentError, ResumeError
+from fomaug.expand.sources import digest_sources, find_sources, with_deleted
 
 
 def make(root: Path, *names: str) -> Path:
@@ -154,3 +154,19 @@ def test_ids_do_not_tell_the_name(tmp_path: Path) -> None:
     (source,) = find_sources(make(tmp_path, "anna/1.jpg"), out=tmp_path / "out").chosen
     assert len(source.id) == 16
     assert "anna" not in source.id
+
+
+@pytest.mark.parametrize("key", ["long" * 200 + ".png", "no/such.png"])
+def test_a_listed_source_that_cannot_be_there_was_deleted(tmp_path: Path, key: str) -> None:
+    make(tmp_path / "faces", "a/1.png")
+    sources = find_sources(tmp_path / "faces", out=tmp_path / "out").chosen
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sources.jsonl").write_text(f'["a/1.png", "a", "", 1]\n["{key}", "", "", 1]\n')
+    assert {source.key for source in with_deleted(sources, tmp_path / "faces", tmp_path / "out")} == {"a/1.png", key}
+
+
+@pytest.mark.parametrize("key", ["/a.png", "../a.png", "a\\u0000.png"])
+def test_a_listed_source_lies_below_the_dataset(tmp_path: Path, key: str) -> None:
+    (tmp_path / "sources.jsonl").write_text(f'["{key}", "", "", 1]\n')
+    with pytest.raises(ResumeError, match=r"sources\.jsonl is damaged; remove it"):
+        with_deleted([], tmp_path, tmp_path)

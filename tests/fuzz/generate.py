@@ -5,47 +5,13 @@ from __future__ import annotations
 import json
 import pickle
 import pickletools
-import re
-from typing import Any
 
+import generate_labels
+import generate_media
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from small_files import LITE, config_files, manifest_files, pool_files, weights_files
-
-_SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=12),
-    st.sampled_from(
-        [0, 1, 2, 3, 32, 64, 2**31, 2**63, -1, 10**400, 1e-300, 1e300, float("inf"), float("nan"), "", "\ud800"]
-    ),
-)
-
-
-def _values(names: list[str]) -> st.SearchStrategy[Any]:
-    keys = st.one_of(st.sampled_from(names), st.text(max_size=6))
-    return st.recursive(
-        _SCALARS,
-        lambda inner: st.one_of(st.lists(inner, max_size=6), st.dictionaries(keys, inner, max_size=6)),
-        max_leaves=12,
-    )
-
-
-def _names(content: bytes) -> list[str]:
-    return sorted({word.decode() for word in re.findall(rb"[a-z][a-z_]{2,}", content[:6000])})
-
-
-@st.composite
-def _changed(draw: st.DrawFn, values: Any, names: list[str]) -> Any:
-    """Good values with one part, at any depth, replaced by something made up."""
-    if isinstance(values, dict) and values and draw(st.integers(0, 5)):
-        key = draw(st.sampled_from(sorted(values)))
-        return {**values, key: draw(_changed(values[key], names))}
-    if isinstance(values, list) and values and draw(st.integers(0, 3)):
-        return [draw(_changed(values[0], names)), *values[1:]]
-    return draw(_values(names))
+from structure import changed, names_in
 
 
 def _with_metadata(content: bytes, **metadata: str) -> bytes:
@@ -58,8 +24,8 @@ def _with_metadata(content: bytes, **metadata: str) -> bytes:
 
 def _weights() -> st.SearchStrategy[bytes]:
     content = weights_files()[0]
-    config = _changed(LITE, _names(json.dumps(LITE).encode()))
-    facts = _changed({"licence": "MIT", "measures": {"l1": 0.1}}, ["licence"])
+    config = changed(LITE, names_in(json.dumps(LITE).encode()))
+    facts = changed({"licence": "MIT", "measures": {"l1": 0.1}}, ["licence"])
     return st.tuples(config, facts).map(
         lambda both: _with_metadata(content, config=json.dumps(both[0]), facts=json.dumps(both[1]))
     )
@@ -95,28 +61,30 @@ def _config() -> st.SearchStrategy[bytes]:
 
     whole = yaml.safe_load(config_files()[0])
     # JSON is YAML, lone surrogates aside, which are written as YAML does not read them.
-    return _changed(whole, _names(config_files()[0])).map(lambda values: json.dumps(values).encode())
+    return changed(whole, names_in(config_files()[0])).map(lambda values: json.dumps(values).encode())
 
 
 def _pool() -> st.SearchStrategy[bytes]:
     content = pool_files()[0]
     end = 8 + int.from_bytes(content[:8], "little")
     description = json.loads(json.loads(content[8:end])["__metadata__"]["fomaug.pool"])
-    changed = _changed(description, ["name", "fps", "weight", "crop", "facts"])
-    return changed.map(lambda values: _with_metadata(content, **{"fomaug.pool": json.dumps(values)}))
+    made = changed(description, ["name", "fps", "weight", "crop", "facts"])
+    return made.map(lambda values: _with_metadata(content, **{"fomaug.pool": json.dumps(values)}))
 
 
 def _manifest() -> st.SearchStrategy[bytes]:
     summary, _, rows = manifest_files()[0].partition(b"\0")
     first, *rest = rows.splitlines(keepends=True)
-    names = _names(first)
-    changed = st.tuples(_changed(json.loads(summary), names), _changed(json.loads(first), names))
-    return changed.map(
+    names = names_in(first)
+    made = st.tuples(changed(json.loads(summary), names), changed(json.loads(first), names))
+    return made.map(
         lambda both: json.dumps(both[0]).encode() + b"\0" + json.dumps(both[1]).encode() + b"\n" + b"".join(rest)
     )
 
 
 STRATEGIES = {
+    **generate_labels.STRATEGIES,
+    **generate_media.STRATEGIES,
     "weights": _weights,
     "official": _official,
     "model configuration": _config,

@@ -88,7 +88,7 @@ def _value(content: bytes, rng: random.Random, region: int | None) -> bytes:
     if content[8:9] == b"{":
         value = value if content[match.start() - 1 : match.start()] != b"\\" else value.replace(b'"', b'\\"')
         length = int.from_bytes(content[:8], "little") + len(value) - len(match.group())
-        content = max(0, length).to_bytes(8, "little") + content[8:]
+        content = min(max(0, length), 2**64 - 1).to_bytes(8, "little") + content[8:]
     return content[: match.start()] + value + content[match.end() :]
 
 

@@ -4,34 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+import job_parsers
+import label_parsers
+import media_parsers
+from parser import Parser
 from small_files import TINY, config_files, manifest_files, official_files, pool_files, weights_files
-
-
-@dataclass(frozen=True)
-class Parser:
-    """A function that reads a file, and good files for it.
-
-    Attributes:
-        read: reads a file and raises `FomaugError` where it cannot.
-        seeds: makes contents of good files; damaged ones are made from them.
-        suffix: of the file.
-    """
-
-    read: Callable[[Path], object]
-    seeds: Callable[[], list[bytes]]
-    suffix: str = ""
-
-    def warm_up(self) -> None:
-        """Read the good files once, so that what is loaded at first is not counted as theirs."""
-        with tempfile.TemporaryDirectory() as folder:
-            for content in self.seeds():
-                path = Path(folder) / f"good{self.suffix}"
-                path.write_bytes(content)
-                self.read(path)
 
 
 def _read_weights(path: Path) -> None:
@@ -85,4 +64,7 @@ PARSERS = {
     "training configuration": Parser(_read_training_config, config_files, ".yaml"),
     "pool": Parser(_read_pool, pool_files, ".safetensors"),
     "manifest": Parser(_read_manifest, manifest_files),
+    **media_parsers.PARSERS,
+    **label_parsers.PARSERS,
+    **job_parsers.PARSERS,
 }

@@ -46,7 +46,7 @@ LITE: dict[str, Any] = {
 }
 
 
-def _model(values: dict[str, Any]) -> Any:
+def build_model(values: dict[str, Any]) -> Any:
     from fomaug.animator import Animator
     from fomaug.networks import build_networks, config_from_dict
 
@@ -62,7 +62,9 @@ def weights_files() -> list[bytes]:
 
     with tempfile.TemporaryDirectory() as folder:
         paths = [
-            save_model(_model(values), Path(folder) / f"{number}.safetensors", facts={"licence": "MIT", "loss": 0.5})
+            save_model(
+                build_model(values), Path(folder) / f"{number}.safetensors", facts={"licence": "MIT", "loss": 0.5}
+            )
             for number, values in enumerate((LITE, TINY))
         ]
         return [path.read_bytes() for path in paths]
@@ -70,7 +72,7 @@ def weights_files() -> list[bytes]:
 
 @cache
 def official_files() -> list[bytes]:
-    model = _model(TINY)
+    model = build_model(TINY)
     content = {
         "generator": model.generator.state_dict(),
         "kp_detector": model.detector.state_dict(),

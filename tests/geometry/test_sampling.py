@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fomaug.geometry import identity_grid, resize_flow, resize_map, warp_image
-from fomaug.geometry.sampling import Mode, warp_features
+from fomaug.geometry.sampling import Interpolation, warp_features
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -67,7 +67,7 @@ def test_a_flow_in_planes_resizes_as_one_in_pairs() -> None:
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic", "nearest"])
-def test_bands_of_rows_give_what_the_whole_picture_gives(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bands_of_rows_give_what_the_whole_picture_gives(mode: Interpolation, monkeypatch: pytest.MonkeyPatch) -> None:
     picture, flow = torch.rand(1, 3, 9, 7), 1.2 * torch.rand(1, 6, 5, 2)
     with torch.no_grad():
         monkeypatch.setattr(torch, "get_num_threads", lambda: 1)

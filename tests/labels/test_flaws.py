@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -308,3 +310,16 @@ def test_labels_are_fitted_to_their_picture(root: Path, tmp_path: Path) -> None:
     nothing, (flaw,) = fit(whole, (30, 40))
     assert nothing is None
     assert flaw.where == "a.png"
+
+
+def test_a_mask_with_an_empty_profile_is_named_and_the_others_are_read(tmp_path: Path, root: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "masks" / name).mkdir(parents=True)
+        Image.new("L", (40, 30), 1).save(tmp_path / "masks" / name / "1.png")
+    broken = tmp_path / "masks" / "a" / "1.png"
+    profile = struct.pack(">I4sI", 0, b"iCCP", zlib.crc32(b"iCCP"))  # behind the pixels, where few look
+    broken.write_bytes(broken.read_bytes()[:-12] + profile + broken.read_bytes()[-12:])
+    found, flaws = read(tmp_path / "masks", root)
+    assert list(found) == ["b/1.png"]
+    assert [(flaw.where, flaw.picture) for flaw in flaws] == [(str(broken), "a/1.png")]
+    assert "it cannot be read: index out of range" in flaws[0].reason

@@ -17,6 +17,14 @@ from fomaug.motion import DrawSettings
         ({"yaw_range": (5.0, float("nan"))}, "yaw_range"),
         ({"reference": "nearest"}, "closest, first"),
         ({"reference": -1}, "frame number from 0"),
+        ({"reference": None}, "frame number from 0, got None"),
+        ({"p": {}}, "probability in .* got {}"),
+        ({"p": 10**400}, "a number of hundreds of digits"),
+        ({"strength_range": 0.5}, r"low <= high, got \(0.5,\)"),
+        ({"strength_range": ("0", "1")}, "low <= high"),
+        ({"yaw_range": 3}, "yaw_range"),
+        ({"relative": "no"}, "relative is True or False, got 'no'"),
+        ({"seed": 1.5}, "seed is a whole number, got 1.5"),
     ],
 )
 def test_wrong_setting_says_what_is_expected(setting, message):

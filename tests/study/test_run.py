@@ -14,6 +14,7 @@ import fomaug
 from fomaug import MotionAugment
 from fomaug.errors import ArgumentError, ResumeError
 from fomaug.study import StudyResult, run
+from fomaug.study.runs import RunId, RunLog, RunResult
 from fomaug.study.train import Run
 from fomaug.study.train import train as train_network
 
@@ -270,3 +271,22 @@ def test_the_time_is_announced_once_and_never_for_what_is_done(
     for _ in range(2):
         fomaug.study(data, tmp_path / "out", arms={"copies": still}, announce=said.append, **QUICK)
     assert len(said) == 1 and said[0].endswith("to go: 6 runs and 16 copies")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scores": 3}, "scores is 3"),
+        ({"scores": {"a": "b"}}, "scores are {'a': 'b'}"),
+        ({"train": None}, "train is None"),
+        ({"arm": ["a"]}, r"arm is \['a'\]"),
+        ({"seed": True}, "seed is True"),
+    ],
+)
+def test_a_run_of_another_kind_is_no_result(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    log = RunLog(tmp_path, {"steps": 1})
+    log.add(RunId("classic", 0, 0), RunResult({"a.png": 0.5}, 0.75, 8, 0))
+    row = {**json.loads(log.path.read_text()), **change}
+    log.path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(ResumeError, match=rf"line 1 is damaged \({message}\); remove the line"):
+        RunLog(tmp_path, {"steps": 1})

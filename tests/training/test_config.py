@@ -222,3 +222,11 @@ def test_other_than_three_channels_are_refused(tiny_config: dict) -> None:
     values["model_params"] = {**values["model_params"], "common_params": {"num_kp": 4, "num_channels": 1}}
     with pytest.raises(ArgumentError, match="num_channels is 1"):
         TrainConfig.from_dict(values)
+
+
+def test_a_value_that_is_refused_is_named_with_its_file(tiny_config: dict, tmp_path: Path) -> None:
+    values = official(tiny_config)
+    values["train_params"]["num_epochs"] = -1
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(ArgumentError, match=r"a\.yaml: .*num_epochs"):
+        read_config(tmp_path / "a.yaml")

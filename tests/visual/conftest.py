@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fomaug import Animator, load_model
 from fomaug.media import open_video, save_image
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "faces"
@@ -35,12 +34,6 @@ def stripes(count: int, size: int = 64) -> list[np.ndarray]:
         np.stack([rows * 3 % 256, (columns + 5 * i) % size * 4, rows + columns], -1).astype(np.uint8)
         for i in range(count)
     ]
-
-
-@pytest.fixture(scope="session")
-def face_model() -> Animator:
-    """The model that is shipped: it knows faces."""
-    return load_model(device="cpu")
 
 
 @pytest.fixture(scope="session")

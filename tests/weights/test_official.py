@@ -198,3 +198,10 @@ def test_invalid_configurations_are_refused(tiny_model: Animator, tmp_path: Path
 def test_ordered_dictionaries_are_read(tiny_model: Animator, tmp_path: Path, config: Path) -> None:
     content = {part: collections.OrderedDict(state) for part, state in states(tiny_model).items()}
     assert load_model(write(tmp_path / "o.pth.tar", content), config=config, device="cpu").hash == tiny_model.hash
+
+
+def test_a_value_of_a_configuration_that_is_refused_is_named_with_its_file(tmp_path: Path, config: Path) -> None:
+    config.write_text(config.read_text().replace("num_kp: 4", "num_kp: 0"))
+    write(tmp_path / "a.pth.tar", {})
+    with pytest.raises(ArgumentError, match=r"tiny\.yaml: .*num_kp must be"):
+        load_model(tmp_path / "a.pth.tar", config=config)

@@ -1,0 +1,48 @@
+"""Driving pools by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fomaug.driving import DrivingPool, is_named_pool, load_pool
+from fomaug.errors import ArgumentError, PoolError
+
+
+def test_names_stand_for_the_pools_that_need_no_file(face_model) -> None:
+    assert load_pool("gestures", face_model).hash == DrivingPool.gestures(face_model).hash
+    assert load_pool("parametric", face_model).hash == DrivingPool.parametric(face_model).hash
+
+
+def test_a_parametric_pool_takes_ranges(face_model) -> None:
+    found = load_pool("parametric yaw=-45:45 pitch=-25:25 expressions=neutral,smile count=12 seed=3", face_model)
+    expected = DrivingPool.parametric(
+        face_model,
+        yaw_range=(-45, 45),
+        pitch_range=(-25, 25),
+        expressions=("neutral", "smile"),
+        count=12,
+        seed=3,
+    )
+    assert found.hash == expected.hash
+
+
+def test_a_path_is_read(tiny_pool, tiny_model, tmp_path: Path) -> None:
+    tiny_pool.save(tmp_path / "parametric of mine.safetensors")
+    assert not is_named_pool(str(tmp_path / "parametric of mine.safetensors"))
+    assert load_pool(tmp_path / "parametric of mine.safetensors", tiny_model).hash == tiny_pool.hash
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("gesturs", PoolError, "did you mean 'gestures'"),
+        ("gestures yaw=-1:1", ArgumentError, "only parametric pools take ranges"),
+        ("parametric yaw=-20", ArgumentError, "is not NAME=LOW:HIGH"),
+        ("parametric jaw=-20:20", ArgumentError, "did you mean 'yaw'"),
+    ],
+)
+def test_other_words_are_refused_with_a_hint(text: str, error: type[Exception], message: str, face_model) -> None:
+    with pytest.raises(error, match=message):
+        load_pool(text, face_model)
