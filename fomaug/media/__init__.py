@@ -20,6 +20,7 @@ from fomaug.media.images import sidecar_of as sidecar_of
 from fomaug.media.images import suffix_formats as suffix_formats
 from fomaug.media.inputs import MediaInput as MediaInput
 from fomaug.media.inputs import on_disk as on_disk
+from fomaug.media.opening import DAMAGE as DAMAGE
 from fomaug.media.opening import open_picture as open_picture
 from fomaug.media.picture import Picture as Picture
 from fomaug.media.picture import decode_picture as decode_picture
@@ -61,6 +62,7 @@ __all__ = [
     "read_suffixes",
     "unread_suffixes",
     "why_unread",
+    "DAMAGE",
     "open_picture",
     "Picture",
     "decode_picture",
