@@ -39,6 +39,7 @@ DAMAGE: Final = (
     KeyError,
     IndexError,
     AttributeError,
+    AssertionError,  # Pillow asserts that a palette exists
     ArithmeticError,
     RuntimeError,
     struct.error,

@@ -60,6 +60,8 @@ class VideoPlugin(PyAVPlugin):
         except (ValueError, OSError) as error:
             raise MediaError(f"{name} is not a video that can be read ({reason_of(error)})") from error
         context = self._video_stream.codec_context
+        if context is None:
+            raise MediaError(f"{name} has a codec that FFmpeg does not know; convert it to H.264")
         check_pixels(name, context.width, context.height)
 
     def probe(self) -> tuple[Frame | None, float, str]:
