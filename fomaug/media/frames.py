@@ -36,7 +36,7 @@ def to_rgb(image: Image.Image) -> Frame:
     orientation = orientation_of(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = Image.fromarray(_eight_bits(np.asarray(image)))
-    if image.has_transparency_data:
+    if _has_transparency(image):
         pixels = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", pixels.size, (255, 255, 255, 255)), pixels)
     return np.ascontiguousarray(turn_upright(np.array(image.convert("RGB")), orientation))
@@ -84,6 +84,13 @@ def pixels_of(image: Image.Image) -> tuple[NDArray[Any], bytes | None]:
         image = image.convert("LA" if image.mode == "La" else "L")
     array = np.asarray(image)
     return (array[..., None] if array.ndim == 2 else array), profile
+
+
+def _has_transparency(image: Image.Image) -> bool:
+    try:
+        return image.has_transparency_data
+    except AssertionError as error:  # from Pillow, in a damaged GIF
+        raise MediaError("a palette is missing") from error
 
 
 def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -39,7 +39,6 @@ DAMAGE: Final = (
     KeyError,
     IndexError,
     AttributeError,
-    AssertionError,  # Pillow asserts that a palette exists
     ArithmeticError,
     RuntimeError,
     struct.error,
