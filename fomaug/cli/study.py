@@ -56,7 +56,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--worth", type=float, help="Smallest gain that matters.  [0.01; landmarks: 0.001]")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of all random numbers.")
-@click.option("--device", default="auto", help="Device of the model that makes the copies: auto, cpu, cuda, ...")
+@click.option("--device", default="auto", help="auto, cpu, cuda, ...")
 @click.option("--progress/--no-progress", default=True, help="Whether to show a progress bar.")
 def study(dataset: Path, out: Path | None, arms: tuple[str, ...], embedding: str | None, **options: Any) -> int:
     """Measure whether copies help on DATASET: train without augmentation, with classic, and with copies.

@@ -15,8 +15,7 @@ from fomaug.files import write_file
 from fomaug.labels.checks import OnFlaw, reporting_flaws
 from fomaug.labels.faces import FaceLabels
 from fomaug.labels.formats import Annotations, Format, Row, pictures_by_stem, register, stem_of
-from fomaug.media import MASK_FORMATS, open_picture
-from fomaug.media.damage import DAMAGE
+from fomaug.media import DAMAGE, MASK_FORMATS, open_picture
 
 FOLDER = "masks"
 

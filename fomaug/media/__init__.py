@@ -13,6 +13,7 @@ from fomaug.media.folders import is_expanded as is_expanded
 from fomaug.media.folders import list_pictures as list_pictures
 from fomaug.media.formats import MASK_FORMATS as MASK_FORMATS
 from fomaug.media.formats import PICTURE_FORMATS as PICTURE_FORMATS
+from fomaug.media.formats import check_suffix as check_suffix
 from fomaug.media.formats import read_suffixes as read_suffixes
 from fomaug.media.formats import unread_suffixes as unread_suffixes
 from fomaug.media.formats import why_unread as why_unread
@@ -24,18 +25,16 @@ from fomaug.media.images import sidecar_of as sidecar_of
 from fomaug.media.images import suffix_formats as suffix_formats
 from fomaug.media.inputs import MediaInput as MediaInput
 from fomaug.media.inputs import on_disk as on_disk
+from fomaug.media.opening import DAMAGE as DAMAGE
 from fomaug.media.opening import open_picture as open_picture
 from fomaug.media.picture import Picture as Picture
+from fomaug.media.picture import decode_picture as decode_picture
+from fomaug.media.picture import read_picture as read_picture
 from fomaug.media.provenance import Provenance as Provenance
 from fomaug.media.provenance import SourceType as SourceType
-from fomaug.media.read import decode_picture as decode_picture
-from fomaug.media.read import read_picture as read_picture
 from fomaug.media.sheet import contact_sheet as contact_sheet
-from fomaug.media.sound import Sound as Sound
-from fomaug.media.sound import clip_sound as clip_sound
 from fomaug.media.stills import folder_pictures as folder_pictures
 from fomaug.media.stills import read_frame as read_frame
-from fomaug.media.suffix import check_suffix as check_suffix
 from fomaug.media.tensors import from_unit as from_unit
 from fomaug.media.tensors import like_array as like_array
 from fomaug.media.tensors import to_array as to_array
@@ -43,6 +42,8 @@ from fomaug.media.tensors import to_tensor as to_tensor
 from fomaug.media.tensors import to_unit as to_unit
 from fomaug.media.verify import Mark as Mark
 from fomaug.media.verify import read_mark as read_mark
+from fomaug.media.video import Sound as Sound
+from fomaug.media.video import clip_sound as clip_sound
 from fomaug.media.video_writer import VideoWriter as VideoWriter
 from fomaug.media.video_writer import open_video as open_video
 
@@ -71,6 +72,7 @@ __all__ = [
     "read_suffixes",
     "unread_suffixes",
     "why_unread",
+    "DAMAGE",
     "open_picture",
     "Picture",
     "decode_picture",

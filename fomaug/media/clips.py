@@ -1,4 +1,4 @@
-"""Driving clips, read as a stream."""
+"""Driving clips, which are read as streams."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from typing import BinaryIO, Final
 
 from fomaug.errors import ArgumentError, MediaError
 from fomaug.files import CLIP, PICTURE, open_regular
-from fomaug.media.damage import DAMAGE
 from fomaug.media.formats import PICTURE_FORMATS
-from fomaug.media.frames import Frame, fit
-from fomaug.media.inputs import MediaFile, MediaInput, media_file
-from fomaug.media.opening import identify
+from fomaug.media.frames import Frame, letterbox
+from fomaug.media.inputs import MediaFile, MediaInput, media_file, path_exists
+from fomaug.media.opening import DAMAGE, identify
 from fomaug.media.pace import DEFAULT_FPS, even_pace
 from fomaug.media.stills import (
     ANIMATIONS,
@@ -51,7 +50,7 @@ OnDamage = Callable[[str], object]
 
 
 class DamagedClipWarning(UserWarning):
-    """Some frames of a clip cannot be read; the others were."""
+    """Some frames of a clip cannot be read; the others are used."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,11 @@ class Clip:
     """A video, an animated picture or a folder of pictures; no frame is kept.
 
     Attributes:
-        path: of the file or folder.
+        path: path of the file or folder.
         fps: frames per second at which `frames` are spaced.
-        hash: sha256 of the bytes; of a folder, of its pictures' names and bytes.
+        hash: sha256 of the file's bytes, or of the names and bytes of a folder's pictures.
         size: (H, W) of every frame.
-        max_frames: frames after these are not read; None for all.
+        max_frames: largest number of frames that are read, or None for all.
         content: bytes or open file of a clip that was not given as a path.
     """
 
@@ -76,43 +75,44 @@ class Clip:
 
     @property
     def name(self) -> str:
-        """Of the file or folder, without its suffix."""
+        """Name of the file or folder without its suffix."""
         return self.path.name if self.path.is_dir() else self.path.stem
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
 
     def frames(self, *, on_damage: OnDamage | None = None) -> Iterator[Frame]:
-        """Decode the clip from its start; memory is that of a frame, however long the clip.
+        """Decode the clip from its start; one frame at a time is held in memory.
 
-        Frames are turned upright, pixels made square, times evened out to `fps`, and frames of another size fitted into
-        the first one's.
+        Frames are turned upright and evened out to `fps`, their pixels are made square, and frames of another size are
+        letterboxed to the size of the first.
 
         Args:
-            on_damage: called with a sentence when frames cannot be read; by default a `DamagedClipWarning` says so.
+            on_damage: function that is called with a message when frames cannot be read; the default issues a
+                `DamagedClipWarning`.
 
         Yields:
             (H, W, 3) uint8 RGB.
         """
         stream = _frames(MediaFile(self.path, self.content), on_damage or self._warn)
         for picture in islice(even_pace(stream, self.fps), self.max_frames):
-            yield fit(picture, self.size)
+            yield letterbox(picture, self.size)
 
     def _warn(self, damage: str) -> None:
         warnings.warn(f"{self.path}: {damage}", DamagedClipWarning, stacklevel=2)
 
 
 def read_clip(path: MediaInput, *, fps: float | None = None, max_frames: int | None = None) -> Clip:
-    """Open a clip and prove that its first frame can be read.
+    """Open a clip and check that its first frame can be read.
 
     Args:
-        path: mp4, webm, avi, mov and the like; gif, animated webp or png; or a folder of pictures in natural order. A
-            file may also be given as its bytes, or open for reading them.
-        fps: instead of what the file says; folders say nothing and take 25.
-        max_frames: read no more than these.
+        path: path of a video (mp4, webm, avi, mov and the like), of an animated gif, webp or png, or of a folder of
+            pictures in natural order; or the bytes of a file, or a file that is open for reading bytes.
+        fps: frames per second that replace the file's own rate; a folder has none, and its default is 25.
+        max_frames: largest number of frames to read, or None for all.
 
     Raises:
-        MediaError: if the file is missing, empty, no clip, too large or broken from the start.
+        MediaError: the file is missing, empty, no clip, too large or damaged from its start.
     """
     if max_frames is not None and max_frames < 1:
         raise ArgumentError(f"max_frames must be 1 or more, got {max_frames}")
@@ -131,11 +131,11 @@ def read_clip(path: MediaInput, *, fps: float | None = None, max_frames: int | N
 def find_clips(root: str | Path) -> list[Path]:
     """List the clips below a folder, in natural order.
 
-    Every video and animated picture is a clip, and so is every folder that holds pictures and no video. A file, or a
-    folder that is itself a clip, gives itself.
+    Every video and animated picture is a clip, and so is every folder that holds pictures and no video. For a
+    file, or a folder that is itself a clip, the list has this one entry.
     """
     root = Path(root)
-    if not root.exists():
+    if not path_exists(root):
         raise MediaError(f"there is no file or folder {root}")
     if not root.is_dir():
         return [root]
@@ -147,7 +147,7 @@ def find_clips(root: str | Path) -> list[Path]:
 
 
 def is_clip(path: Path) -> bool:
-    """Whether a path is a clip by its kind: a folder, a video, or a picture that is animated."""
+    """Return whether a path is a folder, a video or an animated picture."""
     if path.is_dir():
         return True
     suffix = path.suffix.lower()
@@ -161,7 +161,7 @@ def is_clip(path: Path) -> bool:
 
 
 def _check_exists(file: MediaFile) -> None:
-    if file.content is None and not file.path.exists():
+    if file.content is None and not path_exists(file.path):
         raise MediaError(f"there is no clip {file}")
     if file.is_dir:
         if not folder_pictures(file.path):
@@ -173,7 +173,7 @@ def _check_exists(file: MediaFile) -> None:
 
 
 def _head(file: MediaFile, max_frames: int | None) -> tuple[Frame | None, float, str]:
-    """Read the first frame and the frame rate; without a frame, say why there is none."""
+    """Read the first frame and the frame rate; without a frame, add the reason."""
     if file.is_dir:
         damages: list[str] = []
         first = next(folder_frames(file.path, damages.append), None)
@@ -192,7 +192,7 @@ def _hash_folder(path: Path) -> str:
     for file in folder_pictures(path):
         size = file.stat().st_size if file.exists() else 0
         digest.update(f"{file.name}\0{size}\0".encode("utf-8", "surrogatepass"))
-        with contextlib.suppress(OSError), open_regular(file, PICTURE) as stream:  # else it is left out of the frames
+        with contextlib.suppress(OSError), open_regular(file, PICTURE) as stream:  # such a file is no frame, either
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()

@@ -1,6 +1,6 @@
 """imageio's plugin for the videos that are written: MP4, GIF and WebP, with an encoder for each.
 
-It is handed to `imageio.v3.imopen` as a class, by `fomaug.media.opening` alone. It is not registered with imageio.
+`fomaug.media.opening` passes the class to `imageio.v3.imopen`. It is not registered with imageio.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fomaug.errors import MediaError
-from fomaug.media.sound import Sound
-from fomaug.media.video_kinds import Kind
+from fomaug.media.formats import Kind
+from fomaug.media.video import Sound
 from fomaug.media.video_sound import SoundTrack, can_write
 
-_BT709: Final = 1  # the number of these primaries, transfer and matrix in all standards of video
+_BT709: Final = 1  # code of these primaries, transfer and matrix in the video standards
 _LIMITED: Final = 1
 
 
@@ -29,10 +29,10 @@ class EncoderPlugin(PyAVPlugin):
     """A video that is written frame by frame.
 
     Args:
-        request: imageio's, over a file that is open for writing.
+        request: imageio's request for a file that is open for writing.
         kind: container and encoder.
         fps: frames per second.
-        sound: to be heard with the frames, where the container takes it.
+        sound: sound track that is added where the container supports it, or None.
     """
 
     _container: Any
@@ -65,11 +65,11 @@ class EncoderPlugin(PyAVPlugin):
             self.write_frame(frame)
 
     def finish(self) -> None:
-        """Write what the encoder still holds."""
+        """Write the frames that the encoder has buffered."""
         self._send(None)
 
     def close(self) -> None:
-        """Close the video; the file belongs to whoever opened it. Without `finish` the video is not whole."""
+        """Close the video, but not its file, which the caller closes. Without `finish` the video is incomplete."""
         self._video_stream = self._sound_track = None
         container, self._container = getattr(self, "_container", None), None
         if container is not None:
@@ -77,7 +77,7 @@ class EncoderPlugin(PyAVPlugin):
         self.request.finish()
 
     def _start(self) -> None:
-        """Add the streams, as soon as the size is known."""
+        """Add the streams once the frame size is known."""
         codec = next((name for name in self._kind.codecs if name in av.codecs_available), self._kind.codecs[0])
         stream = self._container.add_stream(codec, rate=self._fps, options=self._kind.codec_options.get(codec, {}))
         even = self._kind.pixels == "yuv420p"
@@ -98,13 +98,13 @@ class EncoderPlugin(PyAVPlugin):
             height, width = self._size
             raise MediaError(
                 f"{self._video_stream.codec_context.name} cannot encode frames of {width} x {height} pixels "
-                f"({error.strerror}); H.264 ends at 16384 on a side; use a smaller picture"
+                f"({error.strerror}); H.264 allows at most 16384 on a side; use a smaller picture"
             ) from error
         for packet in packets:
             self._container.mux(packet)
 
     def _encodable(self, frame: NDArray[np.uint8]) -> Any:
-        """Repeat the last line of an odd size, for chroma is kept for every other pixel; convert what is tagged."""
+        """Pad odd sizes to even ones, since chroma is subsampled by two; convert the colours of tagged videos."""
         height, width = frame.shape[:2]
         if height % 2 or width % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -123,5 +123,5 @@ def _paletted(frame: NDArray[np.uint8]) -> Any:
     colours = np.asarray(picture.getpalette(), np.uint8).reshape(-1, 3)
     palette = np.full((256, 4), 255, np.uint8)  # alpha, red, green, blue
     palette[: len(colours), 1:] = colours
-    indices_and_palette: Any = (np.asarray(picture), palette)  # PyAV takes the pair, but its types do not say so
+    indices_and_palette: Any = (np.asarray(picture), palette)  # PyAV accepts this pair, which its annotations omit
     return av.VideoFrame.from_ndarray(indices_and_palette, format="pal8")

@@ -1,13 +1,18 @@
-"""Which picture files are read, and which are only known by their names."""
+"""Formats of pictures and videos: those that are read, those that are written, and those that are only recognised."""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from PIL import features
 
-# Pillow 11.3 brought AVIF; some builds come without the library for it.
+from fomaug.errors import ArgumentError, did_you_mean
+
+# AVIF was added in Pillow 11.3, and some builds lack its library.
 _HAS_AVIF: Final = importlib.util.find_spec("PIL.AvifImagePlugin") is not None and features.check("avif")
 
 PICTURE_FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", *(("AVIF",) if _HAS_AVIF else ()))
@@ -39,14 +44,67 @@ unread_suffixes: Final[dict[str, str]] = {
     ".tga": "TGA",
     ".svg": "SVG",
 }
-"""Suffixes of pictures that are not read, and what they are."""
+"""Suffixes of pictures that are not read, with the names of their formats."""
 
 
 def why_unread(suffix: str) -> str | None:
-    """Say why a picture of this suffix cannot be read; None if it can, or is no picture.
+    """Explain why a picture of this suffix cannot be read; return None if it can be, or is no picture.
 
     >>> why_unread(".HEIC")
     'cannot be read: HEIC; convert it to PNG or JPEG'
     """
     name = unread_suffixes.get(suffix.lower())
     return f"cannot be read: {name}; convert it to PNG or JPEG" if name else None
+
+
+def check_suffix(path: Path, known: Collection[str]) -> str:
+    """Return a path's suffix in lower case.
+
+    Raises:
+        ArgumentError: the suffix is unknown; the message lists the known ones and suggests the nearest.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in known:
+        hint = did_you_mean(suffix, known)
+        raise ArgumentError(f"cannot write {path.name!r}: its suffix must be one of {', '.join(known)}{hint}")
+    return suffix
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of video that can be written.
+
+    Attributes:
+        container: FFmpeg's name of the container.
+        codecs: encoders, of which the first that this build of FFmpeg has is used.
+        pixels: FFmpeg's name of the pixel format that they encode.
+        options: options of the container.
+        codec_options: options of each encoder.
+        tagged: True for colours of BT.709 in the limited range with tags for them; WebP has no tags and implies BT.601.
+    """
+
+    container: str
+    codecs: tuple[str, ...]
+    pixels: str
+    options: dict[str, str] = field(default_factory=dict)
+    codec_options: dict[str, dict[str, str]] = field(default_factory=dict)
+    tagged: bool = False
+
+
+_KINDS: Final = {
+    ".mp4": Kind(
+        "mp4",
+        ("libx264", "libopenh264", "mpeg4"),
+        "yuv420p",
+        {"movflags": "faststart"},
+        {"libx264": {"crf": "18", "preset": "medium"}, "mpeg4": {"qscale": "3"}},
+        tagged=True,
+    ),
+    ".gif": Kind("gif", ("gif",), "pal8", {"loop": "0"}),
+    ".webp": Kind("webp", ("libwebp_anim",), "yuv420p", {"loop": "0"}, {"libwebp_anim": {"quality": "85"}}),
+}
+
+
+def kind_of(path: Path) -> Kind:
+    """Return the kind of video that a path's suffix names."""
+    return _KINDS[check_suffix(path, _KINDS)]

@@ -1,12 +1,13 @@
-"""Any picture that Pillow reads, as RGB."""
+"""Pillow's pictures of every mode as arrays: unchanged for writing back, or as 8-bit RGB frames."""
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from fomaug.errors import MediaError
 from fomaug.media.orientation import orientation_of, turn_upright
@@ -15,7 +16,7 @@ Frame = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB, upright."""
 
 MAX_PIXELS = 2**25
-"""Of one frame: 8K video has 33 million. More is a mistake or an attack."""
+"""Largest number of pixels of a frame: 8K video has 33 million, and more is a mistake or an attack."""
 
 
 def check_pixels(name: str, width: int, height: int) -> None:
@@ -27,7 +28,7 @@ def check_pixels(name: str, width: int, height: int) -> None:
 
 
 def to_rgb(image: Image.Image) -> Frame:
-    """Convert a picture of any mode; 16 bits are scaled down, transparency shows white.
+    """Convert a picture of any mode to RGB; 16 bits are scaled down, and transparent pixels become white.
 
     >>> to_rgb(Image.new("L", (4, 2), 7)).shape
     (2, 4, 3)
@@ -35,7 +36,7 @@ def to_rgb(image: Image.Image) -> Frame:
     orientation = orientation_of(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = Image.fromarray(_eight_bits(np.asarray(image)))
-    if image.has_transparency_data:
+    if _has_transparency(image):
         pixels = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", pixels.size, (255, 255, 255, 255)), pixels)
     return np.ascontiguousarray(turn_upright(np.array(image.convert("RGB")), orientation))
@@ -51,15 +52,66 @@ def over_white(array: NDArray[Any]) -> Frame:
     return to_rgb(Image.fromarray(eight[..., 0] if eight.shape[2] == 1 else eight))
 
 
-def fit(picture: Frame, size: tuple[int, int]) -> Frame:
-    """Bring a picture to (H, W), whole and undistorted, on black."""
+def letterbox(picture: Frame, size: tuple[int, int]) -> Frame:
+    """Scale a picture to fit into (H, W) without distortion, and pad it with black."""
     if picture.shape[:2] == size:
         return picture
     return np.array(ImageOps.pad(Image.fromarray(picture), (size[1], size[0])))
 
 
+def pixels_of(image: Image.Image) -> tuple[NDArray[Any], bytes | None]:
+    """Return the pixels of a decoded picture, and the profile that belongs to them.
+
+    Palettes and CMYK become RGB (by the file's profile if it has one), bilevel pictures become grey, and alpha is kept.
+
+    Returns:
+        (H, W, 1 to 4) uint8, or uint16 for a grey picture that Pillow decodes as such; and the ICC profile, if any.
+
+    Raises:
+        MediaError: the picture has 32 bits per channel.
+    """
+    profile = image.info.get("icc_profile")
+    if image.mode == "I" and image.format == "PPM":  # Pillow has no other mode for a PGM of 16 bits.
+        return np.asarray(image).astype(np.uint16)[..., None], profile
+    if image.mode in ("I", "F"):
+        raise MediaError(f"has 32 bits per channel (mode {image.mode}); convert it to 8 or 16 first")
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)[..., None], profile
+    if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+        image, profile = _convert_to_rgb(image, profile), None
+    elif image.mode in ("P", "PA", "RGBa", "RGBX") or "transparency" in image.info:
+        has_alpha = image.mode in ("PA", "RGBa") or "transparency" in image.info
+        image = image.convert(("LA" if image.mode == "L" else "RGBA") if has_alpha else "RGB")
+    elif image.mode not in ("L", "LA", "RGB", "RGBA"):
+        image = image.convert("LA" if image.mode == "La" else "L")
+    array = np.asarray(image)
+    return (array[..., None] if array.ndim == 2 else array), profile
+
+
+def _has_transparency(image: Image.Image) -> bool:
+    try:
+        return image.has_transparency_data
+    except AssertionError as error:  # from Pillow, in a damaged GIF
+        raise MediaError("a palette is missing") from error
+
+
 def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Wide greys: integers are taken for 16 bits, floats for [0, 1] unless they are larger."""
+    """Scale wide greys to 8 bits; integers count as 16 bits, and floats as [0, 1] unless they are larger."""
     wide = values.astype(np.float64)
     top = 65535.0 if np.issubdtype(values.dtype, np.integer) else max(1.0, float(wide.max(initial=0.0)))
     return (wide.clip(0, top) * (255 / top)).round().astype(np.uint8)
+
+
+def _convert_to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    if profile and image.mode == "CMYK":
+        try:
+            made = ImageCms.profileToProfile(
+                image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+            return made if made is not None else image.convert("RGB")
+        except (ImageCms.PyCMSError, OSError):
+            pass  # a broken profile is no reason to lose the picture
+    if image.mode == "LAB":
+        lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB") or image.convert("RGB")
+    return image.convert("RGB")

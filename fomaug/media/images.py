@@ -1,4 +1,4 @@
-"""Arrays to image files, with the mark of their making inside."""
+"""Image files that are written from arrays, with a provenance mark inside."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from PIL import PngImagePlugin, TiffImagePlugin
 
 from fomaug.errors import ArgumentError, ShapeError, check_choice
 from fomaug.files import write_file
+from fomaug.media.formats import check_suffix
 from fomaug.media.opening import imopen
 from fomaug.media.provenance import Provenance
-from fomaug.media.suffix import check_suffix
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -42,16 +42,16 @@ def save_image(
     quality: int = 95,
     icc_profile: bytes | None = None,
 ) -> Path:
-    """Write a picture whole or not at all; its suffix names the format.
+    """Write a picture completely or not at all; the suffix of the path names the format.
 
-    BMP has no room for the mark: it goes to a file of the same name with `.xmp` behind it.
+    BMP cannot hold the mark, which is written to a file of the same name with `.xmp` appended.
 
     Args:
-        path: `.jpg`, `.png`, `.webp`, `.tif` or `.bmp`.
-        array: (H, W), (H, W, 3) RGB, or (H, W, 2 or 4) with alpha; uint8, or uint16 for PNG and TIFF.
-        provenance: what the picture was made from; None writes no mark.
-        quality: 1 to 100, for JPEG and WebP.
-        icc_profile: of the picture's colours.
+        path: path with the suffix `.jpg`, `.png`, `.webp`, `.tif` or `.bmp`.
+        array: pixels (H, W), (H, W, 3) RGB, or (H, W, 2 or 4) with alpha; uint8, or uint16 for PNG and TIFF.
+        provenance: content of the mark; None writes no mark.
+        quality: quality of JPEG and WebP, 1 to 100.
+        icc_profile: ICC profile of the picture's colours.
 
     Returns:
         The path.
@@ -72,14 +72,14 @@ def encode_image(
     quality: int = 95,
     icc_profile: bytes | None = None,
 ) -> bytes:
-    """Turn a picture into the bytes of a file; equal arguments give equal bytes.
+    """Encode a picture as the bytes of a file; equal arguments result in equal bytes.
 
     Args:
-        array: as for `save_image`; where the format has no 16 bits it is rounded to 8, where it has no alpha that goes.
-        encode_format: `jpeg`, `png`, `webp`, `tiff` or `bmp`.
-        provenance: what the picture was made from; None writes no mark.
-        quality: 1 to 100, for JPEG and WebP.
-        icc_profile: of the picture's colours.
+        array: pixels as for `save_image`; a format without 16 bits rounds them to 8, and one without alpha drops it.
+        encode_format: format, one of `jpeg`, `png`, `webp`, `tiff` and `bmp`.
+        provenance: content of the mark; None writes no mark.
+        quality: quality of JPEG and WebP, 1 to 100.
+        icc_profile: ICC profile of the picture's colours.
     """
     check_choice("image format", encode_format, sorted(set(suffix_formats.values())))
     if not 1 <= quality <= 100:
@@ -102,12 +102,12 @@ def _encoded(array: Pixels, encode_format: str, options: dict[str, Any]) -> byte
 
 
 def format_of(path: Path) -> str:
-    """Name the image format of a path."""
+    """Return the image format that a path's suffix names."""
     return suffix_formats[check_suffix(path, suffix_formats)]
 
 
 def sidecar_of(path: Path) -> Path:
-    """Name the file that carries the mark of a picture whose format cannot."""
+    """Return the path of the file that holds the mark of a picture whose format cannot."""
     return path.with_name(f"{path.name}.xmp")
 
 

@@ -1,9 +1,10 @@
-"""What a picture or a clip may be given as: a path, the bytes of a file, or an open file."""
+"""Accepted inputs of pictures and clips: a path, the bytes of a file, or an open file."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ MediaInput = str | Path | bytes | BinaryIO
 """A path, the bytes of a file, or a file that is open for reading bytes and can seek."""
 
 _BLOCK: Final = 1 << 20
+_ADDRESS: Final = re.compile(r"(https?|ftps?|s3|gs|hf|file|rtsp|rtmp)://?", re.IGNORECASE)  # a Path has one slash
 _PICTURE_STARTS: Final = (b"GIF8", b"\x89PNG", b"\xff\xd8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -28,8 +30,8 @@ class MediaFile:
     """A file of a picture or clip, which may be opened as often as needed.
 
     Attributes:
-        path: of the file; of bytes and open files the name that messages give them.
-        content: the bytes or the open file; None for a file on the disk.
+        path: path of the file; for bytes and open files, their name in messages.
+        content: bytes or open file; None for a file on the disk.
     """
 
     path: Path
@@ -40,14 +42,14 @@ class MediaFile:
 
     @property
     def is_dir(self) -> bool:
-        """Whether it is a folder."""
+        """Return whether the path is a folder."""
         return self.content is None and self.path.is_dir()
 
     def open(self, kind: Kind) -> BinaryIO:
-        """Open it from its start.
+        """Open the file at its start.
 
         Raises:
-            MediaError: it is no regular file, too large, or cannot be opened.
+            MediaError: the file is not regular, too large, or cannot be opened.
         """
         if self.content is None:
             try:
@@ -62,7 +64,7 @@ class MediaFile:
         return io.BytesIO(self.content) if isinstance(self.content, bytes) else io.BufferedReader(_View(self.content))
 
     def hash(self, kind: Kind) -> str:
-        """Sha256 of the bytes."""
+        """Return the sha256 of the bytes."""
         digest = hashlib.sha256()
         with self.open(kind) as file:
             while block := file.read(_BLOCK):
@@ -70,39 +72,70 @@ class MediaFile:
         return digest.hexdigest()
 
     def starts_as_picture(self, kind: Kind) -> bool:
-        """Whether its first bytes are those of a picture or animated picture rather than a video."""
+        """Return whether the first bytes are those of a picture or animated picture rather than a video."""
         with self.open(kind) as file:
             start = file.read(12)
         return start.startswith(_PICTURE_STARTS) or start[8:12] in (b"WEBP", b"avif", b"avis")
 
 
 def media_file(given: MediaInput) -> MediaFile:
-    """Take a path, bytes or an open file.
+    """Wrap a path, bytes or an open file.
 
     Raises:
-        ArgumentError: it is something else, or a file that is no binary one or cannot seek.
+        ArgumentError: the input is something else, an empty path, or a file that yields no bytes or cannot seek.
+        MediaError: the path is an address or holds a null character.
     """
     if isinstance(given, str | Path):
+        _check_name(str(given))
         return MediaFile(Path(given))
     if isinstance(given, bytes):
         return MediaFile(Path("<bytes>"), given)
-    given_file: object = given
-    if not all(hasattr(given, name) for name in ("read", "seek", "tell")) or isinstance(given_file, io.TextIOBase):
-        raise ArgumentError(f"give a path, bytes or a file that is open for reading bytes, got {type(given).__name__}")
-    if not given.seekable():
-        raise ArgumentError("an open file must be able to seek; read it, and give its bytes")
+    _check_open(given)
     name = getattr(given, "name", None)
     return MediaFile(Path(name if isinstance(name, str) else "<file>"), given)
 
 
+def path_exists(path: Path) -> bool:
+    """Return whether a file or folder exists.
+
+    Raises:
+        MediaError: the system cannot tell, as for a name that is too long or a folder without permission.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise MediaError(f"{path} cannot be read ({reason_of(error)})") from error
+
+
+def _check_name(name: str) -> None:
+    if not name:
+        raise ArgumentError("the path is empty; give the path of a file or folder")
+    if "\0" in name:
+        raise MediaError(f"{name!r} is no path, since it contains a null character")
+    if _ADDRESS.match(name) and not path_exists(Path(name)):
+        raise MediaError(f"{name} is an address, and only files are read; download it and give the path of the file")
+
+
+def _check_open(given: object) -> None:
+    if not all(hasattr(given, name) for name in ("read", "seek", "tell")) or isinstance(given, io.TextIOBase):
+        raise ArgumentError(f"give a path, bytes or a file that is open for reading bytes, got {type(given).__name__}")
+    file: Any = given
+    if getattr(file, "closed", False):
+        raise ArgumentError("the given file is closed; give an open file, its path or its bytes")
+    if hasattr(file, "readable") and not file.readable():
+        raise ArgumentError("the given file is open for writing only; open it for reading bytes")
+    if not file.seekable():
+        raise ArgumentError("an open file must be able to seek; read it, and give its bytes")
+
+
 @contextmanager
 def on_disk(given: MediaInput, stem: str) -> Iterator[Path]:
-    """Give a path for what needs one; bytes and open files are copied to a temporary file called `stem`."""
+    """Provide the path of an input; bytes and open files are copied to a temporary file called `stem`."""
     file = media_file(given)
     if file.content is None:
         yield file.path
         return
-    # The suffix says which reader is taken: of a picture any, since its content says the rest.
+    # The suffix selects the reader. Any suffix of a picture will do, since its format is found from the content.
     suffix = ".png" if file.starts_as_picture(CLIP) else ".mp4"
     with TemporaryDirectory() as folder, file.open(CLIP) as content:
         path = Path(folder, f"{stem}{suffix}")
@@ -112,7 +145,7 @@ def on_disk(given: MediaInput, stem: str) -> Iterator[Path]:
 
 
 class _View(io.RawIOBase):
-    """A reader with a position of its own over a file that others read, too."""
+    """A reader with its own position in a file that other readers share."""
 
     _lock: Final = threading.Lock()
 

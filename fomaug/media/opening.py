@@ -1,36 +1,58 @@
-"""The front door: every picture and clip is opened by `imageio.v3.imopen`, with a plugin of ours.
+"""The one place where pictures and clips are opened: `imageio.v3.imopen` with fomaug's plugins.
 
-imageio is handed open files only. So it never searches for a plugin, never reads a name that stands for something else
-(an address, a member of an archive, a camera), and never downloads. The files are opened here: they must be regular and
-not larger than their kind.
+imageio is given open files and a plugin only. So it never searches for a plugin, never interprets a name (as an
+address, a member of an archive or a camera), and never downloads. Files must be regular and within the size limit of
+their kind.
 
-Pillow tells a format by the content of a file and not by its name, and some of the formats it knows start other
-programs: an EPS file called x.jpg would run Ghostscript. So it is told which formats there may be.
+Pillow identifies a format by the content of a file and not by its name, and opening some formats starts other programs:
+an EPS file called x.jpg would run Ghostscript. So the allowed formats are passed to Pillow.
 """
 
 from __future__ import annotations
 
 import io
+import lzma
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, TypeVar
 
 from PIL import Image
 
 from fomaug.files import PICTURE, open_regular
 
-if TYPE_CHECKING:  # imageio opens in a tenth of a second, too long for everyone who imports fomaug
+if TYPE_CHECKING:  # importing imageio takes a tenth of a second, too long for `import fomaug`
     from imageio.core.v3_plugin_api import PluginV3
 
     from fomaug.media.picture_plugin import PicturePlugin
 
     Plugin = TypeVar("Plugin", bound=PluginV3)
 
+DAMAGE: Final = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,  # where warnings are errors
+)
+"""Errors that the picture libraries raise for damaged files, as observed in practice."""
+
 
 @contextmanager
 def imopen(file: BinaryIO, mode: Literal["r", "w"], plugin: type[Plugin], **options: Any) -> Iterator[Plugin]:
-    """Open, through imageio, a file that is open; the errors of the plugin come out as they are."""
+    """Open a plugin on an open file through imageio; errors of the plugin are raised unchanged."""
     opened = _opened(file, mode, plugin, options)
     try:
         yield opened
@@ -44,7 +66,7 @@ def _opened(file: BinaryIO, mode: Literal["r", "w"], plugin: type[Plugin], optio
     try:
         opened: Any = imageio_imopen(file, mode, plugin=plugin, **options)
     except OSError as error:
-        failure = error.__cause__ or error  # imageio says no more than that an unknown error has occurred
+        failure = error.__cause__ or error  # imageio's own message is "unknown error"
     else:
         assert isinstance(opened, plugin)
         return opened
@@ -53,17 +75,17 @@ def _opened(file: BinaryIO, mode: Literal["r", "w"], plugin: type[Plugin], optio
 
 @contextmanager
 def open_picture(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
-    """Open a picture file; nothing but its head is read.
+    """Open a picture file; only its header is read.
 
     Args:
-        path: of the file.
-        formats: names that Pillow has for the formats it may be of.
+        path: path of the file.
+        formats: Pillow's names of the allowed formats.
 
     Raises:
-        UnidentifiedImageError: it is of no such format, or damaged.
-        UnsafeFileError: it is no regular file, or too large.
-        OSError: it cannot be opened.
-        Image.DecompressionBombError: it has more pixels than Pillow takes.
+        UnidentifiedImageError: the file has none of these formats, or is damaged.
+        UnsafeFileError: the file is not regular, or too large.
+        OSError: the file cannot be opened.
+        Image.DecompressionBombError: the picture exceeds Pillow's limit of pixels.
     """
     with open_regular(path, PICTURE) as file, identify(file, formats) as picture:
         yield picture.image
@@ -73,7 +95,7 @@ def open_picture(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
 def identify(
     content: bytes | BinaryIO, formats: tuple[str, ...], *, name: str = "the picture"
 ) -> Iterator[PicturePlugin]:
-    """Open the content of a picture file, see `open_picture`; `name` is what messages call it."""
+    """Open the content of a picture file, see `open_picture`; messages contain `name`."""
     from fomaug.media.picture_plugin import PicturePlugin
 
     file = io.BytesIO(content) if isinstance(content, bytes) else content

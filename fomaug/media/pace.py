@@ -1,4 +1,4 @@
-"""An even pace for frames that carry presentation times."""
+"""Frame rates, and even spacing for frames with presentation times."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Frame = TypeVar("Frame")
 
 DEFAULT_FPS = 25.0
 _FPS_RANGE = (0.999, 240.0)
-_SAME_RATE = 0.005  # share by which rates may differ that mean the same
-_SAME_GAP = 1.3  # times the short gaps; clocks of milliseconds round 8 to 9
+_SAME_RATE = 0.005  # relative difference up to which two rates count as equal
+_SAME_GAP = 1.3  # ratio up to which gaps count as equal, for clocks of milliseconds round 8.3 to 8 or 9
 
 
 def choose_fps(*candidates: float | None) -> float:
-    """Take the first rate that can be one; containers write 0, 1000 or 90000 when they do not know.
+    """Choose the first plausible rate; containers hold 0, 1000 or 90000 where the rate is unknown.
 
     >>> choose_fps(None, 90000.0, 30.0)
     30.0
@@ -25,7 +25,7 @@ def choose_fps(*candidates: float | None) -> float:
 
 
 def is_even(times: Sequence[float], fps: float) -> bool:
-    """Whether the first frames of a clip stand evenly, at the rate that the container gives.
+    """Return whether the first frames of a clip are evenly spaced at the container's rate.
 
     >>> is_even([0.0, 0.033, 0.067, 0.1], 30.0), is_even([0.0, 0.033, 0.067, 0.1], 9.0)
     (True, False)
@@ -35,15 +35,15 @@ def is_even(times: Sequence[float], fps: float) -> bool:
 
 
 def true_fps(times: Sequence[float], nominal: float, *others: float) -> float:
-    """Find the rate at which frames come when they come steadily; pauses between them do not count.
+    """Find the frame rate of the steady parts of a clip; pauses do not count.
 
-    A container's mean rate counts pauses, and how long the last frame stays. Frames evened out to it would be dropped
-    where they come fast. So the rate is that of the shortest fifth of the gaps between frames.
+    A container's mean rate includes pauses and the duration of the last frame. Evening out to it would drop frames of
+    the fast parts. So the rate is that of the shortest fifth of the gaps between frames.
 
     Args:
-        times: seconds of presentation, in any order; all of the clip, or enough of an even one.
-        nominal: the container's mean rate; taken if it is the same but for rounding.
-        others: further rates that the container gives, taken likewise.
+        times: presentation times in seconds, in any order: all of the clip, or enough of an even one.
+        nominal: mean rate of the container, which is returned if it equals the found rate but for rounding.
+        others: further rates of the container, which are used likewise.
 
     >>> true_fps([0.0, 0.033, 0.067, 0.1, 3.1], 1.25, 30.0)
     30.0
@@ -66,17 +66,17 @@ def _same(rate: float, other: float) -> bool:
 
 
 def even_pace(frames: Iterable[tuple[float | None, Frame]], fps: float) -> Iterator[Frame]:
-    """Repeat and drop frames so that they stand `1 / fps` seconds apart.
+    """Repeat and drop frames so that they are `1 / fps` seconds apart.
 
     One frame is held at a time. A frame without a time takes one slot, and so does one after a clock that ran backwards
     or stood still for longer than a second: that is a broken file or a still picture, not motion.
 
     Args:
-        frames: (seconds, frame) in the order of presentation.
+        frames: pairs (seconds, frame) in the order of presentation.
         fps: frames per second of the result.
 
     Yields:
-        The frames, those of a clip of constant rate exactly once.
+        The frames; each frame of a clip of constant rate appears exactly once.
 
     >>> "".join(even_pace([(0.0, "a"), (0.04, "b"), (0.16, "c")], 25.0))
     'abbbc'

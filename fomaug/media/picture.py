@@ -1,26 +1,37 @@
-"""A decoded picture, and what must be kept to write it back."""
+"""Picture files of every common kind, decoded so that they can be written back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import UnidentifiedImageError
 from torch import Tensor
 
+from fomaug.errors import MediaError, reason_of
+from fomaug.files import PICTURE, read_regular
+from fomaug.media.formats import PICTURE_FORMATS, why_unread
+from fomaug.media.images import suffix_formats
+from fomaug.media.inputs import MediaInput, media_file
+from fomaug.media.opening import DAMAGE, identify
 from fomaug.media.tensors import from_unit, to_array, to_unit
+
+MIN_SIDE: Final = 16
+_MOST_PIXELS: Final = 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A decoded picture file, upright, with all that is needed to write it back.
+    """A decoded picture file, upright, with all data that writing it back needs.
 
     Attributes:
-        pixels: (H, W, 1) grey or (H, W, 3) RGB, uint8 or uint16.
-        alpha: (H, W, 1) of the same dtype, or None.
-        icc_profile: colour profile of the file, if it has one that still holds.
-        encode_format: format in which it is written back: jpeg, png, webp, tiff or bmp.
+        pixels: pixels (H, W, 1) grey or (H, W, 3) RGB, uint8 or uint16.
+        alpha: alpha channel (H, W, 1) of the same dtype, or None.
+        icc_profile: colour profile of the file, if there is one that still applies.
+        encode_format: format for writing the picture back: jpeg, png, webp, tiff or bmp.
     """
 
     pixels: NDArray[Any]
@@ -30,7 +41,7 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W)."""
+        """Size (H, W)."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
     @property
@@ -68,12 +79,68 @@ class Picture:
         """Return a picture of the same kind and depth with other contents.
 
         Args:
-            image: (C, H, W) uint8, or float in [0, 1].
-            alpha: (1, H, W) float in [0, 1], or None.
+            image: pixels (C, H, W), uint8, or float in [0, 1].
+            alpha: alpha channel (1, H, W), float in [0, 1], or None.
         """
         dtype = self.pixels.dtype
         pixels = from_unit(image.double(), dtype) if image.is_floating_point() else to_array(image)
         return replace(self, pixels=pixels, alpha=None if alpha is None else from_unit(alpha.double(), dtype))
+
+
+def read_picture(picture: MediaInput, *, max_pixels: int = _MOST_PIXELS) -> Picture:
+    """Read a picture and turn it upright; of several frames or pages the first is read.
+
+    Palettes and CMYK become RGB (by the file's profile if it has one), bilevel pictures become grey, and 16 bits and
+    alpha are kept.
+
+    Args:
+        picture: path, bytes, or a file that is open for reading bytes.
+        max_pixels: largest number of pixels that is accepted.
+
+    Raises:
+        MediaError: the file is damaged, of another kind, too large or too small; the message does not name the file.
+    """
+    file = media_file(picture)
+    if file.content is None:
+        return decode_picture(_read_bytes(file.path), file.path.suffix, max_pixels=max_pixels)
+    with file.open(PICTURE) as content:
+        return decode_picture(content.read(), file.path.suffix, max_pixels=max_pixels)
+
+
+def decode_picture(content: bytes, suffix: str, *, max_pixels: int = _MOST_PIXELS) -> Picture:
+    """Decode the bytes of a picture file, see `read_picture`."""
+    try:
+        with identify(content, PICTURE_FORMATS) as picture:
+            _check_size(picture.size, max_pixels)
+            encode_format = _encode_format(suffix, picture.format)
+            array, profile = picture.read_with_profile()
+    except UnidentifiedImageError as cause:
+        raise MediaError(why_unread(suffix) or f"cannot be read as a picture: {cause}") from cause
+    except DAMAGE as cause:
+        raise MediaError(f"cannot be read as a picture: {reason_of(cause)}") from cause
+    pixels, alpha = (array[..., :-1], array[..., -1:]) if array.shape[2] in (2, 4) else (array, None)
+    return Picture(pixels, alpha, profile, encode_format)
+
+
+def _encode_format(suffix: str, file_format: str) -> str:
+    """Choose the format for writing a picture back: its own, or PNG where its own cannot be written."""
+    own = suffix_formats.get(suffix.lower(), "jpeg" if file_format == "MPO" else file_format.lower())
+    return own if own in suffix_formats.values() else "png"
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return read_regular(path, PICTURE)
+    except OSError as cause:
+        raise MediaError(f"cannot be read: {reason_of(cause)}") from cause
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise MediaError(f"has {width} x {height} pixels, more than max_pixels={max_pixels}")
+    if min(width, height) < MIN_SIDE:
+        raise MediaError(f"has {width} x {height} pixels; at least {MIN_SIDE} are needed on each side")
 
 
 def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:

@@ -1,6 +1,6 @@
-"""imageio's plugin for pictures and animated pictures: Pillow, and for 16 bits a channel OpenCV or tifffile.
+"""A plugin of imageio for pictures and animated pictures: Pillow, and OpenCV or tifffile for 16 bits per channel.
 
-It is handed to `imageio.v3.imopen` as a class, by `fomaug.media.opening` alone. It is not registered with imageio.
+`fomaug.media.opening` passes the class to `imageio.v3.imopen`. It is not registered with imageio.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from fomaug.media.formats import PICTURE_FORMATS
-from fomaug.media.frames import Frame, check_pixels, over_white, to_rgb
-from fomaug.media.modes import pixels_of
+from fomaug.media.frames import Frame, check_pixels, over_white, pixels_of, to_rgb
 from fomaug.media.orientation import orientation_of, turn_upright
 from fomaug.media.png16 import decode_png16, encode_png16, is_png16
 from fomaug.media.tiff16 import Tiff16, encode_tiff16, is_tiff, open_tiff16
@@ -26,12 +25,12 @@ _ENCODERS_16 = {"png": encode_png16, "tiff": encode_tiff16}
 
 
 class PicturePlugin(PluginV3):
-    """A picture or animated picture; opening it reads its head only.
+    """A picture or animated picture; opening it reads only its header.
 
     Args:
-        request: imageio's, over an open file.
-        formats: names that Pillow has for the formats that are read.
-        name: of the file, for messages.
+        request: imageio's request for an open file.
+        formats: Pillow's names of the allowed formats.
+        name: name of the file in messages.
     """
 
     def __init__(
@@ -48,6 +47,8 @@ class PicturePlugin(PluginV3):
         file: Any = self.request.get_file()
         start = file.read(4)
         file.seek(0)
+        if not start:
+            raise UnidentifiedImageError("it is empty")
         if "TIFF" in formats and is_tiff(start):
             self._tiff16 = open_tiff16(file)
         if self._tiff16 is None:
@@ -58,7 +59,7 @@ class PicturePlugin(PluginV3):
 
     @property
     def image(self) -> Image.Image:
-        """Pillow's picture, for those who need no more than 8 bits of it."""
+        """Pillow's picture, for uses that need no more than 8 bits."""
         if self._image is None:
             assert self._tiff16 is not None
             self._image = Image.fromarray(over_white(self.read()))
@@ -76,7 +77,7 @@ class PicturePlugin(PluginV3):
 
     @property
     def num_frames(self) -> int:
-        """How many frames or pages there are; nothing is decoded."""
+        """Number of frames or pages; nothing is decoded."""
         return 1 if self._tiff16 is not None else int(getattr(self.image, "n_frames", 1))
 
     def read(self, *, index: int = 0) -> NDArray[Any]:
@@ -88,7 +89,7 @@ class PicturePlugin(PluginV3):
         return self.read_with_profile(index=index)[0]
 
     def read_with_profile(self, *, index: int = 0) -> tuple[NDArray[Any], bytes | None]:
-        """Decode a frame, see `read`; and the ICC profile that its colours have then."""
+        """Decode a frame, see `read`, and return it with the ICC profile of the decoded colours."""
         if self._tiff16 is not None:
             array, orientation = self._tiff16.decode(), self._tiff16.orientation
             return np.ascontiguousarray(turn_upright(array, orientation)), self._tiff16.icc_profile
@@ -108,7 +109,11 @@ class PicturePlugin(PluginV3):
             yield frame
 
     def timed(self) -> Iterator[tuple[float, Frame]]:
-        """Decode all frames one by one: the seconds for which each is shown, 0 where the file says nothing; RGB."""
+        """Decode all frames one by one.
+
+        Yields:
+            The duration in seconds, 0 where the file has none, and (H, W, 3) uint8 RGB on white, upright.
+        """
         if self._tiff16 is not None or (self._png16() is not None and self.num_frames == 1):
             yield 0.0, over_white(self.read())
             return
@@ -119,7 +124,7 @@ class PicturePlugin(PluginV3):
             except EOFError:
                 return
             check_pixels(self._name, *self.image.size)  # a frame of a GIF may be larger than those before
-            frame = to_rgb(self.image)  # decoded before the duration is read, for WebP tells it then
+            frame = to_rgb(self.image)  # decoded first, since the duration of a WebP frame is known only then
             yield self.image.info.get("duration", 0) / 1000, frame
             index += 1
 
@@ -127,9 +132,9 @@ class PicturePlugin(PluginV3):
         """Encode a picture.
 
         Args:
-            ndimage: (H, W) or (H, W, 2 to 4); uint8, or uint16 for PNG and TIFF.
-            encode_format: `jpeg`, `png`, `webp`, `tiff` or `bmp`.
-            options: Pillow's, for 8 bits; `xmp` and `icc_profile` for 16.
+            ndimage: pixels (H, W) or (H, W, 2 to 4); uint8, or uint16 for PNG and TIFF.
+            encode_format: format, one of `jpeg`, `png`, `webp`, `tiff` and `bmp`.
+            options: Pillow's options for 8 bits; `xmp` and `icc_profile` for 16.
         """
         file: Any = self.request.get_file()
         if ndimage.dtype == np.uint16:
@@ -145,12 +150,12 @@ class PicturePlugin(PluginV3):
         return self.image.getexif().get(_XMP, packet) if self.format == "TIFF" else packet
 
     def properties(self, index: int = 0) -> ImageProperties:
-        """Say what `read` would give; the frame is decoded."""
+        """Decode a frame and return the shape and dtype that `read` returns."""
         array = self.read(index=index)
         return ImageProperties(array.shape, array.dtype, n_images=self.num_frames)
 
     def metadata(self, index: int = 0, exclude_applied: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - imageio's
-        """Return what Pillow reads beside the pixels; the orientation is applied already."""
+        """Return Pillow's metadata; the orientation has been applied already."""
         del exclude_applied
         if self._tiff16 is not None:
             return {"xmp": self._tiff16.xmp, "icc_profile": self._tiff16.icc_profile}
@@ -159,14 +164,14 @@ class PicturePlugin(PluginV3):
         return {str(name): value for name, value in self.image.info.items()}
 
     def close(self) -> None:
-        """Close the picture; the file belongs to whoever opened it."""
+        """Close the picture, but not its file, which the caller closes."""
         image, self._image = getattr(self, "_image", None), None
         if image is not None:
             image.close()
         super().close()
 
     def _png16(self) -> bytes | None:
-        """Return the bytes of the file if it is a PNG with 16 bits a channel, else None."""
+        """Return the bytes of the file if it is a PNG with 16 bits per channel, else None."""
         if self._image is None or self._image.format != "PNG":
             return None
         file: Any = self.request.get_file()

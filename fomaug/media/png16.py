@@ -1,6 +1,6 @@
-"""PNG files with 16 bits a channel, of which Pillow keeps half: decoded and encoded by OpenCV.
+"""PNG files with 16 bits per channel, which Pillow reduces to 8: OpenCV decodes and encodes them.
 
-OpenCV writes no metadata, and no grey with alpha. Both are a matter of a few bytes in the encoded file.
+OpenCV writes no metadata and no grey with alpha, so a few bytes of the encoded file are changed for both.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 from fomaug.errors import MediaError
 
 _HEAD: Final = 33  # bytes of the signature and the chunk IHDR
-_DEPTH, _COLOUR = 24, 25  # where IHDR holds the bits per channel and the type of colours
+_DEPTH, _COLOUR = 24, 25  # offsets of the bits per channel and of the colour type in IHDR
 _GREY_ALPHA: Final = 4
 _TOP: Final = 65535
 
 
 def is_png16(content: bytes) -> bool:
-    """Whether a file is a PNG with 16 bits a channel."""
+    """Return whether a file is a PNG with 16 bits per channel."""
     return content[:8] == b"\x89PNG\r\n\x1a\n" and content[12:16] == b"IHDR" and content[_DEPTH : _DEPTH + 1] == b"\x10"
 
 
 def decode_png16(content: bytes, transparent: Any = None) -> NDArray[np.uint16]:
-    """Decode a PNG file with 16 bits a channel.
+    """Decode a PNG file with 16 bits per channel.
 
     Args:
-        content: of the file.
-        transparent: the grey value that counts as transparent, if the file names one.
+        content: bytes of the file.
+        transparent: grey value that counts as transparent, if the file names one.
 
     Returns:
         (H, W, 1 to 4) uint16: grey or RGB, with or without alpha.
@@ -57,12 +57,12 @@ def decode_png16(content: bytes, transparent: Any = None) -> NDArray[np.uint16]:
 
 
 def encode_png16(array: NDArray[np.uint16], xmp: bytes | None, icc_profile: bytes | None) -> bytes:
-    """Make a PNG file of (H, W) or (H, W, C) uint16, with 1 to 4 channels."""
+    """Encode (H, W) or (H, W, C) uint16, with 1 to 4 channels, as a PNG file."""
     import cv2
 
     channels = np.atleast_3d(array).shape[2]
     if channels == 2:
-        # A pixel of grey and alpha in 16 bits has four bytes, as RGBA in 8 bits has. Only the head tells them apart.
+        # A pixel of grey and alpha in 16 bits has four bytes, as RGBA in 8 bits has. They differ only in the header.
         array = np.ascontiguousarray(array, ">u2").view(np.uint8)
     if channels > 1:
         array = array[..., [2, 1, 0, 3][: array.shape[2]]]

@@ -1,4 +1,4 @@
-"""Many pictures on one sheet."""
+"""Contact sheets: many pictures in one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PAPER = 255
 def contact_sheet(
     rows: Sequence[Sequence[NDArray[np.uint8]]], *, cell: int = 128, gap: int = 4, lead_gap: int = 8
 ) -> NDArray[np.uint8]:
-    """Lay pictures out in rows on white; each is fitted into its square cell, and rows may be of different length.
+    """Lay pictures out in rows on white; each is scaled to its square cell, and rows may differ in length.
 
     Args:
-        rows: pictures (H, W), (H, W, 3), or (H, W, 2 or 4) with alpha, uint8; the first of a row is its source.
+        rows: rows of pictures (H, W), (H, W, 3), or (H, W, 2 or 4) with alpha, uint8; the first of a row is its source.
         cell: side of a cell in pixels.
         gap: pixels between cells and around the sheet.
-        lead_gap: further pixels between the first column and the others.
+        lead_gap: additional pixels between the first column and the others.
 
     Returns:
         (H, W, 3) uint8.
@@ -39,15 +39,15 @@ def contact_sheet(
     sheet = np.full((height, width + lead, 3), _PAPER, np.uint8)
     for i, row in enumerate(rows):
         for j, picture in enumerate(row):
-            small = fit(picture, cell)
+            small = thumbnail(picture, cell)
             top = gap + i * (cell + gap) + (cell - small.shape[0]) // 2
             left = gap + j * (cell + gap) + (lead if j else 0) + (cell - small.shape[1]) // 2
             sheet[top : top + small.shape[0], left : left + small.shape[1]] = small
     return sheet
 
 
-def fit(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Scale a picture so that its longer side is `side`; (h, w, 3) RGB on white comes out."""
+def thumbnail(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Scale a picture to a longer side of `side` pixels, and return (h, w, 3) RGB on white."""
     image = Image.fromarray(picture)
     if image.mode in ("LA", "RGBA"):
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))

@@ -16,11 +16,10 @@ from PIL import Image
 
 from fomaug.errors import MediaError, reason_of
 from fomaug.files import CLIP, PICTURE
-from fomaug.media.damage import DAMAGE
 from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.frames import Frame, check_pixels
 from fomaug.media.inputs import MediaFile
-from fomaug.media.opening import identify
+from fomaug.media.opening import DAMAGE, identify
 from fomaug.media.pace import DEFAULT_FPS, choose_fps
 
 if TYPE_CHECKING:
@@ -32,25 +31,25 @@ ANIMATIONS: Final = (".gif", ".webp", ".apng", ".png", ".avif")
 PICTURES: Final = (
     *(".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".ppm", ".pgm"),
 )
-_UNTIMED: Final = 0.1  # seconds; how long browsers show a frame whose duration is missing or zero
-_PROBED: Final = 48  # frames, whose durations tell the pace
+_UNTIMED: Final = 0.1  # seconds for which browsers show a frame whose duration is missing or zero
+_PROBED: Final = 48  # number of frames whose durations determine the frame rate
 _MOST_PIXELS: Final = 1 << 33
-"""Of all frames of an animated picture, where one is not small: half a minute of work."""
+"""Largest number of pixels in all frames of an animation whose frames are not small: half a minute of decoding."""
 _SMALL: Final = 1 << 20
 
 
 def is_picture(file: MediaFile) -> bool:
-    """Whether a file is read as a picture or animated picture: by its suffix, and by its first bytes if it has none."""
+    """Return whether a file is read as a picture: a path by its suffix, bytes and open files by their content."""
     if file.content is not None:
         return file.starts_as_picture(CLIP)
     return file.path.suffix.lower() in (*ANIMATIONS, *PICTURES)
 
 
 def animation_head(file: MediaFile, max_frames: int | None) -> tuple[Frame | None, float, str]:
-    """Read the first frame, and the commonest pace of the first frames, of a gif, webp or png.
+    """Read the first frame of a gif, webp or png, and the median frame rate of its first frames.
 
     Raises:
-        MediaError: it is no such picture, or one whose frames together are too large; nothing is decoded then.
+        MediaError: the file is no such picture, or its frames together are too large; nothing is decoded then.
     """
     first, durations, damages = None, list[float](), list[str]()
     for seconds, frame in islice(_timed(file, damages.append, max_frames), _PROBED):
@@ -69,7 +68,7 @@ def animation_frames(file: MediaFile, on_damage: OnDamage) -> Iterator[tuple[flo
 
 
 def folder_frames(path: Path, on_damage: OnDamage) -> Iterator[tuple[float | None, Frame]]:
-    """Read the pictures of a folder in natural order; damaged ones are left out."""
+    """Read the pictures of a folder in natural order; damaged ones are omitted."""
     for file in folder_pictures(path):
         try:
             yield None, read_frame(file)
@@ -78,10 +77,10 @@ def folder_frames(path: Path, on_damage: OnDamage) -> Iterator[tuple[float | Non
 
 
 def read_frame(path: Path) -> Frame:
-    """Read a picture of a clip: (H, W, 3) uint8 RGB on white, upright; of several frames the first.
+    """Read a picture, or the first of its frames, as (H, W, 3) uint8 RGB on white, upright.
 
     Raises:
-        MediaError: it is too large, damaged, or of another kind.
+        MediaError: the picture is too large, damaged, or of another kind.
     """
     with _opened(MediaFile(path)) as picture:
         try:
@@ -91,13 +90,13 @@ def read_frame(path: Path) -> Frame:
 
 
 def folder_pictures(path: Path) -> list[Path]:
-    """List the pictures of a folder: frame 2 before frame 10."""
+    """List the pictures of a folder in natural order: frame 2 comes before frame 10."""
     found = (file for file in path.iterdir() if file.suffix.lower() in PICTURES and not file.name.startswith("."))
     return sorted(found, key=natural_order)
 
 
 def natural_order(path: Path) -> tuple[tuple[int, str], ...]:
-    """Make a key that sorts numbers in names by value.
+    """Return a key that sorts numbers in names by value.
 
     >>> sorted([Path("f10"), Path("f2")], key=natural_order)[0].name
     'f2'
@@ -124,14 +123,14 @@ def _timed(file: MediaFile, on_damage: OnDamage, max_frames: int | None = None) 
 
 
 def _check_total(file: MediaFile, picture: PicturePlugin, max_frames: int | None) -> None:
-    """Refuse an animation that would keep Pillow busy for minutes; to count small frames would cost too much."""
+    """Refuse an animation that takes minutes to decode; small frames are not counted, which would cost too much."""
     width, height = picture.size
     if width * height <= _SMALL:
         return
     try:
         count = picture.num_frames
     except DAMAGE:
-        return  # how far it can be read is found while it is
+        return  # the damage is reported while the frames are read
     if max_frames is not None:
         count = min(count, max_frames)
     if count > 1 and count * width * height > _MOST_PIXELS:
@@ -147,7 +146,7 @@ def _opened(file: MediaFile) -> Iterator[PicturePlugin]:
         content = stack.enter_context(file.open(PICTURE))
         try:
             with warnings.catch_warnings():
-                # Frames that Pillow finds large enough to warn of are refused below, with the size.
+                # Pillow's warning is superfluous: large frames are refused below, with their size.
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 picture = stack.enter_context(identify(content, PICTURE_FORMATS, name=str(file)))
         except DAMAGE as error:

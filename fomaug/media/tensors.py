@@ -1,4 +1,4 @@
-"""Arrays of pixels, channels last, to tensors, channels first, and back."""
+"""Conversions between arrays of pixels (channels last) and tensors (channels first)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 
 
 def to_tensor(pixels: NDArray[Any]) -> Tensor:
-    """Turn (..., H, W, C) pixels into a tensor (..., C, H, W) of the same dtype; memory is shared where torch can.
+    """Turn (..., H, W, C) pixels into a tensor (..., C, H, W) of the same dtype; memory is shared where possible.
 
     >>> to_tensor(np.zeros((8, 6, 3), np.uint8)).shape
     torch.Size([3, 8, 6])
     """
     if not (pixels.flags.writeable and pixels.dtype.isnative):
-        pixels = np.array(pixels, dtype=pixels.dtype.newbyteorder("="))  # torch takes no others
+        pixels = np.array(pixels, dtype=pixels.dtype.newbyteorder("="))  # torch accepts no others
     return torch.from_numpy(np.ascontiguousarray(pixels)).movedim(-1, -3)
 
 
@@ -53,9 +53,9 @@ def from_unit(image: Tensor, dtype: DTypeLike = np.uint8) -> NDArray[Any]:
     """Turn a tensor (..., C, H, W), float in [0, 1], into contiguous pixels (..., H, W, C).
 
     Args:
-        image: tensor; values outside of the range are clipped. Levels of 16 bits need float64: in float32, some levels
-            would round to their neighbours.
-        dtype: uint8 or uint16.
+        image: tensor, whose values outside of the range are clipped. Levels of 16 bits need float64,
+            since float32 rounds some levels to their neighbours.
+        dtype: dtype of the pixels, uint8 or uint16.
 
     >>> from_unit(torch.tensor([0.0, 0.5, 2.0]).view(1, 1, 3))[0, :, 0].tolist()
     [0, 128, 255]

@@ -1,4 +1,4 @@
-"""TIFF files with 16 bits a channel, of which Pillow keeps half: decoded and encoded by tifffile.
+"""TIFF files with 16 bits per channel, which Pillow reduces to 8: tifffile decodes and encodes them.
 
 tifffile reads every layout (tiles, separate planes, BigTIFF) and the compressions deflate and LZMA; for all others it
 needs the package imagecodecs. Where that is absent, OpenCV decodes the common ones.
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomaug.errors import MediaError, reason_of
-from fomaug.media.damage import DAMAGE
+from fomaug.media.opening import DAMAGE
 from fomaug.media.orientation import orientation_from
 
 _ORIENTATION, _XMP, _ICC = 274, 700, 34675
@@ -36,18 +36,18 @@ _TOP: Final = 65535
 
 
 def is_tiff(start: bytes) -> bool:
-    """Whether a file is a TIFF or BigTIFF by its first bytes."""
+    """Return whether a file is a TIFF or BigTIFF by its first bytes."""
     return start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 class Tiff16:
-    """The first page of a TIFF file with 16 bits a channel.
+    """The first page of a TIFF file with 16 bits per channel.
 
     Attributes:
-        size: (W, H) as stored.
-        orientation: 1 to 8, as EXIF has it.
-        icc_profile: of the colours, if the file has one.
-        xmp: the packet of the file, empty if it has none.
+        size: size (W, H) as stored.
+        orientation: orientation of EXIF, 1 to 8.
+        icc_profile: ICC profile of the colours, if the file has one.
+        xmp: XMP packet of the file, empty if it has none.
     """
 
     def __init__(self, file: BinaryIO, page: Any) -> None:
@@ -65,7 +65,7 @@ class Tiff16:
             (H, W, 1 to 4) uint16, as stored: grey with 0 black, or RGB, with or without straight alpha.
 
         Raises:
-            MediaError: it is damaged, or compressed in a way that needs imagecodecs.
+            MediaError: the page is damaged, or its compression needs imagecodecs.
         """
         samples, photometric = self._samples(), int(self._page.photometric)
         extra = self._page.extrasamples
@@ -95,7 +95,7 @@ class Tiff16:
         return planes.reshape(*planes.shape[:2], -1)
 
     def _check_inflation(self) -> None:
-        """Refuse strips and tiles that become larger than they may be: tifffile sets no limit."""
+        """Refuse strips and tiles that inflate beyond their size, for which tifffile sets no limit."""
         new_decompressor = _DECOMPRESSORS.get(int(self._page.compression))
         if new_decompressor is None:
             return
@@ -122,7 +122,7 @@ class Tiff16:
         return np.atleast_3d(np.asarray(found, np.uint16))[..., order]
 
     def _upright_content(self) -> bytes:
-        """Return the file with an orientation of 1, for OpenCV would undo it."""
+        """Return the file with an orientation of 1, since OpenCV would apply another one."""
         self._file.seek(0)
         content, tag = self._file.read(), self._page.tags.get(_ORIENTATION)
         if tag is None:
@@ -132,11 +132,11 @@ class Tiff16:
 
 
 def open_tiff16(file: BinaryIO) -> Tiff16 | None:
-    """Open the first page of a TIFF file; None if it has no 16 bits a channel, in a layout that is read here."""
+    """Open the first page of a TIFF file; return None if it is not in a supported layout with 16 bits per channel."""
     import tifffile
 
     try:
-        page: Any = tifffile.TiffFile(file, name="picture.tif").pages[0]  # a name, for an open file may have none
+        page: Any = tifffile.TiffFile(file, name="picture.tif").pages[0]  # named, since an open file may lack a name
         fits = (
             page.bitspersample == 16
             and page.sampleformat == 1
@@ -145,18 +145,18 @@ def open_tiff16(file: BinaryIO) -> Tiff16 | None:
             and page.samplesperpixel <= _MOST_CHANNELS
         )
         return Tiff16(file, page) if fits else None
-    except DAMAGE:  # Pillow says what is wrong with the file
+    except DAMAGE:  # Pillow reports the damage
         return None
     finally:
         file.seek(0)
 
 
 def encode_tiff16(array: NDArray[np.uint16], xmp: bytes | None, icc_profile: bytes | None) -> bytes:
-    """Make a TIFF file of (H, W) or (H, W, C) uint16, deflated; grey with alpha becomes RGBA."""
+    """Encode (H, W) or (H, W, C) uint16 as a deflated TIFF file; grey with alpha becomes RGBA."""
     import tifffile
 
     if array.ndim == 3 and array.shape[2] == 2:
-        array = array[..., [0, 0, 0, 1]]  # hardly any reader knows grey with alpha in 16 bits
+        array = array[..., [0, 0, 0, 1]]  # few readers support grey with alpha in 16 bits
     buffer = io.BytesIO()
     tifffile.imwrite(
         buffer,
@@ -173,7 +173,7 @@ def encode_tiff16(array: NDArray[np.uint16], xmp: bytes | None, icc_profile: byt
 
 
 def _straight(colours: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Divide colours by the alpha that was multiplied into them; where nothing is seen they stay."""
+    """Divide premultiplied colours by their alpha; fully transparent pixels are kept."""
     share = alpha.astype(np.uint64)
     divided = (colours.astype(np.uint64) * _TOP + share // 2) // np.maximum(share, 1)
     return np.where(share > 0, np.minimum(divided, _TOP), colours).astype(np.uint16)

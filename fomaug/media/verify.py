@@ -1,4 +1,4 @@
-"""Read the mark back: is this file synthetic, and what made it?"""
+"""Reading provenance marks back from files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fomaug.errors import MediaError, UnsafeFileError, reason_of
 from fomaug.files import ANY, PACKET, PICTURE, open_regular, read_regular
 from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.images import sidecar_of
+from fomaug.media.inputs import path_exists
 from fomaug.media.opening import identify
-from fomaug.media.provenance import NAMESPACES
-from fomaug.media.video_marks import find_in_gif, find_in_iso_media
+from fomaug.media.provenance import NAMESPACES, find_in_gif, find_in_iso_media
 
 _SYNTHETIC: Final = (
     "trainedAlgorithmicMedia",
@@ -28,13 +28,13 @@ _PACKET_LIMIT: Final = 1 << 20
 
 @dataclass(frozen=True)
 class Mark:
-    """What a file says about its making.
+    """The provenance mark of a file.
 
     Attributes:
-        synthetic: it says that AI made it or had a part in it.
-        source_type: the last part of its DigitalSourceType, empty if it names none.
-        model: the fomaug model that made it, empty for other makers.
-        properties: everything read, by the name of the property.
+        synthetic: True for a file that AI made or had a part in, according to its mark.
+        source_type: last part of the DigitalSourceType, empty if there is none.
+        model: name of the fomaug model that made the file, empty for other makers.
+        properties: all values of the mark, by the name of the property.
     """
 
     synthetic: bool
@@ -47,10 +47,10 @@ def read_mark(path: str | Path) -> Mark:
     """Read the mark of an image, an MP4, MOV, GIF or WebP file.
 
     Raises:
-        MediaError: if there is no such file, or it is of another kind.
+        MediaError: there is no such file, or it is of another kind.
     """
     path = Path(path)
-    if not path.exists() or path.is_dir():
+    if not path_exists(path) or path.is_dir():
         raise MediaError(f"{path} is a folder; give the files in it" if path.is_dir() else f"no file {path}")
     try:
         packet = _find_packet(path)
@@ -62,7 +62,7 @@ def read_mark(path: str | Path) -> Mark:
 
 
 def _find_packet(path: Path) -> bytes:
-    with open_regular(path, ANY) as file:  # of a video or GIF, however large, little is read
+    with open_regular(path, ANY) as file:  # ANY, since little is read of a video or GIF, however large
         head = file.read(12)
         file.seek(0)
         if head[4:8] == b"ftyp":

@@ -1,7 +1,7 @@
-"""imageio's plugin for videos, with what it hides: times, turns, shapes of pixels, damage.
+"""A plugin of imageio for videos that adds times, display matrices, pixel aspect ratios and damage.
 
-It is handed to `imageio.v3.imopen` as a class, by `fomaug.media.opening` alone. It is not registered with imageio. No
-filters are used, so memory is that of a frame.
+`fomaug.media.opening` passes the class to `imageio.v3.imopen`. It is not registered with imageio. No filters are used,
+so one frame at a time is held in memory.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from fomaug.errors import MediaError, reason_of
 from fomaug.media.frames import Frame, check_pixels, to_rgb
 from fomaug.media.orientation import turn_by_matrix
 from fomaug.media.pace import choose_fps, is_even, true_fps
-from fomaug.media.sound import Sound
+from fomaug.media.video import Sound
 
-# Playlists and scripts name other files and addresses; an untrusted clip must not make us open them.
+# Playlists and scripts refer to other files and addresses, which an untrusted clip must not open.
 _CONTAINERS: Final = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ivf,flv,asf,ogg,gif,apng,mjpeg,nut,rm,wtv,mxf,dv"
 )
-_NO_PROTOCOL: Final = "none"  # the file is open; nothing else is to be opened by a name
+_NO_PROTOCOL: Final = "none"  # the file is open already, and no other may be opened by name
 _BUFFER: Final = 1 << 18
-_PROBED: Final = 64  # packets, whose times tell whether the pace is even
-_REORDERED: Final = 16  # of these, the last may wait for frames between them
+_PROBED: Final = 64  # number of packets whose times show whether the pace is even
+_REORDERED: Final = 16  # number of the last of these, between which reordered frames may be missing
 
 
 class VideoPlugin(PyAVPlugin):
     """A video that is read frame by frame.
 
     Args:
-        request: imageio's, over an open file.
-        name: of the file, for messages.
+        request: imageio's request for an open file.
+        name: name of the file in messages.
     """
 
     _container: Any
@@ -52,7 +52,7 @@ class VideoPlugin(PyAVPlugin):
         options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": _NO_PROTOCOL}
         try:
             super().__init__(request, options=options, buffer_size=_BUFFER)
-        except InitializationError as error:  # imageio leaves FFmpeg's own error out of it
+        except InitializationError as error:  # imageio's message omits FFmpeg's own error
             reason = reason_of(error.__context__ or error)
             raise MediaError(f"{name} is not a video that can be read ({reason})") from error.__context__
         except IndexError as error:
@@ -60,13 +60,15 @@ class VideoPlugin(PyAVPlugin):
         except (ValueError, OSError) as error:
             raise MediaError(f"{name} is not a video that can be read ({reason_of(error)})") from error
         context = self._video_stream.codec_context
+        if context is None:
+            raise MediaError(f"{name} has a codec that FFmpeg does not know; convert it to H.264")
         check_pixels(name, context.width, context.height)
 
     def probe(self) -> tuple[Frame | None, float, str]:
-        """Decode the first frame and find the rate; the frames cannot be read from the plugin afterwards.
+        """Decode the first frame and find the frame rate; the plugin cannot be read afterwards.
 
         Returns:
-            (H, W, 3) uint8 RGB, or None; frames per second; and why there is no frame.
+            The first frame, (H, W, 3) uint8 RGB, or None; frames per second; and the reason for a missing frame.
         """
         first: Frame | None = None
         damage, times = "", list[float]()
@@ -76,20 +78,20 @@ class VideoPlugin(PyAVPlugin):
                 if first is None:
                     first = next((self._shown(frame) for frame in packet.decode() if not frame.is_corrupt), None)
                 elif count == _PROBED and (not times or is_even(sorted(times)[:-_REORDERED], self._nominal_fps())):
-                    break  # else the times of all packets are needed; they are read, and not decoded
+                    break  # an uneven clip needs the times of all packets, which are read but not decoded
         except av.error.FFmpegError as error:
             damage = f"damaged after 0 frames ({error.strerror})"
         return first, true_fps(times, self._nominal_fps(), *self._other_rates()), damage
 
     def timed(self, on_damage: Callable[[str], object]) -> Iterator[tuple[float | None, Frame]]:
-        """Decode frame by frame, as they are to be shown.
+        """Decode frame by frame, upright and with square pixels.
 
         Args:
-            on_damage: called with a sentence when frames are missing or broken; the sound ones are yielded all the
-                same.
+            on_damage: function that is called with a message when frames are missing or damaged; the others are
+                yielded all the same.
 
         Yields:
-            Seconds, and (H, W, 3) uint8 RGB.
+            The presentation time in seconds, if the file has one, and (H, W, 3) uint8 RGB.
         """
         count, end = 0, 0.0
         before: float | None = None
@@ -111,12 +113,12 @@ class VideoPlugin(PyAVPlugin):
                 on_damage(f"damaged after {count} frames: {end:.1f} of {length:.1f} seconds can be read")
 
     def iter(self, **_: Any) -> Any:
-        """Decode frame by frame, (H, W, 3) uint8 RGB as they are to be shown."""
+        """Decode frame by frame: (H, W, 3) uint8 RGB, upright and with square pixels."""
         for _time, frame in self.timed(lambda _: None):
             yield frame
 
     def sound(self) -> Sound | None:
-        """Return the sound track, of which nothing is decoded; None if there is none."""
+        """Return the sound track, which is not decoded, or None."""
         if not self._container.streams.audio:
             return None
         video, stream = self._video_stream, self._container.streams.audio[0]
@@ -124,10 +126,10 @@ class VideoPlugin(PyAVPlugin):
         return Sound(stream, self._packets(stream), start)
 
     def close(self) -> None:
-        """Close the video; the file belongs to whoever opened it.
+        """Close the video, but not its file, which the caller closes.
 
-        imageio's own method collects all garbage of the process, for the filters that it may have used: a fifth of a
-        second. And it frees the converter of pixels that PyAV keeps for a thread; here is one for each video instead.
+        imageio's own method runs a garbage collection for the filters that it may have used, which takes a fifth of a
+        second. It also frees PyAV's shared converter of pixels; this class has one converter for each video instead.
         """
         self._reformatter = self._decoder = self._video_stream = None
         container, self._container = getattr(self, "_container", None), None
@@ -139,10 +141,10 @@ class VideoPlugin(PyAVPlugin):
         try:
             yield from (packet for packet in self._container.demux(stream) if packet.pts is not None)
         except av.error.FFmpegError:
-            return  # what is wrong with the file is said in the pass that reads its pictures
+            return  # the pass over the pictures reports the damage
 
     def _nominal_fps(self) -> float:
-        """The mean rate, as the container has it."""
+        """Return the mean rate of the container."""
         return choose_fps(*map(_number, (self._video_stream.average_rate, self._video_stream.guessed_rate)))
 
     def _other_rates(self) -> list[float]:
@@ -150,16 +152,16 @@ class VideoPlugin(PyAVPlugin):
         return [rate for rate in rates if rate]
 
     def _seconds(self) -> float | None:
-        """How long the pictures should last, where the container says; the sound may well last longer."""
+        """Return the duration of the pictures, if the container has it; the sound may be longer."""
         container, stream = self._container, self._video_stream
         if container.format.name == "avi" and stream.average_rate:
-            return float(stream.frames / stream.average_rate)  # a cut-off avi forgets its duration, not its frames
+            return float(stream.frames / stream.average_rate)  # a truncated avi has no duration, but a frame count
         if stream.duration:
             return float(stream.duration * stream.time_base)
         return container.duration / 1e6 if container.duration and len(container.streams) == 1 else None
 
     def _shown(self, frame: Any) -> Frame:
-        """Convert a frame as it is to be shown: pixels square, upright, on white."""
+        """Convert a frame to RGB with square pixels, upright, on white."""
         width, height = _square_size(frame.width, frame.height, self._video_stream.sample_aspect_ratio)
         check_pixels(self._name, width, height)
         has_alpha = any(component.is_alpha for component in frame.format.components)
@@ -173,9 +175,9 @@ class VideoPlugin(PyAVPlugin):
         return picture if matrix is None else np.ascontiguousarray(turn_by_matrix(picture, matrix))
 
     def _matrix_of(self, frame: Any) -> tuple[int, ...] | None:
-        """Return the display matrix of a frame, which is that of the frame before unless the angle has changed.
+        """Return the display matrix of a frame; it is read anew only where the rotation changes.
 
-        PyAV keeps a frame whose side data was looked at until garbage is collected, so few are looked at.
+        PyAV keeps a frame whose side data was read until the next garbage collection, so side data is rarely read.
         """
         if frame.rotation != self._rotation:
             self._rotation = frame.rotation
@@ -185,7 +187,7 @@ class VideoPlugin(PyAVPlugin):
 
 
 def _square_size(width: int, height: int, aspect: Any) -> tuple[int, int]:
-    """Enlarge a frame of pixels that are not square, so that none are lost.
+    """Return the size with square pixels; the frame is only ever enlarged.
 
     >>> from fractions import Fraction
     >>> _square_size(180, 256, Fraction(64, 45)), _square_size(720, 480, Fraction(8, 9)), _square_size(4, 3, None)

@@ -1,4 +1,4 @@
-"""A clip's sound beside new pictures: its packets as they are where the container takes them, else as AAC."""
+"""Sound tracks of written videos: packets are copied where the container supports them, else encoded as AAC."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any, Final
 
 import av
 
-from fomaug.media.sound import Sound
+from fomaug.media.video import Sound
 
-# What players of MP4 files play. Others, such as PCM, could stand in one but are heard almost nowhere.
+# Codecs that MP4 players support. MP4 can hold others, such as PCM, but few players play them.
 _COPIED: Final = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")
-_RATES: Final = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # of AAC
-_EARLY: Final = 0.1  # seconds; decoders need what lies just before the first picture, and edit lists hide it
+_RATES: Final = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # sample rates of AAC
+_EARLY: Final = 0.1  # seconds of sound kept before the first picture: decoders need it, and edit lists hide it
 
 
 class SoundTrack:
-    """Puts sound into a container, as far as its pictures have come.
+    """A sound track that is written along with the pictures of a container.
 
     Args:
-        container: that is being written.
-        sound: of the clip.
+        container: PyAV's container that is being written.
+        sound: sound of the clip.
     """
 
     def __init__(self, container: Any, sound: Sound) -> None:
@@ -37,25 +37,25 @@ class SoundTrack:
             self._packets = _encoded(sound.packets, self._stream)
 
     def write_until(self, seconds: float) -> None:
-        """Write the packets that begin before a time of the pictures."""
+        """Write the packets that begin before a time, in seconds from the first picture."""
         for packet in self._packets:
             time = float(packet.pts * packet.time_base) - self._start
             if time >= seconds:
                 self._packets = chain([packet], self._packets)
                 return
-            if time > max(-_EARLY, self._last):  # a damaged file may go back in time
+            if time > max(-_EARLY, self._last):  # times in a damaged file may decrease
                 self._last = time
                 self._write(packet)
 
     def _write(self, packet: Any) -> None:
         packet.pts -= round(self._start / packet.time_base)
-        packet.dts = packet.pts  # sound comes in the order in which it is heard, and some files leave this out
+        packet.dts = packet.pts  # sound packets are in the order of presentation, and some files lack decoding times
         packet.stream = self._stream
         self._container.mux(packet)
 
 
 def can_write(sound: Sound) -> bool:
-    """Whether this build of FFmpeg knows the sound's codec and the rest of what describes it."""
+    """Return whether this build of FFmpeg can decode the sound and its parameters are known."""
     context = sound.stream.codec_context
     return context is not None and bool(context.sample_rate) and bool(context.layout.channels)
 
@@ -81,4 +81,4 @@ def _decoded(packets: Iterator[Any]) -> Iterator[Any]:
         try:
             yield from packet.decode()
         except av.error.FFmpegError:
-            continue  # a broken packet is a moment of silence
+            continue  # a damaged packet is skipped, which leaves a short silence

@@ -1,4 +1,4 @@
-"""Frames to MP4, GIF or WebP files, one at a time: memory does not grow with the clip."""
+"""MP4, GIF and WebP files that are written frame by frame: memory does not grow with the clip."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from fomaug.errors import ArgumentError, FomaugError, MediaError, ShapeError, reason_of
 from fomaug.files import replacing
+from fomaug.media.formats import kind_of
 from fomaug.media.opening import imopen
-from fomaug.media.provenance import Provenance
-from fomaug.media.sound import Sound
-from fomaug.media.video_kinds import kind_of
-from fomaug.media.video_marks import mark_gif, mark_iso_media, mark_webp
+from fomaug.media.provenance import Provenance, mark_gif, mark_iso_media, mark_webp
+from fomaug.media.video import Sound
 
 if TYPE_CHECKING:
     from fomaug.media.encoder_plugin import EncoderPlugin
@@ -25,10 +24,10 @@ _MARKS: Final = {".mp4": mark_iso_media, ".gif": mark_gif, ".webp": mark_webp}
 
 
 class VideoWriter:
-    """Takes frames one by one; use `open_video` to make one.
+    """A video that is written frame by frame; use `open_video` to create one.
 
     Attributes:
-        num_frames: how many were written so far.
+        num_frames: number of frames written so far.
     """
 
     def __init__(self, encoder: EncoderPlugin) -> None:
@@ -48,7 +47,7 @@ class VideoWriter:
         self.num_frames += 1
 
     def finish(self) -> None:
-        """Write what the encoder still holds."""
+        """Write the frames that the encoder has buffered."""
         if not self.num_frames:
             raise ArgumentError("a video needs at least one frame")
         self._encoder.finish()
@@ -58,27 +57,27 @@ class VideoWriter:
 def open_video(
     path: str | Path, fps: float, *, provenance: Provenance | None = None, sound: Sound | None = None
 ) -> Iterator[VideoWriter]:
-    """Open a video for writing; the file appears, whole and marked, when the block ends well.
+    """Open a video for writing; the file appears, complete and marked, when the block ends without an error.
 
     Args:
-        path: `.mp4` (H.264, or MPEG-4 where FFmpeg has no H.264; BT.709 in the limited range), `.gif` or `.webp`; odd
-            sizes gain a line for both but GIF.
+        path: path with the suffix `.mp4` (H.264, or MPEG-4 where FFmpeg has no H.264; BT.709 in the limited range),
+            `.gif` or `.webp`; odd sizes are padded to even ones except in GIF.
         fps: frames per second.
-        provenance: what the frames were made from; None writes no mark.
-        sound: of a clip, see `fomaug.media.clip_sound`, to be heard with the frames, as long as they last. MP4 only:
-            the others are silent. AAC, MP3, Opus and the like are copied, what MP4 players do not know becomes AAC.
+        provenance: content of the mark; None writes no mark.
+        sound: sound of a clip, see `fomaug.media.clip_sound`, which is cut to the length of the frames. Only MP4 has
+            sound. AAC, MP3, Opus and the like are copied; codecs that MP4 players lack are converted to AAC.
 
     Raises:
-        ArgumentError: if the suffix is another, or no frame was written.
-        MediaError: the encoder takes no pictures of this size, or the disk is full.
+        ArgumentError: the suffix is unknown, or no frame was written.
+        MediaError: the encoder does not support frames of this size, or the disk is full.
     """
     from fomaug.media.encoder_plugin import EncoderPlugin
 
     path = Path(path)
     kind = kind_of(path)
     with _explained(path), replacing(path) as temporary:
-        # FFmpeg reads again what it has written, to put the head of an MP4 before its pictures: so there is no buffer,
-        # and the name is absolute, for it would take the start of another one for a protocol.
+        # FFmpeg reads the written file again to move the header of an MP4 before its pictures, so the file is
+        # unbuffered. The name is absolute, since the start of a relative one could be taken for a protocol.
         with (
             temporary.absolute().open("wb", buffering=0) as file,
             imopen(file, "w", EncoderPlugin, extension=path.suffix, kind=kind, fps=fps, sound=sound) as encoder,

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from fomaug.errors import MediaError
-from fomaug.media.frames import check_pixels, fit, to_rgb
+from fomaug.media.frames import check_pixels, letterbox, to_rgb
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,11 @@ def test_exif_orientation_is_applied() -> None:
 
 def test_fitting_keeps_the_picture_whole_and_undistorted() -> None:
     wide = np.full((10, 20, 3), 200, np.uint8)
-    fitted = fit(wide, (40, 40))
+    fitted = letterbox(wide, (40, 40))
     assert fitted.shape == (40, 40, 3)
     assert (fitted[10:30] == 200).all()
     assert (fitted[:10] == 0).all()
-    assert fit(wide, (10, 20)) is wide
+    assert letterbox(wide, (10, 20)) is wide
 
 
 def test_too_many_pixels_are_refused_with_their_number() -> None:

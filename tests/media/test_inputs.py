@@ -13,7 +13,7 @@ from PIL import Image
 
 from fomaug import DrivingPool
 from fomaug.errors import ArgumentError, MediaError
-from fomaug.media import clip_sound, open_video, read_clip, read_frame, read_mark, read_picture
+from fomaug.media import clip_sound, find_clips, open_video, read_clip, read_frame, read_mark, read_picture
 from fomaug.visual import animate_clip
 
 LOOKED_UP = ("imageio:chelsea.png", "http://localhost/a.png", "https://localhost/a.mp4", "<video0>", "<screen>")
@@ -97,6 +97,54 @@ def test_what_is_neither_is_refused(tmp_path: Path) -> None:
         read_clip(pipe)
     with pytest.raises(MediaError, match="is empty"):
         read_clip(b"")
+
+
+@pytest.mark.parametrize("read", [read_clip, read_picture])
+def test_an_unusable_open_file_is_refused(read, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (32, 32)).save(path)
+    with path.open("rb") as closed:
+        pass
+    with pytest.raises(ArgumentError, match="the given file is closed"):
+        read(closed)
+    with path.open("ab") as writing, pytest.raises(ArgumentError, match="open for writing only"):
+        read(writing)
+
+
+@pytest.mark.parametrize("read", [read_clip, read_picture])
+@pytest.mark.parametrize("as_type", [str, Path])
+@pytest.mark.parametrize(
+    "name", ["http://localhost/a.png", "HTTPS://localhost/a.mp4", "s3://bucket/a.mp4", "file:///a.png"]
+)
+def test_an_address_is_refused_as_such(name: str, as_type, read) -> None:
+    with pytest.raises(MediaError, match="is an address, and only files are read; download it"):
+        read(as_type(name))
+
+
+@pytest.mark.parametrize("read", [read_clip, read_picture])
+def test_impossible_paths_are_refused(read) -> None:
+    with pytest.raises(ArgumentError, match="the path is empty"):
+        read("")
+    with pytest.raises(MediaError, match="contains a null character"):
+        read("a.png\0")
+
+
+@pytest.mark.parametrize("read", [read_clip, read_picture, read_mark, find_clips])
+@pytest.mark.parametrize("name", ["a" * 300 + ".gif", "a/" * 3000 + "b.png"])
+def test_a_name_that_is_too_long_is_refused(name: str, read) -> None:
+    with pytest.raises(MediaError, match=r"cannot be read.*File name too long"):
+        read(name)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
+def test_an_empty_picture_is_called_empty(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.touch()
+    for given in (path, b""):
+        with pytest.raises(MediaError, match="cannot be read as a picture: it is empty"):
+            read_picture(given)
+    with pytest.raises(MediaError, match="it is empty"):
+        read_frame(path)
 
 
 def test_reading_a_clip_leaves_no_file_open(tmp_path: Path, media) -> None:
