@@ -81,6 +81,7 @@ def _names() -> list[Item]:
         good("other suffix/webp.jpg", encoded(_image(), "WEBP")),
         good("other suffix/gif.png", encoded(_image(), "GIF")),
         good("other suffix/mpo.jpg", encoded(_image(), "MPO")),
+        good("other suffix/ppm.png", encoded(_image(), "PPM")),
         good("progressive.jpg", encoded(_image(), "JPEG", progressive=True)),
     ]
 
@@ -123,7 +124,7 @@ def _other_kinds() -> list[Item]:
         "video": b"\0\0\0\x18ftypisom\0\0\0\0" + bytes(60),
     }
     items = [bad(f"kind/{name}.{suffix}", content) for name, content in kinds.items() for suffix in ("jpg", "png")]
-    return items + [bad(f"kind/{form.lower()}.png", encoded(_image(), form)) for form in ("PCX", "TGA", "ICO", "PPM")]
+    return items + [bad(f"kind/{form.lower()}.png", encoded(_image(), form)) for form in ("PCX", "TGA", "ICO")]
 
 
 def _claimed(width: int, height: int) -> bytes:
