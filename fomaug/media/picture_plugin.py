@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from fomaug.media.formats import PICTURE_FORMATS
-from fomaug.media.frames import Frame, check_pixels, over_white, pixels_of, to_rgb
-from fomaug.media.orientation import orientation_of, turn_upright
-from fomaug.media.png16 import decode_png16, encode_png16, is_png16
-from fomaug.media.tiff16 import Tiff16, encode_tiff16, is_tiff, open_tiff16
+from fomaug.media.frames import Frame, check_pixels, orientation_of, over_white, pixels_of, to_rgb, turn_upright
+from fomaug.media.sixteen_bits import Tiff16, decode_png16, encode_png16, encode_tiff16, is_png16, is_tiff, open_tiff16
 
 _XMP = 700  # tag of TIFF files
 _ENCODERS_16 = {"png": encode_png16, "tiff": encode_tiff16}

@@ -18,8 +18,7 @@ from imageio.plugins.pyav import PyAVPlugin
 from PIL import Image
 
 from fomaug.errors import MediaError, reason_of
-from fomaug.media.frames import Frame, check_pixels, to_rgb
-from fomaug.media.orientation import turn_by_matrix
+from fomaug.media.frames import Frame, check_pixels, to_rgb, turn_by_matrix
 from fomaug.media.pace import choose_fps, is_even, true_fps
 from fomaug.media.video import Sound
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from fomaug.errors import MediaError
 from fomaug.media import decode_picture, encode_image, read_picture
-from fomaug.media.orientation import turn_upright
+from fomaug.media.frames import turn_upright
 
 
 def ramp(*shape: int, dtype: type = np.uint8) -> np.ndarray:
