@@ -4,6 +4,7 @@ from fomaug.driving.build import read_track as read_track
 from fomaug.driving.build import watch_track as watch_track
 from fomaug.driving.crop import face_crop as face_crop
 from fomaug.driving.pool import DrivingPool as DrivingPool
+from fomaug.driving.spec import NAMED_POOLS as NAMED_POOLS
 from fomaug.driving.spec import is_named_pool as is_named_pool
 from fomaug.driving.spec import load_pool as load_pool
 from fomaug.driving.synthetic import EXPRESSIONS as EXPRESSIONS
@@ -23,6 +24,7 @@ __all__ = [
     "EXPRESSIONS",
     "neutral_like",
     "MotionTrack",
+    "NAMED_POOLS",
     "is_named_pool",
     "load_pool",
 ]

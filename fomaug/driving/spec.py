@@ -10,11 +10,12 @@ from fomaug.animator import Animator
 from fomaug.driving.pool import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, did_you_mean
 
-_POOLS: Final[dict[str, Callable[..., DrivingPool]]] = {
+NAMED_POOLS: Final[dict[str, Callable[..., DrivingPool]]] = {
     "builtin": DrivingPool.builtin,
     "gestures": DrivingPool.gestures,
     "parametric": DrivingPool.parametric,
 }
+"""Pools that need no file, by name."""
 _ANGLES: Final = {"yaw": "yaw_range", "pitch": "pitch_range", "roll": "roll_range"}
 
 
@@ -24,7 +25,7 @@ def is_named_pool(text: str) -> bool:
     >>> is_named_pool("parametric yaw=-20:20"), is_named_pool("mine.safetensors")
     (True, False)
     """
-    return bool(text.split()) and text.split()[0] in _POOLS
+    return bool(text.split()) and text.split()[0] in NAMED_POOLS
 
 
 def load_pool(text: str | Path, model: Animator) -> DrivingPool:
@@ -44,14 +45,14 @@ def load_pool(text: str | Path, model: Animator) -> DrivingPool:
     name, *words = str(text).split()
     if words and name != "parametric":
         raise ArgumentError(f"pool {str(text)!r}: only parametric pools take ranges, {name} takes none")
-    return _POOLS[name](model, **dict(_read_range(str(text), word) for word in words))
+    return NAMED_POOLS[name](model, **dict(_read_range(str(text), word) for word in words))
 
 
 def _read(path: Path, model: Animator) -> DrivingPool:
     if not path.exists():
         raise PoolError(
-            f"driving must be {', '.join(_POOLS)} or a pool file; there is no {str(path)!r}"
-            f"{did_you_mean(str(path), _POOLS)}"
+            f"driving must be {', '.join(NAMED_POOLS)} or a pool file; there is no {str(path)!r}"
+            f"{did_you_mean(str(path), NAMED_POOLS)}"
         )
     return DrivingPool.load(path, model)
 

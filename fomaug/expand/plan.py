@@ -50,7 +50,10 @@ class ExpandPlan:
     out: str
     driving: str = field(
         default="builtin",
-        metadata={"help": "Motion to borrow: builtin, gestures, parametric, a pool file, a clip or a folder of clips."},
+        metadata={
+            "help": "Motion to borrow: builtin, gestures, parametric (also with ranges: 'parametric yaw=-45:45 "
+            "pitch=-25:25'), a pool file, a clip or a folder of clips."
+        },
     )
     copies: int = field(default=8, metadata={"help": "Number of copies of each source."})
     model: str = field(default="lite-256", metadata={"help": "An installed model, or a model file."})

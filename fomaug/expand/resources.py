@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
-from fomaug.driving import DrivingPool
+from fomaug.driving import NAMED_POOLS, DrivingPool, is_named_pool
+from fomaug.driving import load_pool as named_pool
 from fomaug.errors import ArgumentError, LabelError, MediaError, PoolError, did_you_mean, reason_of
 from fomaug.expand.plan import ExpandPlan
 from fomaug.files import TABLE, exists, is_safetensors, sha256_of
@@ -20,12 +20,6 @@ from fomaug.weights import load_model
 
 GIVEN: Final = "a given pool"
 POOL_FILE: Final = "driving.safetensors"
-
-_POOLS: Final[dict[str, Callable[[Animator], DrivingPool]]] = {
-    "builtin": DrivingPool.builtin,
-    "gestures": DrivingPool.gestures,
-    "parametric": DrivingPool.parametric,
-}
 
 
 def load_augment(
@@ -93,14 +87,16 @@ def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -
     Raises:
         PoolError: the path does not exist, has no readable clip, or is a pool of another model.
     """
-    if plan.driving in _POOLS:
-        return _POOLS[plan.driving](animator)
+    if is_named_pool(plan.driving):
+        return named_pool(plan.driving, animator)
     path = Path(plan.driving)
     if _is_pool_file(path):
         return DrivingPool.load(path, animator)
     if not exists(path):
-        hint = did_you_mean(plan.driving, _POOLS)
-        raise PoolError(f"driving must be {', '.join(_POOLS)}, a pool file or clips; no {plan.driving!r} is here{hint}")
+        hint = did_you_mean(plan.driving, NAMED_POOLS)
+        raise PoolError(
+            f"driving must be {', '.join(NAMED_POOLS)}, a pool file or clips; no {plan.driving!r} is here{hint}"
+        )
     return _reload(path, plan, animator) or _build(path, plan, animator, progress=progress)
 
 
@@ -145,7 +141,7 @@ def digest_clip_labels(plan: ExpandPlan) -> str | None:
 
 
 def _is_from_clips(plan: ExpandPlan) -> bool:
-    return plan.driving not in (*_POOLS, GIVEN) and not _is_pool_file(Path(plan.driving))
+    return not (is_named_pool(plan.driving) or plan.driving == GIVEN or _is_pool_file(Path(plan.driving)))
 
 
 def _is_pool_file(path: Path) -> bool:

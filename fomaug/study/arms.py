@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
-from fomaug.driving import DrivingPool
-from fomaug.errors import ArgumentError, did_you_mean
+from fomaug.driving import DrivingPool, load_pool
+from fomaug.errors import ArgumentError
 from fomaug.files import SUMMARY, read_regular
 from fomaug.strict_json import load_json
 from fomaug.weights import load_model
@@ -20,13 +20,6 @@ NONE, CLASSIC, COPIES = "none", "classic", "copies"
 
 Options = Mapping[str, Any] | str | Path | MotionAugment
 """Keyword arguments of `MotionAugment`, a JSON file with them, a pool specification, or a `MotionAugment`."""
-
-_BUILDERS: Final[dict[str, Callable[..., DrivingPool]]] = {
-    "builtin": DrivingPool.builtin,
-    "gestures": DrivingPool.gestures,
-    "parametric": DrivingPool.parametric,
-}
-_ANGLES: Final = {"yaw": "yaw_range", "pitch": "pitch_range", "roll": "roll_range"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,42 +69,6 @@ def make_arms(named: Mapping[str, Options], *, seed: int, device: str = "auto") 
     return [Arm(NONE), Arm(CLASSIC), *with_copies]
 
 
-def read_pool(text: str, model: Animator) -> DrivingPool:
-    """Make the pool that a text specifies: builtin, gestures, parametric with ranges in degrees, or a file.
-
-    Args:
-        text: pool specification, such as "parametric yaw=-20:20 pitch=-12:12 expressions=neutral,smile".
-        model: model whose keypoints the pool stores.
-    """
-    kind, *words = text.split()
-    if kind not in _BUILDERS:
-        if Path(text).is_file():
-            return DrivingPool.load(text, model)
-        known = ", ".join(_BUILDERS)
-        raise ArgumentError(
-            f"pool {text!r} is neither {known} nor an existing pool file{did_you_mean(kind, _BUILDERS)}"
-        )
-    if words and kind != "parametric":
-        raise ArgumentError(f"pool {text!r}: only parametric takes ranges; leave them out for {kind}")
-    return _BUILDERS[kind](model, **dict(_range(text, word) for word in words))
-
-
-def _range(text: str, word: str) -> tuple[str, Any]:
-    name, _, value = word.partition("=")
-    try:
-        if name in _ANGLES:
-            low, high = value.split(":")
-            return _ANGLES[name], (float(low), float(high))
-        if name in ("count", "seed"):
-            return name, int(value)
-    except ValueError as cause:
-        raise ArgumentError(f"pool {text!r}: {word!r} is not NAME=LOW:HIGH with two numbers") from cause
-    if name == "expressions":
-        return name, value.split(",")
-    known = (*_ANGLES, "expressions", "count", "seed")
-    raise ArgumentError(f"pool {text!r}: {name!r} must be one of {', '.join(known)}{did_you_mean(name, known)}")
-
-
 def _augment(name: str, options: Options, seed: int, device: str) -> MotionAugment:
     """Build the transform that makes the copies of an arm; by default it moves every copy."""
     if isinstance(options, MotionAugment):
@@ -120,7 +77,7 @@ def _augment(name: str, options: Options, seed: int, device: str) -> MotionAugme
     model = values.pop("model", "lite-256")
     animator = model if isinstance(model, Animator) else load_model(str(model), device=device)
     driving = values.pop("driving", "builtin")
-    pool = driving if isinstance(driving, DrivingPool) else read_pool(str(driving), animator)
+    pool = driving if isinstance(driving, DrivingPool) else load_pool(str(driving), animator)
     try:
         return MotionAugment.from_dict(values, driving=pool, model=animator)
     except (ArgumentError, TypeError) as cause:

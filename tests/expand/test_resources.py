@@ -10,8 +10,9 @@ from PIL import Image
 from fomaug import Animator, DrivingPool
 from fomaug.driving.crop import FaceCrop, FaceSearch
 from fomaug.errors import ArgumentError, LabelError, PoolError, ResumeError
-from fomaug.expand import expand, parse_weights
+from fomaug.expand import ExpandPlan, expand, parse_weights
 from fomaug.expand.manifest import read_rows
+from fomaug.expand.resources import load_pool
 from fomaug.media import open_video
 
 
@@ -203,3 +204,9 @@ def test_a_frame_that_some_tracks_have_is_a_reference(
     with pytest.raises(ArgumentError, match=f"reference {longest} is a frame of no clip: the longest has {longest}"):
         expand(faces, tmp_path / "out", reference=longest, **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_names_a_parametric_pool_with_ranges(face_model) -> None:
+    plan = ExpandPlan("faces", "out", driving="parametric yaw=-5:5 count=6")
+    made = DrivingPool.parametric(face_model, yaw_range=(-5, 5), count=6)
+    assert load_pool(plan, face_model).hash == made.hash
