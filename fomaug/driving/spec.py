@@ -52,7 +52,7 @@ def _read(path: Path, model: Animator) -> DrivingPool:
     if not path.exists():
         raise PoolError(
             f"driving must be {', '.join(NAMED_POOLS)} or a pool file; there is no {str(path)!r}"
-            f"{did_you_mean(str(path), NAMED_POOLS)}"
+            f"{did_you_mean(str(path).partition(' ')[0], NAMED_POOLS)}"
         )
     return DrivingPool.load(path, model)
 

@@ -14,16 +14,6 @@ QUICK, THOROUGH = 40, 5000  # files of each parser, damaged; half as many are ma
 HEADERS = 6000  # bytes at the beginning of a file in which most of its structure is
 
 
-# Parsers with known faults, and how many damaged files it takes to meet them; strict, so that mended ones go from here.
-KNOWN: dict[str, int] = {}
-
-
-def parsers(count: int) -> list[object]:
-    """List the parsers; those that are known to fail on so many damaged files are expected to."""
-    fails = pytest.mark.xfail(reason="the readers of clips let other errors through", strict=True)
-    return [pytest.param(name, marks=fails) if KNOWN.get(name, count + 1) <= count else name for name in PARSERS]
-
-
 def damaged(parser: str, count: int, seed: int) -> list[bytes]:
     """Damage good files, and make up half as many where there is a way to."""
     made = generated(parser, count // 2, number=seed) if parser in STRATEGIES else []
@@ -54,13 +44,13 @@ def test_good_files_are_read(parser: str, quick: dict[str, list[Outcome]]) -> No
     assert [outcome.kind for outcome in quick[parser][:good]] == ["read"] * good, quick[parser][:good]
 
 
-@pytest.mark.parametrize("parser", parsers(QUICK))
+@pytest.mark.parametrize("parser", list(PARSERS))
 def test_some_damaged_files_are_read_or_refused(parser: str, quick: dict[str, list[Outcome]]) -> None:
     check(parser, damaged(parser, QUICK, 1), quick[parser][len(PARSERS[parser].seeds()) :])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("parser", parsers(THOROUGH))
+@pytest.mark.parametrize("parser", list(PARSERS))
 def test_thousands_of_damaged_files_are_read_or_refused(parser: str) -> None:
     cases = damaged(parser, THOROUGH, 2)
     check(parser, cases, run_cases(parser, cases, memory=PARSERS[parser].memory))

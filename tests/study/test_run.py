@@ -12,7 +12,7 @@ import torch
 
 import fomaug
 from fomaug import MotionAugment
-from fomaug.errors import ArgumentError, ResumeError
+from fomaug.errors import ArgumentError, FomaugError, ResumeError
 from fomaug.study import StudyResult, run
 from fomaug.study.runs import RunId, RunLog, RunResult
 from fomaug.study.train import Run
@@ -215,13 +215,13 @@ def test_features_enrol_people_by_views(tmp_path: Path, write_classes: Write, st
         ({"wide": "paremetric yaw=-20:20"}, "did you mean 'parametric'"),
         ({"wide": "parametric yaw=20"}, "'yaw=20' is not NAME=LOW:HIGH"),
         ({"wide": "parametric jaw=-20:20"}, "did you mean 'yaw'"),
-        ({"wide": "builtin yaw=-20:20"}, "only parametric takes ranges"),
+        ({"wide": "builtin yaw=-20:20"}, "only parametric pools take ranges"),
         ({"wide": {"strenght_range": [0, 1]}}, "arm 'wide': unknown argument 'strenght_range'.*did you mean"),
         ({"wide": "nowhere.json"}, "nowhere.json cannot be read: No such file"),
     ],
 )  # fmt: skip
 def test_wrong_arms_are_refused(tmp_path: Path, write_classes: Write, arms: dict[str, Any], message: str) -> None:
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(FomaugError, match=message):
         fomaug.study(write_classes(tmp_path / "data"), tmp_path / "out", arms=arms, **QUICK)
     assert not (tmp_path / "out").exists()
 
