@@ -48,9 +48,9 @@ class WatchedTrack(NamedTuple):
     """The motion of a clip, and the frames in which a face drives.
 
     Attributes:
-        track: of all frames.
-        notes: sentences about what was not as it should be: damage, a face that was not found.
-        faces: numbers of the frames that show a face; of all, if no face was looked for or found.
+        track: motion track of all frames.
+        notes: sentences about damage, or about a face that was not found.
+        faces: indices of the frames that show a face; all frames if no face was searched for or found.
     """
 
     track: MotionTrack

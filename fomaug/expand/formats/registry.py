@@ -20,12 +20,7 @@ class FormatWriter(ABC):
     Args:
         out: output folder.
         classes: labels of all copies, for formats that number classes.
-
-    Attributes:
-        suffix: suffix of the format's archives; empty for a format with one file per copy.
     """
-
-    suffix: ClassVar[str] = ""
 
     def __init__(self, out: Path, classes: tuple[str, ...] = ()) -> None:
         self.out = out
@@ -52,23 +47,26 @@ class FormatWriter(ABC):
     def abandon(self) -> None:
         """Remove an unfinished shard."""
 
-    @staticmethod
-    def read(path: Path, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Read image files from an archive, by name."""
-        raise NotImplementedError
-
 
 class ArchiveWriter(FormatWriter):
     """Writer of one archive per shard, under a temporary name until the archive is complete.
 
     Attributes:
+        suffix: suffix of the archives.
         file: path of the archive below `out`.
     """
+
+    suffix: ClassVar[str]
 
     def __init__(self, out: Path, classes: tuple[str, ...] = ()) -> None:
         super().__init__(out, classes)
         self.file = ""
         self._stack = ExitStack()
+
+    @staticmethod
+    @abstractmethod
+    def read(path: Path, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Read image files from an archive, by name."""
 
     def _open(self, shard: str) -> Path:
         """Start an archive and return its temporary path; `finish` closes what is entered into `_stack`."""
@@ -127,6 +125,6 @@ def load_outputs(out: Path, rows: Sequence[Row]) -> list[bytes]:
 
 def _read_archive(path: Path, names: Sequence[str]) -> Mapping[str, bytes]:
     for writer in FORMATS.values():
-        if writer.suffix == path.suffix:
+        if issubclass(writer, ArchiveWriter) and writer.suffix == path.suffix:
             return writer.read(path, names)
     raise MediaError(f"{path} is no archive of a known format ({', '.join(FORMATS)}); restore the manifest")
