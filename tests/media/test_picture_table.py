@@ -152,6 +152,16 @@ def test_avif(orientation: int) -> None:
     assert picture.encode_format == "png"
 
 
+@pytest.mark.skipif("AVIF" not in PICTURE_FORMATS, reason="this Pillow has no AVIF")
+@pytest.mark.skipif(not cv2.haveImageWriter("x.avif"), reason="this OpenCV writes no AVIF")
+@pytest.mark.parametrize(("channels", "swap"), [(3, cv2.COLOR_RGB2BGR), (4, cv2.COLOR_RGBA2BGRA)])
+def test_avif_of_another_library_is_right_to_the_pixel(channels: int, swap: int) -> None:
+    array = noise(channels, np.uint8)
+    done, content = cv2.imencode(".avif", cv2.cvtColor(array, swap), [cv2.IMWRITE_AVIF_QUALITY, 100])
+    assert done
+    np.testing.assert_array_equal(whole(content.tobytes(), ".avif"), array)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_white_is_zero_in_some_tiffs(dtype: type, raw) -> None:
     array = noise(1, dtype)
