@@ -55,7 +55,7 @@ def test_the_folder_is_named_after_the_dataset(data: Path, tmp_path: Path, monke
     ("words", "message"),
     [
         (["--arm", "wide"], "is not NAME=WHAT"),
-        (["--arm", "wide=nowhere"], "pool 'nowhere' is neither"),
+        (["--arm", "wide=nowhere"], "there is no 'nowhere'"),
         (["--per-class", "3"], "each class needs more than 3 pictures"),
         (["--task", "landmarks"], "needs annotations"),
         (["--task", "expression"], "give group_pattern"),
