@@ -9,6 +9,7 @@ from typing import Any, Final
 from fomaug.animator import Animator
 from fomaug.driving.pool import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, did_you_mean
+from fomaug.files import exists
 
 NAMED_POOLS: Final[dict[str, Callable[..., DrivingPool]]] = {
     "builtin": DrivingPool.builtin,
@@ -20,12 +21,13 @@ _ANGLES: Final = {"yaw": "yaw_range", "pitch": "pitch_range", "roll": "roll_rang
 
 
 def is_named_pool(text: str) -> bool:
-    """Whether a text begins with the name of a pool that needs no file.
+    """Whether a text is the name of a pool that needs no file, alone or with NAME=VALUE words behind it.
 
-    >>> is_named_pool("parametric yaw=-20:20"), is_named_pool("mine.safetensors")
+    >>> is_named_pool("parametric yaw=-20:20"), is_named_pool("gestures of mine.safetensors")
     (True, False)
     """
-    return bool(text.split()) and text.split()[0] in NAMED_POOLS
+    name, *words = text.split() or [""]
+    return name in NAMED_POOLS and all("=" in word for word in words)
 
 
 def load_pool(text: str | Path, model: Animator) -> DrivingPool:
@@ -49,7 +51,7 @@ def load_pool(text: str | Path, model: Animator) -> DrivingPool:
 
 
 def _read(path: Path, model: Animator) -> DrivingPool:
-    if not path.exists():
+    if not exists(path):
         raise PoolError(
             f"driving must be {', '.join(NAMED_POOLS)} or a pool file; there is no {str(path)!r}"
             f"{did_you_mean(str(path).partition(' ')[0], NAMED_POOLS)}"

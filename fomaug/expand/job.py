@@ -25,7 +25,7 @@ from fomaug.expand.report import ExpandReport, Failure, count_labels, estimate_b
 from fomaug.expand.resources import GIVEN, digest_clip_labels, load_augment, save_pool
 from fomaug.expand.run import Pipeline, Stages
 from fomaug.expand.shards import plan_shards
-from fomaug.expand.sources import Locate, Shard, SourceFile, make_locator
+from fomaug.expand.sources import Shard, SourceFile, make_locator
 from fomaug.faces import Detector
 from fomaug.labels import Flaw
 from fomaug.media import Provenance
@@ -112,7 +112,7 @@ def expand(
         augment=augment,
         judge=make_judge(gates, augment.model, embed),
         annotator=annotator,
-        locate=_locator(plan, annotator, augment.model, detector),
+        locate=make_locator(plan, augment.model, detector, annotated=annotator is not None),
     )
     with locked(Path(out)):
         return _run(plan, sources, shards, stages, report, resume=resume, progress=progress)
@@ -123,14 +123,6 @@ def _check_names(options: Mapping[str, object]) -> None:
     for name in options:
         if name not in known:
             raise ArgumentError(f"expand has no option {name!r}{did_you_mean(name, known)}")
-
-
-def _locator(
-    plan: ExpandPlan, annotator: Annotator | None, model: Animator, detector: Detector | None
-) -> Locate | None:
-    if plan.faces == "frame":
-        return None
-    return make_locator(plan, model, detector, annotated=annotator is not None)
 
 
 def _start_report(plan: ExpandPlan, found: Found, shards: Sequence[Shard]) -> ExpandReport:

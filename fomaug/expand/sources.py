@@ -147,8 +147,10 @@ def load(job: SourceJob, max_pixels: int) -> Loaded:
 Locate = Callable[[Loaded], Loaded]
 
 
-def make_locator(plan: ExpandPlan, animator: Animator, detector: Detector | None, *, annotated: bool = False) -> Locate:
-    """Make the function that adds the squares of its faces to a source.
+def make_locator(
+    plan: ExpandPlan, animator: Animator, detector: Detector | None, *, annotated: bool = False
+) -> Locate | None:
+    """Make the function that adds the squares of its faces to a source; None if whole images are animated.
 
     Args:
         plan: plan with `faces` and `on_missing`.
@@ -160,7 +162,7 @@ def make_locator(plan: ExpandPlan, animator: Animator, detector: Detector | None
         ArgumentError: the plan needs annotations, a detector or a model of faces, and there is none.
     """
     if plan.faces == "frame":
-        return lambda loaded: loaded
+        return None
     if plan.faces == "boxes" and not annotated:
         raise ArgumentError("faces='boxes' takes the boxes of annotations; give annotations, or use faces='detect'")
     if plan.faces == "detect":

@@ -28,6 +28,14 @@ def test_a_parametric_pool_takes_ranges(face_model) -> None:
     assert found.hash == expected.hash
 
 
+def test_a_file_whose_name_begins_like_a_pool_is_read(
+    tiny_pool, tiny_model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_pool.save("gestures of mine.safetensors")
+    assert load_pool("gestures of mine.safetensors", tiny_model).hash == tiny_pool.hash
+
+
 def test_a_path_is_read(tiny_pool, tiny_model, tmp_path: Path) -> None:
     tiny_pool.save(tmp_path / "parametric of mine.safetensors")
     assert not is_named_pool(str(tmp_path / "parametric of mine.safetensors"))
@@ -38,6 +46,7 @@ def test_a_path_is_read(tiny_pool, tiny_model, tmp_path: Path) -> None:
     ("text", "error", "message"),
     [
         ("gesturs", PoolError, "did you mean 'gestures'"),
+        ("long" * 100, PoolError, "there is no 'longlong"),
         ("gestures yaw=-1:1", ArgumentError, "only parametric pools take ranges"),
         ("parametric yaw=-20", ArgumentError, "is not NAME=LOW:HIGH"),
         ("parametric jaw=-20:20", ArgumentError, "did you mean 'yaw'"),
