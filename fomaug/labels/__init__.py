@@ -19,8 +19,17 @@ from fomaug.labels.formats import register as register
 from fomaug.labels.formats import write_annotations as write_annotations
 from fomaug.labels.movement import Movement as Movement
 from fomaug.labels.movement import move as move
+from fomaug.labels.schemes import FIVE_NAMES as FIVE_NAMES
+from fomaug.labels.schemes import Scheme as Scheme
+from fomaug.labels.schemes import find_scheme as find_scheme
+from fomaug.labels.schemes import five_points as five_points
+from fomaug.labels.schemes import mirror_points as mirror_points
+from fomaug.labels.schemes import scheme_names as scheme_names
+from fomaug.labels.singles import SingleFace as SingleFace
+from fomaug.labels.singles import single_faces as single_faces
 
 __all__ = [
+    "FIVE_NAMES",
     "FORMATS",
     "Annotations",
     "FaceLabels",
@@ -28,11 +37,18 @@ __all__ = [
     "Format",
     "Movement",
     "OnFlaw",
+    "Scheme",
+    "SingleFace",
     "face_boxes",
     "find_format",
+    "find_scheme",
     "fit",
+    "five_points",
+    "mirror_points",
     "move",
     "read_annotations",
     "register",
+    "scheme_names",
+    "single_faces",
     "write_annotations",
 ]
