@@ -124,7 +124,7 @@ def with_deleted(sources: Sequence[SourceFile], dataset: Path, out: Path) -> lis
     Raises:
         ResumeError: the list is damaged.
     """
-    listed = list(_read_sources(dataset, out / SOURCES)) if (out / SOURCES).exists() else []
+    listed = list(read_sources(dataset, out / SOURCES)) if (out / SOURCES).exists() else []
     found = {source.key for source in sources}
     deleted = [source for source in listed if source.key not in found and not exists(source.path)]
     if not deleted or len(listed) != len(found) + len(deleted):
@@ -132,7 +132,12 @@ def with_deleted(sources: Sequence[SourceFile], dataset: Path, out: Path) -> lis
     return sorted([*sources, *deleted], key=lambda source: source.key)
 
 
-def _read_sources(dataset: Path, path: Path) -> Iterator[SourceFile]:
+def read_sources(dataset: Path, path: Path) -> Iterator[SourceFile]:
+    """Read the list that `save_sources` saved.
+
+    Raises:
+        ResumeError: the list is damaged.
+    """
     try:
         for line in read_text(path, MANIFEST).splitlines():
             yield _listed_source(dataset, *json.loads(line))

@@ -7,6 +7,7 @@ from fomaug.labels import coco, csv, jsonl, pts  # noqa: F401 (importing a forma
 from fomaug.labels import masks  # noqa: F401
 from fomaug.labels.checks import Flaw as Flaw
 from fomaug.labels.checks import OnFlaw as OnFlaw
+from fomaug.labels.coco import read_categories as read_categories
 from fomaug.labels.faces import FaceLabels as FaceLabels
 from fomaug.labels.faces import face_boxes as face_boxes
 from fomaug.labels.faces import fit as fit
@@ -47,6 +48,7 @@ __all__ = [
     "mirror_points",
     "move",
     "read_annotations",
+    "read_categories",
     "register",
     "scheme_names",
     "single_faces",

@@ -90,14 +90,14 @@ def _counted(labels: FaceLabels) -> Iterator[SingleFace]:
 def _of_row(row: FaceLabels) -> Iterator[SingleFace]:
     boxes = () if row.boxes is None else row.boxes
     seen = [True] * len(boxes) if row.box_visible is None else row.box_visible.tolist()
-    points = {} if row.points is None else {"points": row.points, "flags": _flags(row)}
-    if len(boxes) == 1:
-        yield SingleFace(**points, box=boxes[0], in_picture=seen[0], fields=row.fields)
+    flags = None if row.points is None else _flags(row)
+    if row.boxes is not None and len(row.boxes) == 1:
+        yield SingleFace(row.points, flags, row.boxes[0], in_picture=seen[0], fields=row.fields)
         return
     for box, inside in zip(boxes, seen, strict=True):
         yield SingleFace(box=box, in_picture=inside, fields=row.fields)
-    if points or not len(boxes):
-        yield SingleFace(**points, fields=row.fields)
+    if row.points is not None or not len(boxes):
+        yield SingleFace(row.points, flags, fields=row.fields)
 
 
 def _flags(labels: FaceLabels) -> NDArray[np.float64]:

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from fomaug.media.formats import PICTURE_FORMATS
-from fomaug.media.frames import Frame, check_pixels, orientation_of, over_white, pixels_of, to_rgb, turn_upright
+from fomaug.media.frames import (
+    Frame,
+    check_pixels,
+    orientation_of,
+    over_white,
+    pixels_of,
+    tagged_orientation,
+    to_rgb,
+    turn_upright,
+)
 from fomaug.media.sixteen_bits import Tiff16, decode_png16, encode_png16, encode_tiff16, is_png16, is_tiff, open_tiff16
 
 _XMP = 700  # tag of TIFF files
@@ -67,6 +76,11 @@ class PicturePlugin(PluginV3):
     def size(self) -> tuple[int, int]:
         """(W, H) as stored; nothing is decoded."""
         return self._tiff16.size if self._tiff16 is not None else self.image.size
+
+    @property
+    def orientation(self) -> int:
+        """EXIF orientation, 1 to 8; nothing is decoded."""
+        return self._tiff16.orientation if self._tiff16 is not None else tagged_orientation(self.image)
 
     @property
     def format(self) -> str:
