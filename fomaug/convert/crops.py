@@ -150,23 +150,25 @@ def carry_labels(labels: FaceLabels, matrix: Matrix, side: int) -> FaceLabels:
 
     A box becomes the box around its carried corners, cut off at the edges of the crop.
     """
-    points, visible, boxes = labels.points, labels.visible, labels.boxes
-    box_visible: NDArray[np.bool_] | None = labels.box_visible
+    points, visible, boxes, box_visible = labels.points, labels.visible, labels.boxes, labels.box_visible
     if points is not None:
         missing = ~np.isfinite(points).all(1) | (points == -1).all(1)
         points = np.where(missing[:, None], points, carry(points, matrix))
-        visible = np.asarray(labels.points_seen & _inside(points, side))
+        visible = _both(labels.points_seen, _inside(points, side))
     if boxes is not None:
         corners = np.stack([boxes[:, [0, 1]], boxes[:, [2, 1]], boxes[:, [2, 3]], boxes[:, [0, 3]]], 1)
         carried = carry(corners, matrix)
         centres = carried.mean(1)
-        inside = _inside(centres, side)
-        box_visible = inside if box_visible is None else np.stack([inside, box_visible]).all(0)
+        seen = np.ones(len(boxes), bool) if box_visible is None else box_visible
+        box_visible = _both(seen, _inside(centres, side))
         boxes = np.concatenate([carried.min(1), carried.max(1)], 1).clip(0, side - 1)
     fields = {name: value for name, value in labels.fields.items() if name != "tight"}
     return FaceLabels(points, visible, boxes, box_visible, fields=fields)
 
 
 def _inside(points: Points, side: int) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = ((points >= 0) & (points <= side - 1)).all(1)
-    return found
+    return _both((points >= 0).all(1), (points <= side - 1).all(1))
+
+
+def _both(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return one & other

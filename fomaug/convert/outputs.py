@@ -55,9 +55,7 @@ class Outputs:
     def spool(self, name: str) -> TextIO:
         """Open a temporary text file when it is first asked for; it holds what waits until all pictures are known."""
         if name not in self._spools:
-            self._spools[name] = self._stack.enter_context(
-                tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape", newline="\n")
-            )
+            self._spools[name] = self._stack.enter_context(_temporary_text())
         return self._spools[name]
 
     def write(self, name: str, content: bytes | str) -> None:
@@ -162,3 +160,7 @@ def _link(path: Path, target: Path) -> None:
     relative = os.path.relpath(target.resolve(), path.parent.resolve())
     path.unlink(missing_ok=True)
     path.symlink_to(relative)
+
+
+def _temporary_text() -> TextIO:
+    return tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape", newline="\n")
