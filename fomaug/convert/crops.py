@@ -167,7 +167,9 @@ def carry_labels(labels: FaceLabels, matrix: Matrix, side: int) -> FaceLabels:
 
 
 def _inside(points: Points, side: int) -> NDArray[np.bool_]:
-    return _both((points >= 0).all(1), (points <= side - 1).all(1))
+    least: Points = points.min(-1)
+    most: Points = points.max(-1)
+    return _both(least >= 0, most <= side - 1)
 
 
 def _both(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:

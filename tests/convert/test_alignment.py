@@ -78,15 +78,15 @@ def test_missing_and_coinciding_points_are_refused() -> None:
         similarity(np.zeros((1, 2)), template())
 
 
-@pytest.mark.parametrize("scale", [3.0, 1.0, 0.2])
+@pytest.mark.parametrize("scale", [1.0, 0.5, 0.3, 0.19])
 def test_pixels_go_where_points_go(scale: float) -> None:
-    """Smooth waves along x and y: a crop that is half a pixel off differs from them by two greys on average."""
+    """Smooth waves along x and y: the part of the error that is proportional to their slope is a shift, in pixels."""
     y, x = np.mgrid[:600, :640]
     matrix = turned(0.3, scale, (-200 * scale + 30, -250 * scale + 90))
     rows, columns = np.mgrid[:64, :64]
     source = carry(np.stack([columns, rows], -1).reshape(-1, 2).astype(float), invert(matrix))
     kept = (source > 12).all(1) & (source < [640 - 12, 600 - 12]).all(1)
-    assert kept.sum() > 500
+    assert kept.sum() > 400
 
     def wave(values: np.ndarray) -> np.ndarray:
         return 127.5 + 120 * np.sin(values / 160 * 2 * np.pi)
@@ -94,7 +94,11 @@ def test_pixels_go_where_points_go(scale: float) -> None:
     for values, axis in ((x, 0), (y, 1)):
         crop = warp_pixels(wave(values).round().astype(np.uint8)[..., None], matrix, 64)[..., 0].reshape(-1)
         error = crop[kept] - wave(source[kept, axis])
-        assert np.abs(error).mean() < 0.8
+        slope = 120 * np.cos(source[kept, axis] / 160 * 2 * np.pi) * 2 * np.pi / 160
+        columns_of = np.stack([slope, np.ones_like(slope)], 1)
+        shift, _ = np.linalg.lstsq(columns_of, error, rcond=None)[0]
+        assert abs(shift) < 0.1
+        assert np.abs(error).mean() < 1.5
 
 
 def test_labels_go_with_the_pixels() -> None:
