@@ -44,7 +44,7 @@ def expected(options: dict[str, object], table: Table) -> dict[str, tuple[object
 
 
 def by_key(made: Table) -> dict[str, tuple[object, ...]]:
-    names = [name for name in made if name != "key"]
+    names = sorted(set(made) - {"key"})  # datasets sorts columns
     return {key: tuple(made[name][row] for name in names) for row, key in enumerate(made["key"])}
 
 
