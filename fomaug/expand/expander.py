@@ -74,7 +74,7 @@ class Expander:
     >>> import json
     >>> expand = Expander(copies=4, seed=1, gates="off")
     >>> Expander(**json.loads(json.dumps(expand.options)))
-    Expander(copies=4, gates='off', seed=1)
+    Expander(copies=4, seed=1, gates='off')
 
     Args:
         driving: "builtin", "gestures", "parametric", the file of a pool, a clip, or a folder of clips.
@@ -187,8 +187,6 @@ class Expander:
                 yield from (self._record(loaded, outcome, stages) for outcome in next(made))
 
     def _load(self, row: BatchRow, job: SourceJob, stages: _Stages) -> Loaded:
-        if row.flaws and self.plan.on_error == "raise":
-            raise LabelError(f"{row.flaws[0]}; mend it, or leave such annotations out with on_error='skip'")
         if row.content is None:
             loaded = Loaded(job, None, reason=row.reason)
         else:
@@ -201,12 +199,11 @@ class Expander:
         return loaded
 
     def _fit(self, row: BatchRow, key: str, size: tuple[int, int]) -> tuple[FaceLabels | None, tuple[Flaw, ...]]:
-        if row.labels is None:
-            return None, row.flaws
-        fitting, flaws = fit(row.labels, size, picture=key)
+        fitting, misfits = (None, []) if row.labels is None else fit(row.labels, size, picture=key)
+        flaws = (*row.flaws, *misfits)
         if flaws and self.plan.on_error == "raise":
             raise LabelError(f"{flaws[0]}; mend it, or leave such annotations out with on_error='skip'")
-        return fitting, (*row.flaws, *flaws)
+        return fitting, flaws
 
     def _record(self, loaded: Loaded, outcome: Outcome, stages: _Stages) -> _Record:
         """Return the row of a copy, or of a copy that the gates have rejected."""
