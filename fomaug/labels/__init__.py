@@ -20,6 +20,7 @@ from fomaug.labels.formats import register as register
 from fomaug.labels.formats import write_annotations as write_annotations
 from fomaug.labels.movement import Movement as Movement
 from fomaug.labels.movement import move as move
+from fomaug.labels.plain import read_plain as read_plain
 from fomaug.labels.schemes import FIVE_NAMES as FIVE_NAMES
 from fomaug.labels.schemes import Scheme as Scheme
 from fomaug.labels.schemes import find_scheme as find_scheme
@@ -49,6 +50,7 @@ __all__ = [
     "move",
     "read_annotations",
     "read_categories",
+    "read_plain",
     "register",
     "scheme_names",
     "single_faces",
