@@ -29,7 +29,7 @@ from fomaug.expand.sources import Shard, SourceFile, make_locator
 from fomaug.faces import Detector
 from fomaug.labels import Flaw
 from fomaug.media import Provenance
-from fomaug.motion import Selection
+from fomaug.motion import DRAWS, Selection
 from fomaug.options import OnError
 
 
@@ -225,6 +225,7 @@ def _facts(plan: ExpandPlan, sources: Sequence[SourceFile], stages: Stages) -> d
     return {
         "fomaug": __version__,
         "manifest": MANIFEST_FORMAT,
+        "draws": DRAWS,
         "settings": plan.settings(),
         "model": {"name": model.name, "hash": model.hash},
         "pool": {"hash": pool.hash, "tracks": len(pool), "frames": pool.num_frames},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,13 @@ Array = NDArray[np.float64]
 
 TURN_WEIGHT = 2.0  # weight of a turned head against a local movement of the same length
 DEPTH = 0.4  # root mean square depth of a face, in units of its root mean square radius
+_GRID: Final = 4096.0  # steps of a length of 1
+
+
+def on_grid(lengths: Array) -> Array:
+    """Round lengths, so that the last digits, in which machines differ, decide nothing."""
+    rounded: Array = np.round(lengths * _GRID) / _GRID
+    return rounded
 
 
 @dataclass(frozen=True, eq=False)
