@@ -13,7 +13,17 @@ from fomaug.animator import Animator
 from fomaug.driving import build as _build
 from fomaug.driving import pool_file as _pool_file
 from fomaug.driving.clip_labels import resolve_labels
-from fomaug.driving.synthetic import Range, check_face_model, gesture_tracks, parametric_tracks
+from fomaug.driving.synthetic import (
+    DEFAULT_EXPRESSIONS,
+    PITCHES,
+    ROLLS,
+    YAWS,
+    Range,
+    check_face_model,
+    gesture_tracks,
+    parametric_tracks,
+    view_tracks,
+)
 from fomaug.driving.track import MotionTrack, check_together, contents_hash, first_names
 from fomaug.errors import PoolError, did_you_mean
 from fomaug.faces import Detector
@@ -85,6 +95,11 @@ class DrivingPool:
     def num_frames(self) -> int:
         """The number of frames of all tracks together."""
         return sum(len(track) for track in self.tracks)
+
+    @property
+    def has_views(self) -> bool:
+        """Whether some tracks are views, see `views`."""
+        return any(track.angles is not None for track in self.tracks)
 
     @cached_property
     def hash(self) -> str:
@@ -242,7 +257,7 @@ class DrivingPool:
         yaw_range: Range = (-35.0, 35.0),
         pitch_range: Range = (-20.0, 20.0),
         roll_range: Range = (-15.0, 15.0),
-        expressions: Sequence[str] = ("neutral", "smile", "talk", "surprise", "frown", "blink"),
+        expressions: Sequence[str] = DEFAULT_EXPRESSIONS,
         count: int = 240,
         seed: int = 0,
     ) -> DrivingPool:
@@ -269,6 +284,36 @@ class DrivingPool:
             count=count,
             seed=seed,
         )
+        return cls(tracks, model.name, model.hash)
+
+    @classmethod
+    def views(
+        cls,
+        model: Animator,
+        *,
+        yaw: Sequence[float] = YAWS,
+        pitch: Sequence[float] = PITCHES,
+        roll: Sequence[float] = ROLLS,
+        expressions: Sequence[str] = DEFAULT_EXPRESSIONS,
+    ) -> DrivingPool:
+        """Ask for copies by head pose, whatever the pose of their sources; every combination of the angles is a view.
+
+        Views are taken whole, and `strength_range` scales expressions only. A view of a side that the source hides is
+        replaced, see `fomaug.motion.View`.
+
+        Args:
+            model: model whose keypoints are known points of the face.
+            yaw: angles in degrees, from -70 to 70; positive turns the face to the viewer's left.
+            pitch: angles in degrees, from -45 to 45; positive is down.
+            roll: angles in degrees, from -60 to 60; positive is clockwise for the viewer.
+            expressions: names of the expressions, one track for each; see `fomaug.driving.EXPRESSIONS`.
+
+        Raises:
+            ArgumentError: an angle is too wide, or an expression is unknown.
+            PoolError: for models whose keypoints are not known points of the face.
+        """
+        check_face_model(model)
+        tracks = view_tracks(yaw=yaw, pitch=pitch, roll=roll, expressions=expressions)
         return cls(tracks, model.name, model.hash)
 
     def _with(self, tracks: Iterable[MotionTrack]) -> DrivingPool:

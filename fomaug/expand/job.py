@@ -60,7 +60,7 @@ def expand(
     Args:
         dataset: folder of class folders, or of images.
         out: folder to write to; a new one, or the one of the job that is resumed.
-        driving: "builtin", "gestures", "parametric", a pool or its file, a clip, or a folder of clips.
+        driving: "builtin", "gestures", "parametric", "views", a pool or its file, a clip, or a folder of clips.
         copies: number of copies of each source.
         model: an animator, the name of an installed model, or the path of a model file.
         seed: seed of all draws; equal arguments give equal files.
@@ -110,7 +110,7 @@ def expand(
     annotator = make_annotator(plan, sources)
     stages = Stages(
         augment=augment,
-        judge=make_judge(gates, augment.model, embed),
+        judge=make_judge(gates, augment.model, embed, poses=augment.driving.has_views),
         annotator=annotator,
         locate=make_locator(plan, augment.model, detector, annotated=annotator is not None),
     )

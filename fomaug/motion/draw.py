@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
-from fomaug.driving import DrivingPool, MotionTrack
+from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError
 from fomaug.motion.numbers import SKIP, STRENGTH, Hashes, Key, hash_keys, uniform
 from fomaug.motion.params import MotionParams, Reference
 from fomaug.motion.select import drawable_frames, select
-from fomaug.motion.space import Array
+from fomaug.motion.space import Array, MotionSpace
+from fomaug.motion.view import View
 from fomaug.options import COPIED, DrawSettings
 
 
@@ -74,19 +75,22 @@ def draw(
         raise ArgumentError(f"copies must be 1 or more, got {copies}")
     frames = drawable_frames(pool, settings.yaw_range, settings.pitch_range)
     names = [_plain_key(key) for key in keys]
-    shared = {"epoch": epoch, "seed": settings.seed, "pool_hash": pool.hash, "model_hash": pool.model_hash}
     if not names:
         return []
     hashes = hash_keys(names, int(settings.seed), int(epoch), pool.hash, pool.model_hash, face)
-    skipped, strength = _chances(settings, hashes, copies, 1.0 if face else settings.p)
-    rows = select(settings.selection, frames, hashes, copies)
-    draws = [part.ravel().tolist() for part in (skipped, strength, frames.space.track[rows], frames.space.frame[rows])]
-    tracks = {number: {**shared, "face": face, **_of_track(settings, pool.tracks[number])} for number in set(draws[2])}
+    rests, strength = _chances(settings, hashes, copies, 1.0 if face else settings.p)
+    rows = select(settings.selection, frames, hashes, copies).ravel().tolist()
+    origin = {"epoch": epoch, "seed": settings.seed, "pool_hash": pool.hash, "model_hash": pool.model_hash}
+    moved = {row: {**origin, "face": face, **_of_row(pool, settings, frames.space, row)} for row in set(rows)}
+    at_rest: dict[str, Any] = {**origin, "skipped": True, "strength": 0.0}
+    names_and_copies = product(names, range(copies))
     return [
-        MotionParams(key=key, copy=copy, skipped=True, strength=0.0, **shared)
-        if rests
-        else MotionParams(key=key, copy=copy, frame=frame, strength=share, **tracks[track])
-        for (key, copy), rests, share, track, frame in zip(product(names, range(copies)), *draws, strict=True)
+        MotionParams(key=key, copy=copy, **at_rest)
+        if skipped
+        else MotionParams(key=key, copy=copy, strength=share, **moved[row])
+        for (key, copy), skipped, share, row in zip(
+            names_and_copies, rests.ravel().tolist(), strength.ravel().tolist(), rows, strict=True
+        )
     ]
 
 
@@ -99,14 +103,18 @@ def _chances(settings: DrawSettings, hashes: Hashes, copies: int, p: float) -> t
     return skip >= p, low + share * (high - low)
 
 
-def _of_track(settings: DrawSettings, track: MotionTrack) -> dict[str, Any]:
-    """Return the parameters that all draws of a track share."""
+def _of_row(pool: DrivingPool, settings: DrawSettings, space: MotionSpace, row: int) -> dict[str, Any]:
+    """Return the parameters that all draws of a frame share."""
+    track, frame = pool.tracks[int(space.track[row])], int(space.frame[row])
+    view = None if track.angles is None else View(track.angles[frame], track.expression)
     return {
         "clip": track.name,
         "clip_hash": track.clip_hash,
         "driver": track.driver,
         "label": track.label,
-        "reference": _reference(settings, len(track)),
+        "frame": frame,
+        "reference": "closest" if view else _reference(settings, len(track)),
+        "view": view,
         **{name: getattr(settings, name) for name in COPIED},
     }
 

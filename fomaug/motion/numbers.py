@@ -27,6 +27,10 @@ SKIP: Final = 0
 STRENGTH: Final = 1
 FRAME: Final = 2
 BLOCK: Final = 3
+YAW: Final = 4
+SHIFT: Final = 5
+TILT: Final = 6
+OFFSET: Final = 7
 
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
@@ -71,7 +75,8 @@ def uniform(hashes: Hashes, *purposes: int, count: int = 1) -> Array:
     first = np.array(purposes, np.uint64) << np.uint64(32)
     counter = first[:, None, None] + np.arange(1, count + 1, dtype=np.uint64)
     # The counter is mixed with both halves of the hash in turn, by the bijection of SplitMix64.
-    bits = mix(mix(hashes[:, :1] + counter * _GOLDEN) ^ hashes[:, 1:])
+    start: Hashes = np.add(hashes[:, :1], counter * _GOLDEN, dtype=np.uint64)
+    bits = mix(mix(start) ^ hashes[:, 1:])
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError
+from fomaug.motion.bins import Bins, cover, make_bins
 from fomaug.motion.numbers import FRAME, Hashes, uniform
 from fomaug.motion.space import Array, MotionSpace, motion_space, on_grid
 from fomaug.motion.spread import Candidates, Rows, spread_frames
@@ -26,12 +27,14 @@ class DrawableFrames:
         rows: (R,) row of each frame in the space; their tracks have a weight above 0.
         odds: (R,) cumulated weights; the frames of a track share its weight equally.
         moving: the frames that move at all, with their weights.
+        bins: the views of the frames, if all frames are views; otherwise None.
     """
 
     space: MotionSpace
     rows: Rows
     odds: Array
     moving: Candidates
+    bins: Bins | None = None
 
 
 Selector = Callable[[DrawableFrames, Hashes, int], Rows]
@@ -96,7 +99,9 @@ def restrict_frames(space: MotionSpace, yaw_range: Interval | None, pitch_range:
     rows = np.flatnonzero(allowed)
     weight, size = _row_weights(space, rows), on_grid(space.size[rows])
     moves = size >= STILL * np.quantile(size, 0.95)
-    return DrawableFrames(space, rows, weight.cumsum(), Candidates(space, rows[moves], weight[moves]))
+    all_views = space.angles is not None and not np.isnan(space.angles[rows]).any()
+    bins = make_bins(space.angles[rows], weight) if space.angles is not None and all_views else None
+    return DrawableFrames(space, rows, weight.cumsum(), Candidates(space, rows[moves], weight[moves]), bins)
 
 
 @_register("uniform")
@@ -113,12 +118,15 @@ def sequence(frames: DrawableFrames, hashes: Hashes, count: int) -> Rows:
     first, end = (np.searchsorted(track, track[start], side) for side in ("left", "right"))
     period = np.maximum(2 * (end - first - 1), 1)
     step = (start - first + np.arange(count)) % period
-    return frames.rows[first + np.minimum(step, period - step)]
+    chosen: Rows = frames.rows[first + np.minimum(step, period - step)]
+    return chosen
 
 
 @_register("diverse")
 def diverse(frames: DrawableFrames, hashes: Hashes, count: int) -> Rows:
-    """Choose each next copy as far as possible from the source and from all copies before it."""
+    """Choose each next copy as far as possible from the source and from all copies before it; cover views evenly."""
+    if frames.bins is not None:
+        return frames.rows[cover(frames.bins, hashes, count)]
     return spread_frames(frames.moving, hashes, count)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -40,6 +40,8 @@ class MotionSpace:
         pitch: (F,) estimated nod in degrees, positive looks down.
         size: (F,) distance of each frame from the neutral frame.
         weight: (tracks,) share of draws of each track, with the sum 1; all 0 if no track may be drawn.
+        angles: (F, 3) yaw, pitch and roll of views, NaN for frames of clips; None if no track has views. The yaw and
+            the pitch of views are theirs.
     """
 
     track: NDArray[np.int64]
@@ -50,6 +52,7 @@ class MotionSpace:
     pitch: Array
     size: Array
     weight: Array
+    angles: Array | None = None
 
 
 def motion_space(pool: DrivingPool) -> MotionSpace:
@@ -61,7 +64,14 @@ def motion_space(pool: DrivingPool) -> MotionSpace:
 def _cached(pool: DrivingPool) -> MotionSpace:
     tracks = pool.tracks
     values = [track.keypoints.value.detach().cpu().double().numpy() for track in tracks]
-    return build_space(values, [track.weight for track in tracks])
+    space = build_space(values, [track.weight for track in tracks])
+    if all(track.angles is None for track in tracks):
+        return space
+    unknown = np.full((1, 3), np.nan)
+    angles = np.concatenate([np.repeat(unknown, len(t), 0) if t.angles is None else np.array(t.angles) for t in tracks])
+    known = ~np.isnan(angles[:, 0])
+    yaw, pitch = (np.where(known, angles[:, axis], own) for axis, own in enumerate((space.yaw, space.pitch)))
+    return replace(space, yaw=yaw, pitch=pitch, angles=angles)
 
 
 def build_space(values: Sequence[Array], weights: Sequence[float]) -> MotionSpace:
