@@ -74,12 +74,14 @@ def cover(bins: Bins, hashes: Hashes, count: int) -> Rows:
 def _places(yaws: Array, hashes: Hashes) -> Array:
     """Return the place (B, Y) in [0, 1) of each yaw in a round; left and right alternate if there are as many."""
     number = uniform(hashes, YAW, count=len(yaws))[0]
-    left, frontal = uniform(hashes, OFFSET, count=2)[0].T
+    left, frontal, start = uniform(hashes, OFFSET, count=3)[0].T
     place: Array = np.empty_like(number)
     for side, offset in ((1.0, left), (-1.0, (left + 0.5) % 1.0), (0.0, frontal)):
         own = np.sign(yaws) == side
         place[:, own] = (_ranks(number[:, own]) + offset[:, None]) / max(int(own.sum()), 1)
-    return place
+    # Each round is a circle, entered anywhere, so that the first copy shows each yaw equally often.
+    first = (start * len(yaws)).astype(np.int64)
+    return (_ranks(place) + first[:, None]) % len(yaws) / len(yaws)
 
 
 def _ranks(numbers: Array) -> Rows:
