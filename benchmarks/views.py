@@ -5,7 +5,8 @@
 HEADS is what `render_heads.py` wrote. The first table compares the estimated pose of the sources with the true one.
 For the others, every source is turned to yaws from -60 to 60 and to two nods, without any replacement; the gates judge
 the copies, and the pose is estimated anew on each accepted one. The second table gives, by the growth of the side of
-the face that grows most, how many copies pass; the third one, for views within the bound, how far the reached pose is
+the face that grows most, how many copies pass, and a third one does by the turn; the fourth one, for views within both
+bounds, how far the reached pose is
 from the one asked for; the last one how many of the views of the default pool are replaced.
 """
 
@@ -51,6 +52,7 @@ def main() -> None:
     report_read(np.array(read))
     rows = np.array(copies)
     report_growth(rows)
+    report_turn(rows)
     report_reached(rows)
     report_replaced(model)
 
@@ -69,7 +71,7 @@ def animate(model: Any, frame: torch.Tensor, yaw: float) -> list[tuple[float, ..
     passed = [not judge(own, Gates()) for own in score(model, before, made.image, made.flow, made.occlusion)]
     reached = head_pose(model.detect(made.image), model).tolist()
     return [
-        (yaw, *asked, *found, float(grown), float(good))
+        (yaw, *asked, *found, float(grown), float(good), pose[0])
         for asked, found, grown, good in zip(ASKED, reached, growth, passed, strict=True)
     ]
 
@@ -92,9 +94,20 @@ def report_growth(rows: Any) -> None:
             print(f"{low:7.2f} to {high:5.2f} {len(own):7d} {100 * own[:, 8].mean():17.1f} {error:29.1f}")
 
 
+def report_turn(rows: Any) -> None:
+    print(f"turn from the source, growth within {_turn.GROWTH}  copies  pass the gates %  yaw error of those that pass")
+    turn = np.abs(rows[:, 1] - rows[:, 9])
+    for low, high in pairwise((0, 10, 20, 30, 40, 90)):
+        own = rows[(turn >= low) & (turn < high) & (rows[:, 7] <= _turn.GROWTH)]
+        good = own[own[:, 8] > 0]
+        error = np.abs(good[:, 4] - good[:, 1]).mean() if len(good) else np.nan
+        print(f"{low:7d} to {high:3d} {len(own):7d} {100 * own[:, 8].mean():17.1f} {error:29.1f}")
+
+
 def report_reached(rows: Any) -> None:
-    print(f"views within {_turn.GROWTH}: asked  copies  accepted %  mean error of yaw, pitch, roll  mean reached")
-    shown = rows[rows[:, 7] <= _turn.GROWTH]
+    print(f"views within {_turn.GROWTH} and {_turn.FARTHEST:g} degrees, their yaw and pitch")
+    print("          asked  copies  accepted %  mean error of yaw, pitch, roll  mean reached")
+    shown = rows[(rows[:, 7] <= _turn.GROWTH) & (np.abs(rows[:, 1] - rows[:, 9]) <= _turn.FARTHEST)]
     for asked in ASKED:
         own = shown[(shown[:, 1:4] == asked).all(1)]
         good = own[own[:, 8] > 0]

@@ -64,9 +64,7 @@ def add_views(
             return {**batch, name: labels}
         if isinstance(batch, list) or type(batch) is tuple:
             return type(batch)((*batch, labels))
-        raise ArgumentError(
-            f"views can be added to batches that are dicts, tuples or lists, got {type(batch).__name__}"
-        )
+        raise ArgumentError(f"views can be added to dicts, tuples and lists, but a batch is {type(batch).__name__}")
 
     return relabel
 

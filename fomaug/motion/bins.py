@@ -81,7 +81,8 @@ def _places(yaws: Array, hashes: Hashes) -> Array:
         place[:, own] = (_ranks(number[:, own]) + offset[:, None]) / max(int(own.sum()), 1)
     # Each round is a circle, entered anywhere, so that the first copy shows each yaw equally often.
     first = (start * len(yaws)).astype(np.int64)
-    return (_ranks(place) + first[:, None]) % len(yaws) / len(yaws)
+    entered: Array = (_ranks(place) + first[:, None]) % len(yaws) / len(yaws)
+    return entered
 
 
 def _ranks(numbers: Array) -> Rows:

@@ -20,6 +20,8 @@ from fomaug.types import Keypoints
 
 GROWTH: Final = 1.5
 """Growth of a side of the face above which a view is replaced; measured, see docs/driving.md."""
+FARTHEST: Final = 30.0
+"""Largest turn from the source's yaw, in degrees, above which a view is replaced; measured, too."""
 
 _NAMES: Final = tuple(KEYPOINT_POINTS)
 _STEPS: Final = 16  # views between the one that is asked for and the yaw of the source
@@ -75,7 +77,8 @@ def _takeable(views: Sequence[View], poses: Tensor, keypoints: Keypoints) -> tup
     if all(view.settled for view in views):
         return asked, torch.zeros(len(asked), dtype=torch.long)
     candidates = _candidates(asked, poses)
-    fits = measure_growth(candidates, poses, keypoints) <= GROWTH
+    turned = (candidates[..., 0] - poses[:, :1]).abs()
+    fits = (measure_growth(candidates, poses, keypoints) <= GROWTH) & (turned <= FARTHEST)
     fits[:, 0] |= _settled(views, asked)[:, 0]
     # The last candidate has the source's own yaw, and is taken if none fits.
     rank = torch.arange(candidates.shape[1], 0, -1, device=poses.device)
