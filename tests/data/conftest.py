@@ -9,7 +9,7 @@ from fomaug.augment import MotionAugment
 
 @pytest.fixture
 def augment(tiny_model, tiny_pool) -> MotionAugment:
-    return MotionAugment(tiny_pool, tiny_model, p=0.6, seed=3)
+    return MotionAugment(tiny_pool, tiny_model, p=0.8, seed=3)
 
 
 @pytest.fixture
