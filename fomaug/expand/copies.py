@@ -17,7 +17,7 @@ from fomaug.expand.sources import Loaded
 from fomaug.faces import MovedFace, Square, compose_motion, flow_cells, put_back
 from fomaug.geometry import warp_image
 from fomaug.media import Picture, to_array, to_tensor, to_unit
-from fomaug.motion import MotionParams
+from fomaug.motion import Angles, MotionParams
 
 _MOST_PIXELS: Final = 16_000_000  # of all results of one pass; larger batches are split
 _FACE_CELLS: Final = 64  # along the longer side of the smallest square, as in the flow of a whole picture
@@ -49,10 +49,12 @@ class Verdict:
     Attributes:
         reasons: names of the failed gates, with numbers; empty for an accepted copy.
         scores: scores by name.
+        pose: estimated head pose of the copy, for views; otherwise None.
     """
 
     reasons: tuple[str, ...] = ()
     scores: dict[str, Any] = field(default_factory=dict)
+    pose: Angles | None = None
 
 
 Judge = Callable[[Picture, Sequence[AnimatedCopy]], Sequence[Verdict]]
@@ -67,12 +69,14 @@ class Outcome:
         moved: animated picture.
         attempt: number of earlier attempts.
         verdict: result of the gates.
+        poses: estimated head pose of each face, for views; otherwise None for each.
     """
 
     copy: int
     moved: AnimatedCopy
     attempt: int
     verdict: Verdict
+    poses: tuple[Angles | None, ...] = ()
 
 
 def make_planned(
@@ -166,12 +170,13 @@ def _outcomes(
         for part, moved in zip(source.parts, faces, strict=True)
     ]
     for index, copy in enumerate(copies):
-        verdict = _worst([of_face[index] for of_face in verdicts])
+        of_copy = [of_face[index] for of_face in verdicts]
+        verdict = _worst(of_copy)
         if source.still and copy:
             verdict = Verdict(("no_face",))
         parts = [moved[index] for moved in faces]
         whole = compose(source.picture, source.squares, parts) if source.squares and not verdict.reasons else parts[0]
-        yield Outcome(copy, whole, attempt, verdict)
+        yield Outcome(copy, whole, attempt, verdict, tuple(own.pose for own in of_copy))
 
 
 def _worst(verdicts: Sequence[Verdict]) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
@@ -13,8 +14,11 @@ from fomaug.animator import Animator
 from fomaug.errors import ArgumentError
 from fomaug.expand.copies import AnimatedCopy, Judge, Verdict
 from fomaug.expand.plan import GateOption
+from fomaug.faces import head_pose
 from fomaug.media import Picture
-from fomaug.quality import Gates, judge, score
+from fomaug.motion import Angles
+from fomaug.quality import Gates, Scores, judge, score
+from fomaug.types import Keypoints
 
 _MAX_SIDE: Final = 512  # larger images are scored at this size; no score needs more detail
 
@@ -49,34 +53,58 @@ def parse_gates(text: str) -> str | dict[str, float | None]:
         raise ArgumentError(f"gates must be NAME=THRESHOLD pairs with commas between, got {text!r}") from cause
 
 
-def make_judge(gates: Gates | None, animator: Animator, embed: Embed | None = None) -> Judge | None:
-    """Make the function that judges the copies of one source; None without gates.
+def make_judge(
+    gates: Gates | None, animator: Animator, embed: Embed | None = None, *, poses: bool = False
+) -> Judge | None:
+    """Make the function that judges the copies of one source; None if there is nothing to judge or to measure.
 
     Args:
         gates: thresholds, or None.
         animator: model that made the copies.
         embed: face embedder for the gate `min_identity`: (N, 3, H, W) images in [0, 1] to (N, D).
+        poses: whether the head poses of the copies are measured, for views.
 
     Raises:
         ArgumentError: the gate `min_identity` is set, and `embed` is missing.
     """
-    if gates is None:
+    if gates is None and not poses:
         return None
-    if gates.min_identity is not None and embed is None:
+    if gates is not None and gates.min_identity is not None and embed is None:
         raise ArgumentError("gate min_identity needs a face embedder; call fomaug.expand(..., embed=...)")
 
     def judge_copies(picture: Picture, copies: Sequence[AnimatedCopy]) -> list[Verdict]:
         if not copies:
             return []
-        source = _to_unit(picture).expand(len(copies), -1, -1, -1).to(animator.device)
         result = torch.cat([_to_unit(moved.picture) for moved in copies]).to(animator.device)
-        flow = torch.cat([moved.flow for moved in copies]).to(animator.device)
-        occlusion = torch.cat([moved.occlusion for moved in copies]).to(animator.device)
-        with torch.no_grad():
-            found = score(animator, source, result, flow, occlusion, embed=embed)
-        return [Verdict(tuple(judge(scores, gates)), _present(scores.to_dict())) for scores in found]
+        found = animator.detect(result)
+        verdicts = [Verdict()] * len(copies)
+        if gates is not None:
+            scores = _score(animator, picture, copies, result, embed, found)
+            verdicts = [Verdict(tuple(judge(own, gates)), _present(own.to_dict())) for own in scores]
+        reached = read_poses(found, animator) if poses else [None] * len(copies)
+        return [replace(verdict, pose=pose) for verdict, pose in zip(verdicts, reached, strict=True)]
 
     return judge_copies
+
+
+def _score(
+    animator: Animator,
+    picture: Picture,
+    copies: Sequence[AnimatedCopy],
+    result: Tensor,
+    embed: Embed | None,
+    found: Keypoints,
+) -> list[Scores]:
+    source = _to_unit(picture).expand(len(copies), -1, -1, -1).to(animator.device)
+    flow = torch.cat([moved.flow for moved in copies]).to(animator.device)
+    occlusion = torch.cat([moved.occlusion for moved in copies]).to(animator.device)
+    with torch.no_grad():
+        return score(animator, source, result, flow, occlusion, embed=embed, found=found)
+
+
+def read_poses(keypoints: Keypoints, animator: Animator) -> list[Angles]:
+    """Estimate head poses in degrees, see `fomaug.faces.head_pose`."""
+    return [(yaw, pitch, roll) for yaw, pitch, roll in head_pose(keypoints, animator).tolist()]
 
 
 def _present(scores: dict[str, Any]) -> dict[str, Any]:

@@ -64,6 +64,7 @@ def score(
     occlusion: Tensor,
     *,
     embed: Embed | None = None,
+    found: Keypoints | None = None,
 ) -> list[Scores]:
     """Measure animated images against their sources.
 
@@ -74,6 +75,7 @@ def score(
         flow: (N, h, w, 2) backward flow.
         occlusion: (N, 1, h, w) in [0, 1].
         embed: face embedder for `identity`, (N, 3, H, W) in [0, 1] to (N, D).
+        found: keypoints that the animator finds in the results; None to find them.
 
     Returns:
         The scores of each image.
@@ -83,14 +85,14 @@ def score(
             f"each of {len(result)} results needs one source, one flow and one occlusion map; "
             f"got {len(source)}, {len(flow)} and {len(occlusion)}"
         )
-    before, after = animator.detect(source), animator.detect(result)
+    before, after = animator.detect(source), animator.detect(result) if found is None else found
     height, width = source.shape[2:]
-    found = _in_picture(after, animator, (height, width))
-    face = _face_weight(found)  # (N, 1, S, S)
+    points = _in_picture(after, animator, (height, width))
+    face = _face_weight(points)  # (N, 1, S, S)
     old_face = _face_weight(_in_picture(before, animator, (height, width)))
     parts = {
         "folded": _folded(flow, face),
-        "stretch": _stretch(flow, _oval(found)),
+        "stretch": _stretch(flow, _oval(points)),
         "occluded": _average(1 - resize_map(occlusion.to(face), (_SIDE, _SIDE)), face),
         "keypoint_error": _keypoint_error(animator, before, after, flow, (height, width)),
         "residual": _residual(source, result, flow, occlusion, face),
