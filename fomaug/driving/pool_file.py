@@ -7,8 +7,6 @@ versions and fields are refused.
 from __future__ import annotations
 
 import json
-import os
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
@@ -25,8 +23,9 @@ from fomaug.animator import Animator
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import PoolError, reason_of
 from fomaug.faces import is_face_model
-from fomaug.files import POOL, open_regular, write_file
+from fomaug.files import POOL, write_file
 from fomaug.strict_json import load_json
+from fomaug.tensor_files import open_tensors
 from fomaug.types import Keypoints
 
 EMBEDDED: Final = "lite-256"
@@ -69,9 +68,8 @@ def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash
 
 def read(path: Path) -> tuple[list[MotionTrack], str, str]:
     """Read and check a pool file: its tracks, the model's name and the model's hash."""
-    _check_size(path)
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_tensors(path, POOL, most_header=_MAX_HEADER) as file:
             header = _header(path, (file.metadata() or {}).get(_KEY))
             rows: list[Any] = header["tracks"]
             expected, names = {f"{row}.value" for row in range(len(rows))}, set(file.keys())
@@ -79,8 +77,12 @@ def read(path: Path) -> tuple[list[MotionTrack], str, str]:
                 raise PoolError(f"{path} is damaged: its tensors do not match its {len(rows)} tracks")
             fields = _fields(header["version"])
             tracks = [_track(path, facts, fields, _keypoints(path, file, row, names)) for row, facts in enumerate(rows)]
-    except (SafetensorError, OSError, RuntimeError) as error:  # torch cannot allocate some shapes
-        raise PoolError(f"{path} is no pool file or is damaged ({reason_of(error)}); build it again") from error
+    except OSError as error:
+        raise PoolError(f"cannot read pool {path} ({reason_of(error)})") from error
+    except (SafetensorError, RuntimeError) as error:  # torch cannot allocate some shapes
+        raise PoolError(
+            f"{path} is no pool file or is damaged ({reason_of(error)}); build one with `fomaug pool build`"
+        ) from error
     return tracks, header["model_name"], header["model_hash"]
 
 
@@ -130,19 +132,6 @@ def _compact(tensor: Tensor) -> Tensor:
     full = tensor.detach().to("cpu", torch.float32).contiguous()
     half = full.half()
     return half if half.float().equal(full) else full
-
-
-def _check_size(path: Path) -> None:
-    """Check the length of the header before the file is parsed."""
-    try:
-        with open_regular(path, POOL) as file:
-            start = file.read(8)
-            size = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise PoolError(f"cannot read pool {path} ({reason_of(error)})") from error
-    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-    if not 2 <= length <= min(_MAX_HEADER, size - 8):
-        raise PoolError(f"{path} is no pool file; build one with `fomaug pool build`")
 
 
 def _header(path: Path, text: str | None) -> dict[str, Any]:
