@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from fomaug.media.formats import PICTURE_FORMATS
-from fomaug.media.frames import Frame, check_pixels, orientation_of, over_white, pixels_of, to_rgb, turn_upright
+from fomaug.media.frames import (
+    Frame,
+    bytes_of,
+    check_pixels,
+    orientation_of,
+    over_white,
+    pixels_of,
+    to_rgb,
+    turn_upright,
+)
 from fomaug.media.sixteen_bits import (
     TiffPages,
     decode_png16,
@@ -62,6 +71,7 @@ class PicturePlugin(PluginV3):
                 self._image = Image.open(file, formats=formats)
             except UnidentifiedImageError as error:
                 raise UnidentifiedImageError(f"it is of no known kind ({', '.join(formats)}), or damaged") from error
+            _drop_broken_xmp(self._image)
 
     @property
     def image(self) -> Image.Image:
@@ -100,13 +110,13 @@ class PicturePlugin(PluginV3):
             page = self._pages[index]
             return np.ascontiguousarray(turn_upright(page.decode(), page.orientation)), page.icc_profile
         if index != self.image.tell():
-            self.image.seek(index)
+            self._seek(index)
         content = self._png16()
         if content is None:
             array, profile = pixels_of(self.image)
         else:
             array = decode_png16(content, self.image.info.get("transparency"))
-            profile = self.image.info.get("icc_profile")
+            profile = bytes_of(self.image.info.get("icc_profile"))
         return np.ascontiguousarray(turn_upright(array, orientation_of(self.image))), profile
 
     def iter(self) -> Iterator[Frame]:
@@ -129,13 +139,17 @@ class PicturePlugin(PluginV3):
         index = 0
         while True:
             try:
-                self.image.seek(index)
+                self._seek(index)
             except EOFError:
                 return
             check_pixels(self._name, *self.image.size)  # a frame of a GIF may be larger than those before
             frame = to_rgb(self.image)  # decoded first, since the duration of a WebP frame is known only then
             yield self.image.info.get("duration", 0) / 1000, frame
             index += 1
+
+    def _seek(self, index: int) -> None:
+        self.image.seek(index)
+        _drop_broken_xmp(self.image)
 
     def _timed_pages(self, pages: TiffPages) -> Iterator[tuple[float, Frame]]:
         for index in range(len(pages)):
@@ -156,12 +170,15 @@ class PicturePlugin(PluginV3):
         else:
             Image.fromarray(ndimage).save(file, encode_format, **options)
 
-    def xmp(self) -> bytes | str:
+    def xmp(self) -> bytes:
         """Return the XMP packet, empty if the file has none."""
         if self._pages is not None:
             return self._pages[0].xmp
-        packet: bytes | str = self.image.info.get("xmp") or self.image.info.get("XML:com.adobe.xmp", b"")
-        return self.image.getexif().get(_XMP, packet) if self.format == "TIFF" else packet
+        image: Any = self.image
+        if self.format == "TIFF":
+            return bytes_of(image.tag_v2.get(_XMP)) or b""
+        packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+        return packet.encode() if isinstance(packet, str) else bytes_of(packet) or b""
 
     def properties(self, index: int = 0) -> ImageProperties:
         """Decode a frame and return the shape and dtype that `read` returns."""
@@ -196,3 +213,9 @@ class PicturePlugin(PluginV3):
             content += file.read()
         file.seek(position)
         return content if is_png16(content) else None
+
+
+def _drop_broken_xmp(image: Image.Image) -> None:
+    """Remove an XMP packet of a wrong type, since Pillow, which looks for an orientation in it, would fail."""
+    if image.format == "TIFF" and bytes_of(image.info.get("xmp")) is None:
+        image.info.pop("xmp", None)

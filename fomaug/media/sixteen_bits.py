@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomaug.errors import MediaError, reason_of
-from fomaug.media.frames import orientation_from
+from fomaug.media.frames import bytes_of, orientation_from
 from fomaug.media.opening import DAMAGE
 
 _HEAD: Final = 33  # bytes of the signature and the chunk IHDR
@@ -124,8 +124,8 @@ class TiffPage:
         self._page = page
         self.size = (int(page.imagewidth), int(page.imagelength))
         self.orientation = orientation_from(_tag(page, _ORIENTATION))
-        self.icc_profile: bytes | None = _tag(page, _ICC)
-        self.xmp: bytes = bytes(_tag(page, _XMP) or b"")
+        self.icc_profile = bytes_of(_tag(page, _ICC))
+        self.xmp = bytes_of(_tag(page, _XMP)) or b""
 
     def decode(self) -> NDArray[Any]:
         """Decode the page.
