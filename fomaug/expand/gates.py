@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, Final
 
 import torch
@@ -14,9 +15,11 @@ from fomaug.errors import ArgumentError
 from fomaug.expand.copies import AnimatedCopy, Judge, Verdict
 from fomaug.expand.plan import GateOption
 from fomaug.media import Picture
-from fomaug.quality import Gates, judge, score
+from fomaug.quality import Gates, Scores, judge, score
+from fomaug.types import Keypoints
 
 _MAX_SIDE: Final = 512  # larger images are scored at this size; no score needs more detail
+_MOST_COPIES: Final = 16  # scored in one pass
 
 Embed = Callable[[Tensor], Tensor]
 
@@ -50,7 +53,7 @@ def parse_gates(text: str) -> str | dict[str, float | None]:
 
 
 def make_judge(gates: Gates | None, animator: Animator, embed: Embed | None = None) -> Judge | None:
-    """Make the function that judges the copies of one source; None without gates.
+    """Make the function that judges the copies of sources; None without gates.
 
     Args:
         gates: thresholds, or None.
@@ -65,18 +68,52 @@ def make_judge(gates: Gates | None, animator: Animator, embed: Embed | None = No
     if gates.min_identity is not None and embed is None:
         raise ArgumentError("gate min_identity needs a face embedder; call fomaug.expand(..., embed=...)")
 
-    def judge_copies(picture: Picture, copies: Sequence[AnimatedCopy]) -> list[Verdict]:
-        if not copies:
-            return []
-        source = _to_unit(picture).expand(len(copies), -1, -1, -1).to(animator.device)
-        result = torch.cat([_to_unit(moved.picture) for moved in copies]).to(animator.device)
-        flow = torch.cat([moved.flow for moved in copies]).to(animator.device)
-        occlusion = torch.cat([moved.occlusion for moved in copies]).to(animator.device)
-        with torch.no_grad():
-            found = score(animator, source, result, flow, occlusion, embed=embed)
-        return [Verdict(tuple(judge(scores, gates)), _present(scores.to_dict())) for scores in found]
+    def judge_copies(
+        pictures: Sequence[Picture], copies: Sequence[Sequence[AnimatedCopy]]
+    ) -> Sequence[Sequence[Verdict]]:
+        found: dict[int, list[Verdict]] = {}
+        for rows in _groups(pictures, copies):
+            scores = iter(_score(animator, [pictures[row] for row in rows], [copies[row] for row in rows], embed))
+            found |= {row: [_verdict(next(scores), gates) for _ in copies[row]] for row in rows}
+        return [found[row] for row in range(len(pictures))]
 
     return judge_copies
+
+
+def _groups(pictures: Sequence[Picture], copies: Sequence[Sequence[AnimatedCopy]]) -> Iterator[list[int]]:
+    """Divide pictures into groups of one size and number of copies, which are scored in one pass."""
+
+    def kind(row: int) -> tuple[Any, ...]:
+        return len(copies[row]), pictures[row].size
+
+    for (count, _), group in groupby(sorted(range(len(pictures)), key=kind), kind):
+        rows, together = list(group), max(1, _MOST_COPIES // max(count, 1))
+        yield from (rows[start : start + together] for start in range(0, len(rows), together))
+
+
+@torch.no_grad()
+def _score(
+    animator: Animator, pictures: Sequence[Picture], copies: Sequence[Sequence[AnimatedCopy]], embed: Embed | None
+) -> list[Scores]:
+    """Score the copies of pictures of one size, all copies of the first picture first."""
+    flat = [moved for group in copies for moved in group]
+    if not flat:
+        return []
+    device = animator.device
+    known = [group[0].source_keypoints for group in copies]
+    return score(
+        animator,
+        torch.cat([_to_unit(picture) for picture in pictures]).to(device),
+        torch.cat([_to_unit(moved.picture) for moved in flat]).to(device),
+        torch.cat([moved.flow for moved in flat]).to(device),
+        torch.cat([moved.occlusion for moved in flat]).to(device),
+        keypoints=None if None in known else Keypoints.cat([keypoints for keypoints in known if keypoints]),
+        embed=embed,
+    )
+
+
+def _verdict(scores: Scores, gates: Gates) -> Verdict:
+    return Verdict(tuple(judge(scores, gates)), _present(scores.to_dict()))
 
 
 def _present(scores: dict[str, Any]) -> dict[str, Any]:

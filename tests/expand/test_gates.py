@@ -53,7 +53,7 @@ def test_scores_are_those_of_the_pictures(
         array = picture.pixels.astype(np.float32) / np.iinfo(dtype).max
         return torch.from_numpy(array).permute(2, 0, 1)[None].repeat(1, 3 // channels, 1, 1)
 
-    for verdict, moved in zip(judge(picture, copies), copies, strict=True):
+    for verdict, moved in zip(judge([picture], [copies])[0], copies, strict=True):
         wanted = score(tiny_model, unit(picture), unit(moved.picture), moved.flow, moved.occlusion)[0].to_dict()
         assert verdict.reasons == ()
         assert verdict.scores == pytest.approx({k: v for k, v in wanted.items() if v is not None}, abs=1e-3)
