@@ -176,12 +176,14 @@ def render(
     def animate(images: Tensor, params: Sequence[MotionParams]) -> Rendered:
         return _apply(animator, pool, images, params, (value_range, size), differentiable=differentiable)
 
+    def animate_faces(images: Tensor, params: Sequence[MotionParams]) -> MotionResult:
+        return animate(images, params).result
+
     # Inside a caller's autocast the same parameters would give other pixels than outside.
     with torch.autocast(animator.device.type, enabled=False), torch.autocast(images.device.type, enabled=False):
         if any(param.box is not None and not param.skipped for param in params):
             still = images if differentiable else images.detach()
-            faces = lambda images, params: animate(images, params).result  # noqa: E731
-            return Rendered(apply_in_boxes(faces, still, params, copies, value_range), {})
+            return Rendered(apply_in_boxes(animate_faces, still, params, copies, value_range), {})
         return animate(images, params)
 
 
@@ -196,7 +198,8 @@ def _apply(
 ) -> Rendered:
     """Move whole images, as many in a pass as `how` allows."""
     copies, params, (value_range, size) = _copies(images, params), list(params), how
-    moved, keypoints = [], {}
+    moved = []
+    keypoints: dict[int, Keypoints] = {}
     for plan in _plans(params, copies, size):
         unit = to_unit(_take_images(images, plan.sources).to(animator.device), value_range)
         source = animator.encode(unit, differentiable=differentiable)

@@ -12,6 +12,8 @@ from fomaug.names import make_callable, names_on_demand
 
 if TYPE_CHECKING:
     from fomaug.expand.annotate import parse_labels as parse_labels
+    from fomaug.expand.expander import Expander as Expander
+    from fomaug.expand.expander import UnusedRowsWarning as UnusedRowsWarning
     from fomaug.expand.gates import parse_gates as parse_gates
     from fomaug.expand.inspect.leaks import Leak as Leak
     from fomaug.expand.inspect.leaks import find_leaks as find_leaks
@@ -27,7 +29,9 @@ __all__ = [
     "expand",
     "ExpandPlan",
     "ExpandReport",
+    "Expander",
     "Failure",
+    "UnusedRowsWarning",
     "parse_labels",
     "parse_gates",
     "parse_weights",
@@ -41,7 +45,9 @@ _HOMES = {
     "expand": "job",
     "ExpandPlan": "plan",
     "ExpandReport": "report",
+    "Expander": "expander",
     "Failure": "report",
+    "UnusedRowsWarning": "expander",
     "parse_labels": "annotate",
     "parse_gates": "gates",
     "parse_weights": "resources",

@@ -68,24 +68,40 @@ def check_policy(plan: ExpandPlan, sources: Iterable[SourceFile], pool: DrivingP
         ArgumentError: a label cannot name a folder.
     """
     if plan.labels == "from_clip":
-        nameless = [track.name for track in pool.tracks if not track.label]
-        if nameless:
-            raise LabelError(
-                f"labels='from_clip', but {len(nameless)} of {len(pool)} driving clips have no label "
-                f"({', '.join(nameless[:3])}); give clip_labels, a CSV file with columns clip,label"
-            )
-        for label in {track.label for track in pool.tracks}:
-            check_label(label or "")
+        check_clip_labels(pool)
     elif not isinstance(plan.labels, str):
-        _check_mapping(plan.labels, {source.label for source in sources})
+        labels = {source.label for source in sources}
+        check_mapped(plan.labels, labels)
+        _check_mapping(plan.labels, labels)
 
 
-def _check_mapping(mapping: Mapping[str, str], labels: set[str]) -> None:
+def check_clip_labels(pool: DrivingPool) -> None:
+    """Check that every clip of a pool has a label that can name a folder.
+
+    Raises:
+        LabelError: clips have no label.
+        ArgumentError: a label cannot name a folder.
+    """
+    nameless = [track.name for track in pool.tracks if not track.label]
+    if nameless:
+        raise LabelError(
+            f"labels='from_clip', but {len(nameless)} of {len(pool)} driving clips have no label "
+            f"({', '.join(nameless[:3])}); give clip_labels, a CSV file with columns clip,label"
+        )
+    for label in {track.label for track in pool.tracks}:
+        check_label(label or "")
+
+
+def check_mapped(mapping: Mapping[str, str], labels: set[str]) -> None:
+    """Raise `LabelError` if a mapping from old to new labels lacks one of the labels of a dataset."""
     if "*" not in mapping and (missing := sorted(labels - set(mapping))):
         raise LabelError(
             f"labels maps {', '.join(sorted(mapping))}, but the dataset also has {', '.join(missing)}; "
             "map them, too, or all others by '*'"
         )
+
+
+def _check_mapping(mapping: Mapping[str, str], labels: set[str]) -> None:
     if unknown := sorted(set(mapping) - labels - {"*"}):
         raise LabelError(f"labels maps {', '.join(unknown)}, but the dataset has {', '.join(sorted(labels)) or 'none'}")
     for new in mapping.values():

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fomaug.augment import MotionAugment, MotionResult
 from fomaug.augment.render import render
+from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Loaded
 from fomaug.faces import MovedFace, Square, compose_motion, flow_cells, put_back
 from fomaug.geometry import warp_image
@@ -77,6 +78,22 @@ class Outcome:
     moved: AnimatedCopy
     attempt: int
     verdict: Verdict
+
+
+def make_planned(
+    plan: ExpandPlan, augment: MotionAugment, sources: Sequence[Loaded], judge: Judge | None
+) -> list[list[Outcome]]:
+    """Make all copies of some sources as a plan says, see `make_copies`."""
+    return make_copies(
+        augment,
+        sources,
+        judge,
+        # The copies of a sequence are frames of one clip; a new draw would take another clip.
+        tries=1 if plan.selection == "sequence" else plan.tries,
+        batch_size=plan.batch_size,
+        # A copy has one label, so all its faces move by the clip that the label comes from.
+        alike=plan.labels == "from_clip",
+    )
 
 
 def make_copies(

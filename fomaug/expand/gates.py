@@ -19,7 +19,6 @@ from fomaug.quality import Gates, Scores, judge, score
 from fomaug.types import Keypoints
 
 _MAX_SIDE: Final = 512  # larger images are scored at this size; no score needs more detail
-_MOST_COPIES: Final = 16  # scored in one pass
 
 Embed = Callable[[Tensor], Tensor]
 
@@ -52,13 +51,16 @@ def parse_gates(text: str) -> str | dict[str, float | None]:
         raise ArgumentError(f"gates must be NAME=THRESHOLD pairs with commas between, got {text!r}") from cause
 
 
-def make_judge(gates: Gates | None, animator: Animator, embed: Embed | None = None) -> Judge | None:
+def make_judge(
+    gates: Gates | None, animator: Animator, embed: Embed | None = None, *, batch_size: int = 16
+) -> Judge | None:
     """Make the function that judges the copies of sources; None without gates.
 
     Args:
         gates: thresholds, or None.
         animator: model that made the copies.
         embed: face embedder for the gate `min_identity`: (N, 3, H, W) images in [0, 1] to (N, D).
+        batch_size: largest number of copies of several sources that are scored in one pass.
 
     Raises:
         ArgumentError: the gate `min_identity` is set, and `embed` is missing.
@@ -72,7 +74,7 @@ def make_judge(gates: Gates | None, animator: Animator, embed: Embed | None = No
         pictures: Sequence[Picture], copies: Sequence[Sequence[AnimatedCopy]]
     ) -> Sequence[Sequence[Verdict]]:
         found: dict[int, list[Verdict]] = {}
-        for rows in _groups(pictures, copies):
+        for rows in _groups(pictures, copies, batch_size):
             scores = iter(_score(animator, [pictures[row] for row in rows], [copies[row] for row in rows], embed))
             found |= {row: [_verdict(next(scores), gates) for _ in copies[row]] for row in rows}
         return [found[row] for row in range(len(pictures))]
@@ -80,14 +82,16 @@ def make_judge(gates: Gates | None, animator: Animator, embed: Embed | None = No
     return judge_copies
 
 
-def _groups(pictures: Sequence[Picture], copies: Sequence[Sequence[AnimatedCopy]]) -> Iterator[list[int]]:
+def _groups(
+    pictures: Sequence[Picture], copies: Sequence[Sequence[AnimatedCopy]], batch_size: int
+) -> Iterator[list[int]]:
     """Divide pictures into groups of one size and number of copies, which are scored in one pass."""
 
     def kind(row: int) -> tuple[Any, ...]:
         return len(copies[row]), pictures[row].size
 
     for (count, _), group in groupby(sorted(range(len(pictures)), key=kind), kind):
-        rows, together = list(group), max(1, _MOST_COPIES // max(count, 1))
+        rows, together = list(group), max(1, batch_size // max(count, 1))
         yield from (rows[start : start + together] for start in range(0, len(rows), together))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tqdm import tqdm
@@ -13,13 +13,13 @@ from tqdm import tqdm
 from fomaug.augment import MotionAugment
 from fomaug.errors import MediaError
 from fomaug.expand.annotate import Annotator, move_labels
-from fomaug.expand.copies import Judge, Outcome, make_copies
+from fomaug.expand.copies import Judge, Outcome, make_planned
 from fomaug.expand.formats import FormatWriter
 from fomaug.expand.manifest import Manifest, Row, explained_writes
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
 from fomaug.expand.samples import Sample, encode_copy, rejected_row
-from fomaug.expand.sources import Loaded, Locate, Shard, Unit, load
+from fomaug.expand.sources import Loaded, Locate, Shard, Unit, load, prepare
 from fomaug.labels import Flaw
 
 _AHEAD: Final = 2  # units that are loaded before, and written after, the unit in the model
@@ -131,21 +131,14 @@ class Pipeline:
 
     def _usable(self, sources: Sequence[Loaded]) -> list[Loaded]:
         usable = []
+        fit_labels = self.stages.annotator.fit if self.stages.annotator else None
         for loaded in sources:
-            found = self._prepare(loaded) if loaded.picture is not None else loaded
+            found = prepare(loaded, fit_labels, self.stages.locate) if loaded.picture is not None else loaded
             if found.picture is None:
                 self._fail(found, missing=loaded.picture is not None)
             else:
                 usable.append(found)
         return usable
-
-    def _prepare(self, loaded: Loaded) -> Loaded:
-        """Add the labels of a source, and find its faces."""
-        assert loaded.picture is not None
-        if self.stages.annotator:
-            labels, flaws = self.stages.annotator.fit(loaded.job.source.key, loaded.picture.size)
-            loaded = replace(loaded, labels=labels, flaws=flaws)
-        return self.stages.locate(loaded) if self.stages.locate else loaded
 
     def _fail(self, loaded: Loaded, *, missing: bool) -> None:
         failure = Failure(loaded.job.source.key, loaded.reason)
@@ -155,16 +148,7 @@ class Pipeline:
         self.flaws += loaded.flaws
 
     def _make(self, sources: Sequence[Loaded], batch: _Batch, threads: ThreadPoolExecutor) -> None:
-        made = make_copies(
-            self.stages.augment,
-            sources,
-            self.stages.judge,
-            # The copies of a sequence are frames of one clip; a new draw would take another clip.
-            tries=1 if self.plan.selection == "sequence" else self.plan.tries,
-            batch_size=self.plan.batch_size,
-            # A copy has one label, so all its faces move by the clip that the label comes from.
-            alike=self.plan.labels == "from_clip",
-        )
+        made = make_planned(self.plan, self.stages.augment, sources, self.stages.judge)
         for loaded, outcomes in zip(sources, made, strict=True):
             for outcome in outcomes:
                 if outcome.verdict.reasons:

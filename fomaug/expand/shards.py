@@ -17,10 +17,10 @@ def plan_shards(plan: ExpandPlan, sources: Sequence[SourceFile]) -> list[Shard]:
     counts = count_copies(plan, sources)
     jobs = [SourceJob(source, stems[source.key], count) for source, count in zip(sources, counts, strict=True) if count]
     if plan.format == "folder":
-        return [Shard("", (unit,)) for unit in _units(jobs, plan.batch_size)]
+        return [Shard("", (unit,)) for unit in plan_units(jobs, plan.batch_size)]
     shards = []
     for split in sorted({job.source.split for job in jobs}):
-        units = _units([job for job in jobs if job.source.split == split], plan.batch_size)
+        units = plan_units([job for job in jobs if job.source.split == split], plan.batch_size)
         for number, group in enumerate(_gather(units, plan.samples_per_shard)):
             shards.append(Shard(f"{split}/{number:05d}" if split else f"{number:05d}", group))
     return shards
@@ -81,7 +81,8 @@ def fold(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _units(jobs: Sequence[SourceJob], batch_size: int) -> Iterator[Unit]:
+def plan_units(jobs: Iterable[SourceJob], batch_size: int) -> Iterator[Unit]:
+    """Divide sources, in their order, into units of up to `batch_size` copies; one source is never divided."""
     unit: list[SourceJob] = []
     for job in jobs:
         if unit and sum(other.copies for other in unit) + job.copies > batch_size:

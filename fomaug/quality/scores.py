@@ -152,7 +152,7 @@ def _distortion(flow: Tensor, face: Tensor, oval: Tensor) -> tuple[Tensor, Tenso
     area = cell_determinant(coarsen_flow(flow.float(), _CELLS))[:, None]
     bad = ((area < _SMALLEST) | (area > _LARGEST)).float()
     maps = torch.cat([bad, area.clamp(min=1e-2).log()], 1)
-    bad, size = F.interpolate(maps, size=(_SIDE, _SIDE), mode="nearest").split(1, 1)
+    bad, size = torch.split(F.interpolate(maps, size=(_SIDE, _SIDE), mode="nearest"), 1, 1)
     spread = (_average(size.square(), oval) - _average(size, oval).square()).clamp(min=0).sqrt()
     return _average(bad, face), spread
 
