@@ -104,16 +104,25 @@ def _score(
     if not flat:
         return []
     device = animator.device
-    known = [group[0].source_keypoints for group in copies]
     return score(
         animator,
         torch.cat([_to_unit(picture) for picture in pictures]).to(device),
         torch.cat([_to_unit(moved.picture) for moved in flat]).to(device),
         torch.cat([moved.flow for moved in flat]).to(device),
         torch.cat([moved.occlusion for moved in flat]).to(device),
-        keypoints=None if None in known else Keypoints.cat([keypoints for keypoints in known if keypoints]),
+        keypoints=_source_keypoints(pictures, copies),
         embed=embed,
     )
+
+
+def _source_keypoints(pictures: Sequence[Picture], copies: Sequence[Sequence[AnimatedCopy]]) -> Keypoints | None:
+    """Return the known keypoints of pictures of one size; None if they must be detected."""
+    known = [group[0].source_keypoints for group in copies]
+    # Those of a larger picture belong to its full size. Results are detected at the reduced size, where keypoints of a
+    # small face differ by more than a gate allows.
+    if None in known or max(pictures[0].size) > _MAX_SIDE:
+        return None
+    return Keypoints.cat([keypoints for keypoints in known if keypoints is not None])
 
 
 def _verdict(scores: Scores, gates: Gates) -> Verdict:
