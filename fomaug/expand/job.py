@@ -110,7 +110,7 @@ def expand(
     annotator = make_annotator(plan, sources)
     stages = Stages(
         augment=augment,
-        judge=make_judge(gates, augment.model, embed, poses=augment.driving.has_views),
+        judge=make_judge(gates, augment.model, embed, poses=augment.driving.has_views, batch_size=plan.batch_size),
         annotator=annotator,
         locate=make_locator(plan, augment.model, detector, annotated=annotator is not None),
     )
