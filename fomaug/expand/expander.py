@@ -255,7 +255,7 @@ def _load_stages(settings: str) -> _Stages:
         check_clip_labels(augment.driving)
     return _Stages(
         augment,
-        make_judge(read_gates(plan.gates), augment.model),
+        make_judge(read_gates(plan.gates), augment.model, batch_size=plan.batch_size),
         make_locator(plan, augment.model, None, annotated=True),
     )
 

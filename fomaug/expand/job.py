@@ -29,7 +29,7 @@ from fomaug.expand.sources import Shard, SourceFile, make_locator
 from fomaug.faces import Detector
 from fomaug.labels import Flaw
 from fomaug.media import Provenance
-from fomaug.motion import Selection
+from fomaug.motion import DRAWS, Selection
 from fomaug.options import OnError
 
 
@@ -60,7 +60,7 @@ def expand(
     Args:
         dataset: folder of class folders, or of images.
         out: folder to write to; a new one, or the one of the job that is resumed.
-        driving: "builtin", "gestures", "parametric", a pool or its file, a clip, or a folder of clips.
+        driving: "builtin", "gestures", "parametric", "views", a pool or its file, a clip, or a folder of clips.
         copies: number of copies of each source.
         model: an animator, the name of an installed model, or the path of a model file.
         seed: seed of all draws; equal arguments give equal files.
@@ -110,7 +110,7 @@ def expand(
     annotator = make_annotator(plan, sources)
     stages = Stages(
         augment=augment,
-        judge=make_judge(gates, augment.model, embed),
+        judge=make_judge(gates, augment.model, embed, poses=augment.driving.has_views, batch_size=plan.batch_size),
         annotator=annotator,
         locate=make_locator(plan, augment.model, detector, annotated=annotator is not None),
     )
@@ -225,6 +225,7 @@ def _facts(plan: ExpandPlan, sources: Sequence[SourceFile], stages: Stages) -> d
     return {
         "fomaug": __version__,
         "manifest": MANIFEST_FORMAT,
+        "draws": DRAWS,
         "settings": plan.settings(),
         "model": {"name": model.name, "hash": model.hash},
         "pool": {"hash": pool.hash, "tracks": len(pool), "frames": pool.num_frames},
