@@ -22,9 +22,7 @@ REJECTED: Final = "rejected.jsonl"
 LOCK: Final = ".fomaug-lock"
 # 1: all faces of a picture moved by one draw, and their regions stood in "faces".
 # 2: pictures without a face, copied as they are, were marked and labelled as the animated ones.
-# 3: archives of a dataset without splits had no split in their names, tar files held pictures of several formats, and
-#    masks stood in a folder of their own.
-MANIFEST_FORMAT: Final = 4
+MANIFEST_FORMAT: Final = 3
 
 _LONGEST_LINE: Final = 1 << 26  # characters; a row with the annotations of a crowd has a few hundred thousand
 

@@ -1,8 +1,4 @@
-"""Class masks as PNGs in a folder, with the paths and stems of their pictures; palettes are kept.
-
-Written masks stand beside their pictures and have the suffix `.mask`, since loaders of folders take every PNG for a
-picture. A folder that holds such files is read by them; its PNGs are pictures.
-"""
+"""Class masks as PNGs in a folder, with the paths and stems of their pictures; palettes are kept."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import io
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Final
 
 import numpy as np
 from PIL import Image
@@ -22,20 +17,19 @@ from fomaug.labels.faces import FaceLabels
 from fomaug.labels.formats import Annotations, Format, Row, pictures_by_stem, register, stem_of
 from fomaug.media import DAMAGE, MASK_FORMATS, open_picture
 
-SUFFIX: Final = ".mask"
+FOLDER = "masks"
 
 
 def _claims(path: Path) -> bool:
-    return path.is_dir() and any(next(path.rglob(f"*{suffix}"), None) is not None for suffix in (SUFFIX, ".png"))
+    return path.is_dir() and next(path.rglob("*.png"), None) is not None
 
 
 def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     pictures = pictures_by_stem(root)
     found = {}
-    suffix = SUFFIX if next(path.rglob(f"*{SUFFIX}"), None) is not None else ".png"
     for file in sorted(path.rglob("*")):
         picture = pictures.get(stem_of(file.relative_to(path).as_posix()))
-        if picture is not None and file.suffix.lower() == suffix:
+        if picture is not None and file.suffix.lower() == ".png":
             with reporting_flaws(str(file), on_flaw, picture):
                 found[picture] = replace(_mask(file), origins=(str(file),))
     return found
@@ -74,11 +68,11 @@ def _write(rows: Iterable[Row], out: Path, like: Path | None) -> list[Path]:
     for file, _, labels in rows:
         if labels.mask is not None:
             write_file(out / _file_of(file), encode_mask(labels))
-    return [out]
+    return [out / FOLDER]
 
 
 def _file_of(file: str) -> str:
-    return str(PurePosixPath(file).with_suffix(SUFFIX))
+    return str(PurePosixPath(FOLDER, file).with_suffix(".png"))
 
 
 FORMAT = register(Format("masks", _claims, _read, _write, _file_of))

@@ -17,7 +17,7 @@ from fomaug.expand.report import Failure
 from fomaug.expand.sources import SourceFile
 from fomaug.media import Provenance, contact_sheet, decode_picture, read_picture, save_image
 
-CONTACT_SHEET: Final = ".contact_sheet.png"  # hidden, since loaders take every picture for a sample
+CONTACT_SHEET: Final = "contact_sheet.png"
 
 
 def save_contact_sheet(
