@@ -38,7 +38,10 @@ def _list_formats(ctx: click.Context, _param: click.Parameter, value: bool) -> N
 @options_of(ConvertPlan)
 @click.option("--dataset", type=click.Path(path_type=Path), help="Folder of the originals, if it was moved.")
 @click.option("--annotations", type=click.Path(path_type=Path), help="Annotations of the originals, if moved.")
-@click.option("--model", help="Face model that finds the points of aligned crops; the one of the copies by default.")
+@click.option(
+    "--model",
+    help="An installed model, or a model file; finds the points of aligned crops, by default that of the copies.",
+)
 @click.option("--detector", help="Function MODULE:NAME from a picture to five points of each face, for aligned crops.")
 @click.option("--resume/--no-resume", default=False, help="Go on with an interrupted conversion.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")

@@ -148,6 +148,28 @@ class Pictures:
         return found
 
 
+class UniqueStems:
+    """Names of pictures whose label files have only their stems: no two names have one stem."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def claim(self, name: str) -> str:
+        """Return the name, or one with another stem if an earlier picture has its stem.
+
+        >>> stems = UniqueStems()
+        >>> stems.claim("anna/1.png"), stems.claim("anna/1.jpg")
+        ('anna/1.png', 'anna/1-jpg-2.jpg')
+        """
+        path = found = PurePosixPath(name)
+        number = 1
+        while (stem := fold(str(found.with_suffix("")))) in self._taken:
+            number += 1
+            found = path.with_stem(f"{path.stem}-{path.suffix[1:]}-{number}")
+        self._taken.add(stem)
+        return str(found)
+
+
 def with_content(entry: Entry, content: bytes, suffix: str) -> Entry:
     """Return an entry whose picture was made anew."""
     name = str(PurePosixPath(entry.name).with_suffix(suffix))

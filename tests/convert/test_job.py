@@ -86,6 +86,28 @@ def test_what_must_be_encoded_anew_is_no_link(labelled: Make, to: Convert) -> No
     assert copy.properties["fomaug:SourceHash"]
 
 
+@pytest.mark.parametrize(("dtype", "channels"), [(np.uint8, 4), (np.uint8, 2), (np.uint16, 3), (np.uint16, 4)])
+@pytest.mark.parametrize("format", ["voc", "fer", "recordio"])
+def test_alpha_and_16_bits_become_plain_jpegs(
+    format: str,
+    dtype: type,
+    channels: int,
+    tmp_path: Path,
+    to: Convert,
+    labelled: Make,
+    faces: Path,
+) -> None:
+    data = labelled()
+    top = np.iinfo(dtype).max
+    save_image(faces / "anna" / "1.png", np.full((48, 48, channels), top, dtype))
+    report = to(data, format, **({"align": 32, "points": "annotations"} if format == "recordio" else {}))
+    assert (report.originals, report.copies) == (4, 8)
+    if format == "voc":
+        with Image.open(report.dest / "VOCdevkit/VOC2012/JPEGImages/train-anna-1.jpg") as image:
+            assert image.format == "JPEG"
+            assert image.convert("L").getextrema()[0] > 250
+
+
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
 def test_archives_are_unpacked(labelled: Make, to: Convert, format: str) -> None:
     if format == "parquet":
@@ -177,9 +199,9 @@ def test_what_a_format_cannot_hold_is_said_before_the_work(
     convert(
         data.out, tmp_path / "dest", to="coco", on_note=lambda note: notes.append((note, (tmp_path / "dest").exists()))
     )
-    assert notes[0][0].startswith("coco has no room for landmarks")
+    assert notes[0][0].startswith("coco cannot hold landmarks")
     assert not any(exists for _, exists in notes)
-    with pytest.warns(UserWarning, match="coco has no room for landmarks"):
+    with pytest.warns(UserWarning, match="coco cannot hold landmarks"):
         convert(data.out, tmp_path / "again", to="coco")
 
 
@@ -290,7 +312,7 @@ def test_the_command_lists_formats_and_prints_notes(
     data = labelled(68)
     assert main(["convert", str(data.out), str(tmp_path / "dest"), "--to", "yolo", "--no-progress"]) == 0
     printed = capsys.readouterr()
-    assert "Note: yolo has no room for landmarks" in printed.err
+    assert "Note: yolo cannot hold landmarks" in printed.err
     assert "4 originals and 8 copies in" in printed.out
     assert main(["convert", str(data.out), str(tmp_path / "x"), "--to", "jolo"]) == 2
     assert "did you mean 'yolo'?" in capsys.readouterr().err

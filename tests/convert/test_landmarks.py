@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,24 @@ def test_pts_files_stand_beside_their_pictures(labelled: Make, to: Convert) -> N
     assert set(read) == {name_of(*each) for each in data.each()}
     for key, row in data.each():
         np.testing.assert_allclose(read[name_of(key, row)].points, data.points(key, 68, row)[0], atol=0.01)
+
+
+def test_pts_files_of_pictures_with_one_stem_are_kept_apart(
+    labelled: Make, to: Convert, faces: Path, tmp_path: Path
+) -> None:
+    data = labelled(68)
+    (faces / "anna" / "1.jpg").write_bytes((faces / "ben" / "2.jpg").read_bytes())
+    with (data.out / "sources.jsonl").open("a") as file:
+        file.write(json.dumps(["anna/1.jpg", "anna", "", 1]) + "\n")
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    content["images"].append({"id": 9, "file_name": "anna/1.jpg", "width": 48, "height": 48})
+    faces_of = {face["image_id"]: face for face in content["annotations"]}
+    content["annotations"].append({**faces_of[4], "id": 9, "image_id": 9})
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    report = to(data, "300w")
+    read = read_annotations(report.dest / "images", report.dest / "images")
+    for name, key in (("anna/1.png", "anna/1.png"), ("anna/1-jpg-2.jpg", "ben/2.jpg")):
+        np.testing.assert_allclose(read[f"train/{name}"].points, data.points(key, 68)[0], atol=0.01)
 
 
 def test_wflw_has_207_fields(labelled: Make, to: Convert) -> None:

@@ -103,9 +103,9 @@ class CelebaConverter(Converter):
 
     def add(self, entry: Entry) -> None:
         """Write a picture and its line in every list; attributes that are not known are -1."""
-        self.number += 1
-        name = f"{self.number:06d}.jpg"
+        name = f"{self.number + 1:06d}.jpg"
         self.pictures.place(entry, f"celeba/img_align_celeba/{name}")
+        self.number += 1  # afterwards, since a picture that cannot be decoded has no number
         faces = [] if entry.labels is None else [face for face in single_faces(entry.labels) if face.in_picture]
         self._line("list_eval_partition", name, [_CELEBA_SPLITS[entry.split]])
         self._line("identity_CelebA", name, [self.identities.get(entry.label, 0)])

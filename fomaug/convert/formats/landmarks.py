@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fomaug.convert.entries import Entry
 from fomaug.convert.formats.registry import Context, Converter, check_point_counts, register
+from fomaug.convert.outputs import UniqueStems
 from fomaug.convert.plan import ConvertPlan
 from fomaug.convert.survey import BOXES, CLASSES, FIELDS, HIDDEN, POINTS, SEVERAL, Survey
 from fomaug.labels import SingleFace, single_faces
@@ -41,10 +42,14 @@ class LandmarkConverter(Converter):
         """Write a picture and its faces; a picture without landmarks is left out."""
         faces = [] if entry.labels is None else list(filter(self._fits, single_faces(entry.labels)))
         if faces:
-            file = self.pictures.place(entry, f"images/{entry.split}/{entry.name}", spaces=False)
+            file = self.pictures.place(entry, self.name_of(entry), spaces=False)
             for number, face in enumerate(faces):
                 assert face.points is not None
                 self.add_face(entry, file.removeprefix("images/"), face, face.points, number)
+
+    def name_of(self, entry: Entry) -> str:
+        """Return the path of a picture below the folder of the conversion."""
+        return f"images/{entry.split}/{entry.name}"
 
     def add_face(self, entry: Entry, file: str, face: SingleFace, points: Points, number: int) -> None:
         """Write the landmarks of a face.
@@ -74,11 +79,20 @@ class PtsConverter(LandmarkConverter):
     summary: ClassVar[str] = "300-W: a .pts file of landmarks for each picture"
     holds = frozenset({POINTS, SEVERAL})
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.stems = UniqueStems()
+
+    def name_of(self, entry: Entry) -> str:
+        """Return a path whose stem no other picture has."""
+        return self.stems.claim(super().name_of(entry))
+
     def add_face(self, entry: Entry, file: str, face: SingleFace, points: Points, number: int) -> None:
         """Write the file of a face."""
         path = PurePosixPath("images", file)
         if number:
-            path = PurePosixPath(self.pictures.place(entry, str(path.with_stem(f"{path.stem}_face{number + 1}"))))
+            name = self.stems.claim(str(path.with_stem(f"{path.stem}_face{number + 1}")))
+            path = PurePosixPath(self.pictures.place(entry, name))
         body = "\n".join(f"{x:.3f} {y:.3f}" for x, y in points)
         text = f"version: 1\nn_points: {len(points)}\n{{\n{body}\n}}\n"
         self.outputs.write(str(path.with_suffix(".pts")), text)

@@ -73,7 +73,7 @@ class Converter(ABC):
         lost = [kind for kind in _ORDER if kind in survey.kinds and kind not in cls.holds]
         if lost:
             fields = f" ({', '.join(survey.fields)})" if FIELDS in lost else ""
-            notes.append(f"{cls.name} has no room for {', '.join(lost)}{fields}; they are left out")
+            notes.append(f"{cls.name} cannot hold {', '.join(lost)}{fields}; they are left out")
         if BOXES in cls.needs and BOXES not in survey.kinds:
             notes.append("the boxes are those around all landmarks of a face, since the annotations have none")
         if cls.needs and CLASSES not in cls.needs and survey.unannotated:

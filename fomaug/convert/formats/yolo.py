@@ -11,6 +11,7 @@ from fomaug.convert.entries import Entry
 from fomaug.convert.formats.categories import Categories
 from fomaug.convert.formats.coco import edges_of
 from fomaug.convert.formats.registry import Context, Converter, check_point_counts, register
+from fomaug.convert.outputs import UniqueStems
 from fomaug.convert.plan import ConvertPlan
 from fomaug.convert.survey import BOXES, CLASSES, HIDDEN, POINTS, SEVERAL, Survey, has_scheme
 from fomaug.labels import SingleFace, find_scheme, single_faces
@@ -28,7 +29,7 @@ class YoloConverter(Converter):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.groups = Categories(context.plan.categories, context.survey, context.categories)
-        self._stems: dict[str, int] = {}
+        self.stems = UniqueStems()
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
@@ -44,7 +45,7 @@ class YoloConverter(Converter):
         """Write a picture and its text file; a picture without faces has an empty one."""
         if entry.labels is None:
             return
-        file = self.pictures.place(entry, f"images/{entry.split}/{self._name(entry)}")
+        file = self.pictures.place(entry, self.stems.claim(f"images/{entry.split}/{entry.name}"))
         lines = []
         for face in single_faces(entry.labels):
             if face.in_picture and (edges := edges_of(face)) is not None:
@@ -71,13 +72,6 @@ class YoloConverter(Converter):
         names = dict(enumerate(self.groups.names))
         content: dict[str, Any] = {"train": first, "val": first, **splits, "names": names, **self.extra()}
         self.outputs.text("data.yaml").write(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-
-    def _name(self, entry: Entry) -> str:
-        """Return a name whose stem no other picture has, since its text file has the stem only."""
-        path = PurePosixPath(entry.name)
-        stem = f"{entry.split}/{path.with_suffix('')}".casefold()
-        self._stems[stem] = number = self._stems.get(stem, 0) + 1
-        return str(path) if number == 1 else str(path.with_stem(f"{path.stem}-{path.suffix[1:]}-{number}"))
 
 
 @register
