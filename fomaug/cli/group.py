@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import io
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple, TextIO
 
@@ -96,8 +98,32 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    with _printable(sys.stdout):
-        return _main(list(sys.argv[1:] if args is None else args))
+    with _printable(sys.stdout), _terminable() as is_terminated:
+        code = _main(list(sys.argv[1:] if args is None else args), is_terminated)
+    return 143 if is_terminated() else code
+
+
+@contextmanager
+def _terminable() -> Iterator[Callable[[], bool]]:
+    """Let the signal that ends processes, as cluster schedulers send it, interrupt the command like Ctrl-C.
+
+    Yields:
+        Function that tells whether the signal has come.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield lambda: bool(received)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -114,7 +140,7 @@ def _printable(stream: TextIO) -> Iterator[None]:
         stream.reconfigure(errors=before)
 
 
-def _main(words: list[str]) -> int:
+def _main(words: list[str], is_terminated: Callable[[], bool]) -> int:
     """Run the command, and turn errors into exit codes."""
     try:
         code = fomaug.main(words, prog_name="fomaug", standalone_mode=False)
@@ -126,7 +152,8 @@ def _main(words: list[str]) -> int:
         return 2
     except (KeyboardInterrupt, click.Abort):
         entry = COMMANDS.get(words[0]) if words else None
-        click.echo(f"\nInterrupted; {entry.interrupted if entry else 'nothing was done'}.", err=True)
+        word = "Terminated" if is_terminated() else "Interrupted"
+        click.echo(f"\n{word}; {entry.interrupted if entry else 'nothing was done'}.", err=True)
         return 130
     except SystemExit:  # click raises it when the reader of the output, such as `head`, has ended; 1 would mean "no"
         return 141

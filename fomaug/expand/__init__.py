@@ -18,19 +18,23 @@ if TYPE_CHECKING:
     from fomaug.expand.inspect.summary import Summary as Summary
     from fomaug.expand.inspect.summary import summarise as summarise
     from fomaug.expand.job import expand as expand
+    from fomaug.expand.job import finish as finish
     from fomaug.expand.plan import ExpandPlan as ExpandPlan
     from fomaug.expand.report import ExpandReport as ExpandReport
     from fomaug.expand.report import Failure as Failure
     from fomaug.expand.resources import parse_weights as parse_weights
+    from fomaug.expand.shares import parse_share as parse_share
 
 __all__ = [
     "expand",
+    "finish",
     "ExpandPlan",
     "ExpandReport",
     "Failure",
     "parse_labels",
     "parse_gates",
     "parse_weights",
+    "parse_share",
     "Summary",
     "summarise",
     "Leak",
@@ -39,12 +43,14 @@ __all__ = [
 
 _HOMES = {
     "expand": "job",
+    "finish": "job",
     "ExpandPlan": "plan",
     "ExpandReport": "report",
     "Failure": "report",
     "parse_labels": "annotate",
     "parse_gates": "gates",
     "parse_weights": "resources",
+    "parse_share": "shares",
     "Summary": "inspect.summary",
     "summarise": "inspect.summary",
     "Leak": "inspect.leaks",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,16 @@ from fomaug.expand.manifest import MANIFEST, REJECTED, SUMMARY, Row, explained_r
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import SourceFile
 from fomaug.files import LABELS, sha256_of
-from fomaug.labels import FaceLabels, Flaw, find_format, fit, move, read_annotations, write_annotations
+from fomaug.labels import (
+    FaceLabels,
+    Flaw,
+    find_format,
+    fit,
+    list_annotations,
+    load_labels,
+    move,
+    write_annotations,
+)
 from fomaug.media import file_size
 from fomaug.strict_json import without_nan
 
@@ -128,7 +138,7 @@ class Annotator:
         out: output folder.
         path: file or folder of the annotations.
         format: name of the format.
-        labels: labels of the sources, by key.
+        labels: labels of the sources, by key; those of masks have no pixels yet.
         missing: keys of sources without annotations.
         flaws: annotations that were left out by the reader; see also `fit`.
     """
@@ -144,16 +154,25 @@ class Annotator:
         self._stops = plan.on_error == "raise"
         keys = {source.key for source in sources}
         found_flaws: list[Flaw] = []
-        self.labels = read_annotations(self.path, plan.dataset, format=self.format, on_flaw=found_flaws.append)
+        self.labels = list_annotations(self.path, plan.dataset, format=self.format, on_flaw=found_flaws.append)
         self.flaws = tuple(flaw for flaw in found_flaws if not flaw.picture or flaw.picture in keys)
         self.missing = tuple(source.key for source in sources if source.key not in self.labels)
         self._check_flaws(self.flaws)
         _check_use(plan, self.format, len(self.missing) == len(sources), self.flaws)
 
-    def fit(self, key: str, size: tuple[int, int]) -> tuple[FaceLabels | None, tuple[Flaw, ...]]:
-        """Return the labels of a source without those that belong to an image of another size.
+    def without_labels(self) -> Annotator:
+        """Return an annotator for workers, which get the labels of their sources with their tasks."""
+        small = copy(self)
+        small.labels, small.missing, small.flaws = {}, (), ()
+        return small
+
+    def fit(
+        self, labels: FaceLabels | None, key: str, size: tuple[int, int]
+    ) -> tuple[FaceLabels | None, tuple[Flaw, ...]]:
+        """Complete the labels of a source, without those that belong to an image of another size.
 
         Args:
+            labels: labels of the source, see `labels`.
             key: key of the source.
             size: (H, W) of the source in pixels.
 
@@ -163,12 +182,13 @@ class Annotator:
         Raises:
             LabelError: annotations belong to another size, and the plan says to raise.
         """
-        labels = self.labels.get(key)
-        if labels is None:
-            return None, ()
-        fitting, flaws = fit(labels, size, picture=key)
+        flaws: list[Flaw] = []
+        if labels is not None:
+            labels = load_labels(labels, self.format, picture=key, on_flaw=flaws.append)
+        if labels is not None:
+            labels, flaws = fit(labels, size, picture=key)
         self._check_flaws(flaws)
-        return fitting, tuple(flaws)
+        return labels, tuple(flaws)
 
     def _check_flaws(self, flaws: Sequence[Flaw]) -> None:
         if flaws and self._stops:

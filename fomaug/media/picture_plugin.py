@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,6 +78,13 @@ class PicturePlugin(PluginV3):
     def num_frames(self) -> int:
         """Number of frames or pages; nothing is decoded."""
         return 1 if self._tiff16 is not None else int(getattr(self.image, "n_frames", 1))
+
+    def reduce(self, least_side: int) -> None:
+        """Let a JPEG be decoded at a half, a quarter or an eighth, as far as its longer side keeps `least_side`."""
+        if self._tiff16 is None and self.format == "JPEG":
+            width, height = self.size
+            scale = min(1.0, least_side / max(width, height))
+            self.image.draft(self.image.mode, (math.ceil(width * scale), math.ceil(height * scale)))
 
     def read(self, *, index: int = 0) -> NDArray[Any]:
         """Decode a frame, upright.

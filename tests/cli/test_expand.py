@@ -23,7 +23,15 @@ from fomaug.media import save_image
 def test_options_are_those_of_the_function_and_the_plan() -> None:
     ours = {option.name: option.default for option in command.params if option.name not in ("dataset", "out")}
     plan = {field.name: field.default for field in fields(ExpandPlan)}
-    assert set(ours) == set(plan) - {"dataset", "out"} | {"resume", "dry_run", "progress"}
+    assert set(ours) == set(plan) - {"dataset", "out"} | {
+        "resume",
+        "dry_run",
+        "prepare",
+        "shard",
+        "finish",
+        "profile",
+        "progress",
+    }
     for name in set(plan) & set(ours):
         assert ours[name] == plan[name] or (plan[name] is None and not isinstance(ours[name], str)), name
     for name, parameter in inspect.signature(function).parameters.items():
@@ -69,8 +77,15 @@ OPTIONS = [
     ("--device", "text", "auto"),
     ("--dtype", "text", "auto"),
     ("--workers", "integer", 2),
+    ("--engine", "local|ray", "local"),
+    ("--processes", "text", 1),
+    ("--address", "text", None),
     ("--resume --no-resume", "boolean", False),
     ("--dry-run", "boolean", False),
+    ("--prepare", "boolean", False),
+    ("--shard", "text", None),
+    ("--finish", "boolean", False),
+    ("--profile", "boolean", False),
     ("--progress --no-progress", "boolean", True),
 ]
 
