@@ -16,7 +16,7 @@ from typing_extensions import Unpack
 
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool
-from fomaug.errors import ArgumentError, did_you_mean
+from fomaug.errors import ArgumentError, ResumeError, did_you_mean
 from fomaug.expand.complete import complete, report_share
 from fomaug.expand.dataset import Found
 from fomaug.expand.engines import Job, make_engine
@@ -176,6 +176,8 @@ def finish(
     """
     free = {"engine": engine, "processes": processes, "address": address}
     plan = plan_of(Path(out), read_summary(Path(out)), device=device, workers=workers, on_error=on_error, **free)
+    if plan.driving == GIVEN:
+        raise ResumeError(f"the job in {out} was given a pool or a model from Python; resume it there by expand()")
     share = None if shard is None else parse_share(shard)
     return _expand(plan, Given(), _Mode(resume=True, share=share, progress=progress))
 

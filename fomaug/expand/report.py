@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class ExpandReport:
     contact_sheet: Path | None = None
     estimated_bytes: int | None = None
     shard: str = ""
-    profile: tuple[str, ...] = ()
+    profile: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def complete(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from fomaug.errors import LabelError, did_you_mean
 from fomaug.files import exists
-from fomaug.labels.checks import OnFlaw, refuse, reporting_flaws
+from fomaug.labels.checks import Flaw, OnFlaw, refuse
 from fomaug.labels.faces import FaceLabels, Size
 from fomaug.media import read_suffixes
 
@@ -102,10 +102,11 @@ def load_labels(labels: FaceLabels, format: str, *, picture: str = "", on_flaw: 
     load = _by_name(format).load
     if load is None:
         return labels
-    loaded = None
-    with reporting_flaws(labels.origins[0], on_flaw, picture):
-        loaded = load(labels)
-    return loaded
+    try:
+        return load(labels)
+    except LabelError as error:
+        on_flaw(Flaw(labels.origins[0], picture, str(error)))
+        return None
 
 
 def write_annotations(
