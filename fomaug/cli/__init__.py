@@ -8,6 +8,8 @@ and are named; 130 interrupted; 141 the reader of the output has ended; 143 term
 import sys
 from collections.abc import Sequence
 
+from fomaug.cli.interrupts import interruptible
+
 __all__ = ["main"]
 
 
@@ -20,10 +22,11 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    try:
-        from fomaug.cli.group import main as run
+    with interruptible() as received:
+        try:
+            from fomaug.cli.group import run
 
-        return run(args)
-    except KeyboardInterrupt:  # while modules are imported; `run` handles all others
-        sys.stderr.write("\nInterrupted; nothing was done.\n")
-        return 130
+            return run(list(sys.argv[1:] if args is None else args), received)
+        except KeyboardInterrupt:  # while modules are imported; `run` handles all others
+            sys.stderr.write(f"\n{received.word}; nothing was done.\n")
+            return received.exit_code

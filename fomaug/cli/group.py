@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import importlib
 import io
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple, TextIO
 
 import click
 
 from fomaug import __version__
+from fomaug.cli.interrupts import Received
 from fomaug.cli.options import suggest_choices
 from fomaug.errors import FomaugError, did_you_mean
 
@@ -89,41 +88,24 @@ def fomaug() -> None:
     """Animate every face of a dataset with the motion of driving clips, and move its labels with the face."""
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the command line.
+def run(words: list[str], received: Received) -> int:
+    """Run a command and return its exit code.
 
     Args:
-        args: arguments without the program's name; None for those of the process.
-
-    Returns:
-        The exit code.
+        words: arguments without the program's name.
+        received: signals that have come.
     """
-    with _printable(sys.stdout), _terminable() as is_terminated:
-        code = _main(list(sys.argv[1:] if args is None else args), is_terminated)
-    return 143 if is_terminated() else code
-
-
-@contextmanager
-def _terminable() -> Iterator[Callable[[], bool]]:
-    """Let the signal that ends processes, as cluster schedulers send it, interrupt the command like Ctrl-C.
-
-    Yields:
-        Function that tells whether the signal has come.
-    """
-    received: list[int] = []
-
-    def interrupt(number: int, frame: object) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield lambda: False
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield lambda: bool(received)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with _printable(sys.stdout):
+        try:
+            return _run(words)
+        except (KeyboardInterrupt, click.Abort):
+            pass
+        except Exception:
+            if not received.number:
+                raise
+    entry = COMMANDS.get(words[0]) if words else None
+    click.echo(f"\n{received.word}; {entry.interrupted if entry else 'nothing was done'}.", err=True)
+    return received.exit_code
 
 
 @contextmanager
@@ -140,7 +122,7 @@ def _printable(stream: TextIO) -> Iterator[None]:
         stream.reconfigure(errors=before)
 
 
-def _main(words: list[str], is_terminated: Callable[[], bool]) -> int:
+def _run(words: list[str]) -> int:
     """Run the command, and turn errors into exit codes."""
     try:
         code = fomaug.main(words, prog_name="fomaug", standalone_mode=False)
@@ -150,11 +132,6 @@ def _main(words: list[str], is_terminated: Callable[[], bool]) -> int:
     except FomaugError as error:
         click.echo(f"Error: {error}", err=True)
         return 2
-    except (KeyboardInterrupt, click.Abort):
-        entry = COMMANDS.get(words[0]) if words else None
-        word = "Terminated" if is_terminated() else "Interrupted"
-        click.echo(f"\n{word}; {entry.interrupted if entry else 'nothing was done'}.", err=True)
-        return 130
     except SystemExit:  # click raises it when the reader of the output, such as `head`, has ended; 1 would mean "no"
         return 141
     except OSError as error:

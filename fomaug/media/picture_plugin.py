@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,7 +83,7 @@ class PicturePlugin(PluginV3):
         if self._tiff16 is None and self.format == "JPEG":
             width, height = self.size
             scale = min(1.0, least_side / max(width, height))
-            self.image.draft(self.image.mode, (math.ceil(width * scale), math.ceil(height * scale)))
+            self.image.draft(self.image.mode, (max(1, int(width * scale)), max(1, int(height * scale))))
 
     def read(self, *, index: int = 0) -> NDArray[Any]:
         """Decode a frame, upright.

@@ -63,7 +63,9 @@ class TarWriter(ArchiveWriter):
             file.seek(max(0, size - len(line) - _TAIL))
             end = file.read()
         has_end_mark = end.endswith(tarfile.NUL * 2 * tarfile.BLOCKSIZE)
-        return has_end_mark and line in end and _is_header(start)
+        _, found, rest = end.rpartition(line)
+        is_last = not rest.strip(tarfile.NUL) or str(last["member"]).endswith(".bmp")  # whose mark is one more member
+        return has_end_mark and bool(found) and is_last and _is_header(start)
 
     def _append(self, name: str, content: bytes) -> None:
         member = tarfile.TarInfo(name)  # time, owner and mode are constants: equal samples give equal bytes
