@@ -8,15 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fomaug import Animator, DrivingPool, save_model
 from fomaug.media import save_image
-
-sys.path.insert(0, str(Path(__file__).parent))
-import jobs
 
 Contents = Callable[[Path], dict[str, bytes]]
 PICTURES = 32
@@ -34,7 +32,7 @@ def folder(tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, face: C
     return tmp_path
 
 
-def check_kills(folder: Path, contents: Contents, format: str, engine: str, kills: int) -> None:
+def check_kills(jobs: Any, folder: Path, contents: Contents, format: str, engine: str, kills: int) -> None:
     words = ("faces", "--format", format, "--copies", "4", "--samples-per-shard", "16", *ENGINES[engine])
     begin = time.monotonic()
     jobs.finish(jobs.start(folder, *words, "whole"))
@@ -59,14 +57,14 @@ def check_kills(folder: Path, contents: Contents, format: str, engine: str, kill
 
 
 @pytest.mark.parametrize(("format", "engine"), [("webdataset", "one"), ("folder", "two")])
-def test_two_kills_change_no_byte(folder: Path, contents: Contents, format: str, engine: str) -> None:
-    check_kills(folder, contents, format, engine, 2)
+def test_two_kills_change_no_byte(jobs: Any, folder: Path, contents: Contents, format: str, engine: str) -> None:
+    check_kills(jobs, folder, contents, format, engine, 2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["folder", "webdataset", "parquet"])
 @pytest.mark.parametrize("engine", list(ENGINES))
-def test_thirty_kills_change_no_byte(folder: Path, contents: Contents, format: str, engine: str) -> None:
+def test_thirty_kills_change_no_byte(jobs: Any, folder: Path, contents: Contents, format: str, engine: str) -> None:
     if format == "parquet":
         pytest.importorskip("pyarrow")
-    check_kills(folder, contents, format, engine, 30)
+    check_kills(jobs, folder, contents, format, engine, 30)

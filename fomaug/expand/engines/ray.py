@@ -69,6 +69,7 @@ class _Actors:
             try:
                 done, copies = self._ray.get(ready)
             except self._ray.exceptions.RayActorError as error:
+                self._ray.kill(actor)  # it may be out of reach and still at work
                 self._replace(part, task, error)
                 continue
             except self._ray.exceptions.RayTaskError as error:
