@@ -8,10 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
 from pathlib import PurePosixPath
+from typing import Final
 
 from fomaug.expand.manifest import CopyId
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Group, SourceFile, SourceJob, Unit
+
+_FOLDER_GROUPS: Final = 64  # least number of groups of a job that is written to folders, where units allow it
 
 
 class Division:
@@ -92,15 +95,21 @@ class Division:
     def _divide(self, plan: ExpandPlan) -> Iterator[tuple[str, int, int]]:
         """Gather the units of each split, or of a whole folder, to groups: name, first source and end."""
         by_split = plan.format != "folder"
+        size = plan.samples_per_shard if by_split else _folder_size(plan, self.num_copies)
         first = 0
         for split, members in groupby(self.sources, lambda source: source.split if by_split else ""):
             end = first + sum(1 for _ in members)
             bounds = [start for start, _ in self._unit_bounds(first, end)] + [end]
             firsts = [self.starts[bound] for bound in bounds]
-            for number, (start, stop) in enumerate(_gather(firsts, plan.samples_per_shard)):
+            for number, (start, stop) in enumerate(_gather(firsts, size)):
                 name = (f"{split}/{number:05d}" if split else f"{number:05d}") if by_split else ""
                 yield name, bounds[start], bounds[stop]
             first = end
+
+
+def _folder_size(plan: ExpandPlan, num_copies: int) -> int:
+    """Return the number of copies of a group of files; small jobs have many groups, so that many workers have one."""
+    return max(plan.batch_size, min(plan.samples_per_shard, num_copies // _FOLDER_GROUPS))
 
 
 def _gather(starts: Sequence[int], size: int, offset: int = 0) -> Iterator[tuple[int, int]]:

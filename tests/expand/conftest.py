@@ -14,9 +14,6 @@ from PIL import Image
 from fomaug.media import save_image
 
 
-ROOT = Path(__file__).parents[2]
-
-
 def make_face(seed: int, height: int = 48, width: int = 48, channels: int = 3, dtype: type = np.uint8) -> np.ndarray:
     """A smooth picture of its own for every seed."""
     rng = np.random.default_rng(seed)
@@ -59,7 +56,7 @@ class Jobs:
         options = ["--model", "tiny.safetensors", "--driving", "pool.safetensors", "--device", "cpu", "--gates", "off"]
         options += ["--batch-size", "4", "--no-progress"]
         words = words if "--finish" in words else (*words, *options)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
         command = [python, "-m", "fomaug", "expand", *words]
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 

@@ -39,13 +39,13 @@ def groups_one_by_one(counts: list[int], batch_size: int, size: int) -> list[lis
 
 @pytest.mark.parametrize(("copies", "batch_size", "size"), [(3, 7, 20), (1, 16, 1000), (8, 4, 1), (5, 5, 11)])
 def test_units_and_groups_are_filled_one_after_another(copies: int, batch_size: int, size: int) -> None:
-    plan = ExpandPlan("data", "out", copies=copies, batch_size=batch_size, samples_per_shard=size)
-    division = Division(plan, SOURCES)
+    options = {"copies": copies, "batch_size": batch_size, "samples_per_shard": size, "format": "webdataset"}
+    division = Division(ExpandPlan("data", "out", **options), SOURCES[:10])
     found = [
         [[SOURCES.index(job.source) for job in unit] for unit in division.group(number).units]
         for number in range(division.num_groups)
     ]
-    assert found == groups_one_by_one([copies] * len(SOURCES), batch_size, size)
+    assert found == groups_one_by_one([copies] * 10, batch_size, size)
 
 
 def test_positions_follow_the_groups() -> None:
@@ -58,6 +58,15 @@ def test_positions_follow_the_groups() -> None:
     assert division.group(0).name == "test/00000"
     for copy_id in (("train/a/0.png", 3), ("train/a/0.png", -1), ("other.png", 0)):
         assert division.position(copy_id) is None
+
+
+def test_small_jobs_in_folders_have_groups_for_many_workers() -> None:
+    sources = [SourceFile(Path("data"), f"{number}.png") for number in range(300)]
+    sizes = {}
+    for format in ("folder", "webdataset"):
+        division = Division(ExpandPlan("data", "out", copies=8, format=format), sources)
+        sizes[format] = division.num_groups
+    assert sizes == {"folder": 75, "webdataset": 3}
 
 
 def test_a_job_without_copies_has_no_groups() -> None:
