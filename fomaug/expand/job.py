@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from tqdm import tqdm
 from typing_extensions import Unpack
 
 from fomaug.animator import Animator
@@ -41,7 +39,7 @@ from fomaug.expand.report import ExpandReport, estimate_bytes
 from fomaug.expand.resources import GIVEN
 from fomaug.expand.shards import Division
 from fomaug.expand.shares import Share, parse_share
-from fomaug.expand.tasks import Tasks
+from fomaug.expand.tasks import Tasks, show_progress
 from fomaug.faces import Detector
 from fomaug.motion import Selection
 from fomaug.options import OnError
@@ -279,23 +277,7 @@ def _make(prepared: Prepared, index: RowIndex, groups: range, mode: _Mode) -> Ta
     annotator = prepared.stages.annotator
     total = prepared.division.count_copies(groups)
     done = sum(index.count_recorded(prepared.division.positions(number)) for number in groups)
-    with _progress(total, done, shown=mode.progress) as on_made:
+    with show_progress(total, done, shown=mode.progress) as on_made:
         tasks = Tasks(prepared.division, index, groups, {} if annotator is None else annotator.labels, on_made)
         make_engine(prepared.plan).run(Job(tasks, prepared.setup(), prepared.stages))
     return tasks
-
-
-@contextmanager
-def _progress(total: int, done: int, *, shown: bool) -> Iterator[Any]:
-    """Show one bar for all workers, with rate, remaining time and failures."""
-    with tqdm(total=total, initial=done, unit="copy", disable=not shown, dynamic_ncols=True) as bar:
-        failures = 0
-
-        def on_made(copies: int, failed: int) -> None:
-            nonlocal failures
-            failures += failed
-            if failed:
-                bar.set_postfix(failed=failures, refresh=False)
-            bar.update(copies)
-
-        yield on_made

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
+
+from tqdm import tqdm
 
 from fomaug.expand.index import RowIndex
 from fomaug.expand.manifest import CopyId
@@ -18,6 +21,7 @@ from fomaug.labels import FaceLabels, Flaw
 MOST_DEATHS: Final = 3  # of workers, by one group, before the group is given up
 
 Seconds = dict[str, float]
+OnMade = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class Tasks:
         index: RowIndex,
         numbers: Iterable[int],
         labels: Mapping[str, FaceLabels],
-        on_made: Callable[[int, int], None],
+        on_made: OnMade,
     ) -> None:
         self.division = division
         self.index = index
@@ -147,3 +151,19 @@ class Tasks:
         recorded = frozenset(copy_id for copy_id in group.copy_ids if self.index.has(copy_id))
         keys = [job.source.key for job in group.jobs]
         return Task(group, recorded, {key: self._labels[key] for key in keys if key in self._labels})
+
+
+@contextmanager
+def show_progress(total: int, done: int, *, shown: bool) -> Iterator[OnMade]:
+    """Show one bar for all workers, with rate, remaining time and failures."""
+    with tqdm(total=total, initial=done, unit="copy", disable=not shown, dynamic_ncols=True) as bar:
+        failures = 0
+
+        def on_made(copies: int, failed: int) -> None:
+            nonlocal failures
+            failures += failed
+            if failed:
+                bar.set_postfix(failed=failures, refresh=False)
+            bar.update(copies)
+
+        yield on_made
