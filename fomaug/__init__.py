@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fomaug.driving import DrivingPool as DrivingPool
     from fomaug.driving import MotionTrack as MotionTrack
     from fomaug.errors import FomaugError as FomaugError
+    from fomaug.expand import Expander as Expander
     from fomaug.expand import expand as expand
     from fomaug.geometry import transfer as transfer
     from fomaug.motion import MotionParams as MotionParams
@@ -47,6 +48,7 @@ _HOMES = {
     "Animated": "types",
     "Animator": "animator",
     "DrivingPool": "driving",
+    "Expander": "expand",
     "FomaugError": "errors",
     "Keypoints": "types",
     "MotionAugment": "augment",
@@ -79,6 +81,7 @@ __all__ = [
     "Animated",
     "Animator",
     "DrivingPool",
+    "Expander",
     "FomaugError",
     "Keypoints",
     "MotionAugment",

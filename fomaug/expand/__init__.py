@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from fomaug.names import make_callable, names_on_demand
 
 if TYPE_CHECKING:
-    from fomaug.expand.annotate import parse_labels as parse_labels
+    from fomaug.expand.classes import parse_labels as parse_labels
+    from fomaug.expand.expander import Expander as Expander
+    from fomaug.expand.expander import UnusedRowsWarning as UnusedRowsWarning
     from fomaug.expand.gates import parse_gates as parse_gates
     from fomaug.expand.inspect.leaks import Leak as Leak
     from fomaug.expand.inspect.leaks import find_leaks as find_leaks
@@ -30,7 +32,9 @@ __all__ = [
     "finish",
     "ExpandPlan",
     "ExpandReport",
+    "Expander",
     "Failure",
+    "UnusedRowsWarning",
     "parse_labels",
     "parse_gates",
     "parse_weights",
@@ -46,7 +50,9 @@ _HOMES = {
     "finish": "job",
     "ExpandPlan": "plan",
     "ExpandReport": "report",
+    "Expander": "expander",
     "Failure": "report",
+    "UnusedRowsWarning": "expander",
     "parse_labels": "annotate",
     "parse_gates": "gates",
     "parse_weights": "resources",

@@ -93,7 +93,7 @@ def expand(
     Args:
         dataset: folder of class folders, or of images.
         out: folder to write to; a new one, or the one of the job that is resumed.
-        driving: "builtin", "gestures", "parametric", a pool or its file, a clip, or a folder of clips.
+        driving: "builtin", "gestures", "parametric", "views", a pool or its file, a clip, or a folder of clips.
         copies: number of copies of each source.
         model: an animator, the name of an installed model, or the path of a model file.
         seed: seed of all draws; equal arguments give equal files.

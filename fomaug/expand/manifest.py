@@ -185,6 +185,11 @@ def check_facts(out: Path, facts: Mapping[str, Any]) -> None:
         ResumeError: they differ; the message names both values.
     """
     summary = read_summary(out)
+    if "draws" in facts and (begun := summary.get("draws", 1)) != facts["draws"]:
+        raise ResumeError(
+            f"{out} was begun with version {begun} of the draws, and this fomaug has version {facts['draws']}, which "
+            "would draw other copies than planned; finish it with the fomaug that began it, or start in a new folder"
+        )
     changes = [
         f"{name}: was {json.dumps(was)}, is {json.dumps(now)}"
         for name, was, now in _differences({name: summary.get(name) for name in facts}, facts)

@@ -58,8 +58,12 @@ class ExpandPlan:
         default="builtin",
         metadata={
             "help": "Motion to borrow: builtin, gestures, parametric (also with ranges: 'parametric yaw=-45:45 "
-            "pitch=-25:25'), a pool file, a clip or a folder of clips."
+            "pitch=-25:25'), views (head poses, see --views), a pool file, a clip or a folder of clips."
         },
+    )
+    views: str | None = field(
+        default=None,
+        metadata={"help": "Angles of --driving views in degrees: 'yaw=-40:40:20 pitch=-20,0,20 roll=0'."},
     )
     copies: int = field(default=8, metadata={"help": "Number of copies of each source."})
     model: str = field(default="lite-256", metadata={"help": "An installed model, or a model file."})
@@ -191,6 +195,8 @@ class ExpandPlan:
             raise ArgumentError(f"quality must be 1 to 100, got {self.quality}")
         if self.processes != "auto" and not (isinstance(self.processes, int) and self.processes >= 1):
             raise ArgumentError(f"processes must be a number from 1, or 'auto', got {self.processes!r}")
+        if self.views is not None and self.driving != "views":
+            raise ArgumentError(f"views are the angles of driving='views', but driving is {self.driving!r}")
         if isinstance(self.labels, str):
             check_choice("labels", self.labels, get_args(LabelPolicy))
 
@@ -198,6 +204,11 @@ class ExpandPlan:
         """Return the settings that decide a draw; every copy moves."""
         names = {field.name for field in fields(DrawSettings)} - {"p"}
         return DrawSettings(p=1.0, **{name: getattr(self, name) for name in names})
+
+    @property
+    def named_driving(self) -> str:
+        """The driving pool with the angles of its views."""
+        return self.driving if self.views is None else f"{self.driving} {self.views}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dict that `json.dumps` takes."""
@@ -249,6 +260,7 @@ class ExpandOptions(TypedDict, total=False):
     annotation_format: str | None
     clip_labels: str | None
     clip_weights: Mapping[str, float] | None
+    views: str | None
     clip_crop: Crop
     split: Split
     balance: bool

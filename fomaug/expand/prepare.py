@@ -12,7 +12,8 @@ from fomaug import __version__
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, MediaError, ResumeError
-from fomaug.expand.annotate import check_policy, list_classes, make_annotator
+from fomaug.expand.annotate import make_annotator
+from fomaug.expand.classes import check_policy, list_classes
 from fomaug.expand.dataset import (
     SOURCES,
     Found,
@@ -23,7 +24,7 @@ from fomaug.expand.dataset import (
     with_deleted,
 )
 from fomaug.expand.formats import open_writer
-from fomaug.expand.gates import Embed, make_judge, read_gates
+from fomaug.expand.gates import Embed
 from fomaug.expand.locks import LOCK
 from fomaug.expand.manifest import MANIFEST_FORMAT, SUMMARY, check_facts, save_summary
 from fomaug.expand.plan import ExpandPlan
@@ -31,10 +32,11 @@ from fomaug.expand.report import Failure
 from fomaug.expand.resources import POOL_FILE, digest_clip_labels, is_from_clips, load_augment, save_pool
 from fomaug.expand.run import Stages
 from fomaug.expand.shards import Division
-from fomaug.expand.sources import SourceFile, make_locator
-from fomaug.expand.worker import WorkerSetup
+from fomaug.expand.sources import SourceFile
+from fomaug.expand.worker import WorkerSetup, make_stages
 from fomaug.faces import Detector
 from fomaug.files import is_temporary
+from fomaug.motion import DRAWS
 
 _SAVED_FIRST: Final = (SOURCES, POOL_FILE, LOCK)
 """Files that are saved before the summary, whose presence says that a job is prepared."""
@@ -125,16 +127,10 @@ def prepare(
     plan: ExpandPlan, sources: Sequence[SourceFile], division: Division, given: Given, *, progress: bool
 ) -> Prepared:
     """Load model, pool and annotations, and check that they fit together; nothing is written."""
-    gates = read_gates(plan.gates)
     augment = load_augment(plan, given.pool, given.model, progress=progress)
     check_policy(plan, sources, augment.driving)
     annotator = make_annotator(plan, sources)
-    stages = Stages(
-        augment=augment,
-        judge=make_judge(gates, augment.model, given.embed),
-        annotator=annotator,
-        locate=make_locator(plan, augment.model, given.detector, annotated=annotator is not None),
-    )
+    stages = make_stages(plan, augment, annotator, given.embed, given.detector)
     prepared = Prepared(plan, sources, division, stages, given, _facts(plan, sources, stages))
     open_writer(prepared.out, plan.format, ())  # its errors come before anything is written
     return prepared
@@ -194,6 +190,7 @@ def _facts(plan: ExpandPlan, sources: Sequence[SourceFile], stages: Stages) -> d
     return {
         "fomaug": __version__,
         "manifest": MANIFEST_FORMAT,
+        "draws": DRAWS,
         "settings": plan.settings(),
         "model": {"name": model.name, "hash": model.hash},
         "pool": {"hash": pool.hash, "tracks": len(pool), "frames": pool.num_frames},

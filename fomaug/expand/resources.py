@@ -95,7 +95,7 @@ def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -
         PoolError: the path does not exist, has no readable clip, or is a pool of another model.
     """
     if is_named_pool(plan.driving):
-        return named_pool(plan.driving, animator)
+        return named_pool(plan.named_driving, animator)
     path = Path(plan.driving)
     if _is_pool_file(path):
         return DrivingPool.load(path, animator)

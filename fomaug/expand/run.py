@@ -12,7 +12,7 @@ from typing import Final
 from fomaug.augment import MotionAugment
 from fomaug.errors import MediaError
 from fomaug.expand.annotate import Annotator, move_labels
-from fomaug.expand.copies import Judge, Outcome, make_copies
+from fomaug.expand.copies import Judge, Outcome, make_planned
 from fomaug.expand.formats import FormatWriter
 from fomaug.expand.manifest import Row, copy_id_of, explained_writes
 from fomaug.expand.parts import Part
@@ -20,7 +20,7 @@ from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.profile import Clock
 from fomaug.expand.report import Failure
 from fomaug.expand.samples import Sample, encode_copy, rejected_row
-from fomaug.expand.sources import Loaded, Locate, SourceJob, Unit, load
+from fomaug.expand.sources import FitLabels, Loaded, Locate, SourceJob, Unit, load, prepare
 from fomaug.expand.tasks import Done, Feed, Task
 from fomaug.labels import Flaw
 
@@ -202,23 +202,21 @@ class Pipeline:
 
     def _usable(self, sources: Sequence[Loaded], run: _Run) -> list[Loaded]:
         usable = []
+        fit_labels = self._fit_labels(run.task)
         for loaded in sources:
             with self.clock("faces"):
-                found = self._prepare(loaded, run.task) if loaded.picture is not None else loaded
+                found = prepare(loaded, fit_labels, self.stages.locate) if loaded.picture is not None else loaded
             if found.picture is None:
                 self._fail(found, run, missing=loaded.picture is not None)
             else:
                 usable.append(found)
         return usable
 
-    def _prepare(self, loaded: Loaded, task: Task) -> Loaded:
-        """Add the labels of a source, and find its faces."""
-        assert loaded.picture is not None
-        if self.stages.annotator:
-            key = loaded.job.source.key
-            labels, flaws = self.stages.annotator.fit(task.labels.get(key), key, loaded.picture.size)
-            loaded = replace(loaded, labels=labels, flaws=flaws)
-        return self.stages.locate(loaded) if self.stages.locate else loaded
+    def _fit_labels(self, task: Task) -> FitLabels | None:
+        annotator = self.stages.annotator
+        if annotator is None:
+            return None
+        return lambda key, size: annotator.fit(task.labels.get(key), key, size)
 
     def _fail(self, loaded: Loaded, run: _Run, *, missing: bool) -> None:
         failure = Failure(loaded.job.source.key, loaded.reason)
@@ -229,16 +227,7 @@ class Pipeline:
 
     def _make(self, sources: Sequence[Loaded], batch: _Batch, threads: ThreadPoolExecutor) -> None:
         with self.clock("model"):
-            made = make_copies(
-                self.stages.augment,
-                sources,
-                self.stages.judge,
-                # The copies of a sequence are frames of one clip; a new draw would take another clip.
-                tries=1 if self.plan.selection == "sequence" else self.plan.tries,
-                batch_size=self.plan.batch_size,
-                # A copy has one label, so all its faces move by the clip that the label comes from.
-                alike=self.plan.labels == "from_clip",
-            )
+            made = make_planned(self.plan, self.stages.augment, sources, self.stages.judge)
         for loaded, outcomes in zip(sources, made, strict=True):
             for outcome in outcomes:
                 if outcome.verdict.reasons:

@@ -190,3 +190,11 @@ def fold(name: str) -> str:
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def plan_units(jobs: Iterable[SourceJob], batch_size: int) -> Iterator[Unit]:
+    """Divide sources, in their order, into units of up to `batch_size` copies; one source is never divided."""
+    members = list(jobs)
+    starts = list(accumulate((job.copies for job in members), initial=0))
+    for first, end in _gather(starts, batch_size):
+        yield tuple(members[first:end])

@@ -147,6 +147,11 @@ def load(job: SourceJob, max_pixels: int) -> Loaded:
         content = read_regular(job.source.path, PICTURE)
     except OSError as cause:
         return Loaded(job, None, reason=f"cannot be read: {reason_of(cause)}")
+    return decode(job, content, max_pixels)
+
+
+def decode(job: SourceJob, content: bytes, max_pixels: int) -> Loaded:
+    """Decode the bytes of a source's file; the result carries a reason if they are no picture."""
     try:
         picture = decode_picture(content, Path(job.source.key).suffix, max_pixels=max_pixels)
     except MediaError as cause:
@@ -155,6 +160,23 @@ def load(job: SourceJob, max_pixels: int) -> Loaded:
 
 
 Locate = Callable[[Loaded], Loaded]
+FitLabels = Callable[[str, tuple[int, int]], tuple[FaceLabels | None, tuple[Flaw, ...]]]
+"""Function of a source's key and its (H, W); it returns the labels that fit, and those that were left out."""
+
+
+def prepare(loaded: Loaded, fit_labels: FitLabels | None, locate: Locate | None) -> Loaded:
+    """Add the labels of a decoded source, and find its faces.
+
+    Args:
+        loaded: source with a picture.
+        fit_labels: function that finds the labels of a source; None without annotations.
+        locate: function that finds the faces of a source; None for whole pictures.
+    """
+    assert loaded.picture is not None
+    if fit_labels:
+        labels, flaws = fit_labels(loaded.job.source.key, loaded.picture.size)
+        loaded = replace(loaded, labels=labels, flaws=flaws)
+    return locate(loaded) if locate else loaded
 
 
 def make_locator(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fomaug.animator import Animator
+from fomaug.augment import MotionAugment
 from fomaug.driving import DrivingPool
 from fomaug.errors import ResumeError
 from fomaug.expand.annotate import Annotator
@@ -63,11 +64,23 @@ def load_stages(setup: WorkerSetup) -> Stages:
             f"the worker loaded a model and a pool with the hashes {hashes}, but the job has {setup.hashes}; "
             "give files that all machines share"
         )
+    return make_stages(plan, augment, setup.annotator, setup.embed, setup.detector)
+
+
+def make_stages(
+    plan: ExpandPlan,
+    augment: MotionAugment,
+    annotator: Annotator | None,
+    embed: Embed | None,
+    detector: Detector | None,
+) -> Stages:
+    """Gather the stages of a job around its model and pool."""
+    poses = augment.driving.has_views
     return Stages(
         augment=augment,
-        judge=make_judge(read_gates(plan.gates), augment.model, setup.embed),
-        annotator=setup.annotator,
-        locate=make_locator(plan, augment.model, setup.detector, annotated=setup.annotator is not None),
+        judge=make_judge(read_gates(plan.gates), augment.model, embed, poses=poses, batch_size=plan.batch_size),
+        annotator=annotator,
+        locate=make_locator(plan, augment.model, detector, annotated=annotator is not None),
     )
 
 

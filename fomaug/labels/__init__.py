@@ -21,6 +21,7 @@ from fomaug.labels.formats import register as register
 from fomaug.labels.formats import write_annotations as write_annotations
 from fomaug.labels.movement import Movement as Movement
 from fomaug.labels.movement import move as move
+from fomaug.labels.plain import read_plain as read_plain
 
 __all__ = [
     "FORMATS",
@@ -37,6 +38,7 @@ __all__ = [
     "load_labels",
     "move",
     "read_annotations",
+    "read_plain",
     "register",
     "write_annotations",
 ]

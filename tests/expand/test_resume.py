@@ -161,6 +161,15 @@ def test_changed_settings_are_refused_and_named(
     assert contents(out) == before
 
 
+def test_a_job_of_older_draws_is_refused_and_told_what_to_do(run: Callable[..., ExpandReport]) -> None:
+    out = run("a").out
+    summary = json.loads((out / "expand.json").read_text())
+    assert summary.pop("draws") == 2
+    (out / "expand.json").write_text(json.dumps(summary))
+    with pytest.raises(ResumeError, match=r"begun with version 1 of the draws.* version 2.*in a new folder"):
+        run("a", resume=True)
+
+
 def test_another_pool_or_dataset_is_refused(
     run: Callable[..., ExpandReport], tiny_pool: DrivingPool, faces: Path
 ) -> None:
