@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fomaug.animator import Animator as Animator
     from fomaug.augment import MotionAugment as MotionAugment
     from fomaug.augment import MotionResult as MotionResult
+    from fomaug.convert import convert as convert
     from fomaug.driving import DrivingPool as DrivingPool
     from fomaug.driving import MotionTrack as MotionTrack
     from fomaug.errors import FomaugError as FomaugError
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from fomaug.weights import save_model as save_model
 
 # Names are imported on first use, so that `import fomaug` and the command line's --help load neither torch nor av. The
-# packages `expand` and `study` can be called as functions.
+# packages `convert`, `expand` and `study` can be called as functions.
 _HOMES = {
     "Animated": "types",
     "Animator": "animator",
@@ -62,6 +63,7 @@ _HOMES = {
     "transfer": "geometry",
 }
 _MODULES = (
+    "convert",
     "data",
     "driving",
     "evaluation",
@@ -90,6 +92,7 @@ __all__ = [
     "MotionTrack",
     "Source",
     "__version__",
+    "convert",
     "data",
     "driving",
     "evaluation",

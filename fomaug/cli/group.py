@@ -29,6 +29,9 @@ COMMANDS: Final = {
     "expand": _Entry(
         "fomaug.cli.expand:expand", "Enlarge a face dataset: animate its faces and move their labels.", _RESUME
     ),
+    "convert": _Entry(
+        "fomaug.cli.convert:convert", "Convert an expanded dataset to a format that trainers read.", _RESUME
+    ),
     "study": _Entry(
         "fomaug.cli.study:study",
         "Measure whether copies help on a dataset: train without and with them.",

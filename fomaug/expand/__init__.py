@@ -53,7 +53,7 @@ _HOMES = {
     "Expander": "expander",
     "Failure": "report",
     "UnusedRowsWarning": "expander",
-    "parse_labels": "annotate",
+    "parse_labels": "classes",
     "parse_gates": "gates",
     "parse_weights": "resources",
     "parse_share": "shares",

@@ -127,7 +127,7 @@ def with_deleted(sources: Sequence[SourceFile], dataset: Path, out: Path) -> lis
     Raises:
         ResumeError: the list is damaged.
     """
-    listed = list(_read_sources(dataset, out / SOURCES)) if (out / SOURCES).exists() else []
+    listed = list(read_sources(dataset, out / SOURCES)) if (out / SOURCES).exists() else []
     found = {source.key for source in sources}
     deleted = [source for source in listed if source.key not in found and not exists(source.path)]
     if not deleted or len(listed) != len(found) + len(deleted):
@@ -141,10 +141,15 @@ def listed_sources(dataset: Path, out: Path) -> list[SourceFile]:
     Raises:
         ResumeError: the list is damaged.
     """
-    return list(_read_sources(dataset, out / SOURCES))
+    return list(read_sources(dataset, out / SOURCES))
 
 
-def _read_sources(dataset: Path, path: Path) -> Iterator[SourceFile]:
+def read_sources(dataset: Path, path: Path) -> Iterator[SourceFile]:
+    """Read the list that `save_sources` saved.
+
+    Raises:
+        ResumeError: the list is damaged.
+    """
     try:
         with open_text(path, MANIFEST) as lines:
             for line in lines:

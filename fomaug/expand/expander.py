@@ -40,7 +40,6 @@ _JOB_ONLY: Final = (
 _NOWHERE: Final = "<batches>"
 _OUTPUTS: Final = ("image", "key", "source_key", "copy", "label", "annotation", "motion", "scores")
 _NAMED: Final = 5  # rows that a warning names
-
 _Record = dict[str, Any]
 
 

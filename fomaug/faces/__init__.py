@@ -14,6 +14,7 @@ from fomaug.faces.finder import check_finder as check_finder
 from fomaug.faces.finder import face_boxes as face_boxes
 from fomaug.faces.finder import find_squares as find_squares
 from fomaug.faces.finder import is_face_model as is_face_model
+from fomaug.faces.finder import window_keypoints as window_keypoints
 from fomaug.faces.paste import MovedFace as MovedFace
 from fomaug.faces.paste import compose_motion as compose_motion
 from fomaug.faces.paste import fades as fades
@@ -47,6 +48,7 @@ __all__ = [
     "face_boxes",
     "find_squares",
     "is_face_model",
+    "window_keypoints",
     "MovedFace",
     "compose_motion",
     "fades",

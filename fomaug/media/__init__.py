@@ -30,6 +30,7 @@ from fomaug.media.opening import open_picture as open_picture
 from fomaug.media.picture import Picture as Picture
 from fomaug.media.picture import decode_picture as decode_picture
 from fomaug.media.picture import read_picture as read_picture
+from fomaug.media.picture import upright_size as upright_size
 from fomaug.media.provenance import Provenance as Provenance
 from fomaug.media.provenance import SourceType as SourceType
 from fomaug.media.sheet import contact_sheet as contact_sheet
@@ -78,6 +79,7 @@ __all__ = [
     "Picture",
     "decode_picture",
     "read_picture",
+    "upright_size",
     "Provenance",
     "SourceType",
     "contact_sheet",

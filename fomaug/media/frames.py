@@ -24,6 +24,11 @@ def orientation_of(image: Image.Image) -> int:
     first. A tag that is missing, damaged or out of range counts as upright.
     """
     image.load()
+    return tagged_orientation(image)
+
+
+def tagged_orientation(image: Image.Image) -> int:
+    """Read the orientation, 1 to 8, from the header of a picture that is not decoded yet, see `orientation_of`."""
     try:
         found = image.getexif().get(_TAG, 1)
     except DAMAGE:  # a damaged EXIF block has no effect on the pixels

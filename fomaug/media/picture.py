@@ -12,7 +12,7 @@ from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from fomaug.errors import MediaError, reason_of
-from fomaug.files import PICTURE, read_regular
+from fomaug.files import PICTURE, open_regular, read_regular
 from fomaug.media.formats import PICTURE_FORMATS, why_unread
 from fomaug.media.images import suffix_formats
 from fomaug.media.inputs import MediaInput, media_file
@@ -126,6 +126,25 @@ def decode_picture(
         raise MediaError(f"cannot be read as a picture: {reason_of(cause)}") from cause
     pixels, alpha = (array[..., :-1], array[..., -1:]) if array.shape[2] in (2, 4) else (array, None)
     return Picture(pixels, alpha, profile, encode_format)
+
+
+def upright_size(path: Path) -> tuple[tuple[int, int], bool]:
+    """Read the size of a picture from the header of its file.
+
+    Returns:
+        (H, W) of the upright picture; and whether the EXIF orientation turns the stored one.
+
+    Raises:
+        MediaError: the file is damaged, or of another kind; the message does not name the file.
+    """
+    try:
+        with open_regular(path, PICTURE) as file, identify(file, PICTURE_FORMATS) as picture:
+            (width, height), orientation = picture.size, picture.orientation
+    except UnidentifiedImageError as cause:
+        raise MediaError(why_unread(path.suffix) or f"cannot be read as a picture: {cause}") from cause
+    except DAMAGE as cause:
+        raise MediaError(f"cannot be read as a picture: {reason_of(cause)}") from cause
+    return ((width, height) if orientation >= 5 else (height, width)), orientation != 1
 
 
 def _encode_format(suffix: str, file_format: str) -> str:

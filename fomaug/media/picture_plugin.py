@@ -22,6 +22,7 @@ from fomaug.media.frames import (
     orientation_of,
     over_white,
     pixels_of,
+    tagged_orientation,
     to_rgb,
     turn_upright,
 )
@@ -35,7 +36,7 @@ from fomaug.media.sixteen_bits import (
     open_tiff_pages,
 )
 
-_XMP = 700  # tag of TIFF files
+_WIDTH, _LENGTH, _XMP = 256, 257, 700  # tags of TIFF files
 _ENCODERS_16 = {"png": encode_png16, "tiff": encode_tiff16}
 
 
@@ -84,7 +85,16 @@ class PicturePlugin(PluginV3):
     @property
     def size(self) -> tuple[int, int]:
         """(W, H) as stored; nothing is decoded."""
-        return self._pages[0].size if self._pages is not None else self.image.size
+        if self._pages is not None:
+            return self._pages[0].size
+        image: Any = self.image
+        # Pillow turns the size of a TIFF file by its orientation, depending on Pillow's version.
+        return (image.tag_v2[_WIDTH], image.tag_v2[_LENGTH]) if image.format == "TIFF" else image.size
+
+    @property
+    def orientation(self) -> int:
+        """EXIF orientation, 1 to 8; nothing is decoded."""
+        return self._pages[0].orientation if self._pages is not None else tagged_orientation(self.image)
 
     @property
     def format(self) -> str:
