@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fomaug.names import make_callable, names_on_demand
 
 if TYPE_CHECKING:
-    from fomaug.expand.annotate import parse_labels as parse_labels
+    from fomaug.expand.classes import parse_labels as parse_labels
     from fomaug.expand.expander import Expander as Expander
     from fomaug.expand.expander import UnusedRowsWarning as UnusedRowsWarning
     from fomaug.expand.gates import parse_gates as parse_gates
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from fomaug.expand.inspect.summary import Summary as Summary
     from fomaug.expand.inspect.summary import summarise as summarise
     from fomaug.expand.job import expand as expand
+    from fomaug.expand.job import finish as finish
     from fomaug.expand.plan import ExpandPlan as ExpandPlan
     from fomaug.expand.report import ExpandReport as ExpandReport
     from fomaug.expand.report import Failure as Failure
     from fomaug.expand.resources import parse_weights as parse_weights
+    from fomaug.expand.shares import parse_share as parse_share
 
 __all__ = [
     "expand",
+    "finish",
     "ExpandPlan",
     "ExpandReport",
     "Expander",
@@ -35,6 +38,7 @@ __all__ = [
     "parse_labels",
     "parse_gates",
     "parse_weights",
+    "parse_share",
     "Summary",
     "summarise",
     "Leak",
@@ -43,14 +47,16 @@ __all__ = [
 
 _HOMES = {
     "expand": "job",
+    "finish": "job",
     "ExpandPlan": "plan",
     "ExpandReport": "report",
     "Expander": "expander",
     "Failure": "report",
     "UnusedRowsWarning": "expander",
-    "parse_labels": "annotate",
+    "parse_labels": "classes",
     "parse_gates": "gates",
     "parse_weights": "resources",
+    "parse_share": "shares",
     "Summary": "inspect.summary",
     "summarise": "inspect.summary",
     "Leak": "inspect.leaks",

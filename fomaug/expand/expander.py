@@ -16,7 +16,8 @@ from typing_extensions import Unpack
 
 from fomaug.augment import MotionAugment
 from fomaug.errors import ArgumentError, LabelError, MediaError, check_choice, did_you_mean
-from fomaug.expand.annotate import check_clip_labels, check_mapped, move_labels
+from fomaug.expand.annotate import move_labels
+from fomaug.expand.classes import check_clip_labels, check_mapped
 from fomaug.expand.columns import BatchRow, check_columns, read_rows
 from fomaug.expand.copies import Judge, Outcome, make_planned
 from fomaug.expand.gates import make_judge, read_gates
@@ -33,13 +34,12 @@ Flaws = Literal["warn", "column"]
 
 _JOB_ONLY: Final = (
     *("dataset", "out", "format", "samples_per_shard", "split", "balance", "max_copies", "workers"),
-    *("annotations", "annotation_format"),
+    *("annotations", "annotation_format", "engine", "processes", "address"),
 )
 """Settings of a whole dataset or its files, which a batch does not have."""
 _NOWHERE: Final = "<batches>"
 _OUTPUTS: Final = ("image", "key", "source_key", "copy", "label", "annotation", "motion", "scores")
 _NAMED: Final = 5  # rows that a warning names
-
 _Record = dict[str, Any]
 
 

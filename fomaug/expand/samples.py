@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from fomaug.animator import Animator
 from fomaug.errors import ArgumentError
-from fomaug.expand.annotate import copy_label, to_json
+from fomaug.expand.annotate import to_json
+from fomaug.expand.classes import copy_label
 from fomaug.expand.copies import AnimatedCopy, Outcome
 from fomaug.expand.manifest import Row
 from fomaug.expand.plan import ExpandPlan

@@ -15,6 +15,8 @@ from fomaug.labels.formats import FORMATS as FORMATS
 from fomaug.labels.formats import Annotations as Annotations
 from fomaug.labels.formats import Format as Format
 from fomaug.labels.formats import find_format as find_format
+from fomaug.labels.formats import list_annotations as list_annotations
+from fomaug.labels.formats import load_labels as load_labels
 from fomaug.labels.formats import read_annotations as read_annotations
 from fomaug.labels.formats import register as register
 from fomaug.labels.formats import write_annotations as write_annotations
@@ -46,6 +48,8 @@ __all__ = [
     "find_scheme",
     "fit",
     "five_points",
+    "list_annotations",
+    "load_labels",
     "mirror_points",
     "move",
     "read_annotations",

@@ -34,6 +34,7 @@ from fomaug.media.picture import upright_size as upright_size
 from fomaug.media.provenance import Provenance as Provenance
 from fomaug.media.provenance import SourceType as SourceType
 from fomaug.media.sheet import contact_sheet as contact_sheet
+from fomaug.media.sheet import thumbnail as thumbnail
 from fomaug.media.stills import folder_pictures as folder_pictures
 from fomaug.media.stills import read_frame as read_frame
 from fomaug.media.tensors import from_unit as from_unit
@@ -82,6 +83,7 @@ __all__ = [
     "Provenance",
     "SourceType",
     "contact_sheet",
+    "thumbnail",
     "Sound",
     "clip_sound",
     "folder_pictures",

@@ -106,6 +106,13 @@ class PicturePlugin(PluginV3):
         """Number of frames or pages; nothing is decoded."""
         return len(self._pages) if self._pages is not None else int(getattr(self.image, "n_frames", 1))
 
+    def reduce(self, least_side: int) -> None:
+        """Let a JPEG be decoded at a half, a quarter or an eighth, as far as its longer side keeps `least_side`."""
+        if self.format == "JPEG":
+            width, height = self.size
+            scale = min(1.0, least_side / max(width, height))
+            self.image.draft(self.image.mode, (max(1, int(width * scale)), max(1, int(height * scale))))
+
     def read(self, *, index: int = 0) -> NDArray[Any]:
         """Decode a frame, upright.
 
