@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 Angles = NDArray[np.float64]
 LIGHT = ("L", "Lc", "F", "Fc", "R", "Rc", "sh", "LM", "soft")
 WIDEST = 70.0
+NEARLY_FRONTAL = 15.0  # standard deviation of the yaw that a clip begins with
 
 
 def main() -> None:
@@ -85,8 +86,8 @@ def head(render: Any, assets: Any, renderer: Any, seed: int, yaws: Angles, movin
 
 
 def swung(rotation: Angles, rng: np.random.Generator) -> Angles:
-    """Let heads turn from one side towards another, on top of their own motion."""
-    begin, end = rng.uniform(-WIDEST, WIDEST, 2)
+    """Let heads turn from about the front, where most sources look, to any side, on top of their own motion."""
+    begin, end = rng.normal(0, NEARLY_FRONTAL), rng.uniform(-WIDEST, WIDEST)
     turned = rotation + np.linspace(begin, end, len(rotation))[:, None] * [1, 0, 0]
     return np.clip(turned, [-WIDEST, -40, -40], [WIDEST, 40, 40])
 

@@ -4,7 +4,7 @@
     python benchmarks/turned_heads.py score OUT --metrics PATH/face_metrics.py      that of model_card_scores.py
 
 HEADS is what `render_heads.py` wrote: the same head frontal and turned, and the same views under another light. The
-first step prints how far the yaw of the nearest pose of the mean face, by the keypoints, is from the true one, and
+first step prints how far the estimated yaw, see `fomaug.faces.head_pose`, is from the true one, and
 drives the frontal view by the keypoints of every view. The second one compares each result with the true view:
 
     akd            mean distance of 468 mesh points, in pixels
@@ -46,6 +46,7 @@ def animate(heads: Path, out: Path, model_name: str) -> None:
     from model_card import driven, to_tensor
 
     import fomaug
+    from fomaug.faces import head_pose
 
     model = fomaug.load_model(model_name, device="cpu")
     out.mkdir(parents=True, exist_ok=True)
@@ -54,7 +55,7 @@ def animate(heads: Path, out: Path, model_name: str) -> None:
         with np.load(path) as data:
             frames, relit, yaw = data["frames"], data["relit"], data["rotation"][:, 0]
         keypoints = model.detect(to_tensor(frames))
-        rows += zip(yaw, (read_yaw(keypoints[row : row + 1]) for row in range(len(yaw))), strict=True)
+        rows += zip(yaw, head_pose(keypoints, model)[:, 0].tolist(), strict=True)
         np.savez(out / path.name, true=frames, pred=driven(model, frames[0], keypoints), relit=relit, yaw=yaw)
     true, read = np.array(rows).T
     print("true yaw  heads  mean error of the yaw read  mean yaw read, the true side positive")
@@ -63,16 +64,6 @@ def animate(heads: Path, out: Path, model_name: str) -> None:
         side = np.where(true[chosen] < 0, -1, 1)
         error = np.abs(read[chosen] - true[chosen]).mean()
         print(f"{turn:8.0f} {chosen.sum():6d} {error:27.1f} {(side * read[chosen]).mean():38.1f}")
-
-
-def read_yaw(keypoints: Any) -> float:
-    """Return the yaw, in degrees, of the mean face that `neutral_like` would lay on keypoints of one frame."""
-    from fomaug.driving.synthetic.neutral import _PITCHES, _YAWS, _nearest, _poses
-    from fomaug.geometry import normalise
-
-    _, shapes = _poses()
-    nearest, _ = _nearest(shapes, normalise(keypoints.value)[0])
-    return float(_YAWS[nearest // len(_PITCHES)])
 
 
 def score(out: Path, metrics_path: Path) -> None:

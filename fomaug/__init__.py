@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from fomaug.animator import Animator as Animator
     from fomaug.augment import MotionAugment as MotionAugment
     from fomaug.augment import MotionResult as MotionResult
+    from fomaug.convert import convert as convert
     from fomaug.driving import DrivingPool as DrivingPool
     from fomaug.driving import MotionTrack as MotionTrack
     from fomaug.errors import FomaugError as FomaugError
+    from fomaug.expand import Expander as Expander
     from fomaug.expand import expand as expand
     from fomaug.geometry import transfer as transfer
     from fomaug.motion import MotionParams as MotionParams
@@ -42,11 +44,12 @@ if TYPE_CHECKING:
     from fomaug.weights import save_model as save_model
 
 # Names are imported on first use, so that `import fomaug` and the command line's --help load neither torch nor av. The
-# packages `expand` and `study` can be called as functions.
+# packages `convert`, `expand` and `study` can be called as functions.
 _HOMES = {
     "Animated": "types",
     "Animator": "animator",
     "DrivingPool": "driving",
+    "Expander": "expand",
     "FomaugError": "errors",
     "Keypoints": "types",
     "MotionAugment": "augment",
@@ -60,6 +63,7 @@ _HOMES = {
     "transfer": "geometry",
 }
 _MODULES = (
+    "convert",
     "data",
     "driving",
     "evaluation",
@@ -79,6 +83,7 @@ __all__ = [
     "Animated",
     "Animator",
     "DrivingPool",
+    "Expander",
     "FomaugError",
     "Keypoints",
     "MotionAugment",
@@ -87,6 +92,7 @@ __all__ = [
     "MotionTrack",
     "Source",
     "__version__",
+    "convert",
     "data",
     "driving",
     "evaluation",

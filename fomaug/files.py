@@ -46,7 +46,7 @@ CONFIG: Final = Kind("a configuration", 1 << 16)
 MODEL: Final = Kind("a model", 16 * _GB)
 POOL: Final = Kind("a driving pool", 2 * _GB)
 SUMMARY: Final = Kind("a summary", 256 * _MB)
-MANIFEST: Final = Kind("a manifest", 16 * _GB)
+MANIFEST: Final = Kind("a manifest", 19 * _GB)
 ARCHIVE: Final = Kind("an archive of samples", 1024 * _GB)
 ARRAYS: Final = Kind("a file of arrays", 1024 * _GB)
 PACKET: Final = Kind("an XMP packet", _MB)
@@ -158,8 +158,12 @@ def is_safetensors(path: Path) -> bool:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside the final one; the file gets the final name if the block raises nothing.
+
+    Args:
+        path: final path; its folder is created.
+        durable: whether to wait until the file and its name are on the disk, so that they survive a power cut.
 
     Raises:
         OSError: it cannot be written; the final path is named.
@@ -171,7 +175,12 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{name}{_TEMPORARY}")
     try:
         yield temporary
+        if durable:
+            with temporary.open("r+b") as file:
+                _flush(file.fileno())
         os.replace(temporary, path)  # noqa: PTH105 - replaces on every system, and atomically on POSIX
+        if durable:
+            flush_folder(path.parent)
     except OSError as error:
         if error.filename is not None and os.fspath(error.filename) == os.fspath(temporary):
             # Report the caller's path, not the temporary one.
@@ -204,6 +213,20 @@ def append_line(path: Path, lines: str, *, durable: bool = False) -> None:
             content = content[file.write(content) :]
         if durable:
             _flush(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk; without effect where the system cannot flush folders."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        _flush(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # some network file systems cannot
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _flush(descriptor: int) -> None:

@@ -44,7 +44,18 @@ def test_importing_loads_nothing_heavy(statement: str) -> None:
 
 def test_the_core_loads_no_optional_package() -> None:
     everything = "; ".join(f"fomaug.{name}" for name in fomaug.__all__ if name != "__version__")
-    optional = {"albumentations", "kornia", "torchvision", "onnx", "onnxruntime", "pyarrow", "tensorboard", "click"}
+    optional = {
+        "albumentations",
+        "kornia",
+        "torchvision",
+        "onnx",
+        "onnxruntime",
+        "pyarrow",
+        "tensorboard",
+        "click",
+        "ray",
+        "datasets",
+    }
     assert not loaded_after(f"import fomaug; {everything}") & optional
 
 

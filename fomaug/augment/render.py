@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from fomaug.errors import ArgumentError, PoolError
 from fomaug.faces import MovedFace, Square, compose_motion, flow_cells, put_back, whole_picture
 from fomaug.geometry import check_region, identity_grid
 from fomaug.motion import MotionParams, MotionResult, fit
-from fomaug.types import Animated
+from fomaug.types import Animated, Keypoints
 
 # The density is fixed, so that a batch gives the same flow as its singles, and high, as faces may be small.
 _CELL_DENSITY: Final = 1 / 2
@@ -108,6 +108,18 @@ class _Plan:
     chunks: list[list[int]]
 
 
+class Rendered(NamedTuple):
+    """Animated images, and the keypoints of their sources.
+
+    Attributes:
+        result: animated images.
+        keypoints: keypoints of each image that was animated as a whole, by its row.
+    """
+
+    result: MotionResult
+    keypoints: dict[int, Keypoints]
+
+
 def apply(
     animator: Animator,
     pool: DrivingPool,
@@ -118,6 +130,28 @@ def apply(
     batch_size: int | None = None,
     differentiable: bool = False,
 ) -> MotionResult:
+    """Move images as their parameters say, see `render`."""
+    return render(
+        animator,
+        pool,
+        images,
+        params,
+        value_range=value_range,
+        batch_size=batch_size,
+        differentiable=differentiable,
+    ).result
+
+
+def render(
+    animator: Animator,
+    pool: DrivingPool,
+    images: Tensor,
+    params: Sequence[MotionParams],
+    *,
+    value_range: Range = (0.0, 1.0),
+    batch_size: int | None = None,
+    differentiable: bool = False,
+) -> Rendered:
     """Move images as their parameters say; skipped ones stay untouched, bit for bit.
 
     Every image is encoded once, however many copies it has. Memory is bounded by `batch_size`.
@@ -139,14 +173,17 @@ def apply(
     # Larger batches do not fit the caches of a CPU: 8 is 6 to 10 percent faster than 16.
     size = batch_size or (8 if animator.device.type == "cpu" else 64)
 
-    def animate(images: Tensor, params: Sequence[MotionParams]) -> MotionResult:
+    def animate(images: Tensor, params: Sequence[MotionParams]) -> Rendered:
         return _apply(animator, pool, images, params, (value_range, size), differentiable=differentiable)
+
+    def animate_faces(images: Tensor, params: Sequence[MotionParams]) -> MotionResult:
+        return animate(images, params).result
 
     # Inside a caller's autocast the same parameters would give other pixels than outside.
     with torch.autocast(animator.device.type, enabled=False), torch.autocast(images.device.type, enabled=False):
         if any(param.box is not None and not param.skipped for param in params):
             still = images if differentiable else images.detach()
-            return apply_in_boxes(animate, still, params, copies, value_range)
+            return Rendered(apply_in_boxes(animate_faces, still, params, copies, value_range), {})
         return animate(images, params)
 
 
@@ -158,13 +195,15 @@ def _apply(
     how: tuple[Range, int],
     *,
     differentiable: bool,
-) -> MotionResult:
+) -> Rendered:
     """Move whole images, as many in a pass as `how` allows."""
     copies, params, (value_range, size) = _copies(images, params), list(params), how
     moved = []
+    keypoints: dict[int, Keypoints] = {}
     for plan in _plans(params, copies, size):
         unit = to_unit(_take_images(images, plan.sources).to(animator.device), value_range)
         source = animator.encode(unit, differentiable=differentiable)
+        keypoints |= {row: source.keypoints[index] for index, row in enumerate(plan.sources)}
         for rows in plan.chunks:
             picked = source[_indices(plan.sources, rows, copies)]
             target, settled = fit([params[row] for row in rows], picked.keypoints, pool, animator.keypoint_names)
@@ -172,7 +211,7 @@ def _apply(
                 params[row] = param
             animated = animator.animate(picked, target, differentiable=differentiable)
             moved.append((rows, _like(animated, images, value_range)))
-    return _gather(images, copies, params, moved)
+    return Rendered(_gather(images, copies, params, moved), keypoints)
 
 
 def _copies(images: Tensor, params: Sequence[MotionParams]) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from fomaug.cli.options import options_of
-from fomaug.cli.values import read_gates, read_labels, read_reference, read_weights
+from fomaug.cli.values import read_gates, read_labels, read_processes, read_reference, read_weights
 from fomaug.expand import ExpandPlan, ExpandReport, Failure
 
 _SHOWN = 10  # failures that the terminal shows; expand.json lists all of them
@@ -16,7 +18,7 @@ _SHOWN = 10  # failures that the terminal shows; expand.json lists all of them
 
 @click.command(context_settings={"show_default": True})
 @click.argument("dataset", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path), required=False)
 @options_of(
     ExpandPlan,
     callbacks={
@@ -24,28 +26,64 @@ _SHOWN = 10  # failures that the terminal shows; expand.json lists all of them
         "labels": read_labels,
         "clip_weights": read_weights,
         "gates": read_gates,
+        "processes": read_processes,
     },
 )
 @click.option("--resume/--no-resume", default=False, help="Go on with an interrupted job, or start in a new folder.")
 @click.option("--dry-run", is_flag=True, help="Count the copies and write nothing.")
+@click.option("--prepare", is_flag=True, help="Save the plan of the job and make no copies, so that shards can begin.")
+@click.option("--shard", help="I/N: make only the I-th of N shares, from 0; auto: take the numbers of the cluster.")
+@click.option("--finish", is_flag=True, help="Make what is missing in OUT, and join its shares.")
+@click.option("--profile", is_flag=True, help="Say at the end which stage limits the speed.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
-def expand(dataset: Path, out: Path, **options: Any) -> int:
+def expand(dataset: Path, out: Path | None, **options: Any) -> int:
     """Animate every image of DATASET several times and write the copies to OUT, with their labels.
 
     DATASET is a folder of class folders, or of images. In a dataset with split folders, only train is expanded. Every
     copy has a row in OUT/manifest.jsonl. OUT/expand.json is the summary, and OUT/contact_sheet.png shows some copies.
 
-    Exit codes: 0 for a complete job, 2 for wrong arguments or input, 3 for a job that had to leave out the images,
-    clips or annotations it names, 130 for an interrupted job, which the same command with --resume continues.
-    """
-    from fomaug.expand import expand as run
+    A job can be divided among machines: `fomaug expand DATASET OUT --prepare` with all options, `fomaug expand OUT
+    --shard I/N` on each machine, and `fomaug expand OUT --finish` at the end.
 
-    report = run(dataset, out, **options)
+    Exit codes: 0 for a complete job, 2 for wrong arguments or input, 3 for a job that had to leave out the images,
+    clips or annotations it names, 130 for an interrupted and 143 for a terminated job, which the same command with
+    --resume continues.
+    """
+    ctx = click.get_current_context()
+    finishes, profiles = options.pop("finish"), options.pop("profile")
+    if out is None:
+        if not finishes and options["shard"] is None:
+            raise click.UsageError("Missing argument 'OUT'.", ctx)
+        report = _go_on(ctx, dataset, options)
+    else:
+        from fomaug.expand import expand as run
+
+        options["resume"] = options["resume"] or finishes
+        report = run(dataset, out, **options)
     if options["dry_run"]:
         _print_plan(report)
         return 0
+    if options["prepare"]:
+        click.echo(f"{report.planned} copies of {report.sources} pictures are prepared in {report.out}")
+        return 0
     _print_report(report)
+    if profiles:
+        click.echo("\n".join(report.profile), err=True)
     return 0 if report.complete else 3
+
+
+def _go_on(ctx: click.Context, out: Path, options: dict[str, Any]) -> ExpandReport:
+    """Go on with the job of a folder, whose settings are those that it began with."""
+    from fomaug.expand import finish
+
+    taken = {name: options[name] for name in inspect.signature(finish).parameters if name in options}
+    for name in options.keys() - taken.keys() - {"resume"}:
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            flag = f"--{name.replace('_', '-')}"
+            raise click.UsageError(
+                f"{flag} is taken from {out / 'expand.json'}; leave it out, or give DATASET too", ctx
+            )
+    return finish(out, **taken)
 
 
 def _print_plan(report: ExpandReport) -> None:
@@ -56,10 +94,18 @@ def _print_plan(report: ExpandReport) -> None:
     click.echo(f"would go to {report.out}; nothing was written")
 
 
+def _print_share(report: ExpandReport) -> None:
+    click.echo(f"share {report.shard}: {report.written} of {report.planned} copies, {report.new} of them new")
+    click.echo(f"when all shares are done: fomaug expand {report.out} --finish")
+
+
 def _print_report(report: ExpandReport) -> None:
     _print_unused(report, f"all of them are in {report.out / 'expand.json'}")
     if report.unannotated:
         click.echo(f"{report.unannotated} pictures have no annotations; their copies have none, either", err=True)
+    if report.shard:
+        _print_share(report)
+        return
     rejected = f", {report.rejected} rejected by the gates" if report.rejected else ""
     click.echo(f"{report.written} copies of {report.sources} pictures, {report.new} of them new{rejected}")
     click.echo(f"copies         {report.out}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple, TextIO
 
 import click
 
 from fomaug import __version__
+from fomaug.cli.interrupts import Received
 from fomaug.cli.options import suggest_choices
 from fomaug.errors import FomaugError, did_you_mean
 
@@ -27,6 +28,9 @@ _RESUME: Final = "all written files are complete; the same command with --resume
 COMMANDS: Final = {
     "expand": _Entry(
         "fomaug.cli.expand:expand", "Enlarge a face dataset: animate its faces and move their labels.", _RESUME
+    ),
+    "convert": _Entry(
+        "fomaug.cli.convert:convert", "Convert an expanded dataset to a format that trainers read.", _RESUME
     ),
     "study": _Entry(
         "fomaug.cli.study:study",
@@ -87,17 +91,24 @@ def fomaug() -> None:
     """Animate every face of a dataset with the motion of driving clips, and move its labels with the face."""
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the command line.
+def run(words: list[str], received: Received) -> int:
+    """Run a command and return its exit code.
 
     Args:
-        args: arguments without the program's name; None for those of the process.
-
-    Returns:
-        The exit code.
+        words: arguments without the program's name.
+        received: signals that have come.
     """
     with _printable(sys.stdout):
-        return _main(list(sys.argv[1:] if args is None else args))
+        try:
+            return _run(words)
+        except (KeyboardInterrupt, click.Abort):
+            pass
+        except Exception:
+            if not received.number:
+                raise
+    entry = COMMANDS.get(words[0]) if words else None
+    click.echo(f"\n{received.word}; {entry.interrupted if entry else 'nothing was done'}.", err=True)
+    return received.exit_code
 
 
 @contextmanager
@@ -114,7 +125,7 @@ def _printable(stream: TextIO) -> Iterator[None]:
         stream.reconfigure(errors=before)
 
 
-def _main(words: list[str]) -> int:
+def _run(words: list[str]) -> int:
     """Run the command, and turn errors into exit codes."""
     try:
         code = fomaug.main(words, prog_name="fomaug", standalone_mode=False)
@@ -124,10 +135,6 @@ def _main(words: list[str]) -> int:
     except FomaugError as error:
         click.echo(f"Error: {error}", err=True)
         return 2
-    except (KeyboardInterrupt, click.Abort):
-        entry = COMMANDS.get(words[0]) if words else None
-        click.echo(f"\nInterrupted; {entry.interrupted if entry else 'nothing was done'}.", err=True)
-        return 130
     except SystemExit:  # click raises it when the reader of the output, such as `head`, has ended; 1 would mean "no"
         return 141
     except OSError as error:

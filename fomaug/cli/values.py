@@ -21,6 +21,15 @@ def read_reference(ctx: click.Context, param: click.Parameter, value: str) -> st
     return int(value)
 
 
+def read_processes(ctx: click.Context, param: click.Parameter, value: str | int) -> str | int:
+    """Read auto or a number of processes."""
+    if value == "auto" or isinstance(value, int):
+        return value
+    if not value.isdigit() or not int(value):
+        raise click.BadParameter(f"{value!r} is neither auto nor a number from 1", ctx, param)
+    return int(value)
+
+
 def read_labels(ctx: click.Context, param: click.Parameter, value: str) -> str | dict[str, str]:
     """Read a label policy: a word, or OLD=NEW pairs."""
     from fomaug.expand import parse_labels

@@ -13,7 +13,7 @@ from fomaug.animator import Animator
 from fomaug.driving import build as _build
 from fomaug.driving import pool_file as _pool_file
 from fomaug.driving.clip_labels import resolve_labels
-from fomaug.driving.synthetic import Range, check_face_model, gesture_tracks, parametric_tracks
+from fomaug.driving.mean_face import MeanFacePools
 from fomaug.driving.track import MotionTrack, check_together, contents_hash, first_names
 from fomaug.errors import PoolError, did_you_mean
 from fomaug.faces import Detector
@@ -21,7 +21,7 @@ from fomaug.media import MediaInput
 from fomaug.options import Crop, OnError
 
 
-class DrivingPool:
+class DrivingPool(MeanFacePools):
     """Motion tracks made by one model.
 
     A pool is immutable; `select`, `to` and `rounded` return new pools.
@@ -85,6 +85,11 @@ class DrivingPool:
     def num_frames(self) -> int:
         """The number of frames of all tracks together."""
         return sum(len(track) for track in self.tracks)
+
+    @property
+    def has_views(self) -> bool:
+        """Whether some tracks are views, see `views`."""
+        return any(track.angles is not None for track in self.tracks)
 
     @cached_property
     def hash(self) -> str:
@@ -223,53 +228,6 @@ class DrivingPool:
         """
         path = _pool_file.shipped_pool(model)
         return cls.load(path, model) if path else cls.gestures(model)
-
-    @classmethod
-    def gestures(cls, model: Animator) -> DrivingPool:
-        """Make the named motions of a mean face, such as nod, shake, turn, smile and talk; they need no clips.
-
-        Raises:
-            PoolError: for models whose keypoints are not known points of the face.
-        """
-        check_face_model(model)
-        return cls(gesture_tracks(), model.name, model.hash)
-
-    @classmethod
-    def parametric(
-        cls,
-        model: Animator,
-        *,
-        yaw_range: Range = (-35.0, 35.0),
-        pitch_range: Range = (-20.0, 20.0),
-        roll_range: Range = (-15.0, 15.0),
-        expressions: Sequence[str] = ("neutral", "smile", "talk", "surprise", "frown", "blink"),
-        count: int = 240,
-        seed: int = 0,
-    ) -> DrivingPool:
-        """Turn and deform a mean face; every frame has its own pose and expression, and no clips are needed.
-
-        Args:
-            model: model whose keypoints are known points of the face.
-            yaw_range: interval of the yaw in degrees; positive is the person's own right.
-            pitch_range: interval of the pitch in degrees; positive is down.
-            roll_range: interval of the roll in degrees; positive is clockwise for the viewer.
-            expressions: names of the expressions, one track for each; see `fomaug.driving.EXPRESSIONS`.
-            count: number of poses of all tracks together.
-            seed: seed of the poses.
-
-        Raises:
-            PoolError: for models whose keypoints are not known points of the face.
-        """
-        check_face_model(model)
-        tracks = parametric_tracks(
-            yaw_range=yaw_range,
-            pitch_range=pitch_range,
-            roll_range=roll_range,
-            expressions=expressions,
-            count=count,
-            seed=seed,
-        )
-        return cls(tracks, model.name, model.hash)
 
     def _with(self, tracks: Iterable[MotionTrack]) -> DrivingPool:
         return DrivingPool(tracks, self.model_name, self.model_hash, skipped=self.skipped)

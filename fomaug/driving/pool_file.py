@@ -7,8 +7,6 @@ versions and fields are refused.
 from __future__ import annotations
 
 import json
-import os
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
@@ -25,12 +23,14 @@ from fomaug.animator import Animator
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import PoolError, reason_of
 from fomaug.faces import is_face_model
-from fomaug.files import POOL, open_regular, write_file
+from fomaug.files import POOL, write_file
 from fomaug.strict_json import load_json
+from fomaug.tensor_files import open_tensors
 from fomaug.types import Keypoints
 
 EMBEDDED: Final = "lite-256"
 VERSION: Final = 1
+VIEWS: Final = 2  # version of files with tracks of views, which older versions of fomaug refuse
 _KEY: Final = "fomaug.pool"
 _MAX_HEADER: Final = 2**24
 _MOST_FRAMES: Final = 10**7  # largest number of frames of a track: four days at 25 a second
@@ -45,15 +45,17 @@ _FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "crop": (list, type(None)),
     "facts": (dict,),
 }
+_VIEW_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {"angles": (list, type(None)), "expression": (str,)}
 
 
 def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash: str) -> None:
     """Write tracks whole or not at all."""
+    version = VERSION if all(track.angles is None for track in tracks) else VIEWS
     header = {
-        "version": VERSION,
+        "version": version,
         "model_name": model_name,
         "model_hash": model_hash,
-        "tracks": [{field: getattr(track, field) for field in _FIELDS} for track in tracks],
+        "tracks": [{field: getattr(track, field) for field in _fields(version)} for track in tracks],
     }
     tensors = {name: part for row, track in enumerate(tracks) for name, part in _tensors(row, track)}
     # `save_file` is not used, because only the owner may read its files.
@@ -66,17 +68,21 @@ def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash
 
 def read(path: Path) -> tuple[list[MotionTrack], str, str]:
     """Read and check a pool file: its tracks, the model's name and the model's hash."""
-    _check_size(path)
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_tensors(path, POOL, most_header=_MAX_HEADER) as file:
             header = _header(path, (file.metadata() or {}).get(_KEY))
             rows: list[Any] = header["tracks"]
             expected, names = {f"{row}.value" for row in range(len(rows))}, set(file.keys())
             if not expected <= names <= expected | {f"{row}.jacobian" for row in range(len(rows))}:
                 raise PoolError(f"{path} is damaged: its tensors do not match its {len(rows)} tracks")
-            tracks = [_track(path, facts, _keypoints(path, file, row, names)) for row, facts in enumerate(rows)]
-    except (SafetensorError, OSError, RuntimeError) as error:  # torch cannot allocate some shapes
-        raise PoolError(f"{path} is no pool file or is damaged ({reason_of(error)}); build it again") from error
+            fields = _fields(header["version"])
+            tracks = [_track(path, facts, fields, _keypoints(path, file, row, names)) for row, facts in enumerate(rows)]
+    except OSError as error:
+        raise PoolError(f"cannot read pool {path} ({reason_of(error)})") from error
+    except (SafetensorError, RuntimeError) as error:  # torch cannot allocate some shapes
+        raise PoolError(
+            f"{path} is no pool file or is damaged ({reason_of(error)}); build one with `fomaug pool build`"
+        ) from error
     return tracks, header["model_name"], header["model_hash"]
 
 
@@ -128,28 +134,16 @@ def _compact(tensor: Tensor) -> Tensor:
     return half if half.float().equal(full) else full
 
 
-def _check_size(path: Path) -> None:
-    """Check the length of the header before the file is parsed."""
-    try:
-        with open_regular(path, POOL) as file:
-            start = file.read(8)
-            size = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise PoolError(f"cannot read pool {path} ({reason_of(error)})") from error
-    length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-    if not 2 <= length <= min(_MAX_HEADER, size - 8):
-        raise PoolError(f"{path} is no pool file; build one with `fomaug pool build`")
-
-
 def _header(path: Path, text: str | None) -> dict[str, Any]:
     if text is None:
         raise PoolError(f"{path} is a safetensors file, but no pool of fomaug")
     header = load_json(text, f"{path} is damaged: its description", PoolError, finite=False)
     if not isinstance(header, dict) or not isinstance(header.get("version"), int):
         raise PoolError(f"{path} is damaged: its description has no version")
-    if header["version"] != VERSION:
+    if header["version"] not in (VERSION, VIEWS):
         raise PoolError(
-            f"{path} has pool format {header['version']}, this fomaug reads {VERSION}; update fomaug or build it again"
+            f"{path} has pool format {header['version']}, this fomaug reads {VERSION} and {VIEWS}; update fomaug or "
+            "build it again"
         )
     wanted = {"model_name": str, "model_hash": str, "tracks": list}
     if not all(isinstance(header.get(key), kind) for key, kind in wanted.items()):
@@ -178,10 +172,14 @@ def _check_sizes(path: Path, name: str, shape: list[int]) -> None:
         )
 
 
-def _track(path: Path, facts: Any, keypoints: Keypoints) -> MotionTrack:
-    if not isinstance(facts, dict) or set(facts) != set(_FIELDS):
-        raise PoolError(f"{path} is damaged: a track must have {', '.join(_FIELDS)}")
-    for name, kinds in _FIELDS.items():
+def _fields(version: int) -> Mapping[str, tuple[type, ...]]:
+    return _FIELDS if version == VERSION else {**_FIELDS, **_VIEW_FIELDS}
+
+
+def _track(path: Path, facts: Any, fields: Mapping[str, tuple[type, ...]], keypoints: Keypoints) -> MotionTrack:
+    if not isinstance(facts, dict) or set(facts) != set(fields):
+        raise PoolError(f"{path} is damaged: a track must have {', '.join(fields)}")
+    for name, kinds in fields.items():
         if not isinstance(facts[name], kinds) or isinstance(facts[name], bool):
             raise PoolError(f"{path} is damaged: {name} of a track is {facts[name]!r:.40}")
     crop = facts["crop"]
@@ -189,4 +187,13 @@ def _track(path: Path, facts: Any, keypoints: Keypoints) -> MotionTrack:
         raise PoolError(f"{path} is damaged: crop of a track is {crop!r:.40}")
     if not all(isinstance(word, str) for word in facts["facts"].values()):
         raise PoolError(f"{path} is damaged: facts of a track must be words")
-    return MotionTrack(**{**facts, "crop": None if crop is None else tuple(crop)}, keypoints=keypoints)
+    tuples = {"crop": None if crop is None else tuple(crop), "angles": _read_angles(path, facts.get("angles"))}
+    return MotionTrack(**{**facts, **tuples}, keypoints=keypoints)
+
+
+def _read_angles(path: Path, angles: list[Any] | None) -> tuple[tuple[float, float, float], ...] | None:
+    if angles is None:
+        return None
+    if not all(isinstance(view, list) and len(view) == 3 and all(type(x) is float for x in view) for view in angles):
+        raise PoolError(f"{path} is damaged: angles of a track must be lists of yaw, pitch and roll")
+    return tuple((yaw, pitch, roll) for yaw, pitch, roll in angles)

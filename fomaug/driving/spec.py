@@ -1,4 +1,4 @@
-"""Driving pools by name: "builtin", "gestures", "parametric" with ranges, or the path of a pool file."""
+"""Driving pools by name: "builtin", "gestures", "parametric" with ranges, "views" with angles, or a path."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ NAMED_POOLS: Final[dict[str, Callable[..., DrivingPool]]] = {
     "builtin": DrivingPool.builtin,
     "gestures": DrivingPool.gestures,
     "parametric": DrivingPool.parametric,
+    "views": DrivingPool.views,
 }
 """Pools that need no file, by name."""
+_MOST_STEPS: Final = 1000  # angles of one list
 _ANGLES: Final = {"yaw": "yaw_range", "pitch": "pitch_range", "roll": "roll_range"}
 
 
@@ -35,19 +37,21 @@ def load_pool(text: str | Path, model: Animator) -> DrivingPool:
 
     Args:
         text: name of a pool, with ranges in degrees for a parametric one, such as
-            "parametric yaw=-20:20 pitch=-12:12 expressions=neutral,smile"; or path of a pool file.
+            "parametric yaw=-20:20 pitch=-12:12 expressions=neutral,smile", and with angles for views, such as
+            "views yaw=-40:40:20 pitch=-20,0,20"; or path of a pool file.
         model: animator that the pool drives.
 
     Raises:
-        ArgumentError: a range of a parametric pool is unknown or no range.
+        ArgumentError: a range or a list of angles is unknown or cannot be read.
         PoolError: no pool has this name and there is no such file, or the pool belongs to another model.
     """
     if not is_named_pool(str(text)):
         return _read(Path(text), model)
     name, *words = str(text).split()
-    if words and name != "parametric":
-        raise ArgumentError(f"pool {str(text)!r}: only parametric pools take ranges, {name} takes none")
-    return NAMED_POOLS[name](model, **dict(_read_range(str(text), word) for word in words))
+    read = _READERS.get(name)
+    if words and read is None:
+        raise ArgumentError(f"pool {str(text)!r}: only parametric pools take ranges and views take angles")
+    return NAMED_POOLS[name](model, **dict(read(str(text), word) for word in words) if read else {})
 
 
 def _read(path: Path, model: Animator) -> DrivingPool:
@@ -74,3 +78,34 @@ def _read_range(text: str, word: str) -> tuple[str, Any]:
         return name, value.split(",")
     known = (*_ANGLES, "expressions", "count", "seed")
     raise ArgumentError(f"pool {text!r}: {name!r} must be one of {', '.join(known)}{did_you_mean(name, known)}")
+
+
+def _read_views(text: str, word: str) -> tuple[str, Any]:
+    """Read one NAME=LOW:HIGH:STEP or NAME=ANGLE,ANGLE,..., or a list of expressions, of a pool of views."""
+    name, _, value = word.partition("=")
+    if name == "expressions":
+        return name, value.split(",")
+    if name not in _ANGLES:
+        known = (*_ANGLES, "expressions")
+        raise ArgumentError(f"pool {text!r}: {name!r} must be one of {', '.join(known)}{did_you_mean(name, known)}")
+    try:
+        return name, _steps(value) if ":" in value else [float(angle) for angle in value.split(",")]
+    except ValueError as cause:
+        raise ArgumentError(
+            f"pool {text!r}: {word!r} is neither NAME=LOW:HIGH:STEP nor NAME=ANGLE,ANGLE,..."
+        ) from cause
+
+
+def _steps(value: str) -> list[float]:
+    """List the angles from the lowest to the highest one, both included if the step leads there.
+
+    >>> _steps("-40:40:20")
+    [-40.0, -20.0, 0.0, 20.0, 40.0]
+    """
+    low, high, step = (float(number) for number in value.split(":"))
+    if not (step > 0 and low <= high and (high - low) / step <= _MOST_STEPS):
+        raise ValueError(value)
+    return [low + number * step for number in range(int((high - low) / step + 1e-9) + 1)]
+
+
+_READERS: Final[dict[str, Callable[[str, str], tuple[str, Any]]]] = {"parametric": _read_range, "views": _read_views}

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -40,6 +40,8 @@ class MotionTrack:
         weight: frequency of its draws, relative to the other tracks.
         crop: (left, top, right, bottom) in the clip's pixels; None for the whole frame.
         facts: further information in words; it is no part of the hash.
+        angles: (yaw, pitch, roll) in degrees of each frame of a track of views; None for motion.
+        expression: name of the expression of a track of views; empty for motion.
     """
 
     name: str
@@ -51,6 +53,8 @@ class MotionTrack:
     weight: float = 1.0
     crop: tuple[int, int, int, int] | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+    angles: tuple[tuple[float, float, float], ...] | None = None
+    expression: str = ""
 
     def __post_init__(self) -> None:
         check_track(self)
@@ -127,8 +131,16 @@ def check_track(track: MotionTrack) -> None:
         problem = f"weight must be 0 or more, got {shortened(track.weight)}; at most {_LARGEST_WEIGHT} was expected"
     elif not track.name:
         problem = "the name is empty"
+    elif track.angles is not None:
+        problem = _wrong_angles(track.angles, len(value))
     if problem:
         raise PoolError(f"track {track.name!r}: {problem}")
+
+
+def _wrong_angles(angles: Sequence[Sequence[float]], frames: int) -> str | None:
+    if len(angles) != frames or not all(len(view) == 3 and all(abs(angle) < 90 for angle in view) for view in angles):
+        return f"views must be yaw, pitch and roll between -90 and 90 degrees for each of {frames} frames"
+    return None
 
 
 def contents_hash(tracks: Sequence[MotionTrack], model_hash: str) -> str:
@@ -139,7 +151,10 @@ def contents_hash(tracks: Sequence[MotionTrack], model_hash: str) -> str:
     """
     digest = hashlib.sha256(f"fomaug pool 1\n{model_hash}\n".encode("utf-8", "surrogatepass"))
     for track in tracks:
-        words = [track.name, track.label, float(track.fps), track.clip_hash, track.driver, float(track.weight)]
+        words: list[Any] = [track.name, track.label, float(track.fps), track.clip_hash, track.driver]
+        words.append(float(track.weight))
+        if track.angles is not None:
+            words += [track.expression, [list(map(float, view)) for view in track.angles]]
         digest.update(json.dumps(words, ensure_ascii=True).encode())
         for part in (track.keypoints.value, track.keypoints.jacobian):
             digest.update(b"none" if part is None else f"{tuple(part.shape)}".encode())

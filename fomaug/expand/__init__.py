@@ -11,26 +11,34 @@ from typing import TYPE_CHECKING
 from fomaug.names import make_callable, names_on_demand
 
 if TYPE_CHECKING:
-    from fomaug.expand.annotate import parse_labels as parse_labels
+    from fomaug.expand.classes import parse_labels as parse_labels
+    from fomaug.expand.expander import Expander as Expander
+    from fomaug.expand.expander import UnusedRowsWarning as UnusedRowsWarning
     from fomaug.expand.gates import parse_gates as parse_gates
     from fomaug.expand.inspect.leaks import Leak as Leak
     from fomaug.expand.inspect.leaks import find_leaks as find_leaks
     from fomaug.expand.inspect.summary import Summary as Summary
     from fomaug.expand.inspect.summary import summarise as summarise
     from fomaug.expand.job import expand as expand
+    from fomaug.expand.job import finish as finish
     from fomaug.expand.plan import ExpandPlan as ExpandPlan
     from fomaug.expand.report import ExpandReport as ExpandReport
     from fomaug.expand.report import Failure as Failure
     from fomaug.expand.resources import parse_weights as parse_weights
+    from fomaug.expand.shares import parse_share as parse_share
 
 __all__ = [
     "expand",
+    "finish",
     "ExpandPlan",
     "ExpandReport",
+    "Expander",
     "Failure",
+    "UnusedRowsWarning",
     "parse_labels",
     "parse_gates",
     "parse_weights",
+    "parse_share",
     "Summary",
     "summarise",
     "Leak",
@@ -39,12 +47,16 @@ __all__ = [
 
 _HOMES = {
     "expand": "job",
+    "finish": "job",
     "ExpandPlan": "plan",
     "ExpandReport": "report",
+    "Expander": "expander",
     "Failure": "report",
-    "parse_labels": "annotate",
+    "UnusedRowsWarning": "expander",
+    "parse_labels": "classes",
     "parse_gates": "gates",
     "parse_weights": "resources",
+    "parse_share": "shares",
     "Summary": "inspect.summary",
     "summarise": "inspect.summary",
     "Leak": "inspect.leaks",

@@ -1,118 +1,35 @@
-"""Labels of the copies: class labels by the policy of the plan, and annotations, moved with the face."""
+"""Annotations of the copies: points, boxes and masks that move with the face."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fomaug.driving import DrivingPool
-from fomaug.errors import ArgumentError, LabelError
+from fomaug.errors import LabelError
 from fomaug.expand.copies import AnimatedCopy
 from fomaug.expand.dataset import SOURCES
 from fomaug.expand.manifest import MANIFEST, REJECTED, SUMMARY, Row, explained_rows
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import SourceFile
 from fomaug.files import LABELS, sha256_of
-from fomaug.labels import FaceLabels, Flaw, find_format, fit, move, read_annotations, write_annotations
+from fomaug.labels import (
+    FaceLabels,
+    Flaw,
+    find_format,
+    fit,
+    list_annotations,
+    load_labels,
+    move,
+    write_annotations,
+)
 from fomaug.media import file_size
 from fomaug.strict_json import without_nan
-
-
-def parse_labels(text: str) -> str | dict[str, str]:
-    """Parse the option `labels`: a policy, or OLD=NEW pairs separated by commas.
-
-    >>> parse_labels("keep"), parse_labels("*=fake"), parse_labels("glad=happy,*=other")
-    ('keep', {'*': 'fake'}, {'glad': 'happy', '*': 'other'})
-    """
-    if "=" not in text:
-        return text
-    pairs = [pair.partition("=") for pair in text.split(",") if pair]
-    if not all(old.strip() and equals for old, equals, _ in pairs):
-        raise ArgumentError(f"labels must be OLD=NEW pairs with commas between, got {text!r}")
-    return {old.strip(): new.strip() for old, _, new in pairs}
-
-
-def copy_label(
-    policy: str | Mapping[str, str], source_label: str, clip_label: str | None, *, still: bool = False
-) -> str:
-    """Return the label of one copy; empty for no label.
-
-    Args:
-        policy: a label policy, or a mapping from old to new labels.
-        source_label: label of the source.
-        clip_label: label of the driving clip.
-        still: True for an unchanged copy, which keeps the label of its source.
-    """
-    if policy == "drop":
-        return ""
-    if policy == "keep" or still:
-        return source_label
-    if policy == "from_clip":
-        if not clip_label:
-            raise LabelError("the clip has no label")
-        return check_label(clip_label)
-    assert not isinstance(policy, str)
-    return check_label(policy.get(source_label, policy.get("*", source_label)))
-
-
-def check_policy(plan: ExpandPlan, sources: Iterable[SourceFile], pool: DrivingPool) -> None:
-    """Check that the label policy has a label for every possible copy.
-
-    Raises:
-        LabelError: clips have no label, or the mapping does not fit the dataset.
-        ArgumentError: a label cannot name a folder.
-    """
-    if plan.labels == "from_clip":
-        nameless = [track.name for track in pool.tracks if not track.label]
-        if nameless:
-            raise LabelError(
-                f"labels='from_clip', but {len(nameless)} of {len(pool)} driving clips have no label "
-                f"({', '.join(nameless[:3])}); give clip_labels, a CSV file with columns clip,label"
-            )
-        for label in {track.label for track in pool.tracks}:
-            check_label(label or "")
-    elif not isinstance(plan.labels, str):
-        _check_mapping(plan.labels, {source.label for source in sources})
-
-
-def _check_mapping(mapping: Mapping[str, str], labels: set[str]) -> None:
-    if "*" not in mapping and (missing := sorted(labels - set(mapping))):
-        raise LabelError(
-            f"labels maps {', '.join(sorted(mapping))}, but the dataset also has {', '.join(missing)}; "
-            "map them, too, or all others by '*'"
-        )
-    if unknown := sorted(set(mapping) - labels - {"*"}):
-        raise LabelError(f"labels maps {', '.join(unknown)}, but the dataset has {', '.join(sorted(labels)) or 'none'}")
-    for new in mapping.values():
-        check_label(new)
-
-
-def check_label(label: str) -> str:
-    """Return a label that can name a folder.
-
-    Raises:
-        ArgumentError: the label cannot name a folder.
-    """
-    if label in (".", "..") or any(sign in label for sign in "/\\\0:"):
-        raise ArgumentError(f"label {label!r} cannot name a folder; map it to another with labels")
-    return label
-
-
-def list_classes(plan: ExpandPlan, sources: Iterable[SourceFile], pool: DrivingPool) -> tuple[str, ...]:
-    """Return all labels that copies can have, sorted; archives number the classes in this order."""
-    own = {source.label for source in sources}
-    if plan.labels == "from_clip":
-        labels = {track.label or "" for track in pool.tracks}
-    else:
-        labels = {copy_label(plan.labels, label, None) for label in own}
-    if plan.faces != "frame" and plan.on_missing == "copy":
-        labels |= {copy_label(plan.labels, label, None, still=True) for label in own}
-    return tuple(sorted(labels - {""}))
 
 
 class Annotator:
@@ -128,7 +45,7 @@ class Annotator:
         out: output folder.
         path: file or folder of the annotations.
         format: name of the format.
-        labels: labels of the sources, by key.
+        labels: labels of the sources, by key; those of masks have no pixels yet.
         missing: keys of sources without annotations.
         flaws: annotations that were left out by the reader; see also `fit`.
     """
@@ -144,16 +61,25 @@ class Annotator:
         self._stops = plan.on_error == "raise"
         keys = {source.key for source in sources}
         found_flaws: list[Flaw] = []
-        self.labels = read_annotations(self.path, plan.dataset, format=self.format, on_flaw=found_flaws.append)
+        self.labels = list_annotations(self.path, plan.dataset, format=self.format, on_flaw=found_flaws.append)
         self.flaws = tuple(flaw for flaw in found_flaws if not flaw.picture or flaw.picture in keys)
         self.missing = tuple(source.key for source in sources if source.key not in self.labels)
         self._check_flaws(self.flaws)
         _check_use(plan, self.format, len(self.missing) == len(sources), self.flaws)
 
-    def fit(self, key: str, size: tuple[int, int]) -> tuple[FaceLabels | None, tuple[Flaw, ...]]:
-        """Return the labels of a source without those that belong to an image of another size.
+    def without_labels(self) -> Annotator:
+        """Return an annotator for workers, which get the labels of their sources with their tasks."""
+        small = copy(self)
+        small.labels, small.missing, small.flaws = {}, (), ()
+        return small
+
+    def fit(
+        self, labels: FaceLabels | None, key: str, size: tuple[int, int]
+    ) -> tuple[FaceLabels | None, tuple[Flaw, ...]]:
+        """Complete the labels of a source, without those that belong to an image of another size.
 
         Args:
+            labels: labels of the source, see `labels`.
             key: key of the source.
             size: (H, W) of the source in pixels.
 
@@ -163,12 +89,13 @@ class Annotator:
         Raises:
             LabelError: annotations belong to another size, and the plan says to raise.
         """
-        labels = self.labels.get(key)
-        if labels is None:
-            return None, ()
-        fitting, flaws = fit(labels, size, picture=key)
+        flaws: list[Flaw] = []
+        if labels is not None:
+            labels = load_labels(labels, self.format, picture=key, on_flaw=flaws.append)
+        if labels is not None:
+            labels, flaws = fit(labels, size, picture=key)
         self._check_flaws(flaws)
-        return fitting, tuple(flaws)
+        return labels, tuple(flaws)
 
     def _check_flaws(self, flaws: Sequence[Flaw]) -> None:
         if flaws and self._stops:

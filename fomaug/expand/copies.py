@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug.augment import MotionAugment, MotionResult
+from fomaug.augment.render import render
+from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Loaded
 from fomaug.faces import MovedFace, Square, compose_motion, flow_cells, put_back
 from fomaug.geometry import warp_image
 from fomaug.media import Picture, to_array, to_tensor, to_unit
-from fomaug.motion import MotionParams
+from fomaug.motion import Angles, MotionParams
+from fomaug.types import Keypoints
 
 _MOST_PIXELS: Final = 16_000_000  # of all results of one pass; larger batches are split
 _FACE_CELLS: Final = 64  # along the longer side of the smallest square, as in the flow of a whole picture
@@ -33,12 +36,14 @@ class AnimatedCopy:
         params: motion parameters, fitted to the source.
         flow: (1, h, w, 2) backward flow on the CPU, for the labels.
         occlusion: (1, 1, h, w).
+        source_keypoints: keypoints of the source, on the model's device; None for a composed picture.
     """
 
     picture: Picture
     params: MotionParams
     flow: Tensor
     occlusion: Tensor
+    source_keypoints: Keypoints | None = None
 
 
 @dataclass(frozen=True)
@@ -48,13 +53,16 @@ class Verdict:
     Attributes:
         reasons: names of the failed gates, with numbers; empty for an accepted copy.
         scores: scores by name.
+        pose: estimated head pose of the copy, for views; otherwise None.
     """
 
     reasons: tuple[str, ...] = ()
     scores: dict[str, Any] = field(default_factory=dict)
+    pose: Angles | None = None
 
 
-Judge = Callable[[Picture, Sequence[AnimatedCopy]], Sequence[Verdict]]
+# Maps pictures and the copies of each to the verdicts of each.
+Judge = Callable[[Sequence[Picture], Sequence[Sequence[AnimatedCopy]]], Sequence[Sequence[Verdict]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +74,30 @@ class Outcome:
         moved: animated picture.
         attempt: number of earlier attempts.
         verdict: result of the gates.
+        poses: estimated head pose of each face, for views; otherwise None for each.
     """
 
     copy: int
     moved: AnimatedCopy
     attempt: int
     verdict: Verdict
+    poses: tuple[Angles | None, ...] = ()
+
+
+def make_planned(
+    plan: ExpandPlan, augment: MotionAugment, sources: Sequence[Loaded], judge: Judge | None
+) -> list[list[Outcome]]:
+    """Make all copies of some sources as a plan says, see `make_copies`."""
+    return make_copies(
+        augment,
+        sources,
+        judge,
+        # The copies of a sequence are frames of one clip; a new draw would take another clip.
+        tries=1 if plan.selection == "sequence" else plan.tries,
+        batch_size=plan.batch_size,
+        # A copy has one label, so all its faces move by the clip that the label comes from.
+        alike=plan.labels == "from_clip",
+    )
 
 
 def make_copies(
@@ -102,10 +128,11 @@ def make_copies(
         rows = [row for row, copies in enumerate(missing) if copies]
         if not rows:
             break
+        chosen = [sources[row] for row in rows]
         draws = [_draw(augment, sources[row], missing[row], attempt, alike=alike) for row in rows]
-        made = _animate(augment, [sources[row] for row in rows], draws, batch_size)
-        for row, faces in zip(rows, made, strict=True):
-            for outcome in _outcomes(sources[row], faces, missing[row], attempt, judge):
+        made = _animate(augment, chosen, draws, batch_size)
+        for row, faces, verdicts in zip(rows, made, _judge(chosen, made, judge), strict=True):
+            for outcome in _outcomes(sources[row], faces, missing[row], attempt, verdicts):
                 found[row][outcome.copy] = outcome
     return [[outcomes[copy] for copy in sorted(outcomes)] for outcomes in found]
 
@@ -139,22 +166,35 @@ def _animate(
     return [[next(moved) for _ in pictures] for pictures in parts]
 
 
+def _judge(
+    sources: Sequence[Loaded], made: Sequence[Sequence[Sequence[AnimatedCopy]]], judge: Judge | None
+) -> list[list[Sequence[Verdict]]]:
+    """Judge the copies of each source and face; copies of a source without a face pass."""
+    judged = [judge is not None and not source.still for source in sources]
+    parts = [part for source, is_judged in zip(sources, judged, strict=True) if is_judged for part in source.parts]
+    copies = [moved for faces, is_judged in zip(made, judged, strict=True) if is_judged for moved in faces]
+    found = iter(judge(parts, copies) if judge else [])
+    return [
+        [next(found) if is_judged else [Verdict()] * len(moved) for moved in faces]
+        for faces, is_judged in zip(made, judged, strict=True)
+    ]
+
+
 def _outcomes(
-    source: Loaded, faces: Sequence[Sequence[AnimatedCopy]], copies: Sequence[int], attempt: int, judge: Judge | None
+    source: Loaded,
+    faces: Sequence[Sequence[AnimatedCopy]],
+    copies: Sequence[int],
+    attempt: int,
+    verdicts: Sequence[Sequence[Verdict]],
 ) -> Iterator[Outcome]:
     assert source.picture is not None
-    judge = judge if not source.still else None
-    verdicts = [
-        judge(part, moved) if judge else [Verdict()] * len(moved)
-        for part, moved in zip(source.parts, faces, strict=True)
-    ]
     for index, copy in enumerate(copies):
         verdict = _worst([of_face[index] for of_face in verdicts])
         if source.still and copy:
             verdict = Verdict(("no_face",))
         parts = [moved[index] for moved in faces]
         whole = compose(source.picture, source.squares, parts) if source.squares and not verdict.reasons else parts[0]
-        yield Outcome(copy, whole, attempt, verdict)
+        yield Outcome(copy, whole, attempt, verdict, tuple(of_face[index].pose for of_face in verdicts))
 
 
 def _worst(verdicts: Sequence[Verdict]) -> Verdict:
@@ -178,10 +218,10 @@ def move(
     made: list[list[AnimatedCopy]] = [[] for _ in pictures]
     for rows, parts in _passes(pictures, draws, batch_size):
         images = _to_images([pictures[row] for row in rows])
-        result = augment.apply(images, [param for part in parts for param in part])
+        result, found = render(augment.model, augment.driving, images, [param for part in parts for param in part])
         for position in range(len(result.params)):
-            row = rows[position // len(parts[0])]
-            made[row].append(_take(pictures[row], result, position))
+            index = position // len(parts[0])
+            made[rows[index]].append(_take(pictures[rows[index]], result, position, found.get(index)))
     return made
 
 
@@ -211,11 +251,11 @@ def _to_images(pictures: Sequence[Picture]) -> Tensor:
     return (to_tensor(stack) if stack.dtype == np.uint8 else to_unit(stack)).contiguous()
 
 
-def _take(picture: Picture, result: MotionResult, row: int) -> AnimatedCopy:
+def _take(picture: Picture, result: MotionResult, row: int, keypoints: Keypoints | None) -> AnimatedCopy:
     flow = result.flow[row : row + 1].cpu()
     alpha = None if picture.alpha is None else warp_image(to_unit(picture.alpha)[None], flow, padding="border")[0]
     moved = picture.with_image(result.image[row].cpu(), alpha)
-    return AnimatedCopy(moved, result.params[row], flow, result.occlusion[row : row + 1].cpu())
+    return AnimatedCopy(moved, result.params[row], flow, result.occlusion[row : row + 1].cpu(), keypoints)
 
 
 def compose(picture: Picture, squares: Sequence[Square], faces: Sequence[AnimatedCopy]) -> AnimatedCopy:

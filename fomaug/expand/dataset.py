@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple, get_args
@@ -10,7 +11,7 @@ from typing import Any, Final, NamedTuple, get_args
 from fomaug.errors import ArgumentError, ResumeError, UnsafeFileError, check_choice
 from fomaug.expand.plan import Split
 from fomaug.expand.sources import SourceFile
-from fomaug.files import MANIFEST, exists, read_text, write_file
+from fomaug.files import MANIFEST, exists, open_text, replacing
 from fomaug.media import digest_sizes, list_pictures, read_suffixes, unread_suffixes
 
 SOURCES: Final = "sources.jsonl"
@@ -93,16 +94,17 @@ def _is_divided(keys: Iterable[str]) -> bool:
     Beside a train folder, every folder with the name of a split is a split, whatever the other folders are, so that
     test images stay test images. Without a train folder, a folder named dev among others is a class.
     """
-    tops = {parts[0].lower() for parts in (PurePosixPath(key).parts for key in keys) if len(parts) > 1}
+    tops = {top.lower() for top, slash, _ in (key.partition("/") for key in keys) if slash}
     splits = {SPLITS.get(top, "") for top in tops}
     return "train" in splits or (bool(splits) and "" not in splits)
 
 
 def _source(dataset: Path, key: str, *, divided: bool) -> SourceFile:
-    parts = PurePosixPath(key).parts
-    split = SPLITS.get(parts[0].lower(), "") if divided and len(parts) > 1 else ""
-    parts = parts[bool(split) :]
-    return SourceFile(dataset / key, key, parts[0] if len(parts) > 1 else "", split)
+    top, _, rest = key.partition("/")
+    split = SPLITS.get(top.lower(), "") if divided and rest else ""
+    if split:
+        top, _, rest = rest.partition("/")
+    return SourceFile(dataset, key, sys.intern(top) if rest else "", split)
 
 
 def save_sources(out: Path, sources: Sequence[SourceFile]) -> None:
@@ -112,8 +114,9 @@ def save_sources(out: Path, sources: Sequence[SourceFile]) -> None:
     source is deleted.
     """
     if not (out / SOURCES).exists():
-        lines = (json.dumps([source.key, source.label, source.split, source.num_bytes]) for source in sources)
-        write_file(out / SOURCES, "".join(f"{line}\n" for line in lines).encode(), durable=True)
+        with replacing(out / SOURCES, durable=True) as temporary, temporary.open("w", encoding="utf-8") as file:
+            for source in sources:
+                file.write(f"{json.dumps([source.key, source.label, source.split, source.num_bytes])}\n")
 
 
 def with_deleted(sources: Sequence[SourceFile], dataset: Path, out: Path) -> list[SourceFile]:
@@ -124,7 +127,7 @@ def with_deleted(sources: Sequence[SourceFile], dataset: Path, out: Path) -> lis
     Raises:
         ResumeError: the list is damaged.
     """
-    listed = list(_read_sources(dataset, out / SOURCES)) if (out / SOURCES).exists() else []
+    listed = list(read_sources(dataset, out / SOURCES)) if (out / SOURCES).exists() else []
     found = {source.key for source in sources}
     deleted = [source for source in listed if source.key not in found and not exists(source.path)]
     if not deleted or len(listed) != len(found) + len(deleted):
@@ -132,10 +135,25 @@ def with_deleted(sources: Sequence[SourceFile], dataset: Path, out: Path) -> lis
     return sorted([*sources, *deleted], key=lambda source: source.key)
 
 
-def _read_sources(dataset: Path, path: Path) -> Iterator[SourceFile]:
+def listed_sources(dataset: Path, out: Path) -> list[SourceFile]:
+    """Return the sources of a job's list, without a look at the dataset folder.
+
+    Raises:
+        ResumeError: the list is damaged.
+    """
+    return list(read_sources(dataset, out / SOURCES))
+
+
+def read_sources(dataset: Path, path: Path) -> Iterator[SourceFile]:
+    """Read the list that `save_sources` saved.
+
+    Raises:
+        ResumeError: the list is damaged.
+    """
     try:
-        for line in read_text(path, MANIFEST).splitlines():
-            yield _listed_source(dataset, *json.loads(line))
+        with open_text(path, MANIFEST) as lines:
+            for line in lines:
+                yield _listed_source(dataset, *json.loads(line))
     except UnsafeFileError as cause:
         raise ResumeError(str(cause)) from cause
     except (ValueError, TypeError, RecursionError) as cause:
@@ -147,4 +165,4 @@ def _listed_source(dataset: Path, key: Any, label: Any, split: Any, num_bytes: A
         raise ValueError("a source has a key, a label, a split and a size")
     if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts or "\0" in key:
         raise ValueError("a key is a path below the dataset")
-    return SourceFile(dataset / key, key, label, split, num_bytes)
+    return SourceFile(dataset, key, label, split, num_bytes)

@@ -2,35 +2,66 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
+import torch
 from typing_extensions import Unpack
 
-from fomaug import __version__
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool
-from fomaug.errors import ArgumentError, MediaError, did_you_mean
-from fomaug.expand.annotate import Annotator, check_policy, list_classes, make_annotator
-from fomaug.expand.dataset import Found, digest_sources, find_sources, save_sources, with_deleted
-from fomaug.expand.formats import open_writer
-from fomaug.expand.gates import Embed, make_judge, read_gates
-from fomaug.expand.inspect.contact import save_contact_sheet
-from fomaug.expand.manifest import MANIFEST, MANIFEST_FORMAT, REJECTED, Manifest, explained_writes, locked
-from fomaug.expand.plan import ExpandOptions, ExpandPlan, Format, LabelOption
-from fomaug.expand.report import ExpandReport, Failure, count_labels, estimate_bytes
-from fomaug.expand.resources import GIVEN, digest_clip_labels, load_augment, save_pool
-from fomaug.expand.run import Pipeline, Stages
-from fomaug.expand.shards import plan_shards
-from fomaug.expand.sources import Shard, SourceFile, make_locator
+from fomaug.errors import ArgumentError, ResumeError, did_you_mean
+from fomaug.expand.complete import complete, report_share
+from fomaug.expand.dataset import Found
+from fomaug.expand.engines import Job, make_engine
+from fomaug.expand.formats import is_whole_archive
+from fomaug.expand.gates import Embed, read_gates
+from fomaug.expand.index import RowIndex
+from fomaug.expand.locks import locked, wait_for_workers
+from fomaug.expand.manifest import explained_writes, read_summary
+from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes, plan_of
+from fomaug.expand.prepare import (
+    Given,
+    Prepared,
+    begin,
+    check_share,
+    find_job_sources,
+    is_prepared,
+    list_unsplit,
+    prepare,
+)
+from fomaug.expand.recover import is_written, remove_temporary
+from fomaug.expand.report import ExpandReport, estimate_bytes
+from fomaug.expand.resources import GIVEN
+from fomaug.expand.shards import Division
+from fomaug.expand.shares import Share, parse_share
+from fomaug.expand.tasks import Tasks, show_progress
 from fomaug.faces import Detector
-from fomaug.labels import Flaw
-from fomaug.media import Provenance
 from fomaug.motion import Selection
 from fomaug.options import OnError
+
+
+@dataclass(frozen=True)
+class _Mode:
+    """Which part of a job is done.
+
+    Attributes:
+        resume: True to go on with a job.
+        dry_run: True to count the copies and write nothing.
+        only_prepare: True to prepare the job and make no copies.
+        share: share of the copies that is made; None for all, which are then joined.
+        progress: True to show a progress bar.
+    """
+
+    resume: bool = False
+    dry_run: bool = False
+    only_prepare: bool = False
+    share: Share | None = None
+    progress: bool = False
 
 
 def expand(
@@ -48,6 +79,8 @@ def expand(
     on_error: OnError = "skip",
     resume: bool = False,
     dry_run: bool = False,
+    prepare: bool = False,
+    shard: str | None = None,
     progress: bool = False,
     embed: Embed | None = None,
     detector: Detector | None = None,
@@ -60,7 +93,7 @@ def expand(
     Args:
         dataset: folder of class folders, or of images.
         out: folder to write to; a new one, or the one of the job that is resumed.
-        driving: "builtin", "gestures", "parametric", a pool or its file, a clip, or a folder of clips.
+        driving: "builtin", "gestures", "parametric", "views", a pool or its file, a clip, or a folder of clips.
         copies: number of copies of each source.
         model: an animator, the name of an installed model, or the path of a model file.
         seed: seed of all draws; equal arguments give equal files.
@@ -71,6 +104,9 @@ def expand(
         on_error: "skip" to leave out and report sources, clips and annotations that cannot be used, or "raise".
         resume: True to go on with an interrupted job; refused if its settings or inputs have changed.
         dry_run: True to count the copies and write nothing.
+        prepare: True to save the plan of the job and make no copies, so that shards can begin.
+        shard: "I/N" to make only the I-th of N shares, counted from 0, or "auto" for the numbers of a cluster, see
+            `fomaug.expand.parse_share`; the shares are joined by `fomaug.expand.finish`, or by `resume=True`.
         progress: True to show a progress bar.
         embed: face embedder for the gate `min_identity`, from (N, 3, H, W) images in [0, 1] to (N, D).
         detector: face detector for `faces="detect"`, from (H, W, 3) uint8 images to boxes (x0, y0, x1, y1) in pixels;
@@ -95,27 +131,53 @@ def expand(
         on_error=on_error,
         **options,
     )
-    gates = read_gates(plan.gates)
-    found = find_sources(Path(dataset), out=Path(out), split=plan.split, annotations=plan.annotations)
-    if resume:
-        found = found._replace(chosen=with_deleted(found.chosen, Path(dataset), Path(out)))
-    sources = found.chosen
-    shards = plan_shards(plan, sources)
-    report = _start_report(plan, found, shards)
-    if dry_run:
-        return _estimate(plan, report, shards)
-    pool = driving if isinstance(driving, DrivingPool) else None
-    augment = load_augment(plan, pool, model if isinstance(model, Animator) else None, progress=progress)
-    check_policy(plan, sources, augment.driving)
-    annotator = make_annotator(plan, sources)
-    stages = Stages(
-        augment=augment,
-        judge=make_judge(gates, augment.model, embed),
-        annotator=annotator,
-        locate=make_locator(plan, augment.model, detector, annotated=annotator is not None),
+    given = Given(
+        model=model if isinstance(model, Animator) else None,
+        pool=driving if isinstance(driving, DrivingPool) else None,
+        embed=embed,
+        detector=detector,
     )
-    with locked(Path(out)):
-        return _run(plan, sources, shards, stages, report, resume=resume, progress=progress)
+    share = None if shard is None else parse_share(shard)
+    return _expand(plan, given, _Mode(resume, dry_run, prepare, share, progress))
+
+
+def finish(
+    out: str | Path,
+    *,
+    shard: str | None = None,
+    engine: EngineName = "local",
+    processes: Processes = 1,
+    address: str | None = None,
+    device: str = "auto",
+    workers: int = 2,
+    on_error: OnError = "skip",
+    progress: bool = False,
+) -> ExpandReport:
+    """Go on with the job of an output folder by its own settings: make what is missing, and join all shares.
+
+    Args:
+        out: output folder of a job that was prepared, interrupted, or divided into shards.
+        shard: "I/N" or "auto" to make one share and join nothing, see `expand`.
+        engine: "local" or "ray".
+        processes: number of processes, or "auto".
+        address: address of the Ray cluster.
+        device: device of the model.
+        workers: number of threads that read and write, in each process.
+        on_error: "skip" or "raise", see `expand`.
+        progress: True to show a progress bar.
+
+    Returns:
+        The counts of the job, and the sources and clips that could not be used.
+
+    Raises:
+        ResumeError: the folder holds no job, or the job was given objects from Python.
+    """
+    free = {"engine": engine, "processes": processes, "address": address}
+    plan = plan_of(Path(out), read_summary(Path(out)), device=device, workers=workers, on_error=on_error, **free)
+    if plan.driving == GIVEN:
+        raise ResumeError(f"the job in {out} was given a pool or a model from Python; resume it there by expand()")
+    share = None if shard is None else parse_share(shard)
+    return _expand(plan, Given(), _Mode(resume=True, share=share, progress=progress))
 
 
 def _check_names(options: Mapping[str, object]) -> None:
@@ -125,121 +187,97 @@ def _check_names(options: Mapping[str, object]) -> None:
             raise ArgumentError(f"expand has no option {name!r}{did_you_mean(name, known)}")
 
 
-def _start_report(plan: ExpandPlan, found: Found, shards: Sequence[Shard]) -> ExpandReport:
+def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
+    read_gates(plan.gates)
+    if mode.share is not None:
+        check_share(plan)
+        plan = _on_own_device(plan)
+    found = find_job_sources(plan, resume=mode.resume or mode.share is not None, listed=mode.share is not None)
+    division = Division(plan, found.chosen)
+    report = _start_report(plan, found, division)
+    if mode.dry_run:
+        return _estimate(plan, report, division)
+    prepared = prepare(plan, found.chosen, division, given, progress=mode.progress)
+    if mode.share is not None:
+        return _run_share(prepared, report, mode, mode.share)
+    with locked(prepared.out):
+        with explained_writes(prepared.out):
+            begin(prepared, resume=mode.resume)
+        return report if mode.only_prepare else _run(prepared, report, mode)
+
+
+def _on_own_device(plan: ExpandPlan) -> ExpandPlan:
+    """Give each process that torchrun starts on a machine a GPU of its own."""
+    number = os.environ.get("LOCAL_RANK", "")
+    if plan.device != "auto" or not number.isdigit() or torch.cuda.device_count() < 2:
+        return plan
+    return replace(plan, device=f"cuda:{int(number) % torch.cuda.device_count()}")
+
+
+def _start_report(plan: ExpandPlan, found: Found, division: Division) -> ExpandReport:
     """Report the planned copies, and the parts of the dataset that are left out."""
     return ExpandReport(
         out=Path(plan.out),
         sources=len(found.chosen),
-        planned=sum(len(shard.copy_ids) for shard in shards),
-        failed=_skip(plan, found.unsplit),
+        planned=division.num_copies,
+        failed=list_unsplit(plan, found.unsplit),
         expanded=tuple(found.expanded),
     )
 
 
-def _skip(plan: ExpandPlan, unsplit: Sequence[SourceFile]) -> tuple[Failure, ...]:
-    """Return a failure for each source without a split, or raise `MediaError` if the plan says so."""
-    reason = "is outside the split folders and in no split; move it into one of them, or take split 'all'"
-    skipped = tuple(Failure(source.key, reason) for source in unsplit)
-    if skipped and plan.on_error == "raise":
-        raise MediaError(f"{skipped[0].source}: {reason}")
-    return skipped
-
-
-def _estimate(plan: ExpandPlan, report: ExpandReport, shards: Sequence[Shard]) -> ExpandReport:
+def _estimate(plan: ExpandPlan, report: ExpandReport, division: Division) -> ExpandReport:
     """Add the estimates of a dry run."""
-    jobs = [job for shard in shards for unit in shard.units for job in unit]
     labels = Counter[str]()
-    for job in jobs:
+    size = 0
+    for job in division.jobs():
         labels[job.source.label if plan.labels == "keep" else ""] += job.copies
-    estimate = estimate_bytes([job.source.num_bytes for job in jobs], [job.copies for job in jobs])
-    return replace(report, labels=tuple(sorted(labels.items())), estimated_bytes=estimate)
+        size += estimate_bytes([job.source.num_bytes], [job.copies])
+    return replace(report, labels=tuple(sorted(labels.items())), estimated_bytes=size)
 
 
-def _run(
-    plan: ExpandPlan,
-    sources: Sequence[SourceFile],
-    shards: Sequence[Shard],
-    stages: Stages,
-    report: ExpandReport,
-    *,
-    resume: bool,
-    progress: bool,
-) -> ExpandReport:
-    """Start or resume a job, make its missing copies, and complete its report and summary."""
-    augment, annotator = stages.augment, stages.annotator
-    facts = _facts(plan, sources, stages)
-    manifest = Manifest(Path(plan.out))
-    writer = open_writer(manifest.out, plan.format, list_classes(plan, sources, augment.driving))
-    with explained_writes(manifest.out):
-        manifest.begin(facts, resume=resume, companion=None if annotator is None else annotator.file_with)
-        save_sources(manifest.out, sources)
-        save_pool(plan, augment.driving)
-    pipeline = Pipeline(plan, stages, manifest, writer)
-    pipeline.run(shards, progress=progress)
-    with explained_writes(manifest.out):
-        manifest.sort_rows(copy_id for shard in shards for copy_id in shard.copy_ids)
-        if annotator is not None:
-            annotator.write_all(manifest.rows())
-        report = _complete(report, sources, stages, manifest, pipeline)
-        manifest.save_summary({"state": "done", **report.result(), **facts, "given": _inputs(plan)})
-    return report
+def _run(prepared: Prepared, report: ExpandReport, mode: _Mode) -> ExpandReport:
+    """Make the missing copies of a whole job, and complete it."""
+    with explained_writes(prepared.out):
+        wait_for_workers(prepared.out)
+        remove_temporary(prepared.out)
+    index = _index(prepared)
+    report = replace(report, written=index.counts()[0])
+    tasks = _make(prepared, index, range(prepared.division.num_groups), mode)
+    with explained_writes(prepared.out):
+        return complete(prepared, index, tasks, report)
 
 
-def _complete(
-    report: ExpandReport, sources: Sequence[SourceFile], stages: Stages, manifest: Manifest, pipeline: Pipeline
-) -> ExpandReport:
-    """Add the outcome to a report, and save the contact sheet."""
-    model, pool = stages.augment.model, stages.augment.driving
-    provenance = Provenance(model.name, model_hash=model.hash, pool_hash=pool.hash, source_type="composite")
-    rejected = sum(1 for _ in manifest.rows(REJECTED))
-    sheet, unshown = save_contact_sheet(manifest.out, manifest.rows(), sources, provenance)
-    failed = (*report.failed, *pipeline.failed)
-    named = {failure.source for failure in failed}
-    return replace(
-        report,
-        written=len(manifest.recorded) - rejected,
-        new=pipeline.new,
-        rejected=rejected,
-        failed=(*failed, *(failure for failure in unshown if failure.source not in named)),
-        skipped_clips=tuple(Failure(clip, reason) for clip, reason in pool.skipped),
-        flawed=_list_flaws(stages.annotator, manifest, pipeline.flaws),
-        unannotated=0 if stages.annotator is None else len(stages.annotator.missing),
-        labels=count_labels(manifest.rows()),
-        contact_sheet=sheet,
+def _run_share(prepared: Prepared, report: ExpandReport, mode: _Mode, share: Share) -> ExpandReport:
+    """Make the missing copies of one share beside the processes that make the others."""
+    # The first share prepares the job, the others wait for it.
+    lock = nullcontext() if is_prepared(prepared.out) else locked(prepared.out, patient=True)
+    with lock, explained_writes(prepared.out):
+        begin(prepared, resume=True)
+    groups = share.groups(prepared.division.num_groups)
+    with locked(prepared.out, shared=True):
+        index = _index(prepared)
+        report = replace(report, planned=prepared.division.count_copies(groups), written=index.counts(groups)[0])
+        tasks = _make(prepared, index, groups, mode)
+        return report_share(prepared, index, tasks, report, share)
+
+
+def _index(prepared: Prepared) -> RowIndex:
+    """Index the rows that are there, of copies that are there."""
+    annotator = prepared.stages.annotator
+    companion = None if annotator is None else annotator.file_with
+    index = RowIndex(
+        prepared.out, prepared.division, lambda row: is_written(prepared.out, row, companion), is_whole_archive
     )
+    index.scan()
+    return index
 
 
-def _list_flaws(annotator: Annotator | None, manifest: Manifest, unrecorded: Sequence[Flaw]) -> tuple[Failure, ...]:
-    """List flaws from the reader, from the rows, and of sources without rows."""
-    if annotator is None:
-        return ()
-    rows = (row for name in (MANIFEST, REJECTED) for row in manifest.rows(name))
-    recorded = [(where, reason) for row in rows for where, reason in row.get("flaws", ())]
-    others = [(flaw.where, flaw.described) for flaw in (*annotator.flaws, *unrecorded)]
-    return tuple(Failure(*found) for found in sorted({*recorded, *others}))
-
-
-def _facts(plan: ExpandPlan, sources: Sequence[SourceFile], stages: Stages) -> dict[str, Any]:
-    """Return the facts that must be equal for a job to be resumed, as plain JSON."""
-    pool, model, annotator = stages.augment.driving, stages.augment.model, stages.annotator
-    return {
-        "fomaug": __version__,
-        "manifest": MANIFEST_FORMAT,
-        "settings": plan.settings(),
-        "model": {"name": model.name, "hash": model.hash},
-        "pool": {"hash": pool.hash, "tracks": len(pool), "frames": pool.num_frames},
-        "dataset": {
-            "pictures": len(sources),
-            "labels": dict(sorted(Counter(source.label for source in sources).items())),
-            "digest": digest_sources(sources),
-        },
-        "clip_labels": digest_clip_labels(plan),
-        "annotations": None if annotator is None else {"format": annotator.format, "digest": annotator.digest()},
-    }
-
-
-def _inputs(plan: ExpandPlan) -> dict[str, Any]:
-    """Return the names of dataset, clips, model and label files as the user gave them."""
-    return {
-        name: getattr(plan, name) for name in ("dataset", "driving", "model", "config", "clip_labels", "annotations")
-    }
+def _make(prepared: Prepared, index: RowIndex, groups: range, mode: _Mode) -> Tasks:
+    """Make the missing copies of some groups."""
+    annotator = prepared.stages.annotator
+    total = prepared.division.count_copies(groups)
+    done = sum(index.count_recorded(prepared.division.positions(number)) for number in groups)
+    with show_progress(total, done, shown=mode.progress) as on_made:
+        tasks = Tasks(prepared.division, index, groups, {} if annotator is None else annotator.labels, on_made)
+        make_engine(prepared.plan).run(Job(tasks, prepared.setup(), prepared.stages))
+    return tasks

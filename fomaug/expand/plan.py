@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from typing_extensions import TypedDict
 
-from fomaug.errors import ArgumentError, check_choice
+from fomaug.errors import ArgumentError, ResumeError, check_choice
 from fomaug.options import Crop, DrawSettings, FrameChoice, Interval, OnError, OnMissing, Region, Selection
 
 Format = Literal["folder", "webdataset", "parquet"]
 ImageFormat = Literal["same", "jpeg", "png", "webp"]
+EngineName = Literal["local", "ray"]
+Processes = int | Literal["auto"]
 LabelPolicy = Literal["keep", "from_clip", "drop"]
 FaceOption = Literal["frame", "boxes", "detect"]
 Split = Literal["train", "val", "test", "all"]
@@ -32,6 +35,9 @@ _FREE: Final = (
     "device",
     "workers",
     "on_error",
+    "engine",
+    "processes",
+    "address",
 )
 
 
@@ -52,8 +58,12 @@ class ExpandPlan:
         default="builtin",
         metadata={
             "help": "Motion to borrow: builtin, gestures, parametric (also with ranges: 'parametric yaw=-45:45 "
-            "pitch=-25:25'), a pool file, a clip or a folder of clips."
+            "pitch=-25:25'), views (head poses, see --views), a pool file, a clip or a folder of clips."
         },
+    )
+    views: str | None = field(
+        default=None,
+        metadata={"help": "Angles of --driving views in degrees: 'yaw=-40:40:20 pitch=-20,0,20 roll=0'."},
     )
     copies: int = field(default=8, metadata={"help": "Number of copies of each source."})
     model: str = field(default="lite-256", metadata={"help": "An installed model, or a model file."})
@@ -165,7 +175,14 @@ class ExpandPlan:
     batch_size: int = field(default=16, metadata={"help": "Number of copies in one pass through the model."})
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, ..."})
     dtype: str = field(default="auto", metadata={"help": "auto, float32, bfloat16 or float16."})
-    workers: int = field(default=2, metadata={"help": "Number of threads that read and write."})
+    workers: int = field(default=2, metadata={"help": "Number of threads that read and write, in each process."})
+    engine: EngineName = field(
+        default="local", metadata={"help": "Where processes run: on this machine, or on a Ray cluster."}
+    )
+    processes: Processes = field(
+        default=1, metadata={"help": "Number of processes, or auto: one for each GPU, or as many as the CPUs serve."}
+    )
+    address: str | None = field(default=None, metadata={"help": "Address of the Ray cluster; without one, Ray's own."})
 
     def __post_init__(self) -> None:
         self.draw_settings()
@@ -176,6 +193,10 @@ class ExpandPlan:
                 raise ArgumentError(f"{name} must be 1 or more, got {getattr(self, name)}")
         if not 1 <= self.quality <= 100:
             raise ArgumentError(f"quality must be 1 to 100, got {self.quality}")
+        if self.processes != "auto" and not (isinstance(self.processes, int) and self.processes >= 1):
+            raise ArgumentError(f"processes must be a number from 1, or 'auto', got {self.processes!r}")
+        if self.views is not None and self.driving != "views":
+            raise ArgumentError(f"views are the angles of driving='views', but driving is {self.driving!r}")
         if isinstance(self.labels, str):
             check_choice("labels", self.labels, get_args(LabelPolicy))
 
@@ -184,6 +205,11 @@ class ExpandPlan:
         names = {field.name for field in fields(DrawSettings)} - {"p"}
         return DrawSettings(p=1.0, **{name: getattr(self, name) for name in names})
 
+    @property
+    def named_driving(self) -> str:
+        """The driving pool with the angles of its views."""
+        return self.driving if self.views is None else f"{self.driving} {self.views}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dict that `json.dumps` takes."""
         return {name: _plain(value) for name, value in asdict(self).items()}
@@ -191,6 +217,27 @@ class ExpandPlan:
     def settings(self) -> dict[str, Any]:
         """Return the settings that must be equal for a job to be resumed."""
         return {name: value for name, value in self.to_dict().items() if name not in _FREE}
+
+
+def plan_of(out: Path, summary: Mapping[str, Any], **free: Any) -> ExpandPlan:
+    """Make the plan of a job again from its summary.
+
+    Args:
+        out: output folder.
+        summary: content of `expand.json`.
+        free: settings that may differ from those of the job's start.
+
+    Raises:
+        ResumeError: the summary is that of another version, or of a job that was given objects from Python.
+    """
+    settings, given = summary.get("settings"), summary.get("given")
+    if not isinstance(settings, dict) or not isinstance(given, dict):
+        raise ResumeError(f"{out} was made by another version of fomaug; resume it with all its options and --resume")
+    ranges = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
+    try:
+        return ExpandPlan(**{**given, **settings, **ranges, **free, "out": str(out)})
+    except TypeError as cause:
+        raise ResumeError(f"the settings in {out} are not those of this version of fomaug ({cause})") from cause
 
 
 class ExpandOptions(TypedDict, total=False):
@@ -213,6 +260,7 @@ class ExpandOptions(TypedDict, total=False):
     annotation_format: str | None
     clip_labels: str | None
     clip_weights: Mapping[str, float] | None
+    views: str | None
     clip_crop: Crop
     split: Split
     balance: bool
@@ -224,6 +272,9 @@ class ExpandOptions(TypedDict, total=False):
     device: str
     dtype: str
     workers: int
+    engine: EngineName
+    processes: Processes
+    address: str | None
 
 
 _CHOICES: Final[dict[str, Any]] = {
@@ -233,6 +284,7 @@ _CHOICES: Final[dict[str, Any]] = {
     "faces": FaceOption,
     "on_missing": OnMissing,
     "on_error": OnError,
+    "engine": EngineName,
 }
 
 

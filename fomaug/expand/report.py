@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,8 @@ class ExpandReport:
         labels: number of copies by label; the label "" stands for none.
         contact_sheet: path of an image of some sources and their copies; None in a dry run, or without copies.
         estimated_bytes: expected size of the output in a dry run.
+        shard: share that this call made, as I/N; the counts are then those of the share. Empty for a whole job.
+        profile: time that all workers spent in each stage, and the stage that limits the job, in lines.
     """
 
     out: Path
@@ -57,6 +58,8 @@ class ExpandReport:
     labels: tuple[tuple[str, int], ...] = ()
     contact_sheet: Path | None = None
     estimated_bytes: int | None = None
+    shard: str = ""
+    profile: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def complete(self) -> bool:
@@ -66,14 +69,9 @@ class ExpandReport:
     def result(self) -> dict[str, Any]:
         """Return the outcome for `expand.json`; it does not depend on interruptions of the job."""
         values = asdict(self)
-        for name in ("out", "new", "contact_sheet", "estimated_bytes"):
+        for name in ("out", "new", "contact_sheet", "estimated_bytes", "shard", "profile"):
             del values[name]
         return {**values, "labels": dict(self.labels), "contact_sheet": self.contact_sheet and self.contact_sheet.name}
-
-
-def count_labels(rows: Iterable[dict[str, Any]]) -> tuple[tuple[str, int], ...]:
-    """Count copies by label."""
-    return tuple(sorted(Counter(row["label"] or "" for row in rows).items()))
 
 
 def estimate_bytes(sizes: Sequence[int], copies: Sequence[int]) -> int:

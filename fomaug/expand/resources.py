@@ -40,7 +40,7 @@ def load_augment(
     """
     animator = model or load_model(plan.model, config=plan.config, device=plan.device, dtype=plan.dtype)
     pool = driving or load_pool(plan, animator, progress=progress)
-    if plan.clip_labels is not None and not _is_from_clips(plan):
+    if plan.clip_labels is not None and not is_from_clips(plan):
         if plan.clip_labels == "folders":
             raise ArgumentError("clip_labels='folders' needs driving to be a folder of clips; give a CSV file instead")
         pool = pool.labelled(plan.clip_labels)
@@ -49,6 +49,13 @@ def load_augment(
     augment = MotionAugment(pool, animator, **plan.draw_settings().to_dict(), batch_size=plan.batch_size)
     _check_draws(plan, augment)
     return augment
+
+
+def load_worker_augment(plan: ExpandPlan, driving: DrivingPool | None, model: Animator | None) -> MotionAugment:
+    """Load the model and the pool of a job that has begun; clips are not read again, since the job saved their pool."""
+    if driving is None and is_from_clips(plan):
+        driving = DrivingPool.load(Path(plan.out) / POOL_FILE)
+    return load_augment(plan, driving, model)
 
 
 def _check_draws(plan: ExpandPlan, augment: MotionAugment) -> None:
@@ -88,7 +95,7 @@ def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -
         PoolError: the path does not exist, has no readable clip, or is a pool of another model.
     """
     if is_named_pool(plan.driving):
-        return named_pool(plan.driving, animator)
+        return named_pool(plan.named_driving, animator)
     path = Path(plan.driving)
     if _is_pool_file(path):
         return DrivingPool.load(path, animator)
@@ -119,7 +126,7 @@ def _build(path: Path, plan: ExpandPlan, animator: Animator, *, progress: bool) 
 def save_pool(plan: ExpandPlan, pool: DrivingPool) -> None:
     """Save a pool that was made from clips, since another device would detect slightly different keypoints."""
     path = Path(plan.out) / POOL_FILE
-    if _is_from_clips(plan) and not path.exists():
+    if is_from_clips(plan) and not path.exists():
         pool.save(path)
 
 
@@ -140,7 +147,8 @@ def digest_clip_labels(plan: ExpandPlan) -> str | None:
         raise LabelError(f"cannot read the labels in {plan.clip_labels} ({reason_of(cause)})") from cause
 
 
-def _is_from_clips(plan: ExpandPlan) -> bool:
+def is_from_clips(plan: ExpandPlan) -> bool:
+    """Whether the pool of a plan is made from clips."""
     return not (is_named_pool(plan.driving) or plan.driving == GIVEN or _is_pool_file(Path(plan.driving)))
 
 

@@ -34,6 +34,7 @@ _OPTIONAL: Final[Kinds] = {
     "scores": (dict,),
     "annotation": (dict, type(None)),
     "flaws": (list,),
+    "view": (dict,),
 }
 
 

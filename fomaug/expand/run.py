@@ -1,4 +1,4 @@
-"""The pipeline: threads load sources ahead of the model and write copies behind it; rows are recorded in order."""
+"""The pipeline of a worker: threads load sources ahead of the model and write copies behind it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
-
-from tqdm import tqdm
+from pathlib import Path
+from typing import Final
 
 from fomaug.augment import MotionAugment
 from fomaug.errors import MediaError
 from fomaug.expand.annotate import Annotator, move_labels
-from fomaug.expand.copies import Judge, Outcome, make_copies
+from fomaug.expand.copies import Judge, Outcome, make_planned
 from fomaug.expand.formats import FormatWriter
-from fomaug.expand.manifest import Manifest, Row, explained_writes
+from fomaug.expand.manifest import Row, copy_id_of, explained_writes
+from fomaug.expand.parts import Part
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.profile import Clock
 from fomaug.expand.report import Failure
 from fomaug.expand.samples import Sample, encode_copy, rejected_row
-from fomaug.expand.sources import Loaded, Locate, Shard, Unit, load
+from fomaug.expand.sources import FitLabels, Loaded, Locate, SourceJob, Unit, load, prepare
+from fomaug.expand.tasks import Done, Feed, Task
 from fomaug.labels import Flaw
 
 _AHEAD: Final = 2  # units that are loaded before, and written after, the unit in the model
@@ -43,138 +45,199 @@ class Stages:
 
 
 @dataclass
-class _Batch:
-    """Copies of one unit that threads encode.
+class _Run:
+    """A task in the pipeline.
 
     Attributes:
-        shard: shard of the unit.
-        is_first: True for the first unit of its shard.
-        is_last: True for the last unit of its shard.
-        samples: encoded copies.
-        rejected: rows of the rejected copies.
+        task: the task.
+        units: its units that have missing copies; all units for archives, which are always made as a whole.
+        failed: sources that could not be used.
+        flaws: annotations of these sources.
+        rejected: rows of rejected copies of an unfinished shard.
     """
 
-    shard: Shard
-    is_first: bool
-    is_last: bool
-    samples: list[Future[Sample]] = field(default_factory=list)
+    task: Task
+    units: list[Unit]
+    failed: list[Failure] = field(default_factory=list)
+    flaws: list[Flaw] = field(default_factory=list)
     rejected: list[Row] = field(default_factory=list)
 
 
-class Pipeline:
-    """Pipeline over the shards that are not yet recorded.
+@dataclass
+class _Batch:
+    """One unit in the pipeline.
 
     Attributes:
-        failed: sources that could not be used.
-        flaws: annotations of these sources that were left out; rows hold those of all other sources.
-        new: number of copies made.
+        run: task of the unit.
+        unit: the unit.
+        loads: sources that threads load.
+        samples: copies that threads encode.
+        rejected: rows of the rejected copies.
     """
 
-    def __init__(self, plan: ExpandPlan, stages: Stages, manifest: Manifest, writer: FormatWriter) -> None:
+    run: _Run
+    unit: Unit
+    loads: dict[SourceJob, Future[Loaded]]
+    samples: list[Future[Sample]] = field(default_factory=list)
+    rejected: list[Row] = field(default_factory=list)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is the first unit of its task."""
+        return self.unit is self.run.units[0]
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it is the last unit of its task."""
+        return self.unit is self.run.units[-1]
+
+
+class Pipeline:
+    """Pipeline of one worker, which makes the missing copies of groups.
+
+    Args:
+        plan: settings of the job.
+        stages: stages that every source passes.
+        writer: writer of the job's format.
+        part: manifest part of the worker.
+        feed: tasks of the worker.
+    """
+
+    def __init__(self, plan: ExpandPlan, stages: Stages, writer: FormatWriter, part: Part, feed: Feed) -> None:
         self.plan = plan
-        self.stages = stages
-        self.manifest = manifest
+        self.clock = Clock()
+        self.stages = replace(stages, judge=stages.judge and self.clock.timed("gates", stages.judge))
         self.writer = writer
-        self.failed: list[Failure] = []
-        self.flaws: list[Flaw] = []
-        self.new = 0
-        self._rejected: list[Row] = []
+        self.part = part
+        self.feed = feed
+        self._ahead: deque[_Batch] = deque()
+        self._behind: deque[_Batch] = deque()
+        self._units: Iterator[tuple[_Run, Unit]] = iter(())
 
-    def run(self, shards: Sequence[Shard], *, progress: bool = False) -> None:
-        """Make and write all copies that are not yet recorded.
-
-        Args:
-            shards: all shards of the job.
-            progress: True to show a progress bar.
+    def run(self) -> None:
+        """Make the copies of all tasks.
 
         Raises:
             MediaError: a source cannot be used and the plan says to raise; or the disk is full.
         """
-        copy_ids = [copy_id for shard in shards for copy_id in shard.copy_ids]
-        done = sum(copy_id in self.manifest.recorded for copy_id in copy_ids)
-        with (
-            tqdm(total=len(copy_ids), initial=done, unit="copy", disable=not progress, dynamic_ncols=True) as bar,
-            ThreadPoolExecutor(self.plan.workers, thread_name_prefix="fomaug") as threads,
-        ):
+        with ThreadPoolExecutor(self.plan.workers, thread_name_prefix="fomaug") as threads:
             try:
-                self._run([shard for shard in shards if not self._is_recorded(shard)], threads, bar)
+                self._run(threads)
             finally:
                 threads.shutdown(wait=True, cancel_futures=True)
                 self.writer.abandon()
 
-    def _is_recorded(self, shard: Shard) -> bool:
-        return all(copy_id in self.manifest.recorded for copy_id in shard.copy_ids)
+    def _run(self, threads: ThreadPoolExecutor) -> None:
+        while True:
+            self._load_ahead(threads)
+            if self._ahead:
+                batch = self._ahead.popleft()
+                self._make(self._usable_sources(batch, threads), batch, threads)
+                self._behind.append(batch)
+            if self._behind and (len(self._behind) > _AHEAD or not self._ahead):
+                self._store(self._behind.popleft())
+            elif not self._ahead and not self._behind:
+                return
 
-    def _run(self, shards: Sequence[Shard], threads: ThreadPoolExecutor, bar: Any) -> None:
-        behind: deque[_Batch] = deque()
-        for shard, unit, sources in self._load_ahead(shards, threads):
-            batch = _Batch(shard, unit is shard.units[0], unit is shard.units[-1])
-            self._make(self._usable(sources), batch, threads)
-            behind.append(batch)
-            if len(behind) > _AHEAD:
-                self._store(behind.popleft(), bar)
-        while behind:
-            self._store(behind.popleft(), bar)
+    def _load_ahead(self, threads: ThreadPoolExecutor) -> None:
+        """Start to load units; wait for a task only if there is nothing else to do."""
+        while len(self._ahead) <= _AHEAD:
+            found = next(self._units, None)
+            if found is not None:
+                run, unit = found
+                missing = [job for job in unit if self._is_wanted(job, run.task)]
+                self._ahead.append(_Batch(run, unit, {job: self._load(job, threads) for job in missing}))
+                continue
+            with self.clock("tasks"):
+                task = self.feed.take(wait=not self._ahead and not self._behind)
+            if task is None:
+                return
+            self._units = self._start(task)
 
-    def _load_ahead(
-        self, shards: Sequence[Shard], threads: ThreadPoolExecutor
-    ) -> Iterator[tuple[Shard, Unit, list[Loaded]]]:
-        ahead: deque[tuple[Shard, Unit, list[Future[Loaded]]]] = deque()
-        for shard in shards:
-            for unit in shard.units:
-                ahead.append((shard, unit, [threads.submit(load, job, self.plan.max_pixels) for job in unit]))
-                if len(ahead) > _AHEAD:
-                    shard_, unit_, futures = ahead.popleft()
-                    yield shard_, unit_, [future.result() for future in futures]
-        for shard_, unit_, futures in ahead:
-            yield shard_, unit_, [future.result() for future in futures]
+    def _load(self, job: SourceJob, threads: ThreadPoolExecutor) -> Future[Loaded]:
+        return threads.submit(load, job, self.plan.max_pixels)
 
-    def _usable(self, sources: Sequence[Loaded]) -> list[Loaded]:
+    def _is_wanted(self, job: SourceJob, task: Task) -> bool:
+        """Whether a source is loaded at once: in an archive every one is, in a folder those with missing copies."""
+        return not self.writer.per_unit or not task.recorded.issuperset(job.copy_ids)
+
+    def _start(self, task: Task) -> Iterator[tuple[_Run, Unit]]:
+        """Find the units of a task that have something to make."""
+        run = _Run(task, [])
+        missing = [unit for unit in task.group.units if any(self._has_missing(job, task) for job in unit)]
+        if self.writer.per_unit or not task.recorded:
+            run.units += missing
+        elif self._can_make_any([job for unit in missing for job in unit if self._has_missing(job, task)], run):
+            run.units += task.group.units
+            run.failed.clear()
+            run.flaws.clear()
+        if not run.units:
+            self._finish(run)
+        return iter([(run, unit) for unit in run.units])
+
+    def _has_missing(self, job: SourceJob, task: Task) -> bool:
+        return not task.recorded.issuperset(job.copy_ids)
+
+    def _can_make_any(self, jobs: Sequence[SourceJob], run: _Run) -> bool:
+        """Whether one of the sources can be used that an archive was written without.
+
+        If none can, the archive is what it would be if it were made again.
+        """
+        return any(self._usable([load(job, self.plan.max_pixels)], run) for job in jobs)
+
+    def _usable_sources(self, batch: _Batch, threads: ThreadPoolExecutor) -> list[Loaded]:
+        """Return the loaded sources of a unit; none if none of the missing copies can be made.
+
+        The copies of a unit are always computed together, since the bits of a copy may depend on its batch.
+        """
+        with self.clock("reading"):
+            loaded = {job: future.result() for job, future in batch.loads.items()}
+        usable = {found.job: found for found in self._usable(list(loaded.values()), batch.run)}
+        if usable and len(loaded) < len(batch.unit):
+            with self.clock("reading"):
+                others = [self._load(job, threads) for job in batch.unit if job not in loaded]
+                found_others = [future.result() for future in others]
+            usable |= {found.job: found for found in self._usable(found_others, batch.run)}
+        return [usable[job] for job in batch.unit if job in usable]
+
+    def _usable(self, sources: Sequence[Loaded], run: _Run) -> list[Loaded]:
         usable = []
+        fit_labels = self._fit_labels(run.task)
         for loaded in sources:
-            found = self._prepare(loaded) if loaded.picture is not None else loaded
+            with self.clock("faces"):
+                found = prepare(loaded, fit_labels, self.stages.locate) if loaded.picture is not None else loaded
             if found.picture is None:
-                self._fail(found, missing=loaded.picture is not None)
+                self._fail(found, run, missing=loaded.picture is not None)
             else:
                 usable.append(found)
         return usable
 
-    def _prepare(self, loaded: Loaded) -> Loaded:
-        """Add the labels of a source, and find its faces."""
-        assert loaded.picture is not None
-        if self.stages.annotator:
-            labels, flaws = self.stages.annotator.fit(loaded.job.source.key, loaded.picture.size)
-            loaded = replace(loaded, labels=labels, flaws=flaws)
-        return self.stages.locate(loaded) if self.stages.locate else loaded
+    def _fit_labels(self, task: Task) -> FitLabels | None:
+        annotator = self.stages.annotator
+        if annotator is None:
+            return None
+        return lambda key, size: annotator.fit(task.labels.get(key), key, size)
 
-    def _fail(self, loaded: Loaded, *, missing: bool) -> None:
+    def _fail(self, loaded: Loaded, run: _Run, *, missing: bool) -> None:
         failure = Failure(loaded.job.source.key, loaded.reason)
         if (self.plan.on_missing == "error") if missing else (self.plan.on_error == "raise"):
             raise MediaError(f"{failure.source}: {failure.reason}")
-        self.failed.append(failure)
-        self.flaws += loaded.flaws
+        run.failed.append(failure)
+        run.flaws += loaded.flaws
 
     def _make(self, sources: Sequence[Loaded], batch: _Batch, threads: ThreadPoolExecutor) -> None:
-        made = make_copies(
-            self.stages.augment,
-            sources,
-            self.stages.judge,
-            # The copies of a sequence are frames of one clip; a new draw would take another clip.
-            tries=1 if self.plan.selection == "sequence" else self.plan.tries,
-            batch_size=self.plan.batch_size,
-            # A copy has one label, so all its faces move by the clip that the label comes from.
-            alike=self.plan.labels == "from_clip",
-        )
+        with self.clock("model"):
+            made = make_planned(self.plan, self.stages.augment, sources, self.stages.judge)
         for loaded, outcomes in zip(sources, made, strict=True):
             for outcome in outcomes:
                 if outcome.verdict.reasons:
                     batch.rejected.append(rejected_row(loaded, outcome))
-                elif not self._is_written(loaded, outcome):
+                elif not self._is_written(loaded, outcome, batch.run.task):
                     batch.samples.append(threads.submit(self._encode, loaded, outcome))
 
-    def _is_written(self, loaded: Loaded, outcome: Outcome) -> bool:
+    def _is_written(self, loaded: Loaded, outcome: Outcome, task: Task) -> bool:
         """Whether a copy has its file; archives are always written as a whole."""
-        return self.plan.format == "folder" and (loaded.job.source.key, outcome.copy) in self.manifest.recorded
+        return self.writer.per_unit and (loaded.job.source.key, outcome.copy) in task.recorded
 
     def _encode(self, loaded: Loaded, outcome: Outcome) -> Sample:
         annotator, model = self.stages.annotator, self.stages.augment.model
@@ -184,16 +247,30 @@ class Pipeline:
             annotator.write_with(sample.name, outcome.moved.picture.size, annotation)
         return sample
 
-    def _store(self, batch: _Batch, bar: Any) -> None:
+    def _store(self, batch: _Batch) -> None:
+        """Write the copies of a unit, and record them: at once in a folder, with the last unit of an archive."""
         # Write errors of the threads are raised here, too. Errors of a user's detector or embedder are raised elsewhere
         # and keep their type.
-        with explained_writes(self.manifest.out):
-            if batch.is_first:
-                self.writer.begin(batch.shard.name)
-                self._rejected = []
-            for future in batch.samples:
-                self.writer.add(future.result())
-            self._rejected += batch.rejected
-            if batch.is_last:
-                self.new += self.manifest.record(self.writer.finish(), self._rejected)
-        bar.update(len(batch.samples) + len(batch.rejected))
+        run, per_unit = batch.run, self.writer.per_unit
+        with explained_writes(Path(self.plan.out)):
+            if per_unit or batch.is_first:
+                self.writer.begin(run.task.group.name)
+            with self.clock("writing"):
+                for future in batch.samples:
+                    self.writer.add(future.result())
+            run.rejected += batch.rejected
+            if per_unit or batch.is_last:
+                self._record(run)
+        self.feed.made(len(batch.samples) + len(batch.rejected), 0)
+        if batch.is_last:
+            self._finish(run)
+
+    def _record(self, run: _Run) -> None:
+        with self.clock("recording"):
+            rows = [*self.writer.finish(), *run.rejected]
+            self.part.append(row for row in rows if copy_id_of(row) not in run.task.recorded)
+        run.rejected.clear()
+
+    def _finish(self, run: _Run) -> None:
+        self.feed.made(0, len(run.failed))
+        self.feed.done(Done(run.task.group.number, tuple(run.failed), tuple(run.flaws), self.clock.reset()))

@@ -10,11 +10,13 @@ from typing import Any, Final
 
 from fomaug.animator import Animator
 from fomaug.errors import ArgumentError
-from fomaug.expand.annotate import copy_label, to_json
+from fomaug.expand.annotate import to_json
+from fomaug.expand.classes import copy_label
 from fomaug.expand.copies import AnimatedCopy, Outcome
 from fomaug.expand.manifest import Row
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Loaded, SourceFile
+from fomaug.expand.views import view_labels
 from fomaug.labels import FaceLabels
 from fomaug.media import Provenance, encode_image, sidecar_of
 
@@ -83,6 +85,7 @@ def _row(
         "scores": outcome.verdict.scores,
         **({} if annotation is None else {"annotation": to_json(annotation)}),
         **_flaws(loaded),
+        **view_labels(outcome.moved.params, outcome.poses),
         "motion": outcome.moved.params.to_dict(),
     }
 

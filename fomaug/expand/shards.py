@@ -1,29 +1,130 @@
-"""Division of an expansion into units and shards; it depends on settings and sources alone, so jobs can be resumed."""
+"""Division of an expansion into units and groups; it depends on settings and sources alone, so jobs can be resumed."""
 
 from __future__ import annotations
 
 import unicodedata
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, groupby
 from pathlib import PurePosixPath
+from typing import Final
 
+from fomaug.expand.manifest import CopyId
 from fomaug.expand.plan import ExpandPlan
-from fomaug.expand.sources import Shard, SourceFile, SourceJob, Unit
+from fomaug.expand.sources import Group, SourceFile, SourceJob, Unit
+
+_FOLDER_GROUPS: Final = 64  # least number of groups of a job that is written to folders, where units allow it
 
 
-def plan_shards(plan: ExpandPlan, sources: Sequence[SourceFile]) -> list[Shard]:
-    """Divide an expansion into shards and units."""
-    stems = unique_stems(sources, merged=plan.labels != "keep", dotless=plan.format == "webdataset")
-    counts = count_copies(plan, sources)
-    jobs = [SourceJob(source, stems[source.key], count) for source, count in zip(sources, counts, strict=True) if count]
-    if plan.format == "folder":
-        return [Shard("", (unit,)) for unit in _units(jobs, plan.batch_size)]
-    shards = []
-    for split in sorted({job.source.split for job in jobs}):
-        units = _units([job for job in jobs if job.source.split == split], plan.batch_size)
-        for number, group in enumerate(_gather(units, plan.samples_per_shard)):
-            shards.append(Shard(f"{split}/{number:05d}" if split else f"{number:05d}", group))
-    return shards
+class Division:
+    """Division of all copies of a job into groups; it holds a few numbers for each source and makes groups on demand.
+
+    Attributes:
+        sources: sources with copies, in the order of their copies.
+        starts: position of the first copy of each source, and at the end the number of all copies.
+        num_groups: number of groups.
+    """
+
+    def __init__(self, plan: ExpandPlan, sources: Sequence[SourceFile]) -> None:
+        stems = unique_stems(sources, merged=plan.labels != "keep", dotless=plan.format == "webdataset")
+        counts = zip(sources, count_copies(plan, sources), strict=True)
+        jobs = [(source, stems[source.key], count) for source, count in counts if count]
+        if plan.format != "folder":
+            jobs.sort(key=lambda job: job[0].split)  # an archive holds one split; the sort keeps the order of sources
+        self._batch_size = plan.batch_size
+        self.sources = [source for source, _, _ in jobs]
+        self._stems = [stem for _, stem, _ in jobs]
+        self.starts = array("q", accumulate((count for _, _, count in jobs), initial=0))
+        self._numbers = {source.key: number for number, source in enumerate(self.sources)}
+        self._groups = list(self._divide(plan))
+
+    @property
+    def num_copies(self) -> int:
+        """Number of all copies."""
+        return self.starts[-1]
+
+    @property
+    def num_groups(self) -> int:
+        """Number of groups."""
+        return len(self._groups)
+
+    def position(self, copy_id: CopyId) -> int | None:
+        """Return the position of a copy in the job; None for a copy that is not planned."""
+        key, copy = copy_id
+        number = self._numbers.get(key)
+        if number is None or not 0 <= copy < self.starts[number + 1] - self.starts[number]:
+            return None
+        return self.starts[number] + copy
+
+    def span(self, key: str) -> slice:
+        """Return the positions of the copies of a source; an empty slice for one without copies."""
+        number = self._numbers.get(key)
+        return slice(0, 0) if number is None else slice(self.starts[number], self.starts[number + 1])
+
+    def positions(self, number: int) -> slice:
+        """Return the positions of the copies of a group."""
+        _, first, end = self._groups[number]
+        return slice(self.starts[first], self.starts[end])
+
+    def count_copies(self, numbers: Iterable[int]) -> int:
+        """Return the number of copies of some groups."""
+        spans = map(self.positions, numbers)
+        return sum(span.stop - span.start for span in spans)
+
+    def group(self, number: int) -> Group:
+        """Make one group."""
+        name, first, end = self._groups[number]
+        return Group(number, name, tuple(self._units(first, end)))
+
+    def jobs(self) -> Iterator[SourceJob]:
+        """Iterate over the sources and the numbers of their copies."""
+        return map(self._job, range(len(self.sources)))
+
+    def _job(self, number: int) -> SourceJob:
+        return SourceJob(self.sources[number], self._stems[number], self.starts[number + 1] - self.starts[number])
+
+    def _units(self, first: int, end: int) -> Iterator[Unit]:
+        for start, stop in self._unit_bounds(first, end):
+            yield tuple(self._job(number) for number in range(start, stop))
+
+    def _unit_bounds(self, first: int, end: int) -> Iterator[tuple[int, int]]:
+        """Gather sources to units of at most `batch_size` copies, or of one source."""
+        return _gather(list(self.starts[first : end + 1]), self._batch_size, first)
+
+    def _divide(self, plan: ExpandPlan) -> Iterator[tuple[str, int, int]]:
+        """Gather the units of each split, or of a whole folder, to groups: name, first source and end."""
+        by_split = plan.format != "folder"
+        size = plan.samples_per_shard if by_split else _folder_size(plan, self.num_copies)
+        first = 0
+        for split, members in groupby(self.sources, lambda source: source.split if by_split else ""):
+            end = first + sum(1 for _ in members)
+            bounds = [start for start, _ in self._unit_bounds(first, end)] + [end]
+            firsts = [self.starts[bound] for bound in bounds]
+            for number, (start, stop) in enumerate(_gather(firsts, size)):
+                name = (f"{split}/{number:05d}" if split else f"{number:05d}") if by_split else ""
+                yield name, bounds[start], bounds[stop]
+            first = end
+
+
+def _folder_size(plan: ExpandPlan, num_copies: int) -> int:
+    """Return the number of copies of a group of files; small jobs have many groups, so that many workers have one."""
+    return max(plan.batch_size, min(plan.samples_per_shard, num_copies // _FOLDER_GROUPS))
+
+
+def _gather(starts: Sequence[int], size: int, offset: int = 0) -> Iterator[tuple[int, int]]:
+    """Yield the first item and the end of runs of items of at most `size` copies, or of one item.
+
+    Args:
+        starts: position of the first copy of each item, and the end of the last.
+        size: largest number of copies.
+        offset: number of the first item.
+    """
+    first = 0
+    for end in range(1, len(starts)):
+        if end == len(starts) - 1 or starts[end + 1] - starts[first] > size:
+            yield first + offset, end + offset
+            first = end
 
 
 def count_copies(plan: ExpandPlan, sources: Sequence[SourceFile]) -> list[int]:
@@ -63,44 +164,37 @@ def unique_stems(sources: Iterable[SourceFile], *, merged: bool = False, dotless
     taken: set[str] = set()
     stems: dict[str, str] = {}
     for source in sources:
-        path = PurePosixPath(source.key)
-        folder = PurePosixPath(source.split_folder) / source.folder if merged else path.parent
-        base = path.stem.replace(".", "-") if dotless else path.stem
+        folder, _, name = source.key.rpartition("/")
+        if merged:
+            folder = str(PurePosixPath(source.split_folder) / source.folder)
+        base, suffix = _split_name(name)
+        base = base.replace(".", "-") if dotless else base
         stem, number = base, 1
-        while (folded := fold(str(folder / stem))) in taken:
+        while (folded := fold(f"{folder}/{stem}")) in taken:
             number += 1
-            plain = f"{base}-{path.suffix[1:].lower()}"
+            plain = f"{base}-{suffix.lower()}"
             stem = plain if number == 2 else f"{plain}-{number}"
         taken.add(folded)
         stems[source.key] = stem
     return stems
 
 
+def _split_name(name: str) -> tuple[str, str]:
+    """Divide the name of a file into stem and suffix, as pathlib does."""
+    dot = name.rfind(".")
+    return (name[:dot], name[dot + 1 :]) if 0 < dot < len(name) - 1 else (name, "")
+
+
 def fold(name: str) -> str:
     """Map names that are equal on some file system to one string."""
+    if name.isascii():
+        return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _units(jobs: Sequence[SourceJob], batch_size: int) -> Iterator[Unit]:
-    unit: list[SourceJob] = []
-    for job in jobs:
-        if unit and sum(other.copies for other in unit) + job.copies > batch_size:
-            yield tuple(unit)
-            unit = []
-        unit.append(job)
-    if unit:
-        yield tuple(unit)
-
-
-def _gather(units: Iterator[Unit], size: int) -> Iterator[tuple[Unit, ...]]:
-    group: list[Unit] = []
-    count = 0
-    for unit in units:
-        copies = sum(job.copies for job in unit)
-        if group and count + copies > size:
-            yield tuple(group)
-            group, count = [], 0
-        group.append(unit)
-        count += copies
-    if group:
-        yield tuple(group)
+def plan_units(jobs: Iterable[SourceJob], batch_size: int) -> Iterator[Unit]:
+    """Divide sources, in their order, into units of up to `batch_size` copies; one source is never divided."""
+    members = list(jobs)
+    starts = list(accumulate((job.copies for job in members), initial=0))
+    for first, end in _gather(starts, batch_size):
+        yield tuple(members[first:end])

@@ -17,23 +17,28 @@ from fomaug.labels import FaceLabels, Flaw, face_boxes
 from fomaug.media import Picture, decode_picture, file_size
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One image file of a dataset.
+    """One image file of a dataset; small, since a job holds all of them.
 
     Attributes:
-        path: path of the file.
+        root: dataset folder.
         key: path below the dataset folder, with slashes on every system; also the key of the draws.
         label: name of the class folder; empty in a flat dataset.
         split: train, val or test; empty in a dataset without split folders.
-        recorded_bytes: size of a deleted file when the job began; None for all other files.
+        recorded_bytes: size of the file when the job began, for files of a job's list; None for all other files.
     """
 
-    path: Path
+    root: Path
     key: str
     label: str = ""
     split: str = ""
     recorded_bytes: int | None = None
+
+    @property
+    def path(self) -> Path:
+        """Path of the file."""
+        return self.root / self.key
 
     @property
     def id(self) -> str:
@@ -57,7 +62,7 @@ class SourceFile:
         return PurePosixPath(self.key).parts[0] if self.split else ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceJob:
     """A source and its copies.
 
@@ -77,27 +82,32 @@ class SourceJob:
         return [(self.source.key, copy) for copy in range(self.copies)]
 
 
-Unit = tuple[
-    SourceJob, ...
-]  # sources that are loaded, animated and written together  # sources that are loaded, animated and written together
+Unit = tuple[SourceJob, ...]  # sources that are loaded, animated and written together
 
 
 @dataclass(frozen=True)
-class Shard:
-    """Units whose rows are recorded together: one unit for folders, the content of one file for archives.
+class Group:
+    """Units that one worker makes: the content of one file for archives, about as many copies for folders.
 
     Attributes:
+        number: position of the group in the job.
         name: name of the archive without its suffix; empty for folders.
         units: units in their order.
     """
 
+    number: int
     name: str
     units: tuple[Unit, ...]
 
     @property
+    def jobs(self) -> list[SourceJob]:
+        """Sources of all units."""
+        return [job for unit in self.units for job in unit]
+
+    @property
     def copy_ids(self) -> list[CopyId]:
         """Identifiers of the copies."""
-        return [copy_id for unit in self.units for job in unit for copy_id in job.copy_ids]
+        return [copy_id for job in self.jobs for copy_id in job.copy_ids]
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +147,11 @@ def load(job: SourceJob, max_pixels: int) -> Loaded:
         content = read_regular(job.source.path, PICTURE)
     except OSError as cause:
         return Loaded(job, None, reason=f"cannot be read: {reason_of(cause)}")
+    return decode(job, content, max_pixels)
+
+
+def decode(job: SourceJob, content: bytes, max_pixels: int) -> Loaded:
+    """Decode the bytes of a source's file; the result carries a reason if they are no picture."""
     try:
         picture = decode_picture(content, Path(job.source.key).suffix, max_pixels=max_pixels)
     except MediaError as cause:
@@ -145,6 +160,23 @@ def load(job: SourceJob, max_pixels: int) -> Loaded:
 
 
 Locate = Callable[[Loaded], Loaded]
+FitLabels = Callable[[str, tuple[int, int]], tuple[FaceLabels | None, tuple[Flaw, ...]]]
+"""Function of a source's key and its (H, W); it returns the labels that fit, and those that were left out."""
+
+
+def prepare(loaded: Loaded, fit_labels: FitLabels | None, locate: Locate | None) -> Loaded:
+    """Add the labels of a decoded source, and find its faces.
+
+    Args:
+        loaded: source with a picture.
+        fit_labels: function that finds the labels of a source; None without annotations.
+        locate: function that finds the faces of a source; None for whole pictures.
+    """
+    assert loaded.picture is not None
+    if fit_labels:
+        labels, flaws = fit_labels(loaded.job.source.key, loaded.picture.size)
+        loaded = replace(loaded, labels=labels, flaws=flaws)
+    return locate(loaded) if locate else loaded
 
 
 def make_locator(

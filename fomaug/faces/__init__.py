@@ -1,6 +1,7 @@
 """Faces in pictures: found, cut out with a margin, and put back without a seam when they are animated."""
 
 from fomaug.faces.canonical import KEYPOINT_POINTS as KEYPOINT_POINTS
+from fomaug.faces.canonical import keypoint_frames as keypoint_frames
 from fomaug.faces.canonical import mean_mesh as mean_mesh
 from fomaug.faces.canonical import mesh_keypoints as mesh_keypoints
 from fomaug.faces.canonical import mirror_order as mirror_order
@@ -13,11 +14,16 @@ from fomaug.faces.finder import check_finder as check_finder
 from fomaug.faces.finder import face_boxes as face_boxes
 from fomaug.faces.finder import find_squares as find_squares
 from fomaug.faces.finder import is_face_model as is_face_model
+from fomaug.faces.finder import window_keypoints as window_keypoints
 from fomaug.faces.paste import MovedFace as MovedFace
 from fomaug.faces.paste import compose_motion as compose_motion
 from fomaug.faces.paste import fades as fades
 from fomaug.faces.paste import flow_cells as flow_cells
 from fomaug.faces.paste import put_back as put_back
+from fomaug.faces.pose import NECK as NECK
+from fomaug.faces.pose import head_pose as head_pose
+from fomaug.faces.pose import pose_of_points as pose_of_points
+from fomaug.faces.pose import posed_face as posed_face
 from fomaug.faces.square import FACE_SHARE as FACE_SHARE
 from fomaug.faces.square import Square as Square
 from fomaug.faces.square import face_square as face_square
@@ -29,6 +35,7 @@ from fomaug.faces.steady import is_steady as is_steady
 
 __all__ = [
     "KEYPOINT_POINTS",
+    "keypoint_frames",
     "mean_mesh",
     "mesh_keypoints",
     "mirror_order",
@@ -41,11 +48,16 @@ __all__ = [
     "face_boxes",
     "find_squares",
     "is_face_model",
+    "window_keypoints",
     "MovedFace",
     "compose_motion",
     "fades",
     "flow_cells",
     "put_back",
+    "NECK",
+    "head_pose",
+    "pose_of_points",
+    "posed_face",
     "FACE_SHARE",
     "Square",
     "face_square",

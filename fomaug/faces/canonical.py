@@ -82,6 +82,18 @@ def mesh_keypoints(mesh: Tensor) -> Keypoints:
     return Keypoints(rows[..., 0], rows[..., 1:])
 
 
+def keypoint_frames(mesh: Tensor) -> Tensor:
+    """Compute the keypoints of a mesh in space.
+
+    Args:
+        mesh: (..., 478, 3) points of a mesh, or displacements of them.
+
+    Returns:
+        (..., K, 3, 3): the point in the first column and its jacobian, with a third row for depth, in the others.
+    """
+    return torch.einsum("kcm,...mi->...kic", _operator().to(mesh), mesh)
+
+
 @cache
 def _operator() -> Tensor:
     """Return (K, 3, 478), the linear map from meshes to the keypoints' values and jacobians."""

@@ -256,11 +256,28 @@ def _deviation(points: Tensor) -> list[float]:
     return distances
 
 
+def window_keypoints(model: Animator, picture: Frame, window: Square) -> NDArray[np.float64]:
+    """Detect the keypoints (K, 2) of the face in a window, in the picture's pixels.
+
+    Args:
+        model: animator whose keypoints are known points of the face.
+        picture: (H, W, 3) uint8 RGB.
+        window: square around the face.
+    """
+    return _in_picture(_detect(model, [window.cut_pixels(picture)])[0], window)
+
+
 def _box_around(points: Tensor, window: Square) -> FaceBox:
     """Return the box around keypoints (K, 2) of a window, in the picture's pixels."""
+    pixels = _in_picture(points, window)
+    (left, top), (right, bottom) = pixels.min(0).tolist(), pixels.max(0).tolist()
+    return left, top, right, bottom
+
+
+def _in_picture(points: Tensor, window: Square) -> NDArray[np.float64]:
+    """Convert keypoints (K, 2) of a window, which is padded to a square, to the picture's pixels."""
     height, width = window.size
     side = max(height, width)
     padding = np.array([(side - width) // 2, (side - height) // 2])
     pixels: NDArray[np.float64] = (points.double().numpy() + 1) / 2 * (side - 1) - padding + np.array(window[:2])
-    (left, top), (right, bottom) = pixels.min(0).tolist(), pixels.max(0).tolist()
-    return left, top, right, bottom
+    return pixels

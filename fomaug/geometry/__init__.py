@@ -20,6 +20,7 @@ from fomaug.geometry.sampling import warp_image as warp_image
 from fomaug.geometry.target import TransferMode as TransferMode
 from fomaug.geometry.target import bounded_target as bounded_target
 from fomaug.geometry.target import showable_share as showable_share
+from fomaug.geometry.target import side_growth as side_growth
 from fomaug.geometry.target import target_keypoints as target_keypoints
 from fomaug.geometry.transfer import take_share as take_share
 from fomaug.geometry.transfer import transfer as transfer
@@ -41,6 +42,7 @@ __all__ = [
     "resize_map",
     "shape_distance",
     "showable_share",
+    "side_growth",
     "take_share",
     "target_keypoints",
     "transfer",

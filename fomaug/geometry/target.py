@@ -122,18 +122,37 @@ def showable_share(source: Keypoints, moved: Keypoints, names: Sequence[str]) ->
     if not set(_POINTS) <= set(names):
         return moved.value.new_ones(len(moved))
     rows = [list(names).index(name) for name in _POINTS]
-    before, after = (_sides(points.value[:, rows]) for points in (source, moved))
+    before, after = (_sides(points.value[:, rows])[0] for points in (source, moved))
     growth = (after / before.clamp(min=_THIN)).amax(1)
     return (_GROWTH - 1) / (growth - 1).clamp(min=_GROWTH - 1)
 
 
-def _sides(points: Tensor) -> Tensor:
-    """Measure (B, 2) widths of the sides, from the nose to each ear, in heights of the face, of points (B, 6, 2)."""
+def side_growth(source: Tensor, moved: Tensor, names: Sequence[str]) -> Tensor:
+    """Compute how much wider that side of a face, from nose to ear, becomes which grows most, by a turn of the head.
+
+    Args:
+        source: (B, K, 2) points before the turn, or 1 for all.
+        moved: (B, K, 2) points after it, of a face of the same size; so a nod, which lowers the face, widens nothing.
+        names: names of the K keypoints, with those of nose, ears, forehead and chin.
+
+    Returns:
+        (B,) ratio of the widths. A side that is hidden counts as a thin one, or every growth would be infinite.
+    """
+    rows = [list(names).index(name) for name in _POINTS]
+    (before, height), (after, new_height) = (_sides(points[:, rows]) for points in (source, moved))
+    return (after * new_height / height / before.clamp(min=_THIN)).amax(1)
+
+
+def _sides(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Measure sides of faces, from points (B, 6, 2).
+
+    Returns:
+        (B, 2) widths from the nose to each ear, in heights of the face, and the (B, 1) heights.
+    """
     top, chin, bridge, tip, right, left = points.unbind(1)
     height = (top - chin).norm(dim=-1, keepdim=True).clamp(min=1e-6)
     up = (top - chin) / height
     across = torch.stack([-up[:, 1], up[:, 0]], -1)  # to the person's left
     middle = (bridge + tip) / 2
     ends = torch.stack([middle - right, left - middle], 1)  # (B, 2, 2)
-    width: Tensor = (ends * across[:, None]).sum(-1) / height
-    return width
+    return (ends * across[:, None]).sum(-1) / height, height

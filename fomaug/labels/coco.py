@@ -142,6 +142,13 @@ def _load(path: Path) -> dict[str, Any]:
         raise LabelError(f"{path}, in {', '.join(_FILE_FIELDS)}: {error}") from error
 
 
+def read_categories(path: Path) -> dict[int, str]:
+    """Read the name of each category of a COCO file, by its id; entries of another form are left out."""
+    listed = _load(path).get("categories", [])
+    found = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    return {entry["id"]: str(entry["name"]) for entry in found if type(entry.get("id")) is int and "name" in entry}
+
+
 def _face(origin: str, annotation: dict[str, Any]) -> _Face:
     kept = read_fields({key: value for key, value in annotation.items() if key not in _DERIVED})
     box = None

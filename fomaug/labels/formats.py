@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from fomaug.errors import LabelError, did_you_mean
 from fomaug.files import exists
-from fomaug.labels.checks import OnFlaw, refuse
+from fomaug.labels.checks import Flaw, OnFlaw, refuse
 from fomaug.labels.faces import FaceLabels, Size
 from fomaug.media import read_suffixes
 
@@ -30,6 +30,8 @@ class Format:
             new labels. It returns the paths of the files that it wrote.
         file_of: function of a picture's path in the output folder; it returns the path of the file with the picture's
             labels there. None for formats that write all labels to one file.
+        list: function like `read` that returns labels without the content that fills memory; None if `read` is.
+        load: function that completes the labels of one picture from `list`; None if they are complete.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Format:
     read: Callable[[Path, Path, OnFlaw], Annotations]
     write: Callable[[Iterable[Row], Path, Path | None], list[Path]]
     file_of: Callable[[str], str] | None = None
+    list: Callable[[Path, Path, OnFlaw], Annotations] | None = None
+    load: Callable[[FaceLabels], FaceLabels] | None = None
 
 
 FORMATS: dict[str, Format] = {}
@@ -73,6 +77,36 @@ def read_annotations(
     if not exists(path):
         raise LabelError(f"there are no annotations at {path}")
     return find_format(path, format).read(path, root, on_flaw)
+
+
+def list_annotations(
+    path: str | Path, images_root: str | Path, *, format: str | None = None, on_flaw: OnFlaw = refuse
+) -> Annotations:
+    """Read annotations as `read_annotations` does, but leave the pixels of masks on the disk until `load_labels`."""
+    path, root = Path(path), Path(images_root)
+    if not exists(path):
+        raise LabelError(f"there are no annotations at {path}")
+    found = find_format(path, format)
+    return (found.list or found.read)(path, root, on_flaw)
+
+
+def load_labels(labels: FaceLabels, format: str, *, picture: str = "", on_flaw: OnFlaw = refuse) -> FaceLabels | None:
+    """Complete the labels of one picture from `list_annotations`.
+
+    Args:
+        labels: labels of the picture.
+        format: name of the format.
+        picture: path of the picture, for the flaw.
+        on_flaw: function that is called if they cannot be read any more; then None is returned.
+    """
+    load = _by_name(format).load
+    if load is None:
+        return labels
+    try:
+        return load(labels)
+    except LabelError as error:
+        on_flaw(Flaw(labels.origins[0], picture, str(error)))
+        return None
 
 
 def write_annotations(

@@ -18,6 +18,7 @@ from fomaug.labels.formats import Annotations, Format, Row, pictures_by_stem, re
 from fomaug.media import DAMAGE, MASK_FORMATS, open_picture
 
 FOLDER = "masks"
+_MODES = ("1", "L", "P", "I", "I;16")
 
 
 def _claims(path: Path) -> bool:
@@ -35,12 +36,41 @@ def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     return found
 
 
+def _list(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
+    """Check all masks, and return labels without pixels; `_load` reads the pixels of one picture's labels."""
+    pictures = pictures_by_stem(root)
+    found = {}
+    for file in sorted(path.rglob("*")):
+        picture = pictures.get(stem_of(file.relative_to(path).as_posix()))
+        if picture is not None and file.suffix.lower() == ".png":
+            with reporting_flaws(str(file), on_flaw, picture):
+                if not _is_whole(file):
+                    _mask(file)  # raises an error with the reason, unless it can be read all the same
+                found[picture] = FaceLabels(origins=(str(file),))
+    return found
+
+
+def _load(labels: FaceLabels) -> FaceLabels:
+    return replace(_mask(Path(labels.origins[0])), origins=labels.origins)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file is a PNG with the right kind of pixels and checksums; the pixels are not decoded."""
+    try:
+        with open_picture(path, MASK_FORMATS) as picture:
+            fits = picture.format == "PNG" and picture.mode in _MODES
+            picture.verify()
+    except DAMAGE:
+        return False
+    return fits
+
+
 def _mask(path: Path) -> FaceLabels:
     """Read a mask of class numbers with a palette, or in 1, 8 or 16 bits of grey; white in 1 bit becomes 255."""
     try:
         with open_picture(path, MASK_FORMATS) as picture:
             mode = picture.mode
-            if mode not in ("1", "L", "P", "I", "I;16"):
+            if mode not in _MODES:
                 raise LabelError(f"it is a colour picture ({mode}); a mask must have one number for each pixel")
             palette = picture.getpalette() if mode == "P" else None
             values = np.asarray(picture.convert("L") if mode == "1" else picture)
@@ -75,4 +105,4 @@ def _file_of(file: str) -> str:
     return str(PurePosixPath(FOLDER, file).with_suffix(".png"))
 
 
-FORMAT = register(Format("masks", _claims, _read, _write, _file_of))
+FORMAT = register(Format("masks", _claims, _read, _write, _file_of, _list, _load))

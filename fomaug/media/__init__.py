@@ -30,9 +30,11 @@ from fomaug.media.opening import open_picture as open_picture
 from fomaug.media.picture import Picture as Picture
 from fomaug.media.picture import decode_picture as decode_picture
 from fomaug.media.picture import read_picture as read_picture
+from fomaug.media.picture import upright_size as upright_size
 from fomaug.media.provenance import Provenance as Provenance
 from fomaug.media.provenance import SourceType as SourceType
 from fomaug.media.sheet import contact_sheet as contact_sheet
+from fomaug.media.sheet import thumbnail as thumbnail
 from fomaug.media.stills import folder_pictures as folder_pictures
 from fomaug.media.stills import read_frame as read_frame
 from fomaug.media.tensors import from_unit as from_unit
@@ -77,9 +79,11 @@ __all__ = [
     "Picture",
     "decode_picture",
     "read_picture",
+    "upright_size",
     "Provenance",
     "SourceType",
     "contact_sheet",
+    "thumbnail",
     "Sound",
     "clip_sound",
     "folder_pictures",

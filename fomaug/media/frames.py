@@ -24,6 +24,11 @@ def orientation_of(image: Image.Image) -> int:
     first. A tag that is missing, damaged or out of range counts as upright.
     """
     image.load()
+    return tagged_orientation(image)
+
+
+def tagged_orientation(image: Image.Image) -> int:
+    """Read the orientation, 1 to 8, from the header of a picture that is not decoded yet, see `orientation_of`."""
     try:
         found = image.getexif().get(_TAG, 1)
     except DAMAGE:  # a damaged EXIF block has no effect on the pixels
@@ -42,6 +47,15 @@ def orientation_from(value: object) -> int:
     except (ValueError, ZeroDivisionError, OverflowError):
         return 1  # the tag is a fraction with denominator 0
     return number if 1 <= number <= 8 else 1
+
+
+def bytes_of(value: object) -> bytes | None:
+    """Return the value of a tag that holds bytes; None if it is empty, or of another type in a damaged file.
+
+    >>> [bytes_of(value) for value in (b"x", b"", "x", 3_000_000_000, (1, 2), None)]
+    [b'x', None, None, None, None, None]
+    """
+    return value if isinstance(value, bytes) and value else None
 
 
 def turn_upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -129,7 +143,7 @@ def pixels_of(image: Image.Image) -> tuple[NDArray[Any], bytes | None]:
     Raises:
         MediaError: the picture has 32 bits per channel.
     """
-    profile = image.info.get("icc_profile")
+    profile = bytes_of(image.info.get("icc_profile"))
     if image.mode == "I" and image.format == "PPM":  # Pillow has no other mode for a PGM of 16 bits.
         return np.asarray(image).astype(np.uint16)[..., None], profile
     if image.mode in ("I", "F"):

@@ -15,10 +15,28 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from fomaug.media.formats import PICTURE_FORMATS
-from fomaug.media.frames import Frame, check_pixels, orientation_of, over_white, pixels_of, to_rgb, turn_upright
-from fomaug.media.sixteen_bits import Tiff16, decode_png16, encode_png16, encode_tiff16, is_png16, is_tiff, open_tiff16
+from fomaug.media.frames import (
+    Frame,
+    bytes_of,
+    check_pixels,
+    orientation_of,
+    over_white,
+    pixels_of,
+    tagged_orientation,
+    to_rgb,
+    turn_upright,
+)
+from fomaug.media.sixteen_bits import (
+    TiffPages,
+    decode_png16,
+    encode_png16,
+    encode_tiff16,
+    is_png16,
+    is_tiff,
+    open_tiff_pages,
+)
 
-_XMP = 700  # tag of TIFF files
+_WIDTH, _LENGTH, _XMP = 256, 257, 700  # tags of TIFF files
 _ENCODERS_16 = {"png": encode_png16, "tiff": encode_tiff16}
 
 
@@ -37,7 +55,7 @@ class PicturePlugin(PluginV3):
         super().__init__(request)
         self._name = name
         self._image: Image.Image | None = None
-        self._tiff16: Tiff16 | None = None
+        self._pages: TiffPages | None = None
         if request.mode.io_mode == IOMode.read:
             self._open(formats)
 
@@ -48,35 +66,52 @@ class PicturePlugin(PluginV3):
         if not start:
             raise UnidentifiedImageError("it is empty")
         if "TIFF" in formats and is_tiff(start):
-            self._tiff16 = open_tiff16(file)
-        if self._tiff16 is None:
+            self._pages = open_tiff_pages(file)
+        if self._pages is None:
             try:
                 self._image = Image.open(file, formats=formats)
             except UnidentifiedImageError as error:
                 raise UnidentifiedImageError(f"it is of no known kind ({', '.join(formats)}), or damaged") from error
+            _drop_broken_xmp(self._image)
 
     @property
     def image(self) -> Image.Image:
         """Pillow's picture, for uses that need no more than 8 bits."""
         if self._image is None:
-            assert self._tiff16 is not None
+            assert self._pages is not None
             self._image = Image.fromarray(over_white(self.read()))
         return self._image
 
     @property
     def size(self) -> tuple[int, int]:
         """(W, H) as stored; nothing is decoded."""
-        return self._tiff16.size if self._tiff16 is not None else self.image.size
+        if self._pages is not None:
+            return self._pages[0].size
+        image: Any = self.image
+        # Pillow turns the size of a TIFF file by its orientation, depending on Pillow's version.
+        return (image.tag_v2[_WIDTH], image.tag_v2[_LENGTH]) if image.format == "TIFF" else image.size
+
+    @property
+    def orientation(self) -> int:
+        """EXIF orientation, 1 to 8; nothing is decoded."""
+        return self._pages[0].orientation if self._pages is not None else tagged_orientation(self.image)
 
     @property
     def format(self) -> str:
         """Pillow's name of the file's format."""
-        return "TIFF" if self._tiff16 is not None else self.image.format or ""
+        return "TIFF" if self._pages is not None else self.image.format or ""
 
     @property
     def num_frames(self) -> int:
         """Number of frames or pages; nothing is decoded."""
-        return 1 if self._tiff16 is not None else int(getattr(self.image, "n_frames", 1))
+        return len(self._pages) if self._pages is not None else int(getattr(self.image, "n_frames", 1))
+
+    def reduce(self, least_side: int) -> None:
+        """Let a JPEG be decoded at a half, a quarter or an eighth, as far as its longer side keeps `least_side`."""
+        if self.format == "JPEG":
+            width, height = self.size
+            scale = min(1.0, least_side / max(width, height))
+            self.image.draft(self.image.mode, (max(1, int(width * scale)), max(1, int(height * scale))))
 
     def read(self, *, index: int = 0) -> NDArray[Any]:
         """Decode a frame, upright.
@@ -88,17 +123,17 @@ class PicturePlugin(PluginV3):
 
     def read_with_profile(self, *, index: int = 0) -> tuple[NDArray[Any], bytes | None]:
         """Decode a frame, see `read`, and return it with the ICC profile of the decoded colours."""
-        if self._tiff16 is not None:
-            array, orientation = self._tiff16.decode(), self._tiff16.orientation
-            return np.ascontiguousarray(turn_upright(array, orientation)), self._tiff16.icc_profile
+        if self._pages is not None:
+            page = self._pages[index]
+            return np.ascontiguousarray(turn_upright(page.decode(), page.orientation)), page.icc_profile
         if index != self.image.tell():
-            self.image.seek(index)
+            self._seek(index)
         content = self._png16()
         if content is None:
             array, profile = pixels_of(self.image)
         else:
             array = decode_png16(content, self.image.info.get("transparency"))
-            profile = self.image.info.get("icc_profile")
+            profile = bytes_of(self.image.info.get("icc_profile"))
         return np.ascontiguousarray(turn_upright(array, orientation_of(self.image))), profile
 
     def iter(self) -> Iterator[Frame]:
@@ -112,19 +147,31 @@ class PicturePlugin(PluginV3):
         Yields:
             The duration in seconds, 0 where the file has none, and (H, W, 3) uint8 RGB on white, upright.
         """
-        if self._tiff16 is not None or (self._png16() is not None and self.num_frames == 1):
+        if self._pages is not None:
+            yield from self._timed_pages(self._pages)
+            return
+        if self._png16() is not None and self.num_frames == 1:
             yield 0.0, over_white(self.read())
             return
         index = 0
         while True:
             try:
-                self.image.seek(index)
+                self._seek(index)
             except EOFError:
                 return
             check_pixels(self._name, *self.image.size)  # a frame of a GIF may be larger than those before
             frame = to_rgb(self.image)  # decoded first, since the duration of a WebP frame is known only then
             yield self.image.info.get("duration", 0) / 1000, frame
             index += 1
+
+    def _seek(self, index: int) -> None:
+        self.image.seek(index)
+        _drop_broken_xmp(self.image)
+
+    def _timed_pages(self, pages: TiffPages) -> Iterator[tuple[float, Frame]]:
+        for index in range(len(pages)):
+            check_pixels(self._name, *pages[index].size)
+            yield 0.0, over_white(self.read(index=index))
 
     def write(self, ndimage: Any, *, encode_format: str = "png", **options: Any) -> None:
         """Encode a picture.
@@ -140,12 +187,15 @@ class PicturePlugin(PluginV3):
         else:
             Image.fromarray(ndimage).save(file, encode_format, **options)
 
-    def xmp(self) -> bytes | str:
+    def xmp(self) -> bytes:
         """Return the XMP packet, empty if the file has none."""
-        if self._tiff16 is not None:
-            return self._tiff16.xmp
-        packet: bytes | str = self.image.info.get("xmp") or self.image.info.get("XML:com.adobe.xmp", b"")
-        return self.image.getexif().get(_XMP, packet) if self.format == "TIFF" else packet
+        if self._pages is not None:
+            return self._pages[0].xmp
+        image: Any = self.image
+        if self.format == "TIFF":
+            return bytes_of(image.tag_v2.get(_XMP)) or b""
+        packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+        return packet.encode() if isinstance(packet, str) else bytes_of(packet) or b""
 
     def properties(self, index: int = 0) -> ImageProperties:
         """Decode a frame and return the shape and dtype that `read` returns."""
@@ -155,8 +205,8 @@ class PicturePlugin(PluginV3):
     def metadata(self, index: int = 0, exclude_applied: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - imageio's
         """Return Pillow's metadata; the orientation has been applied already."""
         del exclude_applied
-        if self._tiff16 is not None:
-            return {"xmp": self._tiff16.xmp, "icc_profile": self._tiff16.icc_profile}
+        if self._pages is not None:
+            return {"xmp": self._pages[index].xmp, "icc_profile": self._pages[index].icc_profile}
         if index:
             self.image.seek(index)
         return {str(name): value for name, value in self.image.info.items()}
@@ -180,3 +230,9 @@ class PicturePlugin(PluginV3):
             content += file.read()
         file.seek(position)
         return content if is_png16(content) else None
+
+
+def _drop_broken_xmp(image: Image.Image) -> None:
+    """Remove an XMP packet of a wrong type, since Pillow, which looks for an orientation in it, would fail."""
+    if image.format == "TIFF" and bytes_of(image.info.get("xmp")) is None:
+        image.info.pop("xmp", None)

@@ -99,6 +99,8 @@ def mark_iso_media(path: Path, xmp: bytes) -> None:
 
 def find_in_iso_media(file: BinaryIO) -> bytes:
     """Find the packet among the outermost boxes, of which only headers are read; return b"" if there is none."""
+    end = file.seek(0, 2)
+    file.seek(0)
     while len(head := file.read(8)) == 8:
         size, kind = struct.unpack(">I4s", head)
         read = 8
@@ -107,7 +109,8 @@ def find_in_iso_media(file: BinaryIO) -> bytes:
         if kind == b"uuid" and file.read(16) == _BOX_ID:
             return file.read(min(size - read - 16, _PACKET_LIMIT + 1)) if size else file.read(_PACKET_LIMIT + 1)
         read += 16 if kind == b"uuid" else 0
-        if size < read:  # a size of 0 extends to the end of the file; one below the header's is damage
+        # A size of 0 extends to the end of the file; one below the header's or beyond the end is damage.
+        if not read <= size <= read + end - file.tell():
             break
         file.seek(size - read, 1)
     return b""

@@ -1,7 +1,8 @@
 """Pictures with 16 bits per channel, which Pillow reduces to 8: OpenCV decodes and encodes PNG, and tifffile TIFF.
 
 tifffile reads every layout (tiles, separate planes, BigTIFF) and the compressions deflate and LZMA; for all others it
-needs the package imagecodecs. Where that is absent, OpenCV decodes the common ones.
+needs the package imagecodecs. Where that is absent, OpenCV decodes the common ones. tifffile also decodes grey and
+alpha of 8 bits in separate planes, which Pillow does not know.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomaug.errors import MediaError, reason_of
-from fomaug.media.frames import orientation_from
+from fomaug.media.frames import bytes_of, orientation_from
 from fomaug.media.opening import DAMAGE
 
 _HEAD: Final = 33  # bytes of the signature and the chunk IHDR
@@ -108,8 +109,8 @@ def is_tiff(start: bytes) -> bool:
     return start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-class Tiff16:
-    """The first page of a TIFF file with 16 bits per channel.
+class TiffPage:
+    """A page of a TIFF file with 16 bits per channel, or of 8 where Pillow does not know the layout.
 
     Attributes:
         size: size (W, H) as stored.
@@ -123,14 +124,14 @@ class Tiff16:
         self._page = page
         self.size = (int(page.imagewidth), int(page.imagelength))
         self.orientation = orientation_from(_tag(page, _ORIENTATION))
-        self.icc_profile: bytes | None = _tag(page, _ICC)
-        self.xmp: bytes = bytes(_tag(page, _XMP) or b"")
+        self.icc_profile = bytes_of(_tag(page, _ICC))
+        self.xmp = bytes_of(_tag(page, _XMP)) or b""
 
-    def decode(self) -> NDArray[np.uint16]:
+    def decode(self) -> NDArray[Any]:
         """Decode the page.
 
         Returns:
-            (H, W, 1 to 4) uint16, as stored: grey with 0 black, or RGB, with or without straight alpha.
+            (H, W, 1 to 4) uint16 or uint8, as stored: grey with 0 black, or RGB, with or without straight alpha.
 
         Raises:
             MediaError: the page is damaged, or its compression needs imagecodecs.
@@ -140,7 +141,7 @@ class Tiff16:
         count = 3 if photometric == _RGB else 1
         colours = samples[..., :count]
         if photometric == _WHITE_IS_ZERO:
-            colours = _TOP - colours
+            colours = np.iinfo(colours.dtype).max - colours
         if photometric == _PALETTE:
             colours = np.moveaxis(np.asarray(self._page.colormap, np.uint16)[:, colours[..., 0]], 0, 2)
         if samples.shape[2] == count or (extra and extra[0] == _UNKNOWN):
@@ -150,7 +151,7 @@ class Tiff16:
             colours = _straight(colours, alpha)
         return np.concatenate([colours, alpha], axis=2)
 
-    def _samples(self) -> NDArray[np.uint16]:
+    def _samples(self) -> NDArray[Any]:
         """Return (H, W, channels) as stored."""
         try:
             self._check_inflation()
@@ -159,7 +160,8 @@ class Tiff16:
             if self._page.compression not in _TIFFFILE_DECODES and find_spec("imagecodecs") is None:
                 return self._by_opencv(cause)
             raise MediaError(reason_of(cause)) from cause
-        planes = np.moveaxis(np.asarray(found, np.uint16)[:, 0], 0, 2)  # (H, W, planes, channels of a plane)
+        planes = np.moveaxis(np.asarray(found)[:, 0], 0, 2)  # (H, W, planes, channels of a plane)
+        planes = planes.astype(planes.dtype.newbyteorder("="), copy=False)
         return planes.reshape(*planes.shape[:2], -1)
 
     def _check_inflation(self) -> None:
@@ -167,7 +169,7 @@ class Tiff16:
         new_decompressor = _DECOMPRESSORS.get(int(self._page.compression))
         if new_decompressor is None:
             return
-        most = math.prod(self._page.chunks) * 2
+        most = math.prod(self._page.chunks) * int(self._page.bitspersample) // 8
         for start, size in zip(self._page.dataoffsets, self._page.databytecounts, strict=True):
             self._file.seek(start)
             if len(new_decompressor().decompress(self._file.read(size), most + 1)) > most:
@@ -178,7 +180,9 @@ class Tiff16:
 
         page, found = self._page, None
         if page.planarconfig == 1 and page.samplesperpixel in (1, 3, 4) and page.compression in _OPENCV_DECODES:
-            found = cv2.imdecode(np.frombuffer(self._upright_content(), np.uint8), cv2.IMREAD_UNCHANGED)
+            content = np.frombuffer(self._upright_content(), np.uint8)
+            only = (int(page.index), int(page.index) + 1)
+            found = next(iter(cv2.imdecodemulti(content, cv2.IMREAD_UNCHANGED, range=only)[1]), None)
         shape = (self.size[1], self.size[0], page.samplesperpixel)
         if found is None or found.dtype != np.uint16 or np.atleast_3d(found).shape != shape:
             name = getattr(page.compression, "name", page.compression)
@@ -199,24 +203,56 @@ class Tiff16:
         return content[: tag.valueoffset] + upright + content[tag.valueoffset + 2 :]
 
 
-def open_tiff16(file: BinaryIO) -> Tiff16 | None:
-    """Open the first page of a TIFF file; return None if it is not in a supported layout with 16 bits per channel."""
+class TiffPages:
+    """The pages of a TIFF file.
+
+    Args:
+        file: open file.
+        pages: pages of the library tifffile.
+    """
+
+    def __init__(self, file: BinaryIO, pages: Any) -> None:
+        self._file = file
+        self._pages = pages
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def __getitem__(self, index: int) -> TiffPage:
+        """Read the tags of a page.
+
+        Raises:
+            IndexError: there is no such page.
+            MediaError: the page has another layout than those that `open_tiff_pages` supports.
+        """
+        page = self._pages[index]
+        if not _is_supported(page):
+            raise MediaError(f"page {index + 1} is of another kind than the first")
+        return TiffPage(self._file, page)
+
+
+def open_tiff_pages(file: BinaryIO) -> TiffPages | None:
+    """Open a TIFF file; return None if its first page is left to Pillow, since its depth or layout is not supported."""
     import tifffile
 
     try:
-        page: Any = tifffile.TiffFile(file, name="picture.tif").pages[0]  # named, since an open file may lack a name
-        fits = (
-            page.bitspersample == 16
-            and page.sampleformat == 1
-            and page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE)
-            and page.imagedepth == 1
-            and page.samplesperpixel <= _MOST_CHANNELS
-        )
-        return Tiff16(file, page) if fits else None
+        pages: Any = tifffile.TiffFile(file, name="picture.tif").pages  # named, since an open file may lack a name
+        return TiffPages(file, pages) if _is_supported(pages[0]) else None
     except DAMAGE:  # Pillow reports the damage
         return None
     finally:
         file.seek(0)
+
+
+def _is_supported(page: Any) -> bool:
+    is_unknown_to_pillow = page.bitspersample == 8 and page.samplesperpixel == 2 and page.planarconfig == 2
+    return bool(
+        (page.bitspersample == 16 or is_unknown_to_pillow)
+        and page.sampleformat == 1
+        and page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE)
+        and page.imagedepth == 1
+        and page.samplesperpixel <= _MOST_CHANNELS
+    )
 
 
 def encode_tiff16(array: NDArray[np.uint16], xmp: bytes | None, icc_profile: bytes | None) -> bytes:
@@ -240,11 +276,11 @@ def encode_tiff16(array: NDArray[np.uint16], xmp: bytes | None, icc_profile: byt
     return buffer.getvalue()
 
 
-def _straight(colours: NDArray[np.uint16], alpha: NDArray[np.uint16]) -> NDArray[np.uint16]:
+def _straight(colours: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
     """Divide premultiplied colours by their alpha; fully transparent pixels are kept."""
-    share = alpha.astype(np.uint64)
-    divided = (colours.astype(np.uint64) * _TOP + share // 2) // np.maximum(share, 1)
-    return np.where(share > 0, np.minimum(divided, _TOP), colours).astype(np.uint16)
+    share, top = alpha.astype(np.uint64), np.iinfo(colours.dtype).max
+    divided = (colours.astype(np.uint64) * top + share // 2) // np.maximum(share, 1)
+    return np.where(share > 0, np.minimum(divided, top), colours).astype(colours.dtype)
 
 
 def _tag(page: Any, code: int) -> Any:

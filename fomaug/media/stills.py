@@ -18,7 +18,7 @@ from fomaug.errors import MediaError, reason_of
 from fomaug.files import CLIP, PICTURE
 from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.frames import Frame, check_pixels
-from fomaug.media.inputs import MediaFile
+from fomaug.media.inputs import MediaFile, MediaInput, media_file
 from fomaug.media.opening import DAMAGE, identify
 from fomaug.media.pace import DEFAULT_FPS, choose_fps
 
@@ -76,17 +76,21 @@ def folder_frames(path: Path, on_damage: OnDamage) -> Iterator[tuple[float | Non
             on_damage(f"{file.name} is left out ({reason_of(error.__cause__ or error)})")
 
 
-def read_frame(path: Path) -> Frame:
+def read_frame(picture: MediaInput) -> Frame:
     """Read a picture, or the first of its frames, as (H, W, 3) uint8 RGB on white, upright.
+
+    Args:
+        picture: path, bytes, or a file that is open for reading bytes.
 
     Raises:
         MediaError: the picture is too large, damaged, or of another kind.
     """
-    with _opened(MediaFile(path)) as picture:
+    file = media_file(picture)
+    with _opened(file) as opened:
         try:
-            return next(picture.iter())
+            return next(opened.iter())
         except (StopIteration, *DAMAGE) as error:
-            raise MediaError(f"{path} cannot be read: {reason_of(error)}") from error
+            raise MediaError(f"{file} cannot be read: {reason_of(error)}") from error
 
 
 def folder_pictures(path: Path) -> list[Path]:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
-from PIL import Image
-
 from fomaug.errors import MediaError, UnsafeFileError, reason_of
-from fomaug.files import ANY, PACKET, PICTURE, open_regular, read_regular
+from fomaug.files import ANY, PACKET, PICTURE, read_regular
 from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.images import sidecar_of
-from fomaug.media.inputs import path_exists
-from fomaug.media.opening import identify
+from fomaug.media.inputs import MediaFile, MediaInput, media_file, path_exists
+from fomaug.media.opening import DAMAGE, identify
 from fomaug.media.provenance import NAMESPACES, find_in_gif, find_in_iso_media
 
 _SYNTHETIC: Final = (
@@ -43,48 +41,53 @@ class Mark:
     properties: dict[str, str]
 
 
-def read_mark(path: str | Path) -> Mark:
+def read_mark(given: MediaInput) -> Mark:
     """Read the mark of an image, an MP4, MOV, GIF or WebP file.
+
+    Args:
+        given: path, bytes, or a file that is open for reading bytes.
 
     Raises:
         MediaError: there is no such file, or it is of another kind.
     """
-    path = Path(path)
-    if not path_exists(path) or path.is_dir():
-        raise MediaError(f"{path} is a folder; give the files in it" if path.is_dir() else f"no file {path}")
-    try:
-        packet = _find_packet(path)
-    except UnsafeFileError as cause:
-        raise MediaError(str(cause)) from cause
-    properties = _parse(packet, path) if packet else {}
+    file = media_file(given)
+    if file.content is None and (not path_exists(file.path) or file.is_dir):
+        raise MediaError(f"{file} is a folder; give the files in it" if file.is_dir else f"no file {file}")
+    packet = _find_packet(file)
+    properties = _parse(packet, file.path) if packet else {}
     source_type = properties.get("Iptc4xmpExt:DigitalSourceType", "").rstrip("/").rpartition("/")[2]
     return Mark(source_type in _SYNTHETIC, source_type, properties.get("fomaug:Model", ""), properties)
 
 
-def _find_packet(path: Path) -> bytes:
-    with open_regular(path, ANY) as file:  # ANY, since little is read of a video or GIF, however large
-        head = file.read(12)
-        file.seek(0)
+def _find_packet(file: MediaFile) -> bytes:
+    with file.open(ANY) as content:  # ANY, since little is read of a video or GIF, however large
+        head = content.read(12)
+        content.seek(0)
         if head[4:8] == b"ftyp":
-            return find_in_iso_media(file)
+            return find_in_iso_media(content)
         if head[:3] == b"GIF":
-            return find_in_gif(file)
-    packet = _find_in_picture(path)
-    if not packet and sidecar_of(path).exists():
-        packet = read_regular(sidecar_of(path), PACKET)
+            return find_in_gif(content)
+    packet = _find_in_picture(file)
+    if not packet and file.content is None and sidecar_of(file.path).exists():
+        packet = _read_sidecar(sidecar_of(file.path))
     return packet
 
 
-def _find_in_picture(path: Path) -> bytes:
+def _find_in_picture(file: MediaFile) -> bytes:
+    with file.open(PICTURE) as content:
+        try:
+            with identify(content, PICTURE_FORMATS) as picture:
+                return picture.xmp()
+        except DAMAGE as cause:
+            reason = reason_of(cause)
+            raise MediaError(f"{file} is neither an image, nor an MP4, MOV, GIF or WebP file: {reason}") from cause
+
+
+def _read_sidecar(path: Path) -> bytes:
     try:
-        with open_regular(path, PICTURE) as file, identify(file, PICTURE_FORMATS) as picture:
-            packet = picture.xmp()
-    except UnsafeFileError:
-        raise
-    except (OSError, Image.DecompressionBombError) as cause:
-        reason = reason_of(cause)
-        raise MediaError(f"{path} is neither an image, nor an MP4, MOV, GIF or WebP file: {reason}") from cause
-    return packet.encode() if isinstance(packet, str) else bytes(packet)
+        return read_regular(path, PACKET)
+    except UnsafeFileError as cause:
+        raise MediaError(str(cause)) from cause
 
 
 def _parse(packet: bytes, path: Path) -> dict[str, str]:

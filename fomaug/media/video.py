@@ -65,6 +65,8 @@ def clip_sound(clip: MediaInput) -> Iterator[Sound | None]:
     """
     file = media_file(clip)
     if file.is_dir or is_picture(file):
+        if not file.is_dir:
+            file.open(CLIP).close()
         yield None
         return
     with opened_video(file) as video:

@@ -1,19 +1,23 @@
 """Motion parameters: drawn from a driving pool, and fitted to the face that is to move."""
 
-from fomaug.motion.draw import Key as Key
 from fomaug.motion.draw import counted_keys as counted_keys
 from fomaug.motion.draw import draw as draw
-from fomaug.motion.fit import Fitted as Fitted
 from fomaug.motion.fit import fit as fit
+from fomaug.motion.numbers import DRAWS as DRAWS
+from fomaug.motion.numbers import Key as Key
 from fomaug.motion.params import Box as Box
 from fomaug.motion.params import MotionParams as MotionParams
 from fomaug.motion.params import MotionResult as MotionResult
+from fomaug.motion.targets import Fitted as Fitted
+from fomaug.motion.view import Angles as Angles
+from fomaug.motion.view import View as View
 from fomaug.options import DrawSettings as DrawSettings
 from fomaug.options import Interval as Interval
 from fomaug.options import Region as Region
 from fomaug.options import Selection as Selection
 
 __all__ = [
+    "DRAWS",
     "Key",
     "counted_keys",
     "draw",
@@ -23,7 +27,9 @@ __all__ = [
     "Interval",
     "Region",
     "Selection",
+    "Angles",
     "Box",
     "MotionParams",
     "MotionResult",
+    "View",
 ]

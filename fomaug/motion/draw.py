@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import replace
+from itertools import product
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError
+from fomaug.motion.numbers import SKIP, STRENGTH, Hashes, Key, hash_keys, uniform
 from fomaug.motion.params import MotionParams, Reference
-from fomaug.motion.select import DrawableFrames, Word, drawable_frames, named_rng, select
+from fomaug.motion.select import drawable_frames, select
+from fomaug.motion.space import Array, MotionSpace
+from fomaug.motion.view import View
 from fomaug.options import COPIED, DrawSettings
-
-Key = str | int
 
 
 def counted_keys(first: int, count: int) -> list[Key]:
@@ -70,66 +74,49 @@ def draw(
     if copies < 1:
         raise ArgumentError(f"copies must be 1 or more, got {copies}")
     frames = drawable_frames(pool, settings.yaw_range, settings.pitch_range)
-    found: list[MotionParams] = []
-    for key in keys:
-        origin = MotionParams(
-            key=_plain_key(key),
-            epoch=epoch,
-            seed=settings.seed,
-            pool_hash=pool.hash,
-            model_hash=pool.model_hash,
-            face=face,
+    names = [_plain_key(key) for key in keys]
+    if not names:
+        return []
+    hashes = hash_keys(names, int(settings.seed), int(epoch), pool.hash, pool.model_hash, face)
+    rests, strength = _chances(settings, hashes, copies, 1.0 if face else settings.p)
+    rows = select(settings.selection, frames, hashes, copies).ravel().tolist()
+    origin = {"epoch": epoch, "seed": settings.seed, "pool_hash": pool.hash, "model_hash": pool.model_hash}
+    moved = {row: {**origin, "face": face, **_of_row(pool, settings, frames.space, row)} for row in set(rows)}
+    at_rest: dict[str, Any] = {**origin, "skipped": True, "strength": 0.0}
+    names_and_copies = product(names, range(copies))
+    return [
+        MotionParams(key=key, copy=copy, **at_rest)
+        if skipped
+        else MotionParams(key=key, copy=copy, strength=share, **moved[row])
+        for (key, copy), skipped, share, row in zip(
+            names_and_copies, rests.ravel().tolist(), strength.ravel().tolist(), rows, strict=True
         )
-        found += _draw_face(pool, frames, settings, origin, copies)
-    return found
+    ]
 
 
-def _draw_face(
-    pool: DrivingPool, frames: DrawableFrames, settings: DrawSettings, origin: MotionParams, copies: int
-) -> list[MotionParams]:
-    words: tuple[Word, ...] = (settings.seed, origin.key, origin.epoch, pool.hash, pool.model_hash)
-    if origin.face:
-        # The draw of the first face of an image is the same as if it were the only one.
-        settings, words = replace(settings, p=1.0), (*words, f"face {origin.face}")
-    chances = [_chances(settings, words, copy) for copy in range(copies)]
-    last = max((copy for copy, (skipped, _) in enumerate(chances) if not skipped), default=-1)
-    chosen = select(settings.selection, frames, last + 1, words) if last >= 0 else ()
-    found = []
-    for copy, (skipped, strength) in enumerate(chances):
-        own = replace(origin, copy=copy)
-        if skipped:
-            found.append(own.at_rest())
-        else:
-            row = int(chosen[copy])
-            index = int(frames.space.track[row]), int(frames.space.frame[row])
-            found.append(_moving(pool, settings, own, index, strength))
-    return found
-
-
-def _chances(settings: DrawSettings, words: tuple[Word, ...], copy: int) -> tuple[bool, float]:
-    """Decide whether a copy is skipped, and its strength; the frames of a sequence share both."""
-    rng = named_rng("chance", *words) if settings.selection == "sequence" else named_rng("chance", *words, copy)
-    # The order is fixed, so that another p or range changes nothing else of the draw.
-    skip, share = rng.random(2)
+def _chances(settings: DrawSettings, hashes: Hashes, copies: int, p: float) -> tuple[NDArray[np.bool_], Array]:
+    """Decide (B, copies) whether a copy is skipped, and its strength; the frames of a sequence share both."""
+    count = 1 if settings.selection == "sequence" else copies
     low, high = settings.strength_range
-    return bool(skip >= settings.p), float(low + share * (high - low))
+    skip, share = uniform(hashes, SKIP, STRENGTH, count=count)
+    skip, share = (np.repeat(part, copies // count, axis=1) for part in (skip, share))
+    return skip >= p, low + share * (high - low)
 
 
-def _moving(
-    pool: DrivingPool, settings: DrawSettings, own: MotionParams, index: tuple[int, int], strength: float
-) -> MotionParams:
-    track, frame = pool.tracks[index[0]], index[1]
-    return replace(
-        own,
-        clip=track.name,
-        clip_hash=track.clip_hash,
-        driver=track.driver,
-        label=track.label,
-        frame=frame,
-        reference=_reference(settings, len(track.keypoints)),
-        strength=strength,
+def _of_row(pool: DrivingPool, settings: DrawSettings, space: MotionSpace, row: int) -> dict[str, Any]:
+    """Return the parameters that all draws of a frame share."""
+    track, frame = pool.tracks[int(space.track[row])], int(space.frame[row])
+    view = None if track.angles is None else View(track.angles[frame], track.expression)
+    return {
+        "clip": track.name,
+        "clip_hash": track.clip_hash,
+        "driver": track.driver,
+        "label": track.label,
+        "frame": frame,
+        "reference": "closest" if view else _reference(settings, len(track)),
+        "view": view,
         **{name: getattr(settings, name) for name in COPIED},
-    )
+    }
 
 
 def _reference(settings: DrawSettings, num_frames: int) -> Reference:

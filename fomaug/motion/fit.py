@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import groupby
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, did_you_mean
-from fomaug.geometry import TransferMode, bounded_target, normalise, shape_distance
+from fomaug.geometry import normalise, shape_distance
 from fomaug.motion.params import MotionParams
+from fomaug.motion.targets import Fitted, find_targets
+from fomaug.motion.turn import fit_views
 from fomaug.types import Keypoints
 
 # Frames nearer to the driving frame than this share of the track's largest distance are no "moving" reference.
@@ -113,18 +113,6 @@ def _cached(pool: DrivingPool, device: torch.device) -> PoolFrames:
     return PoolFrames(pool, device)
 
 
-class Fitted(NamedTuple):
-    """Motion parameters made definite for their sources.
-
-    Attributes:
-        target: keypoints of N frames, for `Animator.animate`.
-        params: the N parameters with their reference frame and strength settled; fitting them again gives the same.
-    """
-
-    target: Keypoints
-    params: list[MotionParams]
-
-
 def fit(
     params: Sequence[MotionParams], keypoints: Keypoints, pool: DrivingPool, keypoint_names: Sequence[str]
 ) -> Fitted:
@@ -132,7 +120,7 @@ def fit(
 
     A row depends on its own face alone. A row whose reference is a frame number is settled, and is used as it is. In
     the other rows the strength is reduced where all of it would show what the source hides; unbounded strengths are
-    returned bit for bit.
+    returned bit for bit. Views are taken whole, or replaced where the source hides what they would show, see `View`.
 
     Args:
         params: N draws, one for each face; boxes and further faces are ignored.
@@ -144,10 +132,27 @@ def fit(
         PoolError: the pool does not hold a clip, or holds another one of that name.
         ArgumentError: the clip has no such frame.
     """
+    views = [row for row, param in enumerate(params) if param.view is not None]
+    if not views:
+        return _fit_motions(params, keypoints, pool, keypoint_names)
+    motions = [row for row, param in enumerate(params) if param.view is None]
+    parts = [fit_views([params[row] for row in views], keypoints[views], keypoint_names)]
+    if motions:
+        parts.append(_fit_motions([params[row] for row in motions], keypoints[motions], pool, keypoint_names))
+    order = [*views, *motions]
+    back = sorted(range(len(order)), key=order.__getitem__)
+    settled = [param for part in parts for param in part.params]
+    return Fitted(Keypoints.cat([part.target for part in parts])[back], [settled[row] for row in back])
+
+
+def _fit_motions(
+    params: Sequence[MotionParams], keypoints: Keypoints, pool: DrivingPool, keypoint_names: Sequence[str]
+) -> Fitted:
+    """Fit draws from clips."""
     driving, reference, numbers = pool_frames(pool, keypoints.value.device).gather(params, keypoints)
     strength = torch.tensor([param.strength for param in params]).to(keypoints.value)
     bounded = torch.tensor([param.relative and not param.settled for param in params]).to(strength.device)
-    target, share = _targets(params, (keypoints, driving, reference), strength, bounded, keypoint_names)
+    target, share = find_targets(params, (keypoints, driving, reference), strength, bounded, keypoint_names)
     taken = [
         param.strength if is_full else bounded_strength
         for param, is_full, bounded_strength in zip(
@@ -156,24 +161,3 @@ def fit(
     ]
     settled = [param.settle(number, own) for param, number, own in zip(params, numbers, taken, strict=True)]
     return Fitted(target, settled)
-
-
-def _targets(
-    params: Sequence[MotionParams],
-    keypoints: tuple[Keypoints, Keypoints, Keypoints],
-    strength: Tensor,
-    bounded: Tensor,
-    names: Sequence[str],
-) -> tuple[Keypoints, Tensor]:
-    """Work out targets and bounded shares of rows whose ways of transfer may differ, those of one way together."""
-    modes = [TransferMode(param.relative, param.relative_jacobian, param.adapt_scale, param.region) for param in params]
-    order = sorted(range(len(params)), key=modes.__getitem__)
-    share = torch.ones_like(strength)
-    parts = []
-    for mode, group in groupby(order, key=modes.__getitem__):
-        rows = list(group)
-        source, driving, reference = (part[rows] for part in keypoints)
-        target, share[rows] = bounded_target(source, driving, reference, mode, names, strength[rows], bounded[rows])
-        parts.append(target)
-    back = sorted(range(len(order)), key=order.__getitem__)
-    return Keypoints.cat(parts)[back], share

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from torch import Tensor
 
 from fomaug.errors import ArgumentError, did_you_mean, shortened
+from fomaug.motion.view import View
 
 OpenReference = Literal["closest", "moving"]
 Reference = OpenReference | int
@@ -45,6 +46,8 @@ class MotionParams:
         box: (left, top, right, bottom) in pixels of the square around the face that is animated and blended back; None
             for the whole image.
         others: draws of the further faces of the image; all have a box, and later ones are pasted over earlier ones.
+        view: head pose that is asked for; None for the motion of a clip. With a view, `strength` is that of its
+            expression, and `reference` has no effect.
 
     >>> MotionParams.from_dict(MotionParams(key="face.jpg", frame=3).to_dict()).frame
     3
@@ -71,6 +74,7 @@ class MotionParams:
     face: int = 0
     box: Box | None = None
     others: tuple[MotionParams, ...] = ()
+    view: View | None = None
 
     @property
     def faces(self) -> tuple[MotionParams, ...]:
@@ -79,8 +83,12 @@ class MotionParams:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dict that `json.dumps` takes."""
-        plain = {"box": None if self.box is None else list(self.box)}
-        return {**asdict(self), **plain, "others": [other.to_dict() for other in self.others]}
+        plain = {
+            "box": None if self.box is None else list(self.box),
+            "others": [other.to_dict() for other in self.others],
+            "view": None if self.view is None else self.view.to_dict(),
+        }
+        return {**{field.name: getattr(self, field.name) for field in fields(self)}, **plain}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MotionParams:
@@ -98,13 +106,14 @@ class MotionParams:
         box, others = values.get("box"), values.get("others", ())
         if any(isinstance(other, Mapping) and other.get("others") for other in others):
             raise ArgumentError("motion parameter 'others' holds the further faces of a picture, which have no others")
-        nested = {"box": _read_box(box), "others": tuple(cls.from_dict(other) for other in others)}
+        view = None if values.get("view") is None else View.from_dict(values["view"])
+        nested = {"box": _read_box(box), "others": tuple(cls.from_dict(other) for other in others), "view": view}
         return cls(**{**values, **nested})
 
     @property
     def settled(self) -> bool:
-        """Whether the draw is fitted: its reference frame is a number."""
-        return not isinstance(self.reference, str)
+        """Whether the draw is fitted: its reference frame is a number, or its view is settled."""
+        return self.view.settled if self.view else not isinstance(self.reference, str)
 
     def settle(self, reference: Reference, strength: float) -> MotionParams:
         """Return the same draw with the reference frame and the strength that were used."""
@@ -161,6 +170,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "strength": (float, int),
     "box": (list, tuple, type(None)),
     "others": (list, tuple),
+    "view": (Mapping, type(None)),
 }
 
 

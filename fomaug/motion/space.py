@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,13 @@ Array = NDArray[np.float64]
 
 TURN_WEIGHT = 2.0  # weight of a turned head against a local movement of the same length
 DEPTH = 0.4  # root mean square depth of a face, in units of its root mean square radius
+_GRID: Final = 4096.0  # steps of a length of 1
+
+
+def on_grid(lengths: Array) -> Array:
+    """Round lengths, so that the last digits, in which machines differ, decide nothing."""
+    rounded: Array = np.round(lengths * _GRID) / _GRID
+    return rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +40,8 @@ class MotionSpace:
         pitch: (F,) estimated nod in degrees, positive looks down.
         size: (F,) distance of each frame from the neutral frame.
         weight: (tracks,) share of draws of each track, with the sum 1; all 0 if no track may be drawn.
+        angles: (F, 3) yaw, pitch and roll of views, NaN for frames of clips; None if no track has views. The yaw and
+            the pitch of views are theirs.
     """
 
     track: NDArray[np.int64]
@@ -42,6 +52,7 @@ class MotionSpace:
     pitch: Array
     size: Array
     weight: Array
+    angles: Array | None = None
 
 
 def motion_space(pool: DrivingPool) -> MotionSpace:
@@ -53,7 +64,14 @@ def motion_space(pool: DrivingPool) -> MotionSpace:
 def _cached(pool: DrivingPool) -> MotionSpace:
     tracks = pool.tracks
     values = [track.keypoints.value.detach().cpu().double().numpy() for track in tracks]
-    return build_space(values, [track.weight for track in tracks])
+    space = build_space(values, [track.weight for track in tracks])
+    if all(track.angles is None for track in tracks):
+        return space
+    unknown = np.full((1, 3), np.nan)
+    angles = np.concatenate([np.repeat(unknown, len(t), 0) if t.angles is None else np.array(t.angles) for t in tracks])
+    known = ~np.isnan(angles[:, 0])
+    yaw, pitch = (np.where(known, angles[:, axis], own) for axis, own in enumerate((space.yaw, space.pitch)))
+    return replace(space, yaw=yaw, pitch=pitch, angles=angles)
 
 
 def build_space(values: Sequence[Array], weights: Sequence[float]) -> MotionSpace:

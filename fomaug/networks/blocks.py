@@ -65,11 +65,12 @@ class AntiAliasDownsample(nn.Module):
         self.step = round(1 / scale_factor)
         sigma = (1 / scale_factor - 1) / 2
         radius = round(sigma * 4)
-        offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
+        # The kernel is computed on the CPU, since arithmetic on the meta device imports torch._dynamo for a second.
+        offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device="cpu")
         profile = torch.exp(-offsets.square() / (2 * sigma**2))
         kernel = torch.outer(profile, profile)
-        kernel = (kernel / kernel.sum()).expand(channels, 1, -1, -1)
-        self.register_buffer("weight", kernel.contiguous())
+        kernel = torch.tensor((kernel / kernel.sum()).tolist(), dtype=torch.float32)  # on the default device
+        self.register_buffer("weight", kernel.expand(channels, 1, -1, -1).contiguous())
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, H / step, W / step)."""

@@ -41,7 +41,8 @@ def _jacobian_head(features: int, common: CommonConfig, config: KeypointDetector
     nn.init.zeros_(head.weight)
     assert head.bias is not None
     with torch.no_grad():
-        head.bias.view(maps, 4).copy_(torch.eye(2).flatten())
+        # On the meta device, torch.eye would import torch._dynamo, which takes a second.
+        head.bias.view(maps, 4).copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]))
     return head
 
 

@@ -63,46 +63,62 @@ def score(
     flow: Tensor,
     occlusion: Tensor,
     *,
+    keypoints: Keypoints | None = None,
+    found: Keypoints | None = None,
     embed: Embed | None = None,
 ) -> list[Scores]:
     """Measure animated images against their sources.
 
     Args:
         animator: model that made them, or any other with keypoints on the face.
-        source: (N, 3, H, W) float in [0, 1].
-        result: (N, 3, H, W) float in [0, 1].
+        source: (B, 3, H, W) float in [0, 1]. Each has N / B results.
+        result: (N, 3, H, W) float in [0, 1], all results of the first source first.
         flow: (N, h, w, 2) backward flow.
         occlusion: (N, 1, h, w) in [0, 1].
+        keypoints: keypoints of the B sources, such as those of `Animator.encode`; None to detect them.
+        found: keypoints of the N results; None to detect them.
         embed: face embedder for `identity`, (N, 3, H, W) in [0, 1] to (N, D).
 
     Returns:
         The scores of each image.
     """
-    if not len(source) == len(result) == len(flow) == len(occlusion):
-        raise ShapeError(
-            f"each of {len(result)} results needs one source, one flow and one occlusion map; "
-            f"got {len(source)}, {len(flow)} and {len(occlusion)}"
-        )
-    before, after = animator.detect(source), animator.detect(result)
-    height, width = source.shape[2:]
-    found = _in_picture(after, animator, (height, width))
-    face = _face_weight(found)  # (N, 1, S, S)
-    old_face = _face_weight(_in_picture(before, animator, (height, width)))
+    copies = _count_copies(source, result, flow, occlusion)
+    once = animator.detect(source) if keypoints is None else keypoints
+    if len(once) != len(source):
+        raise ShapeError(f"{len(source)} sources need the keypoints of {len(source)} frames, got {len(once)}")
+    before, after = once.repeat_interleave(copies), animator.detect(result) if found is None else found
+    size = source.shape[2], source.shape[3]
+    points = _in_picture(after, animator, size)
+    face = _face_weight(points)  # (N, 1, S, S)
+    small, moved = _small(source), _small(result)
+    energy = _energy(small, _face_weight(_in_picture(once, animator, size))).clamp(min=1e-4)
+    folded, stretch = _distortion(flow, face, _oval(points))
+    length = _size(once).repeat_interleave(copies)
     parts = {
-        "folded": _folded(flow, face),
-        "stretch": _stretch(flow, _oval(found)),
+        "folded": folded,
+        "stretch": stretch,
         "occluded": _average(1 - resize_map(occlusion.to(face), (_SIDE, _SIDE)), face),
-        "keypoint_error": _keypoint_error(animator, before, after, flow, (height, width)),
-        "residual": _residual(source, result, flow, occlusion, face),
-        "sharpness": _energy(result, face) / _energy(source, old_face).clamp(min=1e-4),
-        "motion": (after.value - before.value).norm(dim=-1).mean(1) / _size(before),
+        "keypoint_error": _keypoint_error(animator, before, after, flow, size) / length,
+        "residual": _residual(small.repeat_interleave(copies, 0), moved, flow, occlusion, face),
+        "sharpness": _energy(moved, face) / energy.repeat_interleave(copies),
+        "motion": (after.value - before.value).norm(dim=-1).mean(1) / length,
     }
-    identity = _identity(embed, source, result)
+    identity = _identity(embed, source, result, copies)
     rows = torch.stack(list(parts.values()), dim=1).double().cpu().tolist()
     return [
         Scores(**dict(zip(parts, row, strict=True)), identity=None if identity is None else identity[i])
         for i, row in enumerate(rows)
     ]
+
+
+def _count_copies(source: Tensor, result: Tensor, flow: Tensor, occlusion: Tensor) -> int:
+    copies = len(result) // max(len(source), 1)
+    if len(source) * copies != len(result) or not len(result) == len(flow) == len(occlusion):
+        raise ShapeError(
+            f"each of {len(result)} results needs one source, one flow and one occlusion map; "
+            f"got {len(source)}, {len(flow)} and {len(occlusion)}"
+        )
+    return copies
 
 
 def _in_picture(keypoints: Keypoints, animator: Animator, size: tuple[int, int]) -> Tensor:
@@ -133,22 +149,20 @@ def _average(maps: Tensor, weight: Tensor) -> Tensor:
     return (maps * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1)
 
 
-def _folded(flow: Tensor, face: Tensor) -> Tensor:
+def _distortion(flow: Tensor, face: Tensor, oval: Tensor) -> tuple[Tensor, Tensor]:
+    """Measure the shares of cells that are folded in the faces, and the unevenness of the cells in their ovals."""
     area = cell_determinant(coarsen_flow(flow.float(), _CELLS))[:, None]
     bad = ((area < _SMALLEST) | (area > _LARGEST)).float()
-    return _average(F.interpolate(bad, size=(_SIDE, _SIDE), mode="nearest"), face)
-
-
-def _stretch(flow: Tensor, face: Tensor) -> Tensor:
-    size = cell_determinant(coarsen_flow(flow.float(), _CELLS))[:, None].clamp(min=1e-2).log()
-    fine = F.interpolate(size, size=(_SIDE, _SIDE), mode="nearest")
-    return (_average(fine.square(), face) - _average(fine, face).square()).clamp(min=0).sqrt()
+    maps = torch.cat([bad, area.clamp(min=1e-2).log()], 1)
+    bad, size = torch.split(F.interpolate(maps, size=(_SIDE, _SIDE), mode="nearest"), 1, 1)
+    spread = (_average(size.square(), oval) - _average(size, oval).square()).clamp(min=0).sqrt()
+    return _average(bad, face), spread
 
 
 def _keypoint_error(
     animator: Animator, before: Keypoints, after: Keypoints, flow: Tensor, size: tuple[int, int]
 ) -> Tensor:
-    """Compare the source's keypoints with the coordinates that the flow gives for the result's keypoints."""
+    """Measure (N,) distances of the source's keypoints from the coordinates that the flow gives for the result's."""
     points = _in_picture(after, animator, size)
     # The shift is sampled instead of the flow, because it is continued beyond the border, where keypoints may be.
     grid = identity_grid((flow.shape[1], flow.shape[2]), device=flow.device)
@@ -159,18 +173,19 @@ def _keypoint_error(
     longer = max(size)
     aspect = torch.tensor([size[1] / longer, size[0] / longer], device=flow.device)
     distance: Tensor = torch.linalg.vector_norm((mapped - expected) * aspect, dim=-1)  # (N, K)
-    return distance.mean(1) / _size(before)
+    return distance.mean(1)
 
 
-def _residual(source: Tensor, result: Tensor, flow: Tensor, occlusion: Tensor, face: Tensor) -> Tensor:
-    warped = warp_image(_small(source), resize_flow(flow.float(), (_SIDE, _SIDE)), padding="border")
+def _residual(small: Tensor, result: Tensor, flow: Tensor, occlusion: Tensor, face: Tensor) -> Tensor:
+    """Measure the residual of reduced images; see `Scores`."""
+    warped = warp_image(small, resize_flow(flow.float(), (_SIDE, _SIDE)), padding="border")
     visible = resize_map(occlusion.float(), (_SIDE, _SIDE)) * face
-    difference = (_small(result) - warped).abs().mean(1, keepdim=True) * visible
+    difference = (result - warped).abs().mean(1, keepdim=True) * visible
     return F.avg_pool2d(difference, _PATCH, stride=_PATCH // 3).flatten(1).amax(1)
 
 
-def _energy(image: Tensor, face: Tensor) -> Tensor:
-    grey = _small(image).mean(1, keepdim=True)
+def _energy(small: Tensor, face: Tensor) -> Tensor:
+    grey = small.mean(1, keepdim=True)
     kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]], device=grey.device)
     edges = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), kernel[None, None])
     return _average(edges.abs(), face)
@@ -184,8 +199,9 @@ def _size(keypoints: Keypoints) -> Tensor:
     return hull_area(keypoints.value).sqrt().clamp(min=1e-3)
 
 
-def _identity(embed: Embed | None, source: Tensor, result: Tensor) -> list[float] | None:
+def _identity(embed: Embed | None, source: Tensor, result: Tensor, copies: int) -> list[float] | None:
     if embed is None:
         return None
-    found: list[float] = F.cosine_similarity(embed(source).float(), embed(result).float()).cpu().tolist()
+    before, after = embed(source).float().repeat_interleave(copies, 0), embed(result).float()
+    found: list[float] = F.cosine_similarity(before, after).cpu().tolist()
     return found

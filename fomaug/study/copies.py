@@ -105,7 +105,7 @@ def _copies_of(augment: MotionAugment, data: StudyData, row: int, copies: int, *
 
 
 def _passes(augment: MotionAugment, image: Tensor, result: MotionResult) -> list[bool]:
-    source = (image.float() / 255).expand(len(result.image), 3, -1, -1).to(augment.device)
+    source = (image.float() / 255).expand(-1, 3, -1, -1).to(augment.device)
     moved = (result.image.float() / 255).expand(-1, 3, -1, -1).to(augment.device)
     with torch.no_grad():
         found = score(augment.model, source, moved, result.flow.to(augment.device), result.occlusion.to(augment.device))

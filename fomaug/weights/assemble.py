@@ -111,8 +111,9 @@ def assemble(
     expected = both.state_dict()
     assert {key for key, _ in both.named_buffers()} <= expected.keys(), "a buffer outside the state would stay empty"
     compare(expected, found, origin)
-    filled = {key: _own(tensor, expected[key].dtype) for key, tensor in read().items()}
-    check_numbers(filled, origin)
+    tensors = read()
+    check_numbers(tensors, origin)  # before any is copied
+    filled = {key: _own(tensor, expected[key].dtype) for key, tensor in tensors.items()}
     both.load_state_dict(filled, strict=True, assign=True)
     names = getattr(config, "keypoint_names", ())
     try:
@@ -158,7 +159,7 @@ class _Uninitialised(TorchFunctionMode):
 
 
 def check_numbers(tensors: Tensors, origin: str) -> None:
-    """Check that all weights are finite and no variance is negative.
+    """Check that all weights are finite in float32 and no variance is negative.
 
     Raises:
         WeightsError: a tensor violates this; the message names the first one.
@@ -172,4 +173,6 @@ def check_numbers(tensors: Tensors, origin: str) -> None:
 
 def _is_finite(tensor: Tensor) -> bool:
     # The sum is faster than a check of each number. It can be infinite although all numbers are finite.
-    return math.isfinite(float(tensor.sum())) or bool(tensor.isfinite().all())
+    if tensor.dtype == torch.float64:
+        tensor = tensor.float()
+    return math.isfinite(float(tensor.sum(dtype=torch.float32))) or bool(tensor.isfinite().all())

@@ -7,22 +7,24 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from fomaug.animator import Animator
-from fomaug.errors import ArgumentError, FomaugError, WeightsError, reason_of, shortened
-from fomaug.files import MODEL, open_regular, write_file
+from fomaug.errors import ArgumentError, FomaugError, UnsafeFileError, WeightsError, reason_of, shortened
+from fomaug.files import MODEL, write_file
 from fomaug.networks import AnyConfig, config_from_dict
 from fomaug.strict_json import check_finite, load_json
+from fomaug.tensor_files import open_tensors
 from fomaug.weights.assemble import Layout
-from fomaug.weights.paths import check_model_file, find_model, installed_models
+from fomaug.weights.paths import find_model, installed_models
 
 FORMAT = "fomaug-model"
 VERSION = "1"
@@ -99,74 +101,86 @@ def _in_order(content: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header + content[end:]
 
 
-def read_header(path: Path) -> Header:
-    """Read name, configuration and facts of a model file.
+@dataclass(frozen=True)
+class ModelFile:
+    """An open model file, see `open_model`.
 
-    Raises:
-        WeightsError: the file is no model file of fomaug, or its header is damaged.
+    Args:
+        path: path of the file.
+        tensors: open file of the library safetensors.
     """
-    with _opened(path) as file:
-        metadata = file.metadata() or {}
-    if metadata.get("format") != FORMAT:
-        raise WeightsError(
-            f"{path} is a safetensors file, but no fomaug model; fomaug model import converts official checkpoints"
-        )
-    if metadata.get("version") != VERSION:
-        raise WeightsError(
-            f"{path} has format version {metadata.get('version')}, {VERSION} was expected; upgrade fomaug"
-        )
-    try:
-        # The configuration checks its own numbers, and names them in its errors.
-        config = config_from_dict(load_json(metadata["config"], "config", WeightsError, finite=False))
-        facts = load_json(metadata.get("facts", "{}"), "facts", WeightsError, finite=False)
-        check_facts(facts)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} has a damaged header: {reason_of(error)}") from error
-    return Header(path.stem, config, facts)
 
+    path: Path
+    tensors: Any
 
-def read_layouts(path: Path) -> dict[str, Layout]:
-    """Read the layouts of all weights, without their numbers."""
-    with _opened(path) as file:
-        parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+    def header(self) -> Header:
+        """Read name, configuration and facts.
+
+        Raises:
+            WeightsError: the file is no model file of fomaug, or its header is damaged.
+        """
+        path, metadata = self.path, self.tensors.metadata() or {}
+        if metadata.get("format") != FORMAT:
+            raise WeightsError(
+                f"{path} is a safetensors file, but no fomaug model; fomaug model import converts official checkpoints"
+            )
+        if metadata.get("version") != VERSION:
+            raise WeightsError(
+                f"{path} has format version {metadata.get('version')}, {VERSION} was expected; upgrade fomaug"
+            )
+        try:
+            # The configuration checks its own numbers, and names them in its errors.
+            config = config_from_dict(load_json(metadata["config"], "config", WeightsError, finite=False))
+            facts = load_json(metadata.get("facts", "{}"), "facts", WeightsError, finite=False)
+            check_facts(facts)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise WeightsError(f"{path} has a damaged header: {reason_of(error)}") from error
+        return Header(path.stem, config, facts)
+
+    def layouts(self) -> dict[str, Layout]:
+        """Read the layouts of all weights, without their numbers."""
+        parts = {name: self.tensors.get_slice(name) for name in self.tensors.keys()}  # noqa: SIM118 (it is no mapping)
         return {
             name: Layout(tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), str(part.get_dtype())))
             for name, part in parts.items()
         }
 
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read all weights in the dtypes of the file."""
-    with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+    def read(self) -> dict[str, Tensor]:
+        """Read all weights in the dtypes of the file."""
+        return {name: self.tensors.get_tensor(name) for name in self.tensors.keys()}  # noqa: SIM118 (it is no mapping)
 
 
-def _stored(tensor: Tensor, *, half: bool) -> Tensor:
-    tensor = tensor.detach().cpu().contiguous()
-    return tensor.half() if half and tensor.dtype == torch.float32 else tensor
+@contextmanager
+def open_model(path: Path) -> Iterator[ModelFile]:
+    """Open a model file; only its header is read.
 
-
-def _opened(path: Path) -> Any:
+    Raises:
+        WeightsError: the file is no intact safetensors file.
+    """
     try:
-        check_model_file(path)
-        check_header_size(path)
-        return safe_open(path, framework="pt")
-    except (SafetensorError, OSError, ValueError) as error:
+        with open_tensors(path, MODEL, most_header=_MOST_HEADER) as tensors:
+            yield ModelFile(path, tensors)
+    except UnsafeFileError as error:
+        raise WeightsError(str(error)) from error
+    except (SafetensorError, OSError) as error:
         raise WeightsError(
             f"{path} is no intact safetensors file ({reason_of(error)}); was the download cut short?"
         ) from error
 
 
-def check_header_size(path: Path) -> None:
-    """Check the length of the header before it is parsed.
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read all weights of a model file in the dtypes of the file.
 
     Raises:
-        ValueError: the length exceeds that of any model.
+        WeightsError: the file is no intact safetensors file.
     """
-    with open_regular(path, MODEL) as file:
-        length = int.from_bytes(file.read(8), "little")
-    if length > _MOST_HEADER:
-        raise ValueError(f"its header has {length} bytes, up to {_MOST_HEADER} were expected")
+    with open_model(path) as file:
+        return file.read()
+
+
+def _stored(tensor: Tensor, *, half: bool) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.half() if half and tensor.dtype == torch.float32 else tensor
 
 
 def check_facts(facts: object) -> None:
@@ -235,8 +249,9 @@ def model_info(name: str | os.PathLike[str]) -> ModelInfo:
         WeightsError: the file is no intact model file.
     """
     path = find_model(name)
-    header = read_header(path)
-    parameters = sum(math.prod(part.shape) for part in read_layouts(path).values() if "float" in part.dtype)
+    with open_model(path) as file:
+        header, layouts = file.header(), file.layouts()
+    parameters = sum(math.prod(part.shape) for part in layouts.values() if "float" in part.dtype)
     return ModelInfo(
         name=header.name,
         path=path,

@@ -11,7 +11,7 @@ from fomaug.animator import Animator
 from fomaug.errors import ArgumentError, did_you_mean
 from fomaug.networks import fold_batch_norms
 from fomaug.weights.assemble import assemble
-from fomaug.weights.files import read_header, read_layouts, read_tensors
+from fomaug.weights.files import open_model
 from fomaug.weights.official import Config, is_pickle, read_official
 from fomaug.weights.paths import find_model
 
@@ -104,12 +104,8 @@ def pick_dtype(dtype: str | torch.dtype) -> torch.dtype:
 
 
 def _read(path: Path) -> Animator:
-    header = read_header(path)
-    return assemble(
-        header.config,
-        read_layouts(path),
-        lambda: read_tensors(path),
-        name=header.name,
-        origin=str(path),
-        facts=header.facts,
-    )
+    with open_model(path) as file:
+        header = file.header()
+        return assemble(
+            header.config, file.layouts(), file.read, name=header.name, origin=str(path), facts=header.facts
+        )

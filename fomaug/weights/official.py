@@ -16,7 +16,7 @@ from fomaug.networks import OFFICIAL, AnyConfig, config_from_dict
 from fomaug.weights.assemble import assemble, layouts
 from fomaug.weights.files import save_model
 from fomaug.weights.paths import SUFFIX, check_model_file, check_new_name, models_folder
-from fomaug.weights.pickles import ZIP, check_zip, read_pickle
+from fomaug.weights.pickles import ZIP, check_zip, read_lazily
 from fomaug.weights.settings import read_settings, settings_of
 
 Config = str | os.PathLike[str] | Mapping[str, Any] | None
@@ -85,10 +85,15 @@ def read_official(path: Path, config: Config) -> Animator:
     if not is_pickle(path):
         raise WeightsError(f"{path} is no official checkpoint, which is a pickle or a torch archive; give another file")
     model_config = official_config(path, config)
-    states = _read_states(path)
+    checkpoint, fill = read_lazily(path)
+    states = _states(checkpoint, path)
     tensors = {f"{part}.{_plain(key)}": tensor for part, state in states.items() for key, tensor in state.items()}
-    found = layouts(tensors)
-    return assemble(model_config, found, lambda: tensors, name=official_stem(path), origin=str(path), facts={})
+
+    def read() -> dict[str, Tensor]:
+        fill(tensors.values())
+        return tensors
+
+    return assemble(model_config, layouts(tensors), read, name=official_stem(path), origin=str(path), facts={})
 
 
 def official_stem(path: Path) -> str:
@@ -134,8 +139,7 @@ def _yaml_of(path: Path) -> Path | None:
     return next((file for file in paths if file.is_file()), None)
 
 
-def _read_states(path: Path) -> dict[str, dict[str, Tensor]]:
-    checkpoint = read_pickle(path, mapped=True)
+def _states(checkpoint: object, path: Path) -> dict[str, dict[str, Tensor]]:
     if not isinstance(checkpoint, dict):
         raise WeightsError(
             f"{path} must contain a mapping like official checkpoints, got a {type(checkpoint).__name__}"

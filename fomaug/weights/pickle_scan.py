@@ -11,7 +11,7 @@ import math
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO, Any, Final
+from typing import IO, Any, Final, NamedTuple
 
 MOST_BYTES: Final = 2**25  # Longest pickle without the numbers of tensors; official ones have less than 1 MB.
 _MOST_OPCODES: Final = 400_000  # Most opcodes; an official checkpoint has about 50,000.
@@ -60,9 +60,10 @@ class _Global:
     name: str
 
 
-@dataclass(frozen=True)
-class _Storage:
-    count: int
+class Storage(NamedTuple):
+    """The number of items of a storage, and the bytes of an item."""
+
+    items: int
     item_bytes: int
 
 
@@ -115,12 +116,15 @@ class Budget:
             raise RefusedPickleError("describes tensors of more numbers than the file contains")
 
 
-def scan_pickle(file: IO[bytes], budget: Budget) -> None:
+def scan_pickle(file: IO[bytes], budget: Budget) -> dict[str, Storage]:
     """Scan one pickle; the file's position is then the end of the pickle.
 
     Args:
         file: open file at the beginning of a pickle.
         budget: limits of the whole file.
+
+    Returns:
+        The storages by their keys, in the order in which the pickle first refers to them.
 
     Raises:
         RefusedPickleError: the pickle is damaged, or describes content that no checkpoint has.
@@ -133,6 +137,7 @@ def scan_pickle(file: IO[bytes], budget: Budget) -> None:
             scan.follow(opcode.name, argument)
     except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
         raise RefusedPickleError(f"is damaged ({str(error)[:80]}); was the download cut short?") from error
+    return scan.storages
 
 
 class _Scan:
@@ -146,7 +151,7 @@ class _Scan:
         self.budget = budget
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
-        self.storages: dict[str, _Storage] = {}
+        self.storages: dict[str, Storage] = {}
         self.steps: dict[str, Callable[[Any], None]] = {
             "MARK": lambda _: self.stack.append(_MARK),
             "POP": lambda _: self.stack.pop(),
@@ -255,10 +260,10 @@ class _Scan:
         item_bytes = _ITEM_BYTES.get(items[1].name.removeprefix("torch."), 0)
         if not item_bytes:
             raise RefusedPickleError(f"contains tensors of an unknown storage type, {items[1].name}")
-        storage = _Storage(items[4], item_bytes)
+        storage = Storage(items[4], item_bytes)
         if items[2] not in self.storages:  # torch uses the first storage of a key for all.
             self.storages[items[2]] = storage
-            self.budget.take("storages", storage.count * storage.item_bytes)
+            self.budget.take("storages", storage.items * storage.item_bytes)
         self.stack.append(self.storages[items[2]])
 
     def _reduce(self) -> None:
@@ -275,15 +280,15 @@ class _Scan:
         """Compare a tensor's shape with its storage, since torch would enlarge a storage that is too small."""
         storage, offset, size, stride = (*items, None, None, None, None)[:4]
         rows = [row.items if isinstance(row, _Parts) else [None] for row in (size, stride)]
-        if not isinstance(storage, _Storage) or not all(map(_is_count, (offset, *rows[0], *rows[1]))):
+        if not isinstance(storage, Storage) or not all(map(_is_count, (offset, *rows[0], *rows[1]))):
             raise RefusedPickleError("is damaged: it contains a tensor without a valid shape")
         if len(rows[0]) != len(rows[1]):
             raise RefusedPickleError("is damaged: a tensor's shape and strides differ in length")
         count = math.prod(rows[0])
         last = offset + sum((n - 1) * step for n, step in zip(*rows, strict=True)) if count else -1
-        if count > storage.count or last >= storage.count:
+        if count > storage.items or last >= storage.items:
             shape = "x".join(map(str, rows[0]))[:40]
-            raise RefusedPickleError(f"describes a tensor of {shape} numbers, and its storage has {storage.count}")
+            raise RefusedPickleError(f"describes a tensor of {shape} numbers, and its storage has {storage.items}")
         self.budget.take("tensors", count * storage.item_bytes)
 
 

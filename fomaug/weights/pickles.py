@@ -11,18 +11,21 @@ import struct
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final
 
 import torch
+from torch import Tensor, UntypedStorage
 
 from fomaug.errors import WeightsError, reason_of
 from fomaug.files import MODEL, open_regular
+from fomaug.weights.old_checkpoint import OldCheckpoint, read_storage, scan_old
 from fomaug.weights.paths import check_model_file
 from fomaug.weights.pickle_scan import MOST_BYTES, Budget, ForeignCodeError, RefusedPickleError, scan_pickle
 
 ZIP: Final = b"PK\x03\x04"
-_PICKLES: Final = 5  # Pickles of an old checkpoint: magic number, version, machine, content, names of the storages.
 _MOST_DIRECTORY: Final = 2**22  # Largest central directory of a zip file in bytes, enough for 40,000 members.
 _TAIL: Final = 2**16 + 200  # Bytes at the end of a zip file that contain the records of its directory.
 _DAMAGES: Final = (
@@ -42,23 +45,73 @@ _DAMAGES: Final = (
 )
 
 
-def read_pickle(path: Path, *, mapped: bool = False) -> Any:
+def read_pickle(path: Path) -> Any:
     """Read tensors, numbers, strings and containers of them from a file of `torch.save`, on the CPU.
-
-    Args:
-        path: path of the file.
-        mapped: whether tensors of a zip file are mapped into memory, so that only those that are used are read; the
-            file must stay as it is while they are in use.
 
     Raises:
         WeightsError: the file is damaged, contains other objects, or describes more numbers than it contains.
     """
     check_model_file(path)
+    with _refusing(path):
+        _scan(path)
+        return _load(path)
+
+
+def read_lazily(path: Path) -> tuple[Any, Callable[[Iterable[Tensor]], None]]:
+    """Read a file of `torch.save` without the numbers of its tensors.
+
+    Returns:
+        The content, and a function that reads the numbers of some of its tensors, which are undefined before. The file
+        must stay as it is while they are in use.
+
+    Raises:
+        WeightsError: as in `read_pickle`; the function raises it too.
+    """
+    check_model_file(path)
+    with _refusing(path):
+        old = _scan(path)
+        if old is None:
+            return _load(path, mmap=True), lambda tensors: None
+        content, storages = _load_skeleton(old)
+
+    def fill(tensors: Iterable[Tensor]) -> None:
+        pointers = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+        if not pointers <= storages.keys():  # A view of a storage begins at another address; torch < 1.0 saved some.
+            pointers = set(storages)
+        with _refusing(path), open_regular(path, MODEL) as file:
+            for key, storage in (storages[pointer] for pointer in pointers):
+                read_storage(file, old.offsets[key], storage)
+
+    return content, fill
+
+
+def _load(file: Path | IO[bytes], **options: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch warns of old pickle protocols, which are harmless.
+        return torch.load(file, **{"map_location": "cpu", **options}, weights_only=True)
+
+
+def _load_skeleton(old: OldCheckpoint) -> tuple[Any, dict[int, tuple[str, UntypedStorage]]]:
+    """Load an old checkpoint with storages whose memory is allocated, but not written.
+
+    Returns:
+        The content, and the keys and storages by the storages' addresses.
+    """
+    storages: dict[int, tuple[str, UntypedStorage]] = {}
+    keys = iter(old.offsets)
+
+    def keep(storage: UntypedStorage, location: str) -> UntypedStorage:
+        storages[storage.data_ptr()] = next(keys), storage  # torch creates storages in the order of the scan.
+        return storage
+
+    return _load(io.BytesIO(old.pickles), map_location=keep), storages
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Turn the errors that damaged and malicious files cause into `WeightsError`."""
     try:
-        is_zip = _scan(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # torch warns of old pickle protocols, which are harmless.
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zip)
+        yield
     except RefusedPickleError as error:
         raise WeightsError(f"{path} {error}") from error
     except (pickle.UnpicklingError, ForeignCodeError) as error:
@@ -104,17 +157,14 @@ def _check_directory(path: Path) -> None:
         raise ValueError(f"its central directory has {max(sizes)} bytes, up to {_MOST_DIRECTORY} were expected")
 
 
-def _scan(path: Path) -> bool:
-    """Scan the pickle of a file, and return whether the file is a zip archive."""
+def _scan(path: Path) -> OldCheckpoint | None:
+    """Scan the pickle of a file; return the parts of an old checkpoint, or None for a zip archive."""
     budget = Budget(path.stat().st_size)
     with open_regular(path, MODEL) as file:
         is_zip = file.read(4) == ZIP
         file.seek(0)
         if not is_zip:
-            capped = cast("IO[bytes]", _Capped(file))
-            for _ in range(_PICKLES):
-                scan_pickle(capped, budget)
-            return False
+            return scan_old(file, budget)
     check_zip(path)
     with zipfile.ZipFile(path) as archive:
         member = next(member for member in archive.infolist() if member.filename.lower().endswith("data.pkl"))
@@ -123,28 +173,4 @@ def _scan(path: Path) -> bool:
                 f"has a pickle of more than {MOST_BYTES} bytes, without the numbers of its tensors"
             )
         scan_pickle(io.BytesIO(archive.read(member)), budget)
-    return True
-
-
-class _Capped:
-    """A file that ends after `MOST_BYTES`, also if the pickle states a larger length.
-
-    Args:
-        file: open file at its beginning.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-
-    def tell(self) -> int:
-        """Return the position in the file."""
-        return self.file.tell()
-
-    def read(self, size: int = -1) -> bytes:
-        """Read up to `size` bytes."""
-        left = max(0, MOST_BYTES - self.file.tell())
-        return self.file.read(left if size < 0 else min(size, left))
-
-    def readline(self, size: int = -1) -> bytes:
-        """Read a line, which contains a name or a number."""
-        return self.file.readline(min(4096, max(0, MOST_BYTES - self.file.tell())))
+    return None

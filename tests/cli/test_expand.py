@@ -23,7 +23,15 @@ from fomaug.media import save_image
 def test_options_are_those_of_the_function_and_the_plan() -> None:
     ours = {option.name: option.default for option in command.params if option.name not in ("dataset", "out")}
     plan = {field.name: field.default for field in fields(ExpandPlan)}
-    assert set(ours) == set(plan) - {"dataset", "out"} | {"resume", "dry_run", "progress"}
+    assert set(ours) == set(plan) - {"dataset", "out"} | {
+        "resume",
+        "dry_run",
+        "prepare",
+        "shard",
+        "finish",
+        "profile",
+        "progress",
+    }
     for name in set(plan) & set(ours):
         assert ours[name] == plan[name] or (plan[name] is None and not isinstance(ours[name], str)), name
     for name, parameter in inspect.signature(function).parameters.items():
@@ -33,6 +41,7 @@ def test_options_are_those_of_the_function_and_the_plan() -> None:
 
 OPTIONS = [
     ("--driving", "text", "builtin"),
+    ("--views", "text", None),
     ("--copies", "integer", 8),
     ("--model", "text", "lite-256"),
     ("--config", "text", None),
@@ -69,8 +78,15 @@ OPTIONS = [
     ("--device", "text", "auto"),
     ("--dtype", "text", "auto"),
     ("--workers", "integer", 2),
+    ("--engine", "local|ray", "local"),
+    ("--processes", "text", 1),
+    ("--address", "text", None),
     ("--resume --no-resume", "boolean", False),
     ("--dry-run", "boolean", False),
+    ("--prepare", "boolean", False),
+    ("--shard", "text", None),
+    ("--finish", "boolean", False),
+    ("--profile", "boolean", False),
     ("--progress --no-progress", "boolean", True),
 ]
 
@@ -238,3 +254,42 @@ def test_long_lists_of_failures_are_cut(
     found = capsys.readouterr().err
     assert found.count("damaged") == 10
     assert "all of them are in" in found
+
+
+def test_a_job_is_prepared_made_in_shares_and_finished(
+    faces: Path, tmp_path: Path, tools: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    assert main(["expand", str(faces), out, *tools, "--prepare"]) == 0
+    assert f"4 copies of 2 pictures are prepared in {out}" in capsys.readouterr().out
+    assert main(["expand", out, "--shard", "0/2", "--no-progress", "--profile"]) == 0
+    found = capsys.readouterr()
+    assert "share 0/2: 4 of 4 copies, 4 of them new" in found.out
+    assert f"fomaug expand {out} --finish" in found.out
+    assert "limits: " in found.err
+    assert main(["report", out]) == 0
+    assert "4" in capsys.readouterr().out
+    assert main(["expand", out, "--finish", "--no-progress"]) == 0
+    assert "4 copies of 2 pictures, 0 of them new" in capsys.readouterr().out
+    whole = str(tmp_path / "whole")
+    assert main(["expand", str(faces), whole, *tools]) == 0
+    assert (tmp_path / "out" / "manifest.jsonl").read_bytes() == (tmp_path / "whole" / "manifest.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["out"], "Missing argument 'OUT'"),
+        (["out", "--finish", "--seed", "3"], "--seed is taken from out/expand.json; leave it out, or give DATASET too"),
+        (["out", "--finish", "--dry-run"], "--dry-run is taken from"),
+        (["out", "--finish"], "holds no expand.json"),
+        (["faces", "out", "--shard", "2/2"], "shard 2/2 is none"),
+        (["faces", "out", "--processes", "none"], "'none' is neither auto nor a number from 1"),
+    ],
+)
+def test_wrong_uses_of_shares_end_with_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["expand", *words]) == 2
+    assert message in capsys.readouterr().err

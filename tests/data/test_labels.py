@@ -8,12 +8,18 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from fomaug import warp
+from fomaug import MotionAugment, warp
 from fomaug.data import MotionDataset, MotionLoader
 from fomaug.data.labels import image_like, image_tensor, label_like, label_tensor
 from fomaug.errors import ShapeError
 
 ARRAY = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def augment(tiny_model, tiny_pool) -> MotionAugment:
+    """Of seven pictures some move and some do not."""
+    return MotionAugment(tiny_pool, tiny_model, p=0.6, seed=3)
 
 
 @pytest.fixture

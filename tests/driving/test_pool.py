@@ -90,7 +90,7 @@ def test_the_hash_is_golden() -> None:
     words = {"name": "é", "fps": 29.97, "label": "nod", "clip_hash": "ff", "driver": "me", "weight": 2.0}
     # Not a track: these points lie on one line.
     assert (
-        contents_hash([SimpleNamespace(keypoints=keypoints, **words)], "h")
+        contents_hash([SimpleNamespace(keypoints=keypoints, angles=None, **words)], "h")
         == "c64f8c4598440cd1337b92090288e697d20386746e61709389a5635221ef31c0"
     )
 

@@ -28,6 +28,16 @@ def test_a_parametric_pool_takes_ranges(face_model) -> None:
     assert found.hash == expected.hash
 
 
+def test_views_take_angles(face_model) -> None:
+    found = load_pool("views yaw=-40:40:20 pitch=-20,0,20 expressions=neutral,smile", face_model)
+    expected = DrivingPool.views(
+        face_model, yaw=(-40, -20, 0, 20, 40), pitch=(-20, 0, 20), expressions=("neutral", "smile")
+    )
+    assert found.hash == expected.hash
+    assert found.has_views
+    assert not load_pool("gestures", face_model).has_views
+
+
 def test_a_file_whose_name_begins_like_a_pool_is_read(
     tiny_pool, tiny_model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,6 +58,12 @@ def test_a_path_is_read(tiny_pool, tiny_model, tmp_path: Path) -> None:
         ("gesturs", PoolError, "did you mean 'gestures'"),
         ("long" * 100, PoolError, "there is no 'longlong"),
         ("gestures yaw=-1:1", ArgumentError, "only parametric pools take ranges"),
+        ("views jaw=0", ArgumentError, "did you mean 'yaw'"),
+        ("views yaw=0:x:2", ArgumentError, "is neither NAME=LOW:HIGH:STEP nor"),
+        ("views yaw=0:10:0", ArgumentError, "is neither NAME=LOW:HIGH:STEP nor"),
+        ("views yaw=-80,0", ArgumentError, "yaw must be angles from -70 to 70"),
+        ("views yaw=nan", ArgumentError, "yaw must be angles"),
+        ("views expressions=smlie", ArgumentError, "did you mean 'smile'"),
         ("parametric yaw=-20", ArgumentError, "is not NAME=LOW:HIGH"),
         ("parametric jaw=-20:20", ArgumentError, "did you mean 'yaw'"),
     ],

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,3 +45,43 @@ def faces(tmp_path: Path) -> Path:
 def contents() -> Callable[[Path], dict[str, bytes]]:
     """All files below a folder."""
     return lambda root: {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+class Jobs:
+    """Jobs of the command line in processes of their own, for tests that kill them."""
+
+    @staticmethod
+    def start(folder: Path, *words: str, python: str = sys.executable) -> subprocess.Popen[bytes]:
+        """Start `fomaug expand` with the tiny model and pool of a folder."""
+        options = ["--model", "tiny.safetensors", "--driving", "pool.safetensors", "--device", "cpu", "--gates", "off"]
+        options += ["--batch-size", "4", "--no-progress"]
+        words = words if "--finish" in words else (*words, *options)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+        command = [python, "-m", "fomaug", "expand", *words]
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    @staticmethod
+    def finish(process: subprocess.Popen[bytes]) -> str:
+        """Wait for a process that must succeed, and return its output."""
+        out, complaint = process.communicate()
+        assert process.returncode == 0, complaint.decode()
+        return out.decode()
+
+    @staticmethod
+    def children(pid: int) -> list[int]:
+        """List the living children of a process."""
+        path = Path(f"/proc/{pid}/task/{pid}/children")
+        return [int(word) for word in path.read_text().split()] if path.exists() else []
+
+    @staticmethod
+    def kill(pid: int) -> None:
+        """Kill a process that may have ended already."""
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+@pytest.fixture
+def jobs() -> type[Jobs]:
+    return Jobs

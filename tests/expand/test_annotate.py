@@ -14,7 +14,7 @@ from fomaug import Animator, DrivingPool, MotionAugment, MotionParams, warp
 from fomaug.errors import LabelError, ResumeError
 from fomaug.expand import ExpandReport, expand
 from fomaug.expand.annotate import from_json, to_json
-from fomaug.labels import FaceLabels
+from fomaug.labels import FaceLabels, Flaw, list_annotations, load_labels
 from fomaug.labels.rle import decode_mask, encode_mask
 from fomaug.labels.segments import move_segment
 from fomaug.media import read_picture, save_image
@@ -213,3 +213,49 @@ def test_labels_survive_as_json() -> None:
         np.testing.assert_array_equal(getattr(again, name), getattr(labels, name))
     assert again.fields == labels.fields
     assert from_json(to_json(FaceLabels())).points is None
+
+
+def write_masks(folder: Path, names: tuple[str, ...]) -> None:
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((48, 48), number, np.uint8)).save(folder / name)
+
+
+def test_masks_stay_on_the_disk_until_their_picture_is_animated(faces: Path, tmp_path: Path) -> None:
+    write_masks(tmp_path / "masks", ("anna/1.png", "ben/1.png"))
+    labels = list_annotations(tmp_path / "masks", faces)
+    assert sorted(labels) == ["anna/1.png", "ben/1.png"]
+    assert all(found.mask is None for found in labels.values())
+    loaded = load_labels(labels["ben/1.png"], "masks")
+    assert loaded is not None
+    assert loaded.mask is not None
+    np.testing.assert_array_equal(loaded.mask, 1)
+    assert loaded.origins == (str(tmp_path / "masks" / "ben" / "1.png"),)
+
+
+@pytest.mark.parametrize("damage", ["cut", "colour", "no picture"])
+def test_masks_that_cannot_be_used_are_found_before_anything_is_written(
+    run: Callable[..., ExpandReport], tmp_path: Path, damage: str
+) -> None:
+    write_masks(tmp_path / "masks", ("anna/1.png", "ben/1.png"))
+    path = tmp_path / "masks" / "anna" / "1.png"
+    if damage == "colour":
+        Image.new("RGB", (48, 48)).save(path)
+    else:
+        path.write_bytes(path.read_bytes()[:60] if damage == "cut" else b"x")
+    with pytest.raises(LabelError, match="it is a colour picture" if damage == "colour" else "it cannot be read"):
+        run(tmp_path / "masks", on_error="raise")
+    assert not (tmp_path / "out").exists()
+    report = run(tmp_path / "masks")
+    assert [failure.source for failure in report.flawed] == [str(path)]
+    assert report.written == 10
+
+
+def test_a_mask_that_is_gone_when_its_picture_is_animated_is_named(faces: Path, tmp_path: Path) -> None:
+    write_masks(tmp_path / "masks", ("anna/1.png",))
+    labels = list_annotations(tmp_path / "masks", faces)["anna/1.png"]
+    (tmp_path / "masks" / "anna" / "1.png").unlink()
+    flaws: list[Flaw] = []
+    assert load_labels(labels, "masks", picture="anna/1.png", on_flaw=flaws.append) is None
+    assert [flaw.picture for flaw in flaws] == ["anna/1.png"]
+    assert "it cannot be read: No such file" in flaws[0].reason

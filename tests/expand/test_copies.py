@@ -25,15 +25,15 @@ def sources(face: Callable[..., np.ndarray]) -> list[Loaded]:
     return [Loaded(job, Picture(face(i))) for i, job in enumerate(jobs)]
 
 
-def refuse_first(times: int) -> Callable[[Picture, Sequence[object]], list[Verdict]]:
+def refuse_first(times: int) -> Callable[[Sequence[Picture], Sequence[Sequence[object]]], list[list[Verdict]]]:
     seen: dict[int, int] = {}
 
-    def judge(picture: Picture, copies: Sequence[object]) -> list[Verdict]:
+    def verdicts(picture: Picture, copies: Sequence[object]) -> list[Verdict]:
         seen[id(picture)] = seen.get(id(picture), 0) + 1
         bad = seen[id(picture)] <= times
         return [Verdict(("ugly",) if bad and row == 0 else (), {"beauty": 0.5}) for row in range(len(copies))]
 
-    return judge
+    return lambda pictures, copies: [verdicts(*pair) for pair in zip(pictures, copies, strict=True)]
 
 
 def test_without_gates_every_copy_is_its_first_draw(augment: MotionAugment, sources: list[Loaded]) -> None:

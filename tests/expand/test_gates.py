@@ -53,10 +53,43 @@ def test_scores_are_those_of_the_pictures(
         array = picture.pixels.astype(np.float32) / np.iinfo(dtype).max
         return torch.from_numpy(array).permute(2, 0, 1)[None].repeat(1, 3 // channels, 1, 1)
 
-    for verdict, moved in zip(judge(picture, copies), copies, strict=True):
+    for verdict, moved in zip(judge([picture], [copies])[0], copies, strict=True):
         wanted = score(tiny_model, unit(picture), unit(moved.picture), moved.flow, moved.occlusion)[0].to_dict()
         assert verdict.reasons == ()
         assert verdict.scores == pytest.approx({k: v for k, v in wanted.items() if v is not None}, abs=1e-3)
+
+
+def test_copies_of_several_sources_are_judged_like_those_of_each(
+    tiny_model: Animator, tiny_pool: DrivingPool, face: Callable[..., np.ndarray]
+) -> None:
+    pictures = [Picture(face(seed, *size)) for seed, size in enumerate(((64, 64), (48, 48), (64, 64), (64, 64)))]
+    augment = MotionAugment(tiny_pool, tiny_model, p=1.0)
+    counts = (2, 2, 2, 1)
+    draws = [augment.draw([str(row)], copies=count) for row, count in enumerate(counts)]
+    copies = move(augment, pictures, draws, batch_size=4)
+    judge = make_judge(Gates(max_keypoint_error=None), tiny_model)
+    assert judge is not None
+    together = judge(pictures, copies)
+    assert [len(verdicts) for verdicts in together] == list(counts)
+    for picture, own, verdicts in zip(pictures, copies, together, strict=True):
+        for alone, verdict in zip(judge([picture], [own])[0], verdicts, strict=True):
+            assert verdict.reasons == alone.reasons
+            assert verdict.scores == pytest.approx(alone.scores, abs=1e-4)
+    assert [verdict.scores["motion"] for verdicts in together for verdict in verdicts] != [0.0] * 7
+
+
+def test_a_source_is_not_searched_for_keypoints_again(
+    tiny_model: Animator, tiny_pool: DrivingPool, face: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    augment = MotionAugment(tiny_pool, tiny_model, p=1.0)
+    picture = Picture(face(0, 48, 48))
+    copies = move(augment, [picture], [augment.draw(["a"], copies=3)], batch_size=3)
+    detect, seen = tiny_model.detect, []
+    monkeypatch.setattr(tiny_model, "detect", lambda frames: seen.append(len(frames)) or detect(frames))
+    judge = make_judge(Gates(), tiny_model)
+    assert judge is not None
+    judge([picture], copies)
+    assert seen == [3], "only the copies are searched"
 
 
 def test_what_does_not_pass_is_recorded_and_not_written(

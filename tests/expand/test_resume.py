@@ -20,7 +20,9 @@ from PIL import Image
 from fomaug import Animator, DrivingPool, save_model
 from fomaug.errors import ResumeError
 from fomaug.expand import ExpandReport, expand
-from fomaug.expand.manifest import Manifest
+from fomaug.expand.manifest import list_parts
+from fomaug.expand.parts import Part
+from fomaug.files import is_temporary
 
 Contents = Callable[[Path], dict[str, bytes]]
 FORMATS = ["folder", "webdataset", "parquet"]
@@ -58,7 +60,7 @@ def test_death_at_every_rename_and_every_row_is_survived(
         pytest.importorskip("pyarrow")
     whole = contents(run("whole", format=format).out)
     died = 0
-    for place in ("os.replace", "fomaug.expand.manifest.append_line"):
+    for place in ("os.replace", "fomaug.expand.parts.append_line"):
         module, _, name = place.rpartition(".")
         for steps in range(0, 40, 4 if format == "folder" else 2):
             out = tmp_path / "broken"
@@ -159,6 +161,15 @@ def test_changed_settings_are_refused_and_named(
     assert contents(out) == before
 
 
+def test_a_job_of_older_draws_is_refused_and_told_what_to_do(run: Callable[..., ExpandReport]) -> None:
+    out = run("a").out
+    summary = json.loads((out / "expand.json").read_text())
+    assert summary.pop("draws") == 2
+    (out / "expand.json").write_text(json.dumps(summary))
+    with pytest.raises(ResumeError, match=r"begun with version 1 of the draws.* version 2.*in a new folder"):
+        run("a", resume=True)
+
+
 def test_another_pool_or_dataset_is_refused(
     run: Callable[..., ExpandReport], tiny_pool: DrivingPool, faces: Path
 ) -> None:
@@ -176,14 +187,14 @@ def test_a_source_that_is_deleted_after_its_copies_are_made_ends_no_job(
 ) -> None:
     if format == "parquet":
         pytest.importorskip("pyarrow")
-    from fomaug.expand import job as _job
+    from fomaug.expand import complete as _complete
 
     def delete_first(*arguments: Any, **options: Any) -> Any:
         (faces / "ben" / "1.png").unlink()
         return save(*arguments, **options)
 
-    save = _job.save_contact_sheet
-    monkeypatch.setattr(_job, "save_contact_sheet", delete_first)
+    save = _complete.save_contact_sheet
+    monkeypatch.setattr(_complete, "save_contact_sheet", delete_first)
     report = run("out", format=format)
     monkeypatch.undo()
     assert (report.written, report.complete) == (10, False)
@@ -208,7 +219,7 @@ def test_a_job_goes_on_without_a_source_that_was_deleted(
         pytest.importorskip("pyarrow")
     whole = contents(run("whole", format=format).out)
     with monkeypatch.context() as patch:
-        patch.setattr("fomaug.expand.manifest.append_line", count_down(sys.modules[Manifest.__module__].append_line, 1))
+        patch.setattr("fomaug.expand.parts.append_line", count_down(sys.modules[Part.__module__].append_line, 1))
         with pytest.raises(Killed):
             run("broken", format=format)
     (faces / "carla" / "1.png").rename(tmp_path / "aside.png")
@@ -223,14 +234,14 @@ def test_a_job_goes_on_without_a_source_that_was_deleted(
 def test_a_copy_that_is_deleted_ends_no_job(
     run: Callable[..., ExpandReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fomaug.expand import job as _job
+    from fomaug.expand import complete as _complete
 
     def delete_first(*arguments: Any, **options: Any) -> Any:
         (tmp_path / "out" / "ben" / "1_m001.png").unlink()
         return save(*arguments, **options)
 
-    save = _job.save_contact_sheet
-    monkeypatch.setattr(_job, "save_contact_sheet", delete_first)
+    save = _complete.save_contact_sheet
+    monkeypatch.setattr(_complete, "save_contact_sheet", delete_first)
     report = run("out")
     monkeypatch.undo()
     assert [failure.source for failure in report.failed] == ["ben/1.png"]
@@ -279,7 +290,7 @@ def test_interrupted_leaves_whole_files_only(
     monkeypatch.setattr(_copies, "move", count_down(_copies.move, 2))
     with pytest.raises(Killed):
         run("broken")
-    assert not list((tmp_path / "broken").rglob(".*"))
+    assert not [path for path in (tmp_path / "broken").rglob(".*") if is_temporary(path)]
     assert json.loads((tmp_path / "broken" / "expand.json").read_text())["state"] == "running"
 
 
@@ -352,8 +363,8 @@ def test_interrupted_and_killed_processes_lose_nothing(
         return subprocess.Popen([*command, *options, *words], cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
 
     def rows() -> int:
-        path = tmp_path / "broken" / "manifest.jsonl"
-        return path.read_bytes().count(b"\n") if path.exists() else 0
+        paths = [tmp_path / "broken" / "manifest.jsonl", *list_parts(tmp_path / "broken")]
+        return sum(path.read_bytes().count(b"\n") for path in paths if path.exists())
 
     whole = start("whole")
     assert whole.communicate()[1] is not None
@@ -368,7 +379,7 @@ def test_interrupted_and_killed_processes_lose_nothing(
         if number == signal.SIGINT:
             assert process.returncode == 130
             assert "--resume continues" in complaint
-            assert not list((tmp_path / "broken").rglob(".*"))
+            assert not [path for path in (tmp_path / "broken").rglob(".*") if is_temporary(path)]
     last = start("broken", "--resume")
     last.communicate()
     assert last.returncode == 0

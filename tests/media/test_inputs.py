@@ -30,7 +30,9 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_offline")
-@pytest.mark.parametrize("read", [read_clip, read_picture, read_mark, lambda name: read_frame(Path(name))])
+@pytest.mark.parametrize(
+    "read", [read_clip, read_picture, read_mark, read_frame, find_clips, lambda name: clip_sound(name).__enter__()]
+)
 @pytest.mark.parametrize("name", [*LOOKED_UP, "a.zip/a.png"])
 def test_names_that_imageio_would_look_up_are_no_files(
     name: str, read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -145,6 +147,15 @@ def test_an_empty_picture_is_called_empty(suffix: str, tmp_path: Path) -> None:
             read_picture(given)
     with pytest.raises(MediaError, match="it is empty"):
         read_frame(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg"])
+def test_a_frame_is_the_same_as_path_bytes_or_open_file(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)).save(path)
+    with path.open("rb") as opened:
+        for given in (str(path), path.read_bytes(), opened):
+            np.testing.assert_array_equal(read_frame(given), read_frame(path))
 
 
 def test_reading_a_clip_leaves_no_file_open(tmp_path: Path, media) -> None:

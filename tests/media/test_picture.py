@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from fomaug.errors import MediaError
-from fomaug.media import decode_picture, encode_image, read_picture
+from fomaug.media import decode_picture, encode_image, read_picture, upright_size
 from fomaug.media.frames import turn_upright
 
 
@@ -30,6 +30,22 @@ def test_orientations_are_those_of_pillow(orientation: int) -> None:
     content = saved(image, exif=exif)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
     np.testing.assert_array_equal(decode_picture(content, ".png").pixels, expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_the_header_tells_the_size_of_the_upright_picture(suffix: str, orientation: int, tmp_path: Path) -> None:
+    image = Image.fromarray(ramp(20, 30, 3))
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(path := tmp_path / f"a.{suffix}", exif=exif)
+    assert upright_size(path) == (read_picture(path).size, orientation != 1)
+
+
+def test_a_damaged_header_has_no_size(tmp_path: Path) -> None:
+    (path := tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(MediaError, match="cannot be read as a picture"):
+        upright_size(path)
 
 
 def test_unknown_orientations_change_nothing() -> None:

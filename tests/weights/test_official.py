@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import collections
+import io
 import pickle
+import pickletools
 import subprocess
 import sys
 import zipfile
@@ -14,6 +16,7 @@ from safetensors.torch import load_file
 
 from fomaug import Animator, load_model
 from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError
+from fomaug.networks import OFFICIAL, build_networks
 from fomaug.weights import import_official
 
 
@@ -210,21 +213,113 @@ def test_a_value_of_a_configuration_that_is_refused_is_named_with_its_file(tmp_p
 
 
 REFUSED = """
-import resource, sys
+import sys, time
+from pathlib import Path
 from fomaug import FomaugError, load_model
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def megabytes(key):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1]) >> 10
+
+
+load_model("lite-256", device="cpu")
+Path("/proc/self/clear_refs").write_text("5")  # The peak starts again.
+before, start = megabytes("VmRSS"), time.process_time()
 try:
-    load_model(sys.argv[1], config="vox-256")
+    load_model(sys.argv[1], config="vox-256", device="cpu")
 except FomaugError as error:
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, error)
+    print(time.process_time() - start, megabytes("VmHWM") - before, error)
+assert "torch._dynamo" not in sys.modules, "it takes a second"
 """
 
 
-@pytest.mark.slow
-def test_a_large_checkpoint_of_other_shapes_is_refused_before_its_tensors_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "large.pth.tar"
-    torch.save({"kp_detector": {"x": torch.zeros(50_000_000)}, "generator": {"y": torch.zeros(100_000_000)}}, path)
+def refusal(path: Path) -> tuple[float, int, str]:
+    """The processor time in seconds, the additional memory in megabytes and the message of a refusal."""
     done = subprocess.run([sys.executable, "-c", REFUSED, str(path)], capture_output=True, text=True, check=True)
-    extra, _, message = done.stdout.partition(" ")
+    seconds, extra, message = done.stdout.split(" ", 2)
+    return float(seconds), int(extra), message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured by /proc")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_large_checkpoint_of_other_shapes_is_refused_before_its_tensors_are_read(
+    tmp_path: Path, zipped: bool
+) -> None:
+    path = tmp_path / "large.pth.tar"
+    content = {"kp_detector": {"x": torch.zeros(50_000_000)}, "generator": {"y": torch.zeros(100_000_000)}}
+    write(path, content, _use_new_zipfile_serialization=zipped)
+    del content
+    seconds, extra, message = refusal(path)
+    path.unlink()
     assert "lacks 271 tensors" in message
-    assert int(extra) < 300, "megabytes; the file has 600"
+    assert seconds < 1
+    assert extra < 50, "megabytes; the file has 600"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured by /proc")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_an_official_checkpoint_with_one_bad_number_is_refused_without_a_copy(tmp_path: Path, zipped: bool) -> None:
+    detector, generator = build_networks(OFFICIAL["vox-256"])
+    generator.final.bias.data[0] = torch.nan
+    content = {
+        "kp_detector": detector.state_dict(),
+        "generator": generator.state_dict(),
+        "optimizer_generator": {"state": {0: {"exp_avg": torch.zeros(100_000_000)}}},
+    }
+    path = write(tmp_path / "vox-cpk.pth.tar", content, _use_new_zipfile_serialization=zipped)
+    seconds, extra, message = refusal(path)
+    path.unlink()
+    assert "generator.final.bias contains numbers that are not finite" in message
+    assert seconds < 2
+    assert extra < 300, "megabytes; the networks have 240, the file 640"
+
+
+def test_an_old_checkpoint_computes_what_the_official_code_did(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "fomm-golden"
+    content = torch.load(folder / "tiny-cpk.pth.tar", weights_only=True)
+    content["optimizer_generator"] = {"state": {0: torch.ones(1000), 1: torch.ones(3, dtype=torch.int64)}}
+    old = write(tmp_path / "tiny-cpk.pth.tar", content, _use_new_zipfile_serialization=False)
+    model = load_model(old, config=folder / "tiny.yaml", device="cpu")
+    assert model.hash == load_model(folder / "tiny-cpk.pth.tar", device="cpu").hash
+
+
+def test_tensors_of_old_checkpoints_may_share_a_storage(tiny_model: Animator, tmp_path: Path, config: Path) -> None:
+    content = states(tiny_model)
+    flat = torch.cat([tensor.flatten() for tensor in content["generator"].values() if tensor.is_floating_point()])
+    start = 0
+    for name, tensor in content["generator"].items():
+        if tensor.is_floating_point():
+            content["generator"][name] = flat[start : start + tensor.numel()].view(tensor.shape)
+            start += tensor.numel()
+    content["generator"]["final.weight"] = (
+        content["generator"]["final.weight"].transpose(2, 3).contiguous().transpose(2, 3)
+    )
+    path = write(tmp_path / "tiny-cpk.pth.tar", content, _use_new_zipfile_serialization=False)
+    assert load_model(path, config=config, device="cpu").hash == tiny_model.hash
+
+
+def old_parts(content: bytes) -> tuple[bytes, list[str], bytes]:
+    """Split an old checkpoint into its first four pickles, the keys of its storages, and their numbers."""
+    file = io.BytesIO(content)
+    ends = [sum(1 for _ in pickletools.genops(file)) and file.tell() for _ in range(4)]
+    return content[: ends[3]], pickle.load(file), content[file.tell() :]
+
+
+@pytest.mark.parametrize("fault", ["missing", "twice", "unknown", "length"])
+def test_an_old_checkpoint_whose_list_of_storages_is_wrong_is_refused(
+    tiny_model: Animator, tmp_path: Path, config: Path, fault: str
+) -> None:
+    path = write(tmp_path / "tiny-cpk.pth.tar", states(tiny_model), _use_new_zipfile_serialization=False)
+    start, keys, numbers = old_parts(path.read_bytes())
+    changed = {
+        "missing": keys[:-1],
+        "twice": [*keys, "".join([*keys[0]])],
+        "unknown": [*keys[:-1], "x"],
+        "length": keys,
+    }[fault]
+    numbers = bytes([numbers[0] ^ 1]) + numbers[1:] if fault == "length" else numbers
+    path.write_bytes(start + pickle.dumps(changed, 2) + numbers)
+    with pytest.raises(WeightsError, match=r"is damaged: (its list of storages|a storage has another length)"):
+        load_model(path, config=config, device="cpu")

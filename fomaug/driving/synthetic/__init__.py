@@ -3,10 +3,16 @@
 from fomaug.driving.synthetic.expressions import expression_fields as expression_fields
 from fomaug.driving.synthetic.gestures import gesture_tracks as gesture_tracks
 from fomaug.driving.synthetic.neutral import neutral_like as neutral_like
+from fomaug.driving.synthetic.parametric import DEFAULT_EXPRESSIONS as DEFAULT_EXPRESSIONS
 from fomaug.driving.synthetic.parametric import EXPRESSIONS as EXPRESSIONS
 from fomaug.driving.synthetic.parametric import Range as Range
 from fomaug.driving.synthetic.parametric import check_face_model as check_face_model
 from fomaug.driving.synthetic.parametric import parametric_tracks as parametric_tracks
+from fomaug.driving.synthetic.views import PITCHES as PITCHES
+from fomaug.driving.synthetic.views import ROLLS as ROLLS
+from fomaug.driving.synthetic.views import YAWS as YAWS
+from fomaug.driving.synthetic.views import expression_offset as expression_offset
+from fomaug.driving.synthetic.views import view_tracks as view_tracks
 
 __all__ = [
     "expression_fields",
@@ -16,4 +22,10 @@ __all__ = [
     "Range",
     "check_face_model",
     "parametric_tracks",
+    "DEFAULT_EXPRESSIONS",
+    "PITCHES",
+    "ROLLS",
+    "YAWS",
+    "expression_offset",
+    "view_tracks",
 ]

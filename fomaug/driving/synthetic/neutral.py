@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Final
-
 import torch
-from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.driving.synthetic.parametric import face_keypoints
-from fomaug.faces import is_face_model
-from fomaug.geometry import hull_area, normalise
+from fomaug.faces import head_pose, is_face_model, posed_face
+from fomaug.geometry import hull_area
 from fomaug.types import Keypoints
-
-_YAWS: Final = torch.arange(-60.0, 61.0, 3.0)
-_PITCHES: Final = torch.arange(-39.0, 40.0, 3.0)
 
 
 def neutral_like(source: Keypoints, driving: Keypoints, model: Animator) -> Keypoints:
@@ -39,31 +31,8 @@ def neutral_like(source: Keypoints, driving: Keypoints, model: Animator) -> Keyp
     own = source.to("cpu", torch.float32)
     if not is_face_model(model):
         return _lay(own, driving)
-    turned, poses = _poses()
-    nearest, roll = _nearest(poses, normalise(own.value)[0])
-    mean = turned[nearest]
-    assert mean.jacobian is not None
-    jacobian = roll @ mean.jacobian if driving.jacobian is not None else None
-    return _lay(Keypoints(mean.value @ roll.T, jacobian), driving)
-
-
-@cache
-def _poses() -> tuple[Keypoints, Tensor]:
-    """Turn the mean face by all yaws and pitches, and return its keypoints and its normalised points."""
-    yaw, pitch = (angle.flatten() for angle in torch.meshgrid(_YAWS, _PITCHES, indexing="ij"))
-    turned = face_keypoints(yaw=yaw, pitch=pitch)
-    return turned, normalise(turned.value)
-
-
-def _nearest(poses: Tensor, points: Tensor) -> tuple[int, Tensor]:
-    """Find the index of the one of (N, K, 2) shapes that fits (K, 2) points best, and its rotation (2, 2) onto them."""
-    along = (poses * points).sum((1, 2))
-    across = (poses[..., 0] * points[:, 1] - poses[..., 1] * points[:, 0]).sum(1)
-    angle = torch.atan2(across, along)
-    cosine, sine = angle.cos(), angle.sin()
-    rolls = torch.stack([cosine, -sine, sine, cosine], -1).view(-1, 2, 2)
-    nearest = int((poses @ rolls.mT - points).square().sum((1, 2)).argmin())
-    return nearest, rolls[nearest]
+    mean = posed_face(head_pose(own, model))
+    return _lay(mean if driving.jacobian is not None else Keypoints(mean.value), driving)
 
 
 def _lay(points: Keypoints, driving: Keypoints) -> Keypoints:

@@ -16,15 +16,12 @@ from fomaug.animator import Animator
 from fomaug.driving.synthetic.expressions import expression_fields
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import ArgumentError, PoolError, did_you_mean
-from fomaug.faces import is_face_model, mean_mesh, mesh_keypoints, rotation
+from fomaug.faces import NECK, is_face_model, mean_mesh, mesh_keypoints, rotation
 from fomaug.types import Keypoints
 
 Range = tuple[float, float]
 
 FPS: Final = 25.0
-
-_NECK: Final = (0.0, 0.4, 0.3)
-"""The centre of the head's rotation, below and behind the centre of the face."""
 
 EXPRESSIONS: Final[Mapping[str, Mapping[str, float]]] = {
     "neutral": {},
@@ -43,6 +40,8 @@ EXPRESSIONS: Final[Mapping[str, Mapping[str, float]]] = {
     "look down": {"look down": 0.8, "blink right": 0.35, "blink left": 0.35},
 }
 """The strength of each expression field by expression; left and right of a gaze are the person's own."""
+
+DEFAULT_EXPRESSIONS: Final = ("neutral", "smile", "talk", "surprise", "frown", "blink")
 
 
 def check_face_model(model: Animator) -> None:
@@ -86,7 +85,7 @@ def face_keypoints(
     mesh = mean_mesh().expand(frames, -1, -1)
     for name, strength in (strengths or {}).items():
         mesh = mesh + strength.float()[:, None, None] * fields[name]
-    neck = torch.tensor(_NECK)
+    neck = torch.tensor(NECK)
     return mesh_keypoints((mesh - neck) @ rotation(*angles).transpose(1, 2) + neck)
 
 
@@ -95,7 +94,7 @@ def parametric_tracks(
     yaw_range: Range = (-35.0, 35.0),
     pitch_range: Range = (-20.0, 20.0),
     roll_range: Range = (-15.0, 15.0),
-    expressions: Sequence[str] = ("neutral", "smile", "talk", "surprise", "frown", "blink"),
+    expressions: Sequence[str] = DEFAULT_EXPRESSIONS,
     count: int = 240,
     seed: int = 0,
 ) -> list[MotionTrack]:
@@ -117,7 +116,7 @@ def parametric_tracks(
         ArgumentError: for an unknown expression, or ranges whose ends are swapped or beyond a right angle.
     """
     _check_ranges(yaw_range=yaw_range, pitch_range=pitch_range, roll_range=roll_range)
-    mixes = [_mix(name) for name in expressions]
+    mixes = [expression_mix(name) for name in expressions]
     rng = np.random.default_rng(seed)
     share = max(1, -(-count // max(1, len(mixes))))
     tracks = []
@@ -141,7 +140,12 @@ def _after_rest(values: Tensor) -> Tensor:
     return torch.cat([torch.zeros(1), values])
 
 
-def _mix(name: str) -> Mapping[str, float]:
+def expression_mix(name: str) -> Mapping[str, float]:
+    """Return the strength of each expression field.
+
+    Raises:
+        ArgumentError: the expression is unknown.
+    """
     if name not in EXPRESSIONS:
         known = ", ".join(EXPRESSIONS)
         raise ArgumentError(f"expression must be one of {known}, got {name!r}{did_you_mean(name, EXPRESSIONS)}")

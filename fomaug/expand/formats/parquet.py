@@ -11,10 +11,11 @@ from fomaug.errors import MissingExtraError
 from fomaug.expand.formats.registry import ArchiveWriter, register
 from fomaug.expand.manifest import Row
 from fomaug.expand.samples import Sample
-from fomaug.files import ARCHIVE, check_regular
+from fomaug.files import ARCHIVE, check_regular, open_regular
 
 _TEXTS: Final = ("label", "source", "source_id", "split")
 _GROUP_BYTES: Final = 32 << 20
+_MAGIC: Final = b"PAR1"
 
 
 @register("parquet")
@@ -64,6 +65,17 @@ class ParquetWriter(ArchiveWriter):
                     images = table.read_row_group(group, columns=["image"])["image"].take(indices).to_pylist()
                     found |= {wanted[image["path"]]: image["bytes"] for image in images}
         return found
+
+    @staticmethod
+    def is_whole(path: Path, count: int, last: Row) -> bool:
+        """Whether the table has a footer that fits its size, with as many rows as there are copies."""
+        arrow, parquet = _pyarrow()
+        try:
+            with open_regular(path, ARCHIVE) as file:
+                starts = file.read(len(_MAGIC)) == _MAGIC
+                return starts and int(parquet.read_metadata(file).num_rows) == count
+        except arrow.ArrowException:
+            return False
 
     def _write_group(self) -> None:
         if self._pending:

@@ -17,10 +17,17 @@ from fomaug.files import PICTURE, read_regular, replacing
 class FormatWriter(ABC):
     """Writer of samples, shard by shard; a shard is visible, as a whole, once it is finished.
 
+    Files are on the disk before `finish` returns their rows, so that a row that survives a power cut has its file.
+
     Args:
         out: output folder.
         classes: labels of all copies, for formats that number classes.
+
+    Attributes:
+        per_unit: True if every unit is a shard of its own, False if a shard is one file of several units.
     """
+
+    per_unit: ClassVar[bool] = False
 
     def __init__(self, out: Path, classes: tuple[str, ...] = ()) -> None:
         self.out = out
@@ -68,10 +75,21 @@ class ArchiveWriter(FormatWriter):
     def read(path: Path, names: Sequence[str]) -> Mapping[str, bytes]:
         """Read image files from an archive, by name."""
 
+    @staticmethod
+    @abstractmethod
+    def is_whole(path: Path, count: int, last: Row) -> bool:
+        """Whether an archive is complete, without reading all of it.
+
+        Args:
+            path: path of the archive, which may be missing.
+            count: number of its copies.
+            last: row of the last copy.
+        """
+
     def _open(self, shard: str) -> Path:
         """Start an archive and return its temporary path; `finish` closes what is entered into `_stack`."""
         self.file, self.rows, self._stack = f"{shard}{self.suffix}", [], ExitStack()
-        return self._stack.enter_context(replacing(path_inside(self.out, self.file)))
+        return self._stack.enter_context(replacing(path_inside(self.out, self.file), durable=True))
 
     def finish(self) -> list[Row]:
         """Close the archive and rename it to its final name."""
@@ -123,8 +141,20 @@ def load_outputs(out: Path, rows: Sequence[Row]) -> list[bytes]:
     ]
 
 
+def is_whole_archive(path: Path, count: int, last: Row) -> bool:
+    """Whether an archive of a known format is complete, see `ArchiveWriter.is_whole`."""
+    try:
+        return path.is_file() and _format_of(path).is_whole(path, count, last)
+    except OSError:
+        return False
+
+
 def _read_archive(path: Path, names: Sequence[str]) -> Mapping[str, bytes]:
+    return _format_of(path).read(path, names)
+
+
+def _format_of(path: Path) -> type[ArchiveWriter]:
     for writer in FORMATS.values():
         if issubclass(writer, ArchiveWriter) and writer.suffix == path.suffix:
-            return writer.read(path, names)
+            return writer
     raise MediaError(f"{path} is no archive of a known format ({', '.join(FORMATS)}); restore the manifest")

@@ -7,10 +7,14 @@ import json
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from fomaug.expand.formats.registry import ArchiveWriter, register
+from fomaug.expand.manifest import Row
 from fomaug.expand.samples import Sample
 from fomaug.files import ARCHIVE, open_regular
+
+_TAIL: Final = 2 * tarfile.RECORDSIZE  # largest number of bytes after the last row: a mark, padding and the end mark
 
 
 @register("webdataset")
@@ -47,7 +51,31 @@ class TarWriter(ArchiveWriter):
             found = {name: archive.extractfile(name) for name in names}
             return {name: member.read() for name, member in found.items() if member is not None}
 
+    @staticmethod
+    def is_whole(path: Path, count: int, last: Row) -> bool:
+        """Whether the archive starts with a header and ends with the row of its last copy and an end mark."""
+        line = json.dumps(last).encode()
+        size = path.stat().st_size
+        if size < tarfile.RECORDSIZE or size % tarfile.RECORDSIZE:
+            return False
+        with open_regular(path, ARCHIVE) as file:
+            start = file.read(tarfile.BLOCKSIZE)
+            file.seek(max(0, size - len(line) - _TAIL))
+            end = file.read()
+        has_end_mark = end.endswith(tarfile.NUL * 2 * tarfile.BLOCKSIZE)
+        _, found, rest = end.rpartition(line)
+        is_last = not rest.strip(tarfile.NUL) or str(last["member"]).endswith(".bmp")  # whose mark is one more member
+        return has_end_mark and bool(found) and is_last and _is_header(start)
+
     def _append(self, name: str, content: bytes) -> None:
         member = tarfile.TarInfo(name)  # time, owner and mode are constants: equal samples give equal bytes
         member.size = len(content)
         self._archive.addfile(member, io.BytesIO(content))
+
+
+def _is_header(block: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True

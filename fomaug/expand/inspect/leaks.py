@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from fomaug.errors import ArgumentError
 from fomaug.expand.dataset import find_sources
-from fomaug.expand.manifest import MANIFEST, SUMMARY, Row, explained_rows, read_rows, read_summary
+from fomaug.expand.manifest import MANIFEST, SUMMARY, Row, explained_rows, read_job_rows, read_summary
 from fomaug.files import PICTURE, sha256_of
 
 Kind = Literal["source", "driver"]
@@ -62,7 +62,7 @@ def find_leaks(sets: Sequence[Path], *, drivers: bool = True) -> list[Leak]:
 def _traces(folder: Path) -> Iterator[Trace]:
     if (folder / SUMMARY).exists():
         read_summary(folder)
-        for row in read_rows(folder / MANIFEST):
+        for row in read_job_rows(folder):
             with explained_rows(folder / MANIFEST):
                 traces = _row_traces(folder, row)
             yield from traces

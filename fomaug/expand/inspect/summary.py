@@ -11,7 +11,7 @@ from typing import Any
 
 from fomaug.errors import shortened
 from fomaug.expand.inspect.contact import CONTACT_SHEET
-from fomaug.expand.manifest import MANIFEST, REJECTED, Row, explained_rows, is_still, read_rows, read_summary
+from fomaug.expand.manifest import MANIFEST, REJECTED, Row, explained_rows, is_still, read_job_rows, read_summary
 
 _MAX_BYTES = 2**50  # of one image file
 
@@ -98,7 +98,7 @@ def summarise(out: Path) -> Summary:
 def _summarise(out: Path, summary: dict[str, Any]) -> Summary:
     counts: dict[str, Counter[str]] = {name: Counter() for name in ("labels", "splits", "clips", "sources")}
     strength, scores, size = _Running(), dict[str, _Running](), 0
-    for row in read_rows(out / MANIFEST):
+    for row in read_job_rows(out):
         _count(row, counts)
         for motion in _motions(row):
             strength.add(motion["strength"])
@@ -117,7 +117,7 @@ def _summarise(out: Path, summary: dict[str, Any]) -> Summary:
         clips=dict(counts["clips"].most_common()),
         strength=strength.spread() if strength.count else None,
         scores={name: running.spread() for name, running in sorted(scores.items())},
-        rejected=_reasons(read_rows(out / REJECTED)),
+        rejected=_reasons(read_job_rows(out, REJECTED)),
         failed=_length(summary.get("failed")),
         flawed=_length(summary.get("flawed")),
         model=_name(summary.get("model")),

@@ -1,10 +1,21 @@
 """Training of the light face model on still portraits and short clips with face meshes."""
 
+from fomaug.training.faces.augmentation import Degradation as Degradation
 from fomaug.training.faces.config import FaceTrainConfig as FaceTrainConfig
 from fomaug.training.faces.loop import train_faces as train_faces
 from fomaug.training.faces.state import TrainState as TrainState
 from fomaug.training.faces.state import export_model as export_model
 from fomaug.training.faces.store import pack_clips as pack_clips
 from fomaug.training.faces.store import pack_stills as pack_stills
+from fomaug.training.faces.warps import Framing as Framing
 
-__all__ = ["FaceTrainConfig", "TrainState", "export_model", "pack_clips", "pack_stills", "train_faces"]
+__all__ = [
+    "Degradation",
+    "FaceTrainConfig",
+    "Framing",
+    "TrainState",
+    "export_model",
+    "pack_clips",
+    "pack_stills",
+    "train_faces",
+]

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fomaug.geometry import identity_grid
+from fomaug.training.faces.jpeg import compress
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """Shares of the pairs whose source and driving picture are degraded alike.
+
+    Attributes:
+        small_share: share of the pairs that are reduced and enlarged again.
+        side_range: interval of the sides in pixels that they are reduced to.
+        grey_share: share of the pairs without colour.
+        jpeg_share: share of the pairs that are compressed.
+        quality_range: interval of the JPEG qualities of these.
+    """
+
+    small_share: float = 0.12
+    side_range: tuple[int, int] = (48, 128)
+    grey_share: float = 0.1
+    jpeg_share: float = 0.06
+    quality_range: tuple[int, int] = (20, 80)
 
 
 def uniform(generator: torch.Generator, *shape: int) -> Tensor:
@@ -24,15 +46,47 @@ def integers(generator: torch.Generator, below: int, count: int) -> Tensor:
     return torch.randint(below, (count,), generator=generator, device=generator.device)
 
 
-def tint(images: tuple[Tensor, Tensor], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Change the colours of both images (B, 3, S, S) of each pair alike."""
+def tint(images: tuple[Tensor, Tensor], generator: torch.Generator, grey_share: float) -> tuple[Tensor, Tensor]:
+    """Change the colours of both images (B, 3, S, S) of each pair alike, and remove those of a share of the pairs."""
     b = len(images[0])
     gain = torch.exp(0.15 * normal(generator, b, 3, 1, 1))
     gain = gain * torch.exp(0.15 * normal(generator, b, 1, 1, 1))
     gamma = torch.exp(0.15 * normal(generator, b, 1, 1, 1))
-    grey = uniform(generator, b, 1, 1, 1) < 0.08
+    grey = uniform(generator, b, 1, 1, 1) < grey_share
     first, second = (_toned(image, gain, gamma, grey) for image in images)
     return first, second
+
+
+def degrade(
+    images: tuple[Tensor, Tensor], generator: torch.Generator, degradation: Degradation
+) -> tuple[Tensor, Tensor]:
+    """Reduce and compress both images (B, 3, S, S) of shares of the pairs alike."""
+    b = len(images[0])
+    small = torch.nonzero(uniform(generator, b) < degradation.small_share).flatten()
+    jpeg = torch.nonzero(uniform(generator, b) < degradation.jpeg_share).flatten()
+    sides = _between(degradation.side_range, len(small), generator).int()
+    quality = _between(degradation.quality_range, len(jpeg), generator)
+    first, second = (_compressed(_reduced(image, small, sides), jpeg, quality) for image in images)
+    return first, second
+
+
+def _between(interval: tuple[int, int], count: int, generator: torch.Generator) -> Tensor:
+    low, high = interval
+    return low + (high - low) * uniform(generator, count)
+
+
+def _compressed(image: Tensor, rows: Tensor, quality: Tensor) -> Tensor:
+    return image.index_copy(0, rows, compress(image[rows], quality)) if len(rows) else image
+
+
+def _reduced(image: Tensor, rows: Tensor, sides: Tensor) -> Tensor:
+    coarse = [_low_resolution(image[row : row + 1], side) for row, side in zip(rows, sides.tolist(), strict=True)]
+    return image.index_copy(0, rows, torch.cat(coarse)) if coarse else image
+
+
+def _low_resolution(image: Tensor, side: int) -> Tensor:
+    small = F.interpolate(image, size=(side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+    return F.interpolate(small, size=image.shape[2:], mode="bicubic", align_corners=False).clamp(0, 1)
 
 
 def disturb(image: Tensor, generator: torch.Generator) -> Tensor:

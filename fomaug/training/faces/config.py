@@ -9,6 +9,8 @@ from fomaug.errors import ArgumentError
 from fomaug.faces import KEYPOINT_POINTS
 from fomaug.networks.lite_detector import LiteDetectorConfig
 from fomaug.networks.lite_generator import LiteGeneratorConfig
+from fomaug.training.faces.augmentation import Degradation
+from fomaug.training.faces.warps import Framing
 
 
 def _rows(*names: str) -> tuple[int, ...]:
@@ -43,6 +45,8 @@ def _generator() -> LiteGeneratorConfig:
 class FaceTrainConfig:
     """The configuration of a training run; the defaults are the final ones of the shipped weights.
 
+    Framing, degradation and folds are newer than these weights, which were trained without them.
+
     docs/training-lite-256.md describes how the configuration changed during the training.
 
     Attributes:
@@ -58,6 +62,9 @@ class FaceTrainConfig:
         joint_weight: weight of this gradient.
         ema: decay of the averaged weights.
         seed: seed of all random numbers.
+        framing: squares that pictures are cut to around their faces.
+        degradation: shares of the pairs of low resolution, without colour, and compressed.
+        fold_weight: weight of the loss on folds of the flow.
         precision: "bf16" for networks in bfloat16 where this is safe, or "fp32".
         detector: configuration of the detector.
         generator: configuration of the generator.
@@ -74,6 +81,9 @@ class FaceTrainConfig:
     joint_weight: float = 0.6
     ema: float = 0.997
     seed: int = 0
+    framing: Framing = field(default_factory=Framing)
+    degradation: Degradation = field(default_factory=Degradation)
+    fold_weight: float = 0.5
     precision: str = "bf16"
     detector: LiteDetectorConfig = field(default_factory=_detector)
     generator: LiteGeneratorConfig = field(default_factory=_generator)

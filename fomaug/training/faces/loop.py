@@ -15,9 +15,9 @@ from torch import Tensor
 
 from fomaug.faces import mesh_keypoints
 from fomaug.networks.lite_detector import Observation
-from fomaug.training.faces.augmentation import disturb, normal, tint, uniform
+from fomaug.training.faces.augmentation import degrade, disturb, normal, tint, uniform
 from fomaug.training.faces.config import FaceTrainConfig
-from fomaug.training.faces.losses import closeup_losses, detector_losses, generator_losses, heatmap_loss
+from fomaug.training.faces.losses import closeup_losses, detector_losses, fold_loss, generator_losses, heatmap_loss
 from fomaug.training.faces.pairs import Pair, Views
 from fomaug.training.faces.state import TrainState, export_model
 from fomaug.training.faces.store import ClipStore, StillStore
@@ -87,16 +87,18 @@ def _open_run(
 
 
 def _draw(state: TrainState, stills: StillStore, clips: ClipStore) -> tuple[Pair, Views]:
-    config, generator = state.config, state.generator
-    pair = Pair.cat([stills.draw(config.stills, generator), clips.draw(config.clips, generator)])
-    views = [stills.views(config.still_views, generator), clips.views(config.clip_views, generator)]
+    config, how = state.config, (state.generator, state.config.framing)
+    pair = Pair.cat([stills.draw(config.stills, *how), clips.draw(config.clips, *how)])
+    views = [stills.views(config.still_views, *how), clips.views(config.clip_views, *how)]
     return pair, Views.cat(views)
 
 
 def train_step(state: TrainState, pair: Pair, views: Views) -> Losses:
     """Take one step of both networks, and return the parts of the losses."""
     state.advance()
-    source, driving = tint((pair.source, pair.driving), state.generator)
+    degradation = state.config.degradation
+    source, driving = tint((pair.source, pair.driving), state.generator, degradation.grey_share)
+    source, driving = degrade((source, driving), state.generator, degradation)
     pair = pair._replace(source=source, driving=driving)
     true = Keypoints.cat([mesh_keypoints(pair.source_mesh), mesh_keypoints(pair.driving_mesh)])
     clean = uniform(state.generator, len(source)) < 0.5
@@ -112,6 +114,7 @@ def train_step(state: TrainState, pair: Pair, views: Views) -> Losses:
         network = state.generator_of(state.networks)
         output, painted = network.draw(source, network.encode(source), used[:b], used[b:])
     parts |= generator_losses(output, painted, pair, true[b:])
+    parts["fold"] = state.config.fold_weight * fold_loss(output.deformation)
     _update(state, parts)
     return {name: value.detach() for name, value in parts.items()}
 

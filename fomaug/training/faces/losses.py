@@ -33,6 +33,10 @@ _GAP_WEIGHT: Final = torch.tensor([3.0, 3.0, 2.0, 1.0, 1.0, 0.5, 0.5, 2.0, 2.0])
 _CLOSE: Final = sorted({point for row in (*EYES, MOUTH, NOSE) for point in row})
 _VARIANCE: Final = 0.0015
 """Variance of a keypoint's target heatmap: a standard deviation of 1.2 cells of 64."""
+_ABSENT_MARGIN: Final = -0.04
+"""Margin that the paint must be better by where the source does not show the pixel: it may be a little worse there."""
+_LEAST_AREA: Final = 0.1
+"""Smallest area in the source, in cells, that a cell of the result may come from without a loss."""
 _FINE: Final = torch.tensor(
     [2.0 if name.startswith(("lid", "lip", "iris", "mouth", "eye")) else 1.0 for name in _NAMES]
 )
@@ -85,20 +89,60 @@ def generator_losses(output: GeneratorOutput, painted: Tensor, pair: Pair, true:
     """
     assert output.blend is not None
     weight = attention(true)
-    fine = F.interpolate(weight, size=pair.driving.shape[2:], mode="bilinear", align_corners=True)
+    fine = _enlarged(weight, pair.driving)
     coarse = F.avg_pool2d(fine, 2)
     face = (2 * (coarse - 0.7)).clamp(0, 1)
     error = (output.prediction - pair.driving).abs()
     flow_error = (resize_flow(output.deformation, (GRID, GRID)) - pair.flow).norm(dim=-1).unsqueeze(1)
+    hidden = turned_away(pair)
+    absent = _enlarged(hidden.maximum(from_outside(pair)), pair.driving)
+    margin = torch.lerp(0.04 + 0.04 * face, face.new_tensor(_ABSENT_MARGIN), F.avg_pool2d(absent, 2))
     return {
         "colour": 2 * (error * fine).mean(),
-        "warp": _pyramid_distance(output.deformed, pair.driving, fine),
+        "warp": _pyramid_distance(output.deformed, pair.driving, fine * (1 - absent)),
         "edges": 2 * _edge_distance(output.prediction, pair.driving, fine),
         "structure": 0.5 * (1 - structure(output.prediction, pair.driving)).mean(),
         "painted": 0.7 * ((painted - pair.driving).abs() * fine).mean(),
-        "blend": 0.4 * (_choice_loss(output, painted, pair.driving, 0.04 + 0.04 * face) * coarse).mean(),
-        "flow": 3 * (flow_error * pair.known * weight).mean(),
+        "blend": 0.4 * (_choice_loss(output, painted, pair.driving, margin) * coarse).mean(),
+        "flow": 3 * (flow_error * pair.known * (1 - hidden) * weight).mean(),
     }
+
+
+def from_outside(pair: Pair) -> Tensor:
+    """Mark (B, 1, 64, 64) where the known flow leaves the source's picture."""
+    edge = 1 + 1 / (GRID - 1)  # half a cell: edge pixels stand for what is nearer, and rounding errors are smaller
+    beyond = (pair.flow.abs().amax(-1) > edge)[:, None]
+    return (beyond & (pair.known > 0)).to(pair.source.dtype)
+
+
+def turned_away(pair: Pair) -> Tensor:
+    """Mark (B, 1, 64, 64) where the known flow folds: that side of the head is turned away from the source's camera."""
+    known = (pair.known > 0).to(pair.source.dtype)
+    sure = 1 - F.max_pool2d(1 - known, 3, 1, 1)  # the area needs known neighbours
+    folded = (flow_area(pair.flow) <= 0).to(pair.source.dtype)[:, None]  # (B, 1, 63, 63)
+    folded = F.pad(folded, (0, 1, 0, 1), mode="replicate")
+    return folded * sure
+
+
+def fold_loss(flow: Tensor) -> Tensor:
+    """Compute the mean loss of backward flows (B, h, w, 2) on cells whose area in the source vanishes or is negative.
+
+    A negative area is a fold. The loss of a cell is at most 1, because the flow is right to jump from a person to the
+    background.
+    """
+    return (_LEAST_AREA - flow_area(resize_flow(flow, (GRID, GRID)))).clamp(0, 1).mean()
+
+
+def flow_area(flow: Tensor) -> Tensor:
+    """Compute the signed areas (B, h - 1, w - 1), in cells, that the cells of backward flows have in the source."""
+    cells = flow * ((flow.shape[1] - 1) / 2)
+    corner = cells[:, :-1, :-1]
+    across, down = cells[:, :-1, 1:] - corner, cells[:, 1:, :-1] - corner
+    return across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0]
+
+
+def _enlarged(weight: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(weight, size=like.shape[2:], mode="bilinear", align_corners=True)
 
 
 def _choice_loss(output: GeneratorOutput, painted: Tensor, driving: Tensor, margin: Tensor) -> Tensor:

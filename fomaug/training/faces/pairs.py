@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fomaug.training.faces.warps import Camera, grids, sample
+from fomaug.training.faces.warps import AS_CUT, Camera, Framing, grids, sample
 
 GRID = 64
 
@@ -55,10 +55,10 @@ class Views(NamedTuple):
         return Views(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
 
     @staticmethod
-    def take(image: Tensor, mesh: Tensor, generator: torch.Generator) -> Views:
+    def take(image: Tensor, mesh: Tensor, generator: torch.Generator, framing: Framing = AS_CUT) -> Views:
         """Warp images (B, 3, S, S) with meshes (B, 478, 3) by random cameras."""
         size = image.shape[2]
-        camera = Camera.draw(len(image), generator, strength=1.7)
+        camera = Camera.framed(mesh[..., :2], generator, framing, strength=1.7)
         return Views(sample(image, camera.forth(grids(size, image))), camera.back(mesh[..., :2]))
 
 
@@ -68,6 +68,7 @@ def clip_pair(
     flow: Tensor,
     known: Tensor,
     generator: torch.Generator,
+    framing: Framing = AS_CUT,
 ) -> Pair:
     """Make pairs of two frames of clips, warped by random cameras.
 
@@ -77,9 +78,10 @@ def clip_pair(
         flow: (B, 64, 64, 2) stored backward flow from driving to source, with -1 and 1 at the image's edges.
         known: (B, 1, 64, 64), 1 where the flow is known; all 0 for pairs without flow.
         generator: random generator.
+        framing: squares that the frames are cut to, around the source's face.
     """
-    b, _, size, _ = frames[0].shape
-    camera = Camera.draw(b, generator)
+    size = frames[0].shape[2]
+    camera = Camera.framed(meshes[0][..., :2], generator, framing)
     moved = camera.nudged(generator)
     fine = grids(size, flow)
     stored = torch.cat([flow.permute(0, 3, 1, 2), known], 1)

@@ -17,7 +17,7 @@ from fomaug.training.faces.augmentation import normal, uniform
 from fomaug.training.faces.config import BRIDGE, EYES
 from fomaug.training.faces.hidden import Layers, Mouths, between_lips, fill_mouth, is_closed, take_apart
 from fomaug.training.faces.pairs import GRID, Pair
-from fomaug.training.faces.warps import Camera, composed, eval_spline, fit_spline, grids, sample
+from fomaug.training.faces.warps import AS_CUT, Camera, Framing, composed, eval_spline, fit_spline, grids, sample
 
 _WARP_GRID: Final = 40
 _LIPS: Final = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409)
@@ -54,7 +54,9 @@ def _controls() -> list[int]:
     return [point for point in sorted({*range(0, 468, 5), *_LIPS, *_INNER, *_CORNERS}) if still[point]]
 
 
-def still_pair(image: Tensor, mesh: Tensor, matte: Tensor, generator: torch.Generator) -> Pair:
+def still_pair(
+    image: Tensor, mesh: Tensor, matte: Tensor, generator: torch.Generator, framing: Framing = AS_CUT
+) -> Pair:
     """Make pairs of two random poses of each portrait.
 
     Args:
@@ -62,6 +64,7 @@ def still_pair(image: Tensor, mesh: Tensor, matte: Tensor, generator: torch.Gene
         mesh: (B, 478, 3) normalised face meshes.
         matte: (B, 1, S, S) in [0, 1], the share of the person in each pixel.
         generator: random generator.
+        framing: squares that the pictures are cut to, around the source's face.
     """
     b = len(image)
     frame = _frame(b, generator)
@@ -70,7 +73,7 @@ def still_pair(image: Tensor, mesh: Tensor, matte: Tensor, generator: torch.Gene
     lot = uniform(generator, b)  # in many pairs, one image is the unchanged portrait
     source = _pose(mesh, frame, (lot > 0.3).float(), generator)
     driving = _pose(mesh, frame, ((lot < 0.3) | (lot > 0.6)).float(), generator)
-    camera = Camera.draw(b, generator)
+    camera = Camera.framed(source.mesh, generator, framing)
     moved = camera.nudged(generator)
     grid = grids(_WARP_GRID, mesh)
     to_source = _Spline(driving, source).map(moved.forth(grid))

@@ -18,6 +18,7 @@ from fomaug.media import PICTURE_FORMATS, open_picture
 from fomaug.training.faces.augmentation import integers, uniform
 from fomaug.training.faces.pairs import GRID, Pair, Views, clip_pair
 from fomaug.training.faces.stills import still_pair
+from fomaug.training.faces.warps import AS_CUT, Framing
 
 FLOW_UNIT = 8192
 """The number of int16 steps of stored flow in a normalised unit."""
@@ -133,14 +134,14 @@ class StillStore:
         """Open the files that `pack_stills` wrote."""
         return cls(*(_open(folder / name, device) for name in ("stills.npy", "stills_mesh.npy", "stills_matte.npy")))
 
-    def views(self, count: int, generator: torch.Generator) -> Views:
+    def views(self, count: int, generator: torch.Generator, framing: Framing = AS_CUT) -> Views:
         """Draw single pictures."""
         image, mesh, _ = self._some(count, generator)
-        return Views.take(image, mesh, generator)
+        return Views.take(image, mesh, generator, framing)
 
-    def draw(self, count: int, generator: torch.Generator) -> Pair:
+    def draw(self, count: int, generator: torch.Generator, framing: Framing = AS_CUT) -> Pair:
         """Draw pairs, half of them mirrored."""
-        return still_pair(*self._some(count, generator), generator)
+        return still_pair(*self._some(count, generator), generator, framing)
 
     def _some(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         rows = integers(generator, len(self.images), count)
@@ -181,13 +182,13 @@ class ClipStore:
             raise ArgumentError(f"clips must have a face in at least two frames, and {folder} has no such clip")
         return cls(frames, meshes, flow, known, seen, usable)
 
-    def views(self, count: int, generator: torch.Generator) -> Views:
+    def views(self, count: int, generator: torch.Generator, framing: Framing = AS_CUT) -> Views:
         """Draw single frames."""
         clips, _, times = self._choose(count, generator)
         mirrored = uniform(generator, count) < 0.5
-        return Views.take(*_mirrored(*self._view(clips, times), mirrored), generator)
+        return Views.take(*_mirrored(*self._view(clips, times), mirrored), generator, framing)
 
-    def draw(self, count: int, generator: torch.Generator) -> Pair:
+    def draw(self, count: int, generator: torch.Generator, framing: Framing = AS_CUT) -> Pair:
         """Draw pairs; two thirds have frame 0 as source, to which the flow is known, and are not mirrored."""
         clips, source, driving = self._choose(count, generator)
         known = (source == 0).float()
@@ -196,7 +197,7 @@ class ClipStore:
         flip = (uniform(generator, count) < 0.5) & (known == 0)
         views = [_mirrored(*self._view(clips, times), flip) for times in (source, driving)]
         (first, mesh_first), (second, mesh_second) = views
-        return clip_pair((first, second), (mesh_first, mesh_second), flow, mask, generator)
+        return clip_pair((first, second), (mesh_first, mesh_second), flow, mask, generator, framing)
 
     def _choose(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Choose clips, and two frames of each in which the face was found."""

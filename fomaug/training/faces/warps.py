@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -12,6 +14,28 @@ from fomaug.geometry import identity_grid
 from fomaug.training.faces.augmentation import normal, uniform
 
 _STIFFNESS = 1e-3  # regularisation of a spline's fit
+
+
+@dataclass(frozen=True)
+class Framing:
+    """Squares that training pictures are cut to around their faces.
+
+    Attributes:
+        share: share of the pictures that are cut anew; the others keep about the square that they were cut to.
+        side_range: interval of the squares' sides, in faces; their logarithm is uniform.
+        shift: standard deviation of the face's offset from the middle, in sides, for a square of one face; that of
+            larger squares is as many times larger, up to twice.
+        far_share: share of the new squares with three times this offset, whose edge often cuts the face.
+    """
+
+    share: float = 0.4
+    side_range: tuple[float, float] = (1.0, 1.8)
+    shift: float = 0.05
+    far_share: float = 0.15
+
+
+AS_CUT = Framing(share=0.0)
+"""Pictures keep about the square that they were cut to."""
 
 
 class Camera(NamedTuple):
@@ -29,20 +53,28 @@ class Camera(NamedTuple):
     def draw(count: int, generator: torch.Generator, *, strength: float = 1.0) -> Camera:
         """Draw random zooms, turns and shifts; `strength` multiplies their standard deviations."""
         drawn = normal(generator, 4, count) * strength
-        zoom = torch.exp(0.04 + 0.14 * drawn[0])
-        angle = 0.07 * drawn[1]
-        c, s = zoom * angle.cos(), zoom * angle.sin()
-        matrix = torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], 1)  # (B, 2, 2)
+        matrix = torch.exp(0.04 + 0.14 * drawn[0])[:, None, None] * _turn(0.07 * drawn[1])
         return Camera(matrix, 0.09 * drawn[2:].T.contiguous())
+
+    @staticmethod
+    def framed(mesh: Tensor, generator: torch.Generator, framing: Framing, *, strength: float = 1.0) -> Camera:
+        """Draw cameras, a share of which cut other squares around the faces of normalised meshes (B, M, 2)."""
+        usual = Camera.draw(len(mesh), generator, strength=strength)
+        if framing.share == 0:
+            return usual
+        new = _cut(mesh, *_framing_draws(len(mesh), generator, framing))
+        chosen = uniform(generator, len(mesh)) < framing.share
+        return Camera(
+            torch.where(chosen[:, None, None], new.matrix, usual.matrix),
+            torch.where(chosen[:, None], new.shift, usual.shift),
+        )
 
     def nudged(self, generator: torch.Generator) -> Camera:
         """Move one camera in ten a little, like a hand-held camera or a tracking shot between two frames."""
         count = len(self.shift)
         moves = (uniform(generator, count) < 0.1).float()
         drawn = moves * normal(generator, 4, count)
-        zoom, angle = torch.exp(0.04 * drawn[0]), 0.03 * drawn[1]
-        c, s = zoom * angle.cos(), zoom * angle.sin()
-        nudge = torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], 1)
+        nudge = torch.exp(0.04 * drawn[0])[:, None, None] * _turn(0.03 * drawn[1])
         return Camera(self.matrix @ nudge, self.shift + 0.1 * drawn[2:].T)
 
     def forth(self, xy: Tensor) -> Tensor:
@@ -55,6 +87,29 @@ class Camera(NamedTuple):
         flat = xy.reshape(len(self.shift), -1, 2) - self.shift[:, None]
         back: Tensor = flat @ torch.linalg.inv(self.matrix).transpose(1, 2)
         return back.view(xy.shape)
+
+
+def _turn(angle: Tensor) -> Tensor:
+    """Make rotation matrices (B, 2, 2) from angles (B,)."""
+    c, s = angle.cos(), angle.sin()
+    return torch.stack([torch.stack([c, -s], -1), torch.stack([s, c], -1)], 1)
+
+
+def _framing_draws(count: int, generator: torch.Generator, framing: Framing) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw sides (B,) in faces, angles (B,), and offsets (B, 2) in sides, which are larger in larger squares."""
+    low, high = framing.side_range
+    side = low * torch.exp(uniform(generator, count) * math.log(high / low))
+    far = torch.where(uniform(generator, count) < framing.far_share, 3.0, 1.0)
+    deviation = framing.shift * far * side.clamp(max=2)
+    offset = deviation[:, None] * normal(generator, count, 2)
+    return side, 0.07 * normal(generator, count), offset
+
+
+def _cut(mesh: Tensor, side: Tensor, angle: Tensor, offset: Tensor) -> Camera:
+    """Make cameras that see squares around the faces of normalised meshes (B, M, 2)."""
+    low, high = mesh.amin(1), mesh.amax(1)
+    zoom = side * (high - low).amax(1) / 2  # a picture is 2 wide
+    return Camera(zoom[:, None, None] * _turn(angle), (low + high) / 2 + 2 * zoom[:, None] * offset)
 
 
 def grids(size: int, like: Tensor) -> Tensor:

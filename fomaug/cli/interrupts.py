@@ -1,0 +1,61 @@
+"""Signals that end a command: Ctrl-C, and the signal that `kill` and cluster schedulers send."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class Interruption(KeyboardInterrupt):
+    """A signal that ends the command.
+
+    After a plain KeyboardInterrupt in code that was compiled from a string, as in dataclasses, Python would end the
+    process by the signal whatever the exit code is.
+    """
+
+
+class Received:
+    """The signals that have come; libraries may turn the exception of a signal into one of their own.
+
+    Attributes:
+        number: number of the last signal; 0 if none has come.
+    """
+
+    number: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the command."""
+        return EXIT_CODES.get(signal.Signals(self.number), 130) if self.number else 130
+
+    @property
+    def word(self) -> str:
+        """What happened to the command."""
+        return "Terminated" if self.number == signal.SIGTERM else "Interrupted"
+
+
+@contextmanager
+def interruptible() -> Iterator[Received]:
+    """Raise `Interruption` on both signals during the block; ignored signals stay ignored."""
+    received = Received()
+
+    def interrupt(number: int, frame: object) -> None:
+        received.number = number
+        raise Interruption
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield received
+        return
+    before = {number: signal.getsignal(number) for number in EXIT_CODES}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,176 @@
+"""Aligned crops: the five points of each face are found, and picture and labels are carried by their similarity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fomaug.animator import Animator
+from fomaug.convert.alignment import Matrix, Points, carry, invert, similarity, template
+from fomaug.errors import ArgumentError, LabelError, ShapeError
+from fomaug.faces import find_squares, is_face_model, window_keypoints
+from fomaug.labels import FaceLabels, five_points, single_faces
+from fomaug.media import Frame, Picture
+
+PointSource = Literal["auto", "annotations", "model"]
+PointDetector = Callable[[Frame], "Points | Sequence[Sequence[Sequence[float]]]"]
+"""(H, W, 3) uint8 RGB to five points (N, 5, 2) of each face in pixels, the most certain face first."""
+
+_FIVE: Final = ("iris right", "iris left", "nose tip", "mouth corner right", "mouth corner left")
+"""Keypoints of face models in the order of the template; their names are by the person's own sides."""
+
+
+@dataclass(frozen=True)
+class Aligner:
+    """A function from a picture to its aligned crop.
+
+    Attributes:
+        side: side of the crops in pixels.
+        margin: see `template`.
+        locate: function from a picture and its labels to five points (5, 2) in pixels.
+    """
+
+    side: int
+    margin: float
+    locate: Callable[[Picture, FaceLabels | None], Points]
+
+    def __call__(self, picture: Picture, labels: FaceLabels | None) -> tuple[Picture, FaceLabels | None]:
+        """Align the face of a picture.
+
+        Raises:
+            LabelError: the picture has no face, or a point of it is missing.
+        """
+        matrix = similarity(self.locate(picture, labels), template(self.side, margin=self.margin))
+        pixels = warp_pixels(picture.pixels, matrix, self.side)
+        carried = None if labels is None else carry_labels(labels, matrix, self.side)
+        return replace(picture, pixels=pixels, alpha=None, encode_format="jpeg"), carried
+
+
+def make_aligner(
+    side: int, margin: float, points: PointSource, *, model: Animator | None, detector: PointDetector | None
+) -> Aligner:
+    """Make the function that aligns faces.
+
+    Args:
+        side: side of the crops in pixels.
+        margin: see `template`.
+        points: "annotations" or "model"; for "auto", the caller has decided which by giving a model or none.
+        model: face model whose keypoints are used.
+        detector: function that finds the points; it is preferred to everything else.
+
+    Raises:
+        ArgumentError: a number is out of range, or the model's keypoints are not known points of the face.
+    """
+    if side < 16 or not 0 <= margin <= 2:
+        raise ArgumentError(f"align must be 16 pixels or more and margin from 0 to 2, got {side} and {margin}")
+    if detector is not None:
+        return Aligner(side, margin, _by_detector(detector))
+    if points == "annotations" or model is None:
+        return Aligner(side, margin, _by_annotations)
+    if not is_face_model(model):
+        raise ArgumentError(
+            f"model {model.name!r} does not know which points of a face its keypoints are; give annotations with "
+            "landmarks, a detector, or another model"
+        )
+    return Aligner(side, margin, _by_model(model))
+
+
+def _by_annotations(picture: Picture, labels: FaceLabels | None) -> Points:
+    """Take the landmarks of the largest face."""
+    del picture
+    faces = [face for face in single_faces(labels) if face.points is not None] if labels is not None else []
+    found = [five_points(face.points) for face in faces if face.points is not None]
+    whole = [points for points in found if np.isfinite(points).all()]
+    if not whole:
+        raise LabelError("has no face with the points that faces are aligned by")
+    return max(whole, key=lambda points: float(np.ptp(points, axis=0).prod()))
+
+
+def _by_detector(detector: PointDetector) -> Callable[[Picture, FaceLabels | None], Points]:
+    def locate(picture: Picture, labels: FaceLabels | None) -> Points:
+        del labels
+        found = np.asarray(detector(picture.rgb), float)
+        if not len(found):
+            raise LabelError("has no face that the detector finds")
+        if found.ndim != 3 or found.shape[1:] != (5, 2):
+            raise ShapeError(f"the detector must return five points (N, 5, 2) of each face, got {found.shape}")
+        points: Points = found[0]
+        return points
+
+    return locate
+
+
+def _by_model(model: Animator) -> Callable[[Picture, FaceLabels | None], Points]:
+    order = [model.keypoint_names.index(name) for name in _FIVE]
+
+    def locate(picture: Picture, labels: FaceLabels | None) -> Points:
+        del labels
+        squares = find_squares(picture.rgb, model)
+        if not squares:
+            raise LabelError("has no face that the model finds")
+        return window_keypoints(model, picture.rgb, squares[0])[order]
+
+    return locate
+
+
+def warp_pixels(pixels: NDArray[np.generic], matrix: Matrix, side: int) -> NDArray[np.uint8]:
+    """Carry pixels by a similarity into a square; what lies outside of the picture is black.
+
+    Args:
+        pixels: (H, W, 1) or (H, W, 3), uint8 or uint16.
+        matrix: (2, 3) from the picture's pixels to those of the square.
+        side: side of the square.
+
+    Returns:
+        (side, side, 1 or 3).
+    """
+    eight = (pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8)  # type: ignore[operator]
+    image = Image.fromarray(eight[..., 0] if eight.shape[2] == 1 else eight)
+    # A crop of less than half the size skips pixels, so the picture is reduced first.
+    factor = max(1, int(1 / math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))))
+    inverse = invert(matrix)
+    # Pillow counts from the edge of the first pixel, and not from its centre.
+    inverse[:, 2] += 0.5 - inverse[:, :2] @ [0.5, 0.5]
+    if factor > 1:
+        image = image.reduce(factor)
+    coefficients = (inverse / factor).reshape(-1).tolist()
+    crop = image.transform((side, side), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)
+    array = np.asarray(crop)
+    return array[..., None] if array.ndim == 2 else array
+
+
+def carry_labels(labels: FaceLabels, matrix: Matrix, side: int) -> FaceLabels:
+    """Carry landmarks and boxes into an aligned crop; masks and segmentations are left out.
+
+    A box becomes the box around its carried corners, cut off at the edges of the crop.
+    """
+    points, visible, boxes, box_visible = labels.points, labels.visible, labels.boxes, labels.box_visible
+    if points is not None:
+        missing = ~np.isfinite(points).all(1) | (points == -1).all(1)
+        points = np.where(missing[:, None], points, carry(points, matrix))
+        visible = _both(labels.points_seen, _inside(points, side))
+    if boxes is not None:
+        corners = np.stack([boxes[:, [0, 1]], boxes[:, [2, 1]], boxes[:, [2, 3]], boxes[:, [0, 3]]], 1)
+        carried = carry(corners, matrix)
+        centres = carried.mean(1)
+        seen = np.ones(len(boxes), bool) if box_visible is None else box_visible
+        box_visible = _both(seen, _inside(centres, side))
+        boxes = np.concatenate([carried.min(1), carried.max(1)], 1).clip(0, side - 1)
+    fields = {name: value for name, value in labels.fields.items() if name != "tight"}
+    return FaceLabels(points, visible, boxes, box_visible, fields=fields)
+
+
+def _inside(points: Points, side: int) -> NDArray[np.bool_]:
+    least: Points = points.min(-1)
+    most: Points = points.max(-1)
+    return _both(least >= 0, most <= side - 1)
+
+
+def _both(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return one & other

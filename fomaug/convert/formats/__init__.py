@@ -1,0 +1,15 @@
+"""The formats that trainers read. Importing the package registers the converters of all its files."""
+
+import importlib
+import pkgutil
+
+from fomaug.convert.formats.registry import CONVERTERS as CONVERTERS
+from fomaug.convert.formats.registry import Context as Context
+from fomaug.convert.formats.registry import Converter as Converter
+from fomaug.convert.formats.registry import find_converter as find_converter
+from fomaug.convert.formats.registry import register as register
+
+__all__ = ["CONVERTERS", "Context", "Converter", "find_converter", "register"]
+
+for _file in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_file.name}")

@@ -1,0 +1,173 @@
+"""Verification sets of originals that no model was trained on: `.bin` files, and LFW's folders and `pairs.txt`."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import re
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import ClassVar, Final, NamedTuple
+
+from fomaug.convert.entries import Entry
+from fomaug.convert.formats.registry import Context, Converter, register
+from fomaug.convert.plan import ConvertPlan
+from fomaug.convert.survey import CLASSES, Survey
+from fomaug.errors import LabelError
+
+_MOST_PAIRS: Final = 3000  # of either kind, as in LFW
+_FOLDS: Final = 10
+_SEED: Final = 0
+
+
+class Pair(NamedTuple):
+    """Two pictures, each by its person and its number among the person's pictures, from 0.
+
+    Attributes:
+        one: (person, number) of the first picture.
+        other: (person, number) of the second picture.
+    """
+
+    one: tuple[str, int]
+    other: tuple[str, int]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both pictures show the same person."""
+        return self.one[0] == self.other[0]
+
+
+def draw_pairs(counts: dict[str, int], *, most: int = _MOST_PAIRS, folds: int = _FOLDS) -> list[list[Pair]]:
+    """Draw as many pairs of one person as of two persons; equal numbers give equal pairs.
+
+    Args:
+        counts: number of pictures of each person.
+        most: largest number of pairs of either kind.
+        folds: number of folds; fewer if there are fewer pairs.
+
+    Returns:
+        Pairs of each fold, those of one person first; all folds are equally large.
+
+    Raises:
+        LabelError: there are fewer than two persons, or nobody has two pictures.
+    """
+    draw = random.Random(_SEED)
+    persons = sorted(counts)
+    same = [Pair((name, a), (name, b)) for name in persons for a, b in combinations(range(counts[name]), 2)]
+    if len(persons) < 2 or not same:
+        raise LabelError("pairs need two persons or more, one of them with two held-out originals or more")
+    draw.shuffle(same)
+    different = _different(counts, min(most, len(same)), draw)
+    number = min(most, len(same), len(different))
+    size = number // (folds := min(folds, number))
+    parts = [slice(fold * size, (fold + 1) * size) for fold in range(folds)]
+    return [[*same[part], *different[part]] for part in parts]
+
+
+def _different(counts: dict[str, int], most: int, draw: random.Random) -> list[Pair]:
+    """Draw pairs of two persons without repetition."""
+    persons = sorted(counts)
+    possible = sum(counts[one] * counts[other] for one, other in combinations(persons, 2))
+    found: dict[Pair, None] = {}
+    while len(found) < min(most, possible):
+        one, other = sorted(draw.sample(persons, 2))
+        found[Pair((one, draw.randrange(counts[one])), (other, draw.randrange(counts[other])))] = None
+    return list(found)
+
+
+class VerificationConverter(Converter):
+    """Base of the formats of pairs; only held-out originals take part.
+
+    Attributes:
+        counts: number of pictures of each person so far.
+    """
+
+    needs = (CLASSES,)
+    holds = frozenset({CLASSES})
+    encode: ClassVar[str] = "jpeg"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.counts: dict[str, int] = {}
+
+    @classmethod
+    def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
+        """Require held-out originals: copies and their sources are trained on."""
+        if not survey.held_out:
+            raise LabelError(
+                f"{cls.name} is made of originals that were held out, and this dataset has none; put them in a folder "
+                "named test or val beside train, and keep include_sources"
+            )
+        return [*super().check(survey, plan), f"only the {survey.held_out} held-out originals take part"]
+
+    def add(self, entry: Entry) -> None:
+        """Take a held-out original."""
+        if entry.held_out and entry.label:
+            number = self.counts.get(entry.label, 0)
+            self.take(entry, number)
+            self.counts[entry.label] = number + 1
+
+    def take(self, entry: Entry, number: int) -> None:
+        """Take the picture with this number, from 0, of its person."""
+        raise NotImplementedError
+
+
+@register
+class BinConverter(VerificationConverter):
+    """Writer of `verification.bin`: a pickle of the pictures of all pairs, and whether each pair shows one person."""
+
+    name: ClassVar[str] = "verification"
+    summary: ClassVar[str] = "verification .bin of pairs of held-out originals"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.loaders: dict[tuple[str, int], Callable[[], bytes]] = {}
+
+    def take(self, entry: Entry, number: int) -> None:
+        """Remember how a picture is read, since only drawn ones are needed."""
+        self.loaders[entry.label, number] = lambda: self.pictures.content(entry)
+
+    def finish(self) -> None:
+        """Draw the pairs, and write the file."""
+        pairs = [pair for fold in draw_pairs(self.counts) for pair in fold]
+        contents = {key: self.loaders[key]() for key in {key for pair in pairs for key in pair}}
+        pictures = [contents[key] for pair in pairs for key in pair]
+        file = self.outputs.binary("verification.bin")
+        pickle.dump((pictures, [pair.is_same for pair in pairs]), file, protocol=2)
+
+
+@register
+class LfwConverter(VerificationConverter):
+    """Writer of `pairs.txt` and `lfw/NAME/NAME_0001.jpg`."""
+
+    name: ClassVar[str] = "lfw-pairs"
+    summary: ClassVar[str] = "LFW: folders and pairs.txt of held-out originals"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.names = _unique([re.sub(r"\s+", "_", name) for name in context.survey.class_names])
+        self.names_of = dict(zip(context.survey.class_names, self.names, strict=True))
+
+    def take(self, entry: Entry, number: int) -> None:
+        """Write a picture under the name that LFW gives it."""
+        name = self.names_of[entry.label]
+        self.pictures.place(entry, f"lfw/{name}/{name}_{number + 1:04d}.jpg")
+
+    def finish(self) -> None:
+        """Write the pairs, fold by fold."""
+        folds = draw_pairs(self.counts)
+        file = self.outputs.text("pairs.txt", f"{len(folds)}\t{len(folds[0]) // 2}\n")
+        for pair in (pair for fold in folds for pair in fold):
+            (one, first), (other, second) = pair
+            numbers = [self.names_of[one], first + 1, *([] if pair.is_same else [self.names_of[other]]), second + 1]
+            file.write("\t".join(map(str, numbers)) + "\n")
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Append a number to names that appear before."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = number = seen.get(name, 0) + 1
+        found.append(name if number == 1 else f"{name}_{number}")
+    return found

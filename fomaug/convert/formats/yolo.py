@@ -1,0 +1,122 @@
+"""YOLO: a text file for each picture, with boxes or with boxes and keypoints, and `data.yaml`."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any, ClassVar
+
+import yaml
+
+from fomaug.convert.entries import Entry
+from fomaug.convert.formats.categories import Categories
+from fomaug.convert.formats.coco import edges_of
+from fomaug.convert.formats.registry import Context, Converter, check_point_counts, register
+from fomaug.convert.outputs import UniqueStems
+from fomaug.convert.plan import ConvertPlan
+from fomaug.convert.survey import BOXES, CLASSES, HIDDEN, POINTS, SEVERAL, Survey, has_scheme
+from fomaug.labels import SingleFace, find_scheme, single_faces
+
+
+@register
+class YoloConverter(Converter):
+    """Writer of `images/SPLIT/`, `labels/SPLIT/` and `data.yaml`."""
+
+    name: ClassVar[str] = "yolo"
+    summary: ClassVar[str] = "YOLO detection: boxes in text files"
+    needs = (BOXES,)
+    holds = frozenset({CLASSES, BOXES, SEVERAL})
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.groups = Categories(context.plan.categories, context.survey, context.categories)
+        self.stems = UniqueStems()
+
+    @classmethod
+    def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
+        """Also tell which split is missing: training with YOLO needs one for validation."""
+        notes = super().check(survey, plan)
+        if plan.categories == "face" and CLASSES in survey.kinds:
+            notes.append("every object is a face; class labels become classes with categories=label")
+        if "val" not in survey.splits:
+            notes.append("there is no split for validation, so val in data.yaml names the training pictures, too")
+        return notes
+
+    def add(self, entry: Entry) -> None:
+        """Write a picture and its text file; a picture without faces has an empty one."""
+        if entry.labels is None:
+            return
+        file = self.pictures.place(entry, self.stems.claim(f"images/{entry.split}/{entry.name}"))
+        lines = []
+        for face in single_faces(entry.labels):
+            if face.in_picture and (edges := edges_of(face)) is not None:
+                numbers = [*_relative(edges, entry.size), *self.keypoints(entry, face)]
+                lines.append(" ".join([str(self.groups.index_of(entry, face)), *(f"{number:g}" for number in numbers)]))
+        path = PurePosixPath("labels", *PurePosixPath(file).parts[1:]).with_suffix(".txt")
+        self.outputs.write(str(path), "".join(f"{line}\n" for line in lines))
+
+    def keypoints(self, entry: Entry, face: SingleFace) -> list[float]:
+        """Return the numbers that follow the box."""
+        del entry, face
+        return []
+
+    def extra(self) -> dict[str, Any]:
+        """Return further entries of data.yaml."""
+        return {}
+
+    def finish(self) -> None:
+        """Write data.yaml; paths in it are relative to its own folder."""
+        splits: dict[str, Any] = {
+            split: f"images/{split}" for split in ("train", "val", "test") if split in self.survey.splits
+        }
+        first = next(iter(splits.values()), "images/train")
+        names = dict(enumerate(self.groups.names))
+        content: dict[str, Any] = {"train": first, "val": first, **splits, "names": names, **self.extra()}
+        self.outputs.text("data.yaml").write(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+@register
+class YoloPoseConverter(YoloConverter):
+    """Writer of `images/SPLIT/`, `labels/SPLIT/` with keypoints, and `data.yaml` with their shape and mirror."""
+
+    name: ClassVar[str] = "yolo-pose"
+    summary: ClassVar[str] = "YOLO pose: boxes and landmarks in text files"
+    needs = (POINTS,)
+    holds = frozenset({CLASSES, BOXES, POINTS, HIDDEN, SEVERAL})
+
+    @classmethod
+    def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
+        """Also require the same number of landmarks, and tell if their mirror is unknown."""
+        notes = super().check(survey, plan)
+        check_point_counts(cls.name, survey)
+        if not has_scheme(survey.num_points):
+            notes.append(f"the mirror of {survey.num_points} landmarks is unknown, so data.yaml has no flip_idx")
+        return notes
+
+    def keypoints(self, entry: Entry, face: SingleFace) -> list[float]:
+        """Return x, y and visibility of each landmark, relative to the picture; zeros for one that cannot be seen."""
+        height, width = entry.size
+        numbers: list[float] = []
+        points = [[0.0, 0.0]] * (self.survey.num_points or 0) if face.points is None else face.points.tolist()
+        flags = [0.0] * len(points) if face.flags is None else face.flags.tolist()
+        for (x, y), flag in zip(points, flags, strict=True):
+            seen = flag > 0 and -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
+            # The centre of the first pixel is half a pixel from the edge that YOLO counts from.
+            numbers += [(x + 0.5) / width, (y + 0.5) / height, int(flag) or 1] if seen else [0, 0, 0]
+        return numbers
+
+    def extra(self) -> dict[str, Any]:
+        """Return the shape of the keypoints, and the order of their mirror image."""
+        count = self.survey.num_points
+        assert count is not None
+        mirror = {"flip_idx": find_scheme(count).mirror.tolist()} if has_scheme(count) else {}
+        return {"kpt_shape": [count, 3], **mirror}
+
+
+def _relative(edges: tuple[float, float, float, float], size: tuple[int, int]) -> list[float]:
+    """Return centre, width and height of a box as shares of the picture; parts outside of it are cut off."""
+    height, width = size
+    (x0, x1), (y0, y1) = (
+        (min(max(low, 0), length), min(max(high, 0), length))
+        for low, high, length in ((edges[0], edges[2], width), (edges[1], edges[3], height))
+    )
+    return [(x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height]

@@ -1,0 +1,188 @@
+"""The files of a conversion: label files appear when all of them are complete, pictures one by one."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Final, TextIO
+
+from fomaug.convert.entries import Entry
+from fomaug.convert.plan import IncludeSources
+from fomaug.expand.samples import path_inside
+from fomaug.expand.shards import fold
+from fomaug.files import replacing, write_file
+from fomaug.media import decode_picture, encode_image, sidecar_of
+
+_STARTS: Final = {"jpeg": b"\xff\xd8\xff", "png": b"\x89PNG"}
+_SUFFIXES: Final = {"jpeg": (".jpg", ".jpeg"), "png": (".png",)}
+
+
+class Outputs:
+    """Label files of a conversion, under temporary names until `finish`.
+
+    Args:
+        dest: folder of the converted dataset.
+    """
+
+    def __init__(self, dest: Path) -> None:
+        self.dest = dest
+        self.names: list[str] = []
+        self._stack = ExitStack()
+        self._texts: dict[str, TextIO] = {}
+        self._binaries: dict[str, BinaryIO] = {}
+        self._spools: dict[str, TextIO] = {}
+
+    def text(self, name: str, head: str = "") -> TextIO:
+        """Open a text file when it is first asked for; `head` is its beginning."""
+        if name not in self._texts:
+            temporary = self._stack.enter_context(replacing(self._path(name)))
+            file = temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="\n")
+            self._texts[name] = self._stack.enter_context(file)
+            file.write(head)
+        return self._texts[name]
+
+    def binary(self, name: str) -> BinaryIO:
+        """Open a binary file when it is first asked for."""
+        if name not in self._binaries:
+            temporary = self._stack.enter_context(replacing(self._path(name)))
+            self._binaries[name] = self._stack.enter_context(temporary.open("wb"))
+        return self._binaries[name]
+
+    def spool(self, name: str) -> TextIO:
+        """Open a temporary text file when it is first asked for; it holds what waits until all pictures are known."""
+        if name not in self._spools:
+            self._spools[name] = self._stack.enter_context(_temporary_text())
+        return self._spools[name]
+
+    def write(self, name: str, content: bytes | str) -> None:
+        """Write a whole file; it is one of many, such as the labels of one picture, and visible at once."""
+        data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
+        write_file(path_inside(self.dest, name), data)
+
+    def finish(self) -> None:
+        """Close all files and give them their names."""
+        self._stack.close()
+
+    def abandon(self) -> None:
+        """Delete the unfinished files."""
+        # An error makes the stack delete the temporary files instead of renaming them.
+        self._stack.__exit__(InterruptedError, InterruptedError(), None)
+
+    def _path(self, name: str) -> Path:
+        self.names.append(name)
+        return path_inside(self.dest, name)
+
+
+class Pictures:
+    """Pictures of a conversion, one file for each.
+
+    Args:
+        dest: folder of the converted dataset.
+        mode: how the files get there; a file that has to be encoded anew is never a link.
+        encode: "jpeg" or "png" to encode all other pictures anew; empty to keep the bytes of every picture.
+        quality: quality of JPEGs that are encoded anew.
+    """
+
+    def __init__(self, dest: Path, mode: IncludeSources, *, encode: str = "", quality: int = 95) -> None:
+        self.dest, self.mode, self.encode, self.quality = dest, mode, encode, quality
+        self._taken: set[str] = set()
+
+    def place(self, entry: Entry, name: str, *, spaces: bool = True) -> str:
+        """Write the file of a picture, unless it is there already.
+
+        Args:
+            entry: picture.
+            name: path of the file below the folder, with any suffix of pictures.
+            spaces: False to replace white space, which would divide the fields of a list.
+
+        Returns:
+            Path of the file below the folder; it differs from `name` if another picture has that name.
+        """
+        if self.encode:
+            name = str(PurePosixPath(name).with_suffix(_SUFFIXES[self.encode][0]))
+        name = self._free(name if spaces else re.sub(r"\s+", "_", name))
+        path = path_inside(self.dest, name)
+        if path.is_symlink() or not path.exists():
+            self._write(entry, path)
+        return name
+
+    def content(self, entry: Entry) -> bytes:
+        """Return the bytes of a picture, upright and in the format of the conversion."""
+        content = entry.load()
+        if not entry.turned and (not self.encode or content.startswith(_STARTS[self.encode])):
+            return content
+        picture = decode_picture(content, Path(entry.name).suffix)
+        encode_format = self.encode or picture.encode_format
+        return encode_image(
+            picture.whole,
+            encode_format,
+            provenance=entry.provenance,
+            quality=self.quality,
+            icc_profile=picture.icc_profile,
+        )
+
+    def _write(self, entry: Entry, path: Path) -> None:
+        if self.mode == "link" and self._is_link(entry):
+            assert entry.path is not None
+            _link(path, entry.path)
+            return
+        if entry.provenance is not None and path.suffix.lower() == ".bmp":
+            write_file(sidecar_of(path), entry.provenance.to_xmp())
+        write_file(path, self.content(entry))
+
+    def _is_link(self, entry: Entry) -> bool:
+        if entry.path is None or entry.turned:
+            return False
+        return not self.encode or entry.load().startswith(_STARTS[self.encode])
+
+    def _free(self, name: str) -> str:
+        path = PurePosixPath(name)
+        number = 1
+        while fold(found := name if number == 1 else str(path.with_stem(f"{path.stem}-{number}"))) in self._taken:
+            number += 1
+        self._taken.add(fold(found))
+        return found
+
+
+class UniqueStems:
+    """Names of pictures whose label files have only their stems: no two names have one stem."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def claim(self, name: str) -> str:
+        """Return the name, or one with another stem if an earlier picture has its stem.
+
+        >>> stems = UniqueStems()
+        >>> stems.claim("anna/1.png"), stems.claim("anna/1.jpg")
+        ('anna/1.png', 'anna/1-jpg-2.jpg')
+        """
+        path = found = PurePosixPath(name)
+        number = 1
+        while (stem := fold(str(found.with_suffix("")))) in self._taken:
+            number += 1
+            found = path.with_stem(f"{path.stem}-{path.suffix[1:]}-{number}")
+        self._taken.add(stem)
+        return str(found)
+
+
+def with_content(entry: Entry, content: bytes, suffix: str) -> Entry:
+    """Return an entry whose picture was made anew."""
+    name = str(PurePosixPath(entry.name).with_suffix(suffix))
+    return replace(entry, name=name, load=lambda: content, path=None, turned=False)
+
+
+def _link(path: Path, target: Path) -> None:
+    """Link a file relative to the link's own folder, so that both can be moved together."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    relative = os.path.relpath(target.resolve(), path.parent.resolve())
+    path.unlink(missing_ok=True)
+    path.symlink_to(relative)
+
+
+def _temporary_text() -> TextIO:
+    return tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape", newline="\n")

@@ -1,0 +1,87 @@
+"""Labels of views for trainers of head pose and expression: what was asked of each picture, and what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from fomaug.augment import MotionAugment
+from fomaug.augment.pixels import to_unit
+from fomaug.data.batch import BatchFields
+from fomaug.data.paths import Path, get_at
+from fomaug.driving import EXPRESSIONS
+from fomaug.errors import ArgumentError
+from fomaug.faces import Square, head_pose
+from fomaug.motion import MotionParams
+
+EXPRESSION_FIELDS: Final = tuple(sorted({field for mix in EXPRESSIONS.values() for field in mix}))
+"""Names of the columns of `expression`."""
+
+
+def view_labels(augment: MotionAugment, images: Tensor, params: Sequence[MotionParams]) -> dict[str, Tensor]:
+    """Describe the first face of each picture; `MotionAugment.apply` returns images and parameters.
+
+    Args:
+        augment: augmentation that moved the images.
+        images: (N, 3 or 1, H, W) results, in the range of the augmentation.
+        params: their N settled parameters.
+
+    Returns:
+        Tensors on the images' device. "asked" and "taken" are (N, 3) angles of the view, NaN where there is none;
+        "reached" is the (N, 3) head pose estimated on the image, whether it moved or not; "expression" is (N, E) with
+        the strength of each of `EXPRESSION_FIELDS`, NaN where the expression is unknown. Angles are yaw, pitch and roll
+        in degrees.
+    """
+    unknown = (float("nan"),) * 3
+    views = [param.view for param in params]
+    rows = {
+        "asked": [view.asked if view else unknown for view in views],
+        "taken": [(view.taken if view else None) or unknown for view in views],
+        "expression": [_expression(param) for param in params],
+    }
+    found = {name: torch.tensor(values, device=images.device) for name, values in rows.items()}
+    return {**found, "reached": _reached(augment, images, params)}
+
+
+def add_views(
+    augment: MotionAugment, name: str = "view", which: Path | None = None
+) -> Callable[[Any, list[MotionParams]], Any]:
+    """Make a `relabel` for `MotionLoader` that adds `view_labels` to each batch.
+
+    Args:
+        augment: augmentation of the loader.
+        name: name of the labels in batches that are dicts; tuples and lists get them as a further last value.
+        which: path of the image in the batch; None as for `MotionLoader`.
+    """
+    fields = BatchFields(which)
+
+    def relabel(batch: Any, params: list[MotionParams]) -> Any:
+        labels = view_labels(augment, get_at(batch, fields.images(batch)[0]), params)
+        if isinstance(batch, dict):
+            return {**batch, name: labels}
+        if isinstance(batch, list) or type(batch) is tuple:
+            return type(batch)((*batch, labels))
+        raise ArgumentError(f"views can be added to dicts, tuples and lists, but a batch is {type(batch).__name__}")
+
+    return relabel
+
+
+def _expression(param: MotionParams) -> list[float]:
+    if param.view is None:
+        return [float("nan")] * len(EXPRESSION_FIELDS)
+    mix = EXPRESSIONS[param.view.expression]
+    return [param.strength * mix.get(field, 0.0) for field in EXPRESSION_FIELDS]
+
+
+def _reached(augment: MotionAugment, images: Tensor, params: Sequence[MotionParams]) -> Tensor:
+    unit = to_unit(images.detach(), augment.value_range)
+    if all(param.box is None for param in params):
+        return head_pose(augment.model.detect(unit), augment.model).to(images.device)
+    faces = [
+        image if param.box is None else Square(*param.box).cut(image) for image, param in zip(unit, params, strict=True)
+    ]
+    poses = [head_pose(augment.model.detect(face[None]), augment.model) for face in faces]
+    return torch.cat(poses).to(images.device)

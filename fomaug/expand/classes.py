@@ -1,0 +1,118 @@
+"""Class labels of the copies, by the policy of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fomaug.driving import DrivingPool
+from fomaug.errors import ArgumentError, LabelError
+from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.sources import SourceFile
+
+
+def parse_labels(text: str) -> str | dict[str, str]:
+    """Parse the option `labels`: a policy, or OLD=NEW pairs separated by commas.
+
+    >>> parse_labels("keep"), parse_labels("*=fake"), parse_labels("glad=happy,*=other")
+    ('keep', {'*': 'fake'}, {'glad': 'happy', '*': 'other'})
+    """
+    if "=" not in text:
+        return text
+    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    if not all(old.strip() and equals for old, equals, _ in pairs):
+        raise ArgumentError(f"labels must be OLD=NEW pairs with commas between, got {text!r}")
+    return {old.strip(): new.strip() for old, _, new in pairs}
+
+
+def copy_label(
+    policy: str | Mapping[str, str], source_label: str, clip_label: str | None, *, still: bool = False
+) -> str:
+    """Return the label of one copy; empty for no label.
+
+    Args:
+        policy: a label policy, or a mapping from old to new labels.
+        source_label: label of the source.
+        clip_label: label of the driving clip.
+        still: True for an unchanged copy, which keeps the label of its source.
+    """
+    if policy == "drop":
+        return ""
+    if policy == "keep" or still:
+        return source_label
+    if policy == "from_clip":
+        if not clip_label:
+            raise LabelError("the clip has no label")
+        return check_label(clip_label)
+    assert not isinstance(policy, str)
+    return check_label(policy.get(source_label, policy.get("*", source_label)))
+
+
+def check_policy(plan: ExpandPlan, sources: Iterable[SourceFile], pool: DrivingPool) -> None:
+    """Check that the label policy has a label for every possible copy.
+
+    Raises:
+        LabelError: clips have no label, or the mapping does not fit the dataset.
+        ArgumentError: a label cannot name a folder.
+    """
+    if plan.labels == "from_clip":
+        check_clip_labels(pool)
+    elif not isinstance(plan.labels, str):
+        labels = {source.label for source in sources}
+        check_mapped(plan.labels, labels)
+        _check_mapping(plan.labels, labels)
+
+
+def check_clip_labels(pool: DrivingPool) -> None:
+    """Check that every clip of a pool has a label that can name a folder.
+
+    Raises:
+        LabelError: clips have no label.
+        ArgumentError: a label cannot name a folder.
+    """
+    nameless = [track.name for track in pool.tracks if not track.label]
+    if nameless:
+        raise LabelError(
+            f"labels='from_clip', but {len(nameless)} of {len(pool)} driving clips have no label "
+            f"({', '.join(nameless[:3])}); give clip_labels, a CSV file with columns clip,label"
+        )
+    for label in {track.label for track in pool.tracks}:
+        check_label(label or "")
+
+
+def check_mapped(mapping: Mapping[str, str], labels: set[str]) -> None:
+    """Raise `LabelError` if a mapping from old to new labels lacks one of the labels of a dataset."""
+    if "*" not in mapping and (missing := sorted(labels - set(mapping))):
+        raise LabelError(
+            f"labels maps {', '.join(sorted(mapping))}, but the dataset also has {', '.join(missing)}; "
+            "map them, too, or all others by '*'"
+        )
+
+
+def _check_mapping(mapping: Mapping[str, str], labels: set[str]) -> None:
+    if unknown := sorted(set(mapping) - labels - {"*"}):
+        raise LabelError(f"labels maps {', '.join(unknown)}, but the dataset has {', '.join(sorted(labels)) or 'none'}")
+    for new in mapping.values():
+        check_label(new)
+
+
+def check_label(label: str) -> str:
+    """Return a label that can name a folder.
+
+    Raises:
+        ArgumentError: the label cannot name a folder.
+    """
+    if label in (".", "..") or any(sign in label for sign in "/\\\0:"):
+        raise ArgumentError(f"label {label!r} cannot name a folder; map it to another with labels")
+    return label
+
+
+def list_classes(plan: ExpandPlan, sources: Iterable[SourceFile], pool: DrivingPool) -> tuple[str, ...]:
+    """Return all labels that copies can have, sorted; archives number the classes in this order."""
+    own = {source.label for source in sources}
+    if plan.labels == "from_clip":
+        labels = {track.label or "" for track in pool.tracks}
+    else:
+        labels = {copy_label(plan.labels, label, None) for label in own}
+    if plan.faces != "frame" and plan.on_missing == "copy":
+        labels |= {copy_label(plan.labels, label, None, still=True) for label in own}
+    return tuple(sorted(labels - {""}))

@@ -1,0 +1,58 @@
+"""Engines: they run the workers of a job, in this process, in several, or on a cluster.
+
+An engine takes tasks, passes each to a worker, and returns its result; a task whose worker died goes back by
+`Tasks.lost`. Which worker makes a group changes no byte of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.run import Stages
+from fomaug.expand.tasks import Tasks
+from fomaug.expand.worker import WorkerSetup
+
+__all__ = ["Engine", "Job", "make_engine"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as an engine sees it.
+
+    Attributes:
+        tasks: queue of its tasks.
+        setup: setup of its workers.
+        stages: model and pool of this process, for a worker in it.
+    """
+
+    tasks: Tasks
+    setup: WorkerSetup
+    stages: Stages
+
+
+class Engine(Protocol):
+    """Runner of the workers of a job."""
+
+    def run(self, job: Job) -> None:
+        """Make the copies of all tasks.
+
+        Raises:
+            FomaugError: a worker had an error that ends the job.
+        """
+
+
+def make_engine(plan: ExpandPlan) -> Engine:
+    """Make the engine that a plan names; its module is imported now.
+
+    Raises:
+        MissingExtraError: the engine needs a package that is not installed.
+    """
+    if plan.engine == "ray":
+        from fomaug.expand.engines.ray import RayEngine
+
+        return RayEngine(plan)
+    from fomaug.expand.engines.local import LocalEngine
+
+    return LocalEngine(plan)

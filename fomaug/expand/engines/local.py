@@ -1,0 +1,242 @@
+"""The local engine: one worker in this process, or several in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import connection, get_context
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, Final
+
+import torch
+
+from fomaug.errors import ArgumentError, FomaugError
+from fomaug.expand.engines import Job
+from fomaug.expand.engines.process import serve
+from fomaug.expand.parts import Part, new_part_name, part_path
+from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.tasks import Done, Task, Tasks
+from fomaug.expand.worker import WorkerSetup, work
+from fomaug.weights import pick_device
+
+_WORKER_BYTES: Final = 1 << 30  # memory of one process on a CPU, with some to spare
+_MOST_DEATHS: Final = 10
+_PATIENCE: Final = 10.0  # seconds that workers have to end by themselves
+
+
+class LocalEngine:
+    """Engine of this machine.
+
+    Args:
+        plan: settings with `processes` and `device`.
+    """
+
+    def __init__(self, plan: ExpandPlan) -> None:
+        self.plan = plan
+
+    def run(self, job: Job) -> None:
+        """Make the copies of all tasks, see `Engine`."""
+        if not len(job.tasks):
+            return
+        devices = choose_devices(self.plan, len(job.tasks))
+        if len(devices) == 1 and self.plan.processes in (1, "auto"):
+            _run_here(job)
+        else:
+            _Processes(job, devices).run()
+
+
+def _run_here(job: Job) -> None:
+    name = new_part_name()
+    part = Part(job.tasks.index.out, name)
+    try:
+        work(job.setup, job.stages, part, job.tasks)
+    finally:
+        part.close()
+    job.tasks.index.add(part.path, checked=False)
+
+
+def choose_devices(plan: ExpandPlan, tasks: int) -> list[str]:
+    """Choose the device of each worker process; there are no more workers than tasks.
+
+    With `processes="auto"`, there is one process for each GPU, or for each core of a CPU as far as memory allows.
+    """
+    if plan.processes == 1:
+        return [plan.device]
+    device = pick_device(plan.device)
+    indexed = device.type == "cuda" and device.index is None
+    devices = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if indexed else [str(device)]
+    count = plan.processes
+    if count == "auto":
+        count = _count_on_cpu() if device.type == "cpu" else len(devices)
+    return [devices[number % len(devices)] for number in range(min(int(count), tasks))]
+
+
+def _count_on_cpu() -> int:
+    return max(1, min(count_cores(), _free_bytes() // _WORKER_BYTES))
+
+
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _free_bytes() -> int:
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # other systems do not tell
+        return count_cores() * _WORKER_BYTES
+
+
+@dataclass
+class _Process:
+    """A worker process, seen from the job's process.
+
+    Attributes:
+        process: the process.
+        pipe: connection to it.
+        part: name of its manifest part.
+        device: its device.
+        tasks: tasks that it was given and has not finished.
+    """
+
+    process: Any
+    pipe: Any
+    part: str
+    device: str
+    tasks: deque[Task] = field(default_factory=deque)
+
+
+class _Processes:
+    """The worker processes of one job."""
+
+    def __init__(self, job: Job, devices: list[str]) -> None:
+        self.job = job
+        self.tasks: Tasks = job.tasks
+        self.context = get_context("spawn")  # a forked process cannot use CUDA, nor the threads of torch
+        on_cpu = all(device == "cpu" for device in devices)
+        self.threads = max(1, torch.get_num_threads() // len(devices)) if on_cpu else None
+        _check_picklable(job.setup)
+        self._deaths = 0  # since a worker last made something
+        self.workers = [self._start(device) for device in devices]
+
+    def run(self) -> None:
+        """Pass tasks to the workers until all are done."""
+        try:
+            for worker in self.workers:
+                self._give(worker)
+            while busy := [worker for worker in self.workers if worker.tasks]:
+                self._listen(busy)
+        except BaseException:
+            self._stop()
+            raise
+        self._end()
+        for worker in self.workers:
+            self.tasks.index.add(part_path(self.tasks.index.out, worker.part), checked=False)
+
+    def _start(self, device: str) -> _Process:
+        ours, theirs = self.context.Pipe()
+        part = new_part_name()
+        arguments = (self.job.setup.on(device), part, theirs, self.threads)
+        process = self.context.Process(target=serve, args=arguments, daemon=True)
+        with _deaf_to_interrupts():  # inherited by the process, which would print a traceback while it starts
+            process.start()
+        theirs.close()
+        return _Process(process, ours, part, device)
+
+    def _give(self, worker: _Process) -> None:
+        """Give a worker its next task, and one more in advance while there are enough for all."""
+        wanted = 2 if len(self.tasks) > len(self.workers) else 1
+        while len(worker.tasks) < wanted and (task := self.tasks.take()) is not None:
+            worker.tasks.append(task)
+            try:
+                worker.pipe.send(task)
+            except OSError:
+                return  # it has died, and `_listen` notices
+
+    def _listen(self, busy: list[_Process]) -> None:
+        connection.wait([worker.pipe for worker in busy])
+        for worker in busy:
+            try:
+                while worker.pipe.poll():
+                    self._hear(worker, worker.pipe.recv())
+            except (EOFError, OSError):
+                self._replace(worker)
+
+    def _hear(self, worker: _Process, message: Any) -> None:
+        if isinstance(message, BaseException):
+            raise message
+        self._deaths = 0
+        if isinstance(message, Done):
+            worker.tasks.popleft()
+            self.tasks.done(message)
+            self._give(worker)
+        else:
+            self.tasks.made(*message)
+
+    def _replace(self, worker: _Process) -> None:
+        """Start another worker in the place of one that has died, and put its tasks back."""
+        worker.process.join(_PATIENCE)
+        worker.pipe.close()
+        self.workers.remove(worker)
+        reason = f"ended with exit code {worker.process.exitcode}"
+        self._deaths += 1
+        if self._deaths > _MOST_DEATHS:
+            raise FomaugError(f"{_MOST_DEATHS} workers in a row made nothing; the last one {reason}")
+        for number, task in reversed(list(enumerate(worker.tasks))):
+            if number == 0:
+                self.tasks.lost(task, worker.part, reason)
+            else:
+                self.tasks.put_back(task)
+        worker.tasks.clear()
+        successor = self._start(worker.device)
+        self.workers.append(successor)
+        self._give(successor)
+
+    def _end(self) -> None:
+        """Let all workers end, and wait for them."""
+        for worker in self.workers:
+            try:
+                worker.pipe.send(None)
+            except OSError:
+                continue  # it has ended already
+        for worker in self.workers:
+            worker.process.join()
+
+    def _stop(self) -> None:
+        """Interrupt all workers; they remove unfinished files and end."""
+        for worker in self.workers:
+            worker.process.terminate()
+        for worker in self.workers:
+            worker.process.join(_PATIENCE)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _check_picklable(setup: WorkerSetup) -> None:
+    for name in ("model", "pool", "embed", "detector"):
+        try:
+            ForkingPickler.dumps(getattr(setup, name))
+        except (pickle.PicklingError, TypeError, AttributeError) as cause:
+            raise ArgumentError(
+                f"{name} cannot be passed to other processes ({cause}); define it at the top of a module, "
+                "or use processes=1"
+            ) from cause

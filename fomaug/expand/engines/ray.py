@@ -1,0 +1,163 @@
+"""The Ray engine: workers are actors on the machines of a Ray cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from fomaug.errors import FomaugError, MissingExtraError
+from fomaug.expand.engines import Job
+from fomaug.expand.parts import Part, new_part_name, part_path
+from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.tasks import Done, Task
+from fomaug.expand.worker import WorkerSetup, load_stages, work
+
+_MOST_DEATHS: Final = 10  # of workers in a row that made nothing
+
+
+class RayEngine:
+    """Engine of a Ray cluster, whose machines must share the dataset and the output folder.
+
+    An actor gets its next task when its last one is done, by `ray.wait`; `ray.util.ActorPool` cannot replace an actor
+    that has died.
+
+    Args:
+        plan: settings with `processes`, `address` and `device`.
+    """
+
+    def __init__(self, plan: ExpandPlan) -> None:
+        self.plan = plan
+        self._ray = _import_ray()
+
+    def run(self, job: Job) -> None:
+        """Make the copies of all tasks, see `Engine`."""
+        if not len(job.tasks):
+            return
+        starts = not self._ray.is_initialized()
+        if starts:
+            self._ray.init(address=self.plan.address, log_to_driver=False)
+        try:
+            _Actors(self._ray, self.plan, job).run()
+        finally:
+            if starts:
+                self._ray.shutdown()
+
+
+class _Actors:
+    """The actors of one job."""
+
+    def __init__(self, ray: Any, plan: ExpandPlan, job: Job) -> None:
+        self._ray = ray
+        self._job = job
+        gpus = int(plan.device in ("auto", "cuda") and self._ray.cluster_resources().get("GPU", 0) >= 1)
+        device = "cuda" if gpus else "cpu" if plan.device == "auto" else plan.device
+        self._setup = ray.put(job.setup.on(device))
+        # A dead actor is replaced here, so that its rows are read before its task is given to another one.
+        self._actor = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0, max_task_retries=0)(_Worker)
+        self._count = _count(plan, ray.cluster_resources().get("GPU" if gpus else "CPU", 1))
+        self._busy: dict[Any, tuple[Any, str, Task]] = {}
+        self._parts: list[str] = []
+        self._deaths = 0
+
+    def run(self) -> None:
+        """Pass tasks to the actors until all are done."""
+        for _ in range(min(self._count, len(self._job.tasks))):
+            self._start()
+        while self._busy:
+            (ready, *_), _ = self._ray.wait(list(self._busy), num_returns=1)
+            actor, part, task = self._busy.pop(ready)
+            try:
+                done, copies = self._ray.get(ready)
+            except self._ray.exceptions.RayActorError as error:
+                self._ray.kill(actor)  # it may be out of reach and still at work
+                self._replace(part, task, error)
+                continue
+            except self._ray.exceptions.RayTaskError as error:
+                raise _cause(error) from error
+            self._deaths = 0
+            self._job.tasks.made(copies, len(done.failed))
+            self._job.tasks.done(done)
+            self._give(actor, part)
+        for part in self._parts:
+            self._job.tasks.index.add(part_path(self._job.tasks.index.out, part), checked=False)
+
+    def _start(self) -> None:
+        part = new_part_name()
+        self._parts.append(part)
+        self._give(self._actor.remote(self._setup, part), part)
+
+    def _give(self, actor: Any, part: str) -> None:
+        task = self._job.tasks.take()
+        if task is not None:
+            self._busy[actor.make.remote(task)] = (actor, part, task)
+
+    def _replace(self, part: str, task: Task, error: Exception) -> None:
+        """Start another actor in the place of one that has died, maybe with its machine."""
+        reason = f"was lost ({str(error).splitlines()[0]})"
+        self._deaths += 1
+        if self._deaths > _MOST_DEATHS:
+            raise FomaugError(f"{_MOST_DEATHS} workers in a row made nothing; the last one {reason}") from error
+        self._parts.remove(part)
+        self._job.tasks.lost(task, part, reason)
+        self._start()
+
+
+def _count(plan: ExpandPlan, resources: float) -> int:
+    """Count the actors: as many as the plan says, or one for each GPU or core of the cluster."""
+    return max(1, int(resources)) if plan.processes == "auto" else plan.processes
+
+
+class _Worker:
+    """A worker in an actor; a task is a call."""
+
+    def __init__(self, setup: WorkerSetup, part: str) -> None:
+        import torch
+
+        if setup.plan.device == "cpu":
+            torch.set_num_threads(1)
+        self._setup = setup
+        self._part = Part(Path(setup.plan.out), part)
+        self._stages = load_stages(setup)
+
+    def make(self, task: Task) -> tuple[Done, int]:
+        """Make the copies of a task, and return its result and the number of its settled copies."""
+        feed = _Single(task)
+        work(self._setup, self._stages, self._part, feed)
+        assert feed.result is not None
+        return feed.result, feed.copies
+
+
+class _Single:
+    """The feed of one task."""
+
+    def __init__(self, task: Task) -> None:
+        self._task: Task | None = task
+        self.result: Done | None = None
+        self.copies = 0
+
+    def take(self, *, wait: bool) -> Task | None:
+        """Return the task once, see `Feed`."""
+        task, self._task = self._task, None
+        return task
+
+    def made(self, copies: int, failed: int) -> None:
+        """Count settled copies."""
+        self.copies += copies
+
+    def done(self, done: Done) -> None:
+        """Keep the result of the task."""
+        self.result = done
+
+
+def _cause(error: Any) -> Exception:
+    """Return the error that ended an actor's call, as the local engine raises it."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, Exception) else FomaugError(str(error).splitlines()[-1])
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ImportError as cause:
+        raise MissingExtraError("ray", "ray") from cause
+    return ray

@@ -1,0 +1,243 @@
+"""The index of a job's rows: it holds where the row of each copy is, not the rows, and joins them in planned order."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fomaug import files
+from fomaug.errors import ResumeError
+from fomaug.expand.manifest import (
+    MANIFEST,
+    PARTS,
+    REJECTED,
+    CopyId,
+    Line,
+    Row,
+    copy_id_of,
+    is_rejected,
+    list_parts,
+    read_lines,
+)
+from fomaug.expand.shards import Division
+from fomaug.files import open_regular, replacing
+from fomaug.strict_json import load_json
+
+Ints = NDArray[np.int64]
+IsWritten = Callable[[Row], bool]
+IsWhole = Callable[[Path, int, Row], bool]
+
+_BLOCK: Final = 1 << 20
+_NO_LABEL: Final = -1  # in the column of labels: a rejected copy
+_COLUMNS: Final = {"positions": "q", "offsets": "q", "lengths": "i", "files": "i", "labels": "i", "archives": "i"}
+"""Type of each number that is held for a row."""
+
+
+class RowIndex:
+    """Index of the rows in the manifest of a job, its rejected copies and its manifest parts.
+
+    Rows of equal copies have equal content, so the first one counts.
+
+    Args:
+        out: output folder.
+        division: division of the job.
+        is_written: function of a row that tells whether the files of the copy are there; rows of archives are not
+            asked, since `is_whole` is.
+        is_whole: function of the path of an archive, the number of its rows and its last row that tells whether the
+            archive is whole.
+
+    Attributes:
+        recorded: one byte for each planned copy, 1 for a copy that has a row, be it written or rejected.
+        flaws: annotations that did not fit their pictures, see the entry `flaws` of rows.
+    """
+
+    def __init__(self, out: Path, division: Division, is_written: IsWritten, is_whole: IsWhole) -> None:
+        self.out = out
+        self.division = division
+        self.recorded = bytearray(division.num_copies)
+        self.flaws: set[tuple[str, str]] = set()
+        self._is_written = is_written
+        self._is_whole = is_whole
+        self._paths: list[Path] = []
+        self._columns = {name: array(kind) for name, kind in _COLUMNS.items()}
+        self._orders: dict[bool, Ints] = {}
+        self._labels: dict[str, int] = {}
+        self._archives: dict[str, int] = {}
+        self._unplanned = 0
+
+    def scan(self) -> None:
+        """Index everything that is in the output folder; rows whose files are missing or damaged are left out."""
+        for path in (self.out / MANIFEST, self.out / REJECTED, *list_parts(self.out)):
+            self.add(path)
+        self._leave_out(self._damaged_archives())
+
+    def add(self, path: Path, *, checked: bool = True) -> None:
+        """Index one file.
+
+        Args:
+            path: path of the file; nothing is indexed if it does not exist.
+            checked: whether to leave out rows without their files; not needed for a worker that has just ended.
+        """
+        self._paths.append(path)
+        self._orders.clear()
+        for line in read_lines(path, torn=True):
+            if is_rejected(line.row) or not checked or "member" in line.row or self._is_written(line.row):
+                self._append(line)
+
+    def has(self, copy_id: CopyId) -> bool:
+        """Whether a copy has a row."""
+        position = self.division.position(copy_id)
+        return position is not None and bool(self.recorded[position])
+
+    def count_recorded(self, positions: slice) -> int:
+        """Return the number of copies in a range of positions that have a row."""
+        return self.recorded.count(1, positions.start, positions.stop)
+
+    def counts(self, groups: Iterable[int] | None = None) -> tuple[int, int]:
+        """Return the number of written and of rejected copies, of some groups or of all."""
+        orders = [self._order(rejected=rejected) for rejected in (False, True)]
+        if groups is not None:
+            chosen = np.zeros(self.division.num_copies + self._unplanned, bool)
+            for number in groups:
+                chosen[self.division.positions(number)] = True
+            positions = self._column("positions")
+            orders = [order[chosen[positions[order]]] for order in orders]
+        return len(orders[0]), len(orders[1])
+
+    def count_labels(self) -> tuple[tuple[str, int], ...]:
+        """Return the number of written copies by label, sorted."""
+        counts = np.bincount(self._column("labels")[self._order(rejected=False)], minlength=len(self._labels))
+        return tuple(sorted((label, int(counts[number])) for label, number in self._labels.items() if counts[number]))
+
+    def rows_of(self, key: str, most: int) -> list[Row]:
+        """Read the rows of the first written copies of a source; not after `join`, which moves the rows."""
+        span = self.division.span(key)
+        order = self._order(rejected=False)
+        first, end = np.searchsorted(self._column("positions")[order], (span.start, span.stop)).tolist()
+        return [self._read(number) for number in order[first : min(end, first + most)].tolist()]
+
+    def join(self) -> None:
+        """Write the manifest and the file of rejected copies, each in planned order, and remove the parts.
+
+        A file that is in order already, and holds nothing else, stays as it is.
+        """
+        for name, is_rejects in ((MANIFEST, False), (REJECTED, True)):
+            order = self._order(rejected=is_rejects)
+            if not self._is_joined(self.out / name, order):
+                self._write(self.out / name, order)
+        for path in list_parts(self.out):
+            path.unlink()
+        if (self.out / PARTS).is_dir():
+            (self.out / PARTS).rmdir()
+
+    def _append(self, line: Line) -> None:
+        row = line.row
+        position = self.division.position(copy_id_of(row))
+        if position is None:
+            position = self.division.num_copies + self._unplanned
+            self._unplanned += 1
+        else:
+            self.recorded[position] = 1
+        label = _NO_LABEL if is_rejected(row) else self._labels.setdefault(row["label"] or "", len(self._labels))
+        archive = self._archives.setdefault(row["file"], len(self._archives)) if "member" in row else -1
+        values = (position, line.offset, line.length, len(self._paths) - 1, label, archive)
+        for column, value in zip(self._columns.values(), values, strict=True):
+            column.append(value)
+        self.flaws.update((where, reason) for where, reason in row.get("flaws", ()))
+
+    def _column(self, name: str) -> NDArray[np.signedinteger]:
+        return np.frombuffer(self._columns[name], dtype=_COLUMNS[name])
+
+    def _order(self, *, rejected: bool) -> Ints:
+        """Return the numbers of the written or rejected rows in planned order, one for each copy."""
+        if rejected not in self._orders:
+            (numbers,) = np.nonzero((self._column("labels") == _NO_LABEL) == rejected)
+            _, firsts = np.unique(self._column("positions")[numbers], return_index=True)
+            self._orders[rejected] = numbers[firsts]
+        return self._orders[rejected]
+
+    def _damaged_archives(self) -> list[int]:
+        """List the archives that are missing, or are not what their last rows say."""
+        order = self._order(rejected=False)
+        archives = self._column("archives")[order]
+        by_archive = order[np.argsort(archives, kind="stable")]
+        bounds = np.searchsorted(np.sort(archives), range(len(self._archives) + 1)).tolist()
+        damaged = []
+        for (name, archive), (first, end) in zip(self._archives.items(), pairwise(bounds), strict=True):
+            if first == end or not self._is_whole(self.out / name, end - first, self._read(int(by_archive[end - 1]))):
+                damaged.append(archive)
+        return damaged
+
+    def _leave_out(self, archives: list[int]) -> None:
+        """Forget the rows of some archives."""
+        if not archives:
+            return
+        lost = np.isin(self._column("archives"), archives)
+        for position in self._column("positions")[lost].tolist():
+            if position < len(self.recorded):
+                self.recorded[position] = 0
+        for name, kind in _COLUMNS.items():
+            self._columns[name] = array(kind, self._column(name)[~lost].tobytes())
+        self._orders.clear()
+
+    def _read(self, number: int) -> Row:
+        path = self._paths[self._columns["files"][number]]
+        with open_regular(path, files.MANIFEST) as file:
+            file.seek(self._columns["offsets"][number])
+            line = file.read(self._columns["lengths"][number])
+        row: Row = load_json(line, path, ResumeError, finite=False)
+        return row
+
+    def _is_joined(self, path: Path, order: Ints) -> bool:
+        """Whether a file holds exactly these rows in this order."""
+        if not path.exists():
+            return not len(order)
+        own = self._paths.index(path)
+        offsets = self._column("offsets")[order]
+        size = int(self._column("lengths")[order].sum(dtype=np.int64))
+        in_order = bool((np.diff(offsets) > 0).all()) and bool((self._column("files")[order] == own).all())
+        return in_order and size == path.stat().st_size
+
+    def _write(self, path: Path, order: Ints) -> None:
+        """Write rows to a file, in blocks of rows that follow one another in their own files."""
+        source, number = None, -1
+        with replacing(path, durable=True) as temporary, temporary.open("wb") as target:
+            try:
+                for file, start, end in self._blocks(order):
+                    if source is None or file != number:
+                        source = self._reopen(source, file)
+                        number = file
+                    _copy(source, target, start, end)
+            finally:
+                if source is not None:
+                    source.close()
+
+    def _reopen(self, source: BinaryIO | None, number: int) -> BinaryIO:
+        if source is not None:
+            source.close()
+        return open_regular(self._paths[number], files.MANIFEST)
+
+    def _blocks(self, order: Ints) -> Iterator[tuple[int, int, int]]:
+        """Yield number of the file, start and end of each block."""
+        if not len(order):
+            return
+        numbers, starts = self._column("files")[order], self._column("offsets")[order]
+        ends = starts + self._column("lengths")[order]
+        (breaks,) = np.nonzero((numbers[1:] != numbers[:-1]) | (starts[1:] != ends[:-1]))
+        firsts, lasts = [0, *(breaks + 1).tolist()], [*breaks.tolist(), len(order) - 1]
+        for first, last in zip(firsts, lasts, strict=True):
+            yield int(numbers[first]), int(starts[first]), int(ends[last])
+
+
+def _copy(source: BinaryIO, target: BinaryIO, start: int, end: int) -> None:
+    source.seek(start)
+    while start < end:
+        block = source.read(min(_BLOCK, end - start))
+        target.write(block)
+        start += len(block)

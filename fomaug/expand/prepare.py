@@ -1,0 +1,204 @@
+"""Preparation of a job: its sources, their division, model and pool, and the facts that a resumed job must have."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fomaug import __version__
+from fomaug.animator import Animator
+from fomaug.driving import DrivingPool
+from fomaug.errors import ArgumentError, MediaError, ResumeError
+from fomaug.expand.annotate import make_annotator
+from fomaug.expand.classes import check_policy, list_classes
+from fomaug.expand.dataset import (
+    SOURCES,
+    Found,
+    digest_sources,
+    find_sources,
+    listed_sources,
+    save_sources,
+    with_deleted,
+)
+from fomaug.expand.formats import open_writer
+from fomaug.expand.gates import Embed
+from fomaug.expand.locks import LOCK
+from fomaug.expand.manifest import MANIFEST_FORMAT, SUMMARY, check_facts, save_summary
+from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.report import Failure
+from fomaug.expand.resources import POOL_FILE, digest_clip_labels, is_from_clips, load_augment, save_pool
+from fomaug.expand.run import Stages
+from fomaug.expand.shards import Division
+from fomaug.expand.sources import SourceFile
+from fomaug.expand.worker import WorkerSetup, make_stages
+from fomaug.faces import Detector
+from fomaug.files import is_temporary
+from fomaug.motion import DRAWS
+
+_SAVED_FIRST: Final = (SOURCES, POOL_FILE, LOCK)
+"""Files that are saved before the summary, whose presence says that a job is prepared."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """Objects that a user of Python may give instead of names.
+
+    Attributes:
+        model: animator; None for the one that the plan names.
+        pool: driving pool; None for the one that the plan names.
+        embed: face embedder for the gate `min_identity`.
+        detector: face detector for `faces="detect"`.
+    """
+
+    model: Animator | None = None
+    pool: DrivingPool | None = None
+    embed: Embed | None = None
+    detector: Detector | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job with everything that it needs.
+
+    Attributes:
+        plan: settings.
+        sources: source files.
+        division: division of their copies.
+        stages: model, pool and all else that copies are made with in this process.
+        given: objects that the user gave.
+        facts: facts that must be equal for a job to be resumed, as plain JSON.
+    """
+
+    plan: ExpandPlan
+    sources: Sequence[SourceFile]
+    division: Division
+    stages: Stages
+    given: Given
+    facts: dict[str, Any]
+
+    @property
+    def out(self) -> Path:
+        """Output folder."""
+        return Path(self.plan.out)
+
+    def setup(self) -> WorkerSetup:
+        """Return the setup of the job's workers."""
+        augment, annotator = self.stages.augment, self.stages.annotator
+        return WorkerSetup(
+            plan=self.plan,
+            classes=list_classes(self.plan, self.sources, augment.driving),
+            hashes=(augment.model.hash, augment.driving.hash),
+            annotator=None if annotator is None else annotator.without_labels(),
+            model=self.given.model,
+            pool=self.given.pool,
+            embed=self.given.embed,
+            detector=self.given.detector,
+        )
+
+
+def find_job_sources(plan: ExpandPlan, *, resume: bool, listed: bool) -> Found:
+    """Find the sources of a job.
+
+    Args:
+        plan: settings.
+        resume: True to add sources of the job's list that were deleted since.
+        listed: True to take the list of a prepared job instead of looking into the dataset folder.
+    """
+    dataset, out = Path(plan.dataset), Path(plan.out)
+    if listed and is_prepared(out) and (out / SOURCES).exists():
+        return Found(listed_sources(dataset, out), [], [])
+    found = find_sources(dataset, out=out, split=plan.split, annotations=plan.annotations)
+    return found._replace(chosen=with_deleted(found.chosen, dataset, out)) if resume else found
+
+
+def list_unsplit(plan: ExpandPlan, unsplit: Sequence[SourceFile]) -> tuple[Failure, ...]:
+    """Return a failure for each source without a split, or raise `MediaError` if the plan says so."""
+    reason = "is outside the split folders and in no split; move it into one of them, or take split 'all'"
+    skipped = tuple(Failure(source.key, reason) for source in unsplit)
+    if skipped and plan.on_error == "raise":
+        raise MediaError(f"{skipped[0].source}: {reason}")
+    return skipped
+
+
+def prepare(
+    plan: ExpandPlan, sources: Sequence[SourceFile], division: Division, given: Given, *, progress: bool
+) -> Prepared:
+    """Load model, pool and annotations, and check that they fit together; nothing is written."""
+    augment = load_augment(plan, given.pool, given.model, progress=progress)
+    check_policy(plan, sources, augment.driving)
+    annotator = make_annotator(plan, sources)
+    stages = make_stages(plan, augment, annotator, given.embed, given.detector)
+    prepared = Prepared(plan, sources, division, stages, given, _facts(plan, sources, stages))
+    open_writer(prepared.out, plan.format, ())  # its errors come before anything is written
+    return prepared
+
+
+def is_prepared(out: Path) -> bool:
+    """Whether an output folder holds a job."""
+    return (out / SUMMARY).exists()
+
+
+def begin(prepared: Prepared, *, resume: bool) -> None:
+    """Save what the job needs in a new folder, or check that an existing folder holds the same job.
+
+    Raises:
+        ResumeError: the folder is not empty, or was made with other facts; the message names both values.
+    """
+    out, plan = prepared.out, prepared.plan
+    filled = out.exists() and any(path.name != LOCK for path in out.iterdir())
+    if filled and not resume:
+        raise ResumeError(f"{out} is not empty; give a new folder, or resume=True (--resume) to go on with its job")
+    out.mkdir(parents=True, exist_ok=True)
+    if filled and (is_prepared(out) or not _is_unfinished(out)):
+        check_facts(out, prepared.facts)
+    save_sources(out, prepared.sources)
+    save_pool(plan, prepared.stages.augment.driving)
+    if not is_prepared(out):
+        save_summary(out, {"state": "running", **prepared.facts, "given": inputs_of(plan)})
+
+
+def check_share(plan: ExpandPlan) -> None:
+    """Refuse to divide a job among machines that no single one has prepared, if they could prepare it differently.
+
+    Raises:
+        ArgumentError: the pool is made from clips, and every machine would make its own.
+    """
+    if is_from_clips(plan) and not is_prepared(Path(plan.out)):
+        raise ArgumentError(
+            f"{plan.out} is not prepared, and every shard would read the clips in {plan.driving} by itself; run the "
+            "same command once with --prepare instead of --shard"
+        )
+
+
+def inputs_of(plan: ExpandPlan) -> dict[str, Any]:
+    """Return the names of dataset, clips, model and label files as the user gave them."""
+    return {
+        name: getattr(plan, name) for name in ("dataset", "driving", "model", "config", "clip_labels", "annotations")
+    }
+
+
+def _is_unfinished(out: Path) -> bool:
+    """Whether a folder holds nothing but what a job saves before its summary."""
+    return all(path.name in _SAVED_FIRST or is_temporary(path) for path in out.iterdir())
+
+
+def _facts(plan: ExpandPlan, sources: Sequence[SourceFile], stages: Stages) -> dict[str, Any]:
+    pool, model, annotator = stages.augment.driving, stages.augment.model, stages.annotator
+    return {
+        "fomaug": __version__,
+        "manifest": MANIFEST_FORMAT,
+        "draws": DRAWS,
+        "settings": plan.settings(),
+        "model": {"name": model.name, "hash": model.hash},
+        "pool": {"hash": pool.hash, "tracks": len(pool), "frames": pool.num_frames},
+        "dataset": {
+            "pictures": len(sources),
+            "labels": dict(sorted(Counter(source.label for source in sources).items())),
+            "digest": digest_sources(sources),
+        },
+        "clip_labels": digest_clip_labels(plan),
+        "annotations": None if annotator is None else {"format": annotator.format, "digest": annotator.digest()},
+    }

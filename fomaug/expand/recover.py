@@ -1,0 +1,47 @@
+"""Recovery after an earlier run: temporary files are removed, and the files of copies are found by their rows."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from fomaug.expand.manifest import Row, is_still
+from fomaug.files import is_temporary
+from fomaug.media import sidecar_of
+
+Companion = Callable[[Row], Path | None]
+
+
+def remove_temporary(out: Path) -> None:
+    """Remove the unfinished files of killed processes; no other process may be writing."""
+    for folder, _, names in os.walk(out):
+        for name in names:
+            if name.startswith(".") and is_temporary(Path(name)):
+                Path(folder, name).unlink()
+
+
+def is_written(out: Path, row: Row, companion: Companion | None = None) -> bool:
+    """Whether the file of a copy is there with its size, and so are its mark and its annotation file.
+
+    Args:
+        out: output folder.
+        row: row of a copy that is a file of its own.
+        companion: function from a row to the path of the copy's annotation file, or None.
+    """
+    path = os.path.join(out, str(row["file"]))  # noqa: PTH118 - there may be millions of rows
+    if _size(path) != row["bytes"]:
+        return False
+    mark = sidecar_of(Path(path)) if path.endswith(".bmp") and not is_still(row) else None
+    others = [mark, companion(row) if companion else None]
+    return all(other is None or _size(other) > 0 for other in others)
+
+
+def _size(path: str | Path) -> int:
+    """Return the size of a regular file, -1 if there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):
+        return -1
+    return status.st_size if stat.S_ISREG(status.st_mode) else -1

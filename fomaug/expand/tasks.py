@@ -1,0 +1,169 @@
+"""The tasks of a job: one for each group that has missing copies, given to the workers of any engine."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from tqdm import tqdm
+
+from fomaug.expand.index import RowIndex
+from fomaug.expand.manifest import CopyId
+from fomaug.expand.parts import part_path
+from fomaug.expand.report import Failure
+from fomaug.expand.shards import Division
+from fomaug.expand.sources import Group
+from fomaug.labels import FaceLabels, Flaw
+
+MOST_DEATHS: Final = 3  # of workers, by one group, before the group is given up
+
+Seconds = dict[str, float]
+OnMade = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A group whose missing copies are to be made; it holds all that a worker needs to know of the dataset.
+
+    Attributes:
+        group: the group.
+        recorded: its copies that have rows.
+        labels: labels of its sources, by key.
+    """
+
+    group: Group
+    recorded: frozenset[CopyId] = frozenset()
+    labels: Mapping[str, FaceLabels] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Done:
+    """The result of a task, beside the files and rows that were written.
+
+    Attributes:
+        number: number of the group.
+        failed: sources that could not be used.
+        flaws: annotations of these sources that were left out; rows hold those of all other sources.
+        seconds: time that the worker spent in each stage.
+    """
+
+    number: int
+    failed: tuple[Failure, ...] = ()
+    flaws: tuple[Flaw, ...] = ()
+    seconds: Seconds = field(default_factory=dict)
+
+
+class Feed(Protocol):
+    """A worker's side of its job."""
+
+    def take(self, *, wait: bool) -> Task | None:
+        """Return the next task; None if there is none, or, without waiting, if there is none yet."""
+
+    def made(self, copies: int, failed: int) -> None:
+        """Count settled copies and failed sources."""
+
+    def done(self, done: Done) -> None:
+        """Report a finished task."""
+
+
+class Tasks:
+    """Queue of the tasks of a job, or of one share of it, and the results of its workers. It is a feed itself.
+
+    Args:
+        division: division of the job.
+        index: index of the rows that are there.
+        numbers: numbers of the groups to make.
+        labels: labels of the sources, by key.
+        on_made: function that is called with a number of settled copies and of failed sources.
+
+    Attributes:
+        failed: sources that could not be used.
+        flaws: annotations of these sources that were left out.
+        seconds: time that all workers spent in each stage.
+    """
+
+    def __init__(
+        self,
+        division: Division,
+        index: RowIndex,
+        numbers: Iterable[int],
+        labels: Mapping[str, FaceLabels],
+        on_made: OnMade,
+    ) -> None:
+        self.division = division
+        self.index = index
+        self.failed: list[Failure] = []
+        self.flaws: list[Flaw] = []
+        self.seconds: Counter[str] = Counter()
+        self.made = on_made
+        self._labels = labels
+        self._waiting = deque(number for number in numbers if self._is_missing(number))
+        self._deaths: Counter[int] = Counter()
+
+    def __len__(self) -> int:
+        """Return the number of tasks that no worker has taken."""
+        return len(self._waiting)
+
+    def take(self, *, wait: bool = False) -> Task | None:
+        """Return the next task; None if all are taken."""
+        return self._task(self._waiting.popleft()) if self._waiting else None
+
+    def done(self, done: Done) -> None:
+        """Add the result of a task."""
+        self.failed += done.failed
+        self.flaws += done.flaws
+        self.seconds.update(done.seconds)
+
+    def put_back(self, task: Task) -> None:
+        """Put a task back that its worker has not begun."""
+        self._waiting.appendleft(task.group.number)
+
+    def lost(self, task: Task, part: str, reason: str) -> None:
+        """Put the task of a dead worker back, or name its sources as failed if it was put back too often.
+
+        Args:
+            task: the task.
+            part: name of the worker's manifest part; its rows are kept.
+            reason: end of the sentence "the worker that made its copies ...".
+        """
+        number = task.group.number
+        self.index.add(part_path(self.index.out, part), checked=False)
+        self._deaths[number] += 1
+        if not self._is_missing(number):
+            return
+        if self._deaths[number] < MOST_DEATHS:
+            self._waiting.appendleft(number)
+            return
+        missing = [job.source.key for job in task.group.jobs if not all(map(self.index.has, job.copy_ids))]
+        times = f"{MOST_DEATHS} times in a row"
+        self.failed += [Failure(key, f"the worker that made its group {reason}, {times}") for key in missing]
+
+    def _is_missing(self, number: int) -> bool:
+        positions = self.division.positions(number)
+        num_copies: int = positions.stop - positions.start
+        return self.index.count_recorded(positions) < num_copies
+
+    def _task(self, number: int) -> Task:
+        group = self.division.group(number)
+        recorded = frozenset(copy_id for copy_id in group.copy_ids if self.index.has(copy_id))
+        keys = [job.source.key for job in group.jobs]
+        return Task(group, recorded, {key: self._labels[key] for key in keys if key in self._labels})
+
+
+@contextmanager
+def show_progress(total: int, done: int, *, shown: bool) -> Iterator[OnMade]:
+    """Show one bar for all workers, with rate, remaining time and failures."""
+    with tqdm(total=total, initial=done, unit="copy", disable=not shown, dynamic_ncols=True) as bar:
+        failures = 0
+
+        def on_made(copies: int, failed: int) -> None:
+            nonlocal failures
+            failures += failed
+            if failed:
+                bar.set_postfix(failed=failures, refresh=False)
+            bar.update(copies)
+
+        yield on_made

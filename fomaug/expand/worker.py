@@ -1,0 +1,90 @@
+"""Workers: each loads model and pool once, and makes the groups that it is given. One process is one worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fomaug.animator import Animator
+from fomaug.augment import MotionAugment
+from fomaug.driving import DrivingPool
+from fomaug.errors import ResumeError
+from fomaug.expand.annotate import Annotator
+from fomaug.expand.formats import open_writer
+from fomaug.expand.gates import Embed, make_judge, read_gates
+from fomaug.expand.parts import Part
+from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.resources import load_worker_augment
+from fomaug.expand.run import Pipeline, Stages
+from fomaug.expand.sources import make_locator
+from fomaug.expand.tasks import Feed
+from fomaug.faces import Detector
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """All that a worker needs beside its tasks; picklable if the objects of the user are.
+
+    Attributes:
+        plan: settings of the job.
+        classes: labels of all copies.
+        hashes: hashes of the job's model and pool, with which the worker's own are compared.
+        annotator: writer of annotations, without labels; None without annotations.
+        model: animator that the user gave; None to load the one that the plan names.
+        pool: driving pool that the user gave; None to load the one that the plan names.
+        embed: face embedder that the user gave.
+        detector: face detector that the user gave.
+    """
+
+    plan: ExpandPlan
+    classes: tuple[str, ...]
+    hashes: tuple[str, str]
+    annotator: Annotator | None = None
+    model: Animator | None = None
+    pool: DrivingPool | None = None
+    embed: Embed | None = None
+    detector: Detector | None = None
+
+    def on(self, device: str) -> WorkerSetup:
+        """Return the setup of a worker on a device."""
+        return replace(self, plan=replace(self.plan, device=device))
+
+
+def load_stages(setup: WorkerSetup) -> Stages:
+    """Load model and pool in the process of a worker.
+
+    Raises:
+        ResumeError: this machine has another model or pool under the same name.
+    """
+    plan = setup.plan
+    augment = load_worker_augment(plan, setup.pool, setup.model)
+    hashes = augment.model.hash, augment.driving.hash
+    if hashes != setup.hashes:
+        raise ResumeError(
+            f"the worker loaded a model and a pool with the hashes {hashes}, but the job has {setup.hashes}; "
+            "give files that all machines share"
+        )
+    return make_stages(plan, augment, setup.annotator, setup.embed, setup.detector)
+
+
+def make_stages(
+    plan: ExpandPlan,
+    augment: MotionAugment,
+    annotator: Annotator | None,
+    embed: Embed | None,
+    detector: Detector | None,
+) -> Stages:
+    """Gather the stages of a job around its model and pool."""
+    poses = augment.driving.has_views
+    return Stages(
+        augment=augment,
+        judge=make_judge(read_gates(plan.gates), augment.model, embed, poses=poses, batch_size=plan.batch_size),
+        annotator=annotator,
+        locate=make_locator(plan, augment.model, detector, annotated=annotator is not None),
+    )
+
+
+def work(setup: WorkerSetup, stages: Stages, part: Part, feed: Feed) -> None:
+    """Make the copies of all tasks of a feed."""
+    writer = open_writer(Path(setup.plan.out), setup.plan.format, setup.classes)
+    Pipeline(setup.plan, stages, writer, part, feed).run()

@@ -1,0 +1,168 @@
+"""The pose of a head: the mean face, turned until it fits the keypoints best.
+
+The keypoints of the canonical face are linear in its mesh, and so are their jacobians. So the mean face is posed by the
+rotation of one 3 x 3 matrix for each keypoint, and the mesh is not needed.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from fomaug.animator import Animator
+from fomaug.errors import PoolError
+from fomaug.faces.canonical import KEYPOINT_POINTS, keypoint_frames, mean_mesh, rotation
+from fomaug.faces.finder import is_face_model
+from fomaug.types import Keypoints
+
+NECK: Final = (0.0, 0.4, 0.3)
+"""The centre of the head's rotation, below and behind the centre of the face."""
+
+# Weights of the points in the fit. Lids, brows, lips and chin move with expressions, irises with looks; jaws differ
+# between people. docs/driving.md has the errors on rendered heads.
+_WEIGHTS: Final = {"iris": 0.0, "lid": 0.25, "brow": 0.5, "lip": 0.25, "mouth": 0.25, "chin": 0.25, "jaw": 0.3}
+_YAWS: Final = torch.arange(-70.0, 71.0, 10.0)
+_PITCHES: Final = torch.arange(-40.0, 41.0, 10.0)
+_ROUNDS: Final = 8  # of the refinement, which hardly changes after the fourth
+_WIDEST: Final = 85.0
+_LONGEST_STEP: Final = 10.0  # degrees
+_STEPS: Final = 64.0  # in a degree: angles that float32 and short decimals hold exactly
+
+
+def head_pose(keypoints: Keypoints, model: Animator) -> Tensor:
+    """Estimate the pose of each head from its keypoints.
+
+    Args:
+        keypoints: keypoints of B faces, found by the model.
+        model: model whose keypoints are known points of the face.
+
+    Returns:
+        (B, 3) yaw, pitch and roll in degrees, float32, multiples of 1/64. Yaw is positive to the viewer's left, pitch
+        looks down, roll tilts clockwise for the viewer; 0 faces the camera. Estimates fail beyond 70 degrees of yaw.
+
+    Raises:
+        PoolError: the keypoints of the model have no names.
+    """
+    if not is_face_model(model):
+        raise PoolError(
+            f"a head pose needs keypoints that are known points of the face; those of {model.name!r} have no names"
+        )
+    return pose_of_points(keypoints.value)
+
+
+def pose_of_points(value: Tensor) -> Tensor:
+    """Estimate head poses (B, 3) in degrees from the canonical keypoints (B, K, 2); see `head_pose`.
+
+    For every pose of a coarse grid, the similarity that fits best is known in closed form; Gauss-Newton steps refine
+    the best one. Nothing is read back from the device, and each row depends on its own points alone.
+    """
+    face = _weighted_face().to(value.device)
+    points = _complex(_centred(value.detach().float()))  # (B, K)
+    angles = _best_of_grid(points, face)
+    for _ in range(_ROUNDS):
+        angles = _refine(points, angles, face)
+    fit = _similarity(points, _project(angles, face))
+    return (_read_angles(fit.angle(), angles) * _STEPS).round() / _STEPS
+
+
+def posed_face(angles: Tensor, offset: Tensor | None = None) -> Keypoints:
+    """Pose the mean face.
+
+    Args:
+        angles: (B, 3) yaw, pitch and roll in degrees.
+        offset: (B, K, 3, 3) or (K, 3, 3) change of the keypoints' frames by an expression, as from `keypoint_frames`.
+
+    Returns:
+        Keypoints of B frames.
+    """
+    frames = _frames().to(angles.device)
+    frames = frames if offset is None else frames + offset
+    turn = rotation(*angles.deg2rad().unbind(-1))[:, None, :2, :, None]  # (B, 1, 2, 3, 1)
+    # Products of matrices would depend on the number of rows in their last digits.
+    posed = (turn * (frames if frames.ndim == 4 else frames[None])[:, :, None]).sum(3)  # (B, K, 2, 3)
+    return Keypoints(posed[..., 0] + torch.tensor(NECK[:2], device=angles.device), posed[..., 1:])
+
+
+@cache
+def _frames() -> Tensor:
+    """Return the frames (K, 3, 3) of the mean face's keypoints: the point, as seen from the neck, and its jacobian."""
+    frames = keypoint_frames(mean_mesh())
+    return torch.cat([frames[..., :1] - torch.tensor(NECK)[:, None], frames[..., 1:]], -1)
+
+
+@cache
+def _weights() -> Tensor:
+    """Return the weights (K, 1) of the keypoints in the fit, with the sum 1."""
+    weights = [_WEIGHTS.get(name.split()[0], 1.0) for name in KEYPOINT_POINTS]
+    return (torch.tensor(weights) / sum(weights))[:, None]
+
+
+@cache
+def _weighted_face() -> Tensor:
+    """Return the points (K, 3) of the mean face, centred, and multiplied by the roots of their weights."""
+    return _centred(_frames()[..., 0])
+
+
+def _centred(points: Tensor) -> Tensor:
+    weights = _weights().to(points.device)
+    return (points - (weights * points).sum(-2, keepdim=True)) * weights.sqrt()
+
+
+def _complex(points: Tensor) -> Tensor:
+    return torch.complex(points[..., 0], points[..., 1])
+
+
+def _project(angles: Tensor, face: Tensor) -> Tensor:
+    """Turn the face by yaw and pitch (B, 2) in degrees and look at it from the front: (B, K) complex points."""
+    yaw, pitch = angles.deg2rad().unbind(-1)
+    turn = rotation(yaw, pitch, torch.zeros_like(yaw))[:, None, :2]  # (B, 1, 2, 3)
+    return _complex((turn * face[:, None]).sum(-1))
+
+
+def _similarity(points: Tensor, shape: Tensor) -> Tensor:
+    """Return the complex factors (B,), scale and roll, by which shapes fit points best."""
+    return (shape.conj() * points).sum(-1) / shape.abs().square().sum(-1)
+
+
+def _best_of_grid(points: Tensor, face: Tensor) -> Tensor:
+    """Return the yaw and pitch (B, 2) of the grid that fit best."""
+    grid = torch.cartesian_prod(_YAWS, _PITCHES).to(points.device)
+    shapes = _project(grid, face)  # (G, K)
+    fits = _similarity(points[:, None], shapes).abs() * shapes.abs().square().sum(-1).sqrt()
+    return grid[fits.argmax(1)]
+
+
+def _refine(points: Tensor, angles: Tensor, face: Tensor) -> Tensor:
+    """Do one Gauss-Newton step for yaw and pitch (B, 2); scale and roll are eliminated."""
+    shape = _project(angles, face)
+    fit = _similarity(points, shape)[:, None]
+    rest = points - fit * shape
+    slopes = []
+    for step in torch.eye(2, device=angles.device):
+        slope = (_project(angles + step, face) - _project(angles - step, face)) / 2
+        slopes.append(fit * (slope - _similarity(slope, shape)[:, None] * shape))
+    yaw, pitch = slopes
+    (a, b, c), (p, q) = (_dot(yaw, yaw), _dot(yaw, pitch), _dot(pitch, pitch)), (_dot(yaw, rest), _dot(pitch, rest))
+    area = (a * c - b * b).clamp(min=1e-20)
+    change = torch.stack([c * p - b * q, a * q - b * p], -1) / area[:, None]
+    return (angles + change.clamp(-_LONGEST_STEP, _LONGEST_STEP)).clamp(-_WIDEST, _WIDEST)
+
+
+def _dot(first: Tensor, second: Tensor) -> Tensor:
+    return (first.conj() * second).real.sum(-1)
+
+
+def _read_angles(roll: Tensor, angles: Tensor) -> Tensor:
+    """Turn a roll in the picture, after yaw and pitch, into one before them, as `rotation` takes it: (B, 3) degrees."""
+    zero = torch.zeros_like(roll)
+    yaw, pitch = angles.deg2rad().unbind(-1)
+    whole = rotation(zero, zero, roll) @ rotation(yaw, pitch, zero)
+    found = (
+        torch.atan2(whole[:, 0, 2], whole[:, 2, 2]),
+        torch.asin(-whole[:, 1, 2].clamp(-1, 1)),
+        torch.atan2(whole[:, 1, 0], whole[:, 1, 1]),
+    )
+    return torch.stack(found, -1).rad2deg()

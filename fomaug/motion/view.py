@@ -1,0 +1,78 @@
+"""A view: the head pose that is asked of a copy, and what its source lets be shown of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final, Literal
+
+from fomaug.errors import ArgumentError, did_you_mean, shortened
+
+Angles = tuple[float, float, float]
+
+_WIDEST: Final = 180.0
+
+
+@dataclass(frozen=True)
+class View:
+    """The view of one copy; angles are yaw, pitch and roll in degrees, as in `fomaug.faces.head_pose`.
+
+    Attributes:
+        asked: view that was drawn.
+        expression: name of the expression, see `fomaug.driving.EXPRESSIONS`; `MotionParams.strength` is its strength.
+        taken: view that the copy is turned to. It differs from `asked` where the source hides what would be seen, see
+            `replaced`. None until the draw is fitted to a source.
+        pose: estimated head pose of the source; None until the draw is fitted.
+
+    >>> View((40.0, 0.0, 5.0), taken=(-40.0, 0.0, -5.0)).replaced
+    'mirrored'
+    """
+
+    asked: Angles
+    expression: str = "neutral"
+    taken: Angles | None = None
+    pose: Angles | None = None
+
+    @property
+    def replaced(self) -> Literal["no", "mirrored", "nearest"]:
+        """Whether the view was replaced: by its mirror image, or by the nearest one that the source can show."""
+        if self.taken is None or self.taken == self.asked:
+            return "no"
+        yaw, pitch, roll = self.asked
+        return "mirrored" if self.taken == (-yaw, pitch, -roll) else "nearest"
+
+    @property
+    def settled(self) -> bool:
+        """Whether the view is fitted to a source."""
+        return self.taken is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a dict that `json.dumps` takes."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> View:
+        """Read the result of `to_dict`; an unknown, missing or ill-typed field is an error."""
+        if not isinstance(values, Mapping):
+            raise ArgumentError(f"motion parameter 'view' must be a mapping of its fields, got {shortened(values)}")
+        known = {field.name for field in fields(cls)}
+        for name in values:
+            if name not in known:
+                raise ArgumentError(f"unknown field {name!r} of a view{did_you_mean(name, known)}")
+        expression = values.get("expression", "neutral")
+        if not isinstance(expression, str):
+            raise ArgumentError(f"'expression' of a view must be a name, got {shortened(expression)}")
+        if "asked" not in values or (values.get("taken") is None) != (values.get("pose") is None):
+            raise ArgumentError("a view needs 'asked', and either both of 'taken' and 'pose' or neither")
+        asked = _read_angles("asked", values["asked"])
+        later = {name: values.get(name) for name in ("taken", "pose")}
+        return cls(asked, expression, **{n: None if v is None else _read_angles(n, v) for n, v in later.items()})
+
+
+def _read_angles(name: str, values: Any) -> Angles:
+    numbers = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == 3
+    # To Python a bool is an int; NaN fails the comparison.
+    if not numbers or not all(type(value) in (int, float) and abs(value) <= _WIDEST for value in values):
+        raise ArgumentError(f"{name!r} of a view must be yaw, pitch and roll in degrees, got {shortened(values)}")
+    yaw, pitch, roll = (float(value) for value in values)
+    return yaw, pitch, roll

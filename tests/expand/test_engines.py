@@ -1,0 +1,190 @@
+"""Every engine writes the same bytes; dead workers are replaced, and what kills them is named."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fomaug import Animator, DrivingPool, save_model
+from fomaug.errors import ArgumentError, FomaugError, MediaError, MissingExtraError
+from fomaug.expand import ExpandPlan, ExpandReport, expand
+from fomaug.expand.engines import local
+from fomaug.expand.engines.local import choose_devices, count_cores
+from fomaug.media import save_image
+
+Contents = Callable[[Path], dict[str, bytes]]
+FORMATS = ["folder", "webdataset", "parquet"]
+
+
+def find_middle(picture: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """A detector that other processes can import."""
+    height, width = picture.shape[:2]
+    return [(width // 4, height // 4, width * 3 // 4, height * 3 // 4)]
+
+
+@pytest.fixture
+def run(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path) -> Callable[..., ExpandReport]:
+    def call(out: str, **options: object) -> ExpandReport:
+        options = {"gates": "off", "copies": 2, "samples_per_shard": 4, "batch_size": 4, "workers": 1, **options}
+        given = {"model": tiny_model, "driving": tiny_pool, "device": "cpu"}
+        return expand(faces, tmp_path / out, **{**given, **options})
+
+    return call
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_processes_change_no_byte(run: Callable[..., ExpandReport], contents: Contents, format: str) -> None:
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    one, two = run("one", format=format), run("two", format=format, processes=2)
+    assert contents(two.out) == contents(one.out)
+    assert (two.new, two.written, two.labels) == (one.new, one.written, one.labels)
+    again = run("two", format=format, processes=2, resume=True)
+    assert (again.new, again.written) == (0, 10)
+
+
+def test_workers_load_models_and_pools_by_name(
+    run: Callable[..., ExpandReport], contents: Contents, tiny_model: Animator, tiny_pool: DrivingPool, tmp_path: Path
+) -> None:
+    save_model(tiny_model, tmp_path / "tiny.safetensors", half=False)
+    tiny_pool.save(tmp_path / "pool.safetensors")
+    named = {"model": tmp_path / "tiny.safetensors", "driving": tmp_path / "pool.safetensors"}
+    one, two = run("one", **named), run("two", **named, processes=2)
+    assert contents(two.out) == contents(one.out)
+
+
+def test_annotations_faces_and_bad_pictures_come_through_other_processes(
+    run: Callable[..., ExpandReport], contents: Contents, faces: Path, tmp_path: Path
+) -> None:
+    (faces / "ben" / "1.png").write_bytes(b"no picture")
+    for name in ("anna/1.png", "ben/2.png", "carla/1.png"):
+        (tmp_path / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
+        side = 40 if name.startswith("carla") else 48
+        save_image(tmp_path / "masks" / name, np.full((side, side), 3, np.uint8))
+    options = {"annotations": str(tmp_path / "masks"), "faces": "detect", "detector": find_middle}
+    one, two = run("one", **options), run("two", **options, processes=2)
+    assert contents(two.out) == contents(one.out)
+    assert two.failed == one.failed
+    assert [failure.source for failure in two.failed] == ["ben/1.png"]
+    assert two.flawed == one.flawed
+    assert len(two.flawed) == 1
+
+
+def test_an_error_of_a_worker_is_raised_here(run: Callable[..., ExpandReport], faces: Path, tmp_path: Path) -> None:
+    (faces / "ben" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(MediaError, match=r"^ben/1\.png: cannot be read"):
+        run("out", processes=2, on_error="raise")
+    assert not list((tmp_path / "out").rglob("*.fomaug-tmp"))
+
+
+def test_what_cannot_be_passed_on_is_named(run: Callable[..., ExpandReport]) -> None:
+    with pytest.raises(ArgumentError, match=r"detector cannot be passed to other processes .* top of a module"):
+        run("out", processes=2, faces="detect", detector=lambda picture: find_middle(picture))
+
+
+@pytest.mark.parametrize("processes", [0, -1, "many", 1.5])
+def test_numbers_of_processes_that_are_none_are_refused(run: Callable[..., ExpandReport], processes: object) -> None:
+    with pytest.raises(ArgumentError, match="processes must be a number from 1, or 'auto'"):
+        run("out", processes=processes)
+
+
+class Killer:
+    """Kills each worker process as soon as it has a task, up to a number of times."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        self.times = times
+        self.killed = 0
+        give = local._Processes._give
+        killer = self
+
+        def give_and_kill(self: Any, worker: Any) -> None:
+            give(self, worker)
+            if killer.killed < killer.times and worker.tasks:
+                killer.killed += 1
+                worker.process.kill()
+
+        monkeypatch.setattr(local._Processes, "_give", give_and_kill)
+
+
+def test_the_tasks_of_dead_workers_are_done_by_others(
+    run: Callable[..., ExpandReport], contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = contents(run("one").out)
+    killer = Killer(monkeypatch, 2)
+    report = run("two", processes=2)
+    assert killer.killed == 2
+    assert (report.new, report.failed) == (10, ())
+    assert contents(report.out) == whole
+
+
+def end_at_carla(picture: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """A detector that ends its process at one of the pictures."""
+    if picture.shape[0] == 56:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return find_middle(picture)
+
+
+def test_a_picture_that_kills_workers_is_given_up_and_named(
+    run: Callable[..., ExpandReport], contents: Contents, faces: Path, face: Callable[..., np.ndarray]
+) -> None:
+    save_image(faces / "carla" / "1.png", face(9, 56, 56))
+    report = run("out", processes=2, faces="detect", detector=end_at_carla, batch_size=2)
+    assert [failure.source for failure in report.failed] == ["carla/1.png"]
+    assert "the worker that made its group ended with exit code -9, 3 times in a row" in report.failed[0].reason
+    assert report.written == 8
+    again = run("out", faces="detect", detector=find_middle, batch_size=2, resume=True)
+    assert (again.new, again.failed) == (2, ())
+
+
+def test_workers_that_never_make_anything_end_the_job(
+    run: Callable[..., ExpandReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_MOST_DEATHS", 1)
+    Killer(monkeypatch, 9)
+    with pytest.raises(FomaugError, match="1 workers in a row made nothing; the last one ended with exit code -9"):
+        run("out", processes=2)
+
+
+def test_workers_end_with_their_job(run: Callable[..., ExpandReport]) -> None:
+    run("out", processes=2)
+    assert multiprocessing.active_children() == []
+
+
+def plan(**options: Any) -> ExpandPlan:
+    return ExpandPlan("data", "out", **{"device": "cpu", **options})
+
+
+def test_devices_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose_devices(plan(), 100) == ["cpu"]
+    assert choose_devices(plan(processes=3), 100) == ["cpu"] * 3
+    assert choose_devices(plan(processes=3), 2) == ["cpu"] * 2, "no more than tasks"
+    monkeypatch.setattr(local, "_free_bytes", lambda: 1 << 40)
+    assert choose_devices(plan(processes="auto"), 100) == ["cpu"] * count_cores()
+    monkeypatch.setattr(local, "_free_bytes", lambda: 1)
+    assert choose_devices(plan(processes="auto"), 100) == ["cpu"]
+    monkeypatch.setattr(local, "pick_device", torch.device)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert choose_devices(plan(device="cuda", processes="auto"), 100) == ["cuda:0", "cuda:1", "cuda:2"]
+    assert choose_devices(plan(device="cuda", processes=4), 100) == ["cuda:0", "cuda:1", "cuda:2", "cuda:0"]
+    assert choose_devices(plan(device="cuda:1", processes="auto"), 100) == ["cuda:1"]
+
+
+def test_ray_names_its_extra(run: Callable[..., ExpandReport], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'fomaug\[ray\]'"):
+        run("out", engine="ray")
+
+
+def test_the_profile_names_the_stage_that_limits(run: Callable[..., ExpandReport]) -> None:
+    profile = run("out", processes=2).profile
+    assert len(profile) == 8
+    assert "limits: " in profile[-1]
