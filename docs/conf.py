@@ -1,11 +1,17 @@
-"""Settings of the documentation site: `sphinx-build -W -b html docs docs/_build`."""
+"""Settings of the documentation site: `make docs` builds it."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import fomaug
 
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+
 project = "fomaug"
-author = "the fomaug authors"
+author = "the fomaug contributors"
+project_copyright = author
 release = version = fomaug.__version__
 
 extensions = [
@@ -15,11 +21,11 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_click",
     "sphinx_copybutton",
+    "option_tables",
 ]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"fomaug {release}"
-html_static_path: list[str] = []
 templates_path: list[str] = []
 
 myst_heading_anchors = 4
@@ -27,9 +33,11 @@ myst_enable_extensions = ["colon_fence"]
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
+# Extras that only one module needs, and that are not installed wherever the site is built.
+autodoc_mock_imports = ["kornia", "torchvision"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-nitpicky = False
+napoleon_use_ivar = True

@@ -280,7 +280,7 @@ def test_two_pictures_of_one_name_both_survive(labelled: Make, to: Convert, face
 
 
 def test_every_format_has_a_name_a_summary_and_a_page() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "formats.md").read_text()
     for name, converter in CONVERTERS.items():
         assert converter.name == name and converter.summary
         assert f"--to {name} " in page or f"--to {name}\n" in page, name
