@@ -19,6 +19,7 @@ from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, check_choice
 from fomaug.motion import DrawSettings, Key, MotionParams, MotionResult, counted_keys, draw
 from fomaug.options import FrameChoice, Interval, OnMissing, Region, Selection, check_sizes
+from fomaug.presets import Purpose, with_presets
 
 
 class MotionAugment(PlainModule):
@@ -53,8 +54,11 @@ class MotionAugment(PlainModule):
         pitch_range: interval of nods, in degrees, to which driving frames are restricted; positive looks down.
         on_missing: treatment of images without a face where faces are asked for: they stay as they are ("copy"); they
             are left out by `multiply` and stay as they are elsewhere ("skip"); or they raise an "error".
+        purpose: preset that the arguments which are not given are taken from, see `fomaug.presets`; "auto" is for
+            `fomaug.expand`.
     """
 
+    @with_presets()
     def __init__(
         self,
         driving: Driving = "builtin",
@@ -75,8 +79,12 @@ class MotionAugment(PlainModule):
         yaw_range: Interval | None = None,
         pitch_range: Interval | None = None,
         on_missing: OnMissing = "copy",
+        purpose: Purpose | None = None,
     ) -> None:
         super().__init__()
+        if purpose == "auto" and driving == "views":
+            raise ArgumentError("purpose 'auto' needs the dataset; give driving=fomaug.driving.views_like(poses), too")
+        self.purpose = purpose
         self.p = p
         self.strength_range = strength_range
         self.selection = selection

@@ -13,6 +13,7 @@ from fomaug.augment import MotionAugment
 from fomaug.driving import DrivingPool, load_pool
 from fomaug.errors import ArgumentError
 from fomaug.files import SUMMARY, read_regular
+from fomaug.presets import preset_options
 from fomaug.strict_json import load_json
 from fomaug.study.mixture import NAMES, PLAIN, Mixture, read_mixture
 from fomaug.weights import load_model
@@ -89,6 +90,11 @@ def _arm(name: str, options: Options, seed: int, device: str) -> Arm:
 def _augment(name: str, values: dict[str, Any], device: str) -> MotionAugment:
     model = values.pop("model", "lite-256")
     animator = model if isinstance(model, Animator) else load_model(str(model), device=device)
+    purpose = values.pop("purpose", None)
+    if purpose == "auto":
+        raise ArgumentError(f"arm {name!r}: purpose 'auto' is for fomaug expand; give the views as driving instead")
+    if purpose is not None:
+        values = {**preset_options(purpose, values, ("driving", "strength_range", "region")), **values}
     driving = values.pop("driving", "builtin")
     pool = driving if isinstance(driving, DrivingPool) else load_pool(str(driving), animator)
     try:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from fomaug.errors import ArgumentError, check_choice, shortened
+from fomaug.media import decode_picture, encode_image
+from fomaug.study.pictures import to_input
 from fomaug.study.plan import StudyPlan, Switch
 
 Order = Literal["any", "easy"]
@@ -127,9 +127,7 @@ def degrade(images: Tensor, share: float, rng: np.random.Generator) -> Tensor:
 
 def _coded(image: Tensor, side: int, quality: int) -> Tensor:
     pixels = image.permute(1, 2, 0).numpy()
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    buffer = io.BytesIO()
-    picture.resize((side, side), Image.Resampling.BOX).save(buffer, "JPEG", quality=quality)
-    with Image.open(buffer) as coded:
-        decoded = np.asarray(coded.resize(picture.size, Image.Resampling.BILINEAR))
-    return torch.from_numpy(decoded.reshape(pixels.shape).copy()).permute(2, 0, 1)
+    small = to_input(pixels, side).permute(1, 2, 0).numpy()
+    coarse = to_input(small, len(pixels)).permute(1, 2, 0).numpy()
+    content = encode_image(coarse[..., 0] if coarse.shape[2] == 1 else coarse, "jpeg", quality=quality)
+    return torch.from_numpy(decode_picture(content, ".jpg").pixels.astype(np.uint8)).permute(2, 0, 1)
