@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ def expand(dataset: Path, out: Path | None, **options: Any) -> int:
     --resume continues.
     """
     ctx = click.get_current_context()
+    if options["purpose"] is not None:
+        options = _without_defaults(ctx, options)
     finishes, profiles = options.pop("finish"), options.pop("profile")
     if out is None:
         if not finishes and options["shard"] is None:
@@ -70,6 +73,16 @@ def expand(dataset: Path, out: Path | None, **options: Any) -> int:
     if profiles:
         click.echo("\n".join(report.profile), err=True)
     return 0 if report.complete else 3
+
+
+def _without_defaults(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the settings of the plan that the user did not give, so that those of the preset take their place."""
+    settings = {field.name for field in fields(ExpandPlan)}
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in settings or ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
 
 
 def _go_on(ctx: click.Context, out: Path, options: dict[str, Any]) -> ExpandReport:

@@ -42,6 +42,7 @@ def test_options_are_those_of_the_function_and_the_plan() -> None:
 OPTIONS = [
     ("--driving", "text", "builtin"),
     ("--views", "text", None),
+    ("--purpose", "recognition|landmarks|expression|detection|forgery|auto", None),
     ("--copies", "integer", 8),
     ("--model", "text", "lite-256"),
     ("--config", "text", None),
