@@ -17,7 +17,7 @@ _SHOWN = 10  # failures that the terminal shows; expand.json lists all of them
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("dataset")
 @click.argument("out", type=click.Path(path_type=Path), required=False)
 @options_of(
     ExpandPlan,
@@ -36,11 +36,13 @@ _SHOWN = 10  # failures that the terminal shows; expand.json lists all of them
 @click.option("--finish", is_flag=True, help="Make what is missing in OUT, and join its shares.")
 @click.option("--profile", is_flag=True, help="Say at the end which stage limits the speed.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
-def expand(dataset: Path, out: Path | None, **options: Any) -> int:
+def expand(dataset: str, out: Path | None, **options: Any) -> int:
     """Animate every image of DATASET several times and write the copies to OUT, with their labels.
 
-    DATASET is a folder of class folders, or of images. In a dataset with split folders, only train is expanded. Every
-    copy has a row in OUT/manifest.jsonl. OUT/expand.json is the summary, and OUT/contact_sheet.png shows some copies.
+    DATASET is a folder of class folders, or of images; a list of pictures (.csv, .jsonl); WebDataset tar files or
+    parquet files, or a folder of them; or the URL of one of these, such as s3://bucket/faces. In a dataset with splits,
+    only train is expanded. Every copy has a row in OUT/manifest.jsonl. OUT/expand.json is the summary, and
+    OUT/contact_sheet.png shows some copies.
 
     A job can be divided among machines: `fomaug expand DATASET OUT --prepare` with all options, `fomaug expand OUT
     --shard I/N` on each machine, and `fomaug expand OUT --finish` at the end.
@@ -54,7 +56,7 @@ def expand(dataset: Path, out: Path | None, **options: Any) -> int:
     if out is None:
         if not finishes and options["shard"] is None:
             raise click.UsageError("Missing argument 'OUT'.", ctx)
-        report = _go_on(ctx, dataset, options)
+        report = _go_on(ctx, Path(dataset), options)
     else:
         from fomaug.expand import expand as run
 

@@ -21,6 +21,7 @@ from fomaug.expand.engines import Job, make_engine
 from fomaug.expand.formats import is_whole_archive
 from fomaug.expand.gates import Embed, read_gates
 from fomaug.expand.index import RowIndex
+from fomaug.expand.inputs import has_annotations
 from fomaug.expand.locks import locked, wait_for_workers
 from fomaug.expand.manifest import explained_writes, read_summary
 from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes, plan_of
@@ -32,6 +33,7 @@ from fomaug.expand.prepare import (
     find_job_sources,
     is_prepared,
     list_unsplit,
+    list_unusable,
     prepare,
 )
 from fomaug.expand.recover import is_written, remove_temporary
@@ -43,6 +45,7 @@ from fomaug.expand.tasks import Tasks, show_progress
 from fomaug.faces import Detector
 from fomaug.motion import Selection
 from fomaug.options import OnError
+from fomaug.remote import local_name
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ def expand(
     The arguments are the options of `fomaug expand`; those that are not listed here are fields of `ExpandPlan`.
 
     Args:
-        dataset: folder of class folders, or of images.
+        dataset: folder of class folders or of images; a list of pictures (.csv, .jsonl); WebDataset tar files or
+            parquet files, or a folder of them; or the URL of one of these on remote storage.
         out: folder to write to; a new one, or the one of the job that is resumed.
         driving: "builtin", "gestures", "parametric", "views", a pool or its file, a clip, or a folder of clips.
         copies: number of copies of each source.
@@ -118,7 +122,7 @@ def expand(
     """
     _check_names(options)
     plan = ExpandPlan(
-        dataset=str(dataset),
+        dataset=local_name(str(dataset)),
         out=str(out),
         driving=GIVEN if isinstance(driving, DrivingPool) else str(driving),
         copies=copies,
@@ -189,6 +193,8 @@ def _check_names(options: Mapping[str, object]) -> None:
 
 def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
     read_gates(plan.gates)
+    if plan.annotations is None and has_annotations(plan.dataset):
+        plan = replace(plan, annotations=plan.dataset)
     if mode.share is not None:
         check_share(plan)
         plan = _on_own_device(plan)
@@ -220,7 +226,7 @@ def _start_report(plan: ExpandPlan, found: Found, division: Division) -> ExpandR
         out=Path(plan.out),
         sources=len(found.chosen),
         planned=division.num_copies,
-        failed=list_unsplit(plan, found.unsplit),
+        failed=(*list_unusable(plan, found.failed), *list_unsplit(plan, found.unsplit)),
         expanded=tuple(found.expanded),
     )
 

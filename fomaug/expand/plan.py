@@ -48,7 +48,7 @@ class ExpandPlan:
     The other fields carry their description as `help` in their metadata; it is the text of `fomaug expand --help`.
 
     Attributes:
-        dataset: folder of class folders, or of images.
+        dataset: folder of class folders or of images, a list of pictures, archives, or a URL of one of these.
         out: folder to write to; a new one, or the one of the job that is resumed.
     """
 

@@ -110,7 +110,7 @@ def find_job_sources(plan: ExpandPlan, *, resume: bool, listed: bool) -> Found:
     dataset, out = Path(plan.dataset), Path(plan.out)
     if listed and is_prepared(out) and (out / SOURCES).exists():
         return Found(listed_sources(dataset, out), [], [])
-    found = find_sources(dataset, out=out, split=plan.split, annotations=plan.annotations)
+    found = find_sources(plan.dataset, out=out, split=plan.split, annotations=plan.annotations)
     return found._replace(chosen=with_deleted(found.chosen, dataset, out)) if resume else found
 
 
@@ -121,6 +121,13 @@ def list_unsplit(plan: ExpandPlan, unsplit: Sequence[SourceFile]) -> tuple[Failu
     if skipped and plan.on_error == "raise":
         raise MediaError(f"{skipped[0].source}: {reason}")
     return skipped
+
+
+def list_unusable(plan: ExpandPlan, failed: Sequence[Failure]) -> tuple[Failure, ...]:
+    """Return what a list or an archive names and cannot be a source, or raise `MediaError` if the plan says so."""
+    if failed and plan.on_error == "raise":
+        raise MediaError(f"{failed[0].source} {failed[0].reason}")
+    return tuple(failed)
 
 
 def prepare(

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fomaug.errors import MediaError
+from fomaug.errors import MediaError, reason_of
 from fomaug.expand.formats import load_outputs
 from fomaug.expand.manifest import Row, is_still
 from fomaug.expand.report import Failure
@@ -40,14 +40,14 @@ def save_contact_sheet(
     Returns:
         The path of the sheet, None for an empty one; and the sources that were left out.
     """
-    paths = {source.key: source.path for source in sources if source.key in copies}
+    originals = {source.key: source for source in sources if source.key in copies}
     pictures: list[list[NDArray[np.uint8]]] = []
     unshown: list[Failure] = []
     for key, rows in copies.items():
         if not rows:
             continue
         try:
-            source = _reduce(read_picture(paths[key], least_side=_LEAST_SIDE))
+            source = _reduce(_read_source(originals[key]))
             pictures.append([source, *_read_copies(out, rows)])
         except MediaError as cause:
             unshown.append(Failure(key, f"its copies are written, but it is not on the contact sheet: {cause}"))
@@ -70,6 +70,14 @@ def choose_sources(keys: Sequence[str], most: int = MOST) -> list[str]:
         first = [index for _, index in sorted(order)][: max(most, len(first))]
     step = max(1.0, len(first) / most)
     return [keys[first[int(number * step)]] for number in range(min(most, len(first)))]
+
+
+def _read_source(source: SourceFile) -> Picture:
+    try:
+        content = source.read()
+    except OSError as cause:
+        raise MediaError(f"cannot be read: {reason_of(cause)}") from cause
+    return decode_picture(content, PurePosixPath(source.key).suffix, least_side=_LEAST_SIDE)
 
 
 def _read_copies(out: Path, rows: Sequence[Row]) -> list[NDArray[np.uint8]]:
