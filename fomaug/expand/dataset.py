@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from fomaug.errors import ArgumentError, ResumeError, UnsafeFileError, check_choice
 from fomaug.expand.inputs import Listed, labelled_by_metadata, list_archives_below, list_input, named_by_folders
+from fomaug.expand.manifest import SOURCES as SOURCES
 from fomaug.expand.plan import Split
 from fomaug.expand.readers import from_json, to_json
 from fomaug.expand.report import Failure
 from fomaug.expand.sources import SourceFile
 from fomaug.files import MANIFEST, exists, open_text, replacing
 from fomaug.media import digest_sizes, list_pictures, read_suffixes, unread_suffixes
-
-SOURCES: Final = "sources.jsonl"
 
 
 class Found(NamedTuple):

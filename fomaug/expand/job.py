@@ -41,6 +41,7 @@ from fomaug.expand.report import ExpandReport, estimate_bytes
 from fomaug.expand.resources import GIVEN
 from fomaug.expand.shards import Division
 from fomaug.expand.shares import Share, parse_share
+from fomaug.expand.storage import working_folder
 from fomaug.expand.tasks import Tasks, show_progress
 from fomaug.faces import Detector
 from fomaug.motion import Selection
@@ -96,7 +97,7 @@ def expand(
     Args:
         dataset: folder of class folders or of images; a list of pictures (.csv, .jsonl); WebDataset tar files or
             parquet files, or a folder of them; or the URL of one of these on remote storage.
-        out: folder to write to; a new one, or the one of the job that is resumed.
+        out: folder to write to, or, for archives, its URL on remote storage; a new one, or that of the resumed job.
         driving: "builtin", "gestures", "parametric", "views", a pool or its file, a clip, or a folder of clips.
         copies: number of copies of each source.
         model: an animator, the name of an installed model, or the path of a model file.
@@ -123,7 +124,7 @@ def expand(
     _check_names(options)
     plan = ExpandPlan(
         dataset=local_name(str(dataset)),
-        out=str(out),
+        out=local_name(str(out)),
         driving=GIVEN if isinstance(driving, DrivingPool) else str(driving),
         copies=copies,
         model=model.name if isinstance(model, Animator) else str(model),
@@ -142,7 +143,9 @@ def expand(
         detector=detector,
     )
     share = None if shard is None else parse_share(shard)
-    return _expand(plan, given, _Mode(resume, dry_run, prepare, share, progress))
+    mode = _Mode(resume, dry_run, prepare, share, progress)
+    with working_folder(plan.out) as (folder, url):
+        return _located(_expand(replace(plan, out=str(folder), out_url=url), given, mode), url)
 
 
 def finish(
@@ -160,7 +163,7 @@ def finish(
     """Go on with the job of an output folder by its own settings: make what is missing, and join all shares.
 
     Args:
-        out: output folder of a job that was prepared, interrupted, or divided into shards.
+        out: output folder or URL of a job that was prepared, interrupted, or divided into shards.
         shard: "I/N" or "auto" to make one share and join nothing, see `expand`.
         engine: "local" or "ray".
         processes: number of processes, or "auto".
@@ -176,12 +179,21 @@ def finish(
     Raises:
         ResumeError: the folder holds no job, or the job was given objects from Python.
     """
-    free = {"engine": engine, "processes": processes, "address": address}
-    plan = plan_of(Path(out), read_summary(Path(out)), device=device, workers=workers, on_error=on_error, **free)
-    if plan.driving == GIVEN:
-        raise ResumeError(f"the job in {out} was given a pool or a model from Python; resume it there by expand()")
+    free = {"engine": engine, "processes": processes, "address": address, "device": device, "workers": workers}
     share = None if shard is None else parse_share(shard)
-    return _expand(plan, Given(), _Mode(resume=True, share=share, progress=progress))
+    with working_folder(local_name(str(out))) as (folder, url):
+        plan = plan_of(folder, read_summary(folder, url), on_error=on_error, out_url=url, **free)
+        if plan.driving == GIVEN:
+            raise ResumeError(f"the job in {out} was given a pool or a model from Python; resume it there by expand()")
+        return _located(_expand(plan, Given(), _Mode(resume=True, share=share, progress=progress)), url)
+
+
+def _located(report: ExpandReport, url: str) -> ExpandReport:
+    """Replace the temporary folder of a job on storage in its report."""
+    if not url:
+        return report
+    sheet = report.contact_sheet and Path(url, report.contact_sheet.name)
+    return replace(report, out=Path(url), contact_sheet=sheet, url=url)
 
 
 def _check_names(options: Mapping[str, object]) -> None:
@@ -207,7 +219,7 @@ def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
     if mode.share is not None:
         return _run_share(prepared, report, mode, mode.share)
     with locked(prepared.out):
-        with explained_writes(prepared.out):
+        with explained_writes(prepared.plan.target):
             begin(prepared, resume=mode.resume)
         return report if mode.only_prepare else _run(prepared, report, mode)
 
@@ -243,13 +255,13 @@ def _estimate(plan: ExpandPlan, report: ExpandReport, division: Division) -> Exp
 
 def _run(prepared: Prepared, report: ExpandReport, mode: _Mode) -> ExpandReport:
     """Make the missing copies of a whole job, and complete it."""
-    with explained_writes(prepared.out):
+    with explained_writes(prepared.plan.target):
         wait_for_workers(prepared.out)
         remove_temporary(prepared.out)
     index = _index(prepared)
     report = replace(report, written=index.counts()[0])
     tasks = _make(prepared, index, range(prepared.division.num_groups), mode)
-    with explained_writes(prepared.out):
+    with explained_writes(prepared.plan.target):
         return complete(prepared, index, tasks, report)
 
 
@@ -257,7 +269,7 @@ def _run_share(prepared: Prepared, report: ExpandReport, mode: _Mode, share: Sha
     """Make the missing copies of one share beside the processes that make the others."""
     # The first share prepares the job, the others wait for it.
     lock = nullcontext() if is_prepared(prepared.out) else locked(prepared.out, patient=True)
-    with lock, explained_writes(prepared.out):
+    with lock, explained_writes(prepared.plan.target):
         begin(prepared, resume=True)
     groups = share.groups(prepared.division.num_groups)
     with locked(prepared.out, shared=True):
@@ -272,7 +284,10 @@ def _index(prepared: Prepared) -> RowIndex:
     annotator = prepared.stages.annotator
     companion = None if annotator is None else annotator.file_with
     index = RowIndex(
-        prepared.out, prepared.division, lambda row: is_written(prepared.out, row, companion), is_whole_archive
+        prepared.out,
+        prepared.division,
+        lambda row: is_written(prepared.out, row, companion),
+        lambda name, count, last: is_whole_archive(f"{prepared.plan.target}/{name}", count, last),
     )
     index.scan()
     return index

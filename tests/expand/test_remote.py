@@ -1,4 +1,4 @@
-"""Inputs on remote storage: in memory, and on a stand-in for S3."""
+"""Inputs and outputs on remote storage: in memory, and on a stand-in for S3."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from fomaug import Animator, DrivingPool
-from fomaug.errors import ArgumentError, MissingExtraError, UnsafeFileError
-from fomaug.expand import ExpandReport, expand
+from fomaug import Animator, DrivingPool, save_model
+from fomaug.errors import ArgumentError, MediaError, MissingExtraError, ResumeError, UnsafeFileError
+from fomaug.expand import ExpandReport, expand, finish
 from fomaug.expand.dataset import find_sources
 from fomaug.files import Kind
 from fomaug.remote import is_url, list_url, open_any, read_any, size_of
@@ -186,3 +186,123 @@ def test_objects_are_bounded(storage: str) -> None:
 def test_windows_paths_are_no_urls() -> None:
     assert not is_url("C:/faces")
     assert not is_url("C:\\faces")
+
+
+def objects(url: str) -> dict[str, bytes]:
+    store, path = fsspec.url_to_fs(url)
+    store.invalidate_cache()
+    return {name[len(path) + 1 :]: store.cat_file(name) for name in store.find(path)}
+
+
+@pytest.mark.parametrize("format", ["webdataset", "parquet"])
+def test_objects_are_the_files_of_a_local_job(
+    run: Callable[..., ExpandReport], contents: Contents, faces: Path, tmp_path: Path, storage: str, format: str
+) -> None:
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    options = {"format": format, "samples_per_shard": 4}
+    whole = contents(run(faces, tmp_path / "local", **options).out)
+    report = run(faces, f"{storage}/out-{format}", **options)
+    assert (report.url, report.written) == (f"{storage}/out-{format}", 10)
+    assert objects(report.url) == whole
+    again = run(faces, report.url, resume=True, **options)
+    assert (again.new, again.written) == (0, 10)
+    assert objects(report.url) == whole
+    with pytest.raises(ResumeError, match=f"{report.url} is not empty"):
+        run(faces, report.url, **options)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_a_job_on_storage_goes_on_after_any_write(
+    run: Callable[..., ExpandReport],
+    contents: Contents,
+    faces: Path,
+    tmp_path: Path,
+    storage: str,
+    calls: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The third and last archive is only there without its rows, after 3 calls."""
+    options = {"format": "webdataset", "samples_per_shard": 4}
+    whole = contents(run(faces, tmp_path / "local", **options).out)
+    url = f"{storage}/killed-{calls}"
+    from fomaug.expand.parts import Part
+
+    append, made = Part.append, []
+
+    def stop(part: Part, rows: object) -> None:
+        made.append(part)
+        if len(made) == calls:
+            raise KeyboardInterrupt
+        append(part, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Part, "append", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(faces, url, **options)
+    left = objects(url)
+    assert len([name for name in left if name.endswith(".tar")]) == calls
+    assert len([name for name in left if name.startswith(".fomaug-parts/")]) == calls - 1
+    report = run(faces, url, resume=True, **options)
+    assert report.new == 10 - 4 * (calls - 1)
+    assert objects(url) == whole
+
+
+def test_an_archive_that_was_lost_on_storage_is_made_again(
+    run: Callable[..., ExpandReport], faces: Path, storage: str
+) -> None:
+    options = {"format": "webdataset", "samples_per_shard": 4}
+    url = run(faces, f"{storage}/lost", **options).url
+    whole = objects(url)
+    store, path = fsspec.url_to_fs(url)
+    store.rm_file(f"{path}/00001.tar")
+    store.pipe_file(f"{path}/00002.tar", whole["00002.tar"][:5000])
+    assert run(faces, url, resume=True, **options).new == 6
+    assert objects(url) == whole
+
+
+def test_processes_and_shares_of_a_job_on_storage(
+    contents: Contents, tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path, s3: str
+) -> None:
+    """Each share has a folder of its own, as machines without a shared disk have."""
+    save_model(tiny_model, tmp_path / "tiny.safetensors", half=False)
+    tiny_pool.save(tmp_path / "pool.safetensors")
+    options = {"model": tmp_path / "tiny.safetensors", "driving": tmp_path / "pool.safetensors", "device": "cpu"}
+    options |= {"gates": "off", "copies": 2, "batch_size": 4, "format": "webdataset", "samples_per_shard": 2}
+    whole = contents(expand(faces, tmp_path / "local", **options).out)
+    assert expand(faces, f"{s3}/shares", prepare=True, **options).url == f"{s3}/shares"
+    assert finish(f"{s3}/shares", shard="1/3").new == 4
+    assert finish(f"{s3}/shares", shard="1/3").new == 0
+    report = finish(f"{s3}/shares", processes=2)
+    assert (report.new, report.written) == (6, 10)
+    assert objects(f"{s3}/shares") == whole
+
+
+def test_files_of_copies_do_not_go_to_storage(run: Callable[..., ExpandReport], faces: Path, memory: str) -> None:
+    with pytest.raises(ArgumentError, match="takes archives; give format='webdataset'"):
+        run(faces, f"{memory}/out")
+    assert objects(memory) == {}
+
+
+def test_a_write_that_fails_names_the_url(
+    run: Callable[..., ExpandReport], faces: Path, memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise PermissionError("the bucket is read-only")
+
+    monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "put_file", fail)
+    with pytest.raises(MediaError, match="cannot write to memory://faces/out: the bucket is read-only"):
+        run(faces, f"{memory}/out", format="webdataset")
+
+
+def test_the_command_line_takes_urls(
+    faces: Path, s3: str, tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, jobs: Any
+) -> None:
+    upload(faces, f"{s3}/cli")
+    save_model(tiny_model, tmp_path / "tiny.safetensors", half=False)
+    tiny_pool.save(tmp_path / "pool.safetensors")
+    words = (f"{s3}/cli", f"{s3}/cli-out", "--format", "webdataset", "--copies", "2")
+    assert f"copies         {s3}/cli-out\n" in jobs.finish(jobs.start(tmp_path, *words))
+    assert f"contact sheet  {s3}/cli-out/contact_sheet.png" in jobs.finish(
+        jobs.start(tmp_path, f"{s3}/cli-out", "--finish")
+    )

@@ -11,13 +11,22 @@ from typing import Final, NamedTuple
 
 from fomaug.errors import ArgumentError
 from fomaug.expand.classes import check_label
-from fomaug.expand.manifest import MANIFEST, PARTS, REJECTED, SUMMARY
+from fomaug.expand.manifest import (
+    CONTACT_SHEET,
+    MANIFEST,
+    PARTS,
+    POOL_FILE,
+    REJECTED,
+    SOURCES,
+    SUMMARY,
+    THUMBNAILS,
+)
 from fomaug.expand.report import Failure
 from fomaug.expand.sources import SPLITS, SourceFile
 from fomaug.remote import is_url
 
 _MAX_NAME_BYTES: Final = 255  # limit of all common file systems
-_OWN: Final = (SUMMARY, MANIFEST, REJECTED, PARTS, "sources.jsonl", "driving.safetensors", "contact_sheet.png")
+_OWN: Final = (SUMMARY, MANIFEST, REJECTED, SOURCES, POOL_FILE, CONTACT_SHEET, PARTS, THUMBNAILS)
 
 
 class Found(NamedTuple):
