@@ -154,7 +154,7 @@ def pixels_of(image: Image.Image) -> tuple[NDArray[Any], bytes | None]:
         image, profile = _convert_to_rgb(image, profile), None
     elif image.mode in ("P", "PA", "RGBa", "RGBX") or "transparency" in image.info:
         has_alpha = image.mode in ("PA", "RGBa") or "transparency" in image.info
-        image = image.convert(("LA" if image.mode == "L" else "RGBA") if has_alpha else "RGB")
+        image = image.convert(("LA" if image.mode in ("1", "L") else "RGBA") if has_alpha else "RGB")
     elif image.mode not in ("L", "LA", "RGB", "RGBA"):
         image = image.convert("LA" if image.mode == "La" else "L")
     array = np.asarray(image)

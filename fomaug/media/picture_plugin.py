@@ -29,6 +29,7 @@ from fomaug.media.frames import (
 from fomaug.media.sixteen_bits import (
     TiffPages,
     decode_png16,
+    decode_ppm16,
     encode_png16,
     encode_tiff16,
     is_png16,
@@ -56,6 +57,7 @@ class PicturePlugin(PluginV3):
         self._name = name
         self._image: Image.Image | None = None
         self._pages: TiffPages | None = None
+        self._ppm_white: int | None = None  # largest value of a PPM with 16 bits per channel
         if request.mode.io_mode == IOMode.read:
             self._open(formats)
 
@@ -73,6 +75,8 @@ class PicturePlugin(PluginV3):
             except UnidentifiedImageError as error:
                 raise UnidentifiedImageError(f"it is of no known kind ({', '.join(formats)}), or damaged") from error
             _drop_broken_xmp(self._image)
+            _scale_transparent_grey(self._image)
+            self._ppm_white = _white_of_ppm16(self._image)
 
     @property
     def image(self) -> Image.Image:
@@ -128,12 +132,13 @@ class PicturePlugin(PluginV3):
             return np.ascontiguousarray(turn_upright(page.decode(), page.orientation)), page.icc_profile
         if index != self.image.tell():
             self._seek(index)
-        content = self._png16()
-        if content is None:
-            array, profile = pixels_of(self.image)
+        content, profile = self._png16(), bytes_of(self.image.info.get("icc_profile"))
+        if content is not None:
+            array: NDArray[Any] = decode_png16(content, self.image.info.get("transparency"))
+        elif self._ppm_white is not None:
+            array = decode_ppm16(self._content(), self._ppm_white)
         else:
-            array = decode_png16(content, self.image.info.get("transparency"))
-            profile = bytes_of(self.image.info.get("icc_profile"))
+            array, profile = pixels_of(self.image)
         return np.ascontiguousarray(turn_upright(array, orientation_of(self.image))), profile
 
     def iter(self) -> Iterator[Frame]:
@@ -222,17 +227,40 @@ class PicturePlugin(PluginV3):
         """Return the bytes of the file if it is a PNG with 16 bits per channel, else None."""
         if self._image is None or self._image.format != "PNG":
             return None
+        return self._content() if is_png16(self._content(32)) else None
+
+    def _content(self, most: int = -1) -> bytes:
+        """Return the bytes of the file, or its first `most`; its position stays the same."""
         file: Any = self.request.get_file()
         position = file.tell()
         file.seek(0)
-        content: bytes = file.read(32)
-        if is_png16(content):
-            content += file.read()
+        content: bytes = file.read(most)
         file.seek(position)
-        return content if is_png16(content) else None
+        return content
 
 
 def _drop_broken_xmp(image: Image.Image) -> None:
     """Remove an XMP packet of a wrong type, since Pillow, which looks for an orientation in it, would fail."""
     if image.format == "TIFF" and bytes_of(image.info.get("xmp")) is None:
         image.info.pop("xmp", None)
+
+
+def _scale_transparent_grey(image: Image.Image) -> None:
+    """Scale the transparent grey of a PNG of 2 or 4 bits to 8 bits, as Pillow scales the pixels."""
+    top = {"L;2": 3, "L;4": 15}.get(str(_raw_mode(image)))
+    if image.format == "PNG" and top and isinstance(grey := image.info.get("transparency"), int):
+        image.info["transparency"] = (grey & top) * 255 // top
+
+
+def _white_of_ppm16(image: Image.Image) -> int | None:
+    """Return the largest value of a PPM with 16 bits per channel, which Pillow would reduce to 8; otherwise None."""
+    match _raw_mode(image):
+        case ("RGB", int(white)) if image.format == "PPM" and white > 255:
+            return white
+    return None
+
+
+def _raw_mode(image: Image.Image) -> object:
+    """Return Pillow's description of the stored pixels of a picture that is not decoded yet."""
+    tiles = getattr(image, "tile", [])
+    return tiles[0].args if len(tiles) == 1 else None

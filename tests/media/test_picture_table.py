@@ -103,6 +103,20 @@ def test_plain_colour_maps() -> None:
         assert np.array_equal(whole(head + array.tobytes(), suffix), array)
 
 
+@pytest.mark.parametrize("white", [65535, 1023])
+def test_colour_maps_of_sixteen_bits(white: int) -> None:
+    array = np.minimum(noise(3), white)
+    shares = array.astype(float) / white
+    head = f"%s {array.shape[1]} {array.shape[0]} {white}\n"
+    plain = (head % "P3" + " ".join(map(str, array.flat)) + "\n").encode()
+    for content in ((head % "P6").encode() + array.astype(">u2").tobytes(), plain):
+        picture = decode_picture(content, ".ppm")
+        np.testing.assert_array_equal(picture.pixels, np.round(shares * 65535).astype(np.uint16))
+        np.testing.assert_array_equal(read_frame(content), np.round(shares * 255).astype(np.uint8))
+    with pytest.raises(MediaError, match="its data is damaged or ends too early"):
+        decode_picture((head % "P6").encode() + bytes(30), ".ppm")
+
+
 def test_maps_of_floats_are_refused() -> None:
     with pytest.raises(MediaError, match="32 bits per channel"):
         decode_picture(b"Pf 20 20 -1.0\n" + np.zeros((20, 20), "<f4").tobytes(), ".pnm")
@@ -241,6 +255,16 @@ def test_a_transparent_colour_of_sixteen_bits_is_alpha(raw) -> None:
     colours[:5] = (1, 300, 70)
     found = whole(raw.png(colours, extra=raw.png_chunk(b"tRNS", struct.pack(">3H", 1, 300, 70))), ".png")
     np.testing.assert_array_equal(found[..., 3] == 0, (colours == (1, 300, 70)).all(axis=2))
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_transparent_grey_of_few_bits_is_alpha(depth: int, *, interlaced: bool, raw) -> None:
+    levels = np.random.default_rng(depth).integers(0, 2**depth, (24, 40, 1), np.uint8)
+    transparent = raw.png_chunk(b"tRNS", struct.pack(">H", 1))
+    found = whole(raw.png(levels, depth=depth, interlaced=interlaced, extra=transparent), ".png")
+    np.testing.assert_array_equal(found[..., :1], levels * (255 // (2**depth - 1)))
+    np.testing.assert_array_equal(found[..., 1:], np.where(levels == 1, 0, 255))
 
 
 @pytest.mark.parametrize(
