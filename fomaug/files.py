@@ -50,7 +50,7 @@ MANIFEST: Final = Kind("a manifest", 19 * _GB)
 ARCHIVE: Final = Kind("an archive of samples", 1024 * _GB)
 ARRAYS: Final = Kind("a file of arrays", 1024 * _GB)
 PACKET: Final = Kind("an XMP packet", _MB)
-ANY: Final = Kind("what is read", 1 << 62)
+ANY: Final = Kind("a file to read", 1 << 62)
 """The kinds of files that are read; a larger file is a mistake or an attack."""
 
 _OTHERS: Final = (

@@ -141,13 +141,15 @@ def pixels_of(image: Image.Image) -> tuple[NDArray[Any], bytes | None]:
         (H, W, 1 to 4) uint8, or uint16 for a grey picture that Pillow decodes as such; and the ICC profile, if any.
 
     Raises:
-        MediaError: the picture has 32 bits per channel.
+        MediaError: the picture has 32 bits per channel, or signed numbers.
     """
     profile = bytes_of(image.info.get("icc_profile"))
     if image.mode == "I" and image.format == "PPM":  # Pillow has no other mode for a PGM of 16 bits.
         return np.asarray(image).astype(np.uint16)[..., None], profile
     if image.mode in ("I", "F"):
-        raise MediaError(f"has 32 bits per channel (mode {image.mode}); convert it to 8 or 16 first")
+        raise MediaError(
+            f"has 32 bits per channel, or signed numbers (mode {image.mode}); convert it to 8 or 16 bits without a sign"
+        )
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16)[..., None], profile
     if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):

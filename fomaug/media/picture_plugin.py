@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from imageio.core.request import IOMode, Request
@@ -14,6 +14,7 @@ from imageio.core.v3_plugin_api import ImageProperties, PluginV3
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from fomaug.errors import shortened
 from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.frames import (
     Frame,
@@ -26,6 +27,7 @@ from fomaug.media.frames import (
     to_rgb,
     turn_upright,
 )
+from fomaug.media.opening import DAMAGE
 from fomaug.media.sixteen_bits import (
     TiffPages,
     decode_png16,
@@ -73,7 +75,9 @@ class PicturePlugin(PluginV3):
             try:
                 self._image = Image.open(file, formats=formats)
             except UnidentifiedImageError as error:
-                raise UnidentifiedImageError(f"it is of no known kind ({', '.join(formats)}), or damaged") from error
+                layout = _layout_of_tiff(file) if "TIFF" in formats and is_tiff(start) else None
+                reason = f"it is of no known kind ({', '.join(formats)}), or damaged"
+                raise UnidentifiedImageError(layout or reason) from error
             _drop_broken_xmp(self._image)
             _scale_transparent_grey(self._image)
             self._ppm_white = _white_of_ppm16(self._image)
@@ -243,6 +247,19 @@ def _drop_broken_xmp(image: Image.Image) -> None:
     """Remove an XMP packet of a wrong type, since Pillow, which looks for an orientation in it, would fail."""
     if image.format == "TIFF" and bytes_of(image.info.get("xmp")) is None:
         image.info.pop("xmp", None)
+
+
+def _layout_of_tiff(file: BinaryIO) -> str | None:
+    """Describe the layout of a TIFF file that is not read; return None for a damaged file."""
+    import tifffile
+
+    file.seek(0)
+    try:
+        page: Any = tifffile.TiffFile(file, name="picture.tif").pages[0]
+        layout = f"{page.samplesperpixel} channels of {shortened(page.bitspersample)} bits ({page.dtype})"
+    except DAMAGE:
+        return None
+    return f"it is a TIFF file of {layout}, which is not read; convert it to grey or RGB of 8 or 16 bits"
 
 
 def _scale_transparent_grey(image: Image.Image) -> None:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from fomaug.errors import MediaError
@@ -210,6 +211,23 @@ def with_orientation(content: bytes, orientation: int) -> bytes:
     place = content.index(struct.pack("<HHIH", 284, 3, 1, 1))
     assert (place - struct.unpack("<I", content[4:8])[0] - 2) % 12 == 0, "an entry of the directory"
     return content[:place] + struct.pack("<HHIH", 274, 3, 1, orientation) + content[place + 10 :]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels", "reason"),
+    [
+        ("float32", 3, r"it is a TIFF file of 3 channels of 32 bits \(float32\), which is not read; convert it"),
+        ("float16", 1, r"it is a TIFF file of 1 channels of 16 bits \(float16\), which is not read"),
+        ("float32", 1, "has 32 bits per channel"),
+        ("int16", 1, "or signed numbers"),
+    ],
+)
+def test_an_unread_layout_of_a_tiff_is_named(dtype: str, channels: int, reason: str) -> None:
+    buffer = io.BytesIO()
+    array = noise(channels, np.uint8).astype(dtype).squeeze()
+    tifffile.imwrite(buffer, array, photometric="rgb" if channels == 3 else "minisblack")
+    with pytest.raises(MediaError, match=reason):
+        decode_picture(buffer.getvalue(), ".tif")
 
 
 def test_data_that_grows_beyond_its_picture_is_refused(raw, monkeypatch: pytest.MonkeyPatch) -> None:
