@@ -135,13 +135,15 @@ def find_format(path: Path, name: str | None = None) -> Format:
     """Find the format of annotations by their path, or by the name of the format.
 
     Raises:
-        LabelError: no format has the name, or fits the path.
+        LabelError: no format has the name, or fits the path; or there is no such file or folder.
     """
     if name is not None:
         return _by_name(name)
     for candidate in FORMATS.values():
         if candidate.claims(path):
             return candidate
+    if not exists(path):
+        raise LabelError(f"there are no annotations at {path}")
     raise LabelError(f"the format of {path} cannot be recognised; give its name, one of {', '.join(FORMATS)}")
 
 
