@@ -41,7 +41,7 @@ def expand(dataset: Path, out: Path | None, **options: Any) -> int:
     """Animate every image of DATASET several times and write the copies to OUT, with their labels.
 
     DATASET is a folder of class folders, or of images. In a dataset with split folders, only train is expanded. Every
-    copy has a row in OUT/manifest.jsonl. OUT/expand.json is the summary, and OUT/contact_sheet.png shows some copies.
+    copy has a row in OUT/manifest.jsonl. OUT/expand.json is the summary, and OUT/.contact_sheet.png shows some copies.
 
     A job can be divided among machines: `fomaug expand DATASET OUT --prepare` with all options, `fomaug expand OUT
     --shard I/N` on each machine, and `fomaug expand OUT --finish` at the end.
