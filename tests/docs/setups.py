@@ -94,8 +94,10 @@ def _loops(folder: Path, names: Names) -> None:
         faces=stage.Pairs(2),
         mask=torch.zeros(2, stage.SIZE, stage.SIZE, dtype=torch.int64),
         boxes=torch.tensor([[[20.0, 16.0, 108.0, 116.0]]] * 2),
-        dataloader=DataLoader(stage.Faces(2), batch_size=2),
-        originals=torch.rand(0, 3, stage.SIZE, stage.SIZE),
+        batches=DataLoader(stage.Faces(2), batch_size=2),
+        dataloader=DataLoader(stage.Pairs(2), batch_size=2),
+        originals=tensors(2),
+        ramp=lambda epoch: min(0.5, epoch / 20),
         lightning=stage.lightning(),
     )
 
