@@ -189,7 +189,7 @@ def finish(
 
 
 def _check_names(options: Mapping[str, object]) -> None:
-    known = {field.name for field in fields(ExpandPlan)}
+    known = {field.name for field in fields(ExpandPlan)} - {"out_url"}
     for name in options:
         if name not in known:
             raise ArgumentError(f"expand has no option {name!r}{did_you_mean(name, known)}")
