@@ -52,7 +52,7 @@ def test_the_temporary_file_of_a_killed_process_is_overwritten(tmp_path: Path, m
 
     monkeypatch.setattr("os.replace", die)
     monkeypatch.setattr("pathlib.Path.replace", die)
-    monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: None)  # a killed process cleans nothing
+    monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: None)  # as a killed process leaves it
     for _ in range(2):
         with pytest.raises(SystemExit):
             pool().save(tmp_path / "driving.safetensors")
