@@ -66,7 +66,7 @@ class Origin:
 
 @contextmanager
 def reporting_flaws(where: str, on_flaw: OnFlaw, picture: str = "") -> Iterator[Origin]:
-    """Report any error in one annotation as a flaw; the code after the block then runs on.
+    """Report any error in one annotation as a flaw; execution continues after the block.
 
     Args:
         where: file and row of the annotation.

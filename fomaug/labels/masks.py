@@ -45,7 +45,7 @@ def _list(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
         if picture is not None and file.suffix.lower() == ".png":
             with reporting_flaws(str(file), on_flaw, picture):
                 if not _is_whole(file):
-                    _mask(file)  # raises an error with the reason, unless it can be read all the same
+                    _mask(file)  # raises an error with the reason if the mask is unreadable
                 found[picture] = FaceLabels(origins=(str(file),))
     return found
 
@@ -55,7 +55,7 @@ def _load(labels: FaceLabels) -> FaceLabels:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a file is a PNG with the right kind of pixels and checksums; the pixels are not decoded."""
+    """Return whether a file is a PNG with the right kind of pixels and checksums; the pixels are not decoded."""
     try:
         with open_picture(path, MASK_FORMATS) as picture:
             fits = picture.format == "PNG" and picture.mode in _MODES
