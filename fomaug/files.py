@@ -145,12 +145,12 @@ def exists(path: Path) -> bool:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a file is left over from the unfinished write of a killed process."""
+    """Return whether a file is left over from the unfinished write of a killed process."""
     return path.name.startswith(".") and path.name.endswith(_TEMPORARY)
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file begins with the length of a header that begins with a brace and fits into the file."""
+    """Return whether a file begins with the length of a header that begins with a brace and fits into the file."""
     with open_regular(path, ANY) as file:
         head = file.read(9)
         size = os.fstat(file.fileno()).st_size

@@ -65,7 +65,7 @@ def stream(
         One animated frame for each driving frame.
 
     Raises:
-        ArgumentError: for an unknown region, or if the model's keypoints have no names.
+        ArgumentError: the region is unknown, or the model's keypoints have no names.
     """
     check_region(region, animator.keypoint_names)  # here, because the generator runs only at the first frame
     return _stream(

@@ -1,4 +1,4 @@
-"""What many tests share."""
+"""Fixtures of many tests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real data and golden tensors; it lies beside the project or nowhere."""
+    """Return the folder of real data and golden tensors beside the project; skip the test without it."""
     folder = Path(os.environ.get("FOMAUG_SHARED", Path(__file__).parents[2] / "shared"))
     if not folder.is_dir():
         pytest.skip("the shared data is not here; FOMAUG_SHARED names its folder")

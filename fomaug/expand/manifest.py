@@ -91,7 +91,7 @@ def list_parts(out: Path) -> list[Path]:
 
 
 def is_rejected(row: Row) -> bool:
-    """Whether a row is that of a rejected copy."""
+    """Return whether a row is that of a rejected copy."""
     return "reasons" in row
 
 
@@ -159,7 +159,7 @@ def read_summary(out: Path) -> dict[str, Any]:
 
 
 def is_still(row: Row) -> bool:
-    """Whether a row describes an unchanged copy of a source without a face."""
+    """Return whether a row describes an unchanged copy of a source without a face."""
     return bool(row["motion"]["skipped"])
 
 

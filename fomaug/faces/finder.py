@@ -103,7 +103,7 @@ class FaceTracker:
 
 
 def is_face_model(model: Animator) -> bool:
-    """Whether the model's keypoints are tied to known points of the face."""
+    """Return whether the model's keypoints are tied to known points of the face."""
     return tuple(model.keypoint_names) == tuple(KEYPOINT_POINTS)
 
 

@@ -70,7 +70,7 @@ class Square(NamedTuple):
         return replace(picture, pixels=self.cut_pixels(picture.pixels), alpha=alpha)
 
     def lies_in(self, size: Size) -> bool:
-        """Whether the square has an area and a picture of (H, W) holds all of it."""
+        """Return whether the square has an area and a picture of (H, W) holds all of it."""
         return 0 <= self.left < self.right <= size[1] and 0 <= self.top < self.bottom <= size[0]
 
 

@@ -26,7 +26,7 @@ Padding = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 def is_steady(model: Animator, picture: Frame) -> bool:
-    """Whether the keypoints are as stable as those of a face; arguments as for `instability`."""
+    """Return whether the keypoints are as stable as those of a face; arguments as for `instability`."""
     return instability(model, picture) <= _MOST_INSTABILITY
 
 

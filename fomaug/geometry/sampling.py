@@ -73,7 +73,7 @@ def _row_parts(flow: Tensor) -> int:
 
 
 def can_be_rearranged(flow: Tensor) -> bool:
-    """Whether a faster implementation may replace the plain one, which compilers and gradients need."""
+    """Return whether a faster implementation may replace the plain one, which compilers and gradients need."""
     return flow.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 

@@ -31,8 +31,8 @@ def transfer(
         driving: keypoints of the driving frames.
         reference: keypoints of the frames in which the driving faces are posed like the sources.
         relative: whether the driving motion is added to the source; otherwise the driving keypoints are the result.
-        relative_jacobian: with `relative`, whether the change of the driving jacobians is applied to the source's.
-        adapt_scale: with `relative`, whether the motion is scaled by the root of the ratio of the hull areas.
+        relative_jacobian: whether the change of the driving jacobians is applied to the source's; only with `relative`.
+        adapt_scale: whether the motion is scaled by the root of the ratio of the hull areas; only with `relative`.
         strength: share of the motion, a float or (B,); 1 is the whole motion, 0 none.
 
     Returns:

@@ -44,7 +44,7 @@ def list_pictures(folder: Path, suffixes: Collection[str], *, avoided: Collectio
 
 
 def is_expanded(folder: Path) -> bool:
-    """Whether a folder holds a summary that fomaug wrote; other programs may use the same file name."""
+    """Return whether a folder holds a summary that fomaug wrote; other programs may use the same file name."""
     path = folder / EXPAND_SUMMARY
     try:
         summary = load_json(read_regular(path, SUMMARY), path, ResumeError)

@@ -111,7 +111,7 @@ class Decoder(nn.Module):
         self.out_features = widths[0] + in_features
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        """The encoder's maps of all levels to (B, out_features, H, W)."""
+        """Decode the encoder's maps of all levels to (B, out_features, H, W)."""
         *skips, x = levels
         for block in self.up_blocks:
             x = torch.cat([block(x), skips.pop()], dim=1)

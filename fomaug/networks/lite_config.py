@@ -43,8 +43,8 @@ class LiteConfig:
         """Read the result of `to_dict`.
 
         Raises:
-            ArgumentError: for an unknown or missing key, numbers that no network can be built from, or parts of the
-                face with unknown keypoints.
+            ArgumentError: a key is unknown or missing, a number is out of range, or a part of the face has unknown
+                keypoints.
         """
         parts = {key: value for key, value in values.items() if key != "architecture"}
         generator = _take(parts, "generator", "generator")

@@ -68,7 +68,7 @@ class ParquetWriter(ArchiveWriter):
 
     @staticmethod
     def is_whole(path: Path, count: int, last: Row) -> bool:
-        """Whether the table has a footer that fits its size, with as many rows as there are copies."""
+        """Return whether the table has a footer that fits its size, with as many rows as there are copies."""
         arrow, parquet = _pyarrow()
         try:
             with open_regular(path, ARCHIVE) as file:

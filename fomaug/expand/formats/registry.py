@@ -78,7 +78,7 @@ class ArchiveWriter(FormatWriter):
     @staticmethod
     @abstractmethod
     def is_whole(path: Path, count: int, last: Row) -> bool:
-        """Whether an archive is complete, without reading all of it.
+        """Return whether an archive is complete, without reading all of it.
 
         Args:
             path: path of the archive, which may be missing.
@@ -142,7 +142,7 @@ def load_outputs(out: Path, rows: Sequence[Row]) -> list[bytes]:
 
 
 def is_whole_archive(path: Path, count: int, last: Row) -> bool:
-    """Whether an archive of a known format is complete, see `ArchiveWriter.is_whole`."""
+    """Return whether an archive of a known format is complete, see `ArchiveWriter.is_whole`."""
     try:
         return path.is_file() and _format_of(path).is_whole(path, count, last)
     except OSError:

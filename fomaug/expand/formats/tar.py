@@ -53,7 +53,7 @@ class TarWriter(ArchiveWriter):
 
     @staticmethod
     def is_whole(path: Path, count: int, last: Row) -> bool:
-        """Whether the archive starts with a header and ends with the row of its last copy and an end mark."""
+        """Return whether the archive starts with a header and ends with the row of its last copy and an end mark."""
         line = json.dumps(last).encode()
         size = path.stat().st_size
         if size < tarfile.RECORDSIZE or size % tarfile.RECORDSIZE:
