@@ -38,7 +38,7 @@ class Entry:
         source: key of the original.
         copy: number of the copy; None for an original.
         load: function that returns the bytes of the file.
-        path: path of the file; None for a member of an archive, and for a picture that was encoded anew.
+        path: path of the file; None for a member of an archive, and for a re-encoded picture.
         turned: whether the EXIF orientation of the file rotates the picture.
         labels: landmarks, boxes and the like, in upright pixels; None for a picture without annotations.
         provenance: provenance mark of the copy; None for an original, and for a copy of an original without a face.

@@ -82,9 +82,9 @@ class Pictures:
 
     Args:
         dest: folder of the converted dataset.
-        mode: value of `ConvertPlan.include_sources`; a picture that has to be encoded anew is never a link.
-        encode: "jpeg" or "png", to which other pictures are encoded anew; empty to keep all bytes.
-        quality: quality of JPEGs that are encoded anew.
+        mode: value of `ConvertPlan.include_sources`; a re-encoded picture is never a link.
+        encode: "jpeg" or "png", the format of re-encoded pictures; empty to keep all bytes.
+        quality: quality of re-encoded JPEGs.
     """
 
     def __init__(self, dest: Path, mode: IncludeSources, *, encode: str = "", quality: int = 95) -> None:

@@ -23,7 +23,7 @@ class ConvertPlan:
         margin: width added at each edge of a crop, as a share of its side.
         points: origin of the five points for the alignment.
         categories: category of a face in detection formats.
-        quality: quality of JPEGs that are encoded anew.
+        quality: quality of re-encoded JPEGs.
     """
 
     to: str
@@ -53,7 +53,7 @@ class ConvertPlan:
             "help": "Category of a face in detection formats: face (or its annotated category), or its class label."
         },
     )
-    quality: int = field(default=95, metadata={"help": "Quality of JPEGs that are encoded anew, 1 to 100."})
+    quality: int = field(default=95, metadata={"help": "Quality of re-encoded JPEGs, 1 to 100."})
 
     def __post_init__(self) -> None:
         for name, kind in _CHOICES.items():

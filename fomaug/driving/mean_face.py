@@ -84,10 +84,10 @@ class MeanFacePools:
         roll: Sequence[float] = ROLLS,
         expressions: Sequence[str] = DEFAULT_EXPRESSIONS,
     ) -> Self:
-        """Make views: head poses that copies take whatever the poses of their sources, one for each combination.
+        """Make views: target head poses of copies, one for each combination of the angles.
 
-        `strength_range` scales only the expressions, not the angles. A view of a side that the source hides is
-        replaced, see `fomaug.motion.View`.
+        A copy has the target pose whatever the pose of its source; `strength_range` scales only the expressions. A view
+        of a side that the source hides is replaced, see `fomaug.motion.View`.
 
         Args:
             model: model whose keypoints are known points of the face.

@@ -153,7 +153,7 @@ def bench(
         progress: function that is called after each round.
     """
     stages = [(animator, stage, run) for animator in animators for stage, run in _stages(animator, batch_size)]
-    with _threads(1):  # the counters see only the operations of this thread
+    with _threads(1):  # the counters count only the operations of this thread
         gflops = [_gflop(run) / batch_size for _, _, run in stages]
         peaks = [peak_bytes(run) / 2**20 for _, _, run in stages]
     with _threads(threads):

@@ -1,4 +1,4 @@
-"""Checks of the values in annotations, and reports of flawed annotations; every reader uses the same ones."""
+"""Check the values in annotations, and report flawed annotations, in the same way for every reader."""
 
 from __future__ import annotations
 

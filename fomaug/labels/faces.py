@@ -1,4 +1,4 @@
-"""The labels of the faces in one picture: their values, one row for each face, and the choice of some of the faces."""
+"""The labels of one picture; functions join rows into them, split them into rows, and select faces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training configurations: read from files, or official ones by name."""
+"""Read training configurations from files, or return official ones by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of an animated clip, checked once."""
+"""The options of `animate_clip`, and their checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models are loaded by name or from a file, onto a device and in a dtype."""
+"""Load a model by name or from a file, onto a device and in a dtype."""
 
 from __future__ import annotations
 

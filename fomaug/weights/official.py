@@ -1,4 +1,4 @@
-"""Official checkpoints (`.pth.tar`) of any layout are read, and converted to model files."""
+"""Read official checkpoints (`.pth.tar`) of any layout, and convert them to model files."""
 
 from __future__ import annotations
 

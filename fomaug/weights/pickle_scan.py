@@ -1,4 +1,4 @@
-"""A pickle is scanned opcode by opcode before it is loaded; the scan builds no objects and runs no code.
+"""Scan a pickle opcode by opcode before it is loaded; the scan builds no objects and runs no code.
 
 With `weights_only=True`, torch runs no foreign code, but it builds every object that a file describes: a tensor whose
 shape has more numbers than the file, a container that contains itself a billion times, an array of any length. This

@@ -1,4 +1,4 @@
-"""WIDER FACE: a list for each split, with path, number of faces and a line for each face."""
+"""WIDER FACE: a list for each split; a picture has its path, its number of faces, and a line for each face."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YOLO: a text file for each picture, with boxes or with boxes and keypoints, and `data.yaml`."""
+"""YOLO: `data.yaml`, and a text file for each picture with boxes, and keypoints in one of the two formats."""
 
 from __future__ import annotations
 

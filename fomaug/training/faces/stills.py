@@ -1,4 +1,4 @@
-"""Training pairs from still portraits: the face mesh is turned and deformed in space, and the image is warped."""
+"""Training pairs from still portraits: rotate and deform the face mesh in space, and warp the image."""
 
 from __future__ import annotations
 
