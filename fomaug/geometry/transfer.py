@@ -1,4 +1,4 @@
-"""Motion transfer: the motion of driving keypoints applied to the source's keypoints."""
+"""Motion transfer: apply the motion of driving keypoints to the source's keypoints."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _relative(
 ) -> Keypoints:
     motion = driving.value - reference.value
     if adapt_scale:
-        # One call for both is faster, because few faces cost no more than one.
+        # One call for both is faster, because a few faces take no longer than one.
         length = hull_area(torch.cat([source.value, reference.value])).sqrt()
         motion = motion * (length[: len(source)] / length[len(source) :])[:, None, None]
     jacobian = driving.jacobian
