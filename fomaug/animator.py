@@ -220,7 +220,7 @@ class Animator(nn.Module):
 
     @torch.no_grad()
     def _probe(self) -> Keypoints:
-        """Run the detector once, to learn the number of its keypoints."""
+        """Run the detector once to get the number of its keypoints."""
         return self._detect(torch.zeros(1, 3, self.size, self.size, device=self.device, dtype=self.dtype))
 
 

@@ -1,4 +1,4 @@
-"""The user's own functions, given on the command line as `module:attribute`."""
+"""Import functions of the user that the command line gives as `module:attribute`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams: one source animated frame by frame, for cameras and for clips of any length."""
+"""Animate one source frame by frame, for cameras and for clips of any length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fomaug.types import Animated, Keypoints, Source
 
 
 class StreamOptions(TypedDict, total=False):
-    """Keyword arguments of `stream` that `Animator.stream` takes, too."""
+    """Keyword arguments that `stream` and `Animator.stream` share."""
 
     relative: bool
     relative_jacobian: bool
@@ -23,7 +23,7 @@ class StreamOptions(TypedDict, total=False):
 
 
 class Animates(Protocol):
-    """The part of an animator that a stream needs."""
+    """The part of an animator that a stream uses."""
 
     keypoint_names: tuple[str, ...]
 

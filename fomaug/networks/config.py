@@ -205,7 +205,7 @@ def _frame_size(values: Mapping[str, Any]) -> int | None:
 
 
 def _check_sides(config: ModelConfig) -> None:
-    """Refuse a size of images that the networks cannot halve as often as they do."""
+    """Check that the networks can halve the size of the images often enough."""
     if config.size is None:
         return
     check_divisible("generator_params", config.size, config.generator.num_down_blocks)
