@@ -30,7 +30,7 @@ def images():
 
 @pytest.fixture
 def labels(images):
-    """A mask, boxes in three forms, points and classes: all say where the dots are."""
+    """Return a mask, boxes in three forms, points and classes, all at the dots."""
     first, last = DOTS - 3, DOTS + 3
     corners = torch.stack([torch.stack([x, y], -1) for x, y in _around(first, last)], -2)
     values = (
@@ -260,7 +260,9 @@ def test_motion_params_say_what_was_drawn(pool, exact, images):
 
 def test_inverse_is_an_error_that_says_why(always, images):
     always(images)
-    with pytest.raises(NotImplementedError, match="cannot be inverted, because the hidden parts of a turned head are lost"):
+    with pytest.raises(
+        NotImplementedError, match="cannot be inverted, because the hidden parts of a turned head are lost"
+    ):
         always.inverse(images)
     augment = K.AugmentationSequential(always, data_keys=["input", "keypoints"])
     found = augment(images, DOTS.expand(BATCH, -1, -1))
