@@ -21,6 +21,7 @@ from fomaug.labels import Annotations, FaceLabels, Flaw, fit, read_annotations
 from fomaug.media import Provenance, upright_size
 
 TRAIN: Final = "train"
+_AXES: Final = ("yaw", "pitch", "roll")
 _WINDOW: Final = 64  # pictures of an archive that are read together
 
 Size = tuple[int, int]
@@ -43,6 +44,7 @@ class Entry:
         labels: landmarks, boxes and the like, in upright pixels; None for a picture without annotations.
         provenance: provenance mark of the copy; None for an original, and for a copy of an original without a face.
         held_out: whether it is an original of another split than the expanded one.
+        view: columns of a copy by views, see `view_columns`; empty for all other pictures.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Entry:
     labels: FaceLabels | None = None
     provenance: Provenance | None = None
     held_out: bool = False
+    view: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -144,6 +147,7 @@ class ExpandedDataset:
             path=None if "member" in row else path,
             labels=None if annotation is None else from_json(annotation),
             provenance=None if is_still(row) else self._provenance(row),
+            view=view_columns(row.get("view") or {}),
         )
 
     def _provenance(self, row: Row) -> Provenance:
@@ -209,6 +213,21 @@ def _annotations(path: Path, folder: Path, summary: Mapping[str, Any], flaws: di
 
     format = (summary.get("settings") or {}).get("annotation_format")
     return read_annotations(path, folder, format=format, on_flaw=note)
+
+
+def view_columns(view: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten the entry "view" of a manifest row, which describes the first face, to columns.
+
+    >>> view_columns({"asked": [30, 0, 0], "reached": None, "expression": "smile", "values": {"smile": 0.8}})
+    {'asked_yaw': 30, 'asked_pitch': 0, 'asked_roll': 0, 'view_expression': 'smile', 'view_smile': 0.8}
+    """
+    columns: dict[str, Any] = {}
+    for kind in ("asked", "reached"):
+        angles = view.get(kind) or ()
+        columns |= {f"{kind}_{axis}": angle for axis, angle in zip(_AXES, angles, strict=False)}
+    if view.get("expression"):
+        columns["view_expression"] = view["expression"]
+    return columns | {f"view_{name}": value for name, value in (view.get("values") or {}).items()}
 
 
 def _below_split(name: str, split: str | None) -> str:

@@ -31,6 +31,7 @@ from fomaug.strict_json import load_json
 from fomaug.weights import load_model
 
 STATE: Final = ".fomaug-convert.json"
+_LEAST_SIDE: Final = 64  # of a JPEG that is decoded only for a check; a reduced one is decoded faster
 
 
 class ConvertOptions(TypedDict, total=False):
@@ -176,6 +177,7 @@ def _run(job: _Job, converter: type[Converter], dest: Path, notes: Iterable[str]
     try:
         for entry in tqdm(_entries(job, converter), total=job.survey.pictures, disable=not progress, unit="picture"):
             try:
+                _check_whole(entry, job.aligner)
                 writer.add(_aligned(entry, job.aligner, plan))
                 counts[entry.copy is None] += 1
             except (MediaError, LabelError) as cause:
@@ -197,6 +199,18 @@ def _entries(job: _Job, converter: type[Converter]) -> Iterable[Entry]:
         # The pictures are read later, one by one.
         return sorted(job.dataset.entries(), key=lambda entry: entry.label)
     return job.dataset.entries()
+
+
+def _check_whole(entry: Entry, aligner: Aligner | None) -> None:
+    """Decode an original to check it, because a file whose bytes are kept is not decoded otherwise.
+
+    Copies need no check, because their bytes were hashed when they were written. Aligned originals are decoded anyway.
+
+    Raises:
+        MediaError: the original cannot be decoded.
+    """
+    if entry.copy is None and aligner is None:
+        decode_picture(entry.load(), Path(entry.name).suffix, least_side=_LEAST_SIDE)
 
 
 def _aligned(entry: Entry, aligner: Aligner | None, plan: ConvertPlan) -> Entry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from fomaug.expand.card import save_card
 from fomaug.expand.index import RowIndex
 from fomaug.expand.inspect.contact import MOST, choose_sources, save_contact_sheet
 from fomaug.expand.manifest import MANIFEST, Row, read_rows, save_summary
@@ -26,6 +27,10 @@ def complete(prepared: Prepared, index: RowIndex, tasks: Tasks, report: ExpandRe
     if annotator is not None:
         annotator.write_all(read_rows(out / MANIFEST))
     sheet, unshown = save_contact_sheet(out, shown, prepared.sources, _provenance(prepared))
+    setup = prepared.setup()
+    save_card(
+        setup.plan, prepared.sources, setup.classes, metadata=annotator is not None and annotator.format == "jsonl"
+    )
     failed = (*report.failed, *_sort(tasks.failed, prepared.division))
     named = {failure.source for failure in failed}
     report = replace(

@@ -22,7 +22,9 @@ PARTS: Final = ".fomaug-parts"
 """Folder of the manifest parts of an unfinished job."""
 # 1: all faces of a picture moved by one draw, and their regions stood in "faces".
 # 2: pictures without a face, copied as they are, were marked and labelled as the animated ones.
-MANIFEST_FORMAT: Final = 3
+# 3: archives of a dataset without splits had no split in their names, tar files held pictures of several formats, and
+#    masks stood in a folder of their own.
+MANIFEST_FORMAT: Final = 4
 
 _LONGEST_LINE: Final = 1 << 26  # characters; a row with the annotations of a crowd has a few hundred thousand
 
@@ -189,6 +191,11 @@ def check_facts(out: Path, facts: Mapping[str, Any]) -> None:
         raise ResumeError(
             f"{out} was begun with version {begun} of the draws, and this fomaug has version {facts['draws']}, which "
             "would draw other copies than planned; finish it with the fomaug that began it, or start in a new folder"
+        )
+    if "manifest" in facts and (layout := summary.get("manifest", 1)) != facts["manifest"]:
+        raise ResumeError(
+            f"{out} was begun with version {layout} of the output layout, and this fomaug writes version "
+            f"{facts['manifest']}; finish it with the fomaug that began it, or start in a new folder"
         )
     changes = [
         f"{name}: was {json.dumps(was)}, is {json.dumps(now)}"

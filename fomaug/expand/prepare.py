@@ -177,7 +177,7 @@ def inputs_of(plan: ExpandPlan) -> dict[str, Any]:
     """Return the names of dataset, clips, model and label files as the user gave them."""
     return {
         name: getattr(plan, name) for name in ("dataset", "driving", "model", "config", "clip_labels", "annotations")
-    }
+    } | ({} if plan.purpose is None else {"purpose": plan.purpose})
 
 
 def _is_unfinished(out: Path) -> bool:

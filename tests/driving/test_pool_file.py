@@ -125,7 +125,7 @@ def test_the_plainest_pool_is_read(tmp_path: Path) -> None:
 
 HEADERS = {
     "no json": ("{", "no JSON"),
-    "deep json": ("[" * 100_000, "no JSON|no version"),
+    "deep json": ("[" * 100_000, "nested too deeply|no version"),
     "a list": ([], "no version"),
     "no version": ({}, "no version"),
     "a later version": ({**HEADER, "version": 3}, "pool format 3, this fomaug reads 1 and 2; update fomaug"),

@@ -38,7 +38,7 @@ def test_pictures_are_reduced_one_by_one(
     )
     sources = [SourceFile(tmp_path / "out", "0.jpg")]
     path, failed = save_contact_sheet(tmp_path / "out", {"0.jpg": rows}, sources, Provenance("tiny"))
-    assert (path, failed) == (tmp_path / "out" / "contact_sheet.png", [])
+    assert (path, failed) == (tmp_path / "out" / ".contact_sheet.png", [])
     assert shown == [(96, 128, 3)] * 5
     assert decoded == [(450, 600)] * 5, "a JPEG is decoded at a half, since a quarter has less than 384 pixels"
 

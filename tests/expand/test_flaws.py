@@ -125,8 +125,10 @@ def test_a_mask_of_another_size_is_named_and_its_picture_keeps_its_copies(
     report = run(masks)
     assert [failure.source for failure in report.flawed] == [str(masks / "anna" / "1.png")]
     assert report.written == 10
-    assert sorted(path.name for path in (report.out / "masks").rglob("*.png")) == ["1_m000.png", "1_m001.png"]
-    assert not (report.out / "masks" / "anna").exists()
+    assert sorted(str(path.relative_to(report.out)) for path in report.out.rglob("*.mask")) == [
+        "ben/1_m000.mask",
+        "ben/1_m001.mask",
+    ]
 
 
 def test_a_face_whose_only_box_is_flawed_is_named_besides_its_picture(
@@ -171,8 +173,7 @@ def test_names_that_are_not_utf8_have_annotations(
         save_image(tmp_path / kind / odd / "1.png", np.zeros((48, 48), np.uint8))
     report = run(tmp_path / kind)
     assert report.complete
-    below = report.out / "masks" if kind == "masks" else report.out
-    assert (below / odd / ("1_m001.png" if kind == "masks" else "1_m001.pts")).is_file()
+    assert (report.out / odd / ("1_m001.mask" if kind == "masks" else "1_m001.pts")).is_file()
     assert run(tmp_path / kind, resume=True).new == 0
 
 

@@ -271,7 +271,7 @@ def test_white_of_a_black_and_white_mask_stays_white(root: Path, tmp_path: Path)
     labels = read_annotations(tmp_path / "masks", root)["a/1.png"]
     moved = move(labels, identity_grid((16, 16))[None], (30, 40))
     write_annotations([("a/1.png", (30, 40), moved)], tmp_path / "out", "masks")
-    with Image.open(tmp_path / "out" / "masks" / "a" / "1.png") as written:
+    with Image.open(tmp_path / "out" / "a" / "1.mask") as written:
         np.testing.assert_array_equal(np.asarray(written), mask * 255)
 
 

@@ -16,7 +16,7 @@ from fomaug.expand.report import Failure
 from fomaug.expand.sources import SourceFile
 from fomaug.media import Picture, Provenance, contact_sheet, decode_picture, read_picture, save_image, thumbnail
 
-CONTACT_SHEET: Final = "contact_sheet.png"
+CONTACT_SHEET: Final = ".contact_sheet.png"  # hidden, since loaders take every picture for a sample
 MOST: Final = 12  # sources, and copies of each
 
 _CELL: Final = 128  # side of a picture on the sheet

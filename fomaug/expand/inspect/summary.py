@@ -106,6 +106,7 @@ def _summarise(out: Path, summary: dict[str, Any]) -> Summary:
         for name, score in _numbers(row.get("scores", {})):
             scores.setdefault(name, _Running()).add(score)
     sheet = out / CONTACT_SHEET
+    sheet = sheet if sheet.is_file() else out / CONTACT_SHEET.removeprefix(".")  # its name in older folders
     return Summary(
         out=out,
         state=str(summary.get("state", "")),
