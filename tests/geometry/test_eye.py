@@ -1,4 +1,4 @@
-"""Eyes: what stays, where lids and irises go, and what never moves."""
+"""Eyes: the motion of lids and irises, and the parts that never move."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TURN = torch.tensor([[0.9, -0.3], [0.25, 1.1]])
 
 
 def _face(upper: float, lower: float, gaze: tuple[float, float] = (0.0, 0.0), turn: torch.Tensor = TURN) -> Keypoints:
-    """Two mirrored eyes and the bridge of the nose; lids, gaze in half widths of an eye."""
+    """Make two mirrored eyes and the bridge of the nose; lids and gaze are in half widths of an eye."""
     outer, inner = torch.tensor([-0.3, -0.2]), torch.tensor([-0.12, -0.2])
     middle, half = (outer + inner) / 2, 0.09
     right = [outer, inner] + [middle + half * torch.tensor(at) for at in ((0.0, upper), (0.0, lower), gaze)]
@@ -29,7 +29,7 @@ def _set(source: Keypoints, driving: Keypoints) -> tuple[torch.Tensor, torch.Ten
 
 
 def _at(places: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
-    """Read places (1, S, S, 2) at points (M, 2)."""
+    """Sample coordinates (1, S, S, 2) at points (M, 2)."""
     read = torch.nn.functional.grid_sample(places.permute(0, 3, 1, 2), where[None, None], align_corners=True)
     return read[0, :, 0].T
 
