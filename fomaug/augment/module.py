@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from fomaug.animator import Animator
 from fomaug.augment.arguments import SETTINGS, PlainModule
-from fomaug.augment.pixels import Range, check_tensor
+from fomaug.augment.pixels import LateChecks, Range, check_tensor
 from fomaug.augment.place import Faces, make_locator, place
-from fomaug.augment.render import apply
+from fomaug.augment.render import apply, value_check
 from fomaug.augment.resources import Driving, Model, Resources
 from fomaug.augment.schedule import Probability, p_at
+from fomaug.device import send
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, check_choice
 from fomaug.motion import DrawSettings, Key, MotionParams, MotionResult, counted_keys, draw
@@ -46,7 +47,8 @@ class MotionAugment(PlainModule):
         region: part of the face that moves: "all"; or "head", "mouth", "eyes" or "expression", for models that name
             their keypoints.
         seed: seed of all draws.
-        value_range: lowest and highest value of float images; uint8 images have values from 0 to 255.
+        value_range: lowest and highest value of float images; uint8 images have values from 0 to 255. On a GPU, the
+            error for images outside of it is raised by the next batch, or when a result's parameters are looked at.
         batch_size: number of images per pass through the model; None for 64 on an accelerator, 8 on the CPU.
         differentiable: whether gradients flow to float images.
         yaw_range: interval of head turns, in degrees, to which driving frames are restricted (estimated; 0 is the usual
@@ -104,6 +106,7 @@ class MotionAugment(PlainModule):
         check_choice("on_missing", on_missing, get_args(OnMissing))
         _ = self.settings  # raises for a wrong setting before the model is loaded
         self._resources = Resources(driving, model)
+        self._late = LateChecks()
 
     @property
     def model(self) -> Animator:
@@ -192,15 +195,10 @@ class MotionAugment(PlainModule):
         check_tensor(images)
         if faces is not None:
             params = self.place(images, params, faces)
-        return apply(
-            self.model,
-            self.driving,
-            images,
-            params,
-            value_range=self.value_range,
-            batch_size=self.batch_size,
-            differentiable=self.differentiable,
-        )
+        options = {name: getattr(self, name) for name in ("value_range", "batch_size", "differentiable")}
+        result = apply(self.model, self.driving, images, params, **options)
+        self._late.follow(value_check(result))
+        return result
 
     def multiply(
         self, images: Tensor, copies: int, keys: Sequence[Key] | None = None, *, faces: Faces | None = None
@@ -220,11 +218,13 @@ class MotionAugment(PlainModule):
         check_tensor(images)
         params = self.draw(self._keys(images, keys), copies=copies)
         index = torch.arange(len(images), device=images.device).repeat_interleave(copies)
-        result = self.apply(images, params, faces=faces)
+        placed = params if faces is None else self.place(images, params, faces)
+        image = self.apply(images, placed).image
         if self.on_missing != "skip":
-            return result.image, index
-        kept = [row for row, param in enumerate(params) if param.skipped or not result.params[row].skipped]
-        return result.image[kept], index[kept]
+            return image, index
+        rows = [row for row, param in enumerate(params) if param.skipped or not placed[row].skipped]
+        (kept,) = send([rows], images.device)
+        return image[kept], index[kept]
 
     def forward(self, images: Tensor, keys: Sequence[Key] | None = None, *, faces: Faces | None = None) -> Tensor:
         """Animate each image with probability `p`; in evaluation mode, return the images.

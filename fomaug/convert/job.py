@@ -123,7 +123,7 @@ def convert(
     opened = open_expanded(
         Path(out),
         originals=plan.include_sources != "none",
-        dataset=None if dataset is None else Path(dataset),
+        dataset=dataset,
         annotations=None if annotations is None else Path(annotations),
     )
     found = survey(opened.entries(), masks=opened.has_masks, side=plan.align)

@@ -127,7 +127,7 @@ def copy_name(source: SourceFile, stem: str, copy: int, label: str, encode_forma
     ending = f"_m{copy:03d}{SUFFIXES[encode_format]}"
     longest = sidecar_of(Path(ending)).name if encode_format == "bmp" else ending
     fitting = _cut(stem, _MAX_NAME_BYTES - len(longest))
-    return str(PurePosixPath(*parts) / source.folder / f"{fitting}{ending}")
+    return str(PurePosixPath(*parts, source.folder, f"{fitting}{ending}"))
 
 
 def _cut(stem: str, size: int) -> str:

@@ -7,7 +7,6 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
-from pathlib import PurePosixPath
 from typing import Final
 
 from fomaug.expand.layout import ShardKey, shard_keys, shard_name
@@ -173,9 +172,9 @@ def unique_stems(sources: Iterable[SourceFile], *, merged: bool = False, dotless
     taken: set[str] = set()
     stems: dict[str, str] = {}
     for source in sources:
-        folder, _, name = source.key.rpartition("/")
-        if merged:
-            folder = str(PurePosixPath(source.split_folder) / source.folder)
+        name = source.key.rpartition("/")[2]
+        label = "" if merged else source.label
+        folder = "/".join(part for part in (source.split_folder, label, source.folder) if part)
         base, suffix = _split_name(name)
         base = base.replace(".", "-") if dotless else base
         stem, number = base, 1
