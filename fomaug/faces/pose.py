@@ -23,7 +23,7 @@ NECK: Final = (0.0, 0.4, 0.3)
 """The centre of the head's rotation, below and behind the centre of the face."""
 
 # Weights of the points in the fit. Lids, brows, lips and chin move with expressions, irises with looks; jaws differ
-# between people. docs/driving.md has the errors on rendered heads.
+# between people. docs/evidence/motion.md has the errors on rendered heads.
 _WEIGHTS: Final = {"iris": 0.0, "lid": 0.25, "brow": 0.5, "lip": 0.25, "mouth": 0.25, "chin": 0.25, "jaw": 0.3}
 _YAWS: Final = torch.arange(-70.0, 71.0, 10.0)
 _PITCHES: Final = torch.arange(-40.0, 41.0, 10.0)

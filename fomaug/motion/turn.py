@@ -20,7 +20,7 @@ from fomaug.motion.view import Angles, View
 from fomaug.types import Keypoints
 
 GROWTH: Final = 1.5
-"""Growth of a side of the face above which a view is replaced; measured, see docs/driving.md."""
+"""Growth of a side of the face above which a view is replaced; measured, see docs/evidence/motion.md."""
 FARTHEST: Final = 30.0
 """Largest turn from the source's yaw, in degrees, above which a view is replaced; measured, too."""
 
