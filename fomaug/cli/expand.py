@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import fields
 from typing import Any
 
 import click
@@ -41,7 +42,7 @@ def expand(dataset: str, out: str | None, **options: Any) -> int:
     DATASET is a folder of class folders, or of images; a list of pictures (.csv, .jsonl); WebDataset tar files or
     parquet files, or a folder of them; or the URL of one of these, such as s3://bucket/faces. In a dataset with splits,
     only train is expanded. Every copy has a row in OUT/manifest.jsonl. OUT/expand.json is the summary, and
-    OUT/contact_sheet.png shows some copies.
+    OUT/.contact_sheet.png shows some copies.
 
     A job can be divided among machines: `fomaug expand DATASET OUT --prepare` with all options, `fomaug expand OUT
     --shard I/N` on each machine, and `fomaug expand OUT --finish` at the end.
@@ -51,6 +52,8 @@ def expand(dataset: str, out: str | None, **options: Any) -> int:
     --resume continues.
     """
     ctx = click.get_current_context()
+    if options["purpose"] is not None:
+        options = _without_defaults(ctx, options)
     finishes, profiles = options.pop("finish"), options.pop("profile")
     if out is None:
         if not finishes and options["shard"] is None:
@@ -71,6 +74,16 @@ def expand(dataset: str, out: str | None, **options: Any) -> int:
     if profiles:
         click.echo("\n".join(report.profile), err=True)
     return 0 if report.complete else 3
+
+
+def _without_defaults(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the settings of the plan that the user did not give, so that those of the preset take their place."""
+    settings = {field.name for field in fields(ExpandPlan)}
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in settings or ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
 
 
 def _go_on(ctx: click.Context, out: str, options: dict[str, Any]) -> ExpandReport:

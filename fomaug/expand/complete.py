@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from fomaug.expand.card import save_card
 from fomaug.expand.index import RowIndex
 from fomaug.expand.inspect.contact import choose_sources, save_contact_sheet
-from fomaug.expand.manifest import CONTACT_SHEET, MANIFEST, REJECTED, SUMMARY, Row, read_rows, save_summary
+from fomaug.expand.manifest import CARD, CONTACT_SHEET, MANIFEST, REJECTED, SUMMARY, Row, read_rows, save_summary
 from fomaug.expand.prepare import Prepared, inputs_of
 from fomaug.expand.profile import describe
 from fomaug.expand.report import ExpandReport, Failure
@@ -29,6 +30,10 @@ def complete(prepared: Prepared, index: RowIndex, tasks: Tasks, report: ExpandRe
         annotator.write_all(read_rows(out / MANIFEST))
     url = prepared.plan.out_url
     sheet, unshown = save_contact_sheet(out, shown, prepared.sources, _provenance(prepared), url=url)
+    setup = prepared.setup()
+    save_card(
+        setup.plan, prepared.sources, setup.classes, metadata=annotator is not None and annotator.format == "jsonl"
+    )
     failed = (*report.failed, *_sort(tasks.failed, prepared.division))
     named = {failure.source for failure in failed}
     report = replace(
@@ -41,7 +46,7 @@ def complete(prepared: Prepared, index: RowIndex, tasks: Tasks, report: ExpandRe
     summary = {"state": "done", **report.result(), **prepared.facts, "given": inputs_of(prepared.plan)}
     save_summary(out, summary)
     remove_thumbnails(out)
-    push(prepared.plan, MANIFEST, REJECTED, CONTACT_SHEET, SUMMARY)
+    push(prepared.plan, MANIFEST, REJECTED, CONTACT_SHEET, CARD, SUMMARY)
     remove_pieces(prepared.plan)
     return report
 

@@ -15,6 +15,7 @@ from typing_extensions import Unpack
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, ResumeError, did_you_mean
+from fomaug.expand.auto import choose_views
 from fomaug.expand.complete import complete, report_share
 from fomaug.expand.dataset import Found
 from fomaug.expand.engines import Job, make_engine
@@ -46,6 +47,7 @@ from fomaug.expand.tasks import Tasks, show_progress
 from fomaug.faces import Detector
 from fomaug.motion import Selection
 from fomaug.options import OnError
+from fomaug.presets import with_presets
 from fomaug.remote import local_name
 
 
@@ -68,6 +70,7 @@ class _Mode:
     progress: bool = False
 
 
+@with_presets(*(field.name for field in fields(ExpandPlan)), sees_pictures=True)
 def expand(
     dataset: str | Path,
     out: str | Path,
@@ -203,6 +206,7 @@ def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
         check_share(plan)
         plan = _on_own_device(plan)
     found = find_job_sources(plan, resume=mode.resume or mode.share is not None, listed=mode.share is not None)
+    plan = choose_views(plan, found.chosen, given.model, given.detector)
     division = Division(plan, found.chosen)
     report = _start_report(plan, found, division)
     if mode.dry_run:

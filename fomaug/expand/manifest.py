@@ -20,14 +20,17 @@ MANIFEST: Final = "manifest.jsonl"
 REJECTED: Final = "rejected.jsonl"
 SOURCES: Final = "sources.jsonl"
 POOL_FILE: Final = "driving.safetensors"
-CONTACT_SHEET: Final = "contact_sheet.png"
+CONTACT_SHEET: Final = ".contact_sheet.png"  # hidden, since loaders take every picture for a sample
+CARD: Final = "README.md"
 PARTS: Final = ".fomaug-parts"
 """Folder of the manifest parts of an unfinished job."""
 THUMBNAILS: Final = ".fomaug-thumbnails"
 """Folder of the thumbnails of an unfinished job."""
 # 1: all faces of a picture moved by one draw, and their regions stood in "faces".
 # 2: pictures without a face, copied as they are, were marked and labelled as the animated ones.
-MANIFEST_FORMAT: Final = 3
+# 3: archives of a dataset without splits had no split in their names, tar files held pictures of several formats, and
+#    masks stood in a folder of their own.
+MANIFEST_FORMAT: Final = 4
 
 _LONGEST_LINE: Final = 1 << 26  # characters; a row with the annotations of a crowd has a few hundred thousand
 
@@ -96,7 +99,7 @@ def list_parts(out: Path) -> list[Path]:
 
 
 def is_rejected(row: Row) -> bool:
-    """Whether a row is that of a rejected copy."""
+    """Return whether a row is that of a rejected copy."""
     return "reasons" in row
 
 
@@ -168,7 +171,7 @@ def read_summary(out: Path, url: str = "") -> dict[str, Any]:
 
 
 def is_still(row: Row) -> bool:
-    """Whether a row describes an unchanged copy of a source without a face."""
+    """Return whether a row describes an unchanged copy of a source without a face."""
     return bool(row["motion"]["skipped"])
 
 
@@ -198,6 +201,11 @@ def check_facts(out: Path, facts: Mapping[str, Any]) -> None:
         raise ResumeError(
             f"{out} was begun with version {begun} of the draws, and this fomaug has version {facts['draws']}, which "
             "would draw other copies than planned; finish it with the fomaug that began it, or start in a new folder"
+        )
+    if "manifest" in facts and (layout := summary.get("manifest", 1)) != facts["manifest"]:
+        raise ResumeError(
+            f"{out} was begun with version {layout} of the output layout, and this fomaug writes version "
+            f"{facts['manifest']}; finish it with the fomaug that began it, or start in a new folder"
         )
     changes = [
         f"{name}: was {json.dumps(was)}, is {json.dumps(now)}"

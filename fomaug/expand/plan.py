@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from fomaug.errors import ArgumentError, ResumeError, check_choice
 from fomaug.options import Crop, DrawSettings, FrameChoice, Interval, OnError, OnMissing, Region, Selection
+from fomaug.presets import Purpose
 
 Format = Literal["folder", "webdataset", "parquet"]
 ImageFormat = Literal["same", "jpeg", "png", "webp"]
@@ -38,6 +39,7 @@ _FREE: Final = (
     "engine",
     "processes",
     "address",
+    "purpose",
 )
 
 
@@ -64,6 +66,9 @@ class ExpandPlan:
     )
     views: str | None = field(
         default=None, metadata={"help": "Angles of --driving views in degrees: 'yaw=-40:40:20 pitch=-20,0,20 roll=0'."}
+    )
+    purpose: Purpose | None = field(
+        default=None, metadata={"help": "Preset of options for a purpose; options that are given win."}
     )
     copies: int = field(default=8, metadata={"help": "Number of copies of each source."})
     model: str = field(default="lite-256", metadata={"help": "An installed model, or a model file."})
@@ -267,6 +272,7 @@ class ExpandOptions(TypedDict, total=False):
     clip_labels: str | None
     clip_weights: Mapping[str, float] | None
     views: str | None
+    purpose: Purpose | None
     clip_crop: Crop
     split: Split
     balance: bool

@@ -148,7 +148,7 @@ def prepare(
 
 
 def is_prepared(out: Path) -> bool:
-    """Whether an output folder holds a job."""
+    """Return whether an output folder holds a job."""
     return (out / SUMMARY).exists()
 
 
@@ -191,11 +191,11 @@ def inputs_of(plan: ExpandPlan) -> dict[str, Any]:
     """Return the names of dataset, clips, model and label files as the user gave them."""
     return {
         name: getattr(plan, name) for name in ("dataset", "driving", "model", "config", "clip_labels", "annotations")
-    }
+    } | ({} if plan.purpose is None else {"purpose": plan.purpose})
 
 
 def _is_unfinished(out: Path) -> bool:
-    """Whether a folder holds nothing but what a job saves before its summary."""
+    """Return whether a folder holds nothing but what a job saves before its summary."""
     return all(path.name in _SAVED_FIRST or is_temporary(path) for path in out.iterdir())
 
 

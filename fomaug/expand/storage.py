@@ -16,12 +16,12 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from fomaug.errors import ArgumentError, MediaError, reason_of
-from fomaug.expand.manifest import MANIFEST, PARTS, POOL_FILE, REJECTED, SOURCES, SUMMARY, THUMBNAILS
+from fomaug.expand.manifest import CARD, MANIFEST, PARTS, POOL_FILE, REJECTED, SOURCES, SUMMARY, THUMBNAILS
 from fomaug.expand.plan import ExpandPlan
 from fomaug.files import ANY, replacing
 from fomaug.remote import check_url, is_url, list_url, open_any, remove_url, write_url
 
-_STATE: Final = (SUMMARY, SOURCES, POOL_FILE, MANIFEST, REJECTED)
+_STATE: Final = (SUMMARY, SOURCES, POOL_FILE, MANIFEST, REJECTED, CARD)
 _PIECES: Final = re.compile(rf"{re.escape(PARTS)}/[\w-]+\.jsonl|{re.escape(THUMBNAILS)}/[0-9a-f]+-\d+\.png")
 _THREADS: Final = 16
 
@@ -88,7 +88,7 @@ def _fetch(url: str, path: Path) -> Path:
 
 
 def holds_objects(plan: ExpandPlan) -> bool:
-    """Whether there is anything at the URL of a job."""
+    """Return whether there is anything at the URL of a job."""
     return bool(plan.out_url) and bool(list_url(plan.out_url))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from fomaug.errors import LabelError, reason_of
 from fomaug.files import LABELS, open_text, write_file
-from fomaug.labels.checks import OnFlaw, check_points, check_visible, read_flag, reporting_flaws
+from fomaug.labels.checks import Flaw, OnFlaw, check_points, check_visible, read_flag, reporting_flaws
 from fomaug.labels.faces import FaceLabels, check_names, join_rows, split_rows
 from fomaug.labels.formats import CSV_FILES, Annotations, Format, Row, picture_path, register
 
@@ -24,19 +24,32 @@ from fomaug.labels.formats import CSV_FILES, Annotations, Format, Row, picture_p
 def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     found: dict[str, list[FaceLabels]] = {}
     try:
-        with open_text(path, LABELS, newline="", encoding="utf-8-sig") as file:
+        with open_text(path, LABELS, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             reader = csv.DictReader(file)
             columns = list(reader.fieldnames or [])
             pairs = _pairs(path, columns)
             named = next(name for name in CSV_FILES if name in columns)
-            for row in reader:
+            for row in _rows(path, reader, on_flaw):
                 with reporting_flaws(f"{path}, line {reader.line_num}", on_flaw) as origin:
                     origin.picture = picture_path(_file(row, named), path.parent, root)
                     labels = _labels(row, pairs, named)
                     found.setdefault(origin.picture, []).append(labels)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise LabelError(f"{path} cannot be read as CSV: {reason_of(error)}") from error
     return {key: join_rows(rows) for key, rows in found.items()}
+
+
+def _rows(path: Path, reader: csv.DictReader[str], on_flaw: OnFlaw) -> Iterator[dict[str, Any]]:
+    """Yield the rows; one that the csv module refuses, such as one with an overlong cell, is reported as a flaw."""
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            on_flaw(Flaw(f"{path}, line {reader.reader.line_num}", "", reason_of(error)))
+            continue
+        if row is None:
+            return
+        yield row
 
 
 def _file(row: dict[str, Any], named: str) -> str:

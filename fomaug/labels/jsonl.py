@@ -38,8 +38,8 @@ def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     found: dict[str, list[FaceLabels]] = {}
     try:
         # JSON strings may contain other line separators, at which splitlines would split them.
-        lines = read_text(path, LABELS, encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path, LABELS, encoding="utf-8-sig", errors="surrogateescape").split("\n")
+    except OSError as error:
         raise LabelError(f"{path} cannot be read: {reason_of(error)}") from error
     for number, line in enumerate(lines, start=1):
         if line.strip():

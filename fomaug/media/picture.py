@@ -156,6 +156,15 @@ def upright_size(picture: Path | bytes, suffix: str = "") -> tuple[tuple[int, in
     return ((width, height) if orientation >= 5 else (height, width)), orientation != 1
 
 
+def written_format(suffix: str) -> str:
+    """Return the format in which a picture with a suffix is written back.
+
+    >>> written_format(".JPEG"), written_format(".jfif"), written_format(".gif")
+    ('jpeg', 'jpeg', 'png')
+    """
+    return _encode_format(suffix, "jpeg" if suffix.lower() in (".jfif", ".jpe") else "")
+
+
 def _encode_format(suffix: str, file_format: str) -> str:
     """Choose the format for writing a picture back: its own, or PNG where its own cannot be written."""
     own = suffix_formats.get(suffix.lower(), "jpeg" if file_format == "MPO" else file_format.lower())

@@ -42,6 +42,7 @@ def test_options_are_those_of_the_function_and_the_plan() -> None:
 OPTIONS = [
     ("--driving", "text", "builtin"),
     ("--views", "text", None),
+    ("--purpose", "recognition|landmarks|expression|detection|forgery|auto", None),
     ("--copies", "integer", 8),
     ("--model", "text", "lite-256"),
     ("--config", "text", None),
@@ -113,7 +114,7 @@ def test_typed_keywords_of_the_function_are_the_fields_of_the_plan() -> None:
 
 @pytest.fixture
 def tools(tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Options that name the tiny model and its pool; the model is not folded, so that it can be given by file."""
+    """Return options for the tiny model and its pool; the model is not folded, so that it can be saved to a file."""
     tiny_pool.save(tmp_path / "pool.safetensors")
     monkeypatch.setattr("fomaug.expand.resources.load_model", lambda *_, **__: tiny_model)
     return [
@@ -143,7 +144,7 @@ def test_expand_says_where_things_are(
     assert main(["expand", str(faces), str(out), *tools]) == 0
     text = capsys.readouterr().out
     assert "4 copies of 2 pictures, 4 of them new" in text
-    assert f"contact sheet  {out / 'contact_sheet.png'}" in text
+    assert f"contact sheet  {out / '.contact_sheet.png'}" in text
     assert len((out / "manifest.jsonl").read_text().splitlines()) == 4
 
 

@@ -40,7 +40,7 @@ def test_pictures_are_reduced_one_by_one(
     )
     sources = [SourceFile(tmp_path / "out", "0.jpg")]
     path, failed = save_contact_sheet(tmp_path / "out", {"0.jpg": rows}, sources, Provenance("tiny"))
-    assert (path, failed) == (tmp_path / "out" / "contact_sheet.png", [])
+    assert (path, failed) == (tmp_path / "out" / ".contact_sheet.png", [])
     assert shown == [(96, 128, 3)] * 5
     assert decoded == [(450, 600)] * 5, "a JPEG is decoded at a half, since a quarter has less than 384 pixels"
 
@@ -92,7 +92,7 @@ def test_thumbnails_are_kept_as_copies_are_made(
         patch.setattr(contact, "load_outputs", lambda out, rows: [] if not rows else pytest.fail("a file is read"))
         out = expand(faces, tmp_path / "out", **options).out
     assert not (out / ".fomaug-thumbnails").exists()
-    kept = (out / "contact_sheet.png").read_bytes()
-    (out / "contact_sheet.png").unlink()
+    kept = (out / ".contact_sheet.png").read_bytes()
+    (out / ".contact_sheet.png").unlink()
     expand(faces, out, resume=True, **options)
-    assert (out / "contact_sheet.png").read_bytes() == kept, "thumbnails of files are the same"
+    assert (out / ".contact_sheet.png").read_bytes() == kept, "thumbnails of files are the same"

@@ -15,7 +15,7 @@ from fomaug.expand import ExpandReport, expand
 from fomaug.expand.formats import is_whole_archive
 
 Contents = Callable[[Path], dict[str, bytes]]
-ARCHIVES = {"webdataset": "00001.tar", "parquet": "00001.parquet"}
+ARCHIVES = {"webdataset": "train-00001.tar", "parquet": "train-00001.parquet"}
 
 
 @pytest.fixture

@@ -303,6 +303,6 @@ def test_the_command_line_takes_urls(
     tiny_pool.save(tmp_path / "pool.safetensors")
     words = (f"{s3}/cli", f"{s3}/cli-out", "--format", "webdataset", "--copies", "2")
     assert f"copies         {s3}/cli-out\n" in jobs.finish(jobs.start(tmp_path, *words))
-    assert f"contact sheet  {s3}/cli-out/contact_sheet.png" in jobs.finish(
+    assert f"contact sheet  {s3}/cli-out/.contact_sheet.png" in jobs.finish(
         jobs.start(tmp_path, f"{s3}/cli-out", "--finish")
     )

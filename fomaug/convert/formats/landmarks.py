@@ -14,7 +14,7 @@ from fomaug.convert.entries import Entry
 from fomaug.convert.formats.registry import Context, Converter, check_point_counts, register
 from fomaug.convert.outputs import UniqueStems
 from fomaug.convert.plan import ConvertPlan
-from fomaug.convert.survey import BOXES, CLASSES, FIELDS, HIDDEN, POINTS, SEVERAL, Survey
+from fomaug.convert.survey import BOXES, CLASSES, FIELDS, HIDDEN, POINTS, SEVERAL, VIEWS, Survey
 from fomaug.labels import SingleFace, single_faces
 
 Points = NDArray[np.float64]
@@ -25,7 +25,7 @@ _AFLW_SCALE: Final = 200  # pixels of a face of scale 1
 
 
 class LandmarkConverter(Converter):
-    """Base of the formats with one line, or one file, for each face."""
+    """Base class of the formats with one line or one file for each face."""
 
     needs = (POINTS,)
     counts: ClassVar[tuple[int, ...]] = ()
@@ -33,7 +33,7 @@ class LandmarkConverter(Converter):
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
-        """Also require the number of landmarks that the format has."""
+        """Require the format's number of landmarks."""
         notes = super().check(survey, plan)
         check_point_counts(cls.name, survey, cls.counts)
         return notes
@@ -48,7 +48,7 @@ class LandmarkConverter(Converter):
                 self.add_face(entry, file.removeprefix("images/"), face, face.points, number)
 
     def name_of(self, entry: Entry) -> str:
-        """Return the path of a picture below the folder of the conversion."""
+        """Return the path of a picture, relative to the folder of the conversion."""
         return f"images/{entry.split}/{entry.name}"
 
     def add_face(self, entry: Entry, file: str, face: SingleFace, points: Points, number: int) -> None:
@@ -58,8 +58,8 @@ class LandmarkConverter(Converter):
             entry: picture.
             file: path of the picture below `images/`.
             face: labels of the face.
-            points: (P, 2) its landmarks.
-            number: number of the face in its picture.
+            points: (P, 2) landmarks of the face in pixels.
+            number: index of the face in its picture.
         """
         raise NotImplementedError
 
@@ -73,7 +73,7 @@ class LandmarkConverter(Converter):
 
 @register
 class PtsConverter(LandmarkConverter):
-    """Writer of a `.pts` file beside each picture; further faces of a picture have numbered copies of it."""
+    """Writer of a `.pts` file beside each picture; each further face has a numbered copy of the picture."""
 
     name: ClassVar[str] = "300w"
     summary: ClassVar[str] = "300-W: a .pts file of landmarks for each picture"
@@ -84,7 +84,7 @@ class PtsConverter(LandmarkConverter):
         self.stems = UniqueStems()
 
     def name_of(self, entry: Entry) -> str:
-        """Return a path whose stem no other picture has."""
+        """Return a path with a unique stem."""
         return self.stems.claim(super().name_of(entry))
 
     def add_face(self, entry: Entry, file: str, face: SingleFace, points: Points, number: int) -> None:
@@ -160,11 +160,11 @@ class CofwConverter(LandmarkConverter):
 
 @register
 class CsvConverter(LandmarkConverter):
-    """Writer of `landmarks_SPLIT.csv` and `images/`, as fomaug reads it; other fields are columns."""
+    """Writer of `landmarks_SPLIT.csv` and `images/`, as fomaug reads it; other fields and views are columns."""
 
     name: ClassVar[str] = "csv"
     summary: ClassVar[str] = "CSV: tables of landmarks with visibility, and other fields"
-    holds = frozenset({POINTS, HIDDEN, CLASSES, FIELDS, SEVERAL})
+    holds = frozenset({POINTS, HIDDEN, CLASSES, FIELDS, VIEWS, SEVERAL})
     whole: ClassVar[bool] = False
 
     def __init__(self, context: Context) -> None:
@@ -172,11 +172,12 @@ class CsvConverter(LandmarkConverter):
         count = self.survey.num_points or 0
         taken = {"file", "label", "source", "copy", *(f"{axis}{point}" for point in range(count) for axis in "xyv")}
         self.others = [name for name in self.survey.fields if name not in taken]
+        self.views = [name for name in self.survey.views if name not in {*taken, *self.others}]
         points = [f"{axis}{point}" for point in range(count) for axis in "xyv"]
-        self.head = ["file", "label", "source", "copy", *self.others, *points]
+        self.head = ["file", "label", "source", "copy", *self.others, *self.views, *points]
 
     def add_face(self, entry: Entry, file: str, face: SingleFace, points: Points, number: int) -> None:
-        """Append the row of a face; a landmark that is missing has empty cells."""
+        """Append the row of a face; a missing landmark has empty cells."""
         name = f"landmarks_{entry.split}.csv"
         is_new = name not in self.outputs.names
         table = csv.writer(self.outputs.text(name), lineterminator="\n")
@@ -187,5 +188,6 @@ class CsvConverter(LandmarkConverter):
         for (x, y), flag in zip(points, face.flags, strict=True):
             cells += ["", "", "0"] if math.isnan(x) else [f"{x:.3f}", f"{y:.3f}", str(int(flag > 0))]
         others = [face.fields.get(field, "") for field in self.others]
+        others += [entry.view.get(name, "") for name in self.views]
         copy = "" if entry.copy is None else entry.copy
         table.writerow([f"images/{file}", entry.label, entry.source, copy, *others, *cells])

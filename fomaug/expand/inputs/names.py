@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from fomaug.errors import ArgumentError
 from fomaug.expand.classes import check_label
 from fomaug.expand.manifest import (
+    CARD,
     CONTACT_SHEET,
     MANIFEST,
     PARTS,
@@ -26,7 +27,7 @@ from fomaug.expand.sources import SPLITS, SourceFile
 from fomaug.remote import is_url
 
 _MAX_NAME_BYTES: Final = 255  # limit of all common file systems
-_OWN: Final = (SUMMARY, MANIFEST, REJECTED, SOURCES, POOL_FILE, CONTACT_SHEET, PARTS, THUMBNAILS)
+_OWN: Final = (CARD, SUMMARY, MANIFEST, REJECTED, SOURCES, POOL_FILE, CONTACT_SHEET, PARTS, THUMBNAILS)
 
 
 class Found(NamedTuple):
@@ -48,7 +49,7 @@ class Listed(NamedTuple):
 
     Attributes:
         sources: sources, in the order of the input.
-        failed: what the input names and cannot be a source.
+        failed: entries of the input that are no valid sources.
     """
 
     sources: list[SourceFile]
@@ -69,7 +70,7 @@ def safe_key(name: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or one of its folders is hidden, as those are that file systems and browsers leave behind.
+    """Return whether a file or one of its folders is hidden, as those are that file systems and browsers leave behind.
 
     >>> is_hidden("a/._1.jpg"), is_hidden("./a/1.jpg"), is_hidden("../1.jpg")
     (True, False, False)
@@ -131,7 +132,7 @@ def _reason_against(item: Found, seen: dict[str, str]) -> str:
 
 
 def can_name_a_file(name: str) -> bool:
-    """Whether a name has neither a null character nor halves of characters, which only JSON can hold."""
+    """Return whether a name has neither a null character nor halves of characters, which only JSON can hold."""
     try:
         return b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:

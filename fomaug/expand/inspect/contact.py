@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from fomaug.errors import MediaError, reason_of
 from fomaug.expand.formats import load_outputs
-from fomaug.expand.manifest import CONTACT_SHEET as CONTACT_SHEET
-from fomaug.expand.manifest import Row, is_still
+from fomaug.expand.manifest import CONTACT_SHEET, Row, is_still
 from fomaug.expand.report import Failure
 from fomaug.expand.sources import SourceFile
 from fomaug.expand.thumbnails import CELL, MOST, kept_thumbnail, reduce
