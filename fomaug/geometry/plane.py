@@ -64,8 +64,8 @@ def inverse_2x2(matrix: Tensor, *, least: float = 0.0) -> Tensor:
     """
     a, b = matrix[..., 0, 0], matrix[..., 0, 1]
     c, d = matrix[..., 1, 0], matrix[..., 1, 1]
-    adjugate = torch.stack((torch.stack((d, -b), -1), torch.stack((-c, a), -1)), -2)
+    adjugate = torch.stack((d, -b, -c, a), -1).view(matrix.shape)
     area = a * d - b * c
     if least:
-        area = torch.where(area.abs() < least, least, area)
+        area = area.masked_fill(area.abs() < least, least)
     return adjugate / area[..., None, None]
