@@ -50,7 +50,7 @@ MANIFEST: Final = Kind("a manifest", 19 * _GB)
 ARCHIVE: Final = Kind("an archive of samples", 1024 * _GB)
 ARRAYS: Final = Kind("a file of arrays", 1024 * _GB)
 PACKET: Final = Kind("an XMP packet", _MB)
-ANY: Final = Kind("what is read", 1 << 62)
+ANY: Final = Kind("a file to read", 1 << 62)
 """The kinds of files that are read; a larger file is a mistake or an attack."""
 
 _OTHERS: Final = (
@@ -70,10 +70,14 @@ def open_regular(path: Path, kind: Kind) -> BinaryIO:
         kind: kind of the file, which limits its size.
 
     Raises:
-        UnsafeFileError: it is no regular file, or larger than the limit of its kind.
+        UnsafeFileError: it is no regular file, or larger than the limit of its kind; or no file can have this name.
         OSError: it cannot be opened.
     """
-    _check(path, path.stat(), kind)  # also before the file is opened: opening a device can have effects
+    try:
+        status = path.stat()
+    except ValueError as error:  # the name has a null character, or a character that the system cannot encode
+        raise UnsafeFileError(errno.EINVAL, "no file can have this name", ascii(os.fspath(path))) from error
+    _check(path, status, kind)  # also before the file is opened: opening a device can have effects
     descriptor = os.open(path, _FLAGS)
     try:
         _check(path, os.fstat(descriptor), kind)
@@ -103,14 +107,16 @@ def read_regular(path: Path, kind: Kind) -> bytes:
         return file.read(os.fstat(file.fileno()).st_size)  # no more than was checked, should it grow
 
 
-def open_text(path: Path, kind: Kind, *, encoding: str = "utf-8", newline: str | None = None) -> TextIO:
-    """Open a file from outside as text, see `open_regular`."""
-    return io.TextIOWrapper(open_regular(path, kind), encoding=encoding, newline=newline)
+def open_text(
+    path: Path, kind: Kind, *, encoding: str = "utf-8", errors: str = "strict", newline: str | None = None
+) -> TextIO:
+    """Open a file from outside as text, see `open_regular`; `errors` is that of Python's `open`."""
+    return io.TextIOWrapper(open_regular(path, kind), encoding=encoding, errors=errors, newline=newline)
 
 
-def read_text(path: Path, kind: Kind, *, encoding: str = "utf-8") -> str:
-    """Read all text of a file from outside, see `open_regular`."""
-    with open_text(path, kind, encoding=encoding) as file:
+def read_text(path: Path, kind: Kind, *, encoding: str = "utf-8", errors: str = "strict") -> str:
+    """Read all text of a file from outside, see `open_text`."""
+    with open_text(path, kind, encoding=encoding, errors=errors) as file:
         return file.read()
 
 

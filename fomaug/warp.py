@@ -27,7 +27,9 @@ __all__ = ["boxes", "centres_to_edges", "edges_to_centres", "image", "mask", "po
 _EDGE_SAMPLES = 17  # points along each side of a box
 _VISIBLE_SHARE = 0.1  # least share of a box's points that are visible in a visible box
 _PAINTED = 0.5  # occlusion below which a point was painted
-_TURNED_AWAY = 1.5  # largest uneven stretch; measured on heads whose hidden points are known, see docs/labels.md
+_TURNED_AWAY = (
+    1.5  # largest uneven stretch; measured on heads whose hidden points are known, see docs/evidence/labels.md
+)
 # torch cannot gather unsigned types, so their bits are gathered as the signed type of the same width.
 _SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 

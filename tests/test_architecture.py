@@ -53,6 +53,7 @@ def test_the_core_loads_no_optional_package() -> None:
         "pyarrow",
         "tensorboard",
         "click",
+        "fsspec",
         "ray",
         "datasets",
     }

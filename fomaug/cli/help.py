@@ -58,7 +58,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "expand": {
         "Motion": "driving views selection strength_range region reference relative relative_jacobian adapt_scale "
         "yaw_range pitch_range clip_weights clip_crop seed",
-        "Copies": "copies balance max_copies gates tries",
+        "Copies": "purpose copies balance max_copies gates tries",
         "Faces and labels": "faces on_missing labels annotations annotation_format clip_labels",
         "Input": "split on_error max_pixels",
         "Output": "format image_format quality samples_per_shard",

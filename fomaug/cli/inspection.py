@@ -111,7 +111,7 @@ def verify(files: tuple[Path, ...], *, as_json: bool) -> int:
         try:
             mark = read_mark(path)
         except MediaError as error:  # the other files are still read
-            click.echo(f"{path}: {error}", err=True)
+            click.echo(str(error), err=True)
             counts["unread"] += 1
             continue
         counts["marked" if mark.synthetic else "unmarked"] += 1

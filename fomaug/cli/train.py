@@ -52,8 +52,9 @@ def train(
 ) -> None:
     """Train a model by CONFIG: a YAML file, the name of an official configuration, or `faces`.
 
-    `faces` trains the light face model, on the CPU unless --device is given; docs/training-lite-256.md describes its
-    data folder. Several GPUs are used with torchrun --nproc-per-node N -m fomaug train ...
+    `faces` trains the light face model, on the CPU unless --device is given; its data folder is
+    described in docs/evidence/training-lite-256.md. Several GPUs are used with
+    torchrun --nproc-per-node N -m fomaug train ...
     """
     if config == "faces":
         _refuse_for_faces(features=features, precision=precision, workers=workers, tensorboard=tensorboard)

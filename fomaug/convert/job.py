@@ -31,6 +31,7 @@ from fomaug.strict_json import load_json
 from fomaug.weights import load_model
 
 STATE: Final = ".fomaug-convert.json"
+_LEAST_SIDE: Final = 64  # of a JPEG that is decoded to see whether it is whole: reduced, it is decoded faster
 
 
 class ConvertOptions(TypedDict, total=False):
@@ -122,7 +123,7 @@ def convert(
     opened = open_expanded(
         Path(out),
         originals=plan.include_sources != "none",
-        dataset=None if dataset is None else Path(dataset),
+        dataset=dataset,
         annotations=None if annotations is None else Path(annotations),
     )
     found = survey(opened.entries(), masks=opened.has_masks, side=plan.align)
@@ -174,6 +175,7 @@ def _run(job: _Job, converter: type[Converter], dest: Path, notes: Iterable[str]
     try:
         for entry in tqdm(_entries(job, converter), total=job.survey.pictures, disable=not progress, unit="picture"):
             try:
+                _check_whole(entry, job.aligner)
                 writer.add(_aligned(entry, job.aligner, plan))
                 counts[entry.copy is None] += 1
             except (MediaError, LabelError) as cause:
@@ -195,6 +197,18 @@ def _entries(job: _Job, converter: type[Converter]) -> Iterable[Entry]:
         # The pictures themselves are read one by one, later.
         return sorted(job.dataset.entries(), key=lambda entry: entry.label)
     return job.dataset.entries()
+
+
+def _check_whole(entry: Entry, aligner: Aligner | None) -> None:
+    """Decode an original, since nothing else would notice that a file whose bytes are kept is cut or damaged.
+
+    Copies are whole: their bytes were hashed when they were written. Aligned originals are decoded anyway.
+
+    Raises:
+        MediaError: the original cannot be decoded.
+    """
+    if entry.copy is None and aligner is None:
+        decode_picture(entry.load(), Path(entry.name).suffix, least_side=_LEAST_SIDE)
 
 
 def _aligned(entry: Entry, aligner: Aligner | None, plan: ConvertPlan) -> Entry:

@@ -16,6 +16,7 @@ HIDDEN: Final = "hidden landmarks"
 SEGMENTS: Final = "segmentations"
 MASKS: Final = "masks"
 FIELDS: Final = "other fields"
+VIEWS: Final = "head poses and expressions of views"
 SEVERAL: Final = "several faces in a picture"
 
 _OWN_FIELDS: Final = ("iscrowd", "category_id", "num_keypoints")
@@ -40,6 +41,7 @@ class Survey:
         sizes: sizes (H, W) of pictures, the first two that differ.
         category_ids: ids of the categories of faces.
         held_out: number of originals outside of the expanded split.
+        views: names of the columns that copies made by views have, in the order in which they are found.
     """
 
     originals: int = 0
@@ -54,6 +56,7 @@ class Survey:
     sizes: list[Size] = field(default_factory=list)
     category_ids: set[int] = field(default_factory=set)
     held_out: int = 0
+    views: dict[str, None] = field(default_factory=dict)
 
     @property
     def pictures(self) -> int:
@@ -88,6 +91,9 @@ class Survey:
             self.sizes.append(entry.size)
         if entry.label:
             self.kinds.add(CLASSES)
+        if entry.view:
+            self.kinds.add(VIEWS)
+            self.views |= dict.fromkeys(entry.view)
         if entry.labels is None:
             self.unannotated += 1
             return

@@ -39,8 +39,7 @@ class BatchMovement:
     def of(result: MotionResult) -> BatchMovement:
         """Return the motion of a result."""
         height, width = result.image.shape[2:]
-        rows = [row for row, param in enumerate(result.params) if not param.skipped]
-        return BatchMovement(Movement(result.flow, result.occlusion, (height, width)), rows)
+        return BatchMovement(Movement(result.flow, result.occlusion, (height, width)), result.moving)
 
 
 def move_mask(mask: Tensor, movement: Movement) -> Tensor:

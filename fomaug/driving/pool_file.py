@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fomaug.animator import Animator
 from fomaug.driving.track import MotionTrack
-from fomaug.errors import PoolError, reason_of
+from fomaug.errors import PoolError, reason_of, shortened
 from fomaug.faces import is_face_model
 from fomaug.files import POOL, write_file
 from fomaug.strict_json import load_json
@@ -33,6 +33,7 @@ VERSION: Final = 1
 VIEWS: Final = 2  # version of files with tracks of views, which older versions of fomaug refuse
 _KEY: Final = "fomaug.pool"
 _MAX_HEADER: Final = 2**24
+_MOST_PARTS: Final = 10**6  # largest number of lists and objects in the description, each of which takes 60 bytes
 _MOST_FRAMES: Final = 10**7  # largest number of frames of a track: four days at 25 a second
 _MOST_POINTS: Final = 1024  # largest number of keypoints
 _FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
@@ -72,8 +73,8 @@ def read(path: Path) -> tuple[list[MotionTrack], str, str]:
         with open_tensors(path, POOL, most_header=_MAX_HEADER) as file:
             header = _header(path, (file.metadata() or {}).get(_KEY))
             rows: list[Any] = header["tracks"]
-            expected, names = {f"{row}.value" for row in range(len(rows))}, set(file.keys())
-            if not expected <= names <= expected | {f"{row}.jacobian" for row in range(len(rows))}:
+            names = set(file.keys())
+            if len(rows) > len(names) or not _fit(names, len(rows)):
                 raise PoolError(f"{path} is damaged: its tensors do not match its {len(rows)} tracks")
             fields = _fields(header["version"])
             tracks = [_track(path, facts, fields, _keypoints(path, file, row, names)) for row, facts in enumerate(rows)]
@@ -84,6 +85,11 @@ def read(path: Path) -> tuple[list[MotionTrack], str, str]:
             f"{path} is no pool file or is damaged ({reason_of(error)}); build one with `fomaug pool build`"
         ) from error
     return tracks, header["model_name"], header["model_hash"]
+
+
+def _fit(names: set[str], count: int) -> bool:
+    values = {f"{row}.value" for row in range(count)}
+    return values <= names <= values | {f"{row}.jacobian" for row in range(count)}
 
 
 def rounded(track: MotionTrack) -> MotionTrack:
@@ -137,13 +143,15 @@ def _compact(tensor: Tensor) -> Tensor:
 def _header(path: Path, text: str | None) -> dict[str, Any]:
     if text is None:
         raise PoolError(f"{path} is a safetensors file, but no pool of fomaug")
+    if text.count("{") + text.count("[") > _MOST_PARTS:
+        raise PoolError(f"{path} is damaged: its description has more than {_MOST_PARTS} lists and objects")
     header = load_json(text, f"{path} is damaged: its description", PoolError, finite=False)
     if not isinstance(header, dict) or not isinstance(header.get("version"), int):
         raise PoolError(f"{path} is damaged: its description has no version")
     if header["version"] not in (VERSION, VIEWS):
         raise PoolError(
-            f"{path} has pool format {header['version']}, this fomaug reads {VERSION} and {VIEWS}; update fomaug or "
-            "build it again"
+            f"{path} has pool format {shortened(header['version'])}, this fomaug reads {VERSION} and {VIEWS}; "
+            "update fomaug or build it again"
         )
     wanted = {"model_name": str, "model_hash": str, "tracks": list}
     if not all(isinstance(header.get(key), kind) for key, kind in wanted.items()):

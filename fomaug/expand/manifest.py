@@ -18,11 +18,19 @@ from fomaug.strict_json import load_json
 SUMMARY: Final = EXPAND_SUMMARY
 MANIFEST: Final = "manifest.jsonl"
 REJECTED: Final = "rejected.jsonl"
+SOURCES: Final = "sources.jsonl"
+POOL_FILE: Final = "driving.safetensors"
+CONTACT_SHEET: Final = ".contact_sheet.png"  # hidden, since loaders take every picture for a sample
+CARD: Final = "README.md"
 PARTS: Final = ".fomaug-parts"
 """Folder of the manifest parts of an unfinished job."""
+THUMBNAILS: Final = ".fomaug-thumbnails"
+"""Folder of the thumbnails of an unfinished job."""
 # 1: all faces of a picture moved by one draw, and their regions stood in "faces".
 # 2: pictures without a face, copied as they are, were marked and labelled as the animated ones.
-MANIFEST_FORMAT: Final = 3
+# 3: archives of a dataset without splits had no split in their names, tar files held pictures of several formats, and
+#    masks stood in a folder of their own.
+MANIFEST_FORMAT: Final = 4
 
 _LONGEST_LINE: Final = 1 << 26  # characters; a row with the annotations of a crowd has a few hundred thousand
 
@@ -31,7 +39,7 @@ CopyId = tuple[str, int]  # key of the source, number of the copy
 
 
 @contextmanager
-def explained_writes(out: Path) -> Iterator[None]:
+def explained_writes(out: str | Path) -> Iterator[None]:
     """Re-raise write errors with the name of the output folder.
 
     Raises:
@@ -135,8 +143,12 @@ def save_summary(out: Path, summary: Mapping[str, Any]) -> None:
     write_file(out / SUMMARY, f"{text}\n".encode("utf-8", "backslashreplace"), durable=True)
 
 
-def read_summary(out: Path) -> dict[str, Any]:
+def read_summary(out: Path, url: str = "") -> dict[str, Any]:
     """Read the summary of an expanded dataset.
+
+    Args:
+        out: output folder.
+        url: URL that the folder was fetched from, for error messages; empty without one.
 
     Raises:
         ResumeError: the folder has no summary, or a damaged one.
@@ -144,7 +156,7 @@ def read_summary(out: Path) -> dict[str, Any]:
     try:
         content = read_regular(out / SUMMARY, files.SUMMARY)
     except FileNotFoundError as cause:
-        raise ResumeError(f"{out} holds no {SUMMARY}, so it is no expanded dataset") from cause
+        raise ResumeError(f"{url or out} holds no {SUMMARY}, so it is no expanded dataset") from cause
     except UnsafeFileError as cause:
         raise ResumeError(str(cause)) from cause
     except OSError as cause:
@@ -189,6 +201,11 @@ def check_facts(out: Path, facts: Mapping[str, Any]) -> None:
         raise ResumeError(
             f"{out} was begun with version {begun} of the draws, and this fomaug has version {facts['draws']}, which "
             "would draw other copies than planned; finish it with the fomaug that began it, or start in a new folder"
+        )
+    if "manifest" in facts and (layout := summary.get("manifest", 1)) != facts["manifest"]:
+        raise ResumeError(
+            f"{out} was begun with version {layout} of the output layout, and this fomaug writes version "
+            f"{facts['manifest']}; finish it with the fomaug that began it, or start in a new folder"
         )
     changes = [
         f"{name}: was {json.dumps(was)}, is {json.dumps(now)}"

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from fomaug.errors import ArgumentError, ResumeError, check_choice
 from fomaug.options import Crop, DrawSettings, FrameChoice, Interval, OnError, OnMissing, Region, Selection
+from fomaug.presets import Purpose
 
 Format = Literal["folder", "webdataset", "parquet"]
 ImageFormat = Literal["same", "jpeg", "png", "webp"]
@@ -27,6 +28,7 @@ GateOption = Literal["on", "off"] | Mapping[str, float | None]
 _FREE: Final = (
     "dataset",
     "out",
+    "out_url",
     "annotations",
     "clip_labels",
     "driving",
@@ -38,6 +40,7 @@ _FREE: Final = (
     "engine",
     "processes",
     "address",
+    "purpose",
 )
 
 
@@ -48,8 +51,9 @@ class ExpandPlan:
     The other fields carry their description as `help` in their metadata; it is the text of `fomaug expand --help`.
 
     Attributes:
-        dataset: folder of class folders, or of images.
+        dataset: folder of class folders or of images, a list of pictures, archives, or a URL of one of these.
         out: folder to write to; a new one, or the one of the job that is resumed.
+        out_url: URL of the storage that takes what is written, while `out` is a temporary folder; empty without one.
     """
 
     dataset: str
@@ -64,6 +68,9 @@ class ExpandPlan:
     views: str | None = field(
         default=None,
         metadata={"help": "Angles of --driving views in degrees: 'yaw=-40:40:20 pitch=-20,0,20 roll=0'."},
+    )
+    purpose: Purpose | None = field(
+        default=None, metadata={"help": "Preset of options for a purpose; options that are given win."}
     )
     copies: int = field(default=8, metadata={"help": "Number of copies of each source."})
     model: str = field(default="lite-256", metadata={"help": "An installed model, or a model file."})
@@ -183,6 +190,7 @@ class ExpandPlan:
         default=1, metadata={"help": "Number of processes, or auto: one for each GPU, or as many as the CPUs serve."}
     )
     address: str | None = field(default=None, metadata={"help": "Address of the Ray cluster; without one, Ray's own."})
+    out_url: str = ""
 
     def __post_init__(self) -> None:
         self.draw_settings()
@@ -209,6 +217,11 @@ class ExpandPlan:
     def named_driving(self) -> str:
         """The driving pool with the angles of its views."""
         return self.driving if self.views is None else f"{self.driving} {self.views}"
+
+    @property
+    def target(self) -> str:
+        """The output folder or URL, as the user gave it."""
+        return self.out_url or self.out
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dict that `json.dumps` takes."""
@@ -261,6 +274,7 @@ class ExpandOptions(TypedDict, total=False):
     clip_labels: str | None
     clip_weights: Mapping[str, float] | None
     views: str | None
+    purpose: Purpose | None
     clip_crop: Crop
     split: Split
     balance: bool

@@ -12,14 +12,15 @@ from fomaug.augment import MotionAugment
 from fomaug.driving import NAMED_POOLS, DrivingPool, is_named_pool
 from fomaug.driving import load_pool as named_pool
 from fomaug.errors import ArgumentError, LabelError, MediaError, PoolError, did_you_mean, reason_of
+from fomaug.expand.manifest import POOL_FILE as POOL_FILE
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.storage import fetch_file
 from fomaug.files import TABLE, exists, is_safetensors, sha256_of
 from fomaug.geometry import check_region
 from fomaug.media import find_clips, read_clip
 from fomaug.weights import load_model
 
 GIVEN: Final = "a given pool"
-POOL_FILE: Final = "driving.safetensors"
 
 
 def load_augment(
@@ -54,6 +55,7 @@ def load_augment(
 def load_worker_augment(plan: ExpandPlan, driving: DrivingPool | None, model: Animator | None) -> MotionAugment:
     """Load the model and the pool of a job that has begun; clips are not read again, since the job saved their pool."""
     if driving is None and is_from_clips(plan):
+        fetch_file(plan, POOL_FILE)
         driving = DrivingPool.load(Path(plan.out) / POOL_FILE)
     return load_augment(plan, driving, model)
 

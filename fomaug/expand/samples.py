@@ -20,7 +20,7 @@ from fomaug.expand.views import view_labels
 from fomaug.labels import FaceLabels
 from fomaug.media import Provenance, encode_image, sidecar_of
 
-_SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
+SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
 _MAX_NAME_BYTES: Final = 255  # limit of all common file systems
 
 
@@ -124,10 +124,10 @@ def copy_name(source: SourceFile, stem: str, copy: int, label: str, encode_forma
     A stem that is too long for a file name is cut and ends in a short hash.
     """
     parts = [part for part in (source.split_folder, label) if part]
-    ending = f"_m{copy:03d}{_SUFFIXES[encode_format]}"
+    ending = f"_m{copy:03d}{SUFFIXES[encode_format]}"
     longest = sidecar_of(Path(ending)).name if encode_format == "bmp" else ending
     fitting = _cut(stem, _MAX_NAME_BYTES - len(longest))
-    return str(PurePosixPath(*parts) / source.folder / f"{fitting}{ending}")
+    return str(PurePosixPath(*parts, source.folder, f"{fitting}{ending}"))
 
 
 def _cut(stem: str, size: int) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
-from pathlib import PurePosixPath
 from typing import Final
 
+from fomaug.expand.layout import ShardKey, shard_keys, shard_name
 from fomaug.expand.manifest import CopyId
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Group, SourceFile, SourceJob, Unit
@@ -30,14 +30,15 @@ class Division:
         stems = unique_stems(sources, merged=plan.labels != "keep", dotless=plan.format == "webdataset")
         counts = zip(sources, count_copies(plan, sources), strict=True)
         jobs = [(source, stems[source.key], count) for source, count in counts if count]
+        key = shard_keys(plan, sources)
         if plan.format != "folder":
-            jobs.sort(key=lambda job: job[0].split)  # an archive holds one split; the sort keeps the order of sources
+            jobs.sort(key=lambda job: key(job[0]))  # the sort keeps the order of sources
         self._batch_size = plan.batch_size
         self.sources = [source for source, _, _ in jobs]
         self._stems = [stem for _, stem, _ in jobs]
         self.starts = array("q", accumulate((count for _, _, count in jobs), initial=0))
         self._numbers = {source.key: number for number, source in enumerate(self.sources)}
-        self._groups = list(self._divide(plan))
+        self._groups = list(self._divide(plan, key))
 
     @property
     def num_copies(self) -> int:
@@ -92,19 +93,26 @@ class Division:
         """Gather sources to units of at most `batch_size` copies, or of one source."""
         return _gather(list(self.starts[first : end + 1]), self._batch_size, first)
 
-    def _divide(self, plan: ExpandPlan) -> Iterator[tuple[str, int, int]]:
-        """Gather the units of each split, or of a whole folder, to groups: name, first source and end."""
-        by_split = plan.format != "folder"
-        size = plan.samples_per_shard if by_split else _folder_size(plan, self.num_copies)
-        first = 0
-        for split, members in groupby(self.sources, lambda source: source.split if by_split else ""):
+    def _divide(self, plan: ExpandPlan, key: Callable[[SourceFile], ShardKey]) -> Iterator[tuple[str, int, int]]:
+        """Gather the units of each archive, or of a whole folder, to groups: name, first source and end."""
+        if plan.format == "folder":
+            size = _folder_size(plan, self.num_copies)
+            yield from (("", *bounds) for bounds in self._divide_run(0, len(self.sources), size))
+            return
+        first, numbers = 0, Counter[str]()
+        divided = any(source.split for source in self.sources)
+        for (split, *_), members in groupby(self.sources, key):
             end = first + sum(1 for _ in members)
-            bounds = [start for start, _ in self._unit_bounds(first, end)] + [end]
-            firsts = [self.starts[bound] for bound in bounds]
-            for number, (start, stop) in enumerate(_gather(firsts, size)):
-                name = (f"{split}/{number:05d}" if split else f"{number:05d}") if by_split else ""
-                yield name, bounds[start], bounds[stop]
+            for bounds in self._divide_run(first, end, plan.samples_per_shard):
+                yield shard_name(split, numbers[split], divided=divided), *bounds
+                numbers[split] += 1
             first = end
+
+    def _divide_run(self, first: int, end: int, size: int) -> Iterator[tuple[int, int]]:
+        """Gather the units of some sources to groups of at most `size` copies: first source and end of each."""
+        bounds = [start for start, _ in self._unit_bounds(first, end)] + [end]
+        firsts = [self.starts[bound] for bound in bounds]
+        yield from ((bounds[start], bounds[stop]) for start, stop in _gather(firsts, size))
 
 
 def _folder_size(plan: ExpandPlan, num_copies: int) -> int:
@@ -164,9 +172,9 @@ def unique_stems(sources: Iterable[SourceFile], *, merged: bool = False, dotless
     taken: set[str] = set()
     stems: dict[str, str] = {}
     for source in sources:
-        folder, _, name = source.key.rpartition("/")
-        if merged:
-            folder = str(PurePosixPath(source.split_folder) / source.folder)
+        name = source.key.rpartition("/")[2]
+        label = "" if merged else source.label
+        folder = "/".join(part for part in (source.split_folder, label, source.folder) if part)
         base, suffix = _split_name(name)
         base = base.replace(".", "-") if dotless else base
         stem, number = base, 1

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
+from fomaug.device import constant
 from fomaug.geometry.plane import inverse_2x2
 from fomaug.types import Keypoints
 
@@ -180,7 +181,7 @@ def _facing(eyes: Eyes) -> Tensor:
 def _frames(keypoints: Keypoints, points: EyePoints) -> tuple[Tensor, Tensor]:
     assert keypoints.jacobian is not None
     value = keypoints.value.to(torch.promote_types(keypoints.value.dtype, torch.float32))
-    outer, inner = (value[:, [row[corner] for row in points.eyes]] for corner in (0, 1))  # (B, E, 2)
+    outer, inner = (value[:, constant(tuple(row[i] for row in points.eyes), value.device)] for i in (0, 1))  # (B, E, 2)
     down = _HALF_WIDTH * keypoints.jacobian[:, points.bridge, :, 1].to(value.dtype)
     return (outer + inner) / 2, torch.stack([(inner - outer) / 2, down[:, None].expand_as(outer)], -1)
 
@@ -197,7 +198,7 @@ def _eyes(centre: Tensor, axes: Tensor, own: Tensor) -> Eyes:
 
 
 def _lids_and_irises(points: EyePoints, device: torch.device) -> Tensor:
-    return torch.tensor([row[2:] for row in points.eyes], device=device)
+    return constant(tuple(row[2:] for row in points.eyes), device)
 
 
 def _plane(numbers: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from fomaug.errors import LabelError, did_you_mean
 from fomaug.files import exists
@@ -15,6 +16,10 @@ from fomaug.media import read_suffixes
 
 Annotations = dict[str, FaceLabels]
 Row = tuple[str, Size, FaceLabels]  # Path of a picture with slashes, its (H, W), its labels.
+
+CSV_FILES: Final = ("file", "file_name", "path")
+JSON_FILES: Final = ("file_name", "file", "path")
+"""Names of the column with the path of a picture; the first that is there counts."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +135,15 @@ def find_format(path: Path, name: str | None = None) -> Format:
     """Find the format of annotations by their path, or by the name of the format.
 
     Raises:
-        LabelError: no format has the name, or fits the path.
+        LabelError: no format has the name, or fits the path; or there is no such file or folder.
     """
     if name is not None:
         return _by_name(name)
     for candidate in FORMATS.values():
         if candidate.claims(path):
             return candidate
+    if not exists(path):
+        raise LabelError(f"there are no annotations at {path}")
     raise LabelError(f"the format of {path} cannot be recognised; give its name, one of {', '.join(FORMATS)}")
 
 

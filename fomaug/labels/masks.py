@@ -1,11 +1,16 @@
-"""Class masks as PNGs in a folder, with the paths and stems of their pictures; palettes are kept."""
+"""Class masks as PNGs in a folder, with the paths and stems of their pictures; palettes are kept.
+
+Written masks stand beside their pictures and have the suffix `.mask`, since loaders of folders take every PNG for a
+picture. A folder that holds such files is read by them; its PNGs are pictures.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 import numpy as np
 from PIL import Image
@@ -17,37 +22,41 @@ from fomaug.labels.faces import FaceLabels
 from fomaug.labels.formats import Annotations, Format, Row, pictures_by_stem, register, stem_of
 from fomaug.media import DAMAGE, MASK_FORMATS, open_picture
 
-FOLDER = "masks"
+SUFFIX: Final = ".mask"
 _MODES = ("1", "L", "P", "I", "I;16")
 
 
 def _claims(path: Path) -> bool:
-    return path.is_dir() and next(path.rglob("*.png"), None) is not None
+    return path.is_dir() and any(next(path.rglob(f"*{suffix}"), None) is not None for suffix in (SUFFIX, ".png"))
 
 
 def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
-    pictures = pictures_by_stem(root)
     found = {}
-    for file in sorted(path.rglob("*")):
-        picture = pictures.get(stem_of(file.relative_to(path).as_posix()))
-        if picture is not None and file.suffix.lower() == ".png":
-            with reporting_flaws(str(file), on_flaw, picture):
-                found[picture] = replace(_mask(file), origins=(str(file),))
+    for file, picture in _pairs(path, root):
+        with reporting_flaws(str(file), on_flaw, picture):
+            found[picture] = replace(_mask(file), origins=(str(file),))
     return found
 
 
 def _list(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     """Check all masks, and return labels without pixels; `_load` reads the pixels of one picture's labels."""
-    pictures = pictures_by_stem(root)
     found = {}
+    for file, picture in _pairs(path, root):
+        with reporting_flaws(str(file), on_flaw, picture):
+            if not _is_whole(file):
+                _mask(file)  # raises an error with the reason, unless it can be read all the same
+            found[picture] = FaceLabels(origins=(str(file),))
+    return found
+
+
+def _pairs(path: Path, root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the masks of pictures in a folder, each with the path of its picture."""
+    pictures = pictures_by_stem(root)
+    suffix = SUFFIX if next(path.rglob(f"*{SUFFIX}"), None) is not None else ".png"
     for file in sorted(path.rglob("*")):
         picture = pictures.get(stem_of(file.relative_to(path).as_posix()))
-        if picture is not None and file.suffix.lower() == ".png":
-            with reporting_flaws(str(file), on_flaw, picture):
-                if not _is_whole(file):
-                    _mask(file)  # raises an error with the reason, unless it can be read all the same
-                found[picture] = FaceLabels(origins=(str(file),))
-    return found
+        if picture is not None and file.suffix.lower() == suffix:
+            yield file, picture
 
 
 def _load(labels: FaceLabels) -> FaceLabels:
@@ -98,11 +107,11 @@ def _write(rows: Iterable[Row], out: Path, like: Path | None) -> list[Path]:
     for file, _, labels in rows:
         if labels.mask is not None:
             write_file(out / _file_of(file), encode_mask(labels))
-    return [out / FOLDER]
+    return [out]
 
 
 def _file_of(file: str) -> str:
-    return str(PurePosixPath(FOLDER, file).with_suffix(".png"))
+    return str(PurePosixPath(file).with_suffix(SUFFIX))
 
 
 FORMAT = register(Format("masks", _claims, _read, _write, _file_of, _list, _load))

@@ -31,6 +31,7 @@ from fomaug.media.picture import Picture as Picture
 from fomaug.media.picture import decode_picture as decode_picture
 from fomaug.media.picture import read_picture as read_picture
 from fomaug.media.picture import upright_size as upright_size
+from fomaug.media.picture import written_format as written_format
 from fomaug.media.provenance import Provenance as Provenance
 from fomaug.media.provenance import SourceType as SourceType
 from fomaug.media.sheet import contact_sheet as contact_sheet
@@ -80,6 +81,7 @@ __all__ = [
     "decode_picture",
     "read_picture",
     "upright_size",
+    "written_format",
     "Provenance",
     "SourceType",
     "contact_sheet",

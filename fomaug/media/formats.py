@@ -18,7 +18,7 @@ _HAS_AVIF: Final = importlib.util.find_spec("PIL.AvifImagePlugin") is not None a
 PICTURE_FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", *(("AVIF",) if _HAS_AVIF else ()))
 """Formats of the pictures of a dataset and of the frames of a clip, as Pillow names them.
 
-Pillow counts MPO, in which some cameras write, among the JPEGs, and PGM and PNM among the PPMs.
+Pillow's JPEG includes MPO, the format of some cameras, and its PPM includes PGM and PNM.
 """
 
 MASK_FORMATS: Final = ("PNG",)

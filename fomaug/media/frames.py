@@ -141,20 +141,22 @@ def pixels_of(image: Image.Image) -> tuple[NDArray[Any], bytes | None]:
         (H, W, 1 to 4) uint8, or uint16 for a grey picture that Pillow decodes as such; and the ICC profile, if any.
 
     Raises:
-        MediaError: the picture has 32 bits per channel.
+        MediaError: the picture has 32 bits per channel, or signed numbers.
     """
     profile = bytes_of(image.info.get("icc_profile"))
     if image.mode == "I" and image.format == "PPM":  # Pillow has no other mode for a PGM of 16 bits.
         return np.asarray(image).astype(np.uint16)[..., None], profile
     if image.mode in ("I", "F"):
-        raise MediaError(f"has 32 bits per channel (mode {image.mode}); convert it to 8 or 16 first")
+        raise MediaError(
+            f"has 32 bits per channel, or signed numbers (mode {image.mode}); convert it to 8 or 16 bits without a sign"
+        )
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16)[..., None], profile
     if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
         image, profile = _convert_to_rgb(image, profile), None
     elif image.mode in ("P", "PA", "RGBa", "RGBX") or "transparency" in image.info:
         has_alpha = image.mode in ("PA", "RGBa") or "transparency" in image.info
-        image = image.convert(("LA" if image.mode == "L" else "RGBA") if has_alpha else "RGB")
+        image = image.convert(("LA" if image.mode in ("1", "L") else "RGBA") if has_alpha else "RGB")
     elif image.mode not in ("L", "LA", "RGB", "RGBA"):
         image = image.convert("LA" if image.mode == "La" else "L")
     array = np.asarray(image)

@@ -150,7 +150,7 @@ def _opened(file: MediaFile) -> Iterator[PicturePlugin]:
         content = stack.enter_context(file.open(PICTURE))
         try:
             with warnings.catch_warnings():
-                # Pillow's warning is superfluous: large frames are refused below, with their size.
+                # Pillow warns of large pictures, which are refused below with their size.
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 picture = stack.enter_context(identify(content, PICTURE_FORMATS, name=str(file)))
         except DAMAGE as error:

@@ -52,7 +52,7 @@ def read_mark(given: MediaInput) -> Mark:
     """
     file = media_file(given)
     if file.content is None and (not path_exists(file.path) or file.is_dir):
-        raise MediaError(f"{file} is a folder; give the files in it" if file.is_dir else f"no file {file}")
+        raise MediaError(f"{file} is a folder; give the files in it" if file.is_dir else f"there is no file {file}")
     packet = _find_packet(file)
     properties = _parse(packet, file.path) if packet else {}
     source_type = properties.get("Iptc4xmpExt:DigitalSourceType", "").rstrip("/").rpartition("/")[2]

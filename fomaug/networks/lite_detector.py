@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fomaug.device import constant
 from fomaug.geometry import identity_grid
 from fomaug.networks.lite_blocks import AddingHourglass, ConvBlock, full_precision
 from fomaug.types import Keypoints
@@ -71,7 +72,9 @@ class Closeup(nn.Module):
     def _frames(self, coarse: Keypoints, rows: tuple[tuple[int, ...], ...], bridge: int) -> tuple[Tensor, Tensor]:
         """Compute the centres (B, N, 2) and the axes (B, N, 2, 2), as columns, of the crops."""
         assert coarse.jacobian is not None
-        begin, end = (coarse.value[:, [row[i] for row in rows]] for i in (0, 1))  # (B, N, 2)
+        begin, end = (
+            coarse.value[:, constant(tuple(row[i] for row in rows), coarse.value.device)] for i in (0, 1)
+        )  # (B, N, 2)
         down = (self.height / 2) * coarse.jacobian[:, bridge, None, :, 1].expand_as(begin)
         centre = (begin + end) / 2 + self.drop * 2 * down
         return centre, torch.stack([self.margin / 2 * (end - begin), down], -1)
@@ -172,7 +175,7 @@ class LiteDetector(nn.Module):
         parts += [(self.nose, (config.nose,))] if config.nose else []
         value = coarse.value.clone()
         for closeup, rows in parts:
-            value[:, torch.tensor(rows)] = closeup(image, coarse.detach(), rows, config.bridge)
+            value[:, constant(rows, value.device)] = closeup(image, coarse.detach(), rows, config.bridge)
         return Keypoints(value, coarse.jacobian)
 
     def _reduced(self, image: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fomaug.device import constant
 from fomaug.geometry import inverse_2x2, resize_flow
 from fomaug.geometry.eye import Eyes, eyes_box, set_eyes
 from fomaug.geometry.sampling import can_be_rearranged
@@ -139,7 +140,7 @@ def mixed_motion(mask: Tensor, affine: Tensor, shift: Tensor) -> Tensor:
     """
     b, _, h, w = mask.shape
     maps = torch.cat([affine, shift[..., None]], -1).view(b, -1, 6)
-    still = maps.new_tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]).expand(b, 1, 6)
+    still = constant((1.0, 0.0, 0.0, 0.0, 1.0, 0.0), maps.device, maps.dtype).expand(b, 1, 6)
     with full_precision(mask):
         local = torch.cat([still, maps], 1).transpose(1, 2) @ mask.flatten(2)  # (B, 6, h w)
     xx, xy, x0, yx, yy, y0 = local.view(b, 6, h, w).unbind(1)

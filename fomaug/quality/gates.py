@@ -11,7 +11,7 @@ from fomaug.quality.scores import Scores
 
 @dataclass(frozen=True)
 class Gates:
-    """Thresholds for `Scores`; None disables a gate. docs/quality.md explains the defaults and their effect.
+    """Thresholds for `Scores`; None disables a gate. docs/evidence/gates.md explains the defaults and their effect.
 
     Attributes:
         max_folded: largest `Scores.folded`.

@@ -23,7 +23,7 @@ from fomaug.media import save_image
 def test_options_are_those_of_the_function_and_the_plan() -> None:
     ours = {option.name: option.default for option in command.params if option.name not in ("dataset", "out")}
     plan = {field.name: field.default for field in fields(ExpandPlan)}
-    assert set(ours) == set(plan) - {"dataset", "out"} | {
+    assert set(ours) == set(plan) - {"dataset", "out", "out_url"} | {
         "resume",
         "dry_run",
         "prepare",
@@ -44,6 +44,7 @@ def test_options_are_those_of_the_function_and_the_plan() -> None:
 OPTIONS = [
     ("--driving", "text", "builtin"),
     ("--views", "text", None),
+    ("--purpose", "recognition|landmarks|expression|detection|forgery|auto", None),
     ("--copies", "integer", 8),
     ("--model", "text", "lite-256"),
     ("--config", "text", None),
@@ -111,7 +112,7 @@ def test_typed_keywords_of_the_function_are_the_fields_of_the_plan() -> None:
     typed = {name: hint for name, hint in get_type_hints(ExpandOptions).items() if name not in named}
     for name, hint in typed.items():
         assert hint == plan[name], name
-    assert set(typed) == set(plan) - set(named)
+    assert set(typed) == set(plan) - set(named) - {"out_url"}
     assert not set(get_type_hints(ExpandOptions)) & set(named)
 
 
@@ -147,7 +148,7 @@ def test_expand_says_where_things_are(
     assert main(["expand", str(faces), str(out), *tools]) == 0
     text = capsys.readouterr().out
     assert "4 copies of 2 pictures, 4 of them new" in text
-    assert f"contact sheet  {out / 'contact_sheet.png'}" in text
+    assert f"contact sheet  {out / '.contact_sheet.png'}" in text
     assert len((out / "manifest.jsonl").read_text().splitlines()) == 4
 
 

@@ -26,7 +26,7 @@ def test_report_shows_the_numbers(out: Path, capsys: pytest.CaptureFixture[str])
     assert f"{out}: 28 copies of 14 pictures by tiny\n" in text
     assert "... 2 more" in text
     assert "strength" in text
-    assert f"contact sheet  {out / 'contact_sheet.png'}" in text
+    assert f"contact sheet  {out / '.contact_sheet.png'}" in text
 
 
 def test_report_as_json_can_be_read_by_programs(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +122,7 @@ def test_a_folder_with_an_unmarked_picture_ends_with_1_and_with_an_unreadable_on
 
 def test_an_expanded_dataset_is_verified_by_its_folder(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(out)]) == 0
-    assert capsys.readouterr().out.endswith("\n29 marked as synthetic, 0 not\n"), "28 copies and the contact sheet"
+    assert capsys.readouterr().out.endswith("\n28 marked as synthetic, 0 not\n"), "the contact sheet is hidden"
     assert main(["verify", "--json", str(out)]) == 0
     assert all(json.loads(line)["synthetic"] for line in capsys.readouterr().out.splitlines())
 

@@ -280,7 +280,7 @@ def test_two_pictures_of_one_name_both_survive(labelled: Make, to: Convert, face
 
 
 def test_every_format_has_a_name_a_summary_and_a_page() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "formats.md").read_text()
     for name, converter in CONVERTERS.items():
         assert converter.name == name and converter.summary
         assert f"--to {name} " in page or f"--to {name}\n" in page, name
@@ -316,3 +316,26 @@ def test_the_command_lists_formats_and_prints_notes(
     assert "4 originals and 8 copies in" in printed.out
     assert main(["convert", str(data.out), str(tmp_path / "x"), "--to", "jolo"]) == 2
     assert "did you mean 'yolo'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("include", ["copy", "link"])
+@pytest.mark.parametrize("format", ["coco", "folder", "recordio"])
+def test_cut_originals_are_named_and_not_passed_on(
+    labelled: Make, to: Convert, faces: Path, format: str, include: str
+) -> None:
+    data = labelled()
+    cut = [faces / "anna" / "1.png", faces / "ben" / "2.jpg"]
+    for path in cut:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    if format == "recordio":  # which takes pictures of one size
+        rows = [row for row in data.rows if row["source"] != "anna/2.png"]
+        (data.out / "manifest.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        lines = (data.out / "sources.jsonl").read_text().splitlines()
+        (data.out / "sources.jsonl").write_text("".join(f"{line}\n" for line in lines if "anna/2.png" not in line))
+    report = to(data, format, include_sources=include)
+    assert {failure.source for failure in report.failed} == {"anna/1.png", "ben/2.jpg"}
+    assert all("cannot be read as a picture" in failure.reason for failure in report.failed)
+    if format != "recordio":
+        names = {path.relative_to(report.dest).as_posix() for path in report.dest.rglob("*.*")}
+        assert not any(name.endswith(("anna/1.png", "ben/2.jpg")) for name in names)
+        assert any(name.endswith("ben/1.png") for name in names)

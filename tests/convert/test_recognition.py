@@ -211,3 +211,19 @@ def test_recordio_leaves_other_splits_out(held_out: Path, tmp_path: Path) -> Non
     report = convert(held_out, tmp_path / "rec", to="recordio", on_note=notes.append)
     assert len((report.dest / "train.lst").read_text().splitlines()) == 6
     assert any(note.startswith("9 pictures of other splits stay out") for note in notes)
+
+
+@pytest.mark.parametrize("format", ["verification", "lfw-pairs"])
+def test_a_damaged_held_out_original_is_named_and_all_others_are_used(
+    held_out: Path, tmp_path: Path, format: str
+) -> None:
+    damaged = tmp_path / "set/test/ben/1.png"
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    report = convert(held_out, tmp_path / "pairs", to=format, on_note=quiet)
+    assert [failure.source for failure in report.failed] == ["ben/1.png"]
+    if format == "verification":
+        with (report.dest / "verification.bin").open("rb") as file:
+            _, same = pickle.load(file)
+        assert sum(same) == 3 + 3 + 1, "two persons with three pictures, one with two"
+    else:
+        assert sorted(path.name for path in (report.dest / "lfw/ben").iterdir()) == ["ben_0001.jpg", "ben_0002.jpg"]

@@ -115,7 +115,7 @@ def test_good_annotations_move_and_bad_ones_are_named(form: str, shop: Workshop)
     assert set(rows) == {item.name for item in items}, "a picture whose annotation is flawed has its copies, too"
     for name in names(items, good=True):
         assert rows[name]["annotation"] is not None or form == "masks", name
-        assert form != "masks" or (shop.root / "out" / out / "masks" / rows[name]["file"]).is_file(), name
+        assert form != "masks" or (shop.root / "out" / out / rows[name]["file"]).with_suffix(".mask").is_file(), name
 
 
 KINDS = {

@@ -74,7 +74,7 @@ def test_what_lies_beside_a_copy_is_made_again_with_it(
     run: Callable[..., ExpandReport], faces: Path, contents: Callable[[Path], dict[str, bytes]], format: str
 ) -> None:
     if format == "masks":
-        given, names = faces / "masks", ["masks/anna/1_m000.png", "masks/anna/1_m001.png"]
+        given, names = faces / "masks", ["anna/1_m000.mask", "anna/1_m001.mask"]
         save_image(given / "anna" / "1.png", np.eye(48, dtype=np.uint8))
     else:
         given, names = faces, ["anna/1_m000.pts", "anna/1_m001.pts"]
@@ -100,7 +100,7 @@ def test_masks_move_and_keep_their_palette(
     report = run(faces / "masks")
     assert report.sources == 5, "masks are no sources"
     for row in rows_of(report.out)[:2]:
-        with Image.open(report.out / "masks" / row["file"]) as found:
+        with Image.open((report.out / row["file"]).with_suffix(".mask")) as found:
             assert found.mode == "P"
             assert found.getpalette()[9:12] == [0, 0, 255]
             flow = replay(row, faces, tiny_model, tiny_pool)

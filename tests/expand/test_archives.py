@@ -35,7 +35,11 @@ def rows_of(out: Path) -> list[dict]:
 
 def test_tar_files_hold_samples_as_webdataset_reads_them(run: Callable[..., ExpandReport]) -> None:
     report = run(format="webdataset")
-    assert sorted(path.name for path in report.out.glob("*.tar")) == ["00000.tar", "00001.tar", "00002.tar"]
+    assert sorted(path.name for path in report.out.glob("*.tar")) == [
+        "train-00000.tar",
+        "train-00001.tar",
+        "train-00002.tar",
+    ]
     samples: dict[str, dict[str, bytes]] = {}
     for path in sorted(report.out.glob("*.tar")):
         with tarfile.open(path) as archive:
@@ -50,7 +54,9 @@ def test_tar_files_hold_samples_as_webdataset_reads_them(run: Callable[..., Expa
         assert int(sample["cls"]) == ["anna", "ben", "carla"].index(row["label"])
         suffix = "jpg" if row["source"].endswith("jpg") else "png"
         assert Image.open(io.BytesIO(sample[suffix])).size == tuple(row["size"][::-1])
-    assert [row["file"] for row in rows_of(report.out)] == ["00000.tar"] * 4 + ["00001.tar"] * 4 + ["00002.tar"] * 2
+    assert [row["file"] for row in rows_of(report.out)] == ["train-00000.tar"] * 4 + ["train-00001.tar"] * 4 + [
+        "train-00002.tar"
+    ] * 2
 
 
 def test_the_manifest_equals_the_rows_in_the_archive(run: Callable[..., ExpandReport]) -> None:
@@ -67,7 +73,7 @@ def test_every_format_holds_the_same_pictures(run: Callable[..., ExpandReport], 
     if format == "parquet":
         pytest.importorskip("pyarrow")
     folder, other = run("a"), run("b", format=format)
-    rows = rows_of(other.out)
+    rows = sorted(rows_of(other.out), key=lambda row: (row["source"], row["copy"]))  # tar files are sorted by format
     for first, second, content in zip(rows_of(folder.out), rows, load_outputs(other.out, rows), strict=True):
         assert content == (folder.out / first["file"]).read_bytes()
         assert first["hash"] == second["hash"]
@@ -81,7 +87,7 @@ def test_dots_in_names_do_not_cut_the_keys(
     for name in ("a.b.png", "a-b.png"):
         save_image(tmp_path / "dots" / name, face(0))
     report = run(dataset=tmp_path / "dots", format="webdataset", copies=1)
-    with tarfile.open(report.out / "00000.tar") as archive:
+    with tarfile.open(report.out / "train-00000.tar") as archive:
         names = archive.getnames()
     assert len({name.partition(".")[0] for name in names}) == 2
     assert not any(name.endswith(".cls") for name in names), "no classes, no numbers"
@@ -92,7 +98,7 @@ def test_bitmaps_take_their_mark_along(
 ) -> None:
     save_image(tmp_path / "bmp" / "a.bmp", face(0))
     report = run(dataset=tmp_path / "bmp", format="webdataset", copies=1)
-    with tarfile.open(report.out / "00000.tar") as archive:
+    with tarfile.open(report.out / "train-00000.tar") as archive:
         assert b"trainedAlgorithmicMedia" in archive.extractfile("a_m000.xmp").read()
     report = run("plain", dataset=tmp_path / "bmp", copies=1)
     assert (report.out / "a_m000.bmp.xmp").is_file()
@@ -113,7 +119,7 @@ def test_splits_have_their_own_archives(
 def test_parquet_has_the_columns_of_an_image_dataset(run: Callable[..., ExpandReport]) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     report = run(format="parquet")
-    table = parquet.read_table(report.out / "00000.parquet")
+    table = parquet.read_table(report.out / "train-00000.parquet")
     assert table.column_names == ["image", "label", "source", "source_id", "split", "manifest"]
     features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
     assert features["image"] == {"_type": "Image"}

@@ -358,7 +358,7 @@ def test_names_of_any_length_come_through(
     assert run(dataset=tmp_path / "long", copies=2, resume=True).new == 0
 
 
-@pytest.mark.parametrize("name", ["1_m000.png", "contact_sheet.png", "expand.json"])
+@pytest.mark.parametrize("name", ["1_m000.png", ".contact_sheet.png", "expand.json"])
 def test_a_full_disk_is_named_whatever_is_written(
     run: Callable[..., ExpandReport], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -103,7 +103,7 @@ def test_columns_of_a_parquet_file_are_those_of_a_batch(
 ) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     report = expand(faces, tmp_path / "out", format="parquet", **options)
-    table = parquet.read_table(report.out / "00000.parquet").to_pydict()
+    table = parquet.read_table(report.out / "train-00000.parquet").to_pydict()
     made = Expander(**options)(batch)
     assert [image["bytes"] for image in table["image"]] == made["image"]
     assert table["label"] == made["label"]

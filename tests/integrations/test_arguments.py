@@ -11,9 +11,9 @@ from fomaug import MotionAugment
 
 # What a library has a way of its own for, or decides itself.
 ABSENT = {
-    "albumentations": {"seed", "value_range", "batch_size", "differentiable", "on_missing"},
-    "kornia": {"seed", "value_range", "on_missing"},
-    "torchvision": {"seed", "on_missing"},
+    "albumentations": {"seed", "value_range", "batch_size", "differentiable", "on_missing", "purpose"},
+    "kornia": {"seed", "value_range", "on_missing", "purpose"},
+    "torchvision": {"seed", "on_missing", "purpose"},
 }
 OWN = {"albumentations": {"device"}, "kornia": {"p_batch", "same_on_batch", "keepdim"}, "torchvision": set()}
 

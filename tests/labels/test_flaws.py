@@ -193,6 +193,7 @@ def test_points_of_jsonl_may_carry_their_visibility(root: Path, tmp_path: Path) 
         ("1,2,0.5", "visibility must be"),
         ("1", "fewer cells than columns"),
         ("1,2,3,4", "more cells than columns"),
+        ("1" * 200_000 + ",2,1", "field larger than field limit"),
     ],
 )
 def test_a_flawed_row_of_a_table_is_left_out_and_all_others_are_read(
@@ -205,6 +206,19 @@ def test_a_flawed_row_of_a_table_is_left_out_and_all_others_are_read(
     assert set(found) == {"b/1.png"}
     with pytest.raises(LabelError, match=rf"points\.csv, line 3: .*{reason}"):
         read_annotations(path, root)
+
+
+@pytest.mark.parametrize("name", ["points.csv", "metadata.jsonl"])
+def test_a_row_that_is_not_utf8_keeps_no_other_from_being_read(root: Path, tmp_path: Path, name: str) -> None:
+    texts = {
+        "points.csv": b"file,x0,y0,note\ncaf\xe9.png,1,2,x\na/1.png,1,2,\xe9\nb/1.png,1,2,x\n",
+        "metadata.jsonl": b'{"file_name": "caf\xe9.png"}\n{"file_name": "a/1.png", "note": "\xe9"}\n'
+        b'{"file_name": "b/1.png"}\n',
+    }
+    (tmp_path / name).write_bytes(texts[name])
+    found, flaws = read(tmp_path / name, root)
+    assert {"a/1.png", "b/1.png"} <= set(found)
+    assert not flaws
 
 
 def test_a_column_of_fomaugs_own_name_is_refused(root: Path, tmp_path: Path) -> None:
@@ -271,7 +285,7 @@ def test_white_of_a_black_and_white_mask_stays_white(root: Path, tmp_path: Path)
     labels = read_annotations(tmp_path / "masks", root)["a/1.png"]
     moved = move(labels, identity_grid((16, 16))[None], (30, 40))
     write_annotations([("a/1.png", (30, 40), moved)], tmp_path / "out", "masks")
-    with Image.open(tmp_path / "out" / "masks" / "a" / "1.png") as written:
+    with Image.open(tmp_path / "out" / "a" / "1.mask") as written:
         np.testing.assert_array_equal(np.asarray(written), mask * 255)
 
 

@@ -157,6 +157,25 @@ def with_track(**changes: Any) -> Case:
     return "pool", with_header(pool_files()[0], edit)
 
 
+def with_tracks(tracks: str) -> Case:
+    """A pool whose description has other tracks."""
+
+    def edit(header: dict[str, Any]) -> None:
+        description = json.loads(header["__metadata__"]["fomaug.pool"])
+        text = json.dumps(description | {"tracks": None})
+        header["__metadata__"]["fomaug.pool"] = text.replace("null", tracks)
+
+    return "pool", with_header(pool_files()[0], edit)
+
+
+def with_pool_version(version: int) -> Case:
+    def edit(header: dict[str, Any]) -> None:
+        description = json.loads(header["__metadata__"]["fomaug.pool"])
+        header["__metadata__"]["fomaug.pool"] = json.dumps(description | {"version": version})
+
+    return "pool", with_header(pool_files()[0], edit)
+
+
 def pool_shape(shape: list[int]) -> Case:
     return "pool", with_header(
         pool_files()[0], lambda header: header.update({"0.value": {**header["0.value"], "shape": shape}})
@@ -357,6 +376,22 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
         "weight must be 0 or more, got inf",
     ),
     "a googol in a crop": (lambda: with_track(crop=[0, 0, 1, GOOGOL]), "crop of a track is"),
+    "millions of tracks": (
+        lambda: with_tracks("[" + "1," * 7_900_000 + "1]"),
+        "its tensors do not match its 7900001 tracks",
+    ),
+    "millions of empty tracks": (
+        lambda: with_tracks("[" + "{}," * 5_000_000 + "1]"),
+        "has more than 1000000 lists and objects",
+    ),
+    "a googol as the version of a pool": (
+        lambda: with_pool_version(10**300),
+        r"has pool format 10+\.\.\.0+, this fomaug reads 1 and 2",
+    ),
+    "a version without end": (
+        lambda: with_metadata(version="9" * 10**5),
+        r"has format version '9{30,40}\.\.\.9{30,40}', '1' was expected",
+    ),
     "a pool of five axes": (lambda: pool_shape([1, 1, 4, 5, 2]), r"0.value must be .*got \(1, 1, 4, 5, 2\)"),
     "a pool of swapped axes": (lambda: pool_shape([5, 2, 4]), "keypoints must be"),
     "a pool of no frames and endless points": (lambda: empty_pool_shape([0, 2**40, 2]), "up to"),

@@ -12,7 +12,7 @@ from PIL import Image
 from fomaug.convert.entries import Entry
 from fomaug.convert.formats.registry import Context, Converter, register
 from fomaug.convert.plan import ConvertPlan
-from fomaug.convert.survey import BOXES, CLASSES, FIELDS, POINTS, Survey, has_scheme, truth
+from fomaug.convert.survey import BOXES, CLASSES, FIELDS, POINTS, VIEWS, Survey, has_scheme, truth
 from fomaug.labels import five_points, single_faces
 from fomaug.media import decode_picture
 
@@ -192,16 +192,17 @@ class AffectnetConverter(Converter):
     name: ClassVar[str] = "affectnet"
     summary: ClassVar[str] = "AffectNet: tables of expressions, boxes, landmarks, valence and arousal"
     needs = (CLASSES,)
-    holds = frozenset({CLASSES, BOXES, POINTS, FIELDS})
+    holds = frozenset({CLASSES, BOXES, POINTS, FIELDS, VIEWS})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.numbers = class_numbers(context.survey.class_names, AFFECTNET_ORDER)
         own = ("valence", "arousal")
         self.others = [name for name in context.survey.fields if name not in own]
+        self.views = [name for name in context.survey.views if name not in self.others]
 
     def add(self, entry: Entry) -> None:
-        """Write a picture and its row; fields of annotations follow as further columns."""
+        """Write a picture and its row; fields of annotations and views follow as further columns."""
         if entry.label not in self.numbers:
             self.left_out["pictures without a class label"] += 1
             return
@@ -214,13 +215,13 @@ class AffectnetConverter(Converter):
         box = [0, 0, width, height] if face is None or face.outline is None else _celeba_box([face])
         points = "" if face is None or face.points is None else _joined(face.points)
         moods = [fields.get(name, _UNKNOWN) for name in ("valence", "arousal")]
-        others = [fields.get(name, "") for name in self.others]
+        others = [fields.get(name, "") for name in self.others] + [entry.view.get(name, "") for name in self.views]
         cells = [file, *box, points, self.numbers[entry.label], *moods, *others]
         name = "training.csv" if entry.split == "train" else "validation.csv" if entry.split == "val" else "test.csv"
         is_new = name not in self.outputs.names
         table = csv.writer(self.outputs.text(name), lineterminator="\n")
         if is_new:
-            table.writerow([*_AFFECTNET_HEAD, *self.others])
+            table.writerow([*_AFFECTNET_HEAD, *self.others, *self.views])
         table.writerow(cells)
 
     def finish(self) -> None:

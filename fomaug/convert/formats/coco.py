@@ -15,7 +15,7 @@ from fomaug.convert.entries import Entry
 from fomaug.convert.formats.categories import Categories
 from fomaug.convert.formats.registry import Context, Converter, check_point_counts, register
 from fomaug.convert.plan import ConvertPlan
-from fomaug.convert.survey import BOXES, CLASSES, FIELDS, HIDDEN, POINTS, SEGMENTS, SEVERAL, Survey
+from fomaug.convert.survey import BOXES, CLASSES, FIELDS, HIDDEN, POINTS, SEGMENTS, SEVERAL, VIEWS, Survey
 from fomaug.labels import FIVE_NAMES, SingleFace, single_faces
 from fomaug.labels.segments import segment_area
 
@@ -63,7 +63,7 @@ class CocoConverter(Converter):
     name: ClassVar[str] = "coco"
     summary: ClassVar[str] = "COCO detection: boxes and segmentations"
     needs = (BOXES,)
-    holds = frozenset({CLASSES, BOXES, SEGMENTS, FIELDS, SEVERAL})
+    holds = frozenset({CLASSES, BOXES, SEGMENTS, FIELDS, VIEWS, SEVERAL})
     kind: ClassVar[str] = "instances"
 
     def __init__(self, context: Context) -> None:
@@ -123,7 +123,7 @@ class CocoKeypointConverter(CocoConverter):
     name: ClassVar[str] = "coco-keypoints"
     summary: ClassVar[str] = "COCO keypoints: landmarks with visibility, and boxes"
     needs = (POINTS,)
-    holds = frozenset({CLASSES, BOXES, POINTS, HIDDEN, SEGMENTS, FIELDS, SEVERAL})
+    holds = frozenset({CLASSES, BOXES, POINTS, HIDDEN, SEGMENTS, FIELDS, VIEWS, SEVERAL})
     kind: ClassVar[str] = "keypoints"
 
     @classmethod
@@ -160,4 +160,4 @@ def edges_of(face: SingleFace) -> tuple[float, float, float, float] | None:
 
 
 def _origin(entry: Entry) -> dict[str, Any]:
-    return {"source": entry.source, "synthetic": entry.copy is not None}
+    return {"source": entry.source, "synthetic": entry.copy is not None, **entry.view}

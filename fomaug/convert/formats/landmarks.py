@@ -14,7 +14,7 @@ from fomaug.convert.entries import Entry
 from fomaug.convert.formats.registry import Context, Converter, check_point_counts, register
 from fomaug.convert.outputs import UniqueStems
 from fomaug.convert.plan import ConvertPlan
-from fomaug.convert.survey import BOXES, CLASSES, FIELDS, HIDDEN, POINTS, SEVERAL, Survey
+from fomaug.convert.survey import BOXES, CLASSES, FIELDS, HIDDEN, POINTS, SEVERAL, VIEWS, Survey
 from fomaug.labels import SingleFace, single_faces
 
 Points = NDArray[np.float64]
@@ -160,11 +160,11 @@ class CofwConverter(LandmarkConverter):
 
 @register
 class CsvConverter(LandmarkConverter):
-    """Writer of `landmarks_SPLIT.csv` and `images/`, as fomaug reads it; other fields are columns."""
+    """Writer of `landmarks_SPLIT.csv` and `images/`, as fomaug reads it; other fields and views are columns."""
 
     name: ClassVar[str] = "csv"
     summary: ClassVar[str] = "CSV: tables of landmarks with visibility, and other fields"
-    holds = frozenset({POINTS, HIDDEN, CLASSES, FIELDS, SEVERAL})
+    holds = frozenset({POINTS, HIDDEN, CLASSES, FIELDS, VIEWS, SEVERAL})
     whole: ClassVar[bool] = False
 
     def __init__(self, context: Context) -> None:
@@ -172,8 +172,9 @@ class CsvConverter(LandmarkConverter):
         count = self.survey.num_points or 0
         taken = {"file", "label", "source", "copy", *(f"{axis}{point}" for point in range(count) for axis in "xyv")}
         self.others = [name for name in self.survey.fields if name not in taken]
+        self.views = [name for name in self.survey.views if name not in {*taken, *self.others}]
         points = [f"{axis}{point}" for point in range(count) for axis in "xyv"]
-        self.head = ["file", "label", "source", "copy", *self.others, *points]
+        self.head = ["file", "label", "source", "copy", *self.others, *self.views, *points]
 
     def add_face(self, entry: Entry, file: str, face: SingleFace, points: Points, number: int) -> None:
         """Append the row of a face; a landmark that is missing has empty cells."""
@@ -187,5 +188,6 @@ class CsvConverter(LandmarkConverter):
         for (x, y), flag in zip(points, face.flags, strict=True):
             cells += ["", "", "0"] if math.isnan(x) else [f"{x:.3f}", f"{y:.3f}", str(int(flag > 0))]
         others = [face.fields.get(field, "") for field in self.others]
+        others += [entry.view.get(name, "") for name in self.views]
         copy = "" if entry.copy is None else entry.copy
         table.writerow([f"images/{file}", entry.label, entry.source, copy, *others, *cells])

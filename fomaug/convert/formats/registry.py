@@ -10,10 +10,10 @@ from typing import ClassVar, Final, NamedTuple, TypeVar
 from fomaug.convert.entries import Entry
 from fomaug.convert.outputs import Outputs, Pictures
 from fomaug.convert.plan import ConvertPlan
-from fomaug.convert.survey import BOXES, CLASSES, FIELDS, HIDDEN, MASKS, POINTS, SEGMENTS, SEVERAL, Survey
+from fomaug.convert.survey import BOXES, CLASSES, FIELDS, HIDDEN, MASKS, POINTS, SEGMENTS, SEVERAL, VIEWS, Survey
 from fomaug.errors import LabelError, check_choice
 
-_ORDER: Final = (CLASSES, BOXES, POINTS, HIDDEN, SEGMENTS, MASKS, FIELDS, SEVERAL)
+_ORDER: Final = (CLASSES, BOXES, POINTS, HIDDEN, SEGMENTS, MASKS, FIELDS, VIEWS, SEVERAL)
 
 
 class Context(NamedTuple):

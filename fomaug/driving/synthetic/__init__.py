@@ -2,6 +2,7 @@
 
 from fomaug.driving.synthetic.expressions import expression_fields as expression_fields
 from fomaug.driving.synthetic.gestures import gesture_tracks as gesture_tracks
+from fomaug.driving.synthetic.like import views_like as views_like
 from fomaug.driving.synthetic.neutral import neutral_like as neutral_like
 from fomaug.driving.synthetic.parametric import DEFAULT_EXPRESSIONS as DEFAULT_EXPRESSIONS
 from fomaug.driving.synthetic.parametric import EXPRESSIONS as EXPRESSIONS
@@ -28,4 +29,5 @@ __all__ = [
     "YAWS",
     "expression_offset",
     "view_tracks",
+    "views_like",
 ]

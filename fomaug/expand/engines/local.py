@@ -19,7 +19,7 @@ import torch
 from fomaug.errors import ArgumentError, FomaugError
 from fomaug.expand.engines import Job
 from fomaug.expand.engines.process import serve
-from fomaug.expand.parts import Part, new_part_name, part_path
+from fomaug.expand.parts import new_part_name, part_path
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.tasks import Done, Task, Tasks
 from fomaug.expand.worker import WorkerSetup, work
@@ -52,8 +52,7 @@ class LocalEngine:
 
 
 def _run_here(job: Job) -> None:
-    name = new_part_name()
-    part = Part(job.tasks.index.out, name)
+    part = job.setup.open_part(new_part_name())
     try:
         work(job.setup, job.stages, part, job.tasks)
     finally:

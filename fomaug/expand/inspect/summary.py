@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from fomaug.errors import shortened
-from fomaug.expand.inspect.contact import CONTACT_SHEET
-from fomaug.expand.manifest import MANIFEST, REJECTED, Row, explained_rows, is_still, read_job_rows, read_summary
+from fomaug.expand.manifest import (
+    CONTACT_SHEET,
+    MANIFEST,
+    REJECTED,
+    Row,
+    explained_rows,
+    is_still,
+    read_job_rows,
+    read_summary,
+)
 
 _MAX_BYTES = 2**50  # of one image file
 
@@ -106,6 +114,7 @@ def _summarise(out: Path, summary: dict[str, Any]) -> Summary:
         for name, score in _numbers(row.get("scores", {})):
             scores.setdefault(name, _Running()).add(score)
     sheet = out / CONTACT_SHEET
+    sheet = sheet if sheet.is_file() else out / CONTACT_SHEET.removeprefix(".")  # its name in older folders
     return Summary(
         out=out,
         state=str(summary.get("state", "")),

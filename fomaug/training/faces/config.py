@@ -47,7 +47,7 @@ class FaceTrainConfig:
 
     Framing, degradation and folds are newer than these weights, which were trained without them.
 
-    docs/training-lite-256.md describes how the configuration changed during the training.
+    docs/evidence/training-lite-256.md describes how the configuration changed during the training.
 
     Attributes:
         steps: number of steps of the optimisers.

@@ -1,0 +1,41 @@
+"""A table of all pictures with everything that is known of them but landmarks: for head poses, ages and the like."""
+
+from __future__ import annotations
+
+import csv
+from typing import ClassVar, Final
+
+from fomaug.convert.entries import Entry
+from fomaug.convert.formats.registry import Context, Converter, register
+from fomaug.convert.survey import CLASSES, FIELDS, VIEWS
+from fomaug.labels import single_faces
+
+_HEAD: Final = ("file", "label", "source", "copy", "synthetic")
+
+
+@register
+class TableConverter(Converter):
+    """Writer of `labels_SPLIT.csv` and `images/`; fields of the first face and views are columns."""
+
+    name: ClassVar[str] = "table"
+    summary: ClassVar[str] = "a CSV of all pictures with class, other fields, head pose and expression"
+    holds = frozenset({CLASSES, FIELDS, VIEWS})
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.fields = [name for name in self.survey.fields if name not in _HEAD]
+        self.views = [name for name in self.survey.views if name not in self.fields]
+
+    def add(self, entry: Entry) -> None:
+        """Write a picture and its row; a cell without a value is empty."""
+        file = self.pictures.place(entry, f"images/{entry.split}/{entry.name}")
+        faces = [] if entry.labels is None else single_faces(entry.labels)
+        fields = faces[0].fields if faces else {}
+        name = f"labels_{entry.split}.csv"
+        is_new = name not in self.outputs.names
+        table = csv.writer(self.outputs.text(name), lineterminator="\n")
+        if is_new:
+            table.writerow([*_HEAD, *self.fields, *self.views])
+        copy = "" if entry.copy is None else entry.copy
+        others = [fields.get(field, "") for field in self.fields] + [entry.view.get(view, "") for view in self.views]
+        table.writerow([file, entry.label, entry.source, copy, int(entry.provenance is not None), *others])

@@ -1,0 +1,120 @@
+"""The dataset card: a README.md that says what an output folder holds, and how Hugging Face datasets reads it.
+
+By the names of files alone, datasets takes a folder called `test` among classes for a split, and cannot know what the
+numbers of classes in tar files mean. Its YAML head says both, so that `load_dataset(OUT)` does not guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import yaml
+
+from fomaug import __version__
+from fomaug.expand.manifest import CARD, CONTACT_SHEET
+from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.samples import SUFFIXES
+from fomaug.expand.sources import SourceFile
+from fomaug.files import write_file
+from fomaug.media import written_format
+
+_SPLITS: Final = {"train": "train", "val": "validation", "test": "test"}
+_ARCHIVES: Final = {"webdataset": "tar", "parquet": "parquet"}
+_JSON: Final = {"source": "string", "source_id": "string", "copy": "int64", "label": "string", "hash": "string"}
+"""Entries of the rows in tar files that every row has, with their types in Hugging Face datasets."""
+_READERS: Final = {
+    "folder": "`torchvision.datasets.ImageFolder`",
+    "webdataset": "`webdataset.WebDataset`",
+    "parquet": "any reader of parquet",
+}
+
+
+def save_card(
+    plan: ExpandPlan, sources: Sequence[SourceFile], classes: Sequence[str], *, metadata: bool = False
+) -> None:
+    """Write the card of an output folder, unless it has one: people edit it.
+
+    Args:
+        plan: settings of the job.
+        sources: source files.
+        classes: labels of all copies, as archives number them.
+        metadata: whether the annotations are in `metadata.jsonl`, which datasets reads with the pictures.
+    """
+    path = Path(plan.out) / CARD
+    if not path.exists():
+        head = make_head(plan, sources, classes, metadata=metadata)
+        text = f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n\n{_body(plan)}"
+        write_file(path, text.encode("utf-8", "backslashreplace"), durable=True)
+
+
+def make_head(
+    plan: ExpandPlan, sources: Sequence[SourceFile], classes: Sequence[str], *, metadata: bool = False
+) -> dict[str, Any]:
+    """Make the YAML head of a card, see `save_card`."""
+    files = _folder_files(sources) if plan.format == "folder" else _archive_files(plan, sources)
+    config: dict[str, Any] = {"config_name": "default", "default": True}
+    if plan.format == "folder" and metadata and set(files) == {"train"} and not any(source.split for source in sources):
+        files["train"].append("metadata.jsonl")
+    elif plan.format == "folder" and classes:
+        # Classes are the folders right above the pictures, or datasets would take other folders for them.
+        config["drop_labels"] = not all(source.label and not source.folder for source in sources)
+    config["data_files"] = [{"split": split, "path": paths} for split, paths in files.items()]
+    head = {"tags": ["synthetic", "fomaug"], "configs": [config]}
+    return head | ({"dataset_info": _tar_info(plan, sources, classes)} if plan.format == "webdataset" else {})
+
+
+def _folder_files(sources: Iterable[SourceFile]) -> dict[str, list[str]]:
+    folders = sorted({(source.split, source.split_folder) for source in sources if source.split})
+    if not folders:
+        return {"train": [f"**/*{suffix}" for suffix in SUFFIXES.values()]}
+    files: dict[str, list[str]] = {}
+    for split, folder in folders:
+        files.setdefault(_SPLITS[split], []).append(f"{folder}/**")
+    return files
+
+
+def _archive_files(plan: ExpandPlan, sources: Iterable[SourceFile]) -> dict[str, list[str]]:
+    suffix = _ARCHIVES[plan.format]
+    splits = sorted({source.split for source in sources} - {""})
+    return {_SPLITS[split]: [f"{split}/*.{suffix}"] for split in splits} or {"train": [f"train-*.{suffix}"]}
+
+
+def _tar_info(plan: ExpandPlan, sources: Iterable[SourceFile], classes: Sequence[str]) -> dict[str, Any]:
+    """Describe the members of tar files: datasets would take those of the first file for those of all."""
+    if plan.image_format == "same":
+        formats = {written_format(PurePosixPath(source.key).suffix) for source in sources}
+    else:
+        formats = {plan.image_format}
+    numbers = {"class_label": {"names": {str(number): name for number, name in enumerate(classes)}}}
+    return {
+        "features": [
+            *({"name": SUFFIXES[name].removeprefix("."), "dtype": "image"} for name in sorted(formats)),
+            *([{"name": "cls", "dtype": numbers}] if classes else []),
+            {"name": "json", "struct": [{"name": name, "dtype": kind} for name, kind in _JSON.items()]},
+            {"name": "__key__", "dtype": "string"},
+            {"name": "__url__", "dtype": "string"},
+        ]
+    }
+
+
+def _body(plan: ExpandPlan) -> str:
+    name = Path(plan.dataset).resolve().name
+    return f"""# Synthetic copies of {name}
+
+fomaug {__version__} made these copies of the pictures in `{name}` with the model {plan.model}. Each face moves as
+that of a driving clip does. Every animated copy is marked as synthetic in its file (`fomaug verify`).
+
+![Some pictures, left, and their copies]({CONTACT_SHEET})
+
+Read the folder with `datasets.load_dataset(FOLDER)`, with {_READERS[plan.format]}, or convert it with `fomaug convert`.
+
+| file | content |
+| --- | --- |
+| `manifest.jsonl` | a row for each copy: its file, source, class, split, scores and motion |
+| `rejected.jsonl` | a row for each copy that the quality gates rejected |
+| `sources.jsonl` | a row for each picture that the dataset had when the job began |
+| `expand.json` | settings, model, counts, and everything that could not be used |
+| `{CONTACT_SHEET}` | some pictures and their copies; hidden, since loaders take every picture for a sample |
+"""
