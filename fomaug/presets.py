@@ -27,7 +27,7 @@ class Preset:
 
     Attributes:
         options: options of `fomaug.expand` and, where it has them, of `MotionAugment`.
-        evidence: reason for the options, in one sentence; docs/downstream.md has the figures.
+        evidence: reason for the options, in one sentence; docs/evidence/downstream.md has the figures.
     """
 
     options: Mapping[str, Any]
@@ -37,17 +37,17 @@ class Preset:
 _WIDE: Final = {"driving": "views", "views": "yaw=-40:40:20 pitch=-20,0,20"}
 
 PRESETS: Final[Mapping[Purpose, Preset]] = {
-    "recognition": Preset(_WIDE, "See docs/downstream.md."),
-    "landmarks": Preset(_WIDE, "See docs/downstream.md."),
+    "recognition": Preset(_WIDE, "See docs/evidence/downstream.md."),
+    "landmarks": Preset(_WIDE, "See docs/evidence/downstream.md."),
     "expression": Preset(
         {"driving": "views", "views": "yaw=-40:40:20 pitch=-20,0,20 expressions=neutral", "labels": "keep"},
-        "See docs/downstream.md.",
+        "See docs/evidence/downstream.md.",
     ),
     "detection": Preset(
         {**_WIDE, "faces": "boxes"}, "The views of recognition, in each annotated face; not measured for detectors."
     ),
-    "forgery": Preset({"driving": "builtin", "labels": {"*": "fake"}}, "See docs/downstream.md."),
-    "auto": Preset({"driving": "views"}, "See docs/downstream.md."),
+    "forgery": Preset({"driving": "builtin", "labels": {"*": "fake"}}, "See docs/evidence/downstream.md."),
+    "auto": Preset({"driving": "views"}, "See docs/evidence/downstream.md."),
 }
 
 
