@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeVar, cast, get_args
 
 from typing_extensions import ParamSpec
 
-from fomaug.errors import check_choice
+from fomaug.errors import ArgumentError, check_choice
 
 Purpose = Literal["recognition", "landmarks", "expression", "detection", "forgery", "auto"]
 
@@ -73,11 +73,12 @@ def preset_options(purpose: Purpose, given: Collection[str], known: Collection[s
     return {name: value for name, value in options.items() if name in known and name not in given}
 
 
-def with_presets(*further: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def with_presets(*further: str, sees_pictures: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a function that has an argument `purpose`: options of its preset stand in for those that are not given.
 
     Args:
         further: names of options that the function takes as `**options`.
+        sees_pictures: whether the function has a dataset, which "auto" needs.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -90,6 +91,11 @@ def with_presets(*further: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             if purpose is None:
                 return function(*args, **kwargs)
             given: set[str] = {*signature.bind_partial(*args, **kwargs).arguments, *map(str, kwargs)}
+            if purpose == "auto" and not sees_pictures and not given & {"driving", "views"}:
+                raise ArgumentError(
+                    "purpose 'auto' needs the pictures of a dataset, as fomaug.expand has them; "
+                    "give driving=fomaug.driving.views_like(poses) here"
+                )
             kwargs.update(preset_options(cast(Purpose, purpose), given, known))
             return function(*args, **kwargs)
 

@@ -24,7 +24,7 @@ _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is a URL rather than a path; one of a local file is a path, see `local_name`.
+    """Return whether a name is a URL rather than a path; one of a local file is a path, see `local_name`.
 
     >>> is_url("s3://bucket/faces"), is_url("faces/anna"), is_url("file:///faces"), is_url("C:/faces")
     (True, False, False, False)

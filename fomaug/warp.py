@@ -107,7 +107,7 @@ def points(
     visible &= ~missing
     if occlusion is not None:
         visible &= _sample(occlusion, moved) >= _PAINTED
-        # The stretch is measured on the occlusion's grid: on finer ones a lid's edge looks like a turned surface.
+        # The stretch is measured on the occlusion's grid; on finer grids, the edge of a lid counts as a turned surface.
         cells = coarsen_flow(flow, (occlusion.shape[2], occlusion.shape[3]))
         visible &= uneven_stretch(moved, cells) <= _TURNED_AWAY
     moved = torch.where(missing[..., None], together, _pixels(moved, size))
@@ -175,7 +175,7 @@ def centres_to_edges(xyxy_px: Tensor) -> Tensor:
 
 
 def _missing(values: Tensor, size: Size | None) -> Tensor:
-    """Tell (B, M) whether points or boxes (B, M, 2 or 4) are missing; in [-1, 1], the value -1 is a coordinate."""
+    """Return (B, M), whether points or boxes (B, M, 2 or 4) are missing; in [-1, 1], the value -1 is a coordinate."""
     missing = ~values.isfinite().all(-1)
     return missing if size is None else missing | (values == -1).all(-1)
 

@@ -97,7 +97,7 @@ class PlainModule(nn.Module):
         return built
 
     def get_extra_state(self) -> Tensor:
-        """The epoch and the count of images, for `state_dict`."""
+        """Return the epoch and the count of images for `state_dict`."""
         return torch.tensor([self.epoch, self.count])
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -105,6 +105,6 @@ class PlainModule(nn.Module):
         self.epoch, self.count = (int(number) for number in state)
 
     def extra_repr(self) -> str:
-        """All arguments."""
+        """Describe the module by all its arguments."""
         values = {**name_resources(self._resources), **{name: getattr(self, name) for name in ARGUMENTS}}
         return ", ".join(f"{name}={value!r}" for name, value in values.items())

@@ -86,8 +86,8 @@ def apply_in_boxes(
         value_range: lowest and highest value of float images.
 
     Returns:
-        As `apply`; the flow is that of the whole images, identity outside of the boxes, with a cell for every second
-        pixel.
+        The result as of `apply`. The flow has a cell for every second pixel of the whole images, and is the identity
+        outside of the boxes.
     """
     size = images.shape[2], images.shape[3]
     cells = flow_cells(size, _CELL_DENSITY)
@@ -121,7 +121,7 @@ def make_result(
     """Make a result, whose parameters are read now if the host computed them, and otherwise when they are looked at."""
     if flow.device.type == "cpu":
         return MotionResult(image, flow, occlusion, read(), keypoints)
-    return PendingResult(image, flow, occlusion, drawn, read, keypoints)
+    return PendingResult(image, flow, occlusion, drawn, read, keypoints=keypoints)
 
 
 def _animate_faces(

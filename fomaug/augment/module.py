@@ -84,8 +84,6 @@ class MotionAugment(PlainModule):
         purpose: Purpose | None = None,
     ) -> None:
         super().__init__()
-        if purpose == "auto" and driving == "views":
-            raise ArgumentError("purpose 'auto' needs the dataset; give driving=fomaug.driving.views_like(poses), too")
         self.purpose = purpose
         self.p = p
         self.strength_range = strength_range

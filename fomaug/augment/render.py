@@ -73,7 +73,7 @@ def apply(
     if check is None:
         return result
     return PendingResult(
-        result.image, result.flow, result.occlusion, params, lambda: result.params, result.keypoints, check
+        result.image, result.flow, result.occlusion, params, lambda: result.params, check, result.keypoints
     )
 
 

@@ -161,7 +161,7 @@ def label_like(moved: Tensor, label: object) -> object:
 
 
 def _channels_last(masks: Tensor, size: tuple[int, int]) -> bool:
-    """Whether (B, ?, ?, ?) masks can only be (B, H, W, C); ambiguous ones count as (B, C, H, W)."""
+    """Return whether (B, ?, ?, ?) masks can only be (B, H, W, C); ambiguous ones count as (B, C, H, W)."""
     (a, b, c), (height, width) = masks.shape[1:], size
     return a * width == b * height and b * width != c * height
 

@@ -91,7 +91,7 @@ class RowIndex:
                 self._append(line)
 
     def has(self, copy_id: CopyId) -> bool:
-        """Whether a copy has a row."""
+        """Return whether a copy has a row."""
         position = self.division.position(copy_id)
         return position is not None and bool(self.recorded[position])
 
@@ -195,7 +195,7 @@ class RowIndex:
         return row
 
     def _is_joined(self, path: Path, order: Ints) -> bool:
-        """Whether a file holds exactly these rows in this order."""
+        """Return whether a file holds exactly these rows in this order."""
         if not path.exists():
             return not len(order)
         own = self._paths.index(path)

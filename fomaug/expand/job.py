@@ -70,7 +70,7 @@ class _Mode:
     progress: bool = False
 
 
-@with_presets(*(field.name for field in fields(ExpandPlan)))
+@with_presets(*(field.name for field in fields(ExpandPlan)), sees_pictures=True)
 def expand(
     dataset: str | Path,
     out: str | Path,

@@ -99,7 +99,7 @@ def list_parts(out: Path) -> list[Path]:
 
 
 def is_rejected(row: Row) -> bool:
-    """Whether a row is that of a rejected copy."""
+    """Return whether a row is that of a rejected copy."""
     return "reasons" in row
 
 
@@ -171,7 +171,7 @@ def read_summary(out: Path, url: str = "") -> dict[str, Any]:
 
 
 def is_still(row: Row) -> bool:
-    """Whether a row describes an unchanged copy of a source without a face."""
+    """Return whether a row describes an unchanged copy of a source without a face."""
     return bool(row["motion"]["skipped"])
 
 

@@ -150,12 +150,12 @@ def digest_clip_labels(plan: ExpandPlan) -> str | None:
 
 
 def is_from_clips(plan: ExpandPlan) -> bool:
-    """Whether the pool of a plan is made from clips."""
+    """Return whether the pool of a plan is made from clips."""
     return not (is_named_pool(plan.driving) or plan.driving == GIVEN or _is_pool_file(Path(plan.driving)))
 
 
 def _is_pool_file(path: Path) -> bool:
-    """Whether a path has the suffix of a pool file, or is a safetensors file by its content."""
+    """Return whether a path has the suffix of a pool file, or is a safetensors file by its content."""
     return path.suffix == ".safetensors" or (exists(path) and path.is_file() and is_safetensors(path))
 
 

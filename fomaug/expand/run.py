@@ -51,7 +51,7 @@ class _Run:
 
     Attributes:
         task: the task.
-        units: its units that have missing copies; all units for archives, which are always made as a whole.
+        units: units of the task with missing copies; all units for archives, which are always made as a whole.
         failed: sources that could not be used.
         flaws: annotations of these sources.
         rejected: rows of rejected copies of an unfinished shard.
@@ -169,7 +169,7 @@ class Pipeline:
         return threads.submit(load, job, self.plan.max_pixels)
 
     def _is_wanted(self, job: SourceJob, task: Task) -> bool:
-        """Whether a source is loaded at once: in an archive every one is, in a folder those with missing copies."""
+        """Return whether a source is needed: every source of an archive, or one with missing copies in a folder."""
         return not self.writer.per_unit or not task.recorded.issuperset(job.copy_ids)
 
     def _start(self, task: Task) -> Iterator[tuple[_Run, Unit]]:
@@ -190,7 +190,7 @@ class Pipeline:
         return not task.recorded.issuperset(job.copy_ids)
 
     def _can_make_any(self, jobs: Sequence[SourceJob], run: _Run) -> bool:
-        """Whether one of the sources can be used that an archive was written without.
+        """Return whether one of the sources can be used that an archive was written without.
 
         If none can, the archive is what it would be if it were made again.
         """
@@ -247,7 +247,7 @@ class Pipeline:
                     batch.samples.append(threads.submit(self._encode, loaded, outcome))
 
     def _is_written(self, loaded: Loaded, outcome: Outcome, task: Task) -> bool:
-        """Whether a copy has its file; archives are always written as a whole."""
+        """Return whether a copy has its file; archives are always written as a whole."""
         return self.writer.per_unit and (loaded.job.source.key, outcome.copy) in task.recorded
 
     def _encode(self, loaded: Loaded, outcome: Outcome) -> Sample:

@@ -88,7 +88,7 @@ def _fetch(url: str, path: Path) -> Path:
 
 
 def holds_objects(plan: ExpandPlan) -> bool:
-    """Whether there is anything at the URL of a job."""
+    """Return whether there is anything at the URL of a job."""
     return bool(plan.out_url) and bool(list_url(plan.out_url))
 
 

@@ -124,7 +124,7 @@ def showable_share(source: Keypoints, moved: Keypoints, names: Sequence[str]) ->
     if not set(_POINTS) <= set(names):
         return moved.value.new_ones(len(moved))
     rows = _rows(tuple(names), moved.value.device)
-    before, after = (_sides(points.value[:, rows])[0] for points in (source, moved))
+    before, after = _both_sides(source.value, moved.value, rows)[0]
     growth = (after / before.clamp(min=_THIN)).amax(1)
     return (_GROWTH - 1) / (growth - 1).clamp(min=_GROWTH - 1)
 
@@ -141,13 +141,20 @@ def side_growth(source: Tensor, moved: Tensor, names: Sequence[str]) -> Tensor:
         (B,) ratio of the widths. A side that is hidden counts as a thin one, or every growth would be infinite.
     """
     rows = _rows(tuple(names), moved.device)
-    (before, height), (after, new_height) = (_sides(points[:, rows]) for points in (source, moved))
+    (before, after), (height, new_height) = _both_sides(source, moved, rows)
     return (after * new_height / height / before.clamp(min=_THIN)).amax(1)
 
 
 @constants
 def _rows(names: tuple[str, ...], device: torch.device) -> Tensor:
     return torch.tensor([names.index(name) for name in _POINTS], device=device)
+
+
+def _both_sides(source: Tensor, moved: Tensor, rows: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Measure sides and heights, see `_sides`, before and after a motion."""
+    counts = [len(source), len(moved)]
+    sides, heights = _sides(torch.cat([source, moved])[:, rows])
+    return torch.split(sides, counts), torch.split(heights, counts)
 
 
 def _sides(points: Tensor) -> tuple[Tensor, Tensor]:

@@ -165,7 +165,7 @@ def upright_size(picture: Path | bytes, suffix: str = "") -> tuple[tuple[int, in
 
 
 def written_format(suffix: str) -> str:
-    """Return the format in which a picture is written back, as far as its suffix tells.
+    """Return the format in which a picture with a suffix is written back.
 
     >>> written_format(".JPEG"), written_format(".jfif"), written_format(".gif")
     ('jpeg', 'jpeg', 'png')

@@ -179,8 +179,8 @@ class PendingResult(MotionResult):
         occlusion: see `MotionResult`.
         drawn: the N parameters before they were fitted.
         read: function that returns the settled parameters, waiting for them if need be.
-        keypoints: see `MotionResult`.
         check: check of the values of the images, which is not known yet, see `fomaug.augment.pixels`; None for none.
+        keypoints: see `MotionResult`.
     """
 
     check: Check | None
@@ -192,8 +192,8 @@ class PendingResult(MotionResult):
         occlusion: Tensor,
         drawn: Sequence[MotionParams],
         read: Callable[[], list[MotionParams]],
-        keypoints: Keypoints | None = None,
         check: Check | None = None,
+        keypoints: Keypoints | None = None,
     ) -> None:
         # The class is frozen, and its attribute `params` is computed.
         self.__dict__.update(image=image, flow=flow, occlusion=occlusion, keypoints=keypoints)

@@ -118,7 +118,7 @@ def test_typed_keywords_of_the_function_are_the_fields_of_the_plan() -> None:
 
 @pytest.fixture
 def tools(tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Options that name the tiny model and its pool; the model is not folded, so that it can be given by file."""
+    """Return options for the tiny model and its pool; the model is not folded, so that it can be saved to a file."""
     tiny_pool.save(tmp_path / "pool.safetensors")
     monkeypatch.setattr("fomaug.expand.resources.load_model", lambda *_, **__: tiny_model)
     return [

@@ -153,6 +153,27 @@ def test_flawed_rows_of_a_list_are_named(faces: Path, tmp_path: Path) -> None:
         assert reason in named[str(number)]
 
 
+@pytest.mark.parametrize(
+    ("name", "row", "reason"),
+    [
+        ("some.csv", b"anna/\xff.jpg,smile\n", ""),
+        ("some.csv", b"anna/" + b"x" * 200_000 + b",smile\n", "field larger than field limit"),
+        ("some.jsonl", b'{"file": "anna/\xff.jpg"}\n', ""),
+    ],
+)
+def test_one_row_that_is_no_text_does_not_stop_the_others(
+    faces: Path, name: str, row: bytes, reason: str, tmp_path: Path
+) -> None:
+    known = sorted(path.relative_to(faces).as_posix() for path in faces.rglob("*.png"))[:2]
+    rows = [f"{key},\n" if name.endswith("csv") else json.dumps({"file": key}) + "\n" for key in known]
+    head = "file,label\n" if name.endswith("csv") else ""
+    (faces / name).write_bytes(f"{head}{rows[0]}".encode() + row + rows[1].encode())
+    found = find_sources(faces / name, out=tmp_path / "out")
+    assert [source.key for source in found.chosen if "\udcff" not in source.key] == known
+    assert [failure.reason for failure in found.failed if reason not in failure.reason] == []
+    assert len(found.chosen) + len(found.failed) == 3
+
+
 def test_a_flawed_row_stops_a_job_that_must_not_skip(run: Callable[..., ExpandReport], faces: Path) -> None:
     (faces / "list.csv").write_text("file\nanna/1.png\n\nanna/2.png,x\n")
     with pytest.raises(MediaError, match=r"line 4 has more cells than columns"):

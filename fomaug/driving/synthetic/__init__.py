@@ -1,4 +1,4 @@
-"""Synthetic motion without clips: the canonical face is turned and deformed."""
+"""Make synthetic motion without clips: rotate and deform the canonical face."""
 
 from fomaug.driving.synthetic.expressions import expression_fields as expression_fields
 from fomaug.driving.synthetic.gestures import gesture_tracks as gesture_tracks

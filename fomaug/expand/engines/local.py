@@ -88,7 +88,7 @@ def count_cores() -> int:
 def _free_bytes() -> int:
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # other systems do not tell
+    except (ValueError, OSError, AttributeError):  # not available on other systems
         return count_cores() * _WORKER_BYTES
 
 
@@ -100,8 +100,8 @@ class _Process:
         process: the process.
         pipe: connection to it.
         part: name of its manifest part.
-        device: its device.
-        tasks: tasks that it was given and has not finished.
+        device: device of the worker's model.
+        tasks: assigned tasks that are not finished.
     """
 
     process: Any

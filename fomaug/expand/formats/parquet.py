@@ -66,7 +66,7 @@ class ParquetWriter(ArchiveWriter):
 
     @staticmethod
     def is_whole(archive: BinaryIO, count: int, last: Row) -> bool:
-        """Whether the table has a footer that fits its size, with as many rows as there are copies."""
+        """Return whether the table has a footer that fits its size, with as many rows as there are copies."""
         arrow, parquet = import_pyarrow()
         try:
             starts = archive.read(len(_MAGIC)) == _MAGIC

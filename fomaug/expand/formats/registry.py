@@ -79,7 +79,7 @@ class ArchiveWriter(FormatWriter):
     @staticmethod
     @abstractmethod
     def is_whole(archive: BinaryIO, count: int, last: Row) -> bool:
-        """Whether an archive is complete, without reading all of it.
+        """Return whether an archive is complete, without reading all of it.
 
         Args:
             archive: the archive, open for reading.
@@ -148,7 +148,7 @@ def load_outputs(out: str | Path, rows: Sequence[Row]) -> list[bytes]:
 
 
 def is_whole_archive(name: str, count: int, last: Row) -> bool:
-    """Whether an archive of a known format is there and complete, see `ArchiveWriter.is_whole`.
+    """Return whether an archive of a known format is there and complete, see `ArchiveWriter.is_whole`.
 
     Args:
         name: path or URL of the archive.

@@ -49,7 +49,7 @@ class Listed(NamedTuple):
 
     Attributes:
         sources: sources, in the order of the input.
-        failed: what the input names and cannot be a source.
+        failed: entries of the input that are no valid sources.
     """
 
     sources: list[SourceFile]
@@ -70,7 +70,7 @@ def safe_key(name: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or one of its folders is hidden, as those are that file systems and browsers leave behind.
+    """Return whether a file or one of its folders is hidden, as those are that file systems and browsers leave behind.
 
     >>> is_hidden("a/._1.jpg"), is_hidden("./a/1.jpg"), is_hidden("../1.jpg")
     (True, False, False)
@@ -132,7 +132,7 @@ def _reason_against(item: Found, seen: dict[str, str]) -> str:
 
 
 def can_name_a_file(name: str) -> bool:
-    """Whether a name has neither a null character nor halves of characters, which only JSON can hold."""
+    """Return whether a name has neither a null character nor halves of characters, which only JSON can hold."""
     try:
         return b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:
