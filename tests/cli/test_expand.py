@@ -112,7 +112,7 @@ def test_typed_keywords_of_the_function_are_the_fields_of_the_plan() -> None:
     typed = {name: hint for name, hint in get_type_hints(ExpandOptions).items() if name not in named}
     for name, hint in typed.items():
         assert hint == plan[name], name
-    assert set(typed) == set(plan) - set(named) - {"out_url"}
+    assert set(typed) == set(plan) - set(named) - {"out_url"}, "the URL is given as out"
     assert not set(get_type_hints(ExpandOptions)) & set(named)
 
 
