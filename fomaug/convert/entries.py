@@ -226,8 +226,7 @@ def view_columns(view: Mapping[str, Any]) -> dict[str, Any]:
     """
     columns: dict[str, Any] = {}
     for kind in ("asked", "reached"):
-        angles = view.get(kind) or ()
-        columns |= {f"{kind}_{axis}": angle for axis, angle in zip(_AXES, angles, strict=False)}
+        columns |= {f"{kind}_{axis}": angle for axis, angle in zip(_AXES, view.get(kind) or (), strict=False)}
     if view.get("expression"):
         columns["view_expression"] = view["expression"]
     return columns | {f"view_{name}": value for name, value in (view.get("values") or {}).items()}
