@@ -25,7 +25,7 @@ from fomaug.expand.index import RowIndex
 from fomaug.expand.inputs import has_annotations
 from fomaug.expand.locks import locked, wait_for_workers
 from fomaug.expand.manifest import explained_writes, read_summary
-from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes, plan_of
+from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes
 from fomaug.expand.prepare import (
     Given,
     Prepared,
@@ -35,6 +35,7 @@ from fomaug.expand.prepare import (
     is_prepared,
     list_unsplit,
     list_unusable,
+    plan_of,
     prepare,
 )
 from fomaug.expand.recover import is_written, remove_temporary
