@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from typing_extensions import TypedDict
-
-from fomaug.errors import ArgumentError, check_choice
+from fomaug.errors import ArgumentError, ResumeError, check_choice
 from fomaug.options import Crop, DrawSettings, FrameChoice, Interval, OnError, OnMissing, Region, Selection
 from fomaug.presets import Purpose
 
@@ -229,42 +228,25 @@ class ExpandPlan:
         return {name: value for name, value in self.to_dict().items() if name not in _FREE}
 
 
-class ExpandOptions(TypedDict, total=False):
-    """Keyword arguments of `fomaug.expand` that its signature does not name; the fields of `ExpandPlan` say more."""
+def plan_of(out: Path, summary: Mapping[str, Any], **free: Any) -> ExpandPlan:
+    """Make the plan of a job again from its summary.
 
-    config: str | None
-    image_format: ImageFormat
-    quality: int
-    samples_per_shard: int
-    region: Region
-    reference: FrameChoice
-    relative: bool
-    relative_jacobian: bool
-    adapt_scale: bool
-    yaw_range: Interval | None
-    pitch_range: Interval | None
-    faces: FaceOption
-    on_missing: OnMissing
-    annotations: str | None
-    annotation_format: str | None
-    clip_labels: str | None
-    clip_weights: Mapping[str, float] | None
-    views: str | None
-    purpose: Purpose | None
-    clip_crop: Crop
-    split: Split
-    balance: bool
-    max_copies: int
-    gates: GateOption
-    tries: int
-    max_pixels: int
-    batch_size: int
-    device: str
-    dtype: str
-    workers: int
-    engine: EngineName
-    processes: Processes
-    address: str | None
+    Args:
+        out: output folder.
+        summary: content of `expand.json`.
+        free: settings that may differ from those of the job's start.
+
+    Raises:
+        ResumeError: the summary is that of another version, or of a job that was given objects from Python.
+    """
+    settings, given = summary.get("settings"), summary.get("given")
+    if not isinstance(settings, dict) or not isinstance(given, dict):
+        raise ResumeError(f"{out} was made by another version of fomaug; resume it with all its options and --resume")
+    ranges = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
+    try:
+        return ExpandPlan(**{**given, **settings, **ranges, **free, "out": str(out)})
+    except TypeError as cause:
+        raise ResumeError(f"the settings in {out} are not those of this version of fomaug ({cause})") from cause
 
 
 _CHOICES: Final[dict[str, Any]] = {

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fomaug import Animator, DrivingPool, expand
+from fomaug.expand import ExpandReport
 from fomaug.media import save_image
 
 
@@ -42,6 +44,19 @@ def faces(tmp_path: Path) -> Path:
         (tmp_path / "faces" / name).parent.mkdir(parents=True, exist_ok=True)
         save_image(tmp_path / "faces" / name, make_face(seed, side, side))
     return tmp_path / "faces"
+
+
+@pytest.fixture
+def run(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path) -> Callable[..., ExpandReport]:
+    """Expand the faces with annotations."""
+
+    def call(annotations: Path, out: str = "out", **options: object) -> ExpandReport:
+        options = {"copies": 2, "gates": "off", **options}
+        return expand(
+            faces, tmp_path / out, driving=tiny_pool, model=tiny_model, annotations=str(annotations), **options
+        )
+
+    return call
 
 
 @pytest.fixture

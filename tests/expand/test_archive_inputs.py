@@ -175,7 +175,7 @@ def test_what_expand_writes_is_an_input(
     tmp_path: Path, faces: Path, tiny_model: Animator, tiny_pool: DrivingPool
 ) -> None:
     options = {"model": tiny_model, "driving": tiny_pool, "copies": 2, "gates": "off"}
-    for format, suffix in (("webdataset", "tar"), ("parquet", "parquet")):
+    for format in ("webdataset", "parquet"):
         if format == "parquet":
             pytest.importorskip("pyarrow")
         out = expand(faces, tmp_path / format, format=format, **options).out

@@ -23,7 +23,7 @@ Contents = Callable[[Path], dict[str, bytes]]
 
 @pytest.fixture
 def memory() -> Iterator[str]:
-    """A place in memory, by its URL."""
+    """Storage in memory, by its URL."""
     yield "memory://faces"
     fsspec.filesystem("memory").rm("/", recursive=True)
 
