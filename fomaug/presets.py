@@ -39,8 +39,8 @@ _WIDE: Final = {"driving": "views", "views": "yaw=-40:40:20 pitch=-20,0,20"}
 PRESETS: Final[Mapping[Purpose, Preset]] = {
     "recognition": Preset(
         _WIDE,
-        "One training picture a person, heads turned by up to 45 degrees: +5.4 points over classic augmentation, +2.9 over "
-        "the built-in pool; on ORL, with little pose, no difference was found.",
+        "One training picture a person, heads turned by up to 45 degrees: +5.4 points over classic augmentation, +2.9 "
+        "over the built-in pool; on ORL, with little pose, no difference was found.",
     ),
     "landmarks": Preset(
         {"driving": "builtin"},
