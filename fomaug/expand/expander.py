@@ -21,7 +21,8 @@ from fomaug.expand.classes import check_clip_labels, check_mapped
 from fomaug.expand.columns import BatchRow, check_columns, read_rows
 from fomaug.expand.copies import Judge, Outcome, make_planned
 from fomaug.expand.gates import make_judge, read_gates
-from fomaug.expand.plan import ExpandOptions, ExpandPlan, LabelOption
+from fomaug.expand.keywords import ExpandOptions
+from fomaug.expand.plan import ExpandPlan, LabelOption
 from fomaug.expand.resources import load_augment
 from fomaug.expand.samples import encode_copy
 from fomaug.expand.shards import plan_units

@@ -23,9 +23,10 @@ from fomaug.expand.formats import is_whole_archive
 from fomaug.expand.gates import Embed, read_gates
 from fomaug.expand.index import RowIndex
 from fomaug.expand.inputs import has_annotations
+from fomaug.expand.keywords import ExpandOptions
 from fomaug.expand.locks import locked, wait_for_workers
 from fomaug.expand.manifest import explained_writes, read_summary
-from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes, plan_of
+from fomaug.expand.plan import EngineName, ExpandPlan, Format, LabelOption, Processes, plan_of
 from fomaug.expand.prepare import (
     Given,
     Prepared,
@@ -241,8 +242,7 @@ def _start_report(plan: ExpandPlan, found: Found, division: Division) -> ExpandR
 
 def _estimate(plan: ExpandPlan, report: ExpandReport, division: Division) -> ExpandReport:
     """Add the estimates of a dry run."""
-    labels = Counter[str]()
-    size = 0
+    labels, size = Counter[str](), 0
     for job in division.jobs():
         labels[job.source.label if plan.labels == "keep" else ""] += job.copies
         size += estimate_bytes([job.source.num_bytes], [job.copies])

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from typing_extensions import TypedDict
-
 from fomaug.errors import ArgumentError, ResumeError, check_choice
 from fomaug.options import Crop, DrawSettings, FrameChoice, Interval, OnError, OnMissing, Region, Selection
 from fomaug.presets import Purpose
@@ -249,44 +247,6 @@ def plan_of(out: Path, summary: Mapping[str, Any], **free: Any) -> ExpandPlan:
         return ExpandPlan(**{**given, **settings, **ranges, **free, "out": str(out)})
     except TypeError as cause:
         raise ResumeError(f"the settings in {out} are not those of this version of fomaug ({cause})") from cause
-
-
-class ExpandOptions(TypedDict, total=False):
-    """Keyword arguments of `fomaug.expand` that its signature does not name; the fields of `ExpandPlan` say more."""
-
-    config: str | None
-    image_format: ImageFormat
-    quality: int
-    samples_per_shard: int
-    region: Region
-    reference: FrameChoice
-    relative: bool
-    relative_jacobian: bool
-    adapt_scale: bool
-    yaw_range: Interval | None
-    pitch_range: Interval | None
-    faces: FaceOption
-    on_missing: OnMissing
-    annotations: str | None
-    annotation_format: str | None
-    clip_labels: str | None
-    clip_weights: Mapping[str, float] | None
-    views: str | None
-    purpose: Purpose | None
-    clip_crop: Crop
-    split: Split
-    balance: bool
-    max_copies: int
-    gates: GateOption
-    tries: int
-    max_pixels: int
-    batch_size: int
-    device: str
-    dtype: str
-    workers: int
-    engine: EngineName
-    processes: Processes
-    address: str | None
 
 
 _CHOICES: Final[dict[str, Any]] = {
