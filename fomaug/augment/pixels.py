@@ -1,11 +1,14 @@
-"""Conversion of images of any dtype and range to float in [0, 1], and back."""
+"""Conversion of images of any dtype and range to float in [0, 1], and back; mirrored results."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from fomaug.errors import ArgumentError, ShapeError
+from fomaug.motion import MotionResult
 from fomaug.types import check_shape
 
 Range = tuple[float, float]
@@ -92,3 +95,17 @@ def layout(images: Tensor) -> torch.memory_format:
     """Return the memory format that results should have."""
     last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
     return torch.channels_last if last else torch.contiguous_format
+
+
+def mirror_rows(result: MotionResult) -> MotionResult:
+    """Mirror the rows whose parameters say so, with the flow and the occlusion that move their labels."""
+    mirrored = [param.mirrored and not param.skipped for param in result.params]
+    if not any(mirrored):
+        return result
+
+    def flipped(values: Tensor, axis: int) -> Tensor:
+        rows = torch.tensor(mirrored, device=values.device).view(-1, *[1] * (values.ndim - 1))
+        return torch.where(rows, values.flip(axis), values)
+
+    image = flipped(result.image, 3).contiguous(memory_format=layout(result.image))
+    return replace(result, image=image, flow=flipped(result.flow, 2), occlusion=flipped(result.occlusion, 3))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.augment.pixels import Range, check_images, from_unit, layout, to_unit
+from fomaug.augment.pixels import Range, check_images, from_unit, layout, mirror_rows, to_unit
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError
 from fomaug.faces import MovedFace, Square, compose_motion, flow_cells, put_back, whole_picture
@@ -183,8 +183,9 @@ def render(
     with torch.autocast(animator.device.type, enabled=False), torch.autocast(images.device.type, enabled=False):
         if any(param.box is not None and not param.skipped for param in params):
             still = images if differentiable else images.detach()
-            return Rendered(apply_in_boxes(animate_faces, still, params, copies, value_range), {})
-        return animate(images, params)
+            return Rendered(mirror_rows(apply_in_boxes(animate_faces, still, params, copies, value_range)), {})
+        found = animate(images, params)
+        return found._replace(result=mirror_rows(found.result))
 
 
 def _apply(

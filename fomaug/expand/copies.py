@@ -8,42 +8,21 @@ from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug.augment import MotionAugment, MotionResult
 from fomaug.augment.render import render
+from fomaug.expand.compose import AnimatedCopy, compose, mirror
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Loaded
-from fomaug.faces import MovedFace, Square, compose_motion, flow_cells, put_back
 from fomaug.geometry import warp_image
-from fomaug.media import Picture, to_array, to_tensor, to_unit
+from fomaug.media import Picture, to_tensor, to_unit
 from fomaug.motion import Angles, MotionParams
 from fomaug.types import Keypoints
 
 _MOST_PIXELS: Final = 16_000_000  # of all results of one pass; larger batches are split
-_FACE_CELLS: Final = 64  # along the longer side of the smallest square, as in the flow of a whole picture
 
 Draws = Sequence[Sequence[MotionParams]]
-
-
-@dataclass(frozen=True, eq=False)
-class AnimatedCopy:
-    """One animated copy.
-
-    Attributes:
-        picture: copy, of its source's kind, size and depth.
-        params: motion parameters, fitted to the source.
-        flow: (1, h, w, 2) backward flow on the CPU, for the labels.
-        occlusion: (1, 1, h, w).
-        source_keypoints: keypoints of the source, on the model's device; None for a composed picture.
-    """
-
-    picture: Picture
-    params: MotionParams
-    flow: Tensor
-    occlusion: Tensor
-    source_keypoints: Keypoints | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +53,7 @@ class Outcome:
         moved: animated picture.
         attempt: number of earlier attempts.
         verdict: result of the gates.
-        poses: estimated head pose of each face, for views; otherwise None for each.
+        poses: estimated head pose of each face before the copy was mirrored, for views; otherwise None for each.
     """
 
     copy: int
@@ -194,7 +173,8 @@ def _outcomes(
             verdict = Verdict(("no_face",))
         parts = [moved[index] for moved in faces]
         whole = compose(source.picture, source.squares, parts) if source.squares and not verdict.reasons else parts[0]
-        yield Outcome(copy, whole, attempt, verdict, tuple(of_face[index].pose for of_face in verdicts))
+        poses = tuple(of_face[index].pose for of_face in verdicts)
+        yield Outcome(copy, mirror(whole) if whole.params.mirrored else whole, attempt, verdict, poses)
 
 
 def _worst(verdicts: Sequence[Verdict]) -> Verdict:
@@ -218,10 +198,14 @@ def move(
     made: list[list[AnimatedCopy]] = [[] for _ in pictures]
     for rows, parts in _passes(pictures, draws, batch_size):
         images = _to_images([pictures[row] for row in rows])
-        result, found = render(augment.model, augment.driving, images, [param for part in parts for param in part])
+        # Gates compare copies with their sources, so copies are mirrored after they have passed.
+        upright = [replace(param, mirrored=False) for part in parts for param in part]
+        result, found = render(augment.model, augment.driving, images, upright)
         for position in range(len(result.params)):
             index = position // len(parts[0])
-            made[rows[index]].append(_take(pictures[rows[index]], result, position, found.get(index)))
+            copy = _take(pictures[rows[index]], result, position, found.get(index))
+            mirrored = parts[index][position % len(parts[0])].mirrored
+            made[rows[index]].append(replace(copy, params=replace(copy.params, mirrored=mirrored)))
     return made
 
 
@@ -256,45 +240,3 @@ def _take(picture: Picture, result: MotionResult, row: int, keypoints: Keypoints
     alpha = None if picture.alpha is None else warp_image(to_unit(picture.alpha)[None], flow, padding="border")[0]
     moved = picture.with_image(result.image[row].cpu(), alpha)
     return AnimatedCopy(moved, result.params[row], flow, result.occlusion[row : row + 1].cpu(), keypoints)
-
-
-def compose(picture: Picture, squares: Sequence[Square], faces: Sequence[AnimatedCopy]) -> AnimatedCopy:
-    """Put animated faces back into their picture; flow and occlusion become those of the whole picture.
-
-    Args:
-        picture: whole picture.
-        squares: squares that the faces were cut out of; later ones cover earlier ones.
-        faces: animated squares.
-
-    Returns:
-        The whole picture; `params` is the first face's draw and holds the others, each with its box. Outside of the
-        squares, the picture is unchanged, bit for bit.
-    """
-    moved = [
-        MovedFace(square, to_tensor(face.picture.pixels)[None], face.flow, face.occlusion)
-        for square, face in zip(squares, faces, strict=True)
-    ]
-    flow, occlusion = compose_motion(picture.size, flow_cells(picture.size, _density(squares)), moved)
-    boxed = [replace(face.params, box=square.edges) for square, face in zip(squares, faces, strict=True)]
-    params = replace(boxed[0], others=tuple(boxed[1:]))
-    whole = replace(
-        picture,
-        pixels=to_array(put_back(to_tensor(picture.pixels)[None], moved)[0]),
-        alpha=_compose_alpha(picture, moved, faces),
-    )
-    return AnimatedCopy(whole, params, flow, occlusion)
-
-
-def _compose_alpha(picture: Picture, moved: Sequence[MovedFace], faces: Sequence[AnimatedCopy]) -> NDArray[Any] | None:
-    if picture.alpha is None:
-        return None
-    alphas = [
-        replace(part, image=to_tensor(face.picture.alpha)[None])
-        for part, face in zip(moved, faces, strict=True)
-        if face.picture.alpha is not None
-    ]
-    return to_array(put_back(to_tensor(picture.alpha)[None], alphas)[0])
-
-
-def _density(squares: Sequence[Square]) -> float:
-    return min(_FACE_CELLS / min(max(square.size) for square in squares), 1.0)

@@ -118,6 +118,10 @@ class ExpandPlan:
     pitch_range: Interval | None = field(
         default=None, metadata={"help": "Interval of the driving head's nod in degrees: LOW HIGH."}
     )
+    mirror_probability: float = field(
+        default=0.0,
+        metadata={"help": "Probability that a copy is mirrored, too; its labels follow, left and right swapped."},
+    )
     labels: LabelOption = field(
         default="keep",
         metadata={"help": "Label of a copy: keep, from_clip, drop, or OLD=NEW,... with * for all other labels."},
@@ -254,6 +258,7 @@ class ExpandOptions(TypedDict, total=False):
     adapt_scale: bool
     yaw_range: Interval | None
     pitch_range: Interval | None
+    mirror_probability: float
     faces: FaceOption
     on_missing: OnMissing
     annotations: str | None

@@ -9,16 +9,19 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from fomaug.animator import Animator
+from fomaug.driving import mirrored_expression
 from fomaug.errors import ArgumentError
 from fomaug.expand.annotate import to_json
 from fomaug.expand.classes import copy_label
-from fomaug.expand.copies import AnimatedCopy, Outcome
+from fomaug.expand.compose import AnimatedCopy
+from fomaug.expand.copies import Outcome
 from fomaug.expand.manifest import Row
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Loaded, SourceFile
 from fomaug.expand.views import view_labels
 from fomaug.labels import FaceLabels
 from fomaug.media import Provenance, encode_image, sidecar_of
+from fomaug.motion import MotionParams
 
 SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
 _MAX_NAME_BYTES: Final = 255  # limit of all common file systems
@@ -55,7 +58,7 @@ def encode_copy(
     """
     source, picture = loaded.job.source, outcome.moved.picture
     encode_format = picture.encode_format if plan.image_format == "same" else plan.image_format
-    label = copy_label(plan.labels, source.label, outcome.moved.params.label, still=loaded.still)
+    label = copy_label(plan.labels, source.label, _clip_label(outcome.moved.params), still=loaded.still)
     provenance = None if loaded.still else _provenance(loaded, outcome.moved, model)
     content = encode_image(
         picture.whole, encode_format, provenance=provenance, quality=plan.quality, icc_profile=picture.icc_profile
@@ -63,6 +66,11 @@ def encode_copy(
     row = _row(loaded, outcome, model, content, label, annotation)
     name = copy_name(source, loaded.job.stem, outcome.copy, label, encode_format)
     return Sample(name, content, provenance.to_xmp() if provenance and encode_format == "bmp" else None, row)
+
+
+def _clip_label(params: MotionParams) -> str | None:
+    """Return the label of a copy's clip; a gaze to the left is one to the right in a mirrored copy."""
+    return mirrored_expression(params.label) if params.mirrored and params.label else params.label
 
 
 def _row(

@@ -11,6 +11,7 @@ from fomaug.motion.params import MotionResult as MotionResult
 from fomaug.motion.targets import Fitted as Fitted
 from fomaug.motion.view import Angles as Angles
 from fomaug.motion.view import View as View
+from fomaug.motion.view import mirrored_angles as mirrored_angles
 from fomaug.options import DrawSettings as DrawSettings
 from fomaug.options import Interval as Interval
 from fomaug.options import Region as Region
@@ -32,4 +33,5 @@ __all__ = [
     "MotionParams",
     "MotionResult",
     "View",
+    "mirrored_angles",
 ]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fomaug import MotionParams, warp
-from fomaug.expand.copies import AnimatedCopy, compose
+from fomaug.expand.compose import AnimatedCopy, compose
 from fomaug.faces import Square
 from fomaug.geometry import identity_grid, resize_flow
 from fomaug.media import Picture
