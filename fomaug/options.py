@@ -19,6 +19,7 @@ FrameChoice = Literal["closest", "first"] | int
 OnMissing = Literal["skip", "copy", "error"]
 OnError = Literal["skip", "raise"]
 Crop = Literal["face", "frame"]
+IncludeSources = Literal["copy", "link", "none"]
 Interval = tuple[float, float]
 
 COPIED: Final = ("relative", "relative_jacobian", "adapt_scale", "region")

@@ -117,4 +117,6 @@ def list_classes(plan: ExpandPlan, sources: Iterable[SourceFile], pool: DrivingP
         labels = {copy_label(plan.labels, label, None) for label in own}
     if plan.faces != "frame" and plan.on_missing == "copy":
         labels |= {copy_label(plan.labels, label, None, still=True) for label in own}
+    if plan.include_sources != "none":
+        labels |= {copy_label(plan.labels, label, None, still=True) for label in own}
     return tuple(sorted(labels - {""}))

@@ -23,7 +23,7 @@ from fomaug.expand.gates import Embed, read_gates
 from fomaug.expand.index import RowIndex
 from fomaug.expand.locks import locked, wait_for_workers
 from fomaug.expand.manifest import explained_writes, read_summary
-from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes, plan_of
+from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes
 from fomaug.expand.prepare import (
     Given,
     Prepared,
@@ -32,6 +32,7 @@ from fomaug.expand.prepare import (
     find_job_sources,
     is_prepared,
     list_unsplit,
+    plan_of,
     prepare,
 )
 from fomaug.expand.recover import is_written, remove_temporary

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from typing_extensions import TypedDict
 
-from fomaug.errors import ArgumentError, ResumeError, check_choice
-from fomaug.options import Crop, DrawSettings, FrameChoice, Interval, OnError, OnMissing, Region, Selection
+from fomaug.errors import ArgumentError, check_choice
+from fomaug.options import (
+    Crop,
+    DrawSettings,
+    FrameChoice,
+    IncludeSources,
+    Interval,
+    OnError,
+    OnMissing,
+    Region,
+    Selection,
+)
 
 Format = Literal["folder", "webdataset", "parquet"]
 ImageFormat = Literal["same", "jpeg", "png", "webp"]
@@ -75,6 +84,13 @@ class ExpandPlan:
     format: Format = field(
         default="folder",
         metadata={"help": "Layout of the output: folders of images, numbered tar or numbered parquet files."},
+    )
+    include_sources: IncludeSources = field(
+        default="none",
+        metadata={
+            "help": "Originals beside the copies: none, or all of them by relative links (link) or as files (copy); in "
+            "archives, both have their bytes."
+        },
     )
     image_format: ImageFormat = field(
         default="same", metadata={"help": "Format of the written images; same keeps the format of each source."}
@@ -223,31 +239,11 @@ class ExpandPlan:
         return {name: value for name, value in self.to_dict().items() if name not in _FREE}
 
 
-def plan_of(out: Path, summary: Mapping[str, Any], **free: Any) -> ExpandPlan:
-    """Make the plan of a job again from its summary.
-
-    Args:
-        out: output folder.
-        summary: content of `expand.json`.
-        free: settings that may differ from those of the job's start.
-
-    Raises:
-        ResumeError: the summary is that of another version, or of a job that was given objects from Python.
-    """
-    settings, given = summary.get("settings"), summary.get("given")
-    if not isinstance(settings, dict) or not isinstance(given, dict):
-        raise ResumeError(f"{out} was made by another version of fomaug; resume it with all its options and --resume")
-    ranges = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
-    try:
-        return ExpandPlan(**{**given, **settings, **ranges, **free, "out": str(out)})
-    except TypeError as cause:
-        raise ResumeError(f"the settings in {out} are not those of this version of fomaug ({cause})") from cause
-
-
 class ExpandOptions(TypedDict, total=False):
     """Keyword arguments of `fomaug.expand` that its signature does not name; the fields of `ExpandPlan` say more."""
 
     config: str | None
+    include_sources: IncludeSources
     image_format: ImageFormat
     quality: int
     samples_per_shard: int
@@ -285,6 +281,7 @@ class ExpandOptions(TypedDict, total=False):
 _CHOICES: Final[dict[str, Any]] = {
     "format": Format,
     "image_format": ImageFormat,
+    "include_sources": IncludeSources,
     "clip_crop": Crop,
     "faces": FaceOption,
     "on_missing": OnMissing,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -158,6 +158,27 @@ def begin(prepared: Prepared, *, resume: bool) -> None:
     save_pool(plan, prepared.stages.augment.driving)
     if not is_prepared(out):
         save_summary(out, {"state": "running", **prepared.facts, "given": inputs_of(plan)})
+
+
+def plan_of(out: Path, summary: Mapping[str, Any], **free: Any) -> ExpandPlan:
+    """Make the plan of a job again from its summary.
+
+    Args:
+        out: output folder.
+        summary: content of `expand.json`.
+        free: settings that may differ from those of the job's start.
+
+    Raises:
+        ResumeError: the summary is that of another version, or of a job that was given objects from Python.
+    """
+    settings, given = summary.get("settings"), summary.get("given")
+    if not isinstance(settings, dict) or not isinstance(given, dict):
+        raise ResumeError(f"{out} was made by another version of fomaug; resume it with all its options and --resume")
+    ranges = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
+    try:
+        return ExpandPlan(**{**given, **settings, **ranges, **free, "out": str(out)})
+    except TypeError as cause:
+        raise ResumeError(f"the settings in {out} are not those of this version of fomaug ({cause})") from cause
 
 
 def check_share(plan: ExpandPlan) -> None:

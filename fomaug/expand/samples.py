@@ -24,6 +24,7 @@ from fomaug.media import Provenance, encode_image, sidecar_of
 from fomaug.motion import MotionParams
 
 SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
+_ARCHIVED: Final = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
 _MAX_NAME_BYTES: Final = 255  # limit of all common file systems
 
 
@@ -136,6 +137,30 @@ def copy_name(source: SourceFile, stem: str, copy: int, label: str, encode_forma
     longest = sidecar_of(Path(ending)).name if encode_format == "bmp" else ending
     fitting = _cut(stem, _MAX_NAME_BYTES - len(longest))
     return str(PurePosixPath(*parts) / source.folder / f"{fitting}{ending}")
+
+
+def original_name(source: SourceFile, stem: str, label: str, *, archived: bool) -> str:
+    """Return the path of an original below the output folder, see `copy_name`; its suffix is its own.
+
+    Args:
+        source: source file.
+        stem: stem of the file names of the copies, without their ending.
+        label: label of the original; empty for none.
+        archived: whether it is a member of an archive, where all suffixes of a format become one.
+    """
+    parts = [part for part in (source.split_folder, label) if part]
+    suffix = PurePosixPath(source.key).suffix
+    suffix = archived_suffix(suffix) if archived else suffix
+    return str(PurePosixPath(*parts) / source.folder / f"{_cut(stem, _MAX_NAME_BYTES - len(suffix))}{suffix}")
+
+
+def archived_suffix(suffix: str) -> str:
+    """Return the one suffix that all members of an image format have.
+
+    >>> archived_suffix(".JPEG"), archived_suffix(".webp")
+    ('.jpg', '.webp')
+    """
+    return _ARCHIVED.get(suffix.lower(), suffix.lower())
 
 
 def _cut(stem: str, size: int) -> str:
