@@ -1,4 +1,4 @@
-"""Originals beside their copies: links or files in folders, archives of their own, and rows at the end of the manifest."""
+"""Originals beside their copies: links, files, or archives of their own, and rows at the end of the manifest."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
 
+from fomaug import files
 from fomaug.errors import MediaError, reason_of
 from fomaug.expand.annotate import Annotator, to_json
 from fomaug.expand.classes import copy_label
@@ -20,7 +21,7 @@ from fomaug.expand.report import Failure
 from fomaug.expand.samples import Sample, archived_suffix, original_name, path_inside
 from fomaug.expand.shards import choose_stems
 from fomaug.expand.sources import SourceFile
-from fomaug.files import PICTURE, link_relative, read_regular, replacing, write_file
+from fomaug.files import PICTURE, link_relative, open_regular, read_regular, replacing, write_file
 from fomaug.labels import FaceLabels
 from fomaug.media import file_size, upright_size
 
@@ -64,7 +65,7 @@ class Originals:
         count, path = 0, self.out / MANIFEST
         with replacing(path, durable=True) as temporary, temporary.open("wb") as target:
             if path.exists():
-                with path.open("rb") as copies:
+                with open_regular(path, files.MANIFEST) as copies:
                     shutil.copyfileobj(copies, target)
             for row in self._rows(without):
                 target.write(to_line(row).encode())
