@@ -5,7 +5,7 @@
     python benchmarks/throughput.py --out throughput.json             all parts on the best device here
 
 All candidates of a part take turns in one run, so that whatever else the machine does hits them alike; each gets the
-median of its turns. docs/benchmarks.md says what the parts and the regimes mean.
+median of its turns. docs/evidence/benchmarks.md says what the parts and the regimes mean.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Files: written completely or not at all, and read only if they are regular files of bounded size.
+"""Write files atomically, and read only regular files of limited size.
 
-Files may come from strangers. Reading from a pipe or a device in place of a picture would never end, and a sparse file
-of a few bytes can claim more than all memory. So every file from outside is opened here: it must be a regular file, or
-a link to one, and not larger than the limit for its kind.
+Files may come from unknown sources. Reading from a pipe or a device in place of a picture would never end, and a sparse
+file of a few bytes can have a size above all memory. So every file from outside is opened here: it must be a regular
+file, or a link to one, and not larger than the limit for its kind.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ MANIFEST: Final = Kind("a manifest", 19 * _GB)
 ARCHIVE: Final = Kind("an archive of samples", 1024 * _GB)
 ARRAYS: Final = Kind("a file of arrays", 1024 * _GB)
 PACKET: Final = Kind("an XMP packet", _MB)
-ANY: Final = Kind("what is read", 1 << 62)
+ANY: Final = Kind("a file to read", 1 << 62)
 """The kinds of files that are read; a larger file is a mistake or an attack."""
 
 _OTHERS: Final = (
@@ -70,10 +70,14 @@ def open_regular(path: Path, kind: Kind) -> BinaryIO:
         kind: kind of the file, which limits its size.
 
     Raises:
-        UnsafeFileError: it is no regular file, or larger than the limit of its kind.
+        UnsafeFileError: it is no regular file, or larger than the limit of its kind; or no file can have this name.
         OSError: it cannot be opened.
     """
-    _check(path, path.stat(), kind)  # also before the file is opened: opening a device can have effects
+    try:
+        status = path.stat()
+    except ValueError as error:  # the name has a null character, or a character that the system cannot encode
+        raise UnsafeFileError(errno.EINVAL, "no file can have this name", ascii(os.fspath(path))) from error
+    _check(path, status, kind)  # also before the file is opened: opening a device can have effects
     descriptor = os.open(path, _FLAGS)
     try:
         _check(path, os.fstat(descriptor), kind)
@@ -84,7 +88,7 @@ def open_regular(path: Path, kind: Kind) -> BinaryIO:
 
 
 class _Reader(io.BufferedReader):
-    """Reads a file, and takes memory for no more than is left of it, whatever length a header in it claims."""
+    """A reader that allocates memory only for the rest of the file, whatever length a header in it states."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _MB:
@@ -93,24 +97,26 @@ class _Reader(io.BufferedReader):
 
 
 def check_regular(path: Path, kind: Kind) -> None:
-    """Raise as `open_regular` does, for libraries that open a file by its path themselves."""
+    """Raise the errors of `open_regular`, for libraries that open a file by its path."""
     open_regular(path, kind).close()
 
 
 def read_regular(path: Path, kind: Kind) -> bytes:
     """Read all bytes of a file from outside, see `open_regular`."""
     with open_regular(path, kind) as file:
-        return file.read(os.fstat(file.fileno()).st_size)  # no more than was checked, should it grow
+        return file.read(os.fstat(file.fileno()).st_size)  # at most the checked size, even if the file grows
 
 
-def open_text(path: Path, kind: Kind, *, encoding: str = "utf-8", newline: str | None = None) -> TextIO:
-    """Open a file from outside as text, see `open_regular`."""
-    return io.TextIOWrapper(open_regular(path, kind), encoding=encoding, newline=newline)
+def open_text(
+    path: Path, kind: Kind, *, encoding: str = "utf-8", errors: str = "strict", newline: str | None = None
+) -> TextIO:
+    """Open a file from outside as text, see `open_regular`; `errors` is that of Python's `open`."""
+    return io.TextIOWrapper(open_regular(path, kind), encoding=encoding, errors=errors, newline=newline)
 
 
-def read_text(path: Path, kind: Kind, *, encoding: str = "utf-8") -> str:
-    """Read all text of a file from outside, see `open_regular`."""
-    with open_text(path, kind, encoding=encoding) as file:
+def read_text(path: Path, kind: Kind, *, encoding: str = "utf-8", errors: str = "strict") -> str:
+    """Read all text of a file from outside, see `open_text`."""
+    with open_text(path, kind, encoding=encoding, errors=errors) as file:
         return file.read()
 
 
@@ -137,7 +143,7 @@ def _check(path: Path, status: os.stat_result, kind: Kind) -> None:
 
 
 def exists(path: Path) -> bool:
-    """Say whether there is a file or folder; a name that no file can have, since it is too long, is of none."""
+    """Return whether a file or folder exists; False for a name that is too long for a file."""
     try:
         return path.exists()
     except OSError:
@@ -145,12 +151,12 @@ def exists(path: Path) -> bool:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a file is left over from the unfinished write of a killed process."""
+    """Return whether a file is left over from the unfinished write of a killed process."""
     return path.name.startswith(".") and path.name.endswith(_TEMPORARY)
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file begins with the length of a header that begins with a brace and fits into the file."""
+    """Return whether a file starts with the length of a header that fits into the file and starts with a brace."""
     with open_regular(path, ANY) as file:
         head = file.read(9)
         size = os.fstat(file.fileno()).st_size
@@ -159,17 +165,17 @@ def is_safetensors(path: Path) -> bool:
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside the final one; the file gets the final name if the block raises nothing.
+    """Yield a temporary path beside the final one; the file is renamed to the final path if the block raises no error.
 
     Args:
         path: final path; its folder is created.
         durable: whether to wait until the file and its name are on the disk, so that they survive a power cut.
 
     Raises:
-        OSError: it cannot be written; the final path is named.
+        OSError: the file cannot be written; the message has the final path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The name has a fixed length, since a name may be as long as the file system allows, and is always the same for a
+    # The name has a fixed length, because the final name may have the maximal length, and it is always the same for a
     # path, so that the next write replaces what a killed process left.
     name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
     temporary = path.with_name(f".{name}{_TEMPORARY}")
@@ -220,7 +226,7 @@ def link_relative(path: Path, target: Path) -> None:
 
 
 def append_line(path: Path, lines: str, *, durable: bool = False) -> None:
-    """Append whole lines in one write; a reader may find at most the last one torn."""
+    """Append whole lines in one write; at most the last line can be incomplete for a reader."""
     assert lines.endswith("\n")
     with path.open("ab", buffering=0) as file:
         content = memoryview(lines.encode())
@@ -231,14 +237,14 @@ def append_line(path: Path, lines: str, *, durable: bool = False) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk; without effect where the system cannot flush folders."""
+    """Wait until the names in a folder are on the disk; no effect if the system cannot flush folders."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         _flush(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # some network file systems cannot
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # some network file systems do not support it
             raise
     finally:
         os.close(descriptor)

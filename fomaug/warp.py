@@ -27,7 +27,9 @@ __all__ = ["boxes", "centres_to_edges", "edges_to_centres", "image", "mask", "po
 _EDGE_SAMPLES = 17  # points along each side of a box
 _VISIBLE_SHARE = 0.1  # least share of a box's points that are visible in a visible box
 _PAINTED = 0.5  # occlusion below which a point was painted
-_TURNED_AWAY = 1.5  # largest uneven stretch; measured on heads whose hidden points are known, see docs/labels.md
+_TURNED_AWAY = (
+    1.5  # largest uneven stretch; measured on heads whose hidden points are known, see docs/evidence/labels.md
+)
 # torch cannot gather unsigned types, so their bits are gathered as the signed type of the same width.
 _SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 
@@ -108,7 +110,7 @@ def points(
     visible &= ~missing
     if occlusion is not None:
         visible &= _sample(occlusion, moved) >= _PAINTED
-        # The stretch is measured on the occlusion's grid: on finer ones a lid's edge looks like a turned surface.
+        # The stretch is measured on the occlusion's grid; on finer grids, the edge of a lid counts as a turned surface.
         cells = coarsen_flow(flow, (occlusion.shape[2], occlusion.shape[3]))
         visible &= uneven_stretch(moved, cells) <= _TURNED_AWAY
     moved = torch.where(missing[..., None], together, _pixels(_remirrored(moved, mirrored), size))
@@ -189,7 +191,7 @@ def _remirrored(xy: Tensor, mirrored: Tensor) -> Tensor:
 
 
 def _missing(values: Tensor, size: Size | None) -> Tensor:
-    """Tell (B, M) whether points or boxes (B, M, 2 or 4) are missing; in [-1, 1], the value -1 is a coordinate."""
+    """Return (B, M), whether points or boxes (B, M, 2 or 4) are missing; in [-1, 1], the value -1 is a coordinate."""
     missing = ~values.isfinite().all(-1)
     return missing if size is None else missing | (values == -1).all(-1)
 

@@ -112,11 +112,17 @@ def test_missing_files_and_folders_are_named_as_by_the_system(tmp_path: Path) ->
         assert caught.value.filename == str(path)
 
 
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
+    with pytest.raises(UnsafeFileError, match="no file can have this name"):
+        open_regular(Path(name), NOTE)
+
+
 def test_a_refused_file_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "a")
     (tmp_path / "b").write_bytes(b"")
     status = (tmp_path / "b").stat()
-    monkeypatch.setattr("pathlib.Path.stat", lambda *_: status)  # as if a pipe took the file's place in between
+    monkeypatch.setattr("pathlib.Path.stat", lambda *_: status)  # as if a pipe replaced the file in between
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(UnsafeFileError, match="a: it is a named pipe; a note must be a regular file"):
         open_regular(tmp_path / "a", NOTE)

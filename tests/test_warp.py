@@ -109,7 +109,7 @@ def test_points_behind_something_are_not_visible() -> None:
 
 
 def test_points_on_a_surface_that_turns_away_are_not_visible() -> None:
-    """The right half is squeezed to a third of its width, as the far side of a turned head is."""
+    """The right half is compressed to a third of its width, like the far side of a turned head."""
     grid = identity_grid((65, 65))[None]
     flow = torch.stack([torch.where(grid[..., 0] > 0, 3 * grid[..., 0], grid[..., 0]), grid[..., 1]], -1)
     xy, occlusion = torch.tensor([[[-0.5, 0.0], [0.5, 0.0]]]), torch.ones(1, 1, 65, 65)
@@ -118,7 +118,7 @@ def test_points_on_a_surface_that_turns_away_are_not_visible() -> None:
 
 
 def test_points_at_an_edge_finer_than_the_occlusion_stay_visible() -> None:
-    """Lids move so: by much, within few rows."""
+    """Lids move like this: far, within few rows."""
     x, y = identity_grid((257, 257))[None].unbind(-1)
     flow = torch.stack([x, y + (2 * y).clamp(0, 0.032)], -1)
     xy = torch.tensor([[[0.0, 0.024]]])

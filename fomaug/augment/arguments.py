@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Final
 
+import torch
+from torch import Tensor, nn
+from typing_extensions import Self
+
 from fomaug.animator import Animator
-from fomaug.augment.resources import Resources
+from fomaug.augment.resources import Driving, Model, Resources
+from fomaug.augment.schedule import plain_p
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, did_you_mean, shortened
 from fomaug.motion import DrawSettings
@@ -26,9 +31,9 @@ def name_resources(resources: Resources) -> dict[str, str | None]:
     }
 
 
-def plain_arguments(module: object) -> dict[str, Any]:
-    """Return the arguments that are numbers and words, intervals as lists."""
-    values = {name: getattr(module, name) for name in ARGUMENTS}
+def plain_arguments(module: Any) -> dict[str, Any]:
+    """Return the arguments that are numbers and words, intervals and schedules as lists."""
+    values = {name: plain_p(module.p) if name == "p" else getattr(module, name) for name in ARGUMENTS}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
@@ -57,3 +62,49 @@ def check_same(values: Mapping[str, Any], pool: DrivingPool) -> None:
                 f"this MotionAugment was built with the {kind} {written[:12]}, and this is {found[:12]}; pass the "
                 f"right one: from_dict(values, {'model' if kind == 'model' else 'driving'}=...)"
             )
+
+
+class PlainModule(nn.Module):
+    """A module that consists of plain arguments, a model, a pool and the number of the pass over the data."""
+
+    _resources: Resources
+    epoch: int
+    count: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all arguments as plain JSON; a given model or pool by name and hash.
+
+        Raises:
+            ArgumentError: `p` is a function.
+        """
+        pool = self._resources.pool
+        hashes = {"pool_hash": pool.hash, "model_hash": pool.model_hash}
+        return {**name_resources(self._resources), **hashes, **plain_arguments(self)}
+
+    @classmethod
+    def from_dict(
+        cls, values: Mapping[str, Any], *, driving: Driving | None = None, model: Model | None = None
+    ) -> Self:
+        """Build the module that `to_dict` describes; `driving` and `model` replace those that were given as objects."""
+        arguments = read_arguments(values)
+        arguments |= {name: value for name, value in (("driving", driving), ("model", model)) if value is not None}
+        if arguments.get("driving", "builtin") is None:
+            raise PoolError(
+                "this MotionAugment was built with a pool of its own; pass it: from_dict(values, driving=pool)"
+            )
+        built = cls(**arguments)
+        check_same(values, built._resources.pool)
+        return built
+
+    def get_extra_state(self) -> Tensor:
+        """Return the epoch and the count of images for `state_dict`."""
+        return torch.tensor([self.epoch, self.count])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Restore the epoch and the count of a saved module."""
+        self.epoch, self.count = (int(number) for number in state)
+
+    def extra_repr(self) -> str:
+        """Describe the module by all its arguments."""
+        values = {**name_resources(self._resources), **{name: getattr(self, name) for name in ARGUMENTS}}
+        return ", ".join(f"{name}={value!r}" for name, value in values.items())

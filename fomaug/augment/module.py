@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast, get_args, overload
+from collections.abc import Callable, Sequence
+from typing import cast, get_args, overload
 
 import torch
 from torch import Tensor, nn
 
 from fomaug.animator import Animator
-from fomaug.augment.arguments import ARGUMENTS, SETTINGS, check_same, name_resources, plain_arguments, read_arguments
-from fomaug.augment.pixels import Range, check_tensor
+from fomaug.augment.arguments import SETTINGS, PlainModule
+from fomaug.augment.pixels import LateChecks, Range, check_tensor
 from fomaug.augment.place import Faces, make_locator, place
-from fomaug.augment.render import apply
+from fomaug.augment.render import apply, value_check
 from fomaug.augment.resources import Driving, Model, Resources
+from fomaug.augment.schedule import Probability, p_at
+from fomaug.device import send
 from fomaug.driving import DrivingPool
-from fomaug.errors import ArgumentError, PoolError, check_choice
+from fomaug.errors import ArgumentError, check_choice
 from fomaug.motion import DrawSettings, Key, MotionParams, MotionResult, counted_keys, draw
 from fomaug.options import FrameChoice, Interval, OnMissing, Region, Selection, check_sizes
+from fomaug.presets import Purpose, with_presets
 
 
-class MotionAugment(nn.Module):
+class MotionAugment(PlainModule):
     """Move the faces of a batch as the faces of driving clips move.
 
     Called as a module, it animates each image with probability `p`; after `eval()` it returns its input, as dropout
@@ -30,7 +33,8 @@ class MotionAugment(nn.Module):
     Args:
         driving: driving pool, its name or its file, such as "builtin" or "parametric yaw=-45:45 pitch=-25:25".
         model: an `Animator`, a model's name, or the path of a model file.
-        p: probability that a copy moves at all.
+        p: probability that a copy moves at all; or a schedule: pairs (epoch, p), the first of epoch 0, each for the
+            passes from that epoch on, or a function from the epoch to the probability.
         strength_range: interval that the share of the motion is drawn from; 1 is all of it.
         selection: "diverse" spreads the copies of a source over the motions of the pool, turned heads first; "uniform"
             draws every copy independently; "sequence" takes consecutive frames, copy after copy.
@@ -42,7 +46,8 @@ class MotionAugment(nn.Module):
         region: part of the face that moves: "all"; or "head", "mouth", "eyes" or "expression", for models that name
             their keypoints.
         seed: seed of all draws.
-        value_range: lowest and highest value of float images; uint8 images have values from 0 to 255.
+        value_range: lowest and highest value of float images; uint8 images have values from 0 to 255. On a GPU, the
+            error for images outside of it is raised by the next batch, or when a result's parameters are looked at.
         batch_size: number of images per pass through the model; None for 64 on an accelerator, 8 on the CPU.
         differentiable: whether gradients flow to float images.
         yaw_range: interval of head turns, in degrees, to which driving frames are restricted (estimated; 0 is the usual
@@ -51,13 +56,16 @@ class MotionAugment(nn.Module):
         on_missing: treatment of images without a face where faces are asked for: they stay as they are ("copy"); they
             are left out by `multiply` and stay as they are elsewhere ("skip"); or they raise an "error".
         mirror_probability: probability that a copy that moves is also mirrored, left to right.
+        purpose: preset that the arguments which are not given are taken from, see `fomaug.presets`; "auto" is for
+            `fomaug.expand`.
     """
 
+    @with_presets()
     def __init__(
         self,
         driving: Driving = "builtin",
         model: Model = "lite-256",
-        p: float = 0.5,
+        p: Probability = 0.5,
         strength_range: Interval = (0.3, 1.0),
         selection: Selection = "diverse",
         *,
@@ -74,8 +82,10 @@ class MotionAugment(nn.Module):
         pitch_range: Interval | None = None,
         on_missing: OnMissing = "copy",
         mirror_probability: float = 0.0,
+        purpose: Purpose | None = None,
     ) -> None:
         super().__init__()
+        self.purpose = purpose
         self.p = p
         self.strength_range = strength_range
         self.selection = selection
@@ -98,6 +108,7 @@ class MotionAugment(nn.Module):
         check_choice("on_missing", on_missing, get_args(OnMissing))
         _ = self.settings  # raises for a wrong setting before the model is loaded
         self._resources = Resources(driving, model)
+        self._late = LateChecks()
 
     @property
     def model(self) -> Animator:
@@ -116,8 +127,8 @@ class MotionAugment(nn.Module):
 
     @property
     def settings(self) -> DrawSettings:
-        """The checked settings of a draw."""
-        return DrawSettings(**{name: getattr(self, name) for name in SETTINGS})
+        """The checked settings of a draw in the module's epoch."""
+        return self._settings_at(self.epoch)
 
     def draw(
         self, keys: Sequence[Key], *, copies: int = 1, epoch: int | None = None, face: int = 0
@@ -134,7 +145,7 @@ class MotionAugment(nn.Module):
             len(keys) * copies parameters, all copies of the first image first.
         """
         epoch = self.epoch if epoch is None else epoch
-        return draw(self.driving, self.settings, keys, copies=copies, epoch=epoch, face=face)
+        return draw(self.driving, self._settings_at(epoch), keys, copies=copies, epoch=epoch, face=face)
 
     def place(self, images: Tensor, params: Sequence[MotionParams], faces: Faces) -> list[MotionParams]:
         """Assign faces of the images to motion parameters; `apply` does so if it is given faces.
@@ -186,15 +197,10 @@ class MotionAugment(nn.Module):
         check_tensor(images)
         if faces is not None:
             params = self.place(images, params, faces)
-        return apply(
-            self.model,
-            self.driving,
-            images,
-            params,
-            value_range=self.value_range,
-            batch_size=self.batch_size,
-            differentiable=self.differentiable,
-        )
+        options = {name: getattr(self, name) for name in ("value_range", "batch_size", "differentiable")}
+        result = apply(self.model, self.driving, images, params, **options)
+        self._late.follow(value_check(result))
+        return result
 
     def multiply(
         self, images: Tensor, copies: int, keys: Sequence[Key] | None = None, *, faces: Faces | None = None
@@ -214,11 +220,13 @@ class MotionAugment(nn.Module):
         check_tensor(images)
         params = self.draw(self._keys(images, keys), copies=copies)
         index = torch.arange(len(images), device=images.device).repeat_interleave(copies)
-        result = self.apply(images, params, faces=faces)
+        placed = params if faces is None else self.place(images, params, faces)
+        image = self.apply(images, placed).image
         if self.on_missing != "skip":
-            return result.image, index
-        kept = [row for row, param in enumerate(params) if param.skipped or not result.params[row].skipped]
-        return result.image[kept], index[kept]
+            return image, index
+        rows = [row for row, param in enumerate(params) if param.skipped or not placed[row].skipped]
+        (kept,) = send([rows], images.device)
+        return image[kept], index[kept]
 
     def forward(self, images: Tensor, keys: Sequence[Key] | None = None, *, faces: Faces | None = None) -> Tensor:
         """Animate each image with probability `p`; in evaluation mode, return the images.
@@ -253,45 +261,16 @@ class MotionAugment(nn.Module):
         self.count += count
         return counted_keys(self.count - count, count)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return all arguments as plain JSON; a given model or pool by name and hash."""
-        hashes = {"pool_hash": self.driving.hash, "model_hash": self.driving.model_hash}
-        return {**name_resources(self._resources), **hashes, **plain_arguments(self)}
-
-    @classmethod
-    def from_dict(
-        cls, values: Mapping[str, Any], *, driving: Driving | None = None, model: Model | None = None
-    ) -> MotionAugment:
-        """Build the module that `to_dict` describes; `driving` and `model` replace those that were given as objects."""
-        arguments = read_arguments(values)
-        arguments |= {name: value for name, value in (("driving", driving), ("model", model)) if value is not None}
-        if arguments.get("driving", "builtin") is None:
-            raise PoolError(
-                "this MotionAugment was built with a pool of its own; pass it: from_dict(values, driving=pool)"
-            )
-        built = cls(**arguments)
-        check_same(values, built.driving)
-        return built
-
-    def get_extra_state(self) -> Tensor:
-        """The epoch and the count of images, for `state_dict`."""
-        return torch.tensor([self.epoch, self.count])
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Restore the epoch and the count of a saved module."""
-        self.epoch, self.count = (int(number) for number in state)
-
-    def extra_repr(self) -> str:
-        """All arguments."""
-        values = {**name_resources(self._resources), **{name: getattr(self, name) for name in ARGUMENTS}}
-        return ", ".join(f"{name}={value!r}" for name, value in values.items())
-
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MotionAugment:  # noqa: FBT001, FBT002
         self._resources.move(fn)
         return cast(MotionAugment, super()._apply(fn, recurse))  # type: ignore[no-untyped-call]
 
     def _animate(self, images: Tensor, keys: Sequence[Key] | None, faces: Faces | None) -> Tensor:
         return self.apply(images, self.draw(self._keys(images, keys)), faces=faces).image
+
+    def _settings_at(self, epoch: int) -> DrawSettings:
+        others = {name: getattr(self, name) for name in SETTINGS if name != "p"}
+        return DrawSettings(p=p_at(self.p, epoch), **others)
 
     def _keys(self, images: Tensor, keys: Sequence[Key] | None) -> Sequence[Key]:
         keys = self.next_keys(len(images)) if keys is None else keys

@@ -1,14 +1,12 @@
-"""Conversion of images of any dtype and range to float in [0, 1], and back; mirrored results."""
+"""Conversion of images of any dtype and range to float in [0, 1], and back."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from fomaug.device import Readback
 from fomaug.errors import ArgumentError, ShapeError
-from fomaug.motion import MotionResult
 from fomaug.types import check_shape
 
 Range = tuple[float, float]
@@ -16,16 +14,64 @@ Range = tuple[float, float]
 _ROUNDING = 1e-3  # of the range; a quarter of a step between two of 256 levels
 
 
-def check_images(images: Tensor, value_range: Range) -> None:
-    """Raise unless the images are a tensor (B, 3, H, W) or (B, 1, H, W), uint8 or float in the range."""
+class ValueCheck:
+    """The check that float images are in their range, made when a device has found their extremes.
+
+    Args:
+        images: (B, C, H, W) float, not empty.
+        value_range: lowest and highest value.
+    """
+
+    def __init__(self, images: Tensor, value_range: Range) -> None:
+        self._dtype, self._range = images.dtype, value_range
+        self._extremes = Readback(torch.stack(torch.aminmax(images.detach())))
+
+    @property
+    def ready(self) -> bool:
+        """Whether `finish` need not wait."""
+        return self._extremes.ready
+
+    def finish(self) -> None:
+        """Wait for the extremes, and raise `ArgumentError` if they are out of range."""
+        least, most = self._extremes.values()
+        _check_extremes(least, most, self._dtype, self._range)
+
+
+class LateChecks:
+    """The last check that was not yet possible; copies of this object have none."""
+
+    def __init__(self) -> None:
+        self._last: ValueCheck | None = None
+
+    def follow(self, check: ValueCheck | None) -> None:
+        """Raise if the last check has failed meanwhile, and remember the next one."""
+        last, self._last = self._last, check
+        if last is not None and last.ready:
+            last.finish()
+
+    def __reduce__(self) -> tuple[type[LateChecks], tuple[()]]:
+        return LateChecks, ()
+
+
+def check_images(images: Tensor, value_range: Range) -> ValueCheck | None:
+    """Raise unless the images are a tensor (B, 3, H, W) or (B, 1, H, W), uint8 or float in the range.
+
+    Returns:
+        The check of the range, where it would be to wait for a device; None where it is made.
+    """
     check_tensor(images)
     check_shape("images", images, "B C H W")
     if images.shape[1] not in (1, 3):
         raise ShapeError(f"images must be (B, 3, H, W) RGB or (B, 1, H, W) grey, got {tuple(images.shape)}")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise ShapeError(f"images must be uint8 or float, got {images.dtype}; convert them first")
-    if images.is_floating_point() and images.numel():
-        _check_values(images.detach(), value_range)
+    if not images.is_floating_point() or not images.numel():
+        return None
+    check = ValueCheck(images, value_range)
+    if images.device.type != "cpu":
+        return check
+    check.finish()
+    return None
 
 
 def check_tensor(images: object) -> None:
@@ -52,13 +98,12 @@ def check_tensor(images: object) -> None:
     )
 
 
-def _check_values(images: Tensor, value_range: Range) -> None:
+def _check_extremes(least: float, most: float, dtype: torch.dtype, value_range: Range) -> None:
     low, high = value_range
     # Bright pictures in [-1, 1] have few values below 0, so nothing but rounding may lie below. Above, resampled
     # pictures overshoot a little, and no common range holds bright pictures that go just beyond 1.
-    rounding = max(_ROUNDING, torch.finfo(images.dtype).eps) * (high - low)
+    rounding = max(_ROUNDING, torch.finfo(dtype).eps) * (high - low)
     slack = 0.5 * (high - low)
-    least, most = (float(value) for value in torch.aminmax(images))
     if not (least >= low - rounding and most <= high + slack):
         raise ArgumentError(
             f"images go from {least:.4g} to {most:.4g}, but value_range is {tuple(value_range)}: {low:g} is black and "
@@ -95,17 +140,3 @@ def layout(images: Tensor) -> torch.memory_format:
     """Return the memory format that results should have."""
     last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
     return torch.channels_last if last else torch.contiguous_format
-
-
-def mirror_rows(result: MotionResult) -> MotionResult:
-    """Mirror the rows whose parameters say so, with the flow and the occlusion that move their labels."""
-    mirrored = [param.mirrored and not param.skipped for param in result.params]
-    if not any(mirrored):
-        return result
-
-    def flipped(values: Tensor, axis: int) -> Tensor:
-        rows = torch.tensor(mirrored, device=values.device).view(-1, *[1] * (values.ndim - 1))
-        return torch.where(rows, values.flip(axis), values)
-
-    image = flipped(result.image, 3).contiguous(memory_format=layout(result.image))
-    return replace(result, image=image, flow=flipped(result.flow, 2), occlusion=flipped(result.occlusion, 3))

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from fomaug.animator import Animator
@@ -50,7 +51,8 @@ def make_locator(images: Tensor, faces: Faces, animator: Animator, value_range: 
         raise ArgumentError(
             f"faces holds boxes of {len(faces)} images, but there are {len(images)}; give some for each"
         )
-    return lambda row: face_squares(_boxes(faces[row]), size)
+    boxes = on_host(faces)
+    return lambda row: face_squares(_boxes(boxes[row]), size)
 
 
 def place(
@@ -103,6 +105,24 @@ def _with_faces(
     for param in params:
         rest = [replace(draws[param.copy], box=box) for draws, box in zip(others, boxes[1:], strict=True)]
         yield replace(param, box=boxes[0], others=tuple(rest))
+
+
+def on_host(faces: Tensor | Sequence[Any]) -> Tensor | Sequence[Any]:
+    """Bring the boxes of all images to the host, by one read if they are tensors of one kind on one device."""
+    if isinstance(faces, Tensor):
+        return faces.detach().cpu()
+    there = {row: boxes for row, boxes in enumerate(faces) if isinstance(boxes, Tensor) and boxes.device.type != "cpu"}
+    if len({(boxes.device, boxes.dtype) for boxes in there.values()}) != 1:
+        return faces
+    read = dict(zip(there, read_together(list(there.values())), strict=True))
+    return [read.get(row, boxes) for row, boxes in enumerate(faces)]
+
+
+def read_together(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Copy tensors of one dtype to the host, all at once."""
+    read = torch.cat([tensor.detach().flatten() for tensor in tensors]).cpu()
+    parts = torch.split(read, [tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 
 def _boxes(boxes: Any) -> list[list[float]]:

@@ -1,8 +1,8 @@
 """The command line: `fomaug expand`, `animate`, `pool`, `model` and more.
 
 Commands are thin: they parse, call and print. Their modules are imported when they run, so that `--help` is quick.
-Exit codes: 0 done; 1 the answer is no (`verify`, `check`); 2 wrong arguments or input; 3 done, but some inputs failed
-and are named; 130 interrupted; 141 the reader of the output has ended; 143 terminated.
+Exit codes: 0 success; 1 the answer is no (`verify`, `check`); 2 wrong arguments or input; 3 success, but some inputs
+failed and are named; 130 interrupted; 141 closed output pipe; 143 terminated.
 """
 
 import sys
@@ -27,6 +27,6 @@ def main(args: Sequence[str] | None = None) -> int:
             from fomaug.cli.group import run
 
             return run(list(sys.argv[1:] if args is None else args), received)
-        except KeyboardInterrupt:  # while modules are imported; `run` handles all others
+        except KeyboardInterrupt:  # only while modules are imported; `run` handles all others
             sys.stderr.write(f"\n{received.word}; nothing was done.\n")
             return received.exit_code

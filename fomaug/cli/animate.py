@@ -1,4 +1,4 @@
-"""`fomaug animate`: one picture animated by one clip, or many pairs from a list."""
+"""`fomaug animate`: animate one picture by one clip, or many pairs from a list."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ if TYPE_CHECKING:
 )
 @click.option("--pairs", type=click.Path(path_type=Path), help="CSV file with columns source,driving, one pair a row.")
 @click.option(
-    "--root", type=click.Path(path_type=Path), help="Folder that the list's paths are relative to; by default its own."
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Folder that the paths in the list are relative to; by default that of the list.",
 )
 @click.option(
     "--video-format",
     type=click.Choice(["mp4", "gif", "webp"]),
     default="mp4",
-    help="Format of pairs without a name in the column out.",
+    help="Format of results without a name in the column out.",
 )
 @click.option("--overwrite", is_flag=True, help="With --pairs, also make results that exist already.")
 @click.option("--model", default="lite-256", help="An installed model, or a model file.")
-@click.option("--config", help="Configuration of an official checkpoint in --model: a YAML file or a name.")
+@click.option("--config", help="Configuration of an official checkpoint given by --model: a YAML file or a name.")
 @click.option(
     "--relative/--absolute", default=True, help="Add the clip's motion to the source, or copy the clip's pose."
 )
@@ -50,13 +52,13 @@ if TYPE_CHECKING:
     "--reference",
     callback=read_reference,
     default="closest",
-    help="Frame of the clip that motion is measured from: closest (in pose to the source), first or a number.",
+    help="Frame of the clip that counts as no motion: closest (in pose to the source), first or a number.",
 )
 @click.option(
     "--source-frame",
     callback=read_reference,
     default="closest",
-    help="Frame that is taken from a source video: closest (in pose to the clip), first or a number.",
+    help="Frame of a source video that is animated: closest (in pose to the clip), first or a number.",
 )
 @click.option(
     "--face",
@@ -68,11 +70,13 @@ if TYPE_CHECKING:
     "--crop",
     type=click.Choice(["face", "frame"]),
     default="face",
-    help="Part of the clip that is read: a square around the face, or the whole frame.",
+    help="Part of the clip that drives: a square around the face, or the whole frame.",
 )
 @click.option("--compare", is_flag=True, help="Show source, driving frame and result side by side.")
 @click.option(
-    "--overlay", type=click.Choice(["keypoints", "flow", "occlusion"]), help="Output of the networks to draw on top."
+    "--overlay",
+    type=click.Choice(["keypoints", "flow", "occlusion"]),
+    help="Output of the networks that is drawn over the result.",
 )
 @click.option("--audio/--no-audio", default=True, help="Copy the clip's sound to an .mp4 file.")
 @click.option("--max-frames", type=click.IntRange(1), help="Largest number of frames of the clip.")
@@ -94,13 +98,13 @@ def animate(
 ) -> int:
     """Animate the face in IMAGE with the motion of the face in CLIP.
 
-    CLIP is a video, a GIF, an animated WebP or a folder of pictures; or one picture, which gives pose and expression.
-    IMAGE is a picture, or a clip, of which one frame is taken.
+    CLIP is a video, a GIF, an animated WebP or a folder of pictures; or one picture with a pose and an expression.
+    IMAGE is a picture, or a clip of which one frame is animated.
 
     A list animates many pairs: fomaug animate --pairs LIST.csv -o FOLDER. Existing results are kept, so the same
     command continues an interrupted run.
 
-    Exit codes: 0 everything is done, 2 wrong arguments or input, 3 some pairs failed and are named.
+    Exit codes: 0 success, 2 wrong arguments or input, 3 some pairs failed and are named.
     """
     from fomaug.visual import animate_clip, animate_pairs
 
@@ -126,5 +130,5 @@ def _print_report(report: AnimateReport, output: Path) -> None:
         click.echo(f"{len(report.failed)} of the pairs could not be animated:", err=True)
     for failure in report.failed:
         click.echo(f"  {failure.source} by {failure.driving}: {failure.reason}", err=True)
-    kept = f", {len(report.kept)} were there already" if report.kept else ""
+    kept = f", {len(report.kept)} existed already" if report.kept else ""
     click.echo(f"{len(report.made)} made{kept}, in {output}")

@@ -1,4 +1,4 @@
-"""`fomaug bench`: speed of a model on this machine, next to the official architecture."""
+"""`fomaug bench`: measure the speed of a model on this machine, next to the official architecture."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def bench(
     *,
     as_json: bool,
 ) -> None:
-    """Time detector, encoder and generator, alternating with the official architecture.
+    """Time detector, encoder and generator in alternation with the official architecture.
 
     The official architecture has random weights, because weights do not change the speed.
     """

@@ -1,4 +1,4 @@
-"""`fomaug evaluate` and `fomaug reconstruct`: models measured by the clips that they rebuild."""
+"""`fomaug evaluate` and `fomaug reconstruct`: measure models on clips that they rebuild."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Measuring:
     device: str
 
     def run(self, models: Sequence[str], clips: Path) -> int:
-        """Measure models on clips, print a table, write JSON and the video if their paths are given.
+        """Measure models on clips and print a table; write JSON and the video if their paths are given.
 
         Returns:
             The exit code.
@@ -86,7 +86,9 @@ _FILE = click.Path(path_type=Path)
 _OPTIONS = (
     click.option("-o", "--output", type=_FILE, help="JSON file to write the results to."),
     click.option(
-        "--video", type=_FILE, help="Video to write: source | driving | a column for each model, clip after clip."
+        "--video",
+        type=_FILE,
+        help="Video to write, clip after clip, with columns for source, driving frame and each model.",
     ),
     click.option("--landmarks", help="module:attribute of a landmark detector, for AKD."),
     click.option("--embedding", help="module:attribute of a face embedder, for AED."),
@@ -115,8 +117,8 @@ def table(results: Sequence[Reconstruction]) -> str:
         rows[name] = [_cell(result.figures.get(name)) for result in results]
     width = 2 + max(len(cell) for cells in rows.values() for cell in cells)
     lines = [f"{name:18}" + "".join(f"{cell:>{width}}" for cell in cells) for name, cells in rows.items()]
-    lines.append("means over clips with 95 % bootstrap intervals over clips; fid is of all frames together")
-    lines.append("keypoint_distance: by each model's own detector, not for comparing models")
+    lines.append("means over clips with 95 % bootstrap intervals over clips; fid is computed from all frames together")
+    lines.append("keypoint_distance uses each model's own detector and cannot compare models")
     named = {name: extractor for name, extractor in results[0].judges.items() if name != "keypoint_distance"}
     lines += [f"{name}: by {extractor}" for name, extractor in named.items()]
     return "\n".join(lines)
@@ -130,18 +132,18 @@ def _cell(figure: Figure | None) -> str:
 
 
 def _check_writable(path: Path | None) -> None:
-    """Raise an error before the measuring, which takes long, if its result cannot be written."""
+    """Raise an error before the long measurement if the result cannot be written."""
     if path is None:
         return
     if path.is_dir():
-        raise click.UsageError(f"{path} is a folder; name the file to write")
+        raise click.UsageError(f"{path} is a folder; give the path of the file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent):
         pass
 
 
 def _fps(paths: Sequence[Path]) -> float:
-    """Return the frame rate of the first clip that can be read."""
+    """Return the frame rate of the first readable clip."""
     from fomaug.errors import FomaugError
     from fomaug.media import read_clip
 

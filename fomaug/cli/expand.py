@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
+from dataclasses import fields
 from typing import Any
 
 import click
@@ -17,8 +17,8 @@ _SHOWN = 10  # failures that the terminal shows; expand.json lists all of them
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("dataset", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path), required=False)
+@click.argument("dataset")
+@click.argument("out", required=False)
 @options_of(
     ExpandPlan,
     callbacks={
@@ -36,11 +36,13 @@ _SHOWN = 10  # failures that the terminal shows; expand.json lists all of them
 @click.option("--finish", is_flag=True, help="Make what is missing in OUT, and join its shares.")
 @click.option("--profile", is_flag=True, help="Say at the end which stage limits the speed.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
-def expand(dataset: Path, out: Path | None, **options: Any) -> int:
+def expand(dataset: str, out: str | None, **options: Any) -> int:
     """Animate every image of DATASET several times and write the copies to OUT, with their labels.
 
-    DATASET is a folder of class folders, or of images. In a dataset with split folders, only train is expanded. Every
-    copy has a row in OUT/manifest.jsonl. OUT/expand.json is the summary, and OUT/.contact_sheet.png shows some copies.
+    DATASET is a folder of class folders, or of images; a list of pictures (.csv, .jsonl); WebDataset tar files or
+    parquet files, or a folder of them; or the URL of one of these, such as s3://bucket/faces. In a dataset with splits,
+    only train is expanded. Every copy has a row in OUT/manifest.jsonl. OUT/expand.json is the summary, and
+    OUT/.contact_sheet.png shows some copies.
 
     A job can be divided among machines: `fomaug expand DATASET OUT --prepare` with all options, `fomaug expand OUT
     --shard I/N` on each machine, and `fomaug expand OUT --finish` at the end.
@@ -50,6 +52,8 @@ def expand(dataset: Path, out: Path | None, **options: Any) -> int:
     --resume continues.
     """
     ctx = click.get_current_context()
+    if options["purpose"] is not None:
+        options = _without_defaults(ctx, options)
     finishes, profiles = options.pop("finish"), options.pop("profile")
     if out is None:
         if not finishes and options["shard"] is None:
@@ -64,7 +68,7 @@ def expand(dataset: Path, out: Path | None, **options: Any) -> int:
         _print_plan(report)
         return 0
     if options["prepare"]:
-        click.echo(f"{report.planned} copies of {report.sources} pictures are prepared in {report.out}")
+        click.echo(f"{report.planned} copies of {report.sources} pictures are prepared in {_out(report)}")
         return 0
     _print_report(report)
     if profiles:
@@ -72,7 +76,17 @@ def expand(dataset: Path, out: Path | None, **options: Any) -> int:
     return 0 if report.complete else 3
 
 
-def _go_on(ctx: click.Context, out: Path, options: dict[str, Any]) -> ExpandReport:
+def _without_defaults(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the settings of the plan that the user did not give, so that those of the preset take their place."""
+    settings = {field.name for field in fields(ExpandPlan)}
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in settings or ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+
+
+def _go_on(ctx: click.Context, out: str, options: dict[str, Any]) -> ExpandReport:
     """Go on with the job of a folder, whose settings are those that it began with."""
     from fomaug.expand import finish
 
@@ -80,9 +94,7 @@ def _go_on(ctx: click.Context, out: Path, options: dict[str, Any]) -> ExpandRepo
     for name in options.keys() - taken.keys() - {"resume"}:
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             flag = f"--{name.replace('_', '-')}"
-            raise click.UsageError(
-                f"{flag} is taken from {out / 'expand.json'}; leave it out, or give DATASET too", ctx
-            )
+            raise click.UsageError(f"{flag} is taken from {out}/expand.json; leave it out, or give DATASET too", ctx)
     return finish(out, **taken)
 
 
@@ -91,16 +103,16 @@ def _print_plan(report: ExpandReport) -> None:
     click.echo(f"{report.sources} pictures, {report.planned} copies, about {_size(report.estimated_bytes or 0)}")
     for label, count in report.labels:
         click.echo(f"  {label or '(no label)':30} {count:8} copies")
-    click.echo(f"would go to {report.out}; nothing was written")
+    click.echo(f"would go to {_out(report)}; nothing was written")
 
 
 def _print_share(report: ExpandReport) -> None:
     click.echo(f"share {report.shard}: {report.written} of {report.planned} copies, {report.new} of them new")
-    click.echo(f"when all shares are done: fomaug expand {report.out} --finish")
+    click.echo(f"when all shares are done: fomaug expand {_out(report)} --finish")
 
 
 def _print_report(report: ExpandReport) -> None:
-    _print_unused(report, f"all of them are in {report.out / 'expand.json'}")
+    _print_unused(report, f"all of them are in {_out(report)}/expand.json")
     if report.unannotated:
         click.echo(f"{report.unannotated} pictures have no annotations; their copies have none, either", err=True)
     if report.shard:
@@ -108,13 +120,17 @@ def _print_report(report: ExpandReport) -> None:
         return
     rejected = f", {report.rejected} rejected by the gates" if report.rejected else ""
     click.echo(f"{report.written} copies of {report.sources} pictures, {report.new} of them new{rejected}")
-    click.echo(f"copies         {report.out}")
+    click.echo(f"copies         {_out(report)}")
     if report.originals:
         click.echo(f"originals      {report.originals} of them beside the copies")
     if report.written:
-        click.echo(f"manifest       {report.out / 'manifest.jsonl'}")
+        click.echo(f"manifest       {_out(report)}/manifest.jsonl")
     if report.contact_sheet:
-        click.echo(f"contact sheet  {report.contact_sheet}")
+        click.echo(f"contact sheet  {_out(report)}/{report.contact_sheet.name}")
+
+
+def _out(report: ExpandReport) -> str:
+    return report.url or str(report.out)
 
 
 def _print_unused(report: ExpandReport, rest: str) -> None:

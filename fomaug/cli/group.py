@@ -35,13 +35,13 @@ COMMANDS: Final = {
     "study": _Entry(
         "fomaug.cli.study:study",
         "Measure whether copies help on a dataset: train without and with them.",
-        "finished runs are kept; the same command goes on from there",
+        "finished runs are kept; the same command continues",
     ),
     "animate": _Entry("fomaug.cli.animate:animate", "Animate a picture by a clip, or many pictures from a list."),
-    "report": _Entry("fomaug.cli.inspection:report", "Sum up an expanded dataset."),
-    "check": _Entry("fomaug.cli.inspection:check", "Look for sources and drivers that leak between expanded datasets."),
+    "report": _Entry("fomaug.cli.inspection:report", "Summarise an expanded dataset."),
+    "check": _Entry("fomaug.cli.inspection:check", "Find sources and drivers that several datasets share."),
     "verify": _Entry(
-        "fomaug.cli.inspection:verify", "Tell whether files or folders are marked as synthetic, and by which model."
+        "fomaug.cli.inspection:verify", "Report whether files are marked as synthetic, and by which model."
     ),
     "pool": _Entry("fomaug.cli.pool:pool", "Build driving pools and list their tracks."),
     "model": _Entry("fomaug.cli.model:model", "List, describe and import models."),
@@ -59,7 +59,7 @@ class LazyGroup(click.Group):
     """A group that lists its commands by name and summary, and imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return all names in the order of the table."""
+        """Return the names of all commands in the order of `COMMANDS`."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -96,7 +96,7 @@ def run(words: list[str], received: Received) -> int:
 
     Args:
         words: arguments without the program's name.
-        received: signals that have come.
+        received: record of the received signals.
     """
     with _printable(sys.stdout):
         try:
@@ -113,7 +113,7 @@ def run(words: list[str], received: Received) -> int:
 
 @contextmanager
 def _printable(stream: TextIO) -> Iterator[None]:
-    """Escape what a stream cannot write, as names of files that are not UTF-8, instead of failing."""
+    """Escape characters that a stream cannot encode, such as file names that are not UTF-8."""
     before = getattr(stream, "errors", None)
     if not isinstance(stream, io.TextIOWrapper) or before is None:
         yield
@@ -135,7 +135,7 @@ def _run(words: list[str]) -> int:
     except FomaugError as error:
         click.echo(f"Error: {error}", err=True)
         return 2
-    except SystemExit:  # click raises it when the reader of the output, such as `head`, has ended; 1 would mean "no"
+    except SystemExit:  # click raises it when the output pipe is closed, as by `head`; 1 would mean "no"
         return 141
     except OSError as error:
         click.echo(f"Error: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}", err=True)
@@ -151,6 +151,6 @@ def _run(words: list[str]) -> int:
 
 
 def _is_lack_of_memory(error: Exception) -> bool:
-    """Recognise lack of memory: torch has an error class for GPUs, and a RuntimeError with these words for CPUs."""
+    """Recognise errors about memory: torch has a class for GPUs, and a RuntimeError with these words for CPUs."""
     kind, words = type(error).__name__, str(error)
     return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "DefaultCPUAllocator" in words

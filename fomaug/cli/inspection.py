@@ -1,4 +1,4 @@
-"""`fomaug report`, `fomaug check` and `fomaug verify`: facts about expanded datasets and about files."""
+"""`fomaug report`, `fomaug check` and `fomaug verify`: inspect expanded datasets and files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LEAKS_SHOWN = 20
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def report(out: Path, *, as_json: bool) -> None:
-    """Sum up the expanded dataset in the folder OUT: copies, labels, motion, and copies that the gates refused."""
+    """Summarise the expanded dataset in the folder OUT: copies, labels, motion, and copies that the gates rejected."""
     from fomaug.expand import summarise
 
     summary = summarise(out)
@@ -63,9 +63,11 @@ def _print_counts(title: str, counts: Mapping[str, int]) -> None:
 
 @click.command()
 @click.argument("sets", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--drivers/--no-drivers", default=True, show_default=True, help="Also look for drivers that sets share.")
+@click.option(
+    "--drivers/--no-drivers", default=True, show_default=True, help="Also find drivers that several sets share."
+)
 def check(sets: tuple[Path, ...], *, drivers: bool) -> int:
-    """Look for pictures and drivers that appear in two of the SETS, or in two splits of one.
+    """Find pictures and drivers that appear in two of the SETS, or in two splits of one.
 
     A set is a folder that fomaug expand wrote, or any folder of pictures, such as a test set.
 
@@ -88,12 +90,12 @@ def check(sets: tuple[Path, ...], *, drivers: bool) -> int:
     "--json", "as_json", is_flag=True, help="Print one JSON object per file, with all properties of the mark."
 )
 def verify(files: tuple[Path, ...], *, as_json: bool) -> int:
-    """Tell for each of FILES whether it is marked as synthetic, and by which model.
+    """Report for each of FILES whether it is marked as synthetic, and by which model.
 
     For a folder, all pictures and videos below it are read, in the order of their paths, and counted at the end.
 
-    The mark is read from JPEG, PNG, WebP, TIFF, GIF, MP4 and MOV files, and for BMP from the .xmp file beside it. It
-    contains what the maker wrote into the file; a file without a mark may still be synthetic.
+    The mark is read from JPEG, PNG, WebP, TIFF, GIF, MP4 and MOV files, and for BMP from the .xmp file beside it. Marks
+    can be removed: a file without a mark may still be synthetic.
 
     Exit codes: 0 all files are marked as synthetic, 1 some are not, 2 some cannot be read.
     """
@@ -105,7 +107,7 @@ def verify(files: tuple[Path, ...], *, as_json: bool) -> int:
         try:
             mark = read_mark(path)
         except MediaError as error:  # the other files are still read
-            click.echo(f"{path}: {error}", err=True)
+            click.echo(str(error), err=True)
             counts["unread"] += 1
             continue
         counts["marked" if mark.synthetic else "unmarked"] += 1

@@ -1,4 +1,4 @@
-"""`fomaug model` and `fomaug export`: installed models, their import and their export."""
+"""`fomaug model` and `fomaug export`: list, describe, import and export models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def list_() -> int:
         click.echo(f"{info.name:20} {info.architecture:6} {size:9} {info.parameters / 1e6:6.1f} M  {licence}".rstrip())
     for damage in damages:
         click.echo(f"left out: {damage}", err=True)
-    click.echo(f"Imported models go to {models_folder()}.", err=True)
+    click.echo(f"Imported models are stored in {models_folder()}.", err=True)
     return 3 if damages else 0
 
 
@@ -46,7 +46,7 @@ def info(name: str, *, as_json: bool) -> None:
         return
     click.echo(f"{found.name}\n  file          {found.path} ({found.bytes / 1e6:.1f} MB)")
     click.echo(f"  architecture  {found.architecture}, {found.parameters / 1e6:.1f} M parameters")
-    click.echo(f"  size          {f'{found.size} x {found.size}' if found.size else 'that of each picture'}")
+    click.echo(f"  size          {f'{found.size} x {found.size}' if found.size else 'the size of each picture'}")
     for key, value in found.facts.items():
         click.echo(f"  {key:13} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
 
@@ -75,4 +75,4 @@ def export(model_name: str, folder: Path) -> None:
 
     differences = export_onnx(load_model(model_name, device="cpu"), folder)
     for name, difference in differences.items():
-        click.echo(f"{folder / name}: differs from the model by {difference:.1e} at most")
+        click.echo(f"{folder / name}: differs from the model by at most {difference:.1e}")

@@ -44,7 +44,7 @@ def pool() -> None:
     type=click.Choice(["skip", "raise"]),
     default="skip",
     show_default=True,
-    help="Policy for a clip that cannot be used: name it and continue, or stop.",
+    help="Policy for unusable clips: skip and name them, or stop at the first.",
 )
 @click.option("--gestures", is_flag=True, help="Add the named motions of a mean face.")
 @click.option("--half", is_flag=True, help="Round keypoints to half precision, which halves the file.")
@@ -70,9 +70,9 @@ def build(
     device: str,
     batch_size: int,
 ) -> int:
-    """Read the motion of CLIPS into one pool file.
+    """Write the motion of CLIPS to one pool file.
 
-    CLIPS are videos, gif, animated webp, folders of pictures, or folders with any of these below them. The file
+    CLIPS are videos, GIFs, animated WebPs, folders of pictures, or folders with any of these below them. The file
     contains no pixels. The exit code is 3 if clips were skipped.
     """
     from fomaug.driving import DrivingPool
@@ -114,7 +114,7 @@ def show(path: Path, *, as_json: bool) -> None:
 
 
 def _beside(gestures: DrivingPool, clips: DrivingPool) -> DrivingPool:
-    """Rename gestures whose names are those of clips."""
+    """Rename gestures that have the name of a clip."""
     from fomaug.driving import DrivingPool
 
     named = [replace(track, name=f"gestures/{track.name}") if track.name in clips else track for track in gestures]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-_SHOWN = 10  # Most skipped pictures that are printed; study.json names all.
+_SHOWN = 10  # Largest number of skipped pictures that are printed; study.json names all.
 _PATH = click.Path(path_type=Path)
 
 
@@ -41,10 +41,10 @@ _PATH = click.Path(path_type=Path)
     "arms",
     multiple=True,
     metavar="NAME=WHAT",
-    help="Further arm with copies: its name, and a JSON file of options or a pool.",
+    help="Additional arm with copies: its name, and a JSON file of options or a pool.",
 )
-@click.option("--embedding", help="Model of features that is used instead of the network, as module:attribute.")
-@click.option("--choices", type=click.IntRange(2), default=6, help="Number of choices of training pictures.")
+@click.option("--embedding", help="Model of features instead of the trained network, as module:attribute.")
+@click.option("--choices", type=click.IntRange(2), default=6, help="Number of random choices of the training pictures.")
 @click.option("--seeds", type=click.IntRange(1), default=2, help="Number of networks for each choice and arm.")
 @click.option("--steps", type=click.IntRange(1), default=400, help="Number of training steps in every arm.")
 @click.option("--batch-size", type=click.IntRange(2), default=32, help="Number of pictures in a training step.")

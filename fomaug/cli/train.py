@@ -1,4 +1,4 @@
-"""`fomaug train`: train a model on clips by a configuration, or the light face model by its own recipe."""
+"""`fomaug train`: train a model on clips by a configuration, or the light face model by its recipe."""
 
 from __future__ import annotations
 
@@ -49,10 +49,11 @@ def train(
     resume: bool,
     tensorboard: bool,
 ) -> None:
-    """Train a model by CONFIG: a YAML file, the name of an official configuration, or `faces`.
+    """Train a model with CONFIG: a YAML file, the name of an official configuration, or `faces`.
 
-    `faces` trains the light face model, on the CPU unless --device is given; docs/training-lite-256.md describes its
-    data folder. Several GPUs are used with torchrun --nproc-per-node N -m fomaug train ...
+    `faces` trains the light face model, on the CPU unless --device is given; its data folder is
+    described in docs/evidence/training-lite-256.md. Several GPUs are used with
+    torchrun --nproc-per-node N -m fomaug train ...
     """
     if config == "faces":
         _refuse_for_faces(features=features, precision=precision, workers=workers, tensorboard=tensorboard)
@@ -89,11 +90,11 @@ def train(
 
 
 def _refuse_for_faces(**options: object) -> None:
-    """Refuse options that the recipe for faces fixes, instead of ignoring them."""
+    """Raise an error for options that the recipe for faces fixes."""
     context = click.get_current_context()
     for name in options:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name} is not for `faces`, whose recipe fixes it; remove the option")
+            raise click.UsageError(f"--{name} is fixed by the recipe of `faces`; remove the option")
 
 
 def _train_faces(data: Path, out: Path, init: str | None, device: str, *, steps: int | None, pairs: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Option values that click cannot parse."""
+"""Parse option values that click cannot parse."""
 
 from __future__ import annotations
 

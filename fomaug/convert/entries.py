@@ -1,4 +1,4 @@
-"""The pictures of an expanded dataset, originals and copies, with their labels; they are listed as a stream."""
+"""List the pictures of an expanded dataset, originals and copies, with their labels, one by one."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from fomaug.errors import ArgumentError, MediaError, reason_of
-from fomaug.expand.annotate import from_json
+from fomaug.expand.annotate import from_json, rekeyed
 from fomaug.expand.dataset import SOURCES, find_sources, read_sources
 from fomaug.expand.formats import load_outputs
+from fomaug.expand.inputs import pictures_root
 from fomaug.expand.manifest import MANIFEST, Row, explained_rows, is_still, read_rows, read_summary
 from fomaug.expand.report import Failure
 from fomaug.expand.samples import path_inside
 from fomaug.expand.sources import SourceFile
+from fomaug.expand.views import view_columns
 from fomaug.files import PICTURE, read_regular
 from fomaug.labels import Annotations, FaceLabels, Flaw, fit, read_annotations
 from fomaug.media import Provenance, upright_size
+from fomaug.remote import is_url
 
 TRAIN: Final = "train"
-_AXES: Final = ("yaw", "pitch", "roll")
 _WINDOW: Final = 64  # pictures of an archive that are read together
 
 Size = tuple[int, int]
@@ -38,13 +40,13 @@ class Entry:
         size: (H, W) of the upright picture.
         source: key of the original.
         copy: number of the copy; None for an original.
-        load: function that reads the bytes of the file.
-        path: file that has these bytes; None for a member of an archive, and for a picture that is made anew.
-        turned: True if the EXIF orientation of the file turns the picture.
+        load: function that returns the bytes of the file.
+        path: path of the file; None for a member of an archive, and for a re-encoded picture.
+        turned: whether the EXIF orientation of the file rotates the picture.
         labels: landmarks, boxes and the like, in upright pixels; None for a picture without annotations.
         provenance: provenance mark of the copy; None for an original, and for a copy of an original without a face.
-        held_out: True for an original of another split than the one that was expanded.
-        view: columns of a copy that was made by views, see `view_columns`; empty for all other pictures.
+        held_out: whether it is an original of another split than the expanded one.
+        view: columns of a copy by views, see `view_columns`; empty for all other pictures.
     """
 
     name: str
@@ -64,22 +66,22 @@ class Entry:
 
 @dataclass
 class ExpandedDataset:
-    """An expanded dataset, opened to list its pictures as often as needed.
+    """An open expanded dataset; its pictures can be listed several times.
 
     Attributes:
         out: folder of the expanded dataset.
-        dataset: folder of the originals; None to leave them out.
+        dataset: path or URL of the originals; None to leave them out.
         summary: content of expand.json.
         sources: originals, those of the expanded split first.
         num_expanded: number of originals of the expanded split.
         annotations: labels of the originals by key.
         annotations_path: path that the labels were read from; None without annotations.
-        flaws: annotations of originals that cannot be used.
-        failed: originals that cannot be read, by key.
+        flaws: unusable annotations of originals.
+        failed: unreadable originals by key.
     """
 
     out: Path
-    dataset: Path | None
+    dataset: str | None
     summary: Mapping[str, Any]
     sources: Sequence[SourceFile] = ()
     num_expanded: int = 0
@@ -90,7 +92,7 @@ class ExpandedDataset:
 
     @property
     def has_masks(self) -> bool:
-        """Whether the labels are masks, which are files and not part of any row."""
+        """Whether the labels are mask files."""
         return bool((self.summary.get("annotations") or {}).get("format") == "masks")
 
     def entries(self) -> Iterator[Entry]:
@@ -110,7 +112,7 @@ class ExpandedDataset:
 
     def _original(self, source: SourceFile, *, held_out: bool) -> Entry | None:
         try:
-            size, turned = upright_size(source.path)
+            size, turned = upright_size(source.path or _read(source), PurePosixPath(source.key).suffix)
         except MediaError as cause:
             self.failed[source.key] = Failure(source.key, str(cause))
             return None
@@ -119,13 +121,13 @@ class ExpandedDataset:
             labels, flaws = fit(labels, size, picture=source.key)
             self.flaws |= {str(flaw): flaw for flaw in flaws}
         return Entry(
-            name=_below_split(source.key, source.split),
+            name=source.below_split,
             split=source.split or TRAIN,
             label=source.label,
             size=size,
             source=source.key,
             copy=None,
-            load=lambda: _read(source.path),
+            load=lambda: _read(source),
             path=source.path,
             turned=turned,
             labels=labels,
@@ -163,19 +165,19 @@ class ExpandedDataset:
 
 
 def open_expanded(
-    out: Path, *, originals: bool, dataset: Path | None = None, annotations: Path | None = None
+    out: Path, *, originals: bool, dataset: str | Path | None = None, annotations: Path | None = None
 ) -> ExpandedDataset:
     """Open an expanded dataset, and the dataset of its originals.
 
     Args:
         out: folder that `expand` wrote.
         originals: whether to list the originals, too.
-        dataset: folder of the originals; None takes the folder that `expand` was given.
-        annotations: annotations of the originals; None takes those that `expand` was given.
+        dataset: path or URL of the originals; None for the dataset that was expanded.
+        annotations: path of the annotations of the originals; None for the annotations that were expanded.
 
     Raises:
         ResumeError: the folder is no expanded dataset, or its job is unfinished.
-        ArgumentError: the originals or their annotations are not there.
+        ArgumentError: the originals or their annotations are missing.
     """
     summary = read_summary(out)
     if summary.get("state") != "done":
@@ -183,20 +185,21 @@ def open_expanded(
     if not originals:
         return ExpandedDataset(out, None, summary)
     given = summary.get("given") or {}
-    folder = Path(dataset or given.get("dataset") or "")
-    if not folder.is_dir():
+    folder = str(dataset or given.get("dataset") or "")
+    listed = list(read_sources(Path(folder), out / SOURCES))
+    if not folder or not (is_url(folder) or any(source.reader for source in listed) or Path(folder).is_dir()):
         raise ArgumentError(f"the originals are not in {folder}; give their folder as dataset, or include_sources=none")
     path = annotations or (Path(given["annotations"]) if given.get("annotations") else None)
-    listed = list(read_sources(folder, out / SOURCES))
     opened = ExpandedDataset(out, folder, summary, num_expanded=len(listed), annotations_path=path)
     opened.sources = [*listed, *_held_out(folder, out, path, listed)]
     if path is not None:
-        opened.annotations = _annotations(path, folder, summary, opened.flaws)
+        labels = _annotations(path, pictures_root(folder), summary, opened.flaws)
+        opened.annotations = rekeyed(labels, listed)
     return opened
 
 
-def _held_out(folder: Path, out: Path, annotations: Path | None, listed: Iterable[SourceFile]) -> Iterator[SourceFile]:
-    """List the originals of the other splits; a dataset without splits was expanded as a whole."""
+def _held_out(folder: str, out: Path, annotations: Path | None, listed: Iterable[SourceFile]) -> Iterator[SourceFile]:
+    """List the originals of the other splits; a dataset without splits has none."""
     splits = {source.split for source in listed}
     if "" in splits:
         return
@@ -215,21 +218,6 @@ def _annotations(path: Path, folder: Path, summary: Mapping[str, Any], flaws: di
     return read_annotations(path, folder, format=format, on_flaw=note)
 
 
-def view_columns(view: Mapping[str, Any]) -> dict[str, Any]:
-    """Flatten the entry "view" of a manifest row, which describes the first face, to columns.
-
-    >>> view_columns({"asked": [30, 0, 0], "reached": None, "expression": "smile", "values": {"smile": 0.8}})
-    {'asked_yaw': 30, 'asked_pitch': 0, 'asked_roll': 0, 'view_expression': 'smile', 'view_smile': 0.8}
-    """
-    columns: dict[str, Any] = {}
-    for kind in ("asked", "reached"):
-        angles = view.get(kind) or ()
-        columns |= {f"{kind}_{axis}": angle for axis, angle in zip(_AXES, angles, strict=False)}
-    if view.get("expression"):
-        columns["view_expression"] = view["expression"]
-    return columns | {f"view_{name}": value for name, value in (view.get("values") or {}).items()}
-
-
 def _below_split(name: str, split: str | None) -> str:
     parts = PurePosixPath(name).parts[bool(split) :]
     if not parts or ".." in parts or PurePosixPath(*parts).is_absolute():
@@ -237,7 +225,14 @@ def _below_split(name: str, split: str | None) -> str:
     return str(PurePosixPath(*parts))
 
 
-def _read(path: Path) -> bytes:
+def _read(source: SourceFile) -> bytes:
+    try:
+        return source.read()
+    except OSError as cause:
+        raise MediaError(f"cannot be read: {reason_of(cause)}") from cause
+
+
+def _read_file(path: Path) -> bytes:
     try:
         return read_regular(path, PICTURE)
     except OSError as cause:
@@ -245,7 +240,7 @@ def _read(path: Path) -> bytes:
 
 
 class _Window:
-    """Some members of one archive, which are read together when the first of them is needed."""
+    """Consecutive members of one archive; all are read when the first is needed."""
 
     open: _Window | None = None
 
@@ -254,7 +249,7 @@ class _Window:
         self.contents: list[bytes] = []
 
     def read(self, number: int) -> bytes:
-        """Return the bytes of a member; the contents of the window before are released."""
+        """Return the bytes of a member, and free the members of the previous window."""
         if not self.contents:
             if _Window.open is not None:
                 _Window.open.contents = []
@@ -278,7 +273,7 @@ def _loaders(out: Path, rows: Iterable[Row]) -> Iterator[tuple[Row, Callable[[],
 
 
 def _file_loader(path: Path) -> Callable[[], bytes]:
-    return lambda: _read(path)
+    return lambda: _read_file(path)
 
 
 def _window_loaders(out: Path, rows: list[Row]) -> Iterator[tuple[Row, Callable[[], bytes]]]:

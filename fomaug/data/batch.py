@@ -26,6 +26,9 @@ from fomaug.errors import ArgumentError
 from fomaug.faces import Detector
 from fomaug.motion import Key, MotionParams
 
+IS_SYNTHETIC: Final = "is_synthetic"
+"""Name of the value that says which images moved, in batches and items that are dicts."""
+
 NO_FACES: Final[tuple[()]] = ()
 """The boxes of a batch or item whose boxes are None: faces are to be moved, and there are none."""
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fomaug.augment import MotionAugment
-from fomaug.data.batch import BatchFields, FacesField, Paths, move_item
-from fomaug.data.paths import Path
+from fomaug.data.batch import IS_SYNTHETIC, BatchFields, FacesField, Paths, move_item
+from fomaug.data.paths import Path, add_at
 from fomaug.errors import ArgumentError
 from fomaug.motion import Key, MotionParams
 
@@ -54,6 +54,8 @@ class MotionDataset(Dataset[Any]):
             None for whole images. Items without a face stay as they are, or are an error: `augment.on_missing`.
         relabel: function from a moved item and its parameters to the item to use; for labels that come from the clip.
             None keeps all labels.
+        is_synthetic: whether items say if they moved: dicts get "is_synthetic", and tuples and lists a further last
+            value, True or False.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class MotionDataset(Dataset[Any]):
         keys: Sequence[Key] | None = None,
         faces: FacesField = None,
         relabel: Relabel | None = None,
+        is_synthetic: bool = False,
     ) -> None:
         if copies < 1:
             raise ArgumentError(f"copies must be 1 or more, got {copies}")
@@ -81,6 +84,7 @@ class MotionDataset(Dataset[Any]):
         self.originals = originals
         self.keys = keys
         self.relabel = relabel
+        self.is_synthetic = is_synthetic
         self._fields = BatchFields(which, masks, boxes, points, faces=faces)
         # In shared memory, so that workers which outlive an epoch see the next one begin.
         self._epoch = torch.tensor(0).share_memory_()  # type: ignore[no-untyped-call]
@@ -91,17 +95,14 @@ class MotionDataset(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         if not -len(self) <= index < len(self):
             raise IndexError(f"the dataset has {len(self)} items, got index {index}")
-        number, copy = divmod(index % len(self), self._per_item)
-        item = self.dataset[number]
-        if not self.augment.training or (self.originals and copy == 0):
-            return item
-        param = self.params(index)
+        item = self.dataset[index % len(self) // self._per_item]
+        param = self.params(index) if self.augment.training else None
         if param is None or param.skipped:
-            return item
+            return self._marked(item, moved=False)
         moved, settled = move_item(self.augment, item, self._fields, param)
         if settled.skipped:
-            return item  # it has no face
-        return moved if self.relabel is None else self.relabel(moved, settled)
+            return self._marked(item, moved=False)  # It has no face.
+        return self._marked(moved if self.relabel is None else self.relabel(moved, settled), moved=True)
 
     @property
     def epoch(self) -> int:
@@ -120,6 +121,9 @@ class MotionDataset(Dataset[Any]):
             return None
         key = number if self.keys is None else self.keys[number]
         return self.augment.draw([key], copies=copy + 1, epoch=self.epoch)[copy]
+
+    def _marked(self, item: Any, *, moved: bool) -> Any:
+        return add_at(item, IS_SYNTHETIC, moved) if self.is_synthetic else item
 
     @property
     def _per_item(self) -> int:

@@ -39,8 +39,7 @@ class BatchMovement:
     def of(result: MotionResult) -> BatchMovement:
         """Return the motion of a result."""
         height, width = result.image.shape[2:]
-        rows = [row for row, param in enumerate(result.params) if not param.skipped]
-        return BatchMovement(Movement(result.flow, result.occlusion, (height, width)), rows)
+        return BatchMovement(Movement(result.flow, result.occlusion, (height, width)), result.moving)
 
 
 def move_mask(mask: Tensor, movement: Movement) -> Tensor:
@@ -162,7 +161,7 @@ def label_like(moved: Tensor, label: object) -> object:
 
 
 def _channels_last(masks: Tensor, size: tuple[int, int]) -> bool:
-    """Whether (B, ?, ?, ?) masks can only be (B, H, W, C); ambiguous ones count as (B, C, H, W)."""
+    """Return whether (B, ?, ?, ?) masks can only be (B, H, W, C); ambiguous ones count as (B, C, H, W)."""
     (a, b, c), (height, width) = masks.shape[1:], size
     return a * width == b * height and b * width != c * height
 

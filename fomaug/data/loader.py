@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_in
 
 from fomaug.augment import MotionAugment, counted_keys
 from fomaug.data.ahead import work_ahead
-from fomaug.data.batch import BatchFields, FacesField, Paths, move_batch
-from fomaug.data.paths import Path, to_device
+from fomaug.data.batch import IS_SYNTHETIC, BatchFields, FacesField, Paths, move_batch
+from fomaug.data.paths import Path, add_at, to_device
 from fomaug.errors import ArgumentError
 from fomaug.motion import Key, MotionParams
 
@@ -153,6 +153,8 @@ class MotionLoader:
         relabel: function from a moved batch and its parameters to the batch to use; for labels that come from the clip.
             None keeps all labels.
         log: function that is called with the parameters of every batch, in order, when the batch is handed over.
+        is_synthetic: whether batches say which of their images moved: dicts get "is_synthetic", and tuples and lists a
+            further last value, a (B,) bool tensor on the device of the batch.
     """
 
     def __init__(
@@ -169,12 +171,14 @@ class MotionLoader:
         device: torch.device | str | None = None,
         relabel: Relabel | None = None,
         log: Log | None = None,
+        is_synthetic: bool = False,
     ) -> None:
         self.loader = loader
         self.augment = augment
         self.device = device
         self.relabel = relabel
         self.log = log
+        self.is_synthetic = is_synthetic
         self.epoch = 0
         self._fields = BatchFields(which, masks, boxes, points, keys, faces)
         self._batches = KeyedBatches(loader)
@@ -206,15 +210,23 @@ class MotionLoader:
         def work(keyed: Keyed) -> tuple[Any, list[MotionParams]]:
             batch = to_device(keyed[0], self.augment.device)
             if not self.augment.training:
-                return self._deliver(batch), []
+                return self._deliver(self._marked(batch, [False] * self._count(batch))), []
             moved, settled = move_batch(self.augment, batch, self._fields, draws(*keyed))
             moved = moved if self.relabel is None else self.relabel(moved, settled)
-            return self._deliver(moved), settled
+            return self._deliver(self._marked(moved, [not param.skipped for param in settled])), settled
 
         for batch, params in work_ahead(batches, work, self.augment.device):
             if self.log is not None:
                 self.log(params)
             yield batch
+
+    def _count(self, batch: Any) -> int:
+        return self._fields.count_images(batch) if self.is_synthetic else 0
+
+    def _marked(self, batch: Any, moved: list[bool]) -> Any:
+        if not self.is_synthetic:
+            return batch
+        return add_at(batch, IS_SYNTHETIC, torch.tensor(moved, device=self.augment.device))
 
     def _deliver(self, batch: Any) -> Any:
         return batch if self.device is None else to_device(batch, torch.device(self.device))

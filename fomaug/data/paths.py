@@ -48,6 +48,21 @@ def set_at(batch: Any, path: Path, value: Any) -> Any:
     return _replaced(batch, first, set_at(_get(batch, first), tuple(rest), value))
 
 
+def add_at(batch: Any, name: str, value: Any) -> Any:
+    """Return the batch with a further value: dicts get it by its name, tuples and lists as their last value.
+
+    >>> add_at({"image": 1}, "is_synthetic", True), add_at((1, 2), "is_synthetic", True)
+    ({'image': 1, 'is_synthetic': True}, (1, 2, True))
+    """
+    if isinstance(batch, dict):
+        if name in batch:
+            raise ArgumentError(f"{name!r} cannot be added to a batch that has it already; rename that value")
+        return {**batch, name: value}
+    if isinstance(batch, list) or type(batch) is tuple:
+        return type(batch)((*batch, value))
+    raise ArgumentError(f"{name} can be added to dicts, tuples and lists, but a batch is {type(batch).__name__}")
+
+
 def tensors_in(batch: object) -> Iterator[Tensor]:
     """Yield all tensors of a batch.
 

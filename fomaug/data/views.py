@@ -11,9 +11,8 @@ from torch import Tensor
 from fomaug.augment import MotionAugment
 from fomaug.augment.pixels import to_unit
 from fomaug.data.batch import BatchFields
-from fomaug.data.paths import Path, get_at
+from fomaug.data.paths import Path, add_at, get_at
 from fomaug.driving import EXPRESSIONS, mirrored_fields
-from fomaug.errors import ArgumentError
 from fomaug.faces import Square, head_pose
 from fomaug.motion import Angles, MotionParams, mirrored_angles
 
@@ -59,11 +58,7 @@ def add_views(
 
     def relabel(batch: Any, params: list[MotionParams]) -> Any:
         labels = view_labels(augment, get_at(batch, fields.images(batch)[0]), params)
-        if isinstance(batch, dict):
-            return {**batch, name: labels}
-        if isinstance(batch, list) or type(batch) is tuple:
-            return type(batch)((*batch, labels))
-        raise ArgumentError(f"views can be added to dicts, tuples and lists, but a batch is {type(batch).__name__}")
+        return add_at(batch, name, labels)
 
     return relabel
 

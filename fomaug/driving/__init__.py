@@ -11,6 +11,7 @@ from fomaug.driving.synthetic import EXPRESSIONS as EXPRESSIONS
 from fomaug.driving.synthetic import mirrored_expression as mirrored_expression
 from fomaug.driving.synthetic import mirrored_fields as mirrored_fields
 from fomaug.driving.synthetic import neutral_like as neutral_like
+from fomaug.driving.synthetic import views_like as views_like
 from fomaug.driving.track import MotionTrack as MotionTrack
 from fomaug.driving.track import closest_frame as closest_frame
 from fomaug.geometry import pose_distance as pose_distance
@@ -31,6 +32,7 @@ __all__ = [
     "NAMED_POOLS",
     "is_named_pool",
     "load_pool",
+    "views_like",
 ]
 
 _MEDIA = (

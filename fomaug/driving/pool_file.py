@@ -1,7 +1,7 @@
 """The file of a driving pool: one safetensors file whose header describes the tracks.
 
-Files may come from an unknown source: sizes are bounded before anything is read, every field is checked, and unknown
-versions and fields are refused.
+Files may come from an unknown source: sizes are limited before anything is read, every field is checked, and unknown
+versions and fields are errors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fomaug.animator import Animator
 from fomaug.driving.track import MotionTrack
-from fomaug.errors import PoolError, reason_of
+from fomaug.errors import PoolError, reason_of, shortened
 from fomaug.faces import is_face_model
 from fomaug.files import POOL, write_file
 from fomaug.strict_json import load_json
@@ -30,9 +30,10 @@ from fomaug.types import Keypoints
 
 EMBEDDED: Final = "lite-256"
 VERSION: Final = 1
-VIEWS: Final = 2  # version of files with tracks of views, which older versions of fomaug refuse
+VIEWS: Final = 2  # version of files with views, which older versions of fomaug reject
 _KEY: Final = "fomaug.pool"
 _MAX_HEADER: Final = 2**24
+_MOST_PARTS: Final = 10**6  # largest number of lists and objects in the description, each of which takes 60 bytes
 _MOST_FRAMES: Final = 10**7  # largest number of frames of a track: four days at 25 a second
 _MOST_POINTS: Final = 1024  # largest number of keypoints
 _FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
@@ -49,7 +50,7 @@ _VIEW_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {"angles": (list, type(Non
 
 
 def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash: str) -> None:
-    """Write tracks whole or not at all."""
+    """Write tracks atomically."""
     version = VERSION if all(track.angles is None for track in tracks) else VIEWS
     header = {
         "version": version,
@@ -58,7 +59,7 @@ def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash
         "tracks": [{field: getattr(track, field) for field in _fields(version)} for track in tracks],
     }
     tensors = {name: part for row, track in enumerate(tracks) for name, part in _tensors(row, track)}
-    # `save_file` is not used, because only the owner may read its files.
+    # `save_file` is not used, because only the owner could read the file.
     content = save(tensors, metadata={_KEY: json.dumps(header, default=dict)})
     try:
         write_file(path, content)
@@ -67,23 +68,28 @@ def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash
 
 
 def read(path: Path) -> tuple[list[MotionTrack], str, str]:
-    """Read and check a pool file: its tracks, the model's name and the model's hash."""
+    """Read and check a pool file; return its tracks, the model's name and the model's hash."""
     try:
         with open_tensors(path, POOL, most_header=_MAX_HEADER) as file:
             header = _header(path, (file.metadata() or {}).get(_KEY))
             rows: list[Any] = header["tracks"]
-            expected, names = {f"{row}.value" for row in range(len(rows))}, set(file.keys())
-            if not expected <= names <= expected | {f"{row}.jacobian" for row in range(len(rows))}:
+            names = set(file.keys())
+            if len(rows) > len(names) or not _fit(names, len(rows)):
                 raise PoolError(f"{path} is damaged: its tensors do not match its {len(rows)} tracks")
             fields = _fields(header["version"])
             tracks = [_track(path, facts, fields, _keypoints(path, file, row, names)) for row, facts in enumerate(rows)]
     except OSError as error:
         raise PoolError(f"cannot read pool {path} ({reason_of(error)})") from error
-    except (SafetensorError, RuntimeError) as error:  # torch cannot allocate some shapes
+    except (SafetensorError, RuntimeError) as error:  # RuntimeError: torch cannot allocate the shape
         raise PoolError(
             f"{path} is no pool file or is damaged ({reason_of(error)}); build one with `fomaug pool build`"
         ) from error
     return tracks, header["model_name"], header["model_hash"]
+
+
+def _fit(names: set[str], count: int) -> bool:
+    values = {f"{row}.value" for row in range(count)}
+    return values <= names <= values | {f"{row}.jacobian" for row in range(count)}
 
 
 def rounded(track: MotionTrack) -> MotionTrack:
@@ -95,7 +101,7 @@ def shipped_pool(model: Animator) -> Path | None:
     """Find the pool file of the embedded model; None if the package has none.
 
     Raises:
-        PoolError: for other models.
+        PoolError: the model is another one.
     """
     if model.name != EMBEDDED:
         raise PoolError(
@@ -114,7 +120,7 @@ def _tensors(row: int, track: MotionTrack) -> list[tuple[str, Tensor]]:
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Name the file in errors that only tell of its tracks.
+    """Add the file's name to errors about its tracks.
 
     Raises:
         PoolError: the block raised one.
@@ -137,13 +143,15 @@ def _compact(tensor: Tensor) -> Tensor:
 def _header(path: Path, text: str | None) -> dict[str, Any]:
     if text is None:
         raise PoolError(f"{path} is a safetensors file, but no pool of fomaug")
+    if text.count("{") + text.count("[") > _MOST_PARTS:
+        raise PoolError(f"{path} is damaged: its description has more than {_MOST_PARTS} lists and objects")
     header = load_json(text, f"{path} is damaged: its description", PoolError, finite=False)
     if not isinstance(header, dict) or not isinstance(header.get("version"), int):
         raise PoolError(f"{path} is damaged: its description has no version")
     if header["version"] not in (VERSION, VIEWS):
         raise PoolError(
-            f"{path} has pool format {header['version']}, this fomaug reads {VERSION} and {VIEWS}; update fomaug or "
-            "build it again"
+            f"{path} has pool format {shortened(header['version'])}, this fomaug reads {VERSION} and {VIEWS}; "
+            "update fomaug or build it again"
         )
     wanted = {"model_name": str, "model_hash": str, "tracks": list}
     if not all(isinstance(header.get(key), kind) for key, kind in wanted.items()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 from fomaug.errors import LabelError
 from fomaug.expand.compose import AnimatedCopy
 from fomaug.expand.dataset import SOURCES
+from fomaug.expand.inputs import pictures_root, safe_key
 from fomaug.expand.manifest import MANIFEST, REJECTED, SUMMARY, Row, explained_rows
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import SourceFile
 from fomaug.files import LABELS, sha256_of
 from fomaug.labels import (
+    Annotations,
     FaceLabels,
     Flaw,
     find_format,
@@ -63,7 +66,11 @@ class Annotator:
         self._stops = plan.on_error == "raise"
         keys = {source.key for source in sources}
         found_flaws: list[Flaw] = []
-        self.labels = list_annotations(self.path, plan.dataset, format=self.format, on_flaw=found_flaws.append)
+        root = pictures_root(plan.dataset)
+        labels = list_annotations(self.path, root, format=self.format, on_flaw=found_flaws.append)
+        self.labels = rekeyed(labels, sources)
+        if any(source.reader for source in sources):
+            found_flaws = [replace(flaw, picture=safe_key(flaw.picture)) for flaw in found_flaws]
         self.flaws = tuple(flaw for flaw in found_flaws if not flaw.picture or flaw.picture in keys)
         self.missing = tuple(source.key for source in sources if source.key not in self.labels)
         self._check_flaws(self.flaws)
@@ -132,6 +139,13 @@ class Annotator:
             return []
         with explained_rows(self.out / MANIFEST):
             return write_annotations(_entries(rows), self.out, self.format, like=self.path)
+
+
+def rekeyed(labels: Annotations, sources: Iterable[SourceFile]) -> Annotations:
+    """Return annotations by the keys of their sources, which differ from the names in lists and archives."""
+    if not any(source.reader for source in sources):
+        return labels
+    return {safe_key(name): found for name, found in labels.items()}
 
 
 def move_labels(labels: FaceLabels | None, moved: AnimatedCopy) -> FaceLabels | None:

@@ -13,14 +13,12 @@ from typing import Any, Final
 import yaml
 
 from fomaug import __version__
-from fomaug.expand.inspect.contact import CONTACT_SHEET
+from fomaug.expand.manifest import CARD, CONTACT_SHEET
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.samples import SUFFIXES, archived_suffix
 from fomaug.expand.sources import SourceFile
 from fomaug.files import write_file
 from fomaug.media import written_format
-
-CARD: Final = "README.md"
 
 _SPLITS: Final = {"train": "train", "val": "validation", "test": "test"}
 _ARCHIVES: Final = {"webdataset": "tar", "parquet": "parquet"}
@@ -62,7 +60,7 @@ def make_head(
         files["train"].append("metadata.jsonl")
     elif plan.format == "folder" and classes:
         # Classes are the folders right above the pictures, or datasets would take other folders for them.
-        config["drop_labels"] = not all(source.label and not source.folder.parts for source in sources)
+        config["drop_labels"] = not all(source.label and not source.folder for source in sources)
     config["data_files"] = [{"split": split, "path": paths} for split, paths in files.items()]
     head = {"tags": ["synthetic", "fomaug"], "configs": [config]}
     return head | ({"dataset_info": _tar_info(plan, sources, classes)} if plan.format == "webdataset" else {})

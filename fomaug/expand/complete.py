@@ -7,15 +7,17 @@ from dataclasses import replace
 
 from fomaug.expand.card import save_card
 from fomaug.expand.index import RowIndex
-from fomaug.expand.inspect.contact import MOST, choose_sources, save_contact_sheet
-from fomaug.expand.manifest import MANIFEST, Row, read_rows, save_summary
+from fomaug.expand.inspect.contact import choose_sources, save_contact_sheet
+from fomaug.expand.manifest import CARD, CONTACT_SHEET, MANIFEST, REJECTED, SUMMARY, Row, read_rows, save_summary
 from fomaug.expand.originals import Originals
 from fomaug.expand.prepare import Prepared, inputs_of
 from fomaug.expand.profile import describe
 from fomaug.expand.report import ExpandReport, Failure
 from fomaug.expand.shards import Division
 from fomaug.expand.shares import Share
+from fomaug.expand.storage import push, remove_pieces
 from fomaug.expand.tasks import Tasks
+from fomaug.expand.thumbnails import MOST, remove_thumbnails
 from fomaug.labels import Flaw
 from fomaug.media import Provenance
 
@@ -31,7 +33,8 @@ def complete(prepared: Prepared, index: RowIndex, tasks: Tasks, report: ExpandRe
     count = 0 if setup.plan.include_sources == "none" else originals.add(unused)
     if annotator is not None:
         annotator.write_all(read_rows(out / MANIFEST, originals=True))
-    sheet, unshown = save_contact_sheet(out, shown, prepared.sources, _provenance(prepared))
+    url = prepared.plan.out_url
+    sheet, unshown = save_contact_sheet(out, shown, prepared.sources, _provenance(prepared), url=url)
     save_card(
         setup.plan, prepared.sources, setup.classes, metadata=annotator is not None and annotator.format == "jsonl"
     )
@@ -47,6 +50,9 @@ def complete(prepared: Prepared, index: RowIndex, tasks: Tasks, report: ExpandRe
     )
     summary = {"state": "done", **report.result(), **prepared.facts, "given": inputs_of(prepared.plan)}
     save_summary(out, summary)
+    remove_thumbnails(out)
+    push(prepared.plan, MANIFEST, REJECTED, CONTACT_SHEET, CARD, SUMMARY)
+    remove_pieces(prepared.plan)
     return report
 
 

@@ -1,75 +1,62 @@
-"""The dataset: its image files, with the labels and splits that their folders name, and the saved list of them."""
+"""The dataset: its pictures with their labels and splits, and the saved list of them."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from fomaug.errors import ArgumentError, ResumeError, UnsafeFileError, check_choice
+from fomaug.expand.inputs import Listed, labelled_by_metadata, list_archives_below, list_input, named_by_folders
+from fomaug.expand.manifest import SOURCES as SOURCES
 from fomaug.expand.plan import Split
+from fomaug.expand.readers import from_json, to_json
+from fomaug.expand.report import Failure
 from fomaug.expand.sources import SourceFile
 from fomaug.files import MANIFEST, exists, open_text, replacing
 from fomaug.media import digest_sizes, list_pictures, read_suffixes, unread_suffixes
 
-SOURCES: Final = "sources.jsonl"
-
-
-SPLITS: Final = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""Split of each known name of a top folder."""
-
 
 class Found(NamedTuple):
-    """The source files of a dataset folder.
+    """The sources of a dataset.
 
     Attributes:
-        chosen: source files of the chosen split.
-        unsplit: source files outside of the split folders; empty if all splits are chosen.
+        chosen: sources of the chosen split.
+        unsplit: sources outside of the splits; empty if all splits are chosen.
         expanded: folders that were left out because `expand` wrote them.
+        failed: rows of lists and members of archives that cannot be sources.
     """
 
     chosen: list[SourceFile]
     unsplit: list[SourceFile]
     expanded: list[str]
+    failed: Sequence[Failure] = ()
 
 
-def find_sources(dataset: Path, *, out: Path, split: str = "train", annotations: str | None = None) -> Found:
-    """List the image files below a folder, sorted by key.
+def find_sources(
+    dataset: str | Path, *, out: str | Path, split: str = "train", annotations: str | None = None
+) -> Found:
+    """List the pictures of a dataset; those of a folder are sorted by key, those of other inputs are in their order.
 
-    Hidden files and folders are left out, as are `out`, `annotations` and expanded datasets inside the folder. Links to
-    folders are not followed.
+    In a folder, hidden files and folders are left out, as are `out`, `annotations` and expanded datasets inside the
+    folder. Links to folders are not followed.
 
     Args:
-        dataset: folder of class folders or images, or of splits.
+        dataset: folder of class folders or images, or of splits; or another input, see `list_input`.
         out: output folder of the expansion.
         annotations: path of the annotations, which may be a folder of masks.
-        split: split to list, or "all"; without split folders, "train" lists all images, too.
+        split: split to list, or "all"; without splits, "train" lists all images, too.
 
     Raises:
-        ArgumentError: the folder does not exist, has no images, has none in the split, or has no split folders for
-            "val" or "test".
+        ArgumentError: the dataset does not exist, has no images, has none in the split, or has no splits for "val" or
+            "test".
     """
-    if not dataset.is_dir():
-        raise ArgumentError(f"dataset {dataset} is not a folder; give the folder that holds the pictures")
     check_choice("split", split, get_args(Split))
-    if out.resolve() == dataset.resolve():
-        raise ArgumentError(f"out is the dataset itself ({dataset}); give another folder")
-    avoided = {out.resolve(), *([Path(annotations).resolve()] if annotations else [])}
-    # Pictures that cannot be read are sources, too: reading them fails, and the report names them.
-    keys, expanded = list_pictures(dataset, (*read_suffixes, *unread_suffixes), avoided=avoided)
-    divided = _is_divided(keys)
-    sources = [_source(dataset, key, divided=divided) for key in keys]
+    listed, expanded = list_input(str(dataset)), list[str]()
+    if listed is None:
+        listed, expanded = _list_folder(Path(dataset), Path(out), annotations)
+    sources = listed.sources
     splits = sorted({source.split for source in sources} - {""})
     if not splits and split in ("val", "test"):
         raise ArgumentError(f"dataset {dataset} has no split folders, so no split {split!r}; give none, or 'all'")
@@ -79,32 +66,34 @@ def find_sources(dataset: Path, *, out: Path, split: str = "train", annotations:
         chosen, unsplit = ([source for source in sources if source.split == wanted] for wanted in (split, ""))
     if not chosen:
         reason = f"none of split {split!r}, but of {', '.join(splits)}; give split" if splits else "no picture"
-        raise ArgumentError(f"dataset {dataset} holds {reason}; known suffixes: {', '.join(read_suffixes)}")
-    return Found(chosen, unsplit, expanded)
+        first = f" (the first: {listed.failed[0].source} {listed.failed[0].reason})" if listed.failed else ""
+        raise ArgumentError(f"dataset {dataset} holds {reason}{first}; known suffixes: {', '.join(read_suffixes)}")
+    return Found(chosen, unsplit, expanded, listed.failed)
+
+
+def _list_folder(dataset: Path, out: Path, annotations: str | None) -> tuple[Listed, list[str]]:
+    """List the pictures of a folder on this machine, or of the archives in it; and the expanded datasets in it."""
+    if not dataset.is_dir():
+        raise ArgumentError(
+            f"dataset {dataset} is not a folder; give the folder that holds the pictures, a list of pictures (.csv, "
+            ".jsonl), or archives (.tar, .parquet)"
+        )
+    if out.resolve() == dataset.resolve():
+        raise ArgumentError(f"out is the dataset itself ({dataset}); give another folder")
+    avoided = {out.resolve(), *([Path(annotations).resolve()] if annotations else [])}
+    # Pictures that cannot be read are sources, too: reading them fails, and the report names them.
+    keys, expanded = list_pictures(dataset, (*read_suffixes, *unread_suffixes), avoided=avoided)
+    archives = None if keys else list_archives_below(str(dataset))
+    if archives is not None:
+        return archives, expanded
+    named = zip(keys, named_by_folders(keys), strict=True)
+    sources = [SourceFile(dataset, key, label, split) for key, (label, split) in named]
+    return labelled_by_metadata(dataset, sources), expanded
 
 
 def digest_sources(sources: Sequence[SourceFile]) -> str:
     """Return the sha256 of the names and sizes of all sources, to detect changes of a dataset."""
     return digest_sizes((source.key, source.num_bytes) for source in sources)
-
-
-def _is_divided(keys: Iterable[str]) -> bool:
-    """Whether top folders are splits: one is named train, or all of them have names of splits.
-
-    Beside a train folder, every folder with the name of a split is a split, whatever the other folders are, so that
-    test images stay test images. Without a train folder, a folder named dev among others is a class.
-    """
-    tops = {top.lower() for top, slash, _ in (key.partition("/") for key in keys) if slash}
-    splits = {SPLITS.get(top, "") for top in tops}
-    return "train" in splits or (bool(splits) and "" not in splits)
-
-
-def _source(dataset: Path, key: str, *, divided: bool) -> SourceFile:
-    top, _, rest = key.partition("/")
-    split = SPLITS.get(top.lower(), "") if divided and rest else ""
-    if split:
-        top, _, rest = rest.partition("/")
-    return SourceFile(dataset, key, sys.intern(top) if rest else "", split)
 
 
 def save_sources(out: Path, sources: Sequence[SourceFile]) -> None:
@@ -116,7 +105,9 @@ def save_sources(out: Path, sources: Sequence[SourceFile]) -> None:
     if not (out / SOURCES).exists():
         with replacing(out / SOURCES, durable=True) as temporary, temporary.open("w", encoding="utf-8") as file:
             for source in sources:
-                file.write(f"{json.dumps([source.key, source.label, source.split, source.num_bytes])}\n")
+                reader = [] if source.reader is None else [to_json(source.reader)]
+                values = [source.key, source.label, source.split, source.num_bytes, *reader]
+                file.write(f"{json.dumps(values)}\n")
 
 
 def with_deleted(sources: Sequence[SourceFile], dataset: Path, out: Path) -> list[SourceFile]:
@@ -128,11 +119,23 @@ def with_deleted(sources: Sequence[SourceFile], dataset: Path, out: Path) -> lis
         ResumeError: the list is damaged.
     """
     listed = list(read_sources(dataset, out / SOURCES)) if (out / SOURCES).exists() else []
+    if any(source.reader for source in listed):
+        return _with_recorded_sizes(sources, listed)
     found = {source.key for source in sources}
-    deleted = [source for source in listed if source.key not in found and not exists(source.path)]
+    deleted = [source for source in listed if source.key not in found and not _is_there(source)]
     if not deleted or len(listed) != len(found) + len(deleted):
         return list(sources)
     return sorted([*sources, *deleted], key=lambda source: source.key)
+
+
+def _with_recorded_sizes(sources: Sequence[SourceFile], listed: Sequence[SourceFile]) -> list[SourceFile]:
+    """Take the recorded size of files that a list of pictures names and that were deleted since."""
+    recorded = {source.key: source for source in listed}
+    return [source if _is_there(source) else recorded.get(source.key, source) for source in sources]
+
+
+def _is_there(source: SourceFile) -> bool:
+    return source.path is None or exists(source.path)
 
 
 def listed_sources(dataset: Path, out: Path) -> list[SourceFile]:
@@ -160,9 +163,11 @@ def read_sources(dataset: Path, path: Path) -> Iterator[SourceFile]:
         raise ResumeError(f"{path} is damaged; remove it, and resume") from cause
 
 
-def _listed_source(dataset: Path, key: Any, label: Any, split: Any, num_bytes: Any) -> SourceFile:
+def _listed_source(dataset: Path, key: Any, label: Any, split: Any, num_bytes: Any, reader: Any = None) -> SourceFile:
     if not all(isinstance(word, str) for word in (key, label, split)) or type(num_bytes) is not int:
         raise ValueError("a source has a key, a label, a split and a size")
     if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts or "\0" in key:
         raise ValueError("a key is a path below the dataset")
-    return SourceFile(dataset, key, label, split, num_bytes)
+    if reader is None:
+        return SourceFile(dataset, key, label, split, num_bytes)
+    return SourceFile(Path(), key, label, split, num_bytes, from_json(reader))

@@ -21,7 +21,8 @@ from fomaug.expand.classes import check_clip_labels, check_mapped
 from fomaug.expand.columns import BatchRow, check_columns, read_rows
 from fomaug.expand.copies import Judge, Outcome, make_planned
 from fomaug.expand.gates import make_judge, read_gates
-from fomaug.expand.plan import ExpandOptions, ExpandPlan, LabelOption
+from fomaug.expand.options import ExpandOptions
+from fomaug.expand.plan import ExpandPlan, LabelOption
 from fomaug.expand.resources import load_augment
 from fomaug.expand.samples import encode_copy
 from fomaug.expand.shards import plan_units
@@ -29,6 +30,7 @@ from fomaug.expand.sources import Loaded, Locate, SourceFile, SourceJob, decode,
 from fomaug.labels import FaceLabels, Flaw, fit
 from fomaug.motion import Selection
 from fomaug.options import OnError
+from fomaug.presets import with_presets
 
 Flaws = Literal["warn", "column"]
 
@@ -92,6 +94,7 @@ class Expander:
         options: further fields of `fomaug.expand.ExpandPlan`, but for those of a whole dataset.
     """
 
+    @with_presets(*(field.name for field in fields(ExpandPlan)))
     def __init__(
         self,
         *,
@@ -129,7 +132,7 @@ class Expander:
     @property
     def options(self) -> dict[str, Any]:
         """The options that differ from their defaults, as plain JSON; `Expander(**options)` is an equal one."""
-        defaults = ExpandPlan(_NOWHERE, _NOWHERE).to_dict()
+        defaults = ExpandPlan(_NOWHERE, _NOWHERE, purpose=self.plan.purpose).to_dict()
         changed = {name: value for name, value in self.plan.to_dict().items() if value != defaults[name]}
         renamed = {name: column for name, column in self.columns.items() if name != column}
         own = {"flaws": self.flaws} if self.flaws != "warn" else {}
@@ -285,7 +288,8 @@ def _empty(loaded: Loaded, flaw: str) -> _Record:
 
 def _warn(records: Sequence[_Record], count: int) -> None:
     """Warn of the sources and annotations that could not be used; gates reject copies as they are told to."""
-    flawed = {record["source_key"]: record["flaw"] for record in records if _is_flawed(record)}
+    used = [record for record in records if record["image"] or record["copy"] < 0]
+    flawed = {record["source_key"]: record["flaw"] for record in used if record["flaw"]}
     if flawed:
         named = "; ".join(f"{key}: {flaw}" for key, flaw in [*flawed.items()][:_NAMED])
         rest = f"; and {len(flawed) - _NAMED} others" if len(flawed) > _NAMED else ""
@@ -294,7 +298,3 @@ def _warn(records: Sequence[_Record], count: int) -> None:
             UnusedRowsWarning,
             stacklevel=3,
         )
-
-
-def _is_flawed(record: _Record) -> bool:
-    return bool(record["flaw"]) and (bool(record["image"]) or record["copy"] < 0)

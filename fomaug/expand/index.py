@@ -32,7 +32,7 @@ from fomaug.strict_json import load_json
 
 Ints = NDArray[np.int64]
 IsWritten = Callable[[Row], bool]
-IsWhole = Callable[[Path, int, Row], bool]
+IsWhole = Callable[[str, int, Row], bool]
 
 _BLOCK: Final = 1 << 20
 _NO_LABEL: Final = -1  # in the column of labels: a rejected copy
@@ -50,7 +50,7 @@ class RowIndex:
         division: division of the job.
         is_written: function of a row that tells whether the files of the copy are there; rows of archives are not
             asked, since `is_whole` is.
-        is_whole: function of the path of an archive, the number of its rows and its last row that tells whether the
+        is_whole: function of the name of an archive, the number of its rows and its last row that tells whether the
             archive is whole.
 
     Attributes:
@@ -94,7 +94,7 @@ class RowIndex:
                 self._append(line)
 
     def has(self, copy_id: CopyId) -> bool:
-        """Whether a copy has a row."""
+        """Return whether a copy has a row."""
         position = self.division.position(copy_id)
         return position is not None and bool(self.recorded[position])
 
@@ -173,7 +173,7 @@ class RowIndex:
         bounds = np.searchsorted(np.sort(archives), range(len(self._archives) + 1)).tolist()
         damaged = []
         for (name, archive), (first, end) in zip(self._archives.items(), pairwise(bounds), strict=True):
-            if first == end or not self._is_whole(self.out / name, end - first, self._read(int(by_archive[end - 1]))):
+            if first == end or not self._is_whole(name, end - first, self._read(int(by_archive[end - 1]))):
                 damaged.append(archive)
         return damaged
 
@@ -198,7 +198,7 @@ class RowIndex:
         return row
 
     def _is_joined(self, path: Path, order: Ints) -> bool:
-        """Whether a file holds exactly these rows in this order."""
+        """Return whether a file holds exactly these rows in this order."""
         if not path.exists():
             return not len(order)
         own = self._paths.index(path)

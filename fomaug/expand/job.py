@@ -15,35 +15,42 @@ from typing_extensions import Unpack
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, ResumeError, did_you_mean
+from fomaug.expand.auto import choose_views
 from fomaug.expand.complete import complete, report_share
 from fomaug.expand.dataset import Found
 from fomaug.expand.engines import Job, make_engine
-from fomaug.expand.formats import is_whole_archive
 from fomaug.expand.gates import Embed, read_gates
 from fomaug.expand.index import RowIndex
+from fomaug.expand.inputs import has_annotations
 from fomaug.expand.locks import locked, wait_for_workers
 from fomaug.expand.manifest import explained_writes, read_summary
-from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes
+from fomaug.expand.options import ExpandOptions
+from fomaug.expand.plan import EngineName, ExpandPlan, Format, LabelOption, Processes
 from fomaug.expand.prepare import (
     Given,
     Prepared,
     begin,
     check_share,
     find_job_sources,
+    index_rows,
     is_prepared,
     list_unsplit,
+    list_unusable,
     plan_of,
     prepare,
 )
-from fomaug.expand.recover import is_written, remove_temporary
+from fomaug.expand.recover import remove_temporary
 from fomaug.expand.report import ExpandReport, estimate_bytes
 from fomaug.expand.resources import GIVEN
 from fomaug.expand.shards import Division
 from fomaug.expand.shares import Share, parse_share
+from fomaug.expand.storage import working_folder
 from fomaug.expand.tasks import Tasks, show_progress
 from fomaug.faces import Detector
 from fomaug.motion import Selection
 from fomaug.options import OnError
+from fomaug.presets import with_presets
+from fomaug.remote import local_name
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,7 @@ class _Mode:
     progress: bool = False
 
 
+@with_presets(*(field.name for field in fields(ExpandPlan)), sees_pictures=True)
 def expand(
     dataset: str | Path,
     out: str | Path,
@@ -92,8 +100,9 @@ def expand(
     The arguments are the options of `fomaug expand`; those that are not listed here are fields of `ExpandPlan`.
 
     Args:
-        dataset: folder of class folders, or of images.
-        out: folder to write to; a new one, or the one of the job that is resumed.
+        dataset: folder of class folders or of images; a list of pictures (.csv, .jsonl); WebDataset tar files or
+            parquet files, or a folder of them; or the URL of one of these on remote storage.
+        out: folder to write to, or, for archives, its URL on remote storage; a new one, or that of the resumed job.
         driving: "builtin", "gestures", "parametric", "views", a pool or its file, a clip, or a folder of clips.
         copies: number of copies of each source.
         model: an animator, the name of an installed model, or the path of a model file.
@@ -119,8 +128,8 @@ def expand(
     """
     _check_names(options)
     plan = ExpandPlan(
-        dataset=str(dataset),
-        out=str(out),
+        dataset=local_name(str(dataset)),
+        out=local_name(str(out)),
         driving=GIVEN if isinstance(driving, DrivingPool) else str(driving),
         copies=copies,
         model=model.name if isinstance(model, Animator) else str(model),
@@ -139,7 +148,9 @@ def expand(
         detector=detector,
     )
     share = None if shard is None else parse_share(shard)
-    return _expand(plan, given, _Mode(resume, dry_run, prepare, share, progress))
+    mode = _Mode(resume, dry_run, prepare, share, progress)
+    with working_folder(plan.out) as (folder, url):
+        return _located(_expand(replace(plan, out=str(folder), out_url=url), given, mode), url)
 
 
 def finish(
@@ -157,7 +168,7 @@ def finish(
     """Go on with the job of an output folder by its own settings: make what is missing, and join all shares.
 
     Args:
-        out: output folder of a job that was prepared, interrupted, or divided into shards.
+        out: output folder or URL of a job that was prepared, interrupted, or divided into shards.
         shard: "I/N" or "auto" to make one share and join nothing, see `expand`.
         engine: "local" or "ray".
         processes: number of processes, or "auto".
@@ -173,12 +184,21 @@ def finish(
     Raises:
         ResumeError: the folder holds no job, or the job was given objects from Python.
     """
-    free = {"engine": engine, "processes": processes, "address": address}
-    plan = plan_of(Path(out), read_summary(Path(out)), device=device, workers=workers, on_error=on_error, **free)
-    if plan.driving == GIVEN:
-        raise ResumeError(f"the job in {out} was given a pool or a model from Python; resume it there by expand()")
+    free = {"engine": engine, "processes": processes, "address": address, "device": device, "workers": workers}
     share = None if shard is None else parse_share(shard)
-    return _expand(plan, Given(), _Mode(resume=True, share=share, progress=progress))
+    with working_folder(local_name(str(out))) as (folder, url):
+        plan = plan_of(folder, read_summary(folder, url), on_error=on_error, out_url=url, **free)
+        if plan.driving == GIVEN:
+            raise ResumeError(f"the job in {out} was given a pool or a model from Python; resume it there by expand()")
+        return _located(_expand(plan, Given(), _Mode(resume=True, share=share, progress=progress)), url)
+
+
+def _located(report: ExpandReport, url: str) -> ExpandReport:
+    """Replace the temporary folder of a job on storage in its report."""
+    if not url:
+        return report
+    sheet = report.contact_sheet and Path(url, report.contact_sheet.name)
+    return replace(report, out=Path(url), contact_sheet=sheet, url=url)
 
 
 def _check_names(options: Mapping[str, object]) -> None:
@@ -190,10 +210,13 @@ def _check_names(options: Mapping[str, object]) -> None:
 
 def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
     read_gates(plan.gates)
+    if plan.annotations is None and has_annotations(plan.dataset):
+        plan = replace(plan, annotations=plan.dataset)
     if mode.share is not None:
         check_share(plan)
         plan = _on_own_device(plan)
     found = find_job_sources(plan, resume=mode.resume or mode.share is not None, listed=mode.share is not None)
+    plan = choose_views(plan, found.chosen, given.model, given.detector)
     division = Division(plan, found.chosen)
     report = _start_report(plan, found, division)
     if mode.dry_run:
@@ -202,7 +225,7 @@ def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
     if mode.share is not None:
         return _run_share(prepared, report, mode, mode.share)
     with locked(prepared.out):
-        with explained_writes(prepared.out):
+        with explained_writes(prepared.plan.target):
             begin(prepared, resume=mode.resume)
         return report if mode.only_prepare else _run(prepared, report, mode)
 
@@ -221,7 +244,7 @@ def _start_report(plan: ExpandPlan, found: Found, division: Division) -> ExpandR
         out=Path(plan.out),
         sources=len(found.chosen),
         planned=division.num_copies,
-        failed=list_unsplit(plan, found.unsplit),
+        failed=(*list_unusable(plan, found.failed), *list_unsplit(plan, found.unsplit)),
         expanded=tuple(found.expanded),
     )
 
@@ -238,13 +261,13 @@ def _estimate(plan: ExpandPlan, report: ExpandReport, division: Division) -> Exp
 
 def _run(prepared: Prepared, report: ExpandReport, mode: _Mode) -> ExpandReport:
     """Make the missing copies of a whole job, and complete it."""
-    with explained_writes(prepared.out):
+    with explained_writes(prepared.plan.target):
         wait_for_workers(prepared.out)
         remove_temporary(prepared.out)
-    index = _index(prepared)
+    index = index_rows(prepared)
     report = replace(report, written=index.counts()[0])
     tasks = _make(prepared, index, range(prepared.division.num_groups), mode)
-    with explained_writes(prepared.out):
+    with explained_writes(prepared.plan.target):
         return complete(prepared, index, tasks, report)
 
 
@@ -252,25 +275,14 @@ def _run_share(prepared: Prepared, report: ExpandReport, mode: _Mode, share: Sha
     """Make the missing copies of one share beside the processes that make the others."""
     # The first share prepares the job, the others wait for it.
     lock = nullcontext() if is_prepared(prepared.out) else locked(prepared.out, patient=True)
-    with lock, explained_writes(prepared.out):
+    with lock, explained_writes(prepared.plan.target):
         begin(prepared, resume=True)
     groups = share.groups(prepared.division.num_groups)
     with locked(prepared.out, shared=True):
-        index = _index(prepared)
+        index = index_rows(prepared)
         report = replace(report, planned=prepared.division.count_copies(groups), written=index.counts(groups)[0])
         tasks = _make(prepared, index, groups, mode)
         return report_share(prepared, index, tasks, report, share)
-
-
-def _index(prepared: Prepared) -> RowIndex:
-    """Index the rows that are there, of copies that are there."""
-    annotator = prepared.stages.annotator
-    companion = None if annotator is None else annotator.file_with
-    index = RowIndex(
-        prepared.out, prepared.division, lambda row: is_written(prepared.out, row, companion), is_whole_archive
-    )
-    index.scan()
-    return index
 
 
 def _make(prepared: Prepared, index: RowIndex, groups: range, mode: _Mode) -> Tasks:

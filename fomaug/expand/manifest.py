@@ -18,8 +18,14 @@ from fomaug.strict_json import load_json
 SUMMARY: Final = EXPAND_SUMMARY
 MANIFEST: Final = "manifest.jsonl"
 REJECTED: Final = "rejected.jsonl"
+SOURCES: Final = "sources.jsonl"
+POOL_FILE: Final = "driving.safetensors"
+CONTACT_SHEET: Final = ".contact_sheet.png"  # hidden, since loaders take every picture for a sample
+CARD: Final = "README.md"
 PARTS: Final = ".fomaug-parts"
 """Folder of the manifest parts of an unfinished job."""
+THUMBNAILS: Final = ".fomaug-thumbnails"
+"""Folder of the thumbnails of an unfinished job."""
 # 1: all faces of a picture moved by one draw, and their regions stood in "faces".
 # 2: pictures without a face, copied as they are, were marked and labelled as the animated ones.
 # 3: archives of a dataset without splits had no split in their names, tar files held pictures of several formats, and
@@ -33,7 +39,7 @@ CopyId = tuple[str, int]  # key of the source, number of the copy
 
 
 @contextmanager
-def explained_writes(out: Path) -> Iterator[None]:
+def explained_writes(out: str | Path) -> Iterator[None]:
     """Re-raise write errors with the name of the output folder.
 
     Raises:
@@ -102,7 +108,7 @@ def is_original(row: Row) -> bool:
 
 
 def is_rejected(row: Row) -> bool:
-    """Whether a row is that of a rejected copy."""
+    """Return whether a row is that of a rejected copy."""
     return "reasons" in row
 
 
@@ -147,8 +153,12 @@ def save_summary(out: Path, summary: Mapping[str, Any]) -> None:
     write_file(out / SUMMARY, f"{text}\n".encode("utf-8", "backslashreplace"), durable=True)
 
 
-def read_summary(out: Path) -> dict[str, Any]:
+def read_summary(out: Path, url: str = "") -> dict[str, Any]:
     """Read the summary of an expanded dataset.
+
+    Args:
+        out: output folder.
+        url: URL that the folder was fetched from, for error messages; empty without one.
 
     Raises:
         ResumeError: the folder has no summary, or a damaged one.
@@ -156,7 +166,7 @@ def read_summary(out: Path) -> dict[str, Any]:
     try:
         content = read_regular(out / SUMMARY, files.SUMMARY)
     except FileNotFoundError as cause:
-        raise ResumeError(f"{out} holds no {SUMMARY}, so it is no expanded dataset") from cause
+        raise ResumeError(f"{url or out} holds no {SUMMARY}, so it is no expanded dataset") from cause
     except UnsafeFileError as cause:
         raise ResumeError(str(cause)) from cause
     except OSError as cause:
@@ -171,7 +181,7 @@ def read_summary(out: Path) -> dict[str, Any]:
 
 
 def is_still(row: Row) -> bool:
-    """Whether a row describes an unchanged copy of a source without a face."""
+    """Return whether a row describes an unchanged copy of a source without a face."""
     return bool(row["motion"]["skipped"])
 
 

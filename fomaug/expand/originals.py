@@ -21,7 +21,8 @@ from fomaug.expand.report import Failure
 from fomaug.expand.samples import Sample, archived_suffix, original_name, path_inside
 from fomaug.expand.shards import choose_stems
 from fomaug.expand.sources import SourceFile
-from fomaug.files import PICTURE, link_relative, open_regular, read_regular, replacing, write_file
+from fomaug.expand.storage import push_archive
+from fomaug.files import link_relative, open_regular, replacing, write_file
 from fomaug.labels import FaceLabels
 from fomaug.media import file_size, upright_size
 
@@ -84,8 +85,9 @@ class Originals:
     def _named(self, source: SourceFile, stem: str) -> _Named | None:
         """Name an original, and describe it; None for one that cannot be read."""
         try:
-            (height, width), _ = upright_size(source.path)
-        except MediaError as cause:
+            content = b"" if source.path is not None else source.read()
+            (height, width), _ = upright_size(source.path or content, PurePosixPath(source.key).suffix)
+        except (MediaError, OSError) as cause:
             self._fail(source, cause)
             return None
         label = copy_label(self.plan.labels, source.label, None, still=True)
@@ -96,7 +98,7 @@ class Originals:
             "label": label or None,
             "split": source.split or None,
             "size": [height, width],
-            "bytes": file_size(source.path),
+            "bytes": len(content) if source.path is None else file_size(source.path),
         }
         annotation = self._annotation(source, (height, width))
         if annotation is not None:
@@ -108,10 +110,10 @@ class Originals:
         for source, name, row in named:
             path = path_inside(self.out, name)
             try:
-                if self.plan.include_sources == "link":
+                if self.plan.include_sources == "link" and source.path is not None:
                     link_relative(path, source.path)
                 elif path.is_symlink() or not path.is_file() or file_size(path) != row["bytes"]:
-                    write_file(path, read_regular(source.path, PICTURE), durable=True)
+                    write_file(path, source.read(), durable=True)
             except FileNotFoundError as cause:
                 self._fail(source, cause)
                 continue
@@ -139,14 +141,14 @@ class Originals:
     def _write_archive(self, shard: str, named: Sequence[_Named]) -> list[Row]:
         file = f"{shard}{archive_suffix(self.plan.format)}"
         rows: list[Row] = [{"file": file, "member": name, **row} for _, name, row in named]
-        if is_whole_archive(self.out / file, len(rows), rows[-1]):
+        if is_whole_archive(f"{self.plan.target}/{file}", len(rows), rows[-1]):
             return rows
         writer = open_writer(self.out, self.plan.format, self.classes)
         writer.begin(shard)
         try:
             for source, name, row in named:
                 try:
-                    content = read_regular(source.path, PICTURE)
+                    content = source.read()
                 except OSError as cause:
                     self._fail(source, cause)
                     continue
@@ -154,7 +156,9 @@ class Originals:
         except BaseException:
             writer.abandon()
             raise
-        return writer.finish()
+        rows = writer.finish()
+        push_archive(self.plan, file)
+        return rows
 
     def _annotation(self, source: SourceFile, size: tuple[int, int]) -> FaceLabels | None:
         """Return the labels of an original, without those that do not fit, which the rows of its copies name."""

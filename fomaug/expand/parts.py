@@ -10,6 +10,7 @@ from pathlib import Path
 from fomaug.expand.locks import lock_file, open_part
 from fomaug.expand.manifest import PARTS, Row, to_line
 from fomaug.files import append_line, flush_folder
+from fomaug.remote import write_url
 
 
 class Part:
@@ -18,9 +19,12 @@ class Part:
     Args:
         out: output folder.
         name: name of the part, new for every worker of every run, so that no part continues after a torn line.
+        url: URL of the output, which gets an object for each call of `append`; empty without one.
     """
 
-    def __init__(self, out: Path, name: str) -> None:
+    def __init__(self, out: Path, name: str, url: str = "") -> None:
+        self._objects = f"{url}/{PARTS}/{name}" if url else ""
+        self._appended = 0
         self.path = part_path(out, name)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open_part(self.path)
@@ -30,8 +34,12 @@ class Part:
     def append(self, rows: Iterable[Row]) -> None:
         """Append rows of written and of rejected copies in one write, and wait until they are on the disk."""
         lines = "".join(map(to_line, rows))
-        if lines:
-            append_line(self.path, lines, durable=True)
+        if not lines:
+            return
+        append_line(self.path, lines, durable=True)
+        if self._objects:
+            write_url(f"{self._objects}-{self._appended:06d}.jsonl", lines.encode())
+            self._appended += 1
 
     def close(self) -> None:
         """Release the lock."""

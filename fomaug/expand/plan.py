@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Literal, get_args
 
-from typing_extensions import TypedDict
-
 from fomaug.errors import ArgumentError, check_choice
 from fomaug.options import (
     Crop,
@@ -20,6 +18,7 @@ from fomaug.options import (
     Region,
     Selection,
 )
+from fomaug.presets import Purpose
 
 Format = Literal["folder", "webdataset", "parquet"]
 ImageFormat = Literal["same", "jpeg", "png", "webp"]
@@ -36,6 +35,7 @@ GateOption = Literal["on", "off"] | Mapping[str, float | None]
 _FREE: Final = (
     "dataset",
     "out",
+    "out_url",
     "annotations",
     "clip_labels",
     "driving",
@@ -47,6 +47,7 @@ _FREE: Final = (
     "engine",
     "processes",
     "address",
+    "purpose",
 )
 
 
@@ -57,8 +58,9 @@ class ExpandPlan:
     The other fields carry their description as `help` in their metadata; it is the text of `fomaug expand --help`.
 
     Attributes:
-        dataset: folder of class folders, or of images.
+        dataset: folder of class folders or of images, a list of pictures, archives, or a URL of one of these.
         out: folder to write to; a new one, or the one of the job that is resumed.
+        out_url: URL of the storage that takes what is written, while `out` is a temporary folder; empty without one.
     """
 
     dataset: str
@@ -73,6 +75,9 @@ class ExpandPlan:
     views: str | None = field(
         default=None,
         metadata={"help": "Angles of --driving views in degrees: 'yaw=-40:40:20 pitch=-20,0,20 roll=0'."},
+    )
+    purpose: Purpose | None = field(
+        default=None, metadata={"help": "Preset of options for a purpose; options that are given win."}
     )
     copies: int = field(default=8, metadata={"help": "Number of copies of each source."})
     model: str = field(default="lite-256", metadata={"help": "An installed model, or a model file."})
@@ -203,6 +208,7 @@ class ExpandPlan:
         default=1, metadata={"help": "Number of processes, or auto: one for each GPU, or as many as the CPUs serve."}
     )
     address: str | None = field(default=None, metadata={"help": "Address of the Ray cluster; without one, Ray's own."})
+    out_url: str = ""
 
     def __post_init__(self) -> None:
         self.draw_settings()
@@ -230,6 +236,11 @@ class ExpandPlan:
         """The driving pool with the angles of its views."""
         return self.driving if self.views is None else f"{self.driving} {self.views}"
 
+    @property
+    def target(self) -> str:
+        """The output folder or URL, as the user gave it."""
+        return self.out_url or self.out
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dict that `json.dumps` takes."""
         return {name: _plain(value) for name, value in asdict(self).items()}
@@ -237,45 +248,6 @@ class ExpandPlan:
     def settings(self) -> dict[str, Any]:
         """Return the settings that must be equal for a job to be resumed."""
         return {name: value for name, value in self.to_dict().items() if name not in _FREE}
-
-
-class ExpandOptions(TypedDict, total=False):
-    """Keyword arguments of `fomaug.expand` that its signature does not name; the fields of `ExpandPlan` say more."""
-
-    config: str | None
-    include_sources: IncludeSources
-    image_format: ImageFormat
-    quality: int
-    samples_per_shard: int
-    region: Region
-    reference: FrameChoice
-    relative: bool
-    relative_jacobian: bool
-    adapt_scale: bool
-    yaw_range: Interval | None
-    pitch_range: Interval | None
-    mirror_probability: float
-    faces: FaceOption
-    on_missing: OnMissing
-    annotations: str | None
-    annotation_format: str | None
-    clip_labels: str | None
-    clip_weights: Mapping[str, float] | None
-    views: str | None
-    clip_crop: Crop
-    split: Split
-    balance: bool
-    max_copies: int
-    gates: GateOption
-    tries: int
-    max_pixels: int
-    batch_size: int
-    device: str
-    dtype: str
-    workers: int
-    engine: EngineName
-    processes: Processes
-    address: str | None
 
 
 _CHOICES: Final[dict[str, Any]] = {

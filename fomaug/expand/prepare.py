@@ -23,16 +23,20 @@ from fomaug.expand.dataset import (
     save_sources,
     with_deleted,
 )
-from fomaug.expand.formats import open_writer
+from fomaug.expand.formats import is_whole_archive, open_writer
 from fomaug.expand.gates import Embed
+from fomaug.expand.index import RowIndex
+from fomaug.expand.inspect.contact import choose_sources
 from fomaug.expand.locks import LOCK
 from fomaug.expand.manifest import MANIFEST_FORMAT, SUMMARY, check_facts, save_summary
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.recover import is_written
 from fomaug.expand.report import Failure
 from fomaug.expand.resources import POOL_FILE, digest_clip_labels, is_from_clips, load_augment, save_pool
 from fomaug.expand.run import Stages
 from fomaug.expand.shards import Division
 from fomaug.expand.sources import SourceFile
+from fomaug.expand.storage import check_format, holds_objects, push
 from fomaug.expand.worker import WorkerSetup, make_stages
 from fomaug.faces import Detector
 from fomaug.files import is_temporary
@@ -91,6 +95,7 @@ class Prepared:
             plan=self.plan,
             classes=list_classes(self.plan, self.sources, augment.driving),
             hashes=(augment.model.hash, augment.driving.hash),
+            shown=frozenset(choose_sources([source.key for source in self.sources])),
             annotator=None if annotator is None else annotator.without_labels(),
             model=self.given.model,
             pool=self.given.pool,
@@ -110,7 +115,7 @@ def find_job_sources(plan: ExpandPlan, *, resume: bool, listed: bool) -> Found:
     dataset, out = Path(plan.dataset), Path(plan.out)
     if listed and is_prepared(out) and (out / SOURCES).exists():
         return Found(listed_sources(dataset, out), [], [])
-    found = find_sources(dataset, out=out, split=plan.split, annotations=plan.annotations)
+    found = find_sources(plan.dataset, out=out, split=plan.split, annotations=plan.annotations)
     return found._replace(chosen=with_deleted(found.chosen, dataset, out)) if resume else found
 
 
@@ -123,10 +128,18 @@ def list_unsplit(plan: ExpandPlan, unsplit: Sequence[SourceFile]) -> tuple[Failu
     return skipped
 
 
+def list_unusable(plan: ExpandPlan, failed: Sequence[Failure]) -> tuple[Failure, ...]:
+    """Return what a list or an archive names and cannot be a source, or raise `MediaError` if the plan says so."""
+    if failed and plan.on_error == "raise":
+        raise MediaError(f"{failed[0].source} {failed[0].reason}")
+    return tuple(failed)
+
+
 def prepare(
     plan: ExpandPlan, sources: Sequence[SourceFile], division: Division, given: Given, *, progress: bool
 ) -> Prepared:
     """Load model, pool and annotations, and check that they fit together; nothing is written."""
+    check_format(plan)
     augment = load_augment(plan, given.pool, given.model, progress=progress)
     check_policy(plan, sources, augment.driving)
     annotator = make_annotator(plan, sources)
@@ -137,7 +150,7 @@ def prepare(
 
 
 def is_prepared(out: Path) -> bool:
-    """Whether an output folder holds a job."""
+    """Return whether an output folder holds a job."""
     return (out / SUMMARY).exists()
 
 
@@ -149,8 +162,10 @@ def begin(prepared: Prepared, *, resume: bool) -> None:
     """
     out, plan = prepared.out, prepared.plan
     filled = out.exists() and any(path.name != LOCK for path in out.iterdir())
-    if filled and not resume:
-        raise ResumeError(f"{out} is not empty; give a new folder, or resume=True (--resume) to go on with its job")
+    if not resume and (filled or holds_objects(plan)):
+        raise ResumeError(
+            f"{plan.target} is not empty; give a new folder, or resume=True (--resume) to go on with its job"
+        )
     out.mkdir(parents=True, exist_ok=True)
     if filled and (is_prepared(out) or not _is_unfinished(out)):
         check_facts(out, prepared.facts)
@@ -158,6 +173,7 @@ def begin(prepared: Prepared, *, resume: bool) -> None:
     save_pool(plan, prepared.stages.augment.driving)
     if not is_prepared(out):
         save_summary(out, {"state": "running", **prepared.facts, "given": inputs_of(plan)})
+        push(plan, SOURCES, POOL_FILE, SUMMARY)  # in this order: the summary says that the job is prepared
 
 
 def plan_of(out: Path, summary: Mapping[str, Any], **free: Any) -> ExpandPlan:
@@ -181,6 +197,20 @@ def plan_of(out: Path, summary: Mapping[str, Any], **free: Any) -> ExpandPlan:
         raise ResumeError(f"the settings in {out} are not those of this version of fomaug ({cause})") from cause
 
 
+def index_rows(prepared: Prepared) -> RowIndex:
+    """Index the rows that are there, of copies that are there."""
+    annotator = prepared.stages.annotator
+    companion = None if annotator is None else annotator.file_with
+    index = RowIndex(
+        prepared.out,
+        prepared.division,
+        lambda row: is_written(prepared.out, row, companion),
+        lambda name, count, last: is_whole_archive(f"{prepared.plan.target}/{name}", count, last),
+    )
+    index.scan()
+    return index
+
+
 def check_share(plan: ExpandPlan) -> None:
     """Refuse to divide a job among machines that no single one has prepared, if they could prepare it differently.
 
@@ -189,7 +219,7 @@ def check_share(plan: ExpandPlan) -> None:
     """
     if is_from_clips(plan) and not is_prepared(Path(plan.out)):
         raise ArgumentError(
-            f"{plan.out} is not prepared, and every shard would read the clips in {plan.driving} by itself; run the "
+            f"{plan.target} is not prepared, and every shard would read the clips in {plan.driving} by itself; run the "
             "same command once with --prepare instead of --shard"
         )
 
@@ -198,11 +228,11 @@ def inputs_of(plan: ExpandPlan) -> dict[str, Any]:
     """Return the names of dataset, clips, model and label files as the user gave them."""
     return {
         name: getattr(plan, name) for name in ("dataset", "driving", "model", "config", "clip_labels", "annotations")
-    }
+    } | ({} if plan.purpose is None else {"purpose": plan.purpose})
 
 
 def _is_unfinished(out: Path) -> bool:
-    """Whether a folder holds nothing but what a job saves before its summary."""
+    """Return whether a folder holds nothing but what a job saves before its summary."""
     return all(path.name in _SAVED_FIRST or is_temporary(path) for path in out.iterdir())
 
 

@@ -23,7 +23,7 @@ def remove_temporary(out: Path) -> None:
 
 
 def is_written(out: Path, row: Row, companion: Companion | None = None) -> bool:
-    """Whether the file of a copy is there with its size, and so are its mark and its annotation file.
+    """Return whether the file of a copy is there with its size, and so are its mark and its annotation file.
 
     Args:
         out: output folder.

@@ -26,7 +26,7 @@ class ExpandReport:
     """The outcome of an expansion.
 
     Attributes:
-        out: output folder.
+        out: output folder; for storage, see `url`.
         sources: number of sources.
         planned: number of planned copies.
         written: number of copies in the output folder.
@@ -42,6 +42,7 @@ class ExpandReport:
         contact_sheet: path of an image of some sources and their copies; None in a dry run, or without copies.
         estimated_bytes: expected size of the output in a dry run.
         shard: share that this call made, as I/N; the counts are then those of the share. Empty for a whole job.
+        url: URL of the output on remote storage; empty for a folder.
         profile: time that all workers spent in each stage, and the stage that limits the job, in lines.
     """
 
@@ -61,6 +62,7 @@ class ExpandReport:
     contact_sheet: Path | None = None
     estimated_bytes: int | None = None
     shard: str = ""
+    url: str = ""
     profile: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -71,7 +73,7 @@ class ExpandReport:
     def result(self) -> dict[str, Any]:
         """Return the outcome for `expand.json`; it does not depend on interruptions of the job."""
         values = asdict(self)
-        for name in ("out", "new", "contact_sheet", "estimated_bytes", "shard", "profile"):
+        for name in ("out", "new", "contact_sheet", "estimated_bytes", "shard", "url", "profile"):
             del values[name]
         return {**values, "labels": dict(self.labels), "contact_sheet": self.contact_sheet and self.contact_sheet.name}
 

@@ -12,14 +12,15 @@ from fomaug.augment import MotionAugment
 from fomaug.driving import NAMED_POOLS, DrivingPool, is_named_pool
 from fomaug.driving import load_pool as named_pool
 from fomaug.errors import ArgumentError, LabelError, MediaError, PoolError, did_you_mean, reason_of
+from fomaug.expand.manifest import POOL_FILE as POOL_FILE
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.storage import fetch_file
 from fomaug.files import TABLE, exists, is_safetensors, sha256_of
 from fomaug.geometry import check_region
 from fomaug.media import find_clips, read_clip
 from fomaug.weights import load_model
 
 GIVEN: Final = "a given pool"
-POOL_FILE: Final = "driving.safetensors"
 
 
 def load_augment(
@@ -54,6 +55,7 @@ def load_augment(
 def load_worker_augment(plan: ExpandPlan, driving: DrivingPool | None, model: Animator | None) -> MotionAugment:
     """Load the model and the pool of a job that has begun; clips are not read again, since the job saved their pool."""
     if driving is None and is_from_clips(plan):
+        fetch_file(plan, POOL_FILE)
         driving = DrivingPool.load(Path(plan.out) / POOL_FILE)
     return load_augment(plan, driving, model)
 
@@ -148,12 +150,12 @@ def digest_clip_labels(plan: ExpandPlan) -> str | None:
 
 
 def is_from_clips(plan: ExpandPlan) -> bool:
-    """Whether the pool of a plan is made from clips."""
+    """Return whether the pool of a plan is made from clips."""
     return not (is_named_pool(plan.driving) or plan.driving == GIVEN or _is_pool_file(Path(plan.driving)))
 
 
 def _is_pool_file(path: Path) -> bool:
-    """Whether a path has the suffix of a pool file, or is a safetensors file by its content."""
+    """Return whether a path has the suffix of a pool file, or is a safetensors file by its content."""
     return path.suffix == ".safetensors" or (exists(path) and path.is_file() and is_safetensors(path))
 
 

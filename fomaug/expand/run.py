@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 
 from fomaug.augment import MotionAugment
 from fomaug.errors import MediaError
 from fomaug.expand.annotate import Annotator, move_labels
 from fomaug.expand.copies import Judge, Outcome, make_planned
-from fomaug.expand.formats import FormatWriter
+from fomaug.expand.formats import ArchiveWriter, FormatWriter
 from fomaug.expand.manifest import Row, copy_id_of, explained_writes
 from fomaug.expand.parts import Part
 from fomaug.expand.plan import ExpandPlan
@@ -21,7 +20,9 @@ from fomaug.expand.profile import Clock
 from fomaug.expand.report import Failure
 from fomaug.expand.samples import Sample, encode_copy, rejected_row
 from fomaug.expand.sources import FitLabels, Loaded, Locate, SourceJob, Unit, load, prepare
+from fomaug.expand.storage import push_archive
 from fomaug.expand.tasks import Done, Feed, Task
+from fomaug.expand.thumbnails import keep_thumbnail
 from fomaug.labels import Flaw
 
 _AHEAD: Final = 2  # units that are loaded before, and written after, the unit in the model
@@ -50,7 +51,7 @@ class _Run:
 
     Attributes:
         task: the task.
-        units: its units that have missing copies; all units for archives, which are always made as a whole.
+        units: units of the task with missing copies; all units for archives, which are always made as a whole.
         failed: sources that could not be used.
         flaws: annotations of these sources.
         rejected: rows of rejected copies of an unfinished shard.
@@ -101,10 +102,20 @@ class Pipeline:
         writer: writer of the job's format.
         part: manifest part of the worker.
         feed: tasks of the worker.
+        shown: keys of the sources on the contact sheet.
     """
 
-    def __init__(self, plan: ExpandPlan, stages: Stages, writer: FormatWriter, part: Part, feed: Feed) -> None:
+    def __init__(
+        self,
+        plan: ExpandPlan,
+        stages: Stages,
+        writer: FormatWriter,
+        part: Part,
+        feed: Feed,
+        shown: Collection[str] = (),
+    ) -> None:
         self.plan = plan
+        self.shown = shown
         self.clock = Clock()
         self.stages = replace(stages, judge=stages.judge and self.clock.timed("gates", stages.judge))
         self.writer = writer
@@ -158,7 +169,7 @@ class Pipeline:
         return threads.submit(load, job, self.plan.max_pixels)
 
     def _is_wanted(self, job: SourceJob, task: Task) -> bool:
-        """Whether a source is loaded at once: in an archive every one is, in a folder those with missing copies."""
+        """Return whether a source is needed: every source of an archive, or one with missing copies in a folder."""
         return not self.writer.per_unit or not task.recorded.issuperset(job.copy_ids)
 
     def _start(self, task: Task) -> Iterator[tuple[_Run, Unit]]:
@@ -179,7 +190,7 @@ class Pipeline:
         return not task.recorded.issuperset(job.copy_ids)
 
     def _can_make_any(self, jobs: Sequence[SourceJob], run: _Run) -> bool:
-        """Whether one of the sources can be used that an archive was written without.
+        """Return whether one of the sources can be used that an archive was written without.
 
         If none can, the archive is what it would be if it were made again.
         """
@@ -236,13 +247,15 @@ class Pipeline:
                     batch.samples.append(threads.submit(self._encode, loaded, outcome))
 
     def _is_written(self, loaded: Loaded, outcome: Outcome, task: Task) -> bool:
-        """Whether a copy has its file; archives are always written as a whole."""
+        """Return whether a copy has its file; archives are always written as a whole."""
         return self.writer.per_unit and (loaded.job.source.key, outcome.copy) in task.recorded
 
     def _encode(self, loaded: Loaded, outcome: Outcome) -> Sample:
         annotator, model = self.stages.annotator, self.stages.augment.model
         annotation = move_labels(loaded.labels, outcome.moved)
         sample = self.writer.prepare(encode_copy(loaded, outcome, model, self.plan, annotation))
+        if loaded.job.source.key in self.shown:
+            keep_thumbnail(self.plan, sample.row, sample.content, sample.name)
         if annotator and annotation:
             annotator.write_with(sample.name, outcome.moved.picture.size, annotation)
         return sample
@@ -252,7 +265,7 @@ class Pipeline:
         # Write errors of the threads are raised here, too. Errors of a user's detector or embedder are raised elsewhere
         # and keep their type.
         run, per_unit = batch.run, self.writer.per_unit
-        with explained_writes(Path(self.plan.out)):
+        with explained_writes(self.plan.target):
             if per_unit or batch.is_first:
                 self.writer.begin(run.task.group.name)
             with self.clock("writing"):
@@ -268,6 +281,8 @@ class Pipeline:
     def _record(self, run: _Run) -> None:
         with self.clock("recording"):
             rows = [*self.writer.finish(), *run.rejected]
+            if isinstance(self.writer, ArchiveWriter):
+                push_archive(self.plan, self.writer.file)
             self.part.append(row for row in rows if copy_id_of(row) not in run.task.recorded)
         run.rejected.clear()
 

@@ -136,7 +136,7 @@ def copy_name(source: SourceFile, stem: str, copy: int, label: str, encode_forma
     ending = f"_m{copy:03d}{SUFFIXES[encode_format]}"
     longest = sidecar_of(Path(ending)).name if encode_format == "bmp" else ending
     fitting = _cut(stem, _MAX_NAME_BYTES - len(longest))
-    return str(PurePosixPath(*parts) / source.folder / f"{fitting}{ending}")
+    return str(PurePosixPath(*parts, source.folder, f"{fitting}{ending}"))
 
 
 def original_name(source: SourceFile, stem: str, label: str, *, archived: bool) -> str:
@@ -151,7 +151,7 @@ def original_name(source: SourceFile, stem: str, label: str, *, archived: bool) 
     parts = [part for part in (source.split_folder, label) if part]
     suffix = PurePosixPath(source.key).suffix
     suffix = archived_suffix(suffix) if archived else suffix
-    return str(PurePosixPath(*parts) / source.folder / f"{_cut(stem, _MAX_NAME_BYTES - len(suffix))}{suffix}")
+    return str(PurePosixPath(*parts, source.folder, f"{_cut(stem, _MAX_NAME_BYTES - len(suffix))}{suffix}"))
 
 
 def archived_suffix(suffix: str) -> str:

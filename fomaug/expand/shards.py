@@ -8,7 +8,6 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
-from pathlib import PurePosixPath
 from typing import Final
 
 from fomaug.expand.layout import ShardKey, shard_keys, shard_name
@@ -207,10 +206,9 @@ def unique_stems(
 
 def _base(source: SourceFile, *, merged: bool, dotless: bool) -> tuple[str, str, str]:
     """Return the folder that names must be unique in, and stem and suffix of a source."""
-    folder, _, name = source.key.rpartition("/")
-    if merged:
-        folder = str(PurePosixPath(source.split_folder) / source.folder)
-    base, suffix = _split_name(name)
+    label = "" if merged else source.label
+    folder = "/".join(part for part in (source.split_folder, label, source.folder) if part)
+    base, suffix = _split_name(source.key.rpartition("/")[2])
     return folder, base.replace(".", "-") if dotless else base, suffix
 
 

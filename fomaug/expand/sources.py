@@ -5,28 +5,44 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Final
 
 from fomaug.animator import Animator
 from fomaug.errors import ArgumentError, MediaError, reason_of
 from fomaug.expand.manifest import CopyId
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.readers import FileReader, Reader
 from fomaug.faces import Detector, Square, check_finder, face_squares, find_squares
 from fomaug.files import PICTURE, read_regular
 from fomaug.labels import FaceLabels, Flaw, face_boxes
 from fomaug.media import Picture, decode_picture, file_size
+from fomaug.remote import is_url
+
+SPLITS: Final = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""Split of each known name of a top folder, of an archive, or in a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One image file of a dataset; small, since a job holds all of them.
+    """One picture of a dataset; small, since a job holds all of them.
 
     Attributes:
         root: dataset folder.
         key: path below the dataset folder, with slashes on every system; also the key of the draws.
-        label: name of the class folder; empty in a flat dataset.
-        split: train, val or test; empty in a dataset without split folders.
-        recorded_bytes: size of the file when the job began, for files of a job's list; None for all other files.
+        label: class label, such as the name of the class folder; empty without one.
+        split: train, val or test; empty in a dataset without splits.
+        recorded_bytes: size of the file where it is known, such as that when the job began; None for all other files.
+        reader: reader of a picture that is not a file of the dataset folder; None for one that is.
     """
 
     root: Path
@@ -34,11 +50,23 @@ class SourceFile:
     label: str = ""
     split: str = ""
     recorded_bytes: int | None = None
+    reader: Reader | None = None
 
     @property
-    def path(self) -> Path:
-        """Path of the file."""
-        return self.root / self.key
+    def path(self) -> Path | None:
+        """Path of the file; None for a picture in an archive or on remote storage."""
+        if self.reader is None:
+            return self.root / self.key
+        is_file = isinstance(self.reader, FileReader) and not is_url(self.reader.name)
+        return Path(self.reader.name) if isinstance(self.reader, FileReader) and is_file else None
+
+    def read(self) -> bytes:
+        """Read the bytes of the picture file.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return read_regular(self.root / self.key, PICTURE) if self.reader is None else self.reader.read()
 
     @property
     def id(self) -> str:
@@ -47,19 +75,31 @@ class SourceFile:
 
     @property
     def num_bytes(self) -> int:
-        """Size of the file in bytes, see `file_size`."""
-        return file_size(self.path) if self.recorded_bytes is None else self.recorded_bytes
+        """Size of the file in bytes, see `file_size`; 0 if it is not known."""
+        if self.recorded_bytes is not None:
+            return self.recorded_bytes
+        return 0 if self.path is None else file_size(self.path)
 
     @property
-    def folder(self) -> PurePosixPath:
-        """Folder of the key without split and class."""
-        parts = PurePosixPath(self.key).parts[bool(self.split) :]
-        return PurePosixPath(*parts[bool(self.label) : -1])
+    def folder(self) -> str:
+        """Folder of the key without split and class; empty for none."""
+        folder = self.key.rpartition("/")[0]
+        for top in (self.split_folder, self.label):
+            if top and folder.startswith(top) and folder[len(top) : len(top) + 1] in ("", "/"):
+                folder = folder[len(top) + 1 :]
+        return folder
+
+    @property
+    def below_split(self) -> str:
+        """Key without the folder of the split."""
+        top, slash, rest = self.key.partition("/")
+        return rest if slash and self.split and top == self.split_folder else self.key
 
     @property
     def split_folder(self) -> str:
-        """Name of the split folder in the dataset; empty without splits."""
-        return PurePosixPath(self.key).parts[0] if self.split else ""
+        """Name of the split's folder for the copies: that in the dataset, or the split; empty without splits."""
+        top, slash, _ = self.key.partition("/")
+        return top if slash and self.split and SPLITS.get(top.lower()) == self.split else self.split
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +184,7 @@ class Loaded:
 def load(job: SourceJob, max_pixels: int) -> Loaded:
     """Load the source of a job; the result carries a reason if the file cannot be read."""
     try:
-        content = read_regular(job.source.path, PICTURE)
+        content = job.source.read()
     except OSError as cause:
         return Loaded(job, None, reason=f"cannot be read: {reason_of(cause)}")
     return decode(job, content, max_pixels)

@@ -30,7 +30,7 @@ class Task:
 
     Attributes:
         group: the group.
-        recorded: its copies that have rows.
+        recorded: copies of the group that have rows.
         labels: labels of its sources, by key.
     """
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from fomaug.driving import EXPRESSIONS, mirrored_expression, mirrored_fields
 from fomaug.motion import Angles, MotionParams, mirrored_angles
+
+_AXES: Final = ("yaw", "pitch", "roll")
 
 
 def view_labels(params: MotionParams, poses: Sequence[Angles | None]) -> dict[str, Any]:
@@ -41,3 +43,18 @@ def _labels(params: MotionParams, pose: Angles | None, *, mirrored: bool) -> dic
         "expression": name,
         "values": {name: round(strength * params.strength, 5) for name, strength in mix.items()},
     }
+
+
+def view_columns(view: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten the entry "view" of a manifest row, which describes the first face, to columns.
+
+    >>> view_columns({"asked": [30, 0, 0], "reached": None, "expression": "smile", "values": {"smile": 0.8}})
+    {'asked_yaw': 30, 'asked_pitch': 0, 'asked_roll': 0, 'view_expression': 'smile', 'view_smile': 0.8}
+    """
+    columns: dict[str, Any] = {}
+    for kind in ("asked", "reached"):
+        angles = view.get(kind) or ()
+        columns |= {f"{kind}_{axis}": angle for axis, angle in zip(_AXES, angles, strict=False)}
+    if view.get("expression"):
+        columns["view_expression"] = view["expression"]
+    return columns | {f"view_{name}": value for name, value in (view.get("values") or {}).items()}

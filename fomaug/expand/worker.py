@@ -29,6 +29,7 @@ class WorkerSetup:
         plan: settings of the job.
         classes: labels of all copies.
         hashes: hashes of the job's model and pool, with which the worker's own are compared.
+        shown: keys of the sources on the contact sheet.
         annotator: writer of annotations, without labels; None without annotations.
         model: animator that the user gave; None to load the one that the plan names.
         pool: driving pool that the user gave; None to load the one that the plan names.
@@ -39,11 +40,16 @@ class WorkerSetup:
     plan: ExpandPlan
     classes: tuple[str, ...]
     hashes: tuple[str, str]
+    shown: frozenset[str] = frozenset()
     annotator: Annotator | None = None
     model: Animator | None = None
     pool: DrivingPool | None = None
     embed: Embed | None = None
     detector: Detector | None = None
+
+    def open_part(self, name: str) -> Part:
+        """Open the manifest part of a worker."""
+        return Part(Path(self.plan.out), name, self.plan.out_url)
 
     def on(self, device: str) -> WorkerSetup:
         """Return the setup of a worker on a device."""
@@ -87,4 +93,4 @@ def make_stages(
 def work(setup: WorkerSetup, stages: Stages, part: Part, feed: Feed) -> None:
     """Make the copies of all tasks of a feed."""
     writer = open_writer(Path(setup.plan.out), setup.plan.format, setup.classes)
-    Pipeline(setup.plan, stages, writer, part, feed).run()
+    Pipeline(setup.plan, stages, writer, part, feed, setup.shown).run()

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fomaug.device import send
 from fomaug.faces.square import Size, Square
 from fomaug.geometry import identity_grid, resize_flow, warp_image
 
@@ -92,7 +94,7 @@ def flow_cells(size: Size, density: float) -> Size:
     return max(2, math.ceil(size[0] * density)), max(2, math.ceil(size[1] * density))
 
 
-def fades(square: Square, size: Size) -> tuple[Tensor, Tensor]:
+def fades(square: Square, size: Size, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
     """Return the weights of a square's motion, and of the animated face in it.
 
     Both are 1 inside and 0 at the square's edges, but for those at the picture's own edges; the face's weight is above
@@ -101,13 +103,14 @@ def fades(square: Square, size: Size) -> tuple[Tensor, Tensor]:
     Args:
         square: square in the picture.
         size: (H, W) of the picture.
+        device: device of the weights.
 
     Returns:
         Two tensors (h, w) of the square's size.
     """
     motion, face = (
         [
-            _ramp(length, band, fades=(low > 0, high < end))
+            _ramp(length, band, device, fades=(low > 0, high < end))
             for length, low, high, end in (
                 (square.size[0], square.top, square.bottom, size[0]),
                 (square.size[1], square.left, square.right, size[1]),
@@ -139,17 +142,17 @@ def _working_dtype(dtype: torch.dtype) -> torch.dtype:
 
 def _blend(before: Tensor, face: MovedFace, size: Size) -> Tensor:
     """Fade from the animated face, inside of the square, to what was there before, at its edges."""
-    of_motion, of_face = (weight.to(before) for weight in fades(face.square, size))
+    of_motion, of_face = (weight.to(before.dtype) for weight in fades(face.square, size, before.device))
     still = before.expand(len(face.image), -1, -1, -1)
     warped = warp_image(still, _faded(face.flow.to(before.dtype), of_motion), mode="bicubic", padding="border")
     return torch.lerp(warped, face.image.to(before.dtype), of_face)
 
 
-def _ramp(length: int, band: tuple[float, float], *, fades: tuple[bool, bool]) -> Tensor:
+def _ramp(length: int, band: tuple[float, float], device: torch.device | None, *, fades: tuple[bool, bool]) -> Tensor:
     """Rise smoothly over a band (its start, its width, in shares of the length) beside each end that fades."""
     start, width = (share * length for share in band)
-    pixels = torch.arange(length)
-    weight = torch.ones(length)
+    pixels = torch.arange(length, device=device)
+    weight = torch.ones(length, device=device)
     for fade, distance in zip(fades, (pixels, pixels.flip(0)), strict=True):
         if fade:
             weight = weight.minimum(((distance - start) / max(width, 1.0)).clamp(0, 1))
@@ -166,11 +169,11 @@ def _faded(flow: Tensor, weight: Tensor) -> Tensor:
 def _add_motion(flow: Tensor, occlusion: Tensor, face: MovedFace, size: Size) -> tuple[Tensor, Tensor]:
     """Blend the flow of a square into the picture's; both are corner-aligned in their own frames."""
     still = identity_grid((flow.shape[1], flow.shape[2]), device=flow.device)
-    scale, offset = (part.to(flow.device) for part in _to_picture_frame(face.square, size))
+    scale, offset = send(_to_picture_frame(face.square, size), flow.device)
     inner = ((still - offset) / scale)[None]  # the picture's cells in the square's frame
     inside = (inner.abs() <= 1).all(-1)[:, None].float()
     of_motion, of_face = (
-        _sample(weight.to(flow.device)[None, None], inner) * inside for weight in fades(face.square, size)
+        _sample(weight[None, None], inner) * inside for weight in fades(face.square, size, flow.device)
     )
     own = _sample(face.flow.float().permute(0, 3, 1, 2), inner).permute(0, 2, 3, 1) * scale + offset
     faded = torch.lerp(still[None], own, of_motion.permute(0, 2, 3, 1))
@@ -186,9 +189,9 @@ def _sample(maps: Tensor, coordinates: Tensor) -> Tensor:
     return F.grid_sample(maps, grid, padding_mode="border", align_corners=True)
 
 
-def _to_picture_frame(square: Square, size: Size) -> tuple[Tensor, Tensor]:
-    """Return the scale and the offset that bring the square's [-1, 1] to the picture's."""
-    height, width = size
-    low = torch.tensor([square.left / max(width - 1, 1), square.top / max(height - 1, 1)]) * 2 - 1
-    high = torch.tensor([(square.right - 1) / max(width - 1, 1), (square.bottom - 1) / max(height - 1, 1)]) * 2 - 1
-    return (high - low) / 2, (high + low) / 2
+def _to_picture_frame(square: Square, size: Size) -> tuple[list[float], list[float]]:
+    """Return the scale and the offset, (x, y) each, that bring the square's [-1, 1] to the picture's."""
+    last = np.maximum(np.array(size[::-1]) - 1, 1)
+    low = (np.array([square.left, square.top]) / last).astype(np.float32) * 2 - 1
+    high = (np.array([square.right - 1, square.bottom - 1]) / last).astype(np.float32) * 2 - 1
+    return ((high - low) / 2).tolist(), ((high + low) / 2).tolist()

@@ -7,12 +7,13 @@ rotation of one 3 x 3 matrix for each keypoint, and the mesh is not needed.
 from __future__ import annotations
 
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
 from fomaug.animator import Animator
+from fomaug.device import constants
 from fomaug.errors import PoolError
 from fomaug.faces.canonical import KEYPOINT_POINTS, keypoint_frames, mean_mesh, rotation
 from fomaug.faces.finder import is_face_model
@@ -22,7 +23,7 @@ NECK: Final = (0.0, 0.4, 0.3)
 """The centre of the head's rotation, below and behind the centre of the face."""
 
 # Weights of the points in the fit. Lids, brows, lips and chin move with expressions, irises with looks; jaws differ
-# between people. docs/driving.md has the errors on rendered heads.
+# between people. docs/evidence/motion.md has the errors on rendered heads.
 _WEIGHTS: Final = {"iris": 0.0, "lid": 0.25, "brow": 0.5, "lip": 0.25, "mouth": 0.25, "chin": 0.25, "jaw": 0.3}
 _YAWS: Final = torch.arange(-70.0, 71.0, 10.0)
 _PITCHES: Final = torch.arange(-40.0, 41.0, 10.0)
@@ -59,12 +60,12 @@ def pose_of_points(value: Tensor) -> Tensor:
     For every pose of a coarse grid, the similarity that fits best is known in closed form; Gauss-Newton steps refine
     the best one. Nothing is read back from the device, and each row depends on its own points alone.
     """
-    face = _weighted_face().to(value.device)
-    points = _complex(_centred(value.detach().float()))  # (B, K)
+    face = _mean_face(value.device)
+    points = _complex(_centred(value.detach().float(), face.weights))  # (B, K)
     angles = _best_of_grid(points, face)
     for _ in range(_ROUNDS):
-        angles = _refine(points, angles, face)
-    fit = _similarity(points, _project(angles, face))
+        angles = _refine(points, angles, face.weighted)
+    fit = _similarity(points, _project(angles, face.weighted))
     return (_read_angles(fit.angle(), angles) * _STEPS).round() / _STEPS
 
 
@@ -78,12 +79,37 @@ def posed_face(angles: Tensor, offset: Tensor | None = None) -> Keypoints:
     Returns:
         Keypoints of B frames.
     """
-    frames = _frames().to(angles.device)
-    frames = frames if offset is None else frames + offset
+    face = _mean_face(angles.device)
+    frames = face.frames if offset is None else face.frames + offset
     turn = rotation(*angles.deg2rad().unbind(-1))[:, None, :2, :, None]  # (B, 1, 2, 3, 1)
     # Products of matrices would depend on the number of rows in their last digits.
     posed = (turn * (frames if frames.ndim == 4 else frames[None])[:, :, None]).sum(3)  # (B, K, 2, 3)
-    return Keypoints(posed[..., 0] + torch.tensor(NECK[:2], device=angles.device), posed[..., 1:])
+    return Keypoints(posed[..., 0] + face.neck, posed[..., 1:])
+
+
+class _MeanFace(NamedTuple):
+    """The mean face on a device.
+
+    Attributes:
+        frames: (K, 3, 3) frames of the keypoints, see `_frames`.
+        weights: (K, 1) weights of the keypoints in the fit, with the sum 1.
+        weighted: (K, 3) points, centred, and multiplied by the roots of their weights.
+        grid: (G, 2) yaw and pitch of the coarse grid.
+        neck: (2,) the centre of the head's rotation in the picture.
+    """
+
+    frames: Tensor
+    weights: Tensor
+    weighted: Tensor
+    grid: Tensor
+    neck: Tensor
+
+
+@constants
+def _mean_face(device: torch.device) -> _MeanFace:
+    frames, weights = _frames(), _weights()
+    parts = frames, weights, _centred(frames[..., 0], weights), torch.cartesian_prod(_YAWS, _PITCHES)
+    return _MeanFace(*(part.to(device) for part in (*parts, torch.tensor(NECK[:2]))))
 
 
 @cache
@@ -93,21 +119,12 @@ def _frames() -> Tensor:
     return torch.cat([frames[..., :1] - torch.tensor(NECK)[:, None], frames[..., 1:]], -1)
 
 
-@cache
 def _weights() -> Tensor:
-    """Return the weights (K, 1) of the keypoints in the fit, with the sum 1."""
     weights = [_WEIGHTS.get(name.split()[0], 1.0) for name in KEYPOINT_POINTS]
     return (torch.tensor(weights) / sum(weights))[:, None]
 
 
-@cache
-def _weighted_face() -> Tensor:
-    """Return the points (K, 3) of the mean face, centred, and multiplied by the roots of their weights."""
-    return _centred(_frames()[..., 0])
-
-
-def _centred(points: Tensor) -> Tensor:
-    weights = _weights().to(points.device)
+def _centred(points: Tensor, weights: Tensor) -> Tensor:
     return (points - (weights * points).sum(-2, keepdim=True)) * weights.sqrt()
 
 
@@ -127,12 +144,11 @@ def _similarity(points: Tensor, shape: Tensor) -> Tensor:
     return (shape.conj() * points).sum(-1) / shape.abs().square().sum(-1)
 
 
-def _best_of_grid(points: Tensor, face: Tensor) -> Tensor:
+def _best_of_grid(points: Tensor, face: _MeanFace) -> Tensor:
     """Return the yaw and pitch (B, 2) of the grid that fit best."""
-    grid = torch.cartesian_prod(_YAWS, _PITCHES).to(points.device)
-    shapes = _project(grid, face)  # (G, K)
+    shapes = _project(face.grid, face.weighted)  # (G, K)
     fits = _similarity(points[:, None], shapes).abs() * shapes.abs().square().sum(-1).sqrt()
-    return grid[fits.argmax(1)]
+    return face.grid[fits.argmax(1)]
 
 
 def _refine(points: Tensor, angles: Tensor, face: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
+from fomaug.device import constant
 from fomaug.geometry.plane import inverse_2x2
 from fomaug.types import Keypoints
 
@@ -36,7 +37,7 @@ class EyePoints(NamedTuple):
     """Indices of the keypoints of the eyes.
 
     Attributes:
-        eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris.
+        eyes: five keypoints of each eye: outer corner, inner corner, upper lid, lower lid and iris.
         bridge: keypoint, not moved by a lid, whose jacobian gives the downward direction of the face.
     """
 
@@ -50,22 +51,23 @@ class Eyes(NamedTuple):
     Attributes:
         centre: (B, E, 2) midpoint between the corners.
         axes: (B, E, 2, 2) columns along the eye and down.
-        upper: (B, E) v of the upper lid, negative above the corners; never below the lower lid.
-        lower: (B, E) v of the lower lid.
+        inverse: (B, E, 2, 2) inverse of the axes.
+        lids: (B, E, 2) v of the upper lid, negative above the corners, and of the lower lid, never above the former.
         iris: (B, E, 2) u and v of the iris.
     """
 
     centre: Tensor
     axes: Tensor
-    upper: Tensor
-    lower: Tensor
+    inverse: Tensor
+    lids: Tensor
     iris: Tensor
 
 
 def read_eyes(keypoints: Keypoints, points: EyePoints) -> Eyes:
     """Compute the state of the eyes from keypoints with jacobians."""
     centre, axes = _frames(keypoints, points)
-    return _eyes(centre, axes, _own_coordinates(keypoints, centre, inverse_2x2(axes, least=_FLAT), points))
+    inverse = inverse_2x2(axes, least=_FLAT)
+    return _eyes(centre, axes, inverse, _own_coordinates(keypoints, centre, inverse, points))
 
 
 def take_out_eyes(source: Keypoints, driving: Keypoints, points: EyePoints) -> tuple[Keypoints, Eyes, Eyes]:
@@ -80,7 +82,7 @@ def take_out_eyes(source: Keypoints, driving: Keypoints, points: EyePoints) -> t
     centre, axes = _frames(both, points)
     inverse = inverse_2x2(axes, least=_FLAT)
     own = _own_coordinates(both, centre, inverse, points)
-    eyes = _eyes(centre, axes, own)
+    eyes = _eyes(centre, axes, inverse, own)
     rows, new = _lids_and_irises(points, axes.device), axes[b:, :, None]  # (E, 3), (B, E, 1, 2, 2)
     value, jacobian = both.value[b:].clone(), both.jacobian[b:].clone()
     value[:, rows] = (centre[b:, :, None] + (new @ own[:b, ..., None])[..., 0]).to(value.dtype)
@@ -101,35 +103,33 @@ def set_eyes(source: Eyes, driving: Eyes, x: Tensor, y: Tensor) -> tuple[Tensor,
         (B, h, w, 2) coordinates in the driving pose with the source's eyes, from which each cell of the grid is read,
         and maps (B, 3, h, w) in [0, 1]: between the lids, hidden in the source, iris.
 
-    >>> lids = torch.tensor([[0.2]])
-    >>> eyes = Eyes(torch.zeros(1, 1, 2), 0.5 * torch.eye(2).view(1, 1, 2, 2), -lids, lids, torch.zeros(1, 1, 2))
+    >>> lids = torch.tensor([[[-0.2, 0.2]]])
+    >>> unit = torch.eye(2).view(1, 1, 2, 2)
+    >>> eyes = Eyes(torch.zeros(1, 1, 2), 0.5 * unit, 2 * unit, lids, torch.zeros(1, 1, 2))
     >>> x = torch.linspace(-1, 1, 9)
-    >>> flow, maps = set_eyes(eyes, eyes._replace(upper=lids), x, x[2:6])
+    >>> flow, maps = set_eyes(eyes, eyes._replace(lids=lids.abs()), x, x[2:6])
     >>> flow.shape, maps.shape
     (torch.Size([1, 4, 9, 2]), torch.Size([1, 3, 4, 9]))
     """
-    inverse = inverse_2x2(driving.axes, least=_FLAT)
-    offset = -(inverse @ driving.centre[..., None])
-    u, v = (
-        (_plane(inverse[..., row, 0]) * x + _plane(offset[..., row, 0])) + _plane(inverse[..., row, 1]) * y[:, None]
-        for row in (0, 1)
-    )  # (B, E, h, w) each
+    offset = -(driving.inverse @ driving.centre[..., None])[..., 0]
+    across, down = (_plane(part) for part in driving.inverse.unbind(-1))
+    own = (across * x + _plane(offset)) + down * y[:, None]  # (B, E, 2, h, w) u and v
+    u, v = own.unbind(2)
     arch = (1 - u.square()).clamp(min=0)
-    depth = torch.minimum(v - _plane(driving.upper) * arch, _plane(driving.lower) * arch - v)
-    inside = (depth / _SOFT).clamp(0, 1)  # a soft edge, because rounding must not decide the source of a pixel
-    turned_u, turned_v, hidden = _eyeball(source, driving, u, v)
-    weight = _facing(source) * _facing(driving)
-    shift_u = inside * turned_u * weight
-    shift_v = torch.lerp(_lid_shift(source, driving, arch, v), turned_v, inside) * weight
-    along, down = driving.axes.unbind(-1)  # (B, E, 2) each
-    flow = [
-        axis + (_plane(along[..., i]) * shift_u + _plane(down[..., i]) * shift_v).sum(1)
-        for i, axis in enumerate((x, y[:, None]))
-    ]
-    away = (u - _plane(driving.iris[..., 0])).square() + (v - _plane(driving.iris[..., 1])).square()
+    # Distances into the eye from its upper and its lower lid, (B, E, 2, h, w).
+    depths = (_plane(driving.lids) * arch[:, :, None] - v[:, :, None]) * _column((-1.0, 1.0), own)
+    inside = (depths.amin(2) / _SOFT).clamp(0, 1)  # a soft edge, because rounding must not decide the source of a pixel
+    turned, hidden = _eyeball(source, driving, own)
+    weight = _facing(source, driving)
+    shift_u = inside * turned[:, :, 0] * weight
+    shift_v = torch.lerp(_lid_shift(source, driving, arch, v, depths), turned[:, :, 1], inside) * weight
+    along, down = (_plane(part) for part in driving.axes.unbind(-1))  # (B, E, 2, 1, 1) each
+    grid = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))])
+    flow = grid + (along * shift_u[:, :, None] + down * shift_v[:, :, None]).sum(1)  # (B, 2, h, w)
+    away = (own - _plane(driving.iris)).square().sum(2)
     between = inside * weight
-    maps = [between, between * hidden, between * torch.exp(away * (-0.5 / _IRIS**2))]
-    return torch.stack(flow, -1), torch.stack([part.amax(1) for part in maps], 1)
+    maps = torch.stack([between, between * hidden, between * torch.exp(away * (-0.5 / _IRIS**2))], 2)
+    return flow.permute(0, 2, 3, 1), maps.amax(1)
 
 
 def eyes_box(eyes: Eyes, size: int) -> tuple[slice, slice]:
@@ -143,44 +143,53 @@ def eyes_box(eyes: Eyes, size: int) -> tuple[slice, slice]:
     return slice(upper, lower), slice(left, right)
 
 
-def _eyeball(source: Eyes, driving: Eyes, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute the shift (u, v) to the source of points between the driving lids, and how far the source hides them."""
-    turn_u, turn_v = (_plane(turn) for turn in (source.iris - driving.iris).unbind(-1))
+def _eyeball(source: Eyes, driving: Eyes, own: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the shift (B, E, 2, h, w) to the source of points between the driving lids.
+
+    Returns:
+        The shift in u and v, and how far the source hides each point (B, E, h, w).
+    """
+    u = own[:, :, 0]
     freedom = (2 - 2 * u.square()).clamp(0, 1)  # 0 at the corners, which do not move
-    true_u, true_v = u + turn_u * freedom, v + turn_v * freedom
+    true = own + _plane(source.iris - driving.iris) * freedom[:, :, None]
+    true_u, true_v = true.unbind(2)
     side = u.abs().clamp(min=_SIDE)
-    seen_u = torch.minimum(torch.maximum(true_u, -side), side)
+    seen_u = true_u.clamp(-side, side)
     arch = (1 - seen_u.square()).clamp(min=0)
-    middle, half = (source.upper + source.lower) / 2, (source.lower - source.upper) / 2
-    wider = (driving.lower - driving.upper) / 2 - half
-    half = (_plane(half) * arch - _plane(wider.clamp(0.0, _EDGE))).clamp(min=0)
+    upper, lower = torch.stack([source.lids, driving.lids]).unbind(-1)
+    (half, new_half), middle = (lower - upper) / 2, (source.lids[..., 0] + source.lids[..., 1]) / 2
+    half = (_plane(half) * arch - _plane((new_half - half).clamp(0.0, _EDGE))).clamp(min=0)
     middle = _plane(middle) * arch
-    seen_v = torch.minimum(torch.maximum(true_v, middle - half), middle + half)
-    hidden = 4 * ((seen_v - true_v).abs() + (seen_u - true_u).abs())
-    return seen_u - u, seen_v - v, hidden.clamp(max=1)
+    seen = torch.stack([seen_u, true_v.clamp(middle - half, middle + half)], 2)
+    hidden = 4 * (seen - true).abs().sum(2)
+    return seen - own, hidden.clamp(max=1)
 
 
-def _lid_shift(source: Eyes, driving: Eyes, arch: Tensor, v: Tensor) -> Tensor:
+def _lid_shift(source: Eyes, driving: Eyes, arch: Tensor, v: Tensor, depths: Tensor) -> Tensor:
     """Compute the shift in v to the source of skin outside of the lids."""
-    above = (1 + (v - _plane(driving.upper) * arch) / _ABOVE).clamp(0, 1)
-    below = (1 - (v - _plane(driving.lower) * arch) / _BELOW).clamp(0, 1)
-    lower = v > _plane((driving.upper + driving.lower) / 2) * arch
-    shift = torch.where(
-        lower, _plane(source.lower - driving.lower) * below, _plane(source.upper - driving.upper) * above
-    )
-    return shift * arch
+    near = (1 + depths / _column((_ABOVE, _BELOW), depths)).clamp(0, 1)
+    of_upper, of_lower = (_plane(source.lids - driving.lids) * near).unbind(2)
+    upper, lower = driving.lids.unbind(-1)
+    return torch.where(v > _plane((upper + lower) / 2) * arch, of_lower, of_upper) * arch
 
 
-def _facing(eyes: Eyes) -> Tensor:
+def _facing(source: Eyes, driving: Eyes) -> Tensor:
     """Compute (B, E, 1, 1) weights: 1 for eyes seen from the front, 0 for eyes that are turned away and hidden."""
-    along, down = (axis.norm(dim=-1) for axis in eyes.axes.unbind(-1))
-    return _plane(((along / down.clamp(min=1e-4) - _TURNED_AWAY) / (_NARROW - _TURNED_AWAY)).clamp(0, 1))
+    along, down = torch.stack([source.axes, driving.axes]).norm(dim=-2).unbind(-1)
+    weights = ((along / down.clamp(min=1e-4) - _TURNED_AWAY) / (_NARROW - _TURNED_AWAY)).clamp(0, 1)
+    return _plane(weights[0] * weights[1])
+
+
+def _column(values: tuple[float, float], like: Tensor) -> Tensor:
+    """Return (2, 1, 1) factors of u and v, or of both lids."""
+    return _plane(constant(values, like.device, like.dtype))
 
 
 def _frames(keypoints: Keypoints, points: EyePoints) -> tuple[Tensor, Tensor]:
     assert keypoints.jacobian is not None
     value = keypoints.value.to(torch.promote_types(keypoints.value.dtype, torch.float32))
-    outer, inner = (value[:, [row[corner] for row in points.eyes]] for corner in (0, 1))  # (B, E, 2)
+    corners = value[:, constant(tuple(row[:2] for row in points.eyes), value.device)]  # (B, E, 2, 2)
+    outer, inner = corners.unbind(2)
     down = _HALF_WIDTH * keypoints.jacobian[:, points.bridge, :, 1].to(value.dtype)
     return (outer + inner) / 2, torch.stack([(inner - outer) / 2, down[:, None].expand_as(outer)], -1)
 
@@ -191,15 +200,17 @@ def _own_coordinates(keypoints: Keypoints, centre: Tensor, inverse: Tensor, poin
     return (inverse[:, :, None] @ away[..., None])[..., 0]
 
 
-def _eyes(centre: Tensor, axes: Tensor, own: Tensor) -> Eyes:
-    upper, lower = own[:, :, :2, 1].clamp(*_LID_RANGE).unbind(2)
-    return Eyes(centre, axes, torch.minimum(upper, lower), lower, own[:, :, 2].clamp(-_IRIS_LIMIT, _IRIS_LIMIT))
+def _eyes(centre: Tensor, axes: Tensor, inverse: Tensor, own: Tensor) -> Eyes:
+    lids = own[:, :, :2, 1].clamp(*_LID_RANGE)
+    return Eyes(
+        centre, axes, inverse, torch.minimum(lids, lids[..., 1:]), own[:, :, 2].clamp(-_IRIS_LIMIT, _IRIS_LIMIT)
+    )
 
 
 def _lids_and_irises(points: EyePoints, device: torch.device) -> Tensor:
-    return torch.tensor([row[2:] for row in points.eyes], device=device)
+    return constant(tuple(row[2:] for row in points.eyes), device)
 
 
 def _plane(numbers: Tensor) -> Tensor:
-    """Reshape (B, E) to (B, E, 1, 1), for products with planes."""
+    """Append two axes of length 1, for products with planes."""
     return numbers[..., None, None]

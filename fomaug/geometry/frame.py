@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fomaug.device import constant
 from fomaug.geometry.plane import identity_grid
 
 _THIN = 4
@@ -81,8 +82,8 @@ class Frame:
         if self.is_identity:
             return xy
         (y_scale, y_offset), (x_scale, x_offset) = self._axis(0), self._axis(1)
-        scale = torch.tensor([x_scale, y_scale], device=xy.device, dtype=xy.dtype)
-        return (xy - torch.tensor([x_offset, y_offset], device=xy.device, dtype=xy.dtype)) / scale
+        scale = constant((x_scale, y_scale), xy.device, xy.dtype)
+        return (xy - constant((x_offset, y_offset), xy.device, xy.dtype)) / scale
 
     def _reduced(self, image: Tensor) -> Tensor:
         """Resize thin pictures (B, C, short, long) to the square: first the long axis, then the padded short one."""
@@ -116,8 +117,8 @@ class Frame:
     def _grid(self, size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
         """Return the coordinates in the square of a grid of `size` over the picture, and the scale between both."""
         (y_scale, y_offset), (x_scale, x_offset) = self._axis(0), self._axis(1)
-        scale = torch.tensor([x_scale, y_scale], device=like.device, dtype=like.dtype)
-        offset = torch.tensor([x_offset, y_offset], device=like.device, dtype=like.dtype)
+        scale = constant((x_scale, y_scale), like.device, like.dtype)
+        offset = constant((x_offset, y_offset), like.device, like.dtype)
         return identity_grid(size, device=like.device, dtype=like.dtype) * scale + offset, scale
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 def identity_grid(
     size: tuple[int, int], *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Make the grid of which every cell holds its own coordinates.
+    """Make the grid in which every cell has its own coordinates as value.
 
     Args:
         size: (H, W).
@@ -80,12 +80,12 @@ def inverse_2x2(matrix: Tensor, *, least: float = 0.0) -> Tensor:
 
     Args:
         matrix: (..., 2, 2).
-        least: replacement for determinants of a smaller absolute value, so that the result is finite; 0 for none.
+        least: replacement for determinants of smaller absolute value, for a finite result; 0 for none.
     """
     a, b = matrix[..., 0, 0], matrix[..., 0, 1]
     c, d = matrix[..., 1, 0], matrix[..., 1, 1]
-    adjugate = torch.stack((torch.stack((d, -b), -1), torch.stack((-c, a), -1)), -2)
+    adjugate = torch.stack((d, -b, -c, a), -1).view(matrix.shape)
     area = a * d - b * c
     if least:
-        area = torch.where(area.abs() < least, least, area)
+        area = area.masked_fill(area.abs() < least, least)
     return adjugate / area[..., None, None]

@@ -7,12 +7,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from fomaug.device import constants
+
 
 def hull_area(value: Tensor) -> Tensor:
     """Measure the area of the convex hull of every sample's points.
 
     A directed edge is part of the hull when all other points are on its left; the shoelace sum over these edges is the
-    area. These are K^3 comparisons, which is cheap for a few dozen points and runs batched on any device.
+    area. The K^3 comparisons are cheap for a few dozen points, and run batched on any device.
 
     Args:
         value: (B, K, 2) points.
@@ -23,25 +25,32 @@ def hull_area(value: Tensor) -> Tensor:
     >>> hull_area(torch.tensor([[[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [0.0, 1.0], [1.0, 0.5]]])).tolist()
     [2.0]
     """
-    x, y = value.detach().unbind(-1)
-    edge_x, edge_y = x[:, None] - x[:, :, None], y[:, None] - y[:, :, None]  # (B, K, K), from the first to the second
+    points = value.detach()
+    edges = points[:, None] - points[:, :, None]  # (B, K, K, 2), from the first to the second
+    edge_x, edge_y = edges.unbind(-1)
     side = edge_x[..., None] * edge_y[:, :, None]
     side = side - side.transpose(2, 3)  # (B, K, K, K), positive where the third point is on the left
     # Of points on one line only the outer two are an edge: no point of the line is beyond its end or before its start.
     along = edge_x[..., None] * edge_x[:, :, None] + edge_y[..., None] * edge_y[:, :, None]
-    length = edge_x.square() + edge_y.square()
+    length = edges.square().sum(-1)
     between = torch.minimum(along, length[..., None] - along)
     on_hull = (torch.where(side == 0, between, side).amin(-1) >= 0) & (length > 0)
     # Edges of points that coincide would be counted several times.
-    same = (x[:, :, None] == x[:, None]) & (y[:, :, None] == y[:, None])
-    first = ~(same & torch.ones_like(same).tril(-1)).any(-1)
+    same = (points[:, :, None] == points[:, None]).all(-1)
+    first = ~(same & _earlier(points.shape[1], points.device)).any(-1)
     counted = on_hull & first[:, :, None] & first[:, None]
     start, end = value[:, :, None], value[:, None]
     shoelace = start[..., 0] * end[..., 1] - start[..., 1] * end[..., 0]
     return 0.5 * (shoelace * counted).sum((1, 2)).abs()
 
 
-_HULL_ROWS: Final = 64  # samples in a call of hull_area, which bounds its memory of K^3 for each
+@constants
+def _earlier(count: int, device: torch.device) -> Tensor:
+    """Return (K, K) bool: whether the second point comes before the first."""
+    return torch.ones(count, count, dtype=torch.bool, device=device).tril(-1)
+
+
+_HULL_ROWS: Final = 64  # samples in a call of hull_area, which limits its memory of K^3 for each
 
 
 def normalise(value: Tensor) -> Tensor:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, get_args
+from typing import Final, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
+from fomaug.device import constants
 from fomaug.errors import ArgumentError, check_choice
 from fomaug.options import Region
 from fomaug.types import Keypoints
 
 # First words of keypoint names. Points of no feature are points of the head.
 _FEATURES: Final[dict[str, tuple[str, ...]]] = {"eyes": ("eye", "lid", "iris", "brow"), "mouth": ("mouth", "lip")}
+
+_LEAST_SPREAD: Final = 1e-12  # summed squared distances of the head's points; those of faces are above 1e-3
 
 
 def check_region(region: str, names: Sequence[str]) -> None:
@@ -43,20 +46,38 @@ def confine(source: Keypoints, moved: Keypoints, region: str, names: Sequence[st
     """
     if region == "all":
         return moved
-    features = ("eyes", "mouth") if region in ("head", "expression") else (region,)
-    chosen = _members(features, names).to(source.value.device)
-    head = ~_members(("eyes", "mouth"), names).to(source.value.device)
-    linear, shift = _fit_affine(source.value[:, head], moved.value[:, head])
+    points = _region_points(region, tuple(names), source.value.device)
+    linear, shift = _fit_affine(source.value[:, points.head], moved.value[:, points.head])
     if region == "head":
-        return _mix(chosen, _carry(source, linear, shift), moved)
-    back = torch.linalg.inv(linear)
+        return _mix(points.chosen, _carry(source, linear, shift), moved)
+    back = torch.linalg.inv_ex(linear).inverse
     local = _carry(moved, back, -(back @ shift[..., None])[..., 0])
-    return _mix(chosen, local, source)
+    return _mix(points.chosen, local, source)
 
 
-def _members(features: Sequence[str], names: Sequence[str]) -> Tensor:
+class _RegionPoints(NamedTuple):
+    """Keypoints of a region.
+
+    Attributes:
+        chosen: (K,) bool, keypoints that are confined.
+        head: (M,) indices of the keypoints of the head.
+    """
+
+    chosen: Tensor
+    head: Tensor
+
+
+@constants
+def _region_points(region: str, names: tuple[str, ...], device: torch.device) -> _RegionPoints:
+    chosen = _members(("eyes", "mouth") if region in ("head", "expression") else (region,), names)
+    features = _members(("eyes", "mouth"), names)
+    head = [row for row, is_feature in enumerate(features) if not is_feature]
+    return _RegionPoints(torch.tensor(chosen, device=device), torch.tensor(head, dtype=torch.long, device=device))
+
+
+def _members(features: Sequence[str], names: Sequence[str]) -> list[bool]:
     starts = tuple(word for feature in features for word in _FEATURES[feature])
-    return torch.tensor([name.startswith(starts) for name in names])
+    return [name.startswith(starts) for name in names]
 
 
 def _fit_affine(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,9 +85,11 @@ def _fit_affine(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
     start_mean, end_mean = start.mean(1, keepdim=True), end.mean(1, keepdim=True)
     start, end = start - start_mean, end - end_mean
     moment = start.mT @ start
-    # The ridge keeps the identity in a direction that points on one line do not determine.
-    ridge = 1e-4 * moment.diagonal(dim1=1, dim2=2).sum(1)[:, None, None] * torch.eye(2, device=start.device)
-    linear = torch.linalg.solve(moment + ridge, start.mT @ end + ridge).mT
+    # The ridge keeps the identity in a direction that points on one line do not determine, nor points in one place.
+    spread = moment.diagonal(dim1=1, dim2=2).sum(1).clamp(min=_LEAST_SPREAD)
+    ridge = 1e-4 * spread[:, None, None] * torch.eye(2, device=start.device)
+    # The plain solver reads from the device whether a matrix is singular; these matrices never are.
+    linear = torch.linalg.solve_ex(moment + ridge, start.mT @ end + ridge).result.mT
     return linear, end_mean[:, 0] - (linear @ start_mean.mT)[..., 0]
 
 

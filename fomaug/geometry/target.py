@@ -8,12 +8,15 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
+from fomaug.device import constants
 from fomaug.geometry.region import confine
 from fomaug.geometry.transfer import Strength, take_share, transfer
 from fomaug.types import Keypoints
 
 _POINTS: Final = ("forehead", "chin", "nose bridge", "nose tip", "ear right", "ear left")
-_GROWTH: Final = 1.5  # growth of a side above which the model paints badly; measured on portraits, see docs/driving.md
+_GROWTH: Final = (
+    1.5  # growth of a side above which the model paints badly; measured on portraits, see docs/evidence/motion.md
+)
 _THIN: Final = 0.1  # least width of a side, in heights of the face: a hidden side would reduce every motion to nothing
 
 
@@ -82,10 +85,9 @@ def bounded_target(
     """
     whole = _whole(source, driving, reference, mode)
     moved = _take(source, whole, mode, names, strength)
-    share = torch.where(bounded, showable_share(source, moved, names).detach(), 1.0)
-    if bool((share < 1).any()):
-        moved = _take(source, whole, mode, names, strength * share)
-    return moved, share
+    share = showable_share(source, moved, names).detach().masked_fill(~bounded, 1.0)
+    # Where the share is 1 this changes nothing; to ask whether it is 1 everywhere would be to wait for the device.
+    return _take(source, whole, mode, names, strength * share), share
 
 
 def _whole(source: Keypoints, driving: Keypoints, reference: Keypoints, mode: TransferMode) -> Keypoints:
@@ -121,8 +123,8 @@ def showable_share(source: Keypoints, moved: Keypoints, names: Sequence[str]) ->
     """
     if not set(_POINTS) <= set(names):
         return moved.value.new_ones(len(moved))
-    rows = [list(names).index(name) for name in _POINTS]
-    before, after = (_sides(points.value[:, rows])[0] for points in (source, moved))
+    rows = _rows(tuple(names), moved.value.device)
+    before, after = _both_sides(source.value, moved.value, rows)[0]
     growth = (after / before.clamp(min=_THIN)).amax(1)
     return (_GROWTH - 1) / (growth - 1).clamp(min=_GROWTH - 1)
 
@@ -138,9 +140,21 @@ def side_growth(source: Tensor, moved: Tensor, names: Sequence[str]) -> Tensor:
     Returns:
         (B,) ratio of the widths. A side that is hidden counts as a thin one, or every growth would be infinite.
     """
-    rows = [list(names).index(name) for name in _POINTS]
-    (before, height), (after, new_height) = (_sides(points[:, rows]) for points in (source, moved))
+    rows = _rows(tuple(names), moved.device)
+    (before, after), (height, new_height) = _both_sides(source, moved, rows)
     return (after * new_height / height / before.clamp(min=_THIN)).amax(1)
+
+
+@constants
+def _rows(names: tuple[str, ...], device: torch.device) -> Tensor:
+    return torch.tensor([names.index(name) for name in _POINTS], device=device)
+
+
+def _both_sides(source: Tensor, moved: Tensor, rows: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Measure sides and heights, see `_sides`, before and after a motion."""
+    counts = [len(source), len(moved)]
+    sides, heights = _sides(torch.cat([source, moved])[:, rows])
+    return torch.split(sides, counts), torch.split(heights, counts)
 
 
 def _sides(points: Tensor) -> tuple[Tensor, Tensor]:

@@ -186,9 +186,8 @@ class _MovedPicture:
             moved = self._mask(given)
         else:
             moved = self._boxes(given) if isinstance(given, tv_tensors.BoundingBoxes) else self._points(given)
-        for row, motion in enumerate(self._result.params):
-            if motion.skipped:
-                moved[row] = given.as_subclass(torch.Tensor)[row]
+        for row in set(range(len(self._result.flow))) - set(self._result.moving):
+            moved[row] = given.as_subclass(torch.Tensor)[row]
         return tv_tensors.wrap(moved, like=given)
 
     def visible_points(self, points: Any) -> Tensor:

@@ -12,7 +12,9 @@ from fomaug.labels.faces import FaceLabels as FaceLabels
 from fomaug.labels.faces import face_boxes as face_boxes
 from fomaug.labels.faces import fit as fit
 from fomaug.labels.faces import point_counts as point_counts
+from fomaug.labels.formats import CSV_FILES as CSV_FILES
 from fomaug.labels.formats import FORMATS as FORMATS
+from fomaug.labels.formats import JSON_FILES as JSON_FILES
 from fomaug.labels.formats import Annotations as Annotations
 from fomaug.labels.formats import Format as Format
 from fomaug.labels.formats import find_format as find_format
@@ -34,8 +36,10 @@ from fomaug.labels.singles import SingleFace as SingleFace
 from fomaug.labels.singles import single_faces as single_faces
 
 __all__ = [
+    "CSV_FILES",
     "FIVE_NAMES",
     "FORMATS",
+    "JSON_FILES",
     "Annotations",
     "FaceLabels",
     "Flaw",

@@ -1,11 +1,14 @@
-"""Landmarks in a CSV file with a row for each face; its columns are `file`, x0, y0, x1, y1, ... and any others."""
+"""Landmarks in a CSV file with a row for each face; its columns are `file`, x0, y0, x1, y1, ... and any others.
+
+The column of the pictures may also be called `file_name` or `path`; it is written as `file`.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +16,51 @@ import numpy as np
 
 from fomaug.errors import LabelError, reason_of
 from fomaug.files import LABELS, open_text, write_file
-from fomaug.labels.checks import OnFlaw, check_points, check_visible, read_flag, reporting_flaws
+from fomaug.labels.checks import Flaw, OnFlaw, check_points, check_visible, read_flag, reporting_flaws
 from fomaug.labels.faces import FaceLabels, check_names, join_rows, split_rows
-from fomaug.labels.formats import Annotations, Format, Row, picture_path, register
+from fomaug.labels.formats import CSV_FILES, Annotations, Format, Row, picture_path, register
 
 
 def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     found: dict[str, list[FaceLabels]] = {}
     try:
-        with open_text(path, LABELS, newline="", encoding="utf-8-sig") as file:
+        with open_text(path, LABELS, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             reader = csv.DictReader(file)
-            pairs = _pairs(path, list(reader.fieldnames or []))
-            for row in reader:
+            columns = list(reader.fieldnames or [])
+            pairs = _pairs(path, columns)
+            named = next(name for name in CSV_FILES if name in columns)
+            for row in _rows(path, reader, on_flaw):
                 with reporting_flaws(f"{path}, line {reader.line_num}", on_flaw) as origin:
-                    origin.picture = picture_path(_file(row), path.parent, root)
-                    labels = _labels(row, pairs)
+                    origin.picture = picture_path(_file(row, named), path.parent, root)
+                    labels = _labels(row, pairs, named)
                     found.setdefault(origin.picture, []).append(labels)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise LabelError(f"{path} cannot be read as CSV: {reason_of(error)}") from error
     return {key: join_rows(rows) for key, rows in found.items()}
 
 
-def _file(row: dict[str, Any]) -> str:
+def _rows(path: Path, reader: csv.DictReader[str], on_flaw: OnFlaw) -> Iterator[dict[str, Any]]:
+    """Yield the rows; one that the csv module refuses, such as one with an overlong cell, is reported as a flaw."""
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            on_flaw(Flaw(f"{path}, line {reader.reader.line_num}", "", reason_of(error)))
+            continue
+        if row is None:
+            return
+        yield row
+
+
+def _file(row: dict[str, Any], named: str) -> str:
     # The csv module uses None as the name of cells without a column, and as the value of columns without a cell.
-    if None in row or not row["file"]:
+    if None in row or not row[named]:
         raise LabelError("the row has more cells than columns, or no name of a picture")
-    return str(row["file"])
+    return str(row[named])
 
 
 def _pairs(path: Path, columns: list[str]) -> int:
-    if "file" not in columns:
+    if not set(CSV_FILES) & set(columns):
         raise LabelError(
             f"{path}, line 1: a column 'file' was expected, got the columns {', '.join(columns) or 'none'}"
         )
@@ -58,7 +76,7 @@ def _pairs(path: Path, columns: list[str]) -> int:
     return pairs
 
 
-def _labels(row: dict[str, str], pairs: int) -> FaceLabels:
+def _labels(row: dict[str, str], pairs: int, named: str) -> FaceLabels:
     points = np.array([[_number(row[f"{axis}{i}"]) for axis in "xy"] for i in range(pairs)])
     check_points(points)
     # With an empty cell, a point is visible if it has coordinates.
@@ -66,7 +84,7 @@ def _labels(row: dict[str, str], pairs: int) -> FaceLabels:
     given = np.array([flag.strip() != "" for flag in flags])
     visible = np.array([read_flag(flag or "1") > 0 for flag in map(str.strip, flags)])
     check_visible(points, visible & given)
-    taken = {"file", *(f"{axis}{i}" for axis in "xy" for i in range(pairs))}
+    taken = {named, *(f"{axis}{i}" for axis in "xy" for i in range(pairs))}
     fields = {name: value for name, value in row.items() if name not in taken and not _is_visibility(name, pairs)}
     return FaceLabels(points=points, visible=FaceLabels(points, visible).points_seen, fields=fields)
 

@@ -1,6 +1,7 @@
 """Hugging Face `metadata.jsonl` with `file_name`, `objects.bbox` (x, y, width, height), `points` and any other keys.
 
-Several rows with the name of one picture describe several faces in it.
+The name may also be under `file` or `path`; it is written as `file_name`. Several rows with the name of one picture
+describe several faces in it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from fomaug.labels.checks import (
     reporting_flaws,
 )
 from fomaug.labels.faces import FaceLabels, check_names, join_rows, split_rows
-from fomaug.labels.formats import Annotations, Format, Row, picture_path, register
+from fomaug.labels.formats import JSON_FILES, Annotations, Format, Row, picture_path, register
 from fomaug.strict_json import load_json, without_nan
 
 
@@ -37,24 +38,27 @@ def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     found: dict[str, list[FaceLabels]] = {}
     try:
         # JSON strings may contain other line separators, at which splitlines would split them.
-        lines = read_text(path, LABELS, encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path, LABELS, encoding="utf-8-sig", errors="surrogateescape").split("\n")
+    except OSError as error:
         raise LabelError(f"{path} cannot be read: {reason_of(error)}") from error
     for number, line in enumerate(lines, start=1):
         if line.strip():
             with reporting_flaws(f"{path}, line {number}", on_flaw) as origin:
                 row = _row(line)
-                origin.picture = picture_path(row.pop("file_name"), path.parent, root)
+                named = next(name for name in JSON_FILES if name in row)
+                origin.picture = picture_path(row.pop(named), path.parent, root)
                 labels = _labels(row)
                 found.setdefault(origin.picture, []).append(labels)
     return {key: join_rows(rows) for key, rows in found.items()}
 
 
 def _row(line: str) -> dict[str, Any]:
-    row = load_json(line, "the row", LabelError, finite=False)
-    if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
+    row: Any = load_json(line, "the row", LabelError, finite=False)
+    names = [row[name] for name in JSON_FILES if name in row] if isinstance(row, dict) else []
+    if not names or not isinstance(names[0], str):
         raise LabelError("a row must be a JSON object with a file_name, a string")
-    return row
+    found: dict[str, Any] = row
+    return found
 
 
 def _labels(row: dict[str, Any]) -> FaceLabels:

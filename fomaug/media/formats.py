@@ -1,4 +1,4 @@
-"""Formats of pictures and videos: those that are read, those that are written, and those that are only recognised."""
+"""Formats of pictures and videos that are read, written, or recognised but not read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HAS_AVIF: Final = importlib.util.find_spec("PIL.AvifImagePlugin") is not None a
 PICTURE_FORMATS: Final = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", *(("AVIF",) if _HAS_AVIF else ()))
 """Formats of the pictures of a dataset and of the frames of a clip, as Pillow names them.
 
-Pillow counts MPO, in which some cameras write, among the JPEGs, and PGM and PNM among the PPMs.
+Pillow's JPEG includes MPO, the format of some cameras, and its PPM includes PGM and PNM.
 """
 
 MASK_FORMATS: Final = ("PNG",)
@@ -80,7 +80,7 @@ class Kind:
         pixels: FFmpeg's name of the pixel format that they encode.
         options: options of the container.
         codec_options: options of each encoder.
-        tagged: True for colours of BT.709 in the limited range with tags for them; WebP has no tags and implies BT.601.
+        tagged: whether colours are BT.709 in the limited range, with tags; WebP has no tags and implies BT.601.
     """
 
     container: str

@@ -1,4 +1,4 @@
-"""Pillow's pictures of every mode as arrays: unchanged for writing back, or as 8-bit RGB frames."""
+"""Convert Pillow's pictures of every mode to arrays: unchanged for writing back, or as 8-bit RGB frames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TAG: Final = 0x0112
 def orientation_of(image: Image.Image) -> int:
     """Read the orientation, 1 to 8, that has yet to be applied to a picture's decoded pixels.
 
-    Pillow applies the tag of a TIFF file while it decodes the file, and then removes the tag. So the picture is decoded
+    Pillow applies the tag of a TIFF file during decoding, and then removes the tag. So the picture is decoded
     first. A tag that is missing, damaged or out of range counts as upright.
     """
     image.load()
@@ -50,7 +50,7 @@ def orientation_from(value: object) -> int:
 
 
 def bytes_of(value: object) -> bytes | None:
-    """Return the value of a tag that holds bytes; None if it is empty, or of another type in a damaged file.
+    """Return the value of a tag of bytes; None if it is empty, or of another type in a damaged file.
 
     >>> [bytes_of(value) for value in (b"x", b"", "x", 3_000_000_000, (1, 2), None)]
     [b'x', None, None, None, None, None]
@@ -93,7 +93,7 @@ MAX_PIXELS = 2**25
 
 
 def check_pixels(name: str, width: int, height: int) -> None:
-    """Refuse a frame that is too large before it is decoded."""
+    """Raise an error for a frame that is too large, before it is decoded."""
     if width * height > MAX_PIXELS:
         raise MediaError(
             f"{name}: a frame of {width} x {height} pixels is more than {MAX_PIXELS:,} pixels; scale the clip down"
@@ -133,7 +133,7 @@ def letterbox(picture: Frame, size: tuple[int, int]) -> Frame:
 
 
 def pixels_of(image: Image.Image) -> tuple[NDArray[Any], bytes | None]:
-    """Return the pixels of a decoded picture, and the profile that belongs to them.
+    """Return the pixels of a decoded picture, and the profile of their colours.
 
     Palettes and CMYK become RGB (by the file's profile if it has one), bilevel pictures become grey, and alpha is kept.
 
@@ -141,20 +141,22 @@ def pixels_of(image: Image.Image) -> tuple[NDArray[Any], bytes | None]:
         (H, W, 1 to 4) uint8, or uint16 for a grey picture that Pillow decodes as such; and the ICC profile, if any.
 
     Raises:
-        MediaError: the picture has 32 bits per channel.
+        MediaError: the picture has 32 bits per channel, or signed numbers.
     """
     profile = bytes_of(image.info.get("icc_profile"))
     if image.mode == "I" and image.format == "PPM":  # Pillow has no other mode for a PGM of 16 bits.
         return np.asarray(image).astype(np.uint16)[..., None], profile
     if image.mode in ("I", "F"):
-        raise MediaError(f"has 32 bits per channel (mode {image.mode}); convert it to 8 or 16 first")
+        raise MediaError(
+            f"has 32 bits per channel, or signed numbers (mode {image.mode}); convert it to 8 or 16 bits without a sign"
+        )
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16)[..., None], profile
     if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
         image, profile = _convert_to_rgb(image, profile), None
     elif image.mode in ("P", "PA", "RGBa", "RGBX") or "transparency" in image.info:
         has_alpha = image.mode in ("PA", "RGBa") or "transparency" in image.info
-        image = image.convert(("LA" if image.mode == "L" else "RGBA") if has_alpha else "RGB")
+        image = image.convert(("LA" if image.mode in ("1", "L") else "RGBA") if has_alpha else "RGB")
     elif image.mode not in ("L", "LA", "RGB", "RGBA"):
         image = image.convert("LA" if image.mode == "La" else "L")
     array = np.asarray(image)
@@ -183,7 +185,7 @@ def _convert_to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             )
             return made if made is not None else image.convert("RGB")
         except (ImageCms.PyCMSError, OSError):
-            pass  # a broken profile is no reason to lose the picture
+            pass  # a picture with a broken profile is still used
     if image.mode == "LAB":
         lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB") or image.convert("RGB")

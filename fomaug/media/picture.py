@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -128,8 +129,12 @@ def decode_picture(
     return Picture(pixels, alpha, profile, encode_format)
 
 
-def upright_size(path: Path) -> tuple[tuple[int, int], bool]:
+def upright_size(picture: Path | bytes, suffix: str = "") -> tuple[tuple[int, int], bool]:
     """Read the size of a picture from the header of its file.
+
+    Args:
+        picture: path of the file, or its bytes.
+        suffix: suffix of the name that bytes have.
 
     Returns:
         (H, W) of the upright picture; and whether the EXIF orientation turns the stored one.
@@ -138,17 +143,21 @@ def upright_size(path: Path) -> tuple[tuple[int, int], bool]:
         MediaError: the file is damaged, or of another kind; the message does not name the file.
     """
     try:
-        with open_regular(path, PICTURE) as file, identify(file, PICTURE_FORMATS) as picture:
-            (width, height), orientation = picture.size, picture.orientation
+        with (
+            io.BytesIO(picture) if isinstance(picture, bytes) else open_regular(picture, PICTURE) as file,
+            identify(file, PICTURE_FORMATS) as found,
+        ):
+            (width, height), orientation = found.size, found.orientation
     except UnidentifiedImageError as cause:
-        raise MediaError(why_unread(path.suffix) or f"cannot be read as a picture: {cause}") from cause
+        suffix = suffix if isinstance(picture, bytes) else picture.suffix
+        raise MediaError(why_unread(suffix) or f"cannot be read as a picture: {cause}") from cause
     except DAMAGE as cause:
         raise MediaError(f"cannot be read as a picture: {reason_of(cause)}") from cause
     return ((width, height) if orientation >= 5 else (height, width)), orientation != 1
 
 
 def written_format(suffix: str) -> str:
-    """Return the format in which a picture is written back, as far as its suffix tells.
+    """Return the format in which a picture with a suffix is written back.
 
     >>> written_format(".JPEG"), written_format(".jfif"), written_format(".gif")
     ('jpeg', 'jpeg', 'png')

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from imageio.core.request import IOMode, Request
@@ -14,6 +14,7 @@ from imageio.core.v3_plugin_api import ImageProperties, PluginV3
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from fomaug.errors import shortened
 from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.frames import (
     Frame,
@@ -26,9 +27,11 @@ from fomaug.media.frames import (
     to_rgb,
     turn_upright,
 )
+from fomaug.media.opening import DAMAGE
 from fomaug.media.sixteen_bits import (
     TiffPages,
     decode_png16,
+    decode_ppm16,
     encode_png16,
     encode_tiff16,
     is_png16,
@@ -56,6 +59,7 @@ class PicturePlugin(PluginV3):
         self._name = name
         self._image: Image.Image | None = None
         self._pages: TiffPages | None = None
+        self._ppm_white: int | None = None  # largest value of a PPM with 16 bits per channel
         if request.mode.io_mode == IOMode.read:
             self._open(formats)
 
@@ -71,8 +75,12 @@ class PicturePlugin(PluginV3):
             try:
                 self._image = Image.open(file, formats=formats)
             except UnidentifiedImageError as error:
-                raise UnidentifiedImageError(f"it is of no known kind ({', '.join(formats)}), or damaged") from error
+                layout = _layout_of_tiff(file) if "TIFF" in formats and is_tiff(start) else None
+                reason = f"it is of no known kind ({', '.join(formats)}), or damaged"
+                raise UnidentifiedImageError(layout or reason) from error
             _drop_broken_xmp(self._image)
+            _scale_transparent_grey(self._image)
+            self._ppm_white = _white_of_ppm16(self._image)
 
     @property
     def image(self) -> Image.Image:
@@ -128,12 +136,13 @@ class PicturePlugin(PluginV3):
             return np.ascontiguousarray(turn_upright(page.decode(), page.orientation)), page.icc_profile
         if index != self.image.tell():
             self._seek(index)
-        content = self._png16()
-        if content is None:
-            array, profile = pixels_of(self.image)
+        content, profile = self._png16(), bytes_of(self.image.info.get("icc_profile"))
+        if content is not None:
+            array: NDArray[Any] = decode_png16(content, self.image.info.get("transparency"))
+        elif self._ppm_white is not None:
+            array = decode_ppm16(self._content(), self._ppm_white)
         else:
-            array = decode_png16(content, self.image.info.get("transparency"))
-            profile = bytes_of(self.image.info.get("icc_profile"))
+            array, profile = pixels_of(self.image)
         return np.ascontiguousarray(turn_upright(array, orientation_of(self.image))), profile
 
     def iter(self) -> Iterator[Frame]:
@@ -222,17 +231,53 @@ class PicturePlugin(PluginV3):
         """Return the bytes of the file if it is a PNG with 16 bits per channel, else None."""
         if self._image is None or self._image.format != "PNG":
             return None
+        return self._content() if is_png16(self._content(32)) else None
+
+    def _content(self, most: int = -1) -> bytes:
+        """Return the bytes of the file, or its first `most`; its position stays the same."""
         file: Any = self.request.get_file()
         position = file.tell()
         file.seek(0)
-        content: bytes = file.read(32)
-        if is_png16(content):
-            content += file.read()
+        content: bytes = file.read(most)
         file.seek(position)
-        return content if is_png16(content) else None
+        return content
 
 
 def _drop_broken_xmp(image: Image.Image) -> None:
     """Remove an XMP packet of a wrong type, since Pillow, which looks for an orientation in it, would fail."""
     if image.format == "TIFF" and bytes_of(image.info.get("xmp")) is None:
         image.info.pop("xmp", None)
+
+
+def _layout_of_tiff(file: BinaryIO) -> str | None:
+    """Describe the layout of a TIFF file that is not read; return None for a damaged file."""
+    import tifffile
+
+    file.seek(0)
+    try:
+        page: Any = tifffile.TiffFile(file, name="picture.tif").pages[0]
+        layout = f"{page.samplesperpixel} channels of {shortened(page.bitspersample)} bits ({page.dtype})"
+    except DAMAGE:
+        return None
+    return f"it is a TIFF file of {layout}, which is not read; convert it to grey or RGB of 8 or 16 bits"
+
+
+def _scale_transparent_grey(image: Image.Image) -> None:
+    """Scale the transparent grey of a PNG of 2 or 4 bits to 8 bits, as Pillow scales the pixels."""
+    top = {"L;2": 3, "L;4": 15}.get(str(_raw_mode(image)))
+    if image.format == "PNG" and top and isinstance(grey := image.info.get("transparency"), int):
+        image.info["transparency"] = (grey & top) * 255 // top
+
+
+def _white_of_ppm16(image: Image.Image) -> int | None:
+    """Return the largest value of a PPM with 16 bits per channel, which Pillow would reduce to 8; otherwise None."""
+    match _raw_mode(image):
+        case ("RGB", int(white)) if image.format == "PPM" and white > 255:
+            return white
+    return None
+
+
+def _raw_mode(image: Image.Image) -> object:
+    """Return Pillow's description of the stored pixels of a picture that is not decoded yet."""
+    tiles = getattr(image, "tile", [])
+    return tiles[0].args if len(tiles) == 1 else None

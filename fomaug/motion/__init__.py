@@ -2,13 +2,16 @@
 
 from fomaug.motion.draw import counted_keys as counted_keys
 from fomaug.motion.draw import draw as draw
+from fomaug.motion.fit import begin_fit as begin_fit
 from fomaug.motion.fit import fit as fit
 from fomaug.motion.numbers import DRAWS as DRAWS
 from fomaug.motion.numbers import Key as Key
 from fomaug.motion.params import Box as Box
 from fomaug.motion.params import MotionParams as MotionParams
 from fomaug.motion.params import MotionResult as MotionResult
+from fomaug.motion.params import PendingResult as PendingResult
 from fomaug.motion.targets import Fitted as Fitted
+from fomaug.motion.targets import Fitting as Fitting
 from fomaug.motion.view import Angles as Angles
 from fomaug.motion.view import View as View
 from fomaug.motion.view import mirrored_angles as mirrored_angles
@@ -23,6 +26,8 @@ __all__ = [
     "counted_keys",
     "draw",
     "Fitted",
+    "Fitting",
+    "begin_fit",
     "fit",
     "DrawSettings",
     "Interval",
@@ -32,6 +37,7 @@ __all__ = [
     "Box",
     "MotionParams",
     "MotionResult",
+    "PendingResult",
     "View",
     "mirrored_angles",
 ]

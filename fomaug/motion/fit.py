@@ -8,11 +8,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from fomaug.device import send
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, did_you_mean
 from fomaug.geometry import normalise, shape_distance
 from fomaug.motion.params import MotionParams
-from fomaug.motion.targets import Fitted, find_targets
+from fomaug.motion.targets import Fitted, Fitting, find_targets
 from fomaug.motion.turn import fit_views
 from fomaug.types import Keypoints
 
@@ -39,48 +40,51 @@ class PoolFrames:
         poses = torch.cat([track.poses for track in pool.tracks])
         self._poses = poses.to(device, torch.float32)  # (F, K, 2)
 
-    def gather(self, params: Sequence[MotionParams], source: Keypoints) -> tuple[Keypoints, Keypoints, list[int]]:
-        """Find the driving and reference keypoints of N draws.
-
-        Args:
-            params: N draws.
-            source: keypoints of the N images, which decide the reference frames that are not settled.
+    def rows(self, params: Sequence[MotionParams]) -> list[list[int]]:
+        """Find the frames of N draws among all frames of the pool.
 
         Returns:
-            Driving keypoints, reference keypoints (N each), and the number of each reference frame.
+            Four columns of N numbers: the first row of each track, and the rows of the driving frames and of the
+            reference frames, the latter -1 where the source decides; and whether the reference is to be a "moving" one.
         """
         tracks = [self._track(param) for param in params]
         starts = [self._starts[track] for track in tracks]
         driving = [start + param.frame for start, param in zip(starts, params, strict=True)]
-        references = self._references(params, driving, source)
-        numbers = [row - start for row, start in zip(references, starts, strict=True)]
-        return self._rows(driving), self._rows(references), numbers
-
-    def _references(self, params: Sequence[MotionParams], driving: Sequence[int], source: Keypoints) -> list[int]:
-        if all(param.settled for param in params):
-            closest = list(driving)
-        else:
-            moving = [param.reference == "moving" for param in params]
-            closest = self._closest(torch.tensor(driving), torch.tensor(moving), source)
-        return [
-            found if isinstance(param.reference, str) else row - param.frame + param.reference
-            for param, row, found in zip(params, driving, closest, strict=True)
+        given = [
+            -1 if isinstance(param.reference, str) else start + param.reference
+            for start, param in zip(starts, params, strict=True)
         ]
+        return [starts, driving, given, [param.reference == "moving" for param in params]]
 
-    def _closest(self, driving: Tensor, moving: Tensor, source: Keypoints) -> list[int]:
+    def gather(
+        self, params: Sequence[MotionParams], columns: Sequence[Tensor], source: Keypoints
+    ) -> tuple[Keypoints, Keypoints, Tensor]:
+        """Find the driving and reference keypoints of N draws.
+
+        Args:
+            params: N draws.
+            columns: the four columns of `rows`, on the device of the frames.
+            source: keypoints of the N images, which decide the reference frames that are not settled.
+
+        Returns:
+            Driving keypoints, reference keypoints (N each), and the number (N,) of each reference frame.
+        """
+        starts, driving, references, moving = columns
+        if not all(param.settled for param in params):
+            asked = any(param.reference == "moving" for param in params)
+            closest = self._closest(driving, moving if asked else None, source)
+            references = torch.where(references < 0, closest, references)
+        return self.keypoints[driving], self.keypoints[references], references - starts
+
+    def _closest(self, driving: Tensor, moving: Tensor | None, source: Keypoints) -> Tensor:
         """Return the rows in which the driving faces are posed most like the sources."""
-        driving, moving = driving.to(self._owner.device), moving.to(self._owner.device)
         elsewhere = self._owner != self._owner[driving][:, None]  # (N, F)
-        if bool(moving.any()):
+        if moving is not None:
             motion = shape_distance(self._poses[driving], self._poses).masked_fill(elsewhere, 0)
             near = motion < _MOVING * motion.amax(1, keepdim=True)
             elsewhere |= near & moving[:, None]
         away = shape_distance(normalise(source.value.detach().to(self._poses)), self._poses)
-        rows: list[int] = away.masked_fill(elsewhere, torch.inf).argmin(1).tolist()
-        return rows
-
-    def _rows(self, rows: Sequence[int]) -> Keypoints:
-        return self.keypoints[torch.tensor(rows).to(self.keypoints.value.device)]
+        return away.masked_fill(elsewhere, torch.inf).argmin(1)
 
     def _track(self, param: MotionParams) -> int:
         track = self._tracks.get(param.clip)
@@ -132,32 +136,53 @@ def fit(
         PoolError: the pool does not hold a clip, or holds another one of that name.
         ArgumentError: the clip has no such frame.
     """
+    fitting = begin_fit(params, keypoints, pool, keypoint_names)
+    return Fitted(fitting.target, fitting.settle(fitting.numbers.tolist()))
+
+
+def begin_fit(
+    params: Sequence[MotionParams], keypoints: Keypoints, pool: DrivingPool, keypoint_names: Sequence[str]
+) -> Fitting:
+    """Do as `fit`, but read nothing from the device: see `Fitting` for the settled parameters."""
     views = [row for row, param in enumerate(params) if param.view is not None]
     if not views:
         return _fit_motions(params, keypoints, pool, keypoint_names)
+    if len(views) == len(params):
+        return fit_views(params, keypoints, keypoint_names)
     motions = [row for row, param in enumerate(params) if param.view is None]
-    parts = [fit_views([params[row] for row in views], keypoints[views], keypoint_names)]
-    if motions:
-        parts.append(_fit_motions([params[row] for row in motions], keypoints[motions], pool, keypoint_names))
     order = [*views, *motions]
     back = sorted(range(len(order)), key=order.__getitem__)
-    settled = [param for part in parts for param in part.params]
-    return Fitted(Keypoints.cat([part.target for part in parts])[back], [settled[row] for row in back])
+    of_views, of_motions, there = send([views, motions, back], keypoints.value.device)
+    first = fit_views([params[row] for row in views], keypoints[of_views], keypoint_names)
+    second = _fit_motions([params[row] for row in motions], keypoints[of_motions], pool, keypoint_names)
+
+    def settle(numbers: Sequence[float]) -> list[MotionParams]:
+        middle = len(first.numbers)
+        settled = [*first.settle(numbers[:middle]), *second.settle(numbers[middle:])]
+        return [settled[row] for row in back]
+
+    target = Keypoints.cat([first.target, second.target])[there]
+    return Fitting(target, torch.cat([first.numbers, second.numbers]), settle)
 
 
 def _fit_motions(
     params: Sequence[MotionParams], keypoints: Keypoints, pool: DrivingPool, keypoint_names: Sequence[str]
-) -> Fitted:
+) -> Fitting:
     """Fit draws from clips."""
-    driving, reference, numbers = pool_frames(pool, keypoints.value.device).gather(params, keypoints)
-    strength = torch.tensor([param.strength for param in params]).to(keypoints.value)
-    bounded = torch.tensor([param.relative and not param.settled for param in params]).to(strength.device)
+    frames = pool_frames(pool, keypoints.value.device)
+    strengths = [float(param.strength) for param in params]
+    bounds = [param.relative and not param.settled for param in params]
+    *columns, strength, bounded = send([*frames.rows(params), strengths, bounds], keypoints.value.device)
+    driving, reference, numbers = frames.gather(params, columns, keypoints)
+    strength = strength.to(keypoints.value.dtype)
     target, share = find_targets(params, (keypoints, driving, reference), strength, bounded, keypoint_names)
-    taken = [
-        param.strength if is_full else bounded_strength
-        for param, is_full, bounded_strength in zip(
-            params, (share == 1).tolist(), (strength * share).tolist(), strict=True
-        )
-    ]
-    settled = [param.settle(number, own) for param, number, own in zip(params, numbers, taken, strict=True)]
-    return Fitted(target, settled)
+    if all(param.settled for param in params):
+        return Fitting(target, strength[:0], lambda _: list(params))
+    found = torch.stack([numbers.to(strength.dtype), (share == 1).to(strength.dtype), strength * share])
+
+    def settle(values: Sequence[float]) -> list[MotionParams]:
+        count = len(params)
+        rows = zip(params, values[:count], values[count : 2 * count], values[2 * count :], strict=True)
+        return [p.settle(int(number), p.strength if is_full else bounded) for p, number, is_full, bounded in rows]
+
+    return Fitting(target, found.flatten(), settle)

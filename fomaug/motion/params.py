@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, get_args
+from functools import cached_property
+from typing import Any, Literal, Protocol, get_args
 
 from torch import Tensor
 
@@ -148,13 +149,70 @@ class MotionResult:
         image: (N, C, H, W) with the dtype, device, memory layout and range of the images given.
         flow: (N, h, w, 2) float32 backward flow, for `fomaug.warp`; the identity where skipped.
         occlusion: (N, 1, h, w) float32 in [0, 1], 1 where taken from the source; ones where skipped.
-        params: the N parameters with settled reference frames; replaying them gives the same pixels.
+        params: the N parameters with settled reference frames; replaying them gives the same pixels. On a GPU, looking
+            at them waits until they are computed.
     """
 
     image: Tensor
     flow: Tensor
     occlusion: Tensor
     params: list[MotionParams]
+
+    @property
+    def moving(self) -> list[int]:
+        """Rows of the images that are not skipped; looking at them does not wait for a device."""
+        return [row for row, param in enumerate(self.params) if not param.skipped]
+
+
+class Check(Protocol):
+    """A check that is made later."""
+
+    def finish(self) -> None:
+        """Wait until the check is possible, and raise if it fails."""
+
+
+class PendingResult(MotionResult):
+    """A result whose settled parameters are read when they are first looked at.
+
+    Args:
+        image: see `MotionResult`.
+        flow: see `MotionResult`.
+        occlusion: see `MotionResult`.
+        drawn: the N parameters before they were fitted.
+        read: function that returns the settled parameters, waiting for them if need be.
+        check: check of the values of the images, which is not known yet, see `fomaug.augment.pixels`; None for none.
+    """
+
+    check: Check | None
+
+    def __init__(
+        self,
+        image: Tensor,
+        flow: Tensor,
+        occlusion: Tensor,
+        drawn: Sequence[MotionParams],
+        read: Callable[[], list[MotionParams]],
+        check: Check | None = None,
+    ) -> None:
+        # The class is frozen, and its attribute `params` is computed.
+        self.__dict__.update(image=image, flow=flow, occlusion=occlusion, check=check, _drawn=drawn, _read=read)
+
+    @cached_property
+    def params(self) -> list[MotionParams]:
+        """The settled parameters."""
+        if self.check is not None:
+            self.check.finish()
+        read: Callable[[], list[MotionParams]] = self.__dict__["_read"]
+        return read()
+
+    @property
+    def moving(self) -> list[int]:
+        """Rows of the images that are not skipped."""
+        drawn: Sequence[MotionParams] = self.__dict__["_drawn"]
+        return [row for row, param in enumerate(drawn) if not param.skipped]
+
+    def __reduce__(self) -> tuple[type[MotionResult], tuple[object, ...]]:
+        return MotionResult, (self.image, self.flow, self.occlusion, self.params)
 
 
 _KINDS: dict[str, tuple[type, ...]] = {

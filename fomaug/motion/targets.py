@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from fomaug.device import send
 from fomaug.geometry import TransferMode, bounded_target
 from fomaug.motion.params import MotionParams
 from fomaug.types import Keypoints
@@ -26,6 +27,20 @@ class Fitted(NamedTuple):
     params: list[MotionParams]
 
 
+class Fitting(NamedTuple):
+    """Motion parameters whose settled numbers are still on the device.
+
+    Attributes:
+        target: keypoints of N frames, for `Animator.animate`.
+        numbers: (M,) numbers from which the parameters are settled; empty if all were settled before.
+        settle: function from these numbers, as a list, to the N parameters, see `Fitted`.
+    """
+
+    target: Keypoints
+    numbers: Tensor
+    settle: Callable[[Sequence[float]], list[MotionParams]]
+
+
 def find_targets(
     params: Sequence[MotionParams],
     keypoints: tuple[Keypoints, Keypoints, Keypoints],
@@ -35,13 +50,17 @@ def find_targets(
 ) -> tuple[Keypoints, Tensor]:
     """Work out targets and bounded shares of rows whose ways of transfer may differ, those of one way together."""
     modes = [TransferMode(param.relative, param.relative_jacobian, param.adapt_scale, param.region) for param in params]
+    if len(set(modes)) == 1:
+        return bounded_target(*keypoints, modes[0], names, strength, bounded)
     order = sorted(range(len(params)), key=modes.__getitem__)
-    share = torch.ones_like(strength)
-    parts = []
-    for mode, group in groupby(order, key=modes.__getitem__):
-        rows = list(group)
-        source, driving, reference = (part[rows] for part in keypoints)
-        target, share[rows] = bounded_target(source, driving, reference, mode, names, strength[rows], bounded[rows])
-        parts.append(target)
+    groups = [list(group) for _, group in groupby(order, key=modes.__getitem__)]
     back = sorted(range(len(order)), key=order.__getitem__)
-    return Keypoints.cat(parts)[back], share
+    *parts, there = send([*groups, back], strength.device)
+    targets, shares = [], []
+    for group, rows in zip(groups, parts, strict=True):
+        source, driving, reference = (part[rows] for part in keypoints)
+        mode = modes[group[0]]
+        target, share = bounded_target(source, driving, reference, mode, names, strength[rows], bounded[rows])
+        targets.append(target)
+        shares.append(share)
+    return Keypoints.cat(targets)[there], torch.cat(shares)[there]

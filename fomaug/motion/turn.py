@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-from fomaug.driving.synthetic import expression_offset
+from fomaug.device import constant, constants, send
+from fomaug.driving.synthetic import EXPRESSIONS, expression_offset
 from fomaug.errors import PoolError
 from fomaug.faces import KEYPOINT_POINTS, pose_of_points, posed_face
 from fomaug.geometry import hull_area, side_growth
 from fomaug.motion.params import MotionParams
-from fomaug.motion.targets import Fitted, find_targets
+from fomaug.motion.targets import Fitting, find_targets
 from fomaug.motion.view import Angles, View
 from fomaug.types import Keypoints
 
 GROWTH: Final = 1.5
-"""Growth of a side of the face above which a view is replaced; measured, see docs/driving.md."""
+"""Growth of a side of the face above which a view is replaced; measured, see docs/evidence/motion.md."""
 FARTHEST: Final = 30.0
 """Largest turn from the source's yaw, in degrees, above which a view is replaced; measured, too."""
 
 _NAMES: Final = tuple(KEYPOINT_POINTS)
 _STEPS: Final = 16  # views between the one that is asked for and the yaw of the source
 _FRACTION: Final = 64.0  # of a degree, so that angles are the same after writing and reading
+_NUMBERS: Final = 7  # of a view that is settled: the view taken, the pose of the source, the candidate
 
 
-def fit_views(params: Sequence[MotionParams], keypoints: Keypoints, names: Sequence[str]) -> Fitted:
+def fit_views(params: Sequence[MotionParams], keypoints: Keypoints, names: Sequence[str]) -> Fitting:
     """Turn faces to their views, and give them their expressions.
 
     The target is the source's keypoints, plus the difference between the mean face in the view with the expression and
@@ -46,40 +48,70 @@ def fit_views(params: Sequence[MotionParams], keypoints: Keypoints, names: Seque
     if tuple(names) != _NAMES:
         raise PoolError("views need a model whose keypoints are known points of the face; take a pool of clips")
     views = [param.view for param in params if param.view is not None]
-    strength = torch.tensor([param.strength for param in params]).to(keypoints.value)
-    offset = strength[:, None, None, None] * _offsets(views).to(keypoints.value)
-    poses = _poses(views, keypoints)
-    taken, choice = _takeable(views, poses, keypoints)
-    pair = keypoints, posed_face(taken, offset), posed_face(poses)
-    unbounded = torch.zeros_like(strength, dtype=torch.bool)
-    target, _ = find_targets(params, pair, torch.ones_like(strength), unbounded, names)
-    rows = zip(params, views, taken.tolist(), poses.tolist(), choice.tolist(), strict=True)
-    return Fitted(target, [replace(param, view=_settle(view, *found)) for param, view, *found in rows])
+    given = _send(params, views, keypoints.value)
+    poses, taken, choice = given.poses, given.views, None
+    if not all(view.settled for view in views):
+        poses = torch.where(given.settled, poses, pose_of_points(keypoints.value).to(poses))
+        taken, choice = _takeable(given, poses, keypoints)
+    pair = keypoints, posed_face(taken, given.offset), posed_face(poses)
+    unbounded = torch.zeros_like(given.settled[:, 0])
+    target, _ = find_targets(params, pair, torch.ones_like(poses[:, 0]), unbounded, names)
+    if choice is None:
+        return Fitting(target, poses.new_empty(0), lambda _: list(params))
+
+    def settle(numbers: Sequence[float]) -> list[MotionParams]:
+        found = [numbers[start : start + _NUMBERS] for start in range(0, len(numbers), _NUMBERS)]
+        return [replace(p, view=_settle(view, own)) for p, view, own in zip(params, views, found, strict=True)]
+
+    return Fitting(target, torch.cat([taken, poses, choice[:, None].to(poses.dtype)], 1).flatten(), settle)
 
 
-def _offsets(views: Sequence[View]) -> Tensor:
-    names = list(dict.fromkeys(view.expression for view in views))
-    table = torch.stack([expression_offset(name) for name in names])
-    return table[[names.index(view.expression) for view in views]]
+class _Given(NamedTuple):
+    """The numbers of N views on a device.
+
+    Attributes:
+        views: (N, 3) views to take: those asked for, or those of settled views.
+        poses: (N, 3) head poses of the sources of settled views; without a meaning for other views.
+        settled: (N, 1) bool.
+        offset: (N, K, 3, 3) changes of the keypoints' frames by the expressions.
+    """
+
+    views: Tensor
+    poses: Tensor
+    settled: Tensor
+    offset: Tensor
 
 
-def _poses(views: Sequence[View], keypoints: Keypoints) -> Tensor:
-    """Return the head poses (N, 3) of the sources, estimated where the view is not settled."""
-    given = torch.tensor([view.pose or view.asked for view in views]).to(keypoints.value)
-    if all(view.settled for view in views):
-        return given
-    return torch.where(_settled(views, given), given, pose_of_points(keypoints.value).to(given))
+def _send(params: Sequence[MotionParams], views: Sequence[View], like: Tensor) -> _Given:
+    columns = (
+        [view.taken or view.asked for view in views],
+        [view.pose or view.asked for view in views],
+        [[view.settled] for view in views],
+        [_number(view.expression) for view in views],
+        [float(param.strength) for param in params],
+    )
+    asked, poses, settled, expressions, strength = send(columns, like.device)
+    offset = strength.to(like.dtype)[:, None, None, None] * _offsets(like.device)[expressions].to(like.dtype)
+    return _Given(asked.to(like.dtype), poses.to(like.dtype), settled, offset)
 
 
-def _takeable(views: Sequence[View], poses: Tensor, keypoints: Keypoints) -> tuple[Tensor, Tensor]:
+def _number(expression: str) -> int:
+    expression_offset(expression)  # raises if it is unknown
+    return list(EXPRESSIONS).index(expression)
+
+
+@constants
+def _offsets(device: torch.device) -> Tensor:
+    """Return the change (E, K, 3, 3) of the mean face's keypoints by every expression."""
+    return torch.stack([expression_offset(name) for name in EXPRESSIONS]).to(device)
+
+
+def _takeable(given: _Given, poses: Tensor, keypoints: Keypoints) -> tuple[Tensor, Tensor]:
     """Choose the views (N, 3) to take, and return the number (N,) of each one's candidate: 0 for the one asked for."""
-    asked = torch.tensor([view.taken or view.asked for view in views]).to(poses)
-    if all(view.settled for view in views):
-        return asked, torch.zeros(len(asked), dtype=torch.long)
-    candidates = _candidates(asked, poses)
+    candidates = _candidates(given.views, poses)
     turned = (candidates[..., 0] - poses[:, :1]).abs()
     fits = (measure_growth(candidates, poses, keypoints) <= GROWTH) & (turned <= FARTHEST)
-    fits[:, 0] |= _settled(views, asked)[:, 0]
+    fits[:, 0] |= given.settled[:, 0]
     # The last candidate has the source's own yaw, and is taken if none fits.
     rank = torch.arange(candidates.shape[1], 0, -1, device=poses.device)
     fits[:, -1] = True
@@ -87,13 +119,9 @@ def _takeable(views: Sequence[View], poses: Tensor, keypoints: Keypoints) -> tup
     return candidates[torch.arange(len(choice), device=choice.device), choice], choice
 
 
-def _settled(views: Sequence[View], like: Tensor) -> Tensor:
-    return torch.tensor([[view.settled] for view in views], device=like.device)
-
-
 def _candidates(asked: Tensor, poses: Tensor) -> Tensor:
     """List (N, C, 3) views in the order of preference: as asked, mirrored, then nearer and nearer to the source's."""
-    mirrored = asked * asked.new_tensor([-1.0, 1.0, -1.0])
+    mirrored = asked * constant((-1.0, 1.0, -1.0), asked.device, asked.dtype)
     share = torch.arange(1, _STEPS + 1, device=asked.device).to(asked) / _STEPS
     yaw = asked[:, :1] + (poses[:, :1] - asked[:, :1]) * share
     nearer = asked[:, None].repeat(1, _STEPS, 1)
@@ -112,9 +140,10 @@ def measure_growth(candidates: Tensor, poses: Tensor, keypoints: Keypoints) -> T
     return growth.view(-1, count)
 
 
-def _settle(view: View, taken: Sequence[float], pose: Sequence[float], choice: int) -> View:
+def _settle(view: View, numbers: Sequence[float]) -> View:
     if view.settled:
         return view
+    taken, pose, choice = numbers[:3], numbers[3:6], int(numbers[6])
     yaw, pitch, roll = view.asked
     # Angles as they were asked for, not as float32 has them, so that equal views are equal.
     exact: dict[int, Angles] = {0: view.asked, 1: (0.0 - yaw, pitch, 0.0 - roll)}

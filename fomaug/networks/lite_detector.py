@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fomaug.device import constant, constants
 from fomaug.geometry import identity_grid
 from fomaug.networks.lite_blocks import AddingHourglass, ConvBlock, full_precision
 from fomaug.types import Keypoints
@@ -47,39 +50,87 @@ class Closeup(nn.Module):
         Args:
             image: (B, 3, S, S) in [0, 1].
             coarse: approximate keypoints with jacobians.
-            rows: for each of N parts the indices of its P keypoints.
+            rows: (N, P) indices of the P keypoints of each of N parts.
             bridge: keypoint whose jacobian gives the downward direction of the face.
 
         Returns:
             (B, N, P, 2) points in [-1, 1].
         """
-        b, n = image.shape[0], len(rows)  # an exporter makes a constant of len()
-        with full_precision(image):
-            centre, axes = self._frames(coarse, rows, bridge)
-            grid = self._grid(centre) @ axes.transpose(2, 3) + centre[:, :, None]  # (B, N, h w, 2)
-            # The grids of all parts are stacked vertically, so that the image is not copied.
-            stacked = grid.view(b, n * self.size[0], self.size[1], 2)
-            cut = F.grid_sample(image.float(), stacked, padding_mode="border", align_corners=True)
-            cut = cut.view(b, 3, n, *self.size).transpose(1, 2).reshape(b * n, 3, *self.size)
-            deviation, mean = torch.std_mean(cut, (1, 2, 3), keepdim=True)
-            cut = ((cut - mean) / (deviation + 0.05)).to(image.dtype)
-        found = self.places(self.convolutions(cut).flatten(1)).float().view(b, n, self.num_points, 2)
-        with full_precision(image):
-            points: Tensor = found @ axes.transpose(2, 3) + centre[:, :, None]
-        return points
+        return find_parts(image, coarse, [(self, rows)], bridge)[0]
 
-    def _frames(self, coarse: Keypoints, rows: tuple[tuple[int, ...], ...], bridge: int) -> tuple[Tensor, Tensor]:
-        """Compute the centres (B, N, 2) and the axes (B, N, 2, 2), as columns, of the crops."""
-        assert coarse.jacobian is not None
-        begin, end = (coarse.value[:, [row[i] for row in rows]] for i in (0, 1))  # (B, N, 2)
-        down = (self.height / 2) * coarse.jacobian[:, bridge, None, :, 1].expand_as(begin)
-        centre = (begin + end) / 2 + self.drop * 2 * down
-        return centre, torch.stack([self.margin / 2 * (end - begin), down], -1)
+    def find(self, cut: Tensor) -> Tensor:
+        """Find the keypoints (B, N, P, 2) in crops (B, N, 3, h, w), in the frames of the crops."""
+        b, n = cut.shape[:2]
+        found: Tensor = self.places(self.convolutions(cut.flatten(0, 1)).flatten(1)).float()
+        return found.view(b, n, self.num_points, 2)
 
-    def _grid(self, like: Tensor) -> Tensor:
-        """Make the coordinates (h w, 2) of the crop's pixels in its own frame."""
-        y, x = (torch.linspace(-1, 1, length, device=like.device, dtype=like.dtype) for length in self.size)
-        return torch.stack([x.expand(self.size), y[:, None].expand(self.size)], -1).view(-1, 2)
+
+Part = tuple[Closeup, tuple[tuple[int, ...], ...]]
+"""A close-up, and for each part of the face that it is used for the indices of its keypoints."""
+
+
+def find_parts(image: Tensor, coarse: Keypoints, parts: Sequence[Part], bridge: int) -> list[Tensor]:
+    """Find the keypoints of all parts, with as few operations as possible: crops of one size are cut out together.
+
+    Args:
+        image: (B, 3, S, S) in [0, 1].
+        coarse: approximate keypoints with jacobians.
+        parts: close-ups and their keypoints.
+        bridge: keypoint whose jacobian gives the downward direction of the face.
+
+    Returns:
+        For each close-up (B, N, P, 2) points in [-1, 1].
+    """
+    exact, counts = image.float(), [len(rows) for _, rows in parts]
+    cuts: list[Tensor] = []
+    with full_precision(image):
+        centre, axes = _frames(coarse, parts, bridge)
+        frames = list(zip(torch.split(centre, counts, 1), torch.split(axes, counts, 1), strict=True))
+        first = 0
+        for size, group in groupby(closeup.size for closeup, _ in parts):
+            last = first + len(list(group))
+            together = slice(sum(counts[:first]), sum(counts[:last]))
+            cut = _cut_out(exact, centre[:, together], axes[:, together], size).to(image.dtype)
+            cuts += torch.split(cut, counts[first:last], 1)
+            first = last
+    found = [closeup.find(cut) for (closeup, _), cut in zip(parts, cuts, strict=True)]
+    with full_precision(image):
+        return [
+            points @ axes.transpose(2, 3) + centre[:, :, None]
+            for points, (centre, axes) in zip(found, frames, strict=True)
+        ]
+
+
+def _frames(coarse: Keypoints, parts: Sequence[Part], bridge: int) -> tuple[Tensor, Tensor]:
+    """Compute the centres (B, N, 2) and the axes (B, N, 2, 2), as columns, of the crops of all parts."""
+    assert coarse.jacobian is not None
+    value, rows = coarse.value, [(closeup, row) for closeup, rows in parts for row in rows]
+    ends = constant(tuple(row[:2] for _, row in rows), value.device)
+    numbers = tuple((c.height / 2, c.drop * 2, c.margin / 2) for c, _ in rows)
+    half_height, drop, half_margin = constant(numbers, value.device, value.dtype)[..., None].unbind(1)  # (N, 1) each
+    begin, end = value[:, ends].unbind(2)  # (B, N, 2)
+    down = half_height * coarse.jacobian[:, bridge, None, :, 1]
+    centre = (begin + end) / 2 + drop * down
+    return centre, torch.stack([half_margin * (end - begin), down], -1)
+
+
+def _cut_out(image: Tensor, centre: Tensor, axes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cut crops (B, N, 3, h, w) out of images, and normalise the contrast of each."""
+    b, n = image.shape[0], centre.shape[1]
+    grid = _grid(size, centre.device, centre.dtype) @ axes.transpose(2, 3) + centre[:, :, None]  # (B, N, h w, 2)
+    # The grids of all parts are stacked vertically, so that the image is not copied.
+    stacked = grid.view(b, n * size[0], size[1], 2)
+    cut = F.grid_sample(image, stacked, padding_mode="border", align_corners=True)
+    cut = cut.view(b, 3, n, *size).transpose(1, 2).contiguous()
+    deviation, mean = torch.std_mean(cut, (2, 3, 4), keepdim=True)
+    return (cut - mean) / (deviation + 0.05)
+
+
+@constants
+def _grid(size: tuple[int, int], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Make the coordinates (h w, 2) of a crop's pixels in its own frame."""
+    y, x = (torch.linspace(-1, 1, length, device=device, dtype=dtype) for length in size)
+    return torch.stack([x.expand(size), y[:, None].expand(size)], -1).view(-1, 2)
 
 
 @dataclass(frozen=True)
@@ -92,8 +143,8 @@ class LiteDetectorConfig:
         widths: numbers of features at half, a quarter, ... of the input size.
         temperature: temperature of the softmax over a heatmap.
         jacobian_level: number of halvings between the heatmap and the maps of the jacobians.
-        eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris, for a
-            close-up; none by default.
+        eyes: keypoints of each eye for a close-up: outer corner, inner corner, upper lid, lower lid and iris; none by
+            default.
         mouth: keypoints at the corners of the mouth, then others of the lips, for a close-up.
         nose: keypoints in the middle of both brows, then others of brows and nose, for a close-up.
         bridge: keypoint whose jacobian gives close-ups the downward direction of the face.
@@ -167,12 +218,15 @@ class LiteDetector(nn.Module):
     def _refined(self, image: Tensor, coarse: Keypoints) -> Keypoints:
         """Refine eyes, mouth, brows and nose by close-ups."""
         config = self.config
-        parts = [(self.eye, config.eyes)] if config.eyes else []
+        parts: list[Part] = [(self.eye, config.eyes)] if config.eyes else []
         parts += [(self.mouth, (config.mouth,))] if config.mouth else []
         parts += [(self.nose, (config.nose,))] if config.nose else []
-        value = coarse.value.clone()
-        for closeup, rows in parts:
-            value[:, torch.tensor(rows)] = closeup(image, coarse.detach(), rows, config.bridge)
+        if not parts:
+            return coarse
+        value, count = coarse.value.clone(), coarse.value.shape[0]
+        found = find_parts(image, coarse.detach(), parts, config.bridge)
+        rows = tuple(point for _, rows in parts for row in rows for point in row)
+        value[:, constant(rows, value.device)] = torch.cat([points.view(count, -1, 2) for points in found], 1)
         return Keypoints(value, coarse.jacobian)
 
     def _reduced(self, image: Tensor) -> Tensor:
@@ -190,9 +244,14 @@ class LiteDetector(nn.Module):
 def _expected_point(probability: Tensor) -> Tensor:
     """(B, K, h, w) to the mean coordinates (B, K, 2); cells are at their centres in the full image's frame."""
     h, w = probability.shape[2:]
-    grid = identity_grid((h, w), device=probability.device, dtype=probability.dtype).view(-1, 2)
+    grid = _identity((h, w), probability.device, probability.dtype)
     with full_precision(probability):
         return probability.flatten(2) @ grid
+
+
+@constants
+def _identity(size: tuple[int, int], device: torch.device, dtype: torch.dtype) -> Tensor:
+    return identity_grid(size, device=device, dtype=dtype).view(-1, 2)
 
 
 def _expected_jacobian(affine: Tensor, probability: Tensor) -> Tensor:

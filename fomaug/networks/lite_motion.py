@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fomaug.device import axis, constant, constants
 from fomaug.geometry import inverse_2x2, resize_flow
 from fomaug.geometry.eye import Eyes, eyes_box, set_eyes
 from fomaug.geometry.sampling import can_be_rearranged
@@ -91,12 +92,13 @@ class LiteMotion(nn.Module):
     def _inputs(self, small: Tensor, affine: Tensor, shift: Tensor, source: Keypoints, driving: Keypoints) -> Tensor:
         b, _, h, w = small.shape
         k, variance = self.num_keypoints, self.config.variance
-        moved = _spots(driving.value.float(), (h, w), variance) - _spots(source.value.float(), (h, w), variance)
-        grey = small.float().mean(1, keepdim=True)
+        new, old = _spots(torch.stack([driving.value, source.value]).float(), (h, w), variance)
+        exact = small.float()
+        grey = exact.mean(1, keepdim=True)
         # The K grids are stacked vertically, so that one call suffices and the source is not copied.
         stacked = carried_grids(affine, shift, (h, w)).view(b, k * h, w, 2)
         warped = F.grid_sample(grey, stacked, padding_mode="border", align_corners=True).view(b, k, h, w)
-        return torch.cat([moved, warped - grey, small.float() - 0.5], 1).to(small.dtype)
+        return torch.cat([new - old, warped - grey, exact - 0.5], 1).to(small.dtype)
 
 
 def local_affine_maps(source: Keypoints, driving: Keypoints) -> tuple[Tensor, Tensor]:
@@ -114,14 +116,22 @@ def local_affine_maps(source: Keypoints, driving: Keypoints) -> tuple[Tensor, Te
 def carried_grids(affine: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
     """Apply every affine map to the identity grid: (B, K, h, w, 2)."""
     (b, k, _), (h, w) = shift.shape, size
-    x, y = _axes(size, affine)
+    y = axis(h, affine.device, affine.dtype)
     down = affine[..., 1][:, :, None] * y[:, None] + shift[:, :, None]  # (B, K, h, 2)
     across = affine[..., 0][:, :, None].expand(b, k, h, 2)
-    # A row of a grid is x0, y0, x1, y1, ...: one matrix product computes it faster than a sum of grids.
-    pair = torch.eye(2, device=x.device, dtype=x.dtype)
-    rows = torch.cat([(x[:, None, None] * pair).transpose(0, 1).reshape(2, 2 * w), pair.repeat(1, w)])  # (4, 2 w)
     with full_precision(affine):
-        return (torch.cat([across, down], -1) @ rows).view(b, k, h, w, 2)
+        return (torch.cat([across, down], -1) @ _rows_of_grids(w, affine.device, affine.dtype)).view(b, k, h, w, 2)
+
+
+@constants
+def _rows_of_grids(width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return the factors (4, 2 w) of slope and offset in a row x0, y0, x1, y1, ... of a grid.
+
+    One matrix product computes the rows faster than a sum of grids.
+    """
+    x = torch.linspace(-1, 1, width, device=device, dtype=dtype)
+    pair = torch.eye(2, device=device, dtype=dtype)
+    return torch.cat([(x[:, None, None] * pair).transpose(0, 1).reshape(2, 2 * width), pair.repeat(1, width)])
 
 
 def mixed_motion(mask: Tensor, affine: Tensor, shift: Tensor) -> Tensor:
@@ -139,28 +149,27 @@ def mixed_motion(mask: Tensor, affine: Tensor, shift: Tensor) -> Tensor:
     """
     b, _, h, w = mask.shape
     maps = torch.cat([affine, shift[..., None]], -1).view(b, -1, 6)
-    still = maps.new_tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]).expand(b, 1, 6)
+    still = constant((1.0, 0.0, 0.0, 0.0, 1.0, 0.0), maps.device, maps.dtype).expand(b, 1, 6)
     with full_precision(mask):
         local = torch.cat([still, maps], 1).transpose(1, 2) @ mask.flatten(2)  # (B, 6, h w)
-    xx, xy, x0, yx, yy, y0 = local.view(b, 6, h, w).unbind(1)
-    x, y = _axes((h, w), affine)
-    return torch.stack([xx * x + xy * y[:, None] + x0, yx * x + yy * y[:, None] + y0], -1)
+    across, down, offset = local.view(b, 2, 3, h, w).unbind(2)  # (B, 2, h, w) each
+    x, y = axis(w, affine.device, affine.dtype), axis(h, affine.device, affine.dtype)
+    return (across * x + down * y[:, None] + offset).permute(0, 2, 3, 1)
 
 
 def _spots(value: Tensor, size: tuple[int, int], variance: float) -> Tensor:
-    """Draw (B, K, h, w) Gaussians around points, each as the product of two one-dimensional ones."""
-    x, y = _axes(size, value)
-    across = torch.exp(-0.5 * (x - value[..., :1]).square() / variance)  # (B, K, w)
-    along = torch.exp(-0.5 * (y - value[..., 1:]).square() / variance)  # (B, K, h)
-    return along[..., None] * across[:, :, None]
-
-
-def _axes(size: tuple[int, int], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw Gaussians around points (..., 2), (..., h, w) each, as products of two one-dimensional ones."""
     h, w = size
-    return (
-        torch.linspace(-1, 1, w, device=like.device, dtype=like.dtype),
-        torch.linspace(-1, 1, h, device=like.device, dtype=like.dtype),
-    )
+    if h == w:
+        across, along = _bell(value[..., None], h, variance).unbind(-2)
+    else:
+        across, along = _bell(value[..., :1], w, variance), _bell(value[..., 1:], h, variance)
+    return along[..., None] * across[..., None, :]
+
+
+def _bell(centre: Tensor, length: int, variance: float) -> Tensor:
+    """Draw one-dimensional Gaussians around centres (..., 1): (..., length)."""
+    return torch.exp(-0.5 * (axis(length, centre.device, centre.dtype) - centre).square() / variance)
 
 
 class EyeFlow(NamedTuple):
@@ -190,13 +199,13 @@ def flow_with_eyes(flow: Tensor, source: Eyes, driving: Eyes, size: int) -> EyeF
         size: side S of the result.
     """
     with full_precision(flow):
-        axis = torch.linspace(-1, 1, size, device=flow.device, dtype=flow.dtype)
+        line = axis(size, flow.device, flow.dtype)
         if not can_be_rearranged(flow):
-            eyes, maps = set_eyes(source, driving, axis, axis)
+            eyes, maps = set_eyes(source, driving, line, line)
             return EyeFlow(_sample(flow, eyes), F.avg_pool2d(maps, 2), slice(None), slice(None))
         # Only the box around the eyes is computed, because the result is the head's flow elsewhere.
         rows, columns = (_even(part, size) for part in eyes_box(driving, size))
-        eyes, maps = set_eyes(source, driving, axis[columns], axis[rows])
+        eyes, maps = set_eyes(source, driving, line[columns], line[rows])
         fine = resize_flow(flow, (size, size)).clone()
         fine[:, rows, columns] = _sample(flow, eyes)
         return EyeFlow(fine, F.avg_pool2d(maps, 2), _half(rows), _half(columns))

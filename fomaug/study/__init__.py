@@ -4,6 +4,7 @@
 """
 
 from fomaug.names import make_callable
+from fomaug.study.mixture import Mixture as Mixture
 from fomaug.study.plan import StudyPlan as StudyPlan
 from fomaug.study.report import ArmResult as ArmResult
 from fomaug.study.report import StudyResult as StudyResult
@@ -11,6 +12,6 @@ from fomaug.study.run import study as study
 from fomaug.study.statistics import Estimate as Estimate
 from fomaug.study.statistics import estimate as estimate
 
-__all__ = ["study", "StudyPlan", "StudyResult", "ArmResult", "Estimate", "estimate"]
+__all__ = ["study", "Mixture", "StudyPlan", "StudyResult", "ArmResult", "Estimate", "estimate"]
 
 make_callable(__name__)

@@ -13,13 +13,16 @@ from fomaug.augment import MotionAugment
 from fomaug.driving import DrivingPool, load_pool
 from fomaug.errors import ArgumentError
 from fomaug.files import SUMMARY, read_regular
+from fomaug.presets import preset_options
 from fomaug.strict_json import load_json
+from fomaug.study.mixture import NAMES, PLAIN, Mixture, read_mixture
 from fomaug.weights import load_model
 
 NONE, CLASSIC, COPIES = "none", "classic", "copies"
 
 Options = Mapping[str, Any] | str | Path | MotionAugment
-"""Keyword arguments of `MotionAugment`, a JSON file with them, a pool specification, or a `MotionAugment`."""
+"""Keyword arguments of `MotionAugment` and `Mixture`, a JSON file with them, a pool specification, or a
+`MotionAugment`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +32,12 @@ class Arm:
     Attributes:
         name: name given by the user.
         augment: transform that makes the copies; None for arms without copies.
+        mixture: settings of the copies in training that differ from those of the study.
     """
 
     name: str
     augment: MotionAugment | None = None
+    mixture: Mixture = PLAIN
 
     @property
     def classic(self) -> bool:
@@ -46,7 +51,8 @@ class Arm:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings of the copies as plain JSON, with the hashes of the pool and the model."""
-        return {"name": self.name, "copies": None if self.augment is None else self.augment.to_dict()}
+        copies = None if self.augment is None else {**self.augment.to_dict(), **self.mixture.to_dict()}
+        return {"name": self.name, "copies": copies}
 
 
 def make_arms(named: Mapping[str, Options], *, seed: int, device: str = "auto") -> list[Arm]:
@@ -65,17 +71,30 @@ def make_arms(named: Mapping[str, Options], *, seed: int, device: str = "auto") 
         if name in (NONE, CLASSIC) or not re.fullmatch(r"[\w.+ -]+", name):
             raise ArgumentError(f"{name!r} cannot name an arm; take letters and digits, and neither none nor classic")
     wanted: dict[str, Options] = {COPIES: "builtin", **named}
-    with_copies = [Arm(name, _augment(name, options, seed, device)) for name, options in wanted.items()]
+    with_copies = [_arm(name, options, seed, device) for name, options in wanted.items()]
     return [Arm(NONE), Arm(CLASSIC), *with_copies]
 
 
-def _augment(name: str, options: Options, seed: int, device: str) -> MotionAugment:
-    """Build the transform that makes the copies of an arm; by default it moves every copy."""
+def _arm(name: str, options: Options, seed: int, device: str) -> Arm:
+    """Build an arm with copies; by default every copy moves."""
     if isinstance(options, MotionAugment):
-        return options
-    values = {"p": 1.0, "seed": seed, **_values(name, options)}
+        return Arm(name, options)
+    values = _values(name, options)
+    try:
+        mixture = read_mixture({key: values.pop(key) for key in NAMES if key in values})
+    except ArgumentError as cause:
+        raise ArgumentError(f"arm {name!r}: {cause}") from cause
+    return Arm(name, _augment(name, {"p": 1.0, "seed": seed, **values}, device), mixture)
+
+
+def _augment(name: str, values: dict[str, Any], device: str) -> MotionAugment:
     model = values.pop("model", "lite-256")
     animator = model if isinstance(model, Animator) else load_model(str(model), device=device)
+    purpose = values.pop("purpose", None)
+    if purpose == "auto":
+        raise ArgumentError(f"arm {name!r}: purpose 'auto' is for fomaug expand; give the views as driving instead")
+    if purpose is not None:
+        values = {**preset_options(purpose, values, ("driving", "strength_range", "region")), **values}
     driving = values.pop("driving", "builtin")
     pool = driving if isinstance(driving, DrivingPool) else load_pool(str(driving), animator)
     try:

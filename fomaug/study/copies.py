@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug.augment import MotionAugment, MotionResult
+from fomaug.geometry import identity_grid
 from fomaug.labels import FaceLabels, move
 from fomaug.quality import Gates, judge, score
 from fomaug.study.data import StudyData
@@ -33,6 +34,7 @@ class Copies:
         visible: (M, P) bool, False for landmarks that moved behind the face or out of the picture; None
             without landmarks.
         rejected: number of copies whose draws the gates all rejected.
+        order: (M,) indices of the copies, those of each source by how far they moved.
     """
 
     images: Tensor
@@ -41,6 +43,7 @@ class Copies:
     points: Tensor | None
     visible: Tensor | None
     rejected: int
+    order: Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,7 @@ class _Copy:
     image: Tensor
     points: Tensor | None
     visible: Tensor | None
+    distance: float
 
 
 def make_copies(
@@ -83,7 +87,15 @@ def make_copies(
         points=_stacked([c.points for c in flat if c.points is not None]),
         visible=_stacked([c.visible for c in flat if c.visible is not None]),
         rejected=int(copies * len(counts) - counts.sum()),
+        order=_by_distance(made),
     )
+
+
+def _by_distance(made: Sequence[Sequence[_Copy]]) -> Rows:
+    """Order the indices of the copies of each source by how far they moved."""
+    sources = np.repeat(np.arange(len(made)), [len(group) for group in made])
+    distances = np.array([copy.distance for group in made for copy in group])
+    return np.lexsort((distances, sources)).astype(np.int64)
 
 
 def _copies_of(augment: MotionAugment, data: StudyData, row: int, copies: int, *, gates: bool) -> list[_Copy]:
@@ -120,12 +132,17 @@ def _to_copy(data: StudyData, row: int, pixels: Image8, result: MotionResult, in
     image = image.float().mean(0, keepdim=True).round().byte() if channels == 1 else image.expand(channels, -1, -1)
     size = (pixels.shape[0], pixels.shape[1])
     labels = data.landmarks(row, size)
-    if labels is None:
-        return _Copy(image, None, None)
     part = slice(index, index + 1)
+    distance = float(
+        (result.flow[part] - identity_grid((result.flow.shape[1], result.flow.shape[2])).to(result.flow))
+        .norm(dim=-1)
+        .mean()
+    )
+    if labels is None:
+        return _Copy(image, None, None, distance)
     moved: FaceLabels = move(labels, result.flow[part].cpu(), size, occlusion=result.occlusion[part].cpu())
     assert moved.points is not None and moved.visible is not None
-    return _Copy(image, to_unit(moved.points, size, side), torch.from_numpy(moved.visible))
+    return _Copy(image, to_unit(moved.points, size, side), torch.from_numpy(moved.visible), distance)
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor | None:

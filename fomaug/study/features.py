@@ -70,7 +70,7 @@ def _views(run: Run, embed: Embed, progress: Callable[[int], object]) -> list[Te
         return []
     rows, copies = run.split.train, run.copies
     generator = make_generator(run, 2)
-    synthetic = 0 if copies is None else round(run.plan.share * run.plan.copies)
+    synthetic = 0 if copies is None else round(run.mixture.share_at(0.0, run.plan) * run.plan.copies)
     found = []
     for view in range(run.plan.copies):
         images = run.data.images[torch.from_numpy(rows)]

@@ -70,9 +70,9 @@ def forecast(
         choices = [choice for name, choice in groups if name == arm.name]
         if arm.augment is None or not choices:
             continue
-        count = run.plan.copies * sum(len(splits[choice].train) for choice in choices)
-        copies += count
-        seconds += count * _time_copies(run, arm) / run.plan.copies
+        pictures = sum(len(splits[choice].train) for choice in choices)
+        copies += arm.mixture.num_copies(run.plan) * pictures
+        seconds += pictures * _time_copies(run, arm)
     return Forecast(seconds, len(left), copies)
 
 
@@ -96,10 +96,9 @@ def _time_copies(run: Run, arm: Arm) -> float:
     assert augment is not None
 
     def once() -> None:
-        gates = run.plan.gates == "on"
-        make_copies(
-            augment, run.data, run.split.train[:1], copies=run.plan.copies, gates=gates, progress=lambda _: None
-        )
+        gates = (arm.mixture.gates or run.plan.gates) == "on"
+        copies = arm.mixture.num_copies(run.plan)
+        make_copies(augment, run.data, run.split.train[:1], copies=copies, gates=gates, progress=lambda _: None)
 
     once()
     return _seconds(once)
@@ -129,14 +128,15 @@ def study(
 ) -> StudyResult:
     """Measure whether copies help on a dataset: train networks without augmentation, with classic, and with copies.
 
-    The same call resumes an interrupted study. The results are written to `out`: study.json, study.txt and study.svg.
+    The same call resumes an interrupted study, and a call with further arms adds them to a finished one. The results
+    are written to `out`: study.json, study.txt and study.svg.
 
     Args:
         dataset: folder of class folders; for landmarks, folder of pictures.
         out: folder for finished runs and results, which is new or holds the same study.
-        arms: options of further arms with copies by name: keyword arguments of `MotionAugment`, a JSON file with them,
-            a pool specification such as "parametric yaw=-20:20", or a `MotionAugment`. The name "copies" replaces the
-            built-in pool.
+        arms: options of further arms with copies by name: keyword arguments of `MotionAugment` and of
+            `fomaug.study.Mixture`, a JSON file with them, a pool specification such as "parametric yaw=-20:20", or a
+            `MotionAugment`. The name "copies" replaces the built-in pool.
         embed: model of features, from (B, 3, S, S) float in [0, 1] to (B, D), that is used instead of the network:
             pictures are assigned to the nearest person. It is for recognition only.
         device: device of the model that makes the copies; networks are trained on the CPU.
@@ -203,14 +203,15 @@ def _all_runs(work: _Work) -> Iterator[RunId]:
 
 def _do(work: _Work, left: Sequence[RunId], log: RunLog, *, progress: bool) -> None:
     with tqdm(total=_units(work, left), disable=not progress, unit="step", dynamic_ncols=True) as bar:
-        copies: dict[tuple[str, int], Copies | None] = {}
+        copies, choice = dict[str, Copies](), -1
         for run in left:
-            if (run.arm, run.choice) not in copies:
-                bar.set_description(f"choice {run.choice + 1} of {len(work.splits)}, {run.arm}")
-                copies = {(run.arm, run.choice): _copies(work, run, bar.update)}
-            made = copies[run.arm, run.choice]
+            bar.set_description(f"choice {run.choice + 1} of {len(work.splits)}, {run.arm}")
+            if run.choice != choice:
+                copies, choice = {}, run.choice
+            arm = next(arm for arm in work.arms if arm.name == run.arm)
+            made = _copies(work, run.choice, arm, copies, bar.update)
             split = work.splits[run.choice]
-            task = Run(work.data, split, work.plan, classic=run.arm != NONE, copies=made, seeds=(run.choice, run.seed))
+            task = Run(work.data, split, work.plan, run.arm != NONE, made, (run.choice, run.seed), arm.mixture)
             scored = _scored(work, task, bar.update)
             keys = [work.data.keys[row] for row in split.test]
             scores = dict(zip(keys, scored.test.round(6).tolist(), strict=True))
@@ -220,9 +221,10 @@ def _do(work: _Work, left: Sequence[RunId], log: RunLog, *, progress: bool) -> N
 
 def _units(work: _Work, left: Sequence[RunId]) -> int:
     """Return the number of steps or views of the remaining runs, plus the number of copies to make."""
-    with_copies = {arm.name for arm in work.arms if arm.augment is not None}
-    groups = {(run.arm, run.choice) for run in left if run.arm in with_copies}
-    copies = work.plan.copies * sum(len(work.splits[choice].train) for _, choice in groups)
+    recipes = {arm.name: _recipe(arm, work.plan) for arm in work.arms if arm.augment is not None}
+    numbers = {recipes[arm.name]: arm.mixture.num_copies(work.plan) for arm in work.arms if arm.name in recipes}
+    groups = {(recipes[run.arm], run.choice) for run in left if run.arm in recipes}
+    copies = sum(numbers[recipe] * len(work.splits[choice].train) for recipe, choice in groups)
     if work.embed is None:
         return copies + len(left) * work.plan.steps
     return copies + sum(
@@ -233,12 +235,23 @@ def _units(work: _Work, left: Sequence[RunId]) -> int:
     )
 
 
-def _copies(work: _Work, run: RunId, update: Callable[[int], object]) -> Copies | None:
-    augment = next(arm.augment for arm in work.arms if arm.name == run.arm)
-    if augment is None:
+def _copies(
+    work: _Work, choice: int, arm: Arm, made: dict[str, Copies], update: Callable[[int], object]
+) -> Copies | None:
+    """Make the copies of an arm, or take those of an arm with the same transform, number and gates."""
+    if arm.augment is None:
         return None
-    rows, plan = work.splits[run.choice].train, work.plan
-    return make_copies(augment, work.data, rows, copies=plan.copies, gates=plan.gates == "on", progress=update)
+    recipe, gates = _recipe(arm, work.plan), arm.mixture.gates or work.plan.gates
+    if recipe not in made:
+        number = arm.mixture.num_copies(work.plan)
+        rows = work.splits[choice].train
+        made[recipe] = make_copies(arm.augment, work.data, rows, copies=number, gates=gates == "on", progress=update)
+    return made[recipe]
+
+
+def _recipe(arm: Arm, plan: StudyPlan) -> str:
+    assert arm.augment is not None
+    return json.dumps([arm.augment.to_dict(), arm.mixture.num_copies(plan), arm.mixture.gates or plan.gates])
 
 
 def _scored(work: _Work, run: Run, update: Callable[[int], object]) -> Scored:

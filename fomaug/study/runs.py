@@ -93,11 +93,22 @@ def _enter(out: Path, settings: dict[str, Any]) -> None:
         write_file(path, (json.dumps(settings, indent=2) + "\n").encode(), durable=True)
         return
     known = load_json(read_regular(path, SUMMARY), path, ResumeError)
+    if known != settings and known == _without_new_arms(settings, known):
+        write_file(path, (json.dumps(settings, indent=2) + "\n").encode(), durable=True)
+        return
     if changed := list(_changes(known, settings)):
         raise ResumeError(
             f"{out} holds a study with other settings: {'; '.join(changed[:3])}. Give the same settings to resume it, "
             "or a new folder"
         )
+
+
+def _without_new_arms(settings: dict[str, Any], known: Any) -> dict[str, Any]:
+    """Leave out the arms that a known study does not have; arms may be added to it, and not removed or changed."""
+    before = known.get("arms") if isinstance(known, dict) else None
+    if not isinstance(before, dict):
+        return settings
+    return {**settings, "arms": {name: arm for name, arm in settings["arms"].items() if name in before}}
 
 
 def _changes(known: Any, wanted: Any, name: str = "") -> Iterator[str]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fomaug.study.classic import MIRRORED_POINTS, apply_classic, draw_classic, mirror_visible, move_points
 from fomaug.study.copies import Copies
 from fomaug.study.data import StudyData
+from fomaug.study.mixture import PLAIN, Mixture, degrade
 from fomaug.study.plan import StudyPlan
 from fomaug.study.splits import Rows, Split
 
@@ -107,6 +108,7 @@ class Run:
         copies: copies of the training pictures; None in arms without copies.
         seeds: index of the choice and index of the seed; the runs of all arms with the same two start with the same
             weights, see the same training pictures in the same order, and draw the same classic augmentation.
+        mixture: settings of the copies that differ from those of the plan.
     """
 
     data: StudyData
@@ -115,6 +117,7 @@ class Run:
     classic: bool
     copies: Copies | None
     seeds: tuple[int, int]
+    mixture: Mixture = PLAIN
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,14 +183,15 @@ def _batches(run: Run) -> Iterator[_Batch]:
     rng = np.random.default_rng([run.plan.seed, *run.seeds, 1])
     generator = make_generator(run, 2)
     size, count = run.plan.batch_size, len(run.split.train)
+    degrading = np.random.default_rng([run.plan.seed, *run.seeds, 3])
     order = np.concatenate([rng.permutation(count) for _ in range(-(-run.plan.steps * size // count))])
     for step in range(run.plan.steps):
         indices = order[step * size : (step + 1) * size]
-        batch = _mixed(run, indices, rng.random(size))
+        batch = _mixed(run, indices, rng.random(size), step / run.plan.steps, degrading)
         yield _augmented(batch, generator) if run.classic else batch
 
 
-def _mixed(run: Run, indices: Rows, picks: NDArray[np.float64]) -> _Batch:
+def _mixed(run: Run, indices: Rows, picks: NDArray[np.float64], progress: float, rng: np.random.Generator) -> _Batch:
     """Gather training pictures, and replace the first share of the batch by copies of them.
 
     A picture without copies stays itself.
@@ -198,15 +202,27 @@ def _mixed(run: Run, indices: Rows, picks: NDArray[np.float64]) -> _Batch:
     if data.points is not None and data.visible is not None:
         parts = [parts[0], data.points[rows], data.visible[rows]]
     if copies is not None:
-        synthetic = (np.arange(len(indices)) < round(run.plan.share * len(indices))) & (copies.counts[indices] > 0)
-        chosen = copies.starts[indices] + (picks * copies.counts[indices]).astype(np.int64)
-        slots, sources = torch.from_numpy(np.flatnonzero(synthetic)), torch.from_numpy(chosen[synthetic])
+        share = run.mixture.share_at(progress, run.plan)
+        synthetic = (np.arange(len(indices)) < round(share * len(indices))) & (copies.counts[indices] > 0)
+        chosen = _choose(copies, indices[synthetic], picks[synthetic], run.mixture, progress)
+        slots, sources = torch.from_numpy(np.flatnonzero(synthetic)), torch.from_numpy(chosen)
         for part, copied in zip(parts, (copies.images, copies.points, copies.visible), strict=True):
             if part is not None and copied is not None:
                 part[slots] = copied[sources]
+        if run.mixture.degrade and parts[0] is not None:
+            parts[0][slots] = degrade(parts[0][slots], run.mixture.degrade, rng)
     images, points, visible = parts
     assert images is not None
     return _Batch(images.float() / 255, torch.from_numpy(data.labels)[rows], points, visible)
+
+
+def _choose(copies: Copies, sources: Rows, picks: NDArray[np.float64], mixture: Mixture, progress: float) -> Rows:
+    """Choose a copy of each source, in the mixture's order."""
+    window = mixture.window(progress)
+    numbers = (picks * np.ceil(window * copies.counts[sources])).astype(np.int64)
+    indices = copies.starts[sources] + numbers
+    found: Rows = indices if mixture.order == "any" else copies.order[indices]
+    return found
 
 
 def _augmented(batch: _Batch, generator: torch.Generator) -> _Batch:

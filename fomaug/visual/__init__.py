@@ -1,4 +1,4 @@
-"""Pictures to look at: side by side, with keypoints, flow or occlusion drawn over them, and whole animated clips.
+"""Draw keypoints, flow and occlusion over pictures, put pictures side by side, and animate whole clips.
 
 All but `animate_clip`, `animate_pairs` and their options are pure functions of NumPy arrays.
 """

@@ -1,4 +1,4 @@
-"""The options of an animated clip, checked once."""
+"""The options of `animate_clip`, and their checks."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class AnimateOptions:
             or a number.
         face: part of the picture that is animated: "auto" for the face, or the whole picture where the face fills it,
             where none is found, and for models that cannot find faces; "whole"; or the box of the face, (x, y, width,
-            height) in pixels. A part is blended back, and all around it stays as it is.
+            height) in pixels. A part is blended back into the unchanged picture.
         crop: part of the clip that drives: a fixed square around the "face", or the whole "frame".
-        compare: whether source, driving frame and result are put side by side.
-        overlay: name of what is drawn over the result, or None.
+        compare: whether the result shows source, driving frame and animated frame side by side.
+        overlay: "keypoints", "flow" or "occlusion" to draw over the result, or None.
         audio: whether an `.mp4` has the clip's sound.
         max_frames: largest number of frames of the clip; None for all.
         max_pixels: largest number of pixels of a picture; larger pictures are an error.
@@ -91,7 +91,7 @@ class AnimateKeywords(TypedDict, total=False):
 
 
 def make_options(options: Mapping[str, Any]) -> AnimateOptions:
-    """Make options of keyword arguments; unknown names are an `ArgumentError`."""
+    """Make options from keyword arguments, or raise `ArgumentError` for an unknown name."""
     known = AnimateOptions.__dataclass_fields__
     for name in options:
         if name not in known:

@@ -1,4 +1,4 @@
-"""Model files are written, read and described."""
+"""Write, read and describe model files."""
 
 from __future__ import annotations
 
@@ -125,9 +125,8 @@ class ModelFile:
                 f"{path} is a safetensors file, but no fomaug model; fomaug model import converts official checkpoints"
             )
         if metadata.get("version") != VERSION:
-            raise WeightsError(
-                f"{path} has format version {metadata.get('version')}, {VERSION} was expected; upgrade fomaug"
-            )
+            found = shortened(metadata.get("version"))
+            raise WeightsError(f"{path} has format version {found}, {VERSION!r} was expected; upgrade fomaug")
         try:
             # The configuration checks its own numbers, and names them in its errors.
             config = config_from_dict(load_json(metadata["config"], "config", WeightsError, finite=False))

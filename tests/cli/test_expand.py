@@ -16,7 +16,7 @@ from fomaug.cli.expand import expand as command
 from fomaug.driving import DrivingPool
 from fomaug.expand import ExpandPlan, ExpandReport, Failure
 from fomaug.expand import expand as function
-from fomaug.expand.plan import ExpandOptions
+from fomaug.expand.options import ExpandOptions
 from fomaug.media import save_image
 
 
@@ -42,6 +42,7 @@ def test_options_are_those_of_the_function_and_the_plan() -> None:
 OPTIONS = [
     ("--driving", "text", "builtin"),
     ("--views", "text", None),
+    ("--purpose", "recognition|landmarks|expression|detection|forgery|auto", None),
     ("--copies", "integer", 8),
     ("--model", "text", "lite-256"),
     ("--config", "text", None),
@@ -115,7 +116,7 @@ def test_typed_keywords_of_the_function_are_the_fields_of_the_plan() -> None:
 
 @pytest.fixture
 def tools(tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Options that name the tiny model and its pool; the model is not folded, so that it can be given by file."""
+    """Return options for the tiny model and its pool; the model is not folded, so that it can be saved to a file."""
     tiny_pool.save(tmp_path / "pool.safetensors")
     monkeypatch.setattr("fomaug.expand.resources.load_model", lambda *_, **__: tiny_model)
     return [

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,3 +88,52 @@ class Jobs:
 @pytest.fixture
 def jobs() -> type[Jobs]:
     return Jobs
+
+
+@pytest.fixture
+def as_list(faces: Path) -> Path:
+    """A CSV list of the faces, beside their folder's files."""
+    keys = sorted(path.relative_to(faces).as_posix() for path in faces.rglob("*.*"))
+    rows = [f"{key},{key.partition('/')[0]}" for key in keys]
+    (faces / "list.csv").write_text("\n".join(["file,label", *rows, ""]))
+    return faces / "list.csv"
+
+
+@pytest.fixture
+def as_tars(faces: Path, tmp_path: Path) -> Path:
+    """Two tar files of the faces, with a label in a .json file or a .cls file."""
+    keys = sorted(path.relative_to(faces).as_posix() for path in faces.rglob("*.*"))
+    (tmp_path / "tars").mkdir()
+    for number, part in enumerate((keys[:2], keys[2:])):
+        with tarfile.open(tmp_path / "tars" / f"{number:03d}.tar", "w") as archive:
+            for key in part:
+                label = key.partition("/")[0]
+                own = (".json", json.dumps({"label": label})) if number else (".cls", f"{label}\n")
+                add_member(archive, key, (faces / key).read_bytes())
+                add_member(archive, key.rpartition(".")[0] + own[0], own[1].encode())
+    return tmp_path / "tars"
+
+
+def add_member(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
+
+
+@pytest.fixture
+def as_parquet(faces: Path, tmp_path: Path) -> Path:
+    """A parquet file of the faces as `datasets` writes them, in row groups of two."""
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    keys = sorted(path.relative_to(faces).as_posix() for path in faces.rglob("*.*"))
+    names = sorted({key.partition("/")[0] for key in keys})
+    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    table = arrow.table(
+        {
+            "image": [{"bytes": (faces / key).read_bytes(), "path": key} for key in keys],
+            "label": [names.index(key.partition("/")[0]) for key in keys],
+        }
+    )
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    parquet.write_table(table, tmp_path / "faces.parquet", row_group_size=2, compression="none", use_dictionary=False)
+    return tmp_path / "faces.parquet"

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fomaug import Animator, DrivingPool
 from fomaug.errors import MediaError
+from fomaug.expand import expand, thumbnails
 from fomaug.expand.inspect import contact
 from fomaug.expand.inspect.contact import choose_sources, save_contact_sheet
 from fomaug.expand.sources import SourceFile
@@ -22,10 +24,10 @@ def test_pictures_are_reduced_one_by_one(
     rows: list[dict[str, Any]] = []
     for number in range(4):
         save_image(tmp_path / "out" / f"{number}.jpg", face(number, 900, 1200))
-        rows.append({"file": f"{number}.jpg", "motion": {"skipped": False}})
+        rows.append({"file": f"{number}.jpg", "source_id": "a", "copy": number, "motion": {"skipped": False}})
     shown: list[tuple[int, ...]] = []
     decoded: list[tuple[int, int]] = []
-    lay_out, reduce = contact.contact_sheet, contact.thumbnail
+    lay_out, reduce = contact.contact_sheet, thumbnails.thumbnail
     monkeypatch.setattr(
         contact,
         "contact_sheet",
@@ -34,7 +36,7 @@ def test_pictures_are_reduced_one_by_one(
         ),
     )
     monkeypatch.setattr(
-        contact, "thumbnail", lambda picture, side: decoded.append(picture.shape[:2]) or reduce(picture, side)
+        thumbnails, "thumbnail", lambda picture, side: decoded.append(picture.shape[:2]) or reduce(picture, side)
     )
     sources = [SourceFile(tmp_path / "out", "0.jpg")]
     path, failed = save_contact_sheet(tmp_path / "out", {"0.jpg": rows}, sources, Provenance("tiny"))
@@ -71,3 +73,26 @@ def test_every_class_is_shown_before_any_twice() -> None:
     keys = [f"{label}/{number}.png" for label in "abc" for number in range(9)]
     assert {key[0] for key in choose_sources(keys, 3)} == {"a", "b", "c"}
     assert len(choose_sources(keys, 12)) == 12
+
+
+@pytest.mark.parametrize("format", ["folder", "webdataset", "parquet"])
+def test_thumbnails_are_kept_as_copies_are_made(
+    faces: Path,
+    tmp_path: Path,
+    tiny_model: Animator,
+    tiny_pool: DrivingPool,
+    format: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
+    options = {"model": tiny_model, "driving": tiny_pool, "copies": 14, "gates": "off", "format": format}
+    with monkeypatch.context() as patch:
+        patch.setattr(contact, "_read", None)
+        patch.setattr(contact, "load_outputs", lambda out, rows: [] if not rows else pytest.fail("a file is read"))
+        out = expand(faces, tmp_path / "out", **options).out
+    assert not (out / ".fomaug-thumbnails").exists()
+    kept = (out / ".contact_sheet.png").read_bytes()
+    (out / ".contact_sheet.png").unlink()
+    expand(faces, out, resume=True, **options)
+    assert (out / ".contact_sheet.png").read_bytes() == kept, "thumbnails of files are the same"

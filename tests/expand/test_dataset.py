@@ -51,7 +51,7 @@ def test_only_the_split_asked_for_is_taken(tmp_path: Path, split: str, keys: lis
 def test_split_folders_are_no_labels(tmp_path: Path) -> None:
     assert found(make(tmp_path, *SPLIT), "all")[0] == ("Valid/x/2.jpg", "x", "val")
     source = find_sources(tmp_path, out=tmp_path / "out", split="val").chosen[0]
-    assert (source.split_folder, str(source.folder)) == ("Valid", ".")
+    assert (source.split_folder, source.folder) == ("Valid", "")
 
 
 def test_a_folder_beside_the_split_folders_is_in_no_split(tmp_path: Path) -> None:

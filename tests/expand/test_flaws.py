@@ -15,6 +15,7 @@ from fomaug import Animator, DrivingPool
 from fomaug.cli import main
 from fomaug.errors import LabelError
 from fomaug.expand import ExpandReport, expand, summarise
+from fomaug.labels import read_annotations
 from fomaug.labels.rle import encode_mask
 from fomaug.media import save_image
 
@@ -160,19 +161,30 @@ def test_hidden_points_without_a_place_stay_without_one(run: Callable[..., Expan
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
-@pytest.mark.parametrize("kind", ["pts", "masks"])
+@pytest.mark.parametrize("kind", ["pts", "masks", "csv", "jsonl"])
 def test_names_that_are_not_utf8_have_annotations(
     run: Callable[..., ExpandReport], tmp_path: Path, faces: Path, kind: str
 ) -> None:
     odd = os.fsdecode(b"caf\xe9")
+    tables = {
+        "csv": b"file,x0,y0\ncaf\xe9/1.png,10,12\n",
+        "jsonl": b'{"file_name": "caf\xe9/1.png", "points": [[10, 12]]}\n',
+    }
     (faces / "anna").rename(faces / odd)
     (tmp_path / kind / odd).mkdir(parents=True)
     if kind == "pts":
         (tmp_path / kind / odd / "1.pts").write_text("{\n10 12\n}\n")
+    elif kind in tables:
+        (tmp_path / f"points.{kind}").write_bytes(tables[kind])
     else:
         save_image(tmp_path / kind / odd / "1.png", np.zeros((48, 48), np.uint8))
-    report = run(tmp_path / kind)
+    path = tmp_path / (f"points.{kind}" if kind in tables else kind)
+    report = run(path)
     assert report.complete
+    if kind in tables:
+        written = read_annotations(report.out / ("points.csv" if kind == "csv" else "metadata.jsonl"), report.out)
+        assert f"{odd}/1_m001.png" in written
+        return
     assert (report.out / odd / ("1_m001.mask" if kind == "masks" else "1_m001.pts")).is_file()
     assert run(tmp_path / kind, resume=True).new == 0
 

@@ -71,8 +71,8 @@ def test_an_archive_of_other_rows_is_not_whole(run: Callable[..., ExpandReport],
         pytest.importorskip("pyarrow")
     out = run("out", format=format).out
     rows = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
-    assert is_whole_archive(out / ARCHIVES[format], 4, rows[7])
-    assert not is_whole_archive(out / ARCHIVES[format], 3, rows[6])
+    assert is_whole_archive(str(out / ARCHIVES[format]), 4, rows[7])
+    assert not is_whole_archive(str(out / ARCHIVES[format]), 3, rows[6])
 
 
 @pytest.mark.parametrize("format", ["folder", *ARCHIVES])

@@ -36,7 +36,7 @@ def test_a_batch_is_pasted_as_its_singles(whole: torch.Tensor) -> None:
 
 
 def test_one_picture_takes_many_faces(whole: torch.Tensor) -> None:
-    """As in a video: frames of one face, pasted into one picture."""
+    """Frames of one face are pasted into one picture, as for a video."""
     part, flow = torch.rand(5, 3, *SQUARE.size), flows(5)
     together = paste(whole[:1], part, flow, SQUARE)
     assert torch.equal(together, paste(whole[:1].repeat(5, 1, 1, 1), part, flow, SQUARE))

@@ -1,4 +1,4 @@
-"""Eyes: what stays, where lids and irises go, and what never moves."""
+"""Eyes: the motion of lids and irises, and the parts that never move."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TURN = torch.tensor([[0.9, -0.3], [0.25, 1.1]])
 
 
 def _face(upper: float, lower: float, gaze: tuple[float, float] = (0.0, 0.0), turn: torch.Tensor = TURN) -> Keypoints:
-    """Two mirrored eyes and the bridge of the nose; lids, gaze in half widths of an eye."""
+    """Make two mirrored eyes and the bridge of the nose; lids and gaze are in half widths of an eye."""
     outer, inner = torch.tensor([-0.3, -0.2]), torch.tensor([-0.12, -0.2])
     middle, half = (outer + inner) / 2, 0.09
     right = [outer, inner] + [middle + half * torch.tensor(at) for at in ((0.0, upper), (0.0, lower), gaze)]
@@ -29,15 +29,14 @@ def _set(source: Keypoints, driving: Keypoints) -> tuple[torch.Tensor, torch.Ten
 
 
 def _at(places: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
-    """Read places (1, S, S, 2) at points (M, 2)."""
+    """Sample coordinates (1, S, S, 2) at points (M, 2)."""
     read = torch.nn.functional.grid_sample(places.permute(0, 3, 1, 2), where[None, None], align_corners=True)
     return read[0, :, 0].T
 
 
 def test_the_state_of_an_eye_is_read_in_its_own_frame() -> None:
     eyes = read_eyes(_face(-0.4, 0.2, (0.1, -0.1)), POINTS)
-    assert torch.allclose(eyes.upper, torch.full((1, 2), -0.4), atol=1e-5)
-    assert torch.allclose(eyes.lower, torch.full((1, 2), 0.2), atol=1e-5)
+    assert torch.allclose(eyes.lids, torch.tensor([-0.4, 0.2]).expand(1, 2, 2), atol=1e-5)
     assert torch.allclose(eyes.iris, torch.tensor([0.1, -0.1]).expand(1, 2, 2), atol=1e-5)
 
 
@@ -102,7 +101,7 @@ def test_still_eyes_are_the_sources_in_the_driving_pose() -> None:
     old, new, pose = (read_eyes(face, POINTS) for face in (source, still, driving))
     for found, expected in zip(eyes, (old, pose), strict=True):
         assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(found, expected, strict=True))
-    for found, expected in ((new.upper, old.upper), (new.lower, old.lower), (new.iris, old.iris)):
+    for found, expected in ((new.lids, old.lids), (new.iris, old.iris)):
         assert torch.allclose(found, expected, atol=1e-4)
     assert torch.equal(new.centre, pose.centre) and torch.equal(new.axes, pose.axes)
     assert torch.equal(still.value[:, [0, 1, 5, 6, 10]], driving.value[:, [0, 1, 5, 6, 10]])
@@ -120,6 +119,6 @@ def test_eyes_seen_from_far_aside_and_those_without_an_extent_do_nothing() -> No
 def test_impossible_states_of_eyes_are_bounded() -> None:
     wild = Keypoints(5 * torch.randn(3, 11, 2, generator=torch.Generator().manual_seed(0)), torch.ones(3, 11, 2, 2))
     eyes: Eyes = read_eyes(wild, POINTS)
-    assert (eyes.upper <= eyes.lower).all()
+    assert (eyes.lids[..., 0] <= eyes.lids[..., 1]).all()
     places, signs = set_eyes(eyes, eyes._replace(iris=-eyes.iris), AXIS, AXIS)
     assert places.isfinite().all() and signs.isfinite().all()

@@ -20,7 +20,7 @@ def random_points(batch: int = 2, count: int = 12) -> Tensor:
 
 
 def every_triangle(points: Tensor, flow: Tensor) -> set[tuple[int, float, float, bool]]:
-    """The slow way: barycentric coordinates of every point in both triangles of every cell."""
+    """Test every point in both triangles of every cell by barycentric coordinates."""
     b, h, w, _ = flow.shape
     grid = identity_grid((h, w)).double()
     found = set()

@@ -151,7 +151,7 @@ def test_crowds_are_no_faces(root: Path, tmp_path: Path) -> None:
         (f'"points": [[1, {NUMBER}]]', "not finite"),
         (f'"age": {NUMBER}', "not finite"),
         ('"score": -Infinity', "not finite"),
-        ('"fomaug:rows": 3', "a name of fomaug's own"),
+        ('"fomaug:rows": 3', "reserved by fomaug"),
         ('"objects": [1]', "objects must be a JSON object"),
         ('"objects": {"bbox": [1, 2, 3, 4]}', "rows of 4 numbers"),
         ('"objects": {"bbox": [[1, 2, 3, -4]]}', "height of more than 0"),
@@ -193,6 +193,7 @@ def test_points_of_jsonl_may_carry_their_visibility(root: Path, tmp_path: Path) 
         ("1,2,0.5", "visibility must be"),
         ("1", "fewer cells than columns"),
         ("1,2,3,4", "more cells than columns"),
+        ("1" * 200_000 + ",2,1", "field larger than field limit"),
     ],
 )
 def test_a_flawed_row_of_a_table_is_left_out_and_all_others_are_read(
@@ -207,9 +208,22 @@ def test_a_flawed_row_of_a_table_is_left_out_and_all_others_are_read(
         read_annotations(path, root)
 
 
-def test_a_column_of_fomaugs_own_name_is_refused(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["points.csv", "metadata.jsonl"])
+def test_a_row_that_is_not_utf8_keeps_no_other_from_being_read(root: Path, tmp_path: Path, name: str) -> None:
+    texts = {
+        "points.csv": b"file,x0,y0,note\ncaf\xe9.png,1,2,x\na/1.png,1,2,\xe9\nb/1.png,1,2,x\n",
+        "metadata.jsonl": b'{"file_name": "caf\xe9.png"}\n{"file_name": "a/1.png", "note": "\xe9"}\n'
+        b'{"file_name": "b/1.png"}\n',
+    }
+    (tmp_path / name).write_bytes(texts[name])
+    found, flaws = read(tmp_path / name, root)
+    assert {"a/1.png", "b/1.png"} <= set(found)
+    assert not flaws
+
+
+def test_a_reserved_column_name_is_an_error(root: Path, tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text("file,x0,y0,fomaug:rows\nb/1.png,1,2,1\n")
-    with pytest.raises(LabelError, match=r"points\.csv, line 1: 'fomaug:rows' is a name of fomaug's own"):
+    with pytest.raises(LabelError, match=r"points\.csv, line 1: the column name 'fomaug:rows' is reserved by fomaug"):
         read_annotations(tmp_path / "points.csv", root)
 
 
@@ -317,7 +331,7 @@ def test_a_mask_with_an_empty_profile_is_named_and_the_others_are_read(tmp_path:
         (tmp_path / "masks" / name).mkdir(parents=True)
         Image.new("L", (40, 30), 1).save(tmp_path / "masks" / name / "1.png")
     broken = tmp_path / "masks" / "a" / "1.png"
-    profile = struct.pack(">I4sI", 0, b"iCCP", zlib.crc32(b"iCCP"))  # behind the pixels, where few look
+    profile = struct.pack(">I4sI", 0, b"iCCP", zlib.crc32(b"iCCP"))  # behind the pixels, which many readers ignore
     broken.write_bytes(broken.read_bytes()[:-12] + profile + broken.read_bytes()[-12:])
     found, flaws = read(tmp_path / "masks", root)
     assert list(found) == ["b/1.png"]

@@ -190,6 +190,8 @@ def test_damaged_files_are_named_with_their_line(
 def test_missing_files_unknown_formats_and_colour_masks_are_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="there are no annotations at"):
         read_annotations(tmp_path / "none.csv", root)
+    with pytest.raises(LabelError, match=r"there are no annotations at .*none"):
+        find_format(tmp_path / "none")
     with pytest.raises(LabelError, match="did you mean 'coco'"):
         write_annotations([], tmp_path, "cocoa")
     folder = tmp_path / "masks" / "a"

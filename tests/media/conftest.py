@@ -1,4 +1,4 @@
-"""Picture files written byte by byte: a plain oracle that shares no code with the libraries that read."""
+"""Picture files written byte by byte: an oracle without code of the libraries that read them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _PNG_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
 
 
 class RawFiles:
-    """Makes files of arrays (H, W, C), uint8 or uint16."""
+    """Writer of files from arrays (H, W, C), uint8 or uint16."""
 
     @staticmethod
     def exif(orientation: int) -> bytes:
-        """An EXIF block with nothing but an orientation."""
+        """Make an EXIF block with only an orientation."""
         return b"II*\0\x08\0\0\0\x01\0" + struct.pack("<HHII", 274, 3, 1, orientation) + bytes(4)
 
     @staticmethod
@@ -25,14 +25,27 @@ class RawFiles:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     @classmethod
-    def png(cls, array: np.ndarray, *, orientation: int = 1, interlaced: bool = False, extra: bytes = b"") -> bytes:
+    def png(
+        cls,
+        array: np.ndarray,
+        *,
+        orientation: int = 1,
+        interlaced: bool = False,
+        extra: bytes = b"",
+        depth: int | None = None,
+    ) -> bytes:
+        """A PNG; `depth` below 8 packs several grey pixels of uint8 into a byte."""
         height, width, channels = array.shape
         big = array.astype(array.dtype.newbyteorder(">"))
         passes = _PASSES if interlaced else ((0, 0, 1, 1),)
         rows = b"".join(
-            b"\0" + row.tobytes() for x, y, dx, dy in passes for row in big[y::dy, x::dx] if array[y::dy, x::dx].size
+            b"\0" + (row.tobytes() if depth is None else _packed(row, depth))
+            for x, y, dx, dy in passes
+            for row in big[y::dy, x::dx]
+            if array[y::dy, x::dx].size
         )
-        head = struct.pack(">IIBBBBB", width, height, array.itemsize * 8, _PNG_COLOURS[channels], 0, 0, interlaced)
+        bits = depth or array.itemsize * 8
+        head = struct.pack(">IIBBBBB", width, height, bits, _PNG_COLOURS[channels], 0, 0, interlaced)
         if orientation != 1:
             extra += cls.png_chunk(b"eXIf", cls.exif(orientation))
         parts = (cls.png_chunk(b"IHDR", head), extra, cls.png_chunk(b"IDAT", zlib.compress(rows)))
@@ -50,7 +63,7 @@ class RawFiles:
         compression: int = 1,
         order: str = "<",
     ) -> bytes:
-        """A TIFF: one strip, or square tiles, or one strip for each channel; `extra` says what the last channel is."""
+        """Make a TIFF of one strip, of tiles, or of a strip for each channel; `extra` describes the last channel."""
         height, width, channels = array.shape
         array = array.astype(array.dtype.newbyteorder(order))
         if tile:
@@ -81,6 +94,10 @@ class RawFiles:
         if channels in (2, 4) and extra is not None:
             tags[338] = ("H", (extra,))
         return _tiff(tags, body, order)
+
+
+def _packed(row: np.ndarray, depth: int) -> bytes:
+    return np.packbits(np.unpackbits(row.reshape(-1, 1), axis=1)[:, 8 - depth :]).tobytes()
 
 
 def _tiff(tags: dict[int, tuple[str, tuple[int, ...]]], body: bytes, order: str) -> bytes:

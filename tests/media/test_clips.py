@@ -179,7 +179,7 @@ def test_a_damaged_picture_of_a_folder_is_left_out_and_named(tmp_path: Path, med
 
 
 def _bomb(path: Path) -> Path:
-    """A few bytes of png that claim 30000 x 30000 pixels."""
+    """Make a PNG of a few bytes that states a size of 30000 x 30000 pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -206,7 +206,7 @@ BAD = {
     "text": (lambda tmp: _written(tmp / "a.mp4", b"<html>not found</html>" * 50), "is not a video that can be read"),
     "playlist": (lambda tmp: _written(tmp / "a.mp4", HLS), "is not a video that can be read"),
     "text as gif": (lambda tmp: _written(tmp / "a.gif", b"GIF89a nonsense"), r"a\.gif"),
-    "empty folder": (lambda tmp: _empty_folder(tmp / "a"), "holds no pictures"),
+    "empty folder": (lambda tmp: _empty_folder(tmp / "a"), "has no pictures"),
     "bomb": (lambda tmp: _bomb(tmp / "a.png"), "a.png"),
 }
 

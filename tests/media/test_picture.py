@@ -118,7 +118,7 @@ def test_a_profile_of_rgb_is_kept() -> None:
         (saved(Image.new("F", (20, 20)), "tiff"), "32 bits per channel"),
     ],
 )
-def test_what_cannot_be_used_says_why(content: bytes, message: str) -> None:
+def test_unusable_pictures_are_errors_with_a_reason(content: bytes, message: str) -> None:
     with pytest.raises(MediaError, match=message):
         decode_picture(content, ".png", max_pixels=10_000)
 

@@ -1,4 +1,4 @@
-"""Every format, depth, orientation and alpha, written by another library than the one that reads, to the pixel."""
+"""Every format, depth, orientation and alpha, written by another library than the one that reads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from fomaug.errors import MediaError
@@ -70,14 +71,14 @@ def test_interlaced_sixteen_bits_of_any_size(size: tuple[int, int], channels: in
 @pytest.mark.parametrize("channels", [3, 4])
 def test_webp(channels: int, orientation: int, raw) -> None:
     array = noise(channels, np.uint8)
-    array[..., 3:] |= 1  # colours of what is fully transparent are not kept
+    array[..., 3:] |= 1  # colours of fully transparent pixels are not kept
     encoded = cv2.imencode(".webp", array[..., [2, 1, 0, 3][:channels]], [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
     content = with_webp_exif(encoded, array.shape, raw.exif(orientation))
     np.testing.assert_array_equal(whole(content, ".webp"), UPRIGHT[orientation](array))
 
 
 def with_webp_exif(content: bytes, shape: tuple[int, ...], exif: bytes) -> bytes:
-    """Put the extended head before the chunk of pixels, and EXIF behind it."""
+    """Insert the extended header before the chunk of pixels, and EXIF after it."""
     start = content.index(b"VP8L")
     size = struct.unpack("<I", content[start + 4 : start + 8])[0]
     pixels = content[start : start + 8 + size + size % 2]
@@ -101,6 +102,20 @@ def test_plain_colour_maps() -> None:
     head = f"P6 {array.shape[1]} {array.shape[0]} 255\n".encode()
     for suffix in (".ppm", ".pnm"):
         assert np.array_equal(whole(head + array.tobytes(), suffix), array)
+
+
+@pytest.mark.parametrize("white", [65535, 1023])
+def test_colour_maps_of_sixteen_bits(white: int) -> None:
+    array = np.minimum(noise(3), white)
+    shares = array.astype(float) / white
+    head = f"%s {array.shape[1]} {array.shape[0]} {white}\n"
+    plain = (head % "P3" + " ".join(map(str, array.flat)) + "\n").encode()
+    for content in ((head % "P6").encode() + array.astype(">u2").tobytes(), plain):
+        picture = decode_picture(content, ".ppm")
+        np.testing.assert_array_equal(picture.pixels, np.round(shares * 65535).astype(np.uint16))
+        np.testing.assert_array_equal(read_frame(content), np.round(shares * 255).astype(np.uint8))
+    with pytest.raises(MediaError, match="its data is damaged or ends too early"):
+        decode_picture((head % "P6").encode() + bytes(30), ".ppm")
 
 
 def test_maps_of_floats_are_refused() -> None:
@@ -159,7 +174,9 @@ def test_premultiplied_alpha_becomes_straight(dtype: type, raw) -> None:
 def test_extra_channels_that_are_no_alpha_are_left_out(raw) -> None:
     array = noise(4)
     np.testing.assert_array_equal(whole(raw.tiff(array, extra=0), ".tif"), array[..., :3])
-    np.testing.assert_array_equal(whole(raw.tiff(array, extra=None), ".tif"), array)  # most who leave it out mean alpha
+    np.testing.assert_array_equal(
+        whole(raw.tiff(array, extra=None), ".tif"), array
+    )  # most writers that omit it mean alpha
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -192,10 +209,27 @@ def test_a_page_of_another_kind_than_the_first_is_reported() -> None:
 
 
 def with_orientation(content: bytes, orientation: int) -> bytes:
-    """Turn the tag of the planar configuration, which says what is so anyway, into an orientation."""
+    """Replace the tag of the planar configuration, which has its default value, by an orientation."""
     place = content.index(struct.pack("<HHIH", 284, 3, 1, 1))
     assert (place - struct.unpack("<I", content[4:8])[0] - 2) % 12 == 0, "an entry of the directory"
     return content[:place] + struct.pack("<HHIH", 274, 3, 1, orientation) + content[place + 10 :]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels", "reason"),
+    [
+        ("float32", 3, r"it is a TIFF file of 3 channels of 32 bits \(float32\), which is not read; convert it"),
+        ("float16", 1, r"it is a TIFF file of 1 channels of 16 bits \(float16\), which is not read"),
+        ("float32", 1, "has 32 bits per channel"),
+        ("int16", 1, "or signed numbers"),
+    ],
+)
+def test_an_unread_layout_of_a_tiff_is_named(dtype: str, channels: int, reason: str) -> None:
+    buffer = io.BytesIO()
+    array = noise(channels, np.uint8).astype(dtype).squeeze()
+    tifffile.imwrite(buffer, array, photometric="rgb" if channels == 3 else "minisblack")
+    with pytest.raises(MediaError, match=reason):
+        decode_picture(buffer.getvalue(), ".tif")
 
 
 def test_data_that_grows_beyond_its_picture_is_refused(raw, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,6 +275,16 @@ def test_a_transparent_colour_of_sixteen_bits_is_alpha(raw) -> None:
     colours[:5] = (1, 300, 70)
     found = whole(raw.png(colours, extra=raw.png_chunk(b"tRNS", struct.pack(">3H", 1, 300, 70))), ".png")
     np.testing.assert_array_equal(found[..., 3] == 0, (colours == (1, 300, 70)).all(axis=2))
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_transparent_grey_of_few_bits_is_alpha(depth: int, *, interlaced: bool, raw) -> None:
+    levels = np.random.default_rng(depth).integers(0, 2**depth, (24, 40, 1), np.uint8)
+    transparent = raw.png_chunk(b"tRNS", struct.pack(">H", 1))
+    found = whole(raw.png(levels, depth=depth, interlaced=interlaced, extra=transparent), ".png")
+    np.testing.assert_array_equal(found[..., :1], levels * (255 // (2**depth - 1)))
+    np.testing.assert_array_equal(found[..., 1:], np.where(levels == 1, 0, 255))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fomaug.device import send
 from fomaug.driving import closest_frame
 from fomaug.errors import ArgumentError, PoolError
 from fomaug.motion import DrawSettings, draw
@@ -27,8 +28,13 @@ def source():
     return Keypoints(torch.rand(10, 4, 2, generator=torch.Generator().manual_seed(3)) - 0.5)
 
 
+def gather(frames, params, source):
+    driving, reference, numbers = frames.gather(params, send(frames.rows(params), torch.device("cpu")), source)
+    return driving, reference, numbers.tolist()
+
+
 def test_gathers_what_the_tracks_hold(frames, tiny_pool, params, source):
-    driving, reference, numbers = frames.gather(params, source)
+    driving, reference, numbers = gather(frames, params, source)
     for row, param in enumerate(params):
         track = tiny_pool[param.clip].keypoints
         assert torch.equal(driving.value[row], track.value[param.frame])
@@ -37,7 +43,7 @@ def test_gathers_what_the_tracks_hold(frames, tiny_pool, params, source):
 
 
 def test_closest_reference_is_that_of_the_driving_package(frames, tiny_pool, params, source):
-    _, _, numbers = frames.gather(params, source)
+    _, _, numbers = gather(frames, params, source)
     alone = [int(closest_frame(tiny_pool[param.clip], source[row])) for row, param in enumerate(params)]
     assert numbers == alone
 
@@ -45,9 +51,9 @@ def test_closest_reference_is_that_of_the_driving_package(frames, tiny_pool, par
 def test_a_copy_that_shall_move_starts_from_another_pose(frames, tiny_pool, params):
     # The hardest case: every source is posed exactly as its driving frame.
     alike = Keypoints(torch.stack([tiny_pool[param.clip].keypoints.value[param.frame] for param in params]))
-    assert frames.gather(params, alike)[2] == [param.frame for param in params]
+    assert gather(frames, params, alike)[2] == [param.frame for param in params]
     moving = [replace(param, reference="moving") for param in params]
-    for param, number in zip(moving, frames.gather(moving, alike)[2], strict=True):
+    for param, number in zip(moving, gather(frames, moving, alike)[2], strict=True):
         poses = tiny_pool[param.clip].poses
         motion = (poses - poses[param.frame]).flatten(1).norm(dim=1)
         assert motion[number] >= 0.25 * motion.max() > 0
@@ -56,9 +62,9 @@ def test_a_copy_that_shall_move_starts_from_another_pose(frames, tiny_pool, para
 
 def test_settled_references_stay(frames, params, source):
     settled = [param.settle(number, param.strength) for number, param in enumerate(params)]
-    assert frames.gather(settled, source)[2] == list(range(10))
+    assert gather(frames, settled, source)[2] == list(range(10))
     mixed = [*settled[:5], *params[5:]]
-    assert frames.gather(mixed, source)[2][:5] == list(range(5))
+    assert gather(frames, mixed, source)[2][:5] == list(range(5))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_settled_references_stay(frames, params, source):
 )
 def test_parameters_of_other_clips_are_refused(frames, params, source, change, error, message):
     with pytest.raises(error, match=message):
-        frames.gather([replace(params[0], **change)], source[0])
+        gather(frames, [replace(params[0], **change)], source[0])
 
 
 def test_frames_are_shared_by_pools_of_the_same_content(tiny_pool):

@@ -1,7 +1,8 @@
-"""Synthetic motion without clips: the canonical face is turned and deformed."""
+"""Make synthetic motion without clips: rotate and deform the canonical face."""
 
 from fomaug.driving.synthetic.expressions import expression_fields as expression_fields
 from fomaug.driving.synthetic.gestures import gesture_tracks as gesture_tracks
+from fomaug.driving.synthetic.like import views_like as views_like
 from fomaug.driving.synthetic.neutral import neutral_like as neutral_like
 from fomaug.driving.synthetic.parametric import DEFAULT_EXPRESSIONS as DEFAULT_EXPRESSIONS
 from fomaug.driving.synthetic.parametric import EXPRESSIONS as EXPRESSIONS
@@ -32,4 +33,5 @@ __all__ = [
     "YAWS",
     "expression_offset",
     "view_tracks",
+    "views_like",
 ]

@@ -136,7 +136,7 @@ def parametric_tracks(
         expression.
 
     Raises:
-        ArgumentError: for an unknown expression, or ranges whose ends are swapped or beyond a right angle.
+        ArgumentError: an expression is unknown, or a range is reversed or exceeds a right angle.
     """
     _check_ranges(yaw_range=yaw_range, pitch_range=pitch_range, roll_range=roll_range)
     mixes = [expression_mix(name) for name in expressions]

@@ -19,7 +19,7 @@ import torch
 from fomaug.errors import ArgumentError, FomaugError
 from fomaug.expand.engines import Job
 from fomaug.expand.engines.process import serve
-from fomaug.expand.parts import Part, new_part_name, part_path
+from fomaug.expand.parts import new_part_name, part_path
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.tasks import Done, Task, Tasks
 from fomaug.expand.worker import WorkerSetup, work
@@ -52,8 +52,7 @@ class LocalEngine:
 
 
 def _run_here(job: Job) -> None:
-    name = new_part_name()
-    part = Part(job.tasks.index.out, name)
+    part = job.setup.open_part(new_part_name())
     try:
         work(job.setup, job.stages, part, job.tasks)
     finally:
@@ -89,7 +88,7 @@ def count_cores() -> int:
 def _free_bytes() -> int:
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # other systems do not tell
+    except (ValueError, OSError, AttributeError):  # not available on other systems
         return count_cores() * _WORKER_BYTES
 
 
@@ -101,8 +100,8 @@ class _Process:
         process: the process.
         pipe: connection to it.
         part: name of its manifest part.
-        device: its device.
-        tasks: tasks that it was given and has not finished.
+        device: device of the worker's model.
+        tasks: assigned tasks that are not finished.
     """
 
     process: Any

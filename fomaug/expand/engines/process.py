@@ -8,13 +8,11 @@ import sys
 import threading
 from multiprocessing import parent_process
 from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from fomaug.errors import FomaugError
-from fomaug.expand.parts import Part
 from fomaug.expand.tasks import Done, Task
 from fomaug.expand.worker import WorkerSetup, load_stages, work
 
@@ -49,7 +47,7 @@ def serve(setup: WorkerSetup, part_name: str, pipe: Any, threads: int | None) ->
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        part = Part(Path(setup.plan.out), part_name)
+        part = setup.open_part(part_name)
         work(setup, load_stages(setup), part, _PipeFeed(pipe))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         sys.exit(1)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import atexit
+import shutil
+from dataclasses import replace
+from tempfile import mkdtemp
 from typing import Any, Final
 
 from fomaug.errors import FomaugError, MissingExtraError
 from fomaug.expand.engines import Job
-from fomaug.expand.parts import Part, new_part_name, part_path
+from fomaug.expand.parts import new_part_name, part_path
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.storage import fetch
 from fomaug.expand.tasks import Done, Task
 from fomaug.expand.worker import WorkerSetup, load_stages, work
 
@@ -78,8 +82,17 @@ class _Actors:
             self._job.tasks.made(copies, len(done.failed))
             self._job.tasks.done(done)
             self._give(actor, part)
+        self._fetch_rows()
         for part in self._parts:
             self._job.tasks.index.add(part_path(self._job.tasks.index.out, part), checked=False)
+
+    def _fetch_rows(self) -> None:
+        """Index the rows and thumbnails that actors wrote to storage."""
+        url, index = self._job.setup.plan.out_url, self._job.tasks.index
+        if url:
+            for path in fetch(url, index.out):
+                if path.suffix == ".jsonl":
+                    index.add(path, checked=False)
 
     def _start(self) -> None:
         part = new_part_name()
@@ -115,8 +128,12 @@ class _Worker:
 
         if setup.plan.device == "cpu":
             torch.set_num_threads(1)
+        if setup.plan.out_url:  # the machine has no folder of the job
+            folder = mkdtemp(prefix="fomaug-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            setup = replace(setup, plan=replace(setup.plan, out=folder))
         self._setup = setup
-        self._part = Part(Path(setup.plan.out), part)
+        self._part = setup.open_part(part)
         self._stages = load_stages(setup)
 
     def make(self, task: Task) -> tuple[Done, int]:

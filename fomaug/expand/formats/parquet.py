@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
-from fomaug.errors import MissingExtraError
 from fomaug.expand.formats.registry import ArchiveWriter, register
 from fomaug.expand.manifest import Row
+from fomaug.expand.readers import import_pyarrow
 from fomaug.expand.samples import Sample
-from fomaug.files import ARCHIVE, check_regular, open_regular
 
 _TEXTS: Final = ("label", "source", "source_id", "split")
 _GROUP_BYTES: Final = 32 << 20
@@ -26,7 +25,7 @@ class ParquetWriter(ArchiveWriter):
 
     def __init__(self, out: Path, classes: tuple[str, ...] = ()) -> None:
         super().__init__(out, classes)
-        self._arrow, self._parquet = _pyarrow()
+        self._arrow, self._parquet = import_pyarrow()
         self._pending: list[Row] = []
 
     def begin(self, shard: str) -> None:
@@ -51,13 +50,12 @@ class ParquetWriter(ArchiveWriter):
         return super().finish()
 
     @staticmethod
-    def read(path: Path, names: Sequence[str]) -> dict[str, bytes]:
+    def read(archive: BinaryIO, names: Sequence[str]) -> dict[str, bytes]:
         """Read images of a table, by name; only the row groups that hold one of them are read, and each once."""
-        _, parquet = _pyarrow()
+        _, parquet = import_pyarrow()
         wanted = {_text(name): name for name in names}
         found: dict[str, bytes] = {}
-        check_regular(path, ARCHIVE)
-        with parquet.ParquetFile(path) as table:
+        with parquet.ParquetFile(archive) as table:
             for group in range(table.num_row_groups):
                 paths = table.read_row_group(group, columns=["image.path"])["image"].to_pylist()
                 indices = [index for index, image in enumerate(paths) if image["path"] in wanted]
@@ -67,13 +65,12 @@ class ParquetWriter(ArchiveWriter):
         return found
 
     @staticmethod
-    def is_whole(path: Path, count: int, last: Row) -> bool:
-        """Whether the table has a footer that fits its size, with as many rows as there are copies."""
-        arrow, parquet = _pyarrow()
+    def is_whole(archive: BinaryIO, count: int, last: Row) -> bool:
+        """Return whether the table has a footer that fits its size, with as many rows as there are copies."""
+        arrow, parquet = import_pyarrow()
         try:
-            with open_regular(path, ARCHIVE) as file:
-                starts = file.read(len(_MAGIC)) == _MAGIC
-                return starts and int(parquet.read_metadata(file).num_rows) == count
+            starts = archive.read(len(_MAGIC)) == _MAGIC
+            return starts and int(parquet.read_metadata(archive).num_rows) == count
         except arrow.ArrowException:
             return False
 
@@ -95,12 +92,3 @@ def _schema(arrow: Any) -> Any:
     features |= {name: {"dtype": "string", "_type": "Value"} for name in names}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     return arrow.schema([("image", image), *((name, arrow.string()) for name in names)], metadata=metadata)
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as cause:
-        raise MissingExtraError("pyarrow", "parquet") from cause
-    return pyarrow, pyarrow.parquet

@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import ClassVar, Final, TypeVar
+from typing import BinaryIO, ClassVar, Final, TypeVar
 
 from fomaug.errors import MediaError, check_choice
 from fomaug.expand.manifest import Row
 from fomaug.expand.samples import Sample, path_inside
-from fomaug.files import PICTURE, read_regular, replacing
+from fomaug.files import ARCHIVE, PICTURE, replacing
+from fomaug.remote import open_any, read_any
 
 
 class FormatWriter(ABC):
@@ -72,16 +73,16 @@ class ArchiveWriter(FormatWriter):
 
     @staticmethod
     @abstractmethod
-    def read(path: Path, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Read image files from an archive, by name."""
+    def read(archive: BinaryIO, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Read image files from an open archive, by name."""
 
     @staticmethod
     @abstractmethod
-    def is_whole(path: Path, count: int, last: Row) -> bool:
-        """Whether an archive is complete, without reading all of it.
+    def is_whole(archive: BinaryIO, count: int, last: Row) -> bool:
+        """Return whether an archive is complete, without reading all of it.
 
         Args:
-            path: path of the archive, which may be missing.
+            archive: the archive, open for reading.
             count: number of its copies.
             last: row of the last copy.
         """
@@ -138,33 +139,46 @@ def open_writer(out: Path, format: str, classes: tuple[str, ...]) -> FormatWrite
     return FORMATS[format](out, classes)
 
 
-def load_outputs(out: Path, rows: Sequence[Row]) -> list[bytes]:
-    """Read written image files by their rows; every archive is opened once."""
+def load_outputs(out: str | Path, rows: Sequence[Row]) -> list[bytes]:
+    """Read written image files by their rows; every archive is opened once.
+
+    Args:
+        out: output folder, or its URL.
+        rows: rows of the manifest.
+    """
     members: dict[str, list[str]] = {}
     for row in rows:
         if "member" in row:
             members.setdefault(row["file"], []).append(row["member"])
-    archives = {file: _read_archive(out / file, names) for file, names in members.items()}
+    archives = {file: _read_archive(f"{out}/{file}", names) for file, names in members.items()}
     return [
-        archives[row["file"]][row["member"]] if "member" in row else read_regular(out / row["file"], PICTURE)
+        archives[row["file"]][row["member"]] if "member" in row else read_any(f"{out}/{row['file']}", PICTURE)
         for row in rows
     ]
 
 
-def is_whole_archive(path: Path, count: int, last: Row) -> bool:
-    """Whether an archive of a known format is complete, see `ArchiveWriter.is_whole`."""
+def is_whole_archive(name: str, count: int, last: Row) -> bool:
+    """Return whether an archive of a known format is there and complete, see `ArchiveWriter.is_whole`.
+
+    Args:
+        name: path or URL of the archive.
+        count: number of its copies.
+        last: row of the last copy.
+    """
     try:
-        return path.is_file() and _format_of(path).is_whole(path, count, last)
+        with open_any(name, ARCHIVE) as archive:
+            return _format_of(name).is_whole(archive, count, last)
     except OSError:
         return False
 
 
-def _read_archive(path: Path, names: Sequence[str]) -> Mapping[str, bytes]:
-    return _format_of(path).read(path, names)
+def _read_archive(name: str, names: Sequence[str]) -> Mapping[str, bytes]:
+    with open_any(name, ARCHIVE) as archive:
+        return _format_of(name).read(archive, names)
 
 
-def _format_of(path: Path) -> type[ArchiveWriter]:
+def _format_of(name: str) -> type[ArchiveWriter]:
     for writer in FORMATS.values():
-        if issubclass(writer, ArchiveWriter) and writer.suffix == path.suffix:
+        if issubclass(writer, ArchiveWriter) and name.endswith(writer.suffix):
             return writer
-    raise MediaError(f"{path} is no archive of a known format ({', '.join(FORMATS)}); restore the manifest")
+    raise MediaError(f"{name} is no archive of a known format ({', '.join(FORMATS)}); restore the manifest")

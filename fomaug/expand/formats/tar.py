@@ -7,12 +7,11 @@ import json
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import BinaryIO, Final
 
 from fomaug.expand.formats.registry import ArchiveWriter, register
 from fomaug.expand.manifest import Row
 from fomaug.expand.samples import Sample
-from fomaug.files import ARCHIVE, open_regular
 
 _TAIL: Final = 2 * tarfile.RECORDSIZE  # largest number of bytes after the last row: a mark, padding and the end mark
 
@@ -45,23 +44,23 @@ class TarWriter(ArchiveWriter):
         self.rows.append(row)
 
     @staticmethod
-    def read(path: Path, names: Sequence[str]) -> dict[str, bytes]:
+    def read(archive: BinaryIO, names: Sequence[str]) -> dict[str, bytes]:
         """Read members of an archive, by name."""
-        with open_regular(path, ARCHIVE) as file, tarfile.open(fileobj=file) as archive:
-            found = {name: archive.extractfile(name) for name in names}
+        with tarfile.open(fileobj=archive, mode="r:") as opened:
+            found = {name: opened.extractfile(name) for name in names}
             return {name: member.read() for name, member in found.items() if member is not None}
 
     @staticmethod
-    def is_whole(path: Path, count: int, last: Row) -> bool:
-        """Whether the archive starts with a header and ends with the row of its last copy and an end mark."""
+    def is_whole(archive: BinaryIO, count: int, last: Row) -> bool:
+        """Return whether the archive starts with a header and ends with the row of its last copy and an end mark."""
         line = json.dumps(last).encode()
-        size = path.stat().st_size
+        size = archive.seek(0, io.SEEK_END)
         if size < tarfile.RECORDSIZE or size % tarfile.RECORDSIZE:
             return False
-        with open_regular(path, ARCHIVE) as file:
-            start = file.read(tarfile.BLOCKSIZE)
-            file.seek(max(0, size - len(line) - _TAIL))
-            end = file.read()
+        archive.seek(0)
+        start = archive.read(tarfile.BLOCKSIZE)
+        archive.seek(max(0, size - len(line) - _TAIL))
+        end = archive.read()
         has_end_mark = end.endswith(tarfile.NUL * 2 * tarfile.BLOCKSIZE)
         _, found, rest = end.rpartition(line)
         is_last = not rest.strip(tarfile.NUL) or str(last["member"]).endswith(".bmp")  # whose mark is one more member

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Final
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fomaug.errors import MediaError
+from fomaug.errors import MediaError, reason_of
 from fomaug.expand.formats import load_outputs
-from fomaug.expand.manifest import Row, is_still
+from fomaug.expand.manifest import CONTACT_SHEET, Row, is_still
 from fomaug.expand.report import Failure
 from fomaug.expand.sources import SourceFile
-from fomaug.media import Picture, Provenance, contact_sheet, decode_picture, read_picture, save_image, thumbnail
-
-CONTACT_SHEET: Final = ".contact_sheet.png"  # hidden, since loaders take every picture for a sample
-MOST: Final = 12  # sources, and copies of each
-
-_CELL: Final = 128  # side of a picture on the sheet
-_LEAST_SIDE: Final = 3 * _CELL  # of a reduced JPEG: the thumbnail then looks as if it were made from all pixels
+from fomaug.expand.thumbnails import CELL, MOST, kept_thumbnail, reduce
+from fomaug.files import PICTURE, read_regular
+from fomaug.media import Provenance, contact_sheet, save_image
 
 
 def save_contact_sheet(
-    out: Path, copies: Mapping[str, Sequence[Row]], sources: Sequence[SourceFile], provenance: Provenance
+    out: Path,
+    copies: Mapping[str, Sequence[Row]],
+    sources: Sequence[SourceFile],
+    provenance: Provenance,
+    *,
+    url: str = "",
 ) -> tuple[Path | None, list[Failure]]:
     """Save an image of some sources and their copies; pictures are decoded one by one, and kept as thumbnails.
 
@@ -36,25 +36,26 @@ def save_contact_sheet(
         copies: rows of the copies to show, by the key of their source, see `choose_sources`.
         sources: source files.
         provenance: provenance mark of the sheet.
+        url: URL of the archives, if they are not in the folder.
 
     Returns:
         The path of the sheet, None for an empty one; and the sources that were left out.
     """
-    paths = {source.key: source.path for source in sources if source.key in copies}
+    originals = {source.key: source for source in sources if source.key in copies}
     pictures: list[list[NDArray[np.uint8]]] = []
     unshown: list[Failure] = []
     for key, rows in copies.items():
         if not rows:
             continue
         try:
-            source = _reduce(read_picture(paths[key], least_side=_LEAST_SIDE))
-            pictures.append([source, *_read_copies(out, rows)])
+            source = _read_source(originals[key])
+            pictures.append([source, *_read_copies(out, url, rows)])
         except MediaError as cause:
             unshown.append(Failure(key, f"its copies are written, but it is not on the contact sheet: {cause}"))
     if not pictures:
         return None, unshown
     mark = None if all(is_still(row) for rows in copies.values() for row in rows) else provenance
-    return save_image(out / CONTACT_SHEET, contact_sheet(pictures, cell=_CELL), provenance=mark), unshown
+    return save_image(out / CONTACT_SHEET, contact_sheet(pictures, cell=CELL), provenance=mark), unshown
 
 
 def choose_sources(keys: Sequence[str], most: int = MOST) -> list[str]:
@@ -72,25 +73,31 @@ def choose_sources(keys: Sequence[str], most: int = MOST) -> list[str]:
     return [keys[first[int(number * step)]] for number in range(min(most, len(first)))]
 
 
-def _read_copies(out: Path, rows: Sequence[Row]) -> list[NDArray[np.uint8]]:
-    """Read the copies of one source as thumbnails; every archive is opened once."""
-    members = [row for row in rows if "member" in row]
-    contents = dict(zip(map(_member, members), load_outputs(out, members), strict=True))
-    return [_reduce(_read(out, row, contents)) for row in rows]
+def _read_source(source: SourceFile) -> NDArray[np.uint8]:
+    try:
+        content = source.read()
+    except OSError as cause:
+        raise MediaError(f"cannot be read: {reason_of(cause)}") from cause
+    return reduce(content, source.key)
 
 
-def _reduce(picture: Picture) -> NDArray[np.uint8]:
-    return thumbnail(picture.eight_bits, _CELL)
+def _read_copies(out: Path, url: str, rows: Sequence[Row]) -> list[NDArray[np.uint8]]:
+    """Return the thumbnails of copies: those that were kept, and those of files; every archive is opened once."""
+    kept = [kept_thumbnail(out, row) for row in rows]
+    members = [row for row, found in zip(rows, kept, strict=True) if found is None and "member" in row]
+    contents = dict(zip(map(_member, members), load_outputs(url or out, members), strict=True))
+    return [_read(out, row, contents) if found is None else found for row, found in zip(rows, kept, strict=True)]
 
 
 def _member(row: Row) -> tuple[str, str]:
     return row["file"], row["member"]
 
 
-def _read(out: Path, row: Row, contents: Mapping[tuple[str, str], bytes]) -> Picture:
+def _read(out: Path, row: Row, contents: Mapping[tuple[str, str], bytes]) -> NDArray[np.uint8]:
     if "member" in row:
-        return decode_picture(contents[_member(row)], PurePosixPath(row["member"]).suffix, least_side=_LEAST_SIDE)
+        return reduce(contents[_member(row)], row["member"])
     try:
-        return read_picture(out / row["file"], least_side=_LEAST_SIDE)
-    except MediaError as cause:
-        raise MediaError(f"its copy {row['file']} {cause}") from cause
+        return reduce(read_regular(out / row["file"], PICTURE), row["file"])
+    except (MediaError, OSError) as cause:
+        reason = str(cause) if isinstance(cause, MediaError) else f"cannot be read: {reason_of(cause)}"
+        raise MediaError(f"its copy {row['file']} {reason}") from cause

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any, Literal
 from fomaug.errors import ArgumentError
 from fomaug.expand.dataset import find_sources
 from fomaug.expand.manifest import MANIFEST, SUMMARY, Row, explained_rows, read_job_rows, read_summary
-from fomaug.files import PICTURE, sha256_of
 
 Kind = Literal["source", "driver"]
 Trace = tuple[Kind, str, str, str]  # kind, identity, dataset or split, name
@@ -74,7 +74,7 @@ def _traces(folder: Path) -> Iterator[Trace]:
         yield from _traces(folder / name)
     for source in found.chosen:
         subset = f"{folder}:{source.split}" if source.split else str(folder)
-        yield "source", sha256_of(source.path, PICTURE), subset, source.key
+        yield "source", hashlib.sha256(source.read()).hexdigest(), subset, source.key
 
 
 def _row_traces(folder: Path, row: Row) -> list[Trace]:

@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from fomaug.errors import shortened
-from fomaug.expand.inspect.contact import CONTACT_SHEET
-from fomaug.expand.manifest import MANIFEST, REJECTED, Row, explained_rows, is_still, read_job_rows, read_summary
+from fomaug.expand.manifest import (
+    CONTACT_SHEET,
+    MANIFEST,
+    REJECTED,
+    Row,
+    explained_rows,
+    is_still,
+    read_job_rows,
+    read_summary,
+)
 
 _MAX_BYTES = 2**50  # of one image file
 

@@ -1,0 +1,128 @@
+"""Render people who do not exist, in several poses, lights and expressions, as folders that `fomaug study` reads.
+
+    python benchmarks/downstream/render_people.py RENDERER OUT --people 40 --yaw 45 --pitch 20
+
+RENDERER is a folder with `render.py`, which makes people, lights and pictures, and its `assets.npz`. Each picture has a
+head pose of its own, and is cut to a square around the face. With `--light studio`, all pictures of all people have the
+same light, background and camera; with `--light varied`, each has its own. It is written twice:
+
+    OUT/people/p07/smile_1.jpg        a folder for each person
+    OUT/expressions/smile/p07_1.jpg   a folder for each expression
+    OUT/pictures.csv                  person, expression, yaw, pitch and roll of each picture
+
+Needs an environment of its own, with moderngl, scipy and Pillow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from render_heads import absolute, load_renderer
+
+Rng = np.random.Generator
+EXPRESSIONS: dict[str, dict[str, float]] = {
+    "neutral": {},
+    "smile": {"mouthSmile": 0.9, "cheekSquint": 0.5, "mouthUpperUp": 0.3},
+    "surprise": {"browInnerUp": 1.0, "browOuterUp": 0.9, "eyeWide": 0.6, "jawOpen": 0.5},
+    "anger": {"browDown": 1.0, "eyeSquint": 0.5, "noseSneer": 0.6, "mouthFrown": 0.3},
+    "sadness": {"browInnerUp": 0.9, "mouthFrown": 0.9, "mouthShrugLower": 0.4},
+}
+"""Face units of each expression; their strength is drawn for each picture."""
+STUDIO = 2  # seed of the scene that all pictures share
+STRENGTH = (0.6, 1.0)
+ROLL = 5.0  # standard deviation in degrees
+ROOM = 1.25  # Side of the square, as a multiple of the longer side of the landmarks' box.
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("renderer", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--people", type=int, default=40)
+    parser.add_argument("--pictures", type=int, default=3, help="of each person and expression")
+    parser.add_argument("--seed", type=int, default=930000, help="of the first person")
+    parser.add_argument("--light", choices=["studio", "varied"], default="studio")
+    parser.add_argument("--yaw", type=float, default=45.0, help="largest turn to either side, in degrees")
+    parser.add_argument("--pitch", type=float, default=20.0, help="largest nod up or down, in degrees")
+    args = parser.parse_args()
+    render = load_renderer(args.renderer / "render.py")
+    assets = render.Assets(str(args.renderer / "assets.npz"))
+    renderer = render.Renderer(assets)
+    rows = []
+    for person in range(args.people):
+        rows += [write(args.out, *made) for made in pictures(render, assets, renderer, args, person)]
+        print(f"person {person + 1} of {args.people}", flush=True)
+    with (args.out / "pictures.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("person", "expression", "number", "yaw", "pitch", "roll"), *rows])
+
+
+def pictures(render: Any, assets: Any, renderer: Any, args: argparse.Namespace, number: int) -> list[Any]:
+    """Render all pictures of a person: (pixels, person, expression, number, angles) of each."""
+    seed = args.seed + number
+    person = render.make_identity(assets, np.random.default_rng(seed))
+    renderer.identity(person)
+    made = []
+    for index, name in enumerate(EXPRESSIONS):
+        for picture in range(args.pictures):
+            rng = np.random.default_rng([seed, index, picture])
+            angles = np.array(
+                [rng.uniform(-args.yaw, args.yaw), rng.uniform(-args.pitch, args.pitch), rng.normal(0, ROLL)]
+            )
+            place = rng if args.light == "varied" else np.random.default_rng(STUDIO)
+            scene = render.make_scene(assets, person, place, 1)
+            motion = render.make_motion(assets, rng, 1, fps=4.0)
+            camera = render.look(scene["eye"], person.pivot)[:3, :3]
+            motion["rot"] = absolute(render, camera, angles)[None]
+            motion["E"] = express(assets.ei, motion["E"], name, rng)
+            frames, _, landmarks = renderer.clip(person, motion, scene)
+            pixels = cut(render.post(frames, rng)[0], landmarks[0, :, :2])
+            made.append((pixels, number, name, picture, angles))
+    return made
+
+
+def express(units: dict[str, int], drawn: NDArray[np.float32], name: str, rng: Rng) -> NDArray[np.float32]:
+    """Replace the expression (1, 52) by the named one; blinks and gaze stay as they were drawn."""
+    made = drawn.copy()
+    made[:, [index for unit, index in units.items() if not unit.startswith(("eyeBlink", "eyeLook"))]] = 0
+    strength = rng.uniform(*STRENGTH)
+    for unit, share in EXPRESSIONS[name].items():
+        for full in (unit, f"{unit}Left", f"{unit}Right"):
+            if full in units:
+                made[:, units[full]] = share * strength
+    return made
+
+
+def cut(pixels: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Cut the square around the landmarks, moved and reduced to fit into the picture."""
+    low, high = landmarks.min(0), landmarks.max(0)
+    side = min(round(float((high - low).max()) * ROOM), len(pixels))
+    left, top = ((low + high) / 2 - side / 2).round().astype(int).clip(0, len(pixels) - side)
+    return pixels[top : top + side, left : left + side]
+
+
+def write(
+    out: Path, pixels: NDArray[np.uint8], person: int, expression: str, number: int, angles: NDArray[np.float64]
+) -> tuple[Any, ...]:
+    """Write a picture into both folders, and return its row of the table."""
+    first = out / "people" / f"p{person:02d}" / f"{expression}_{number}.jpg"
+    second = out / "expressions" / expression / f"p{person:02d}_{number}.jpg"
+    for path in (first, second):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(first, quality=92)
+    second.unlink(missing_ok=True)
+    os.link(first, second)
+    return person, expression, number, *angles.round(2).tolist()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The benchmark that runs many studies."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fomaug import Animator, DrivingPool
+from fomaug.study import StudyPlan
+
+FOLDER = Path(__file__).parents[2] / "benchmarks" / "downstream"
+
+
+def load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"downstream_{name}", FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def benchmark() -> Any:
+    return load("run")
+
+
+@pytest.fixture
+def people(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(FOLDER.parent))
+    return load("render_people")
+
+
+def test_faces_are_cut_to_squares_within_their_pictures(people: Any) -> None:
+    pixels = np.arange(256 * 256 * 3).reshape(256, 256, 3).astype(np.uint8)
+    middle = people.cut(pixels, np.array([[100.0, 80.0], [140.0, 160.0]]))
+    np.testing.assert_array_equal(middle, pixels[70:170, 70:170])
+    corner = people.cut(pixels, np.array([[0.0, 0.0], [40.0, 80.0]]))
+    np.testing.assert_array_equal(corner, pixels[:100, :100])
+    assert people.cut(pixels, np.array([[-9.0, 0.0], [300.0, 255.0]])).shape == (256, 256, 3)
+
+
+def test_an_expression_replaces_the_drawn_one_but_for_eyes(people: Any) -> None:
+    units = {"eyeBlinkLeft": 0, "mouthSmileLeft": 1, "mouthSmileRight": 2, "jawOpen": 3}
+    drawn = np.full((1, 4), 0.5, np.float32)
+    smile = people.express(units, drawn, "smile", np.random.default_rng(0))
+    assert smile[0, 0] == 0.5
+    assert smile[0, 1] == smile[0, 2] > 0.5
+    assert smile[0, 3] == 0
+    np.testing.assert_array_equal(people.express(units, drawn, "neutral", np.random.default_rng(0)), [[0.5, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("name", ["small", "ablation"])
+def test_the_files_hold_arguments_of_studies(benchmark: Any, name: str) -> None:
+    studies = json.loads((FOLDER / f"{name}.json").read_text())
+    for options in studies.values():
+        values = benchmark.filled(options, dict.fromkeys(benchmark.names_in(options), "set"))
+        assert not benchmark.names_in(values)
+        StudyPlan(**{key: value for key, value in values.items() if key not in ("dataset", "embed", "arms")})
+
+
+def test_all_studies_run_and_resume_into_one_table(
+    benchmark: Any,
+    tmp_path: Path,
+    write_classes: Callable[..., Path],
+    tiny_model: Animator,
+    tiny_pool: DrivingPool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("fomaug.study.arms.load_model", lambda *_, **__: tiny_model)
+    monkeypatch.setattr("fomaug.study.arms.load_pool", lambda *_: tiny_pool)
+    quick = {"choices": 2, "seeds": 1, "steps": 4, "batch_size": 8, "copies": 1, "size": 16, "gates": "off"}
+    studies = {
+        "one": {"dataset": "{faces}", "arms": {"half": {"driving": "builtin", "share": 0.25}}, **quick},
+        "three": {"dataset": "{faces}", "per_class": 3, **quick},
+        "absent": {"dataset": "{others}", **quick},
+    }
+    (tmp_path / "studies.json").write_text(json.dumps(studies))
+    faces = write_classes(tmp_path / "faces")
+    command = ["run.py", str(tmp_path / "studies.json"), str(tmp_path / "out"), "--set", f"faces={faces}"]
+    monkeypatch.setattr(sys, "argv", command)
+    tables = []
+    for _ in range(2):
+        benchmark.main()
+        tables.append((tmp_path / "out" / "downstream.md").read_text())
+    assert tables[0] == tables[1]
+    assert [line.split(" | ")[:2] for line in tables[0].splitlines()[2:]] == [
+        ["| one", arm] for arm in ("none", "classic", "classic + copies", "classic + half")
+    ] + [["| three", arm] for arm in ("none", "classic", "classic + copies")]
+    printed = capsys.readouterr().out
+    assert "absent: left out, since --set others is not given" in printed
+    assert printed.count("to go:") == 2  # The second time, nothing is left to do.
+    assert set(json.loads((tmp_path / "out" / "downstream.json").read_text())) == {"one", "three"}

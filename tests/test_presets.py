@@ -1,0 +1,130 @@
+"""Presets by purpose: ordinary options that stand in for those that are not given."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+
+import fomaug
+from fomaug import Animator, MotionAugment
+from fomaug.cli.expand import expand as command
+from fomaug.driving import load_pool, views_like
+from fomaug.errors import ArgumentError, ResumeError
+from fomaug.expand import Expander, ExpandPlan
+from fomaug.media import save_image
+from fomaug.presets import PRESETS, Purpose, preset_options, with_presets
+from fomaug.study.arms import make_arms
+
+ALL = [field.name for field in fields(ExpandPlan)]
+
+
+@pytest.mark.parametrize("purpose", get_args(Purpose))
+def test_every_purpose_is_a_set_of_options_of_expand_with_its_evidence(purpose: Purpose) -> None:
+    options = preset_options(purpose, [], ALL)
+    assert options == dict(PRESETS[purpose].options)
+    assert PRESETS[purpose].evidence.endswith(".")
+    assert "TODO" not in PRESETS[purpose].evidence
+    ExpandPlan("faces", "out", **options)
+
+
+@with_presets("views", "labels")
+def call(name: str, *, driving: str = "builtin", purpose: Purpose | None = None, **options: Any) -> dict[str, Any]:
+    return {"name": name, "driving": driving, **options}
+
+
+def test_options_that_are_given_win() -> None:
+    views = PRESETS["recognition"].options["views"]
+    assert call("a") == {"name": "a", "driving": "builtin"}
+    assert call("a", purpose="recognition") == {"name": "a", "driving": "views", "views": views}
+    assert call("a", purpose="recognition", driving="builtin") == {"name": "a", "driving": "builtin"}
+    assert call("a", purpose="recognition", views="yaw=0") == {"name": "a", "driving": "views", "views": "yaw=0"}
+    assert call("a", purpose="forgery", labels="drop")["labels"] == "drop"
+    assert call("a", purpose="forgery", views="yaw=0")["driving"] == "views"
+
+
+def test_an_unknown_purpose_is_an_error_with_a_suggestion() -> None:
+    with pytest.raises(ArgumentError, match=r"purpose.*recognition"):
+        MotionAugment(purpose="recogniton")  # type: ignore[arg-type]
+
+
+def test_the_module_takes_what_it_knows(face_model: Animator) -> None:
+    augment = MotionAugment(model=face_model, purpose="recognition", p=1.0)
+    plain = MotionAugment(f"views {PRESETS['recognition'].options['views']}", face_model, p=1.0)
+    assert augment.to_dict() == plain.to_dict()
+    assert augment.draw(range(4)) == plain.draw(range(4))
+    assert MotionAugment("parametric", face_model, purpose="recognition").to_dict()["driving"] == "parametric"
+    assert pickle.loads(pickle.dumps(augment)).to_dict() == plain.to_dict()
+
+
+def test_the_module_needs_views_for_auto(face_model: Animator) -> None:
+    with pytest.raises(ArgumentError, match="views_like"):
+        MotionAugment(model=face_model, purpose="auto")
+    with pytest.raises(ArgumentError, match="views_like"):
+        Expander(purpose="auto")
+    assert Expander(purpose="auto", views="yaw=0").options == {"driving": "views", "views": "yaw=0"}
+    poses = torch.tensor([[0.0, 0.0, 0.0], [30.0, 5.0, 0.0]])
+    augment = MotionAugment(views_like(poses), face_model, purpose="auto")
+    assert str(augment.to_dict()["driving"]).startswith("views yaw=")
+
+
+def test_an_expander_resolves_its_purpose_once() -> None:
+    made = Expander(purpose="recognition", copies=2)
+    assert made.options == {"driving": "views", "views": PRESETS["recognition"].options["views"], "copies": 2}
+    assert Expander(**json.loads(json.dumps(made.options))).options == made.options
+    plain = Expander(purpose="recognition", driving="builtin")
+    assert plain.options == {}
+    assert pickle.loads(pickle.dumps(plain)).plan.driving == "builtin"
+
+
+def test_a_study_has_arms_by_purpose(face_model: Animator) -> None:
+    values = {"purpose": "recognition", "model": face_model}
+    arm = make_arms({"mine": values, "copies": {"model": face_model}}, seed=0)[-1]
+    assert arm.augment is not None
+    assert arm.augment.driving.hash == load_pool(f"views {PRESETS['recognition'].options['views']}", face_model).hash
+    with pytest.raises(ArgumentError, match=r"'mine'.*auto"):
+        make_arms({"mine": {**values, "purpose": "auto"}, "copies": {"model": face_model}}, seed=0)
+
+
+@pytest.fixture
+def faces(tmp_path: Path, rng: np.random.Generator) -> Path:
+    for number in range(3):
+        save_image(tmp_path / "faces" / "anna" / f"{number}.png", rng.integers(0, 256, (48, 48, 3), np.uint8))
+    return tmp_path / "faces"
+
+
+def summary(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "expand.json").read_text())
+    return found
+
+
+def test_the_summary_holds_the_purpose_and_what_it_stands_for(
+    faces: Path, tmp_path: Path, face_model: Animator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fomaug.expand.resources.load_model", lambda *_, **__: face_model)
+    args = [str(faces), str(tmp_path / "out"), "--purpose", "forgery", "--copies", "1", "--gates", "off"]
+    assert command.main([*args, "--no-progress"], standalone_mode=False) == 0
+    found = summary(tmp_path / "out")
+    assert found["given"]["purpose"] == "forgery"
+    assert found["settings"]["labels"] == {"*": "fake"}
+    assert found["settings"]["strength_range"] == [0.3, 1.0]
+    assert (tmp_path / "out" / "fake").is_dir()
+
+
+def test_auto_takes_the_views_of_the_dataset_and_keeps_them(
+    faces: Path, tmp_path: Path, face_model: Animator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poses = iter([torch.tensor([[yaw, 0.0, 0.0]]) for yaw in (-45.0, 45.0, 44.0)])
+    monkeypatch.setattr("fomaug.expand.auto.head_pose", lambda *_: next(poses))
+    options = {"purpose": "auto", "copies": 1, "gates": "off", "model": face_model}
+    fomaug.expand(faces, tmp_path / "out", **options)
+    assert summary(tmp_path / "out")["settings"]["views"] == "yaw=-50:50:25 pitch=-10,0,10"
+    fomaug.expand(faces, tmp_path / "out", **options, resume=True)  # estimates no further pose
+    with pytest.raises(ResumeError, match="views"):
+        fomaug.expand(faces, tmp_path / "out", **options, views="yaw=0", resume=True)
