@@ -150,7 +150,7 @@ def expand(
     share = None if shard is None else parse_share(shard)
     mode = _Mode(resume, dry_run, prepare, share, progress)
     with working_folder(plan.out) as (folder, url):
-        return _located(_expand(replace(plan, out=str(folder), out_url=url), given, mode), url)
+        return _expand(replace(plan, out=str(folder), out_url=url), given, mode).located(url)
 
 
 def finish(
@@ -190,19 +190,11 @@ def finish(
         plan = plan_of(folder, read_summary(folder, url), on_error=on_error, out_url=url, **free)
         if plan.driving == GIVEN:
             raise ResumeError(f"the job in {out} was given a pool or a model from Python; resume it there by expand()")
-        return _located(_expand(plan, Given(), _Mode(resume=True, share=share, progress=progress)), url)
-
-
-def _located(report: ExpandReport, url: str) -> ExpandReport:
-    """Replace the temporary folder of a job on storage in its report."""
-    if not url:
-        return report
-    sheet = report.contact_sheet and Path(url, report.contact_sheet.name)
-    return replace(report, out=Path(url), contact_sheet=sheet, url=url)
+        return _expand(plan, Given(), _Mode(resume=True, share=share, progress=progress)).located(url)
 
 
 def _check_names(options: Mapping[str, object]) -> None:
-    known = {field.name for field in fields(ExpandPlan)}
+    known = {field.name for field in fields(ExpandPlan)} - {"out_url"}
     for name in options:
         if name not in known:
             raise ArgumentError(f"expand has no option {name!r}{did_you_mean(name, known)}")

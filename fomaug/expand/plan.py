@@ -30,8 +30,7 @@ Split = Literal["train", "val", "test", "all"]
 LabelOption = LabelPolicy | Mapping[str, str]
 GateOption = Literal["on", "off"] | Mapping[str, float | None]
 
-# Settings that may change when a job is resumed: they do not change the copies, or name inputs that are compared by
-# their content.
+# Settings that may change when a job is resumed: no copy depends on them, but for inputs compared by their content.
 _FREE: Final = (
     "dataset",
     "out",
@@ -73,8 +72,7 @@ class ExpandPlan:
         },
     )
     views: str | None = field(
-        default=None,
-        metadata={"help": "Angles of --driving views in degrees: 'yaw=-40:40:20 pitch=-20,0,20 roll=0'."},
+        default=None, metadata={"help": "Angles of --driving views in degrees: 'yaw=-40:40:20 pitch=-20,0,20 roll=0'."}
     )
     purpose: Purpose | None = field(
         default=None, metadata={"help": "Preset of options for a purpose; options that are given win."}

@@ -1,4 +1,4 @@
-"""Readers of sources that are no files of a dataset folder; they are plain values, and are saved with a job."""
+"""Readers of sources that are no files of a dataset folder; a job saves them as plain values."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def from_json(values: Sequence[Any]) -> Reader:
 
 
 class _RowGroups:
-    """The picture columns of the row groups that were read last; sources are read in about the order of their rows."""
+    """A cache of the last row groups' picture columns; sources are read in about the order of their rows."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

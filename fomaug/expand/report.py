@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,13 @@ class ExpandReport:
     def complete(self) -> bool:
         """True if every source, clip and annotation could be used."""
         return not self.failed and not self.skipped_clips and not self.flawed
+
+    def located(self, url: str) -> ExpandReport:
+        """Return the report with the URL of a job on storage in place of its temporary folder."""
+        if not url:
+            return self
+        sheet = self.contact_sheet and Path(url, self.contact_sheet.name)
+        return replace(self, out=Path(url), contact_sheet=sheet, url=url)
 
     def result(self) -> dict[str, Any]:
         """Return the outcome for `expand.json`; it does not depend on interruptions of the job."""

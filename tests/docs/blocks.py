@@ -37,7 +37,7 @@ _SMALLER_COMMANDS = (
     (r"^study (.*)", r"study \1 --steps 2 --choices 2 --seeds 1 --copies 1 --gates off --no-progress"),
     (r"^animate (.*)", r"animate \1 --max-frames 3"),
     (r"^bench (.*)", r"bench \1 --rounds 1"),
-    (r"^(reconstruct|evaluate) (.*)", r"\1 \2 --max-frames 2"),
+    (r"^(reconstruct|evaluate) (.*)", r"\1 \2 --max-frames 6"),
     (r"^pool build (.*)", r"pool build \1 --max-frames 6"),
 )
 _SMALLER_CODE = (

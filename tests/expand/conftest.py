@@ -73,8 +73,17 @@ class Jobs:
     @staticmethod
     def children(pid: int) -> list[int]:
         """List the living children of a process."""
-        path = Path(f"/proc/{pid}/task/{pid}/children")
-        return [int(word) for word in path.read_text().split()] if path.exists() else []
+        try:
+            tasks = list(Path(f"/proc/{pid}/task").iterdir())
+            return [int(word) for task in tasks for word in (task / "children").read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):  # the process has ended
+            return []
+
+    @classmethod
+    def descendants(cls, pid: int) -> list[int]:
+        """List the living children of a process, their children, and so on."""
+        children = cls.children(pid)
+        return children + [found for child in children for found in cls.descendants(child)]
 
     @staticmethod
     def kill(pid: int) -> None:

@@ -135,7 +135,7 @@ LINES = {
     '{"path": "s3://bucket/x::file:///1.png"}': "nothing is downloaded",
     '{"path": "\\ud800.png"}': "no file can have",
     '{"path": ".."}': "no file can have",
-    '{"path": "manifest.jsonl/1.png"}': "as a file of fomaug is",
+    '{"path": "manifest.jsonl/1.png"}': "the name of a file of fomaug",
 }
 
 

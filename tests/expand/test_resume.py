@@ -231,21 +231,24 @@ def test_a_job_goes_on_without_a_source_that_was_deleted(
     assert contents(report.out) == whole
 
 
+@pytest.mark.parametrize("kept", [True, False])
 def test_a_copy_that_is_deleted_ends_no_job(
-    run: Callable[..., ExpandReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., ExpandReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kept: bool
 ) -> None:
     from fomaug.expand import complete as _complete
 
     def delete_first(*arguments: Any, **options: Any) -> Any:
         (tmp_path / "out" / "ben" / "1_m001.png").unlink()
+        if not kept:
+            shutil.rmtree(tmp_path / "out" / ".fomaug-thumbnails")
         return save(*arguments, **options)
 
     save = _complete.save_contact_sheet
     monkeypatch.setattr(_complete, "save_contact_sheet", delete_first)
     report = run("out")
     monkeypatch.undo()
-    assert [failure.source for failure in report.failed] == ["ben/1.png"]
-    assert "ben/1_m001.png" in report.failed[0].reason
+    assert [failure.source for failure in report.failed] == ([] if kept else ["ben/1.png"])
+    assert kept or "ben/1_m001.png" in report.failed[0].reason
     again = run("out", resume=True)
     assert (again.new, again.failed) == (1, ())
 

@@ -173,8 +173,9 @@ def is_whole_archive(name: str, count: int, last: Row) -> bool:
 
 
 def _read_archive(name: str, names: Sequence[str]) -> Mapping[str, bytes]:
+    writer = _format_of(name)
     with open_any(name, ARCHIVE) as archive:
-        return _format_of(name).read(archive, names)
+        return writer.read(archive, names)
 
 
 def _format_of(name: str) -> type[ArchiveWriter]:

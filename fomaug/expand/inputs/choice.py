@@ -1,4 +1,4 @@
-"""The kind of an input, by its path or URL: a list, archives, or a folder on remote storage."""
+"""Choose the reader of an input by its path or URL: a list, archives, or a folder on remote storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels and splits that the folders of a dataset name."""
+"""Read labels and splits from the folder names of a dataset."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Leak:
     """One source or driver that several datasets or splits share.
 
     Attributes:
-        kind: "source" for an image, "driver" for a person or clip whose motion was borrowed.
+        kind: "source" for an image, "driver" for a person or clip of a driving motion.
         names: names of the source or driver in the datasets.
         places: datasets or splits that share it, two or more.
     """
@@ -40,7 +40,7 @@ def find_leaks(sets: Sequence[Path], *, drivers: bool = True) -> list[Leak]:
     Args:
         sets: folders that `expand` wrote, or folders of images, such as a test set. Each folder, and each split in it,
             counts as a dataset.
-        drivers: True to compare drivers, too.
+        drivers: whether drivers are compared, too.
 
     Returns:
         The leaks, sources first.
