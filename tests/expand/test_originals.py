@@ -36,7 +36,8 @@ def run(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Pat
     def call(out: str = "out", **options: Any) -> ExpandReport:
         options = {"gates": "off", "copies": 2, "batch_size": 2, "include_sources": "copy", **options}
         options.setdefault("dataset", faces)
-        return expand(out=tmp_path / out, driving=tiny_pool, model=tiny_model, **options)
+        target = out if "://" in out else tmp_path / out
+        return expand(out=target, driving=tiny_pool, model=tiny_model, **options)
 
     return call
 
@@ -229,3 +230,34 @@ def test_originals_are_no_leak(run: Callable[..., ExpandReport]) -> None:
 def test_another_mode_is_refused(run: Callable[..., ExpandReport]) -> None:
     with pytest.raises(ArgumentError, match="include_sources"):
         run(include_sources="move")
+
+
+@pytest.mark.parametrize("kind", ["as_list", "as_tars"])
+def test_originals_that_are_no_files_of_a_folder_are_linked_or_written(
+    run: Callable[..., ExpandReport], request: pytest.FixtureRequest, faces: Path, kind: str
+) -> None:
+    report = run(include_sources="link", dataset=request.getfixturevalue(kind))
+    rows = rows_of(report.out, originals=True)
+    assert len(rows) == report.originals == 5
+    for row in rows:
+        path = report.out / row["file"]
+        assert path.is_symlink() == (kind == "as_list"), "an archive cannot be linked to"
+        assert path.read_bytes() == (faces / row["source"]).read_bytes()
+        assert row["bytes"] == path.stat().st_size
+
+
+def test_originals_go_to_storage(
+    run: Callable[..., ExpandReport], contents: Callable[[Path], dict[str, bytes]]
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    local = contents(run("local", format="webdataset").out)
+    try:
+        report = run("memory://faces/out", format="webdataset")
+        storage = fsspec.filesystem("memory")
+        found = {path.rpartition("/")[2]: storage.cat_file(path) for path in storage.find("/faces/out")}
+        assert report.originals == 5
+        assert {name for name in found if name.endswith(".tar")} == {name for name in local if name.endswith(".tar")}
+        assert all(found[name] == local[name] for name in found if name.endswith((".tar", "manifest.jsonl")))
+        assert run("memory://faces/out", format="webdataset", resume=True).new == 0
+    finally:
+        fsspec.filesystem("memory").rm("/", recursive=True)
