@@ -72,10 +72,10 @@ def test_a_box_follows_its_content_not_its_corners() -> None:
     flow = (identity_grid((64, 64)) @ turn.T)[None]
     box = torch.tensor([[[-0.4, -0.2, 0.4, 0.2]]])
     picture = torch.zeros(1, 1, 512, 512)
-    places = identity_grid((512, 512))
-    inside = (places[..., 0].abs() <= 0.4) & (places[..., 1].abs() <= 0.2)
+    grid = identity_grid((512, 512))
+    inside = (grid[..., 0].abs() <= 0.4) & (grid[..., 1].abs() <= 0.2)
     picture[0, 0][inside] = 1
-    seen = places[warp.image(picture, flow)[0, 0] > 0.5]
+    seen = grid[warp.image(picture, flow)[0, 0] > 0.5]
     expected = torch.cat([seen.amin(0), seen.amax(0)])
     found, visible = warp.boxes(box, flow)
     assert visible.all()

@@ -5,12 +5,16 @@ Exit codes: 0 success; 1 the answer is no (`verify`, `check`); 2 wrong arguments
 failed and are named; 130 interrupted; 141 closed output pipe; 143 terminated.
 """
 
+import os
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from fomaug.cli.interrupts import interruptible
 
 __all__ = ["main"]
+
+_WAIT_POLICIES: Final = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -22,6 +26,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    _let_threads_sleep()
     with interruptible() as received:
         try:
             from fomaug.cli.group import run
@@ -30,3 +35,14 @@ def main(args: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:  # only while modules are imported; `run` handles all others
             sys.stderr.write(f"\n{received.word}; nothing was done.\n")
             return received.exit_code
+
+
+def _let_threads_sleep() -> None:
+    """Let the threads of torch sleep where they wait for one another, unless the environment says otherwise.
+
+    By default they spin for some milliseconds at the end of every operation. Where other programs use the processor,
+    the thread that is waited for does not run meanwhile, and a picture takes twenty times as long. OpenMP reads the
+    policy when torch is imported, and processes that are started later inherit it.
+    """
+    if "torch" not in sys.modules and not any(name in os.environ for name in _WAIT_POLICIES):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"

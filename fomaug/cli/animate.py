@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from fomaug.cli.help import Command, quiet_option
 from fomaug.cli.values import read_face, read_reference
 
 if TYPE_CHECKING:
     from fomaug.visual import AnimateReport
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command)
 @click.argument("image", type=click.Path(path_type=Path), required=False)
 @click.argument("clip", type=click.Path(path_type=Path), required=False)
 @click.option(
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", help="auto, cpu, cuda, ...")
 @click.option("--dtype", default="auto", help="auto, float32, bfloat16 or float16.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
+@quiet_option
 def animate(
     image: Path | None,
     clip: Path | None,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fomaug.cli.help import Command, json_option, print_json
+
 if TYPE_CHECKING:
     from fomaug.evaluation import Extractors, Figure, Reconstruction
 
@@ -30,7 +32,7 @@ class Measuring:
     max_frames: int | None
     device: str
 
-    def run(self, models: Sequence[str], clips: Path) -> int:
+    def run(self, models: Sequence[str], clips: Path, *, as_json: bool) -> int:
         """Measure models on clips and print a table; write JSON and the video if their paths are given.
 
         Returns:
@@ -41,7 +43,7 @@ class Measuring:
         for path in (self.output, self.video):
             _check_writable(path)
         found = [replace(result, model=name) for result, name in zip(self._measure(models, clips), models, strict=True)]
-        click.echo(table(found))
+        print_json([result.to_dict() for result in found]) if as_json else click.echo(table(found))
         if self.output is not None:
             write_file(self.output, json.dumps([result.to_dict() for result in found], indent=2).encode())
         for word, clip_reasons in (("skipped", found[0].skipped), ("measured in part", found[0].damaged)):
@@ -93,9 +95,9 @@ _OPTIONS = (
     click.option("--landmarks", help="module:attribute of a landmark detector, for AKD."),
     click.option("--embedding", help="module:attribute of a face embedder, for AED."),
     click.option("--features", help="module:attribute of a feature extractor, for FID."),
-    click.option("--step", type=click.IntRange(1), default=1, show_default=True, help="Measure every step-th frame."),
+    click.option("--step", type=click.IntRange(1), default=1, help="Measure every step-th frame."),
     click.option("--max-frames", type=click.IntRange(2), help="Largest number of frames of each clip."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ..."),
+    click.option("--device", default="auto", help="auto, cpu, cuda, ..."),
 )
 
 
@@ -153,29 +155,31 @@ def _fps(paths: Sequence[Path]) -> float:
     return 25.0
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("clips", type=click.Path(path_type=Path))
 @click.option(
     "--model", "models", multiple=True, required=True, help="An installed model, or a model file; repeat for several."
 )
 @with_measuring
-def evaluate(clips: Path, models: tuple[str, ...], measuring: Measuring) -> int:
+@json_option
+def evaluate(clips: Path, models: tuple[str, ...], measuring: Measuring, *, as_json: bool) -> int:
     """Compare models: each rebuilds CLIPS from their first frames, and all are measured on the same frames.
 
     Landmark detector, face embedder and feature extractor are functions of yours; each takes a frame (H, W, 3) uint8
     and returns points, a vector, or None. The exit code is 3 if clips were skipped.
     """
-    return measuring.run(models, clips)
+    return measuring.run(models, clips, as_json=as_json)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model_name", metavar="MODEL")
 @click.argument("clips", type=click.Path(path_type=Path))
 @with_measuring
-def reconstruct(model_name: str, clips: Path, measuring: Measuring) -> int:
+@json_option
+def reconstruct(model_name: str, clips: Path, measuring: Measuring, *, as_json: bool) -> int:
     """Rebuild CLIPS from their first frames with MODEL, and measure the differences from the true frames.
 
     Landmark detector, face embedder and feature extractor are functions of yours; each takes a frame (H, W, 3) uint8
     and returns points, a vector, or None. The exit code is 3 if clips were skipped.
     """
-    return measuring.run((model_name,), clips)
+    return measuring.run((model_name,), clips, as_json=as_json)

@@ -12,9 +12,10 @@ from typing import Final, NamedTuple, TextIO
 import click
 
 from fomaug import __version__
+from fomaug.cli.help import COMMAND_SECTIONS, Group
 from fomaug.cli.interrupts import Received
 from fomaug.cli.options import suggest_choices
-from fomaug.errors import FomaugError, did_you_mean
+from fomaug.errors import FomaugError
 
 
 class _Entry(NamedTuple):
@@ -55,7 +56,7 @@ COMMANDS: Final = {
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group that lists its commands by name and summary, and imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -71,18 +72,12 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return suggest_choices(command)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or raise an error that suggests the nearest one."""
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"no command {args[0]!r}{did_you_mean(args[0], COMMANDS)}", ctx)
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List summaries without importing the commands."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        for title, names in COMMAND_SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), COMMANDS[name].summary) for name in names.split()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -135,8 +130,10 @@ def _run(words: list[str]) -> int:
     except FomaugError as error:
         click.echo(f"Error: {error}", err=True)
         return 2
-    except SystemExit:  # click raises it when the output pipe is closed, as by `head`; 1 would mean "no"
-        return 141
+    except SystemExit as end:
+        # click ends with 0 after it has completed a word for the shell, and with 1, which would mean "no", when the
+        # output pipe is closed, as by `head`.
+        return 141 if end.code else 0
     except OSError as error:
         click.echo(f"Error: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}", err=True)
         return 2

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fomaug.cli.help import Command, json_option, print_json, quiet_option
+
 if TYPE_CHECKING:
-    from fomaug.expand import Summary
+    from fomaug.expand import Leak, Summary
     from fomaug.media import Mark
 
 _COUNTS_SHOWN = 12
 _LEAKS_SHOWN = 20
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@json_option
 def report(out: Path, *, as_json: bool) -> None:
     """Summarise the expanded dataset in the folder OUT: copies, labels, motion, and copies that the gates rejected."""
     from fomaug.expand import summarise
 
     summary = summarise(out)
-    if as_json:
-        click.echo(json.dumps(asdict(summary), indent=2, ensure_ascii=False, default=str))
-        return
-    _print(summary)
+    print_json(summary) if as_json else _print(summary)
 
 
 def _print(summary: Summary) -> None:
@@ -61,12 +60,12 @@ def _print_counts(title: str, counts: Mapping[str, int]) -> None:
         click.echo(f"{f'... {len(rest)} more':30} {sum(rest):8}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("sets", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--drivers/--no-drivers", default=True, show_default=True, help="Also find drivers that several sets share."
-)
-def check(sets: tuple[Path, ...], *, drivers: bool) -> int:
+@click.option("--drivers/--no-drivers", default=True, help="Also find drivers that several sets share.")
+@quiet_option
+@json_option
+def check(sets: tuple[Path, ...], *, drivers: bool, as_json: bool) -> int:
     """Find pictures and drivers that appear in two of the SETS, or in two splits of one.
 
     A set is a folder that fomaug expand wrote, or any folder of pictures, such as a test set.
@@ -76,19 +75,24 @@ def check(sets: tuple[Path, ...], *, drivers: bool) -> int:
     from fomaug.expand import find_leaks
 
     leaks = find_leaks(sets, drivers=drivers)
+    print_json([asdict(leak) for leak in leaks]) if as_json else _print_leaks(leaks)
+    return 1 if leaks else 0
+
+
+def _print_leaks(leaks: Sequence[Leak]) -> None:
     for leak in leaks[:_LEAKS_SHOWN]:
         click.echo(f"{leak.kind} {' = '.join(leak.names)} is in {', '.join(leak.places)}")
     if len(leaks) > _LEAKS_SHOWN:
         click.echo(f"... and {len(leaks) - _LEAKS_SHOWN} more")
     click.echo(f"{len(leaks)} leaks" if leaks else "no leaks")
-    return 1 if leaks else 0
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object per file, with all properties of the mark."
 )
+@quiet_option
 def verify(files: tuple[Path, ...], *, as_json: bool) -> int:
     """Report for each of FILES whether it is marked as synthetic, and by which model.
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
+from fomaug.cli.help import Command, json_option, print_json, quiet_option
+
 _SHOWN = 10  # Largest number of skipped pictures that are printed; study.json names all.
 _PATH = click.Path(path_type=Path)
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command)
 @click.argument("dataset", type=_PATH)
 @click.option("-o", "--out", type=_PATH, help="Folder for runs and results.  [the dataset's name with -study]")
 @click.option(
@@ -58,7 +60,11 @@ _PATH = click.Path(path_type=Path)
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of all random numbers.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, ...")
 @click.option("--progress/--no-progress", default=True, help="Whether to show a progress bar.")
-def study(dataset: Path, out: Path | None, arms: tuple[str, ...], embedding: str | None, **options: Any) -> int:
+@quiet_option
+@json_option
+def study(
+    dataset: Path, out: Path | None, arms: tuple[str, ...], embedding: str | None, *, as_json: bool, **options: Any
+) -> int:
     """Measure whether copies help on DATASET: train without augmentation, with classic, and with copies.
 
     The answer, which may be no, is printed with its interval and written to the output folder as study.json, study.txt
@@ -78,7 +84,7 @@ def study(dataset: Path, out: Path | None, arms: tuple[str, ...], embedding: str
         announce=lambda line: click.echo(line, err=True),
         **options,
     )
-    click.echo(result.table())
+    print_json(result.to_dict()) if as_json else click.echo(result.table())
     for key, reason in result.skipped[:_SHOWN]:
         click.echo(f"skipped: {key}: {reason}", err=True)
     if len(result.skipped) > _SHOWN:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomaug.errors import LabelError
-from fomaug.expand.compose import AnimatedCopy
+from fomaug.expand.copies import AnimatedCopy
 from fomaug.expand.dataset import SOURCES
 from fomaug.expand.inputs import pictures_root, safe_key
 from fomaug.expand.manifest import MANIFEST, REJECTED, SUMMARY, Row, explained_rows

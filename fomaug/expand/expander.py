@@ -21,7 +21,7 @@ from fomaug.expand.classes import check_clip_labels, check_mapped
 from fomaug.expand.columns import BatchRow, check_columns, read_rows
 from fomaug.expand.copies import Judge, Outcome, make_planned
 from fomaug.expand.gates import make_judge, read_gates
-from fomaug.expand.options import ExpandOptions
+from fomaug.expand.keywords import ExpandOptions
 from fomaug.expand.plan import ExpandPlan, LabelOption
 from fomaug.expand.resources import load_augment
 from fomaug.expand.samples import encode_copy

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from fomaug.animator import Animator
 from fomaug.errors import ArgumentError
-from fomaug.expand.compose import AnimatedCopy
-from fomaug.expand.copies import Judge, Verdict
+from fomaug.expand.copies import AnimatedCopy, Judge, Verdict
 from fomaug.expand.plan import GateOption
 from fomaug.faces import head_pose
 from fomaug.media import Picture

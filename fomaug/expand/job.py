@@ -19,27 +19,26 @@ from fomaug.expand.auto import choose_views
 from fomaug.expand.complete import complete, report_share
 from fomaug.expand.dataset import Found
 from fomaug.expand.engines import Job, make_engine
+from fomaug.expand.formats import is_whole_archive
 from fomaug.expand.gates import Embed, read_gates
 from fomaug.expand.index import RowIndex
 from fomaug.expand.inputs import has_annotations
+from fomaug.expand.keywords import ExpandOptions
 from fomaug.expand.locks import locked, wait_for_workers
 from fomaug.expand.manifest import explained_writes, read_summary
-from fomaug.expand.options import ExpandOptions
-from fomaug.expand.plan import EngineName, ExpandPlan, Format, LabelOption, Processes
+from fomaug.expand.plan import EngineName, ExpandPlan, Format, LabelOption, Processes, plan_of
 from fomaug.expand.prepare import (
     Given,
     Prepared,
     begin,
     check_share,
     find_job_sources,
-    index_rows,
     is_prepared,
     list_unsplit,
     list_unusable,
-    plan_of,
     prepare,
 )
-from fomaug.expand.recover import remove_temporary
+from fomaug.expand.recover import is_written, remove_temporary
 from fomaug.expand.report import ExpandReport, estimate_bytes
 from fomaug.expand.resources import GIVEN
 from fomaug.expand.shards import Division
@@ -243,8 +242,7 @@ def _start_report(plan: ExpandPlan, found: Found, division: Division) -> ExpandR
 
 def _estimate(plan: ExpandPlan, report: ExpandReport, division: Division) -> ExpandReport:
     """Add the estimates of a dry run."""
-    labels = Counter[str]()
-    size = 0
+    labels, size = Counter[str](), 0
     for job in division.jobs():
         labels[job.source.label if plan.labels == "keep" else ""] += job.copies
         size += estimate_bytes([job.source.num_bytes], [job.copies])
@@ -256,7 +254,7 @@ def _run(prepared: Prepared, report: ExpandReport, mode: _Mode) -> ExpandReport:
     with explained_writes(prepared.plan.target):
         wait_for_workers(prepared.out)
         remove_temporary(prepared.out)
-    index = index_rows(prepared)
+    index = _index(prepared)
     report = replace(report, written=index.counts()[0])
     tasks = _make(prepared, index, range(prepared.division.num_groups), mode)
     with explained_writes(prepared.plan.target):
@@ -271,10 +269,24 @@ def _run_share(prepared: Prepared, report: ExpandReport, mode: _Mode, share: Sha
         begin(prepared, resume=True)
     groups = share.groups(prepared.division.num_groups)
     with locked(prepared.out, shared=True):
-        index = index_rows(prepared)
+        index = _index(prepared)
         report = replace(report, planned=prepared.division.count_copies(groups), written=index.counts(groups)[0])
         tasks = _make(prepared, index, groups, mode)
         return report_share(prepared, index, tasks, report, share)
+
+
+def _index(prepared: Prepared) -> RowIndex:
+    """Index the rows that are there, of copies that are there."""
+    annotator = prepared.stages.annotator
+    companion = None if annotator is None else annotator.file_with
+    index = RowIndex(
+        prepared.out,
+        prepared.division,
+        lambda row: is_written(prepared.out, row, companion),
+        lambda name, count, last: is_whole_archive(f"{prepared.plan.target}/{name}", count, last),
+    )
+    index.scan()
+    return index
 
 
 def _make(prepared: Prepared, index: RowIndex, groups: range, mode: _Mode) -> Tasks:

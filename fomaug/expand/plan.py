@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from fomaug.errors import ArgumentError, check_choice
+from fomaug.errors import ArgumentError, ResumeError, check_choice
 from fomaug.options import (
     Crop,
     DrawSettings,
@@ -246,6 +247,27 @@ class ExpandPlan:
     def settings(self) -> dict[str, Any]:
         """Return the settings that must be equal for a job to be resumed."""
         return {name: value for name, value in self.to_dict().items() if name not in _FREE}
+
+
+def plan_of(out: Path, summary: Mapping[str, Any], **free: Any) -> ExpandPlan:
+    """Make the plan of a job again from its summary.
+
+    Args:
+        out: output folder.
+        summary: content of `expand.json`.
+        free: settings that may differ from those of the job's start.
+
+    Raises:
+        ResumeError: the summary is that of another version, or of a job that was given objects from Python.
+    """
+    settings, given = summary.get("settings"), summary.get("given")
+    if not isinstance(settings, dict) or not isinstance(given, dict):
+        raise ResumeError(f"{out} was made by another version of fomaug; resume it with all its options and --resume")
+    ranges = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
+    try:
+        return ExpandPlan(**{**given, **settings, **ranges, **free, "out": str(out)})
+    except TypeError as cause:
+        raise ResumeError(f"the settings in {out} are not those of this version of fomaug ({cause})") from cause
 
 
 _CHOICES: Final[dict[str, Any]] = {

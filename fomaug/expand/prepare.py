@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,14 +23,12 @@ from fomaug.expand.dataset import (
     save_sources,
     with_deleted,
 )
-from fomaug.expand.formats import is_whole_archive, open_writer
+from fomaug.expand.formats import open_writer
 from fomaug.expand.gates import Embed
-from fomaug.expand.index import RowIndex
 from fomaug.expand.inspect.contact import choose_sources
 from fomaug.expand.locks import LOCK
 from fomaug.expand.manifest import MANIFEST_FORMAT, SUMMARY, check_facts, save_summary
 from fomaug.expand.plan import ExpandPlan
-from fomaug.expand.recover import is_written
 from fomaug.expand.report import Failure
 from fomaug.expand.resources import POOL_FILE, digest_clip_labels, is_from_clips, load_augment, save_pool
 from fomaug.expand.run import Stages
@@ -174,41 +172,6 @@ def begin(prepared: Prepared, *, resume: bool) -> None:
     if not is_prepared(out):
         save_summary(out, {"state": "running", **prepared.facts, "given": inputs_of(plan)})
         push(plan, SOURCES, POOL_FILE, SUMMARY)  # in this order: the summary says that the job is prepared
-
-
-def plan_of(out: Path, summary: Mapping[str, Any], **free: Any) -> ExpandPlan:
-    """Make the plan of a job again from its summary.
-
-    Args:
-        out: output folder.
-        summary: content of `expand.json`.
-        free: settings that may differ from those of the job's start.
-
-    Raises:
-        ResumeError: the summary is that of another version, or of a job that was given objects from Python.
-    """
-    settings, given = summary.get("settings"), summary.get("given")
-    if not isinstance(settings, dict) or not isinstance(given, dict):
-        raise ResumeError(f"{out} was made by another version of fomaug; resume it with all its options and --resume")
-    ranges = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
-    try:
-        return ExpandPlan(**{**given, **settings, **ranges, **free, "out": str(out)})
-    except TypeError as cause:
-        raise ResumeError(f"the settings in {out} are not those of this version of fomaug ({cause})") from cause
-
-
-def index_rows(prepared: Prepared) -> RowIndex:
-    """Index the rows that are there, of copies that are there."""
-    annotator = prepared.stages.annotator
-    companion = None if annotator is None else annotator.file_with
-    index = RowIndex(
-        prepared.out,
-        prepared.division,
-        lambda row: is_written(prepared.out, row, companion),
-        lambda name, count, last: is_whole_archive(f"{prepared.plan.target}/{name}", count, last),
-    )
-    index.scan()
-    return index
 
 
 def check_share(plan: ExpandPlan) -> None:

@@ -13,8 +13,7 @@ from fomaug.driving import mirrored_expression
 from fomaug.errors import ArgumentError
 from fomaug.expand.annotate import to_json
 from fomaug.expand.classes import copy_label
-from fomaug.expand.compose import AnimatedCopy
-from fomaug.expand.copies import Outcome
+from fomaug.expand.copies import AnimatedCopy, Outcome
 from fomaug.expand.manifest import Row
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Loaded, SourceFile

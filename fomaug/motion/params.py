@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fomaug.errors import ArgumentError, did_you_mean, shortened
 from fomaug.motion.view import View
+from fomaug.types import Keypoints
 
 OpenReference = Literal["closest", "moving"]
 Reference = OpenReference | int
@@ -151,12 +152,14 @@ class MotionResult:
         occlusion: (N, 1, h, w) float32 in [0, 1], 1 where taken from the source; ones where skipped.
         params: the N parameters with settled reference frames; replaying them gives the same pixels. On a GPU, looking
             at them waits until they are computed.
+        keypoints: keypoints of the N sources, NaN where skipped; None if nothing moved, or if faces moved in boxes.
     """
 
     image: Tensor
     flow: Tensor
     occlusion: Tensor
     params: list[MotionParams]
+    keypoints: Keypoints | None = None
 
     @property
     def moving(self) -> list[int]:
@@ -181,6 +184,7 @@ class PendingResult(MotionResult):
         drawn: the N parameters before they were fitted.
         read: function that returns the settled parameters, waiting for them if need be.
         check: check of the values of the images, which is not known yet, see `fomaug.augment.pixels`; None for none.
+        keypoints: see `MotionResult`.
     """
 
     check: Check | None
@@ -193,9 +197,11 @@ class PendingResult(MotionResult):
         drawn: Sequence[MotionParams],
         read: Callable[[], list[MotionParams]],
         check: Check | None = None,
+        keypoints: Keypoints | None = None,
     ) -> None:
         # The class is frozen, and its attribute `params` is computed.
-        self.__dict__.update(image=image, flow=flow, occlusion=occlusion, check=check, _drawn=drawn, _read=read)
+        self.__dict__.update(image=image, flow=flow, occlusion=occlusion, keypoints=keypoints)
+        self.__dict__.update(check=check, _drawn=drawn, _read=read)
 
     @cached_property
     def params(self) -> list[MotionParams]:
@@ -212,7 +218,7 @@ class PendingResult(MotionResult):
         return [row for row, param in enumerate(drawn) if not param.skipped]
 
     def __reduce__(self) -> tuple[type[MotionResult], tuple[object, ...]]:
-        return MotionResult, (self.image, self.flow, self.occlusion, self.params)
+        return MotionResult, (self.image, self.flow, self.occlusion, self.params, self.keypoints)
 
 
 _KINDS: dict[str, tuple[type, ...]] = {

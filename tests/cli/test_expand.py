@@ -16,7 +16,7 @@ from fomaug.cli.expand import expand as command
 from fomaug.driving import DrivingPool
 from fomaug.expand import ExpandPlan, ExpandReport, Failure
 from fomaug.expand import expand as function
-from fomaug.expand.options import ExpandOptions
+from fomaug.expand.keywords import ExpandOptions
 from fomaug.media import save_image
 
 
@@ -31,6 +31,8 @@ def test_options_are_those_of_the_function_and_the_plan() -> None:
         "finish",
         "profile",
         "progress",
+        "quiet",
+        "as_json",
     }
     for name in set(plan) & set(ours):
         assert ours[name] == plan[name] or (plan[name] is None and not isinstance(ours[name], str)), name
@@ -91,6 +93,8 @@ OPTIONS = [
     ("--finish", "boolean", False),
     ("--profile", "boolean", False),
     ("--progress --no-progress", "boolean", True),
+    ("-q --quiet", "boolean", False),
+    ("--json", "boolean", False),
 ]
 
 
@@ -101,7 +105,7 @@ def test_names_types_and_defaults_of_the_options_stay() -> None:
         if isinstance(option, click.Option):
             kind = "|".join(option.type.choices) if isinstance(option.type, click.Choice) else option.type.name
             kind = kind if option.nargs == 1 else f"{option.nargs} {kind}"
-            found.append((" ".join([*option.opts, *option.secondary_opts]), kind, values[option.name]))
+            found.append((" ".join([*option.opts, *option.secondary_opts]), kind, values.get(option.name, False)))
     assert found == OPTIONS
 
 

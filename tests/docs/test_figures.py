@@ -15,11 +15,18 @@ SCRIPT = ROOT / "docs" / "draw_figures.py"
 PICTURES = ROOT / "docs" / "pictures"
 
 
+def sizes(folder: Path) -> dict[str, tuple[int, int]]:
+    found = {}
+    for path in folder.iterdir():
+        with Image.open(path) as image:
+            found[path.name] = image.size
+    return found
+
+
 def test_the_script_draws_every_figure_in_its_size(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.fspath(ROOT), "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, SCRIPT, tmp_path], env=environment, check=True, capture_output=True, timeout=300)
-    drawn, kept = ({path.name: Image.open(path).size for path in folder.iterdir()} for folder in (tmp_path, PICTURES))
-    assert drawn == kept
+    assert sizes(tmp_path) == sizes(PICTURES)
 
 
 def test_every_figure_is_shown_on_a_page() -> None:

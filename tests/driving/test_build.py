@@ -106,7 +106,7 @@ def test_without_a_found_square_the_whole_frame_is_read(
 def test_frames_without_a_face_are_left_out(finder, media, tmp_path: Path) -> None:
     """The clip is black at the start, in the middle and at the end, in sampled frames and in others."""
     black = np.zeros((100, 150, 3), np.uint8)
-    faces = [finder.marked(60 + place % 5, 30, 40, (100, 150)) for place in range(32)]
+    faces = [finder.marked(60 + index % 5, 30, 40, (100, 150)) for index in range(32)]
     frames = [*[black] * 5, *faces[:20], *[black] * 2, *faces[20:], *[black] * 3]
     clip = media.write_folder(tmp_path / "clip", frames)
     [track], skipped = _build.tracks_from_clips(clip, finder, None, _build.BuildOptions())

@@ -25,6 +25,7 @@ ENGINES = {
     "two": ("--processes", "2"),
     "ray": ("--engine", "ray", "--processes", "2"),
 }
+KILLS = int(os.environ.get("FOMAUG_TEST_KILLS", "30"))  # fewer show that the slow tests work
 WORKERS = (b"--multiprocessing-fork", b"ray::_Worker")  # command lines of workers, whose death the job survives
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are listed in /proc")
@@ -46,9 +47,7 @@ def check_kills(
     format: str,
     engine: str,
     kills: int,
-    *,
-    out: str = "broken",
-    remove: Callable[[Path], object] = shutil.rmtree,
+    url: str = "",
 ) -> None:
     """Kill a random process of a job at a random moment, again and again, and start the job again each time.
 
@@ -59,14 +58,14 @@ def check_kills(
         format: output format.
         engine: key of `ENGINES`.
         kills: number of processes to kill.
-        out: name of the output.
-        remove: function that removes the output.
+        url: URL of the output on storage; empty for a folder.
     """
+    out = url or "broken"
     words = ("faces", "--format", format, "--copies", "4", "--samples-per-shard", "16", *ENGINES[engine])
     begin = time.monotonic()
     jobs.finish(jobs.start(folder, *words, "whole"))
     duration = time.monotonic() - begin
-    whole, rng = contents(folder / "whole"), random.Random(f"{format} {engine} {out}")
+    whole, rng = contents(folder / "whole"), random.Random(f"{format} {engine} {bool(url)}")
     killed = 0
     while killed < kills:
         process = jobs.start(folder, *words, out, "--resume")
@@ -79,10 +78,23 @@ def check_kills(
         if is_worker:
             assert process.returncode == 0, complaint.decode()
         if process.returncode == 0:
-            assert contents(folder / out) == whole
-            remove(folder / out)
+            assert (objects(url) if url else contents(folder / out)) == whole
+            remove(url) if url else shutil.rmtree(folder / out)
     jobs.finish(jobs.start(folder, *words, out, "--resume"))
-    assert contents(folder / out) == whole
+    assert (objects(url) if url else contents(folder / out)) == whole
+
+
+def objects(url: str) -> dict[str, bytes]:
+    fsspec = pytest.importorskip("fsspec")
+    storage, path = fsspec.url_to_fs(url)
+    storage.invalidate_cache()
+    return {name[len(path) + 1 :]: storage.cat_file(name) for name in storage.find(path)}
+
+
+def remove(url: str) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    storage, path = fsspec.url_to_fs(url)
+    storage.rm(path, recursive=True)
 
 
 def command_of(pid: int) -> bytes:
@@ -107,9 +119,23 @@ def test_two_kills_change_no_byte(jobs: Any, folder: Path, contents: Contents, f
     check_kills(jobs, folder, contents, format, engine, 2)
 
 
+def test_two_kills_change_no_object_on_storage(jobs: Any, folder: Path, contents: Contents, s3: str) -> None:
+    check_kills(jobs, folder, contents, "webdataset", "two", 2, f"{s3}/two-kills")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["webdataset", "parquet"])
+@pytest.mark.parametrize("engine", list(ENGINES))
+def test_thirty_kills_change_no_object_on_storage(
+    jobs: Any, folder: Path, contents: Contents, s3: str, format: str, engine: str
+) -> None:
+    need(format, engine)
+    check_kills(jobs, folder, contents, format, engine, KILLS, f"{s3}/thirty-kills-{format}-{engine}")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["folder", "webdataset", "parquet"])
 @pytest.mark.parametrize("engine", list(ENGINES))
 def test_thirty_kills_change_no_byte(jobs: Any, folder: Path, contents: Contents, format: str, engine: str) -> None:
     need(format, engine)
-    check_kills(jobs, folder, contents, format, engine, int(os.environ.get("FOMAUG_TEST_KILLS", "30")))
+    check_kills(jobs, folder, contents, format, engine, KILLS)

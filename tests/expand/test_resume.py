@@ -60,13 +60,13 @@ def test_death_at_every_rename_and_every_row_is_survived(
         pytest.importorskip("pyarrow")
     whole = contents(run("whole", format=format).out)
     died = 0
-    for place in ("os.replace", "fomaug.expand.parts.append_line"):
-        module, _, name = place.rpartition(".")
+    for target in ("os.replace", "fomaug.expand.parts.append_line"):
+        module, _, name = target.rpartition(".")
         for steps in range(0, 40, 4 if format == "folder" else 2):
             out = tmp_path / "broken"
             shutil.rmtree(out, ignore_errors=True)
             with monkeypatch.context() as patch:
-                patch.setattr(place, count_down(getattr(sys.modules[module], name), steps))
+                patch.setattr(target, count_down(getattr(sys.modules[module], name), steps))
                 try:
                     run("broken", format=format)
                 except Killed:
@@ -74,7 +74,7 @@ def test_death_at_every_rename_and_every_row_is_survived(
                 else:
                     break
             run("broken", format=format, resume=True)
-            assert contents(out) == whole, (place, steps)
+            assert contents(out) == whole, (target, steps)
     assert died >= 5
 
 

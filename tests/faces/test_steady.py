@@ -14,9 +14,9 @@ def test_points_on_a_face_stay_where_they_are(finder) -> None:
     assert instability(finder, finder.marked(30, 34, 60, (128, 128))) < 0.08
 
 
-@pytest.mark.parametrize("place", [(3, 3), (64, 66)])
-def test_a_face_beside_the_edge_of_the_picture_is_a_face(finder, place: tuple[int, int]) -> None:
-    assert instability(finder, finder.marked(*place, 60, (128, 128))) < 0.08
+@pytest.mark.parametrize("corner", [(3, 3), (64, 66)])
+def test_a_face_beside_the_edge_of_the_picture_is_a_face(finder, corner: tuple[int, int]) -> None:
+    assert instability(finder, finder.marked(*corner, 60, (128, 128))) < 0.08
 
 
 def test_points_that_do_not_mirror_are_unstable(finder) -> None:

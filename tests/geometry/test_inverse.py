@@ -111,9 +111,9 @@ def test_uneven_stretch_is_the_spread_of_the_singular_values(height: int, width:
     """A wide picture that is rotated as a whole is not stretched in pixels."""
     rng = torch.Generator().manual_seed(0)
     half = torch.tensor([(width - 1) / 2, (height - 1) / 2])
-    places = torch.zeros(1, 1, 2)
+    points = torch.zeros(1, 1, 2)
     for _ in range(20):
         matrix = torch.randn(2, 2, generator=rng)
         flow = ((identity_grid((height, width)) * half) @ matrix.T / half)[None]
         largest, least = torch.linalg.svdvals(matrix)
-        torch.testing.assert_close(uneven_stretch(places, flow)[0, 0], largest - least, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(uneven_stretch(points, flow)[0, 0], largest - least, atol=1e-3, rtol=1e-3)

@@ -108,11 +108,11 @@ def _tiff(tags: dict[int, tuple[str, tuple[int, ...]]], body: bytes, order: str)
     for tag, (kind, numbers) in sorted(tags.items()):
         packed = struct.pack(f"{order}{len(numbers)}{kind}", *numbers)
         if len(packed) > 4:
-            place = struct.pack(f"{order}I", behind + len(values))
+            field = struct.pack(f"{order}I", behind + len(values))
             values += packed + bytes(len(packed) % 2)
         else:
-            place = packed.ljust(4, b"\0")
-        entries += struct.pack(f"{order}HHI", tag, {"H": 3, "I": 4}[kind], len(numbers)) + place
+            field = packed.ljust(4, b"\0")
+        entries += struct.pack(f"{order}HHI", tag, {"H": 3, "I": 4}[kind], len(numbers)) + field
     magic = b"II*\0" if order == "<" else b"MM\0*"
     return magic + struct.pack(f"{order}I", start) + body + entries + bytes(4) + values
 

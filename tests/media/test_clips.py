@@ -55,8 +55,8 @@ def test_a_folder_is_read_in_natural_order(tmp_path: Path, media) -> None:
 def test_the_hash_of_a_folder_tells_names_and_contents_apart(tmp_path: Path, media) -> None:
     frames = media.grey_steps(3)
     plain, same, renamed, reordered = (
-        read_clip(media.write_folder(tmp_path / place, content, name)).hash
-        for place, content, name in (
+        read_clip(media.write_folder(tmp_path / folder, content, name)).hash
+        for folder, content, name in (
             ("a", frames, "f{}.png"),
             ("b", frames, "f{}.png"),
             ("c", frames, "g{}.png"),

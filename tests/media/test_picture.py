@@ -138,8 +138,8 @@ def test_damaged_files_never_raise_anything_else(suffix: str, rng: np.random.Gen
     content = encode_image(rng.integers(0, 255, (24, 24, 3), np.uint8), suffix)
     for _ in range(60):
         damaged = bytearray(content)
-        for place in rng.integers(0, min(len(content), 400), 6):
-            damaged[place] = int(rng.integers(0, 256))
+        for index in rng.integers(0, min(len(content), 400), 6):
+            damaged[index] = int(rng.integers(0, 256))
         try:
             decode_picture(bytes(damaged[: int(rng.integers(1, len(content)))]), f".{suffix}", max_pixels=10_000)
         except MediaError:

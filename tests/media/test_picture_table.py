@@ -210,9 +210,9 @@ def test_a_page_of_another_kind_than_the_first_is_reported() -> None:
 
 def with_orientation(content: bytes, orientation: int) -> bytes:
     """Replace the tag of the planar configuration, which has its default value, by an orientation."""
-    place = content.index(struct.pack("<HHIH", 284, 3, 1, 1))
-    assert (place - struct.unpack("<I", content[4:8])[0] - 2) % 12 == 0, "an entry of the directory"
-    return content[:place] + struct.pack("<HHIH", 274, 3, 1, orientation) + content[place + 10 :]
+    offset = content.index(struct.pack("<HHIH", 284, 3, 1, 1))
+    assert (offset - struct.unpack("<I", content[4:8])[0] - 2) % 12 == 0, "an entry of the directory"
+    return content[:offset] + struct.pack("<HHIH", 274, 3, 1, orientation) + content[offset + 10 :]
 
 
 @pytest.mark.parametrize(

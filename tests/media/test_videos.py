@@ -70,10 +70,10 @@ def test_all_eight_display_matrices(matrix: str, tmp_path: Path, media) -> None:
     path = media.write_video(tmp_path / "a.mp4", [scene()] * 2)
     stored = next(iter(read_clip(path)))
     data = path.read_bytes()
-    place = data.index(b"tkhd") + 4 + 4 + 20 + 8 + 8
-    assert data[place : place + 4] == struct.pack(">i", ONE)
+    offset = data.index(b"tkhd") + 4 + 4 + 20 + 8 + 8
+    assert data[offset : offset + 4] == struct.pack(">i", ONE)
     values = (a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30)
-    path.write_bytes(data[:place] + struct.pack(">9i", *values) + data[place + 36 :])
+    path.write_bytes(data[:offset] + struct.pack(">9i", *values) + data[offset + 36 :])
     clip = read_clip(path)
     frame = next(iter(clip))
     np.testing.assert_array_equal(frame, shown(stored))

@@ -205,8 +205,8 @@ def test_the_fast_flow_of_eyes_equals_the_plain_one(random: torch.Generator) -> 
 def test_eyes_out_of_the_picture_are_no_error(random: torch.Generator) -> None:
     generator, picture, face = _generator(), torch.rand(1, 3, 256, 256, generator=random), _faces(1, random)
     nn.init.ones_(generator.eye_hint.weight)
-    for place in (-5.0, 5.0, 1.2):
-        away = Keypoints(face.value + place, face.jacobian)
+    for shift in (-5.0, 5.0, 1.2):
+        away = Keypoints(face.value + shift, face.jacobian)
         outputs = []
         for gradient in (True, False):
             with torch.set_grad_enabled(gradient):

@@ -48,7 +48,7 @@ def detector_losses(found: Keypoints, true: Keypoints) -> dict[str, Tensor]:
     weight = (_FINE / _FINE.mean()).to(found.value.device)[:, None]
     gap = _gaps(found.value) - _gaps(true.value)
     return {
-        "place": 10 * ((found.value - true.value).abs() * weight).mean(),
+        "position": 10 * ((found.value - true.value).abs() * weight).mean(),
         "gap": 20 * (gap.abs() * _GAP_WEIGHT.to(gap.device)[:, None]).mean(),
         "jacobian": 5 * (found.jacobian - true.jacobian).abs().mean(),
     }
@@ -58,7 +58,7 @@ def closeup_losses(found: Keypoints, true: Keypoints) -> dict[str, Tensor]:
     """Compute losses of the keypoints of close-ups: positions, and distances of neighbours."""
     gap = _gaps(found.value) - _gaps(true.value)
     return {
-        "close place": 20 * (found.value - true.value)[:, _CLOSE].abs().mean(),
+        "close position": 20 * (found.value - true.value)[:, _CLOSE].abs().mean(),
         "close gap": 20 * (gap.abs() * _GAP_WEIGHT.to(gap.device)[:, None]).mean(),
     }
 

@@ -1,4 +1,4 @@
-"""The keyword arguments of `fomaug.expand` and their types, for editors and type checkers."""
+"""The keyword arguments of `fomaug.expand` that its signature does not name, with their types."""
 
 from __future__ import annotations
 
