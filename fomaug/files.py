@@ -218,6 +218,21 @@ def write_file(path: Path, content: bytes, *, durable: bool = False) -> None:
             _flush(file.fileno())
 
 
+def link_relative(path: Path, target: Path) -> None:
+    """Link a file relative to the link's own folder, so that both can be moved together; an equal link stays.
+
+    Raises:
+        FileNotFoundError: there is no target.
+        OSError: the file system has no links.
+    """
+    relative = os.path.relpath(target.resolve(strict=True), path.parent.resolve())
+    if path.is_symlink() and os.readlink(path) == relative:  # noqa: PTH115 - as text
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(relative)
+
+
 def append_line(path: Path, lines: str, *, durable: bool = False) -> None:
     """Append whole lines in one write; at most the last line can be incomplete for a reader."""
     assert lines.endswith("\n")
