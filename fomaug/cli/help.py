@@ -57,8 +57,8 @@ COMMAND_SECTIONS: Final[Mapping[str, str]] = {
 SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "expand": {
         "Motion": "driving views selection strength_range region reference relative relative_jacobian adapt_scale "
-        "yaw_range pitch_range clip_weights clip_crop seed",
-        "Copies": "purpose copies balance max_copies gates tries",
+        "yaw_range pitch_range mirror_probability clip_weights clip_crop seed",
+        "Copies": "purpose copies balance max_copies gates tries include_sources",
         "Faces and labels": "faces on_missing labels annotations annotation_format clip_labels",
         "Input": "split on_error max_pixels",
         "Output": "format image_format quality samples_per_shard",
