@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-import torch
 from typing_extensions import Unpack
 
 from fomaug.animator import Animator
@@ -40,7 +38,7 @@ from fomaug.expand.prepare import (
 )
 from fomaug.expand.recover import is_written, remove_temporary
 from fomaug.expand.report import ExpandReport, estimate_bytes
-from fomaug.expand.resources import GIVEN
+from fomaug.expand.resources import GIVEN, on_own_device
 from fomaug.expand.shards import Division
 from fomaug.expand.shares import Share, parse_share
 from fomaug.expand.storage import working_folder
@@ -146,8 +144,7 @@ def expand(
         embed=embed,
         detector=detector,
     )
-    share = None if shard is None else parse_share(shard)
-    mode = _Mode(resume, dry_run, prepare, share, progress)
+    mode = _Mode(resume, dry_run, prepare, _share(shard), progress)
     with working_folder(plan.out) as (folder, url):
         return _expand(replace(plan, out=str(folder), out_url=url), given, mode).located(url)
 
@@ -184,12 +181,16 @@ def finish(
         ResumeError: the folder holds no job, or the job was given objects from Python.
     """
     free = {"engine": engine, "processes": processes, "address": address, "device": device, "workers": workers}
-    share = None if shard is None else parse_share(shard)
+    mode = _Mode(resume=True, share=_share(shard), progress=progress)
     with working_folder(local_name(str(out))) as (folder, url):
         plan = plan_of(folder, read_summary(folder, url), on_error=on_error, out_url=url, **free)
         if plan.driving == GIVEN:
             raise ResumeError(f"the job in {out} was given a pool or a model from Python; resume it there by expand()")
-        return _expand(plan, Given(), _Mode(resume=True, share=share, progress=progress)).located(url)
+        return _expand(plan, Given(), mode).located(url)
+
+
+def _share(shard: str | None) -> Share | None:
+    return None if shard is None else parse_share(shard)
 
 
 def _check_names(options: Mapping[str, object]) -> None:
@@ -205,7 +206,7 @@ def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
         plan = replace(plan, annotations=plan.dataset)
     if mode.share is not None:
         check_share(plan)
-        plan = _on_own_device(plan)
+        plan = on_own_device(plan)
     found = find_job_sources(plan, resume=mode.resume or mode.share is not None, listed=mode.share is not None)
     plan = choose_views(plan, found.chosen, given.model, given.detector)
     division = Division(plan, found.chosen)
@@ -219,14 +220,6 @@ def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
         with explained_writes(prepared.plan.target):
             begin(prepared, resume=mode.resume)
         return report if mode.only_prepare else _run(prepared, report, mode)
-
-
-def _on_own_device(plan: ExpandPlan) -> ExpandPlan:
-    """Give each process that torchrun starts on a machine a GPU of its own."""
-    number = os.environ.get("LOCAL_RANK", "")
-    if plan.device != "auto" or not number.isdigit() or torch.cuda.device_count() < 2:
-        return plan
-    return replace(plan, device=f"cuda:{int(number) % torch.cuda.device_count()}")
 
 
 def _start_report(plan: ExpandPlan, found: Found, division: Division) -> ExpandReport:

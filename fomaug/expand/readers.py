@@ -76,7 +76,9 @@ class ParquetReader:
         value = cells[self.row].as_py() if self.row < len(cells) else None
         value = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(value, bytes):
-            raise OSError(errno.EIO, "its cell has no bytes", self.file)
+            raise OSError(
+                errno.EIO, "its cell has no bytes; save the picture itself in the file, not its path", self.file
+            )
         return value
 
 

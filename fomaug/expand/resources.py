@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+import torch
 
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
@@ -147,6 +151,14 @@ def digest_clip_labels(plan: ExpandPlan) -> str | None:
         return sha256_of(Path(plan.clip_labels), TABLE)
     except OSError as cause:
         raise LabelError(f"cannot read the labels in {plan.clip_labels} ({reason_of(cause)})") from cause
+
+
+def on_own_device(plan: ExpandPlan) -> ExpandPlan:
+    """Give each process that torchrun starts on a machine a GPU of its own."""
+    number = os.environ.get("LOCAL_RANK", "")
+    if plan.device != "auto" or not number.isdigit() or torch.cuda.device_count() < 2:
+        return plan
+    return replace(plan, device=f"cuda:{int(number) % torch.cuda.device_count()}")
 
 
 def is_from_clips(plan: ExpandPlan) -> bool:

@@ -175,11 +175,11 @@ def test_what_expand_writes_is_an_input(
     tmp_path: Path, faces: Path, tiny_model: Animator, tiny_pool: DrivingPool
 ) -> None:
     options = {"model": tiny_model, "driving": tiny_pool, "copies": 2, "gates": "off"}
-    for format, suffix in (("webdataset", "tar"), ("parquet", "parquet")):
+    for format in ("webdataset", "parquet"):
         if format == "parquet":
             pytest.importorskip("pyarrow")
         out = expand(faces, tmp_path / format, format=format, **options).out
-        found = list_sources(out / f"00000.{suffix}")
+        found = list_sources(out)
         assert [source.key for source in found.chosen][:2] == ["anna/1_m000.png", "anna/1_m001.png"]
         assert {source.label for source in found.chosen} == {"anna", "ben", "carla"}
 
@@ -221,3 +221,32 @@ def test_a_saved_reader_of_another_form_is_refused(tmp_path: Path, reader: objec
     (tmp_path / "sources.jsonl").write_text(json.dumps(["a.png", "", "", 3, reader]) + "\n")
     with pytest.raises(ResumeError, match=r"sources\.jsonl is damaged"):
         listed_sources(tmp_path, tmp_path)
+
+
+def test_what_datasets_writes_is_an_input(
+    faces: Path, tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool
+) -> None:
+    """A Parquet file and an image folder of the real package, with the names of its classes."""
+    datasets = pytest.importorskip("datasets")
+    paths = sorted(faces.rglob("*.png"))
+    labels = datasets.ClassLabel(names=["anna", "ben", "carla"])
+    features = datasets.Features({"image": datasets.Image(), "label": labels})
+    pictures = [{"bytes": path.read_bytes(), "path": path.relative_to(faces).as_posix()} for path in paths]
+    rows = {"image": pictures, "label": [path.parent.name for path in paths]}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "data" / "train-00000-of-00001.parquet")
+    found = list_sources(tmp_path / "data")
+    assert [(source.label, source.split) for source in found.chosen] == [(path.parent.name, "train") for path in paths]
+    assert [source.read() for source in found.chosen] == [path.read_bytes() for path in paths]
+    options = {"model": tiny_model, "driving": tiny_pool, "copies": 1, "gates": "off"}
+    assert expand(tmp_path / "data", tmp_path / "out", **options).written == len(paths)
+
+
+def test_an_image_folder_that_datasets_reads_has_its_labels(faces: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    keys = sorted(path.relative_to(faces).as_posix() for path in faces.rglob("*.*"))
+    lines = [json.dumps({"file_name": key, "label": f"person {number}"}) for number, key in enumerate(keys)]
+    (faces / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    theirs = datasets.load_dataset("imagefolder", data_dir=str(faces), split="train", cache_dir=str(tmp_path / "cache"))
+    ours = find_sources(faces, out=tmp_path / "out")
+    assert {source.label for source in ours.chosen} == set(theirs["label"])
+    assert (len(ours.chosen), ours.failed) == (len(keys), [])

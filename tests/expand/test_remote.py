@@ -238,8 +238,8 @@ def test_an_archive_that_was_lost_on_storage_is_made_again(
     url = run(faces, f"{storage}/lost", **options).url
     whole = objects(url)
     store, path = fsspec.url_to_fs(url)
-    store.rm_file(f"{path}/00001.tar")
-    store.pipe_file(f"{path}/00002.tar", whole["00002.tar"][:5000])
+    store.rm_file(f"{path}/train-00001.tar")
+    store.pipe_file(f"{path}/train-00002.tar", whole["train-00002.tar"][:5000])
     assert run(faces, url, resume=True, **options).new == 6
     assert objects(url) == whole
 
