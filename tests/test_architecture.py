@@ -98,7 +98,7 @@ def test_pictures_and_clips_are_opened_in_one_place() -> None:
     opens = {
         r"\bav\.open\(|from imageio\.v\d import|import imageio\.v": {"media/opening.py"},
         r"cv2\.im(read|write|decode|encode)": {"media/sixteen_bits.py"},
-        r"tifffile\.\w+\(": {"media/sixteen_bits.py"},
+        r"tifffile\.\w+\(": {"media/sixteen_bits.py", "media/picture_plugin.py"},
         r"^(import|from) (imageio|av|cv2|tifffile)\b": {
             *("media/encoder_plugin.py", "media/picture_plugin.py", "media/video_plugin.py"),
         },

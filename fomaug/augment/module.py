@@ -53,8 +53,8 @@ class MotionAugment(PlainModule):
         yaw_range: interval of head turns, in degrees, to which driving frames are restricted (estimated; 0 is the usual
             pose of the track); positive is to the viewer's left.
         pitch_range: interval of nods, in degrees, to which driving frames are restricted; positive looks down.
-        on_missing: treatment of images without a face where faces are asked for: they stay as they are ("copy"); they
-            are left out by `multiply` and stay as they are elsewhere ("skip"); or they raise an "error".
+        on_missing: treatment of images without a face if faces are to move: "copy" keeps them unchanged; "skip" leaves
+            them out of `multiply` and keeps them elsewhere; "error" raises an error.
         mirror_probability: probability that a copy that moves is also mirrored, left to right.
         purpose: preset that the arguments which are not given are taken from, see `fomaug.presets`; "auto" is for
             `fomaug.expand`.

@@ -38,11 +38,11 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _let_threads_sleep() -> None:
-    """Let the threads of torch sleep where they wait for one another, unless the environment says otherwise.
+    """Make the threads of torch sleep while they wait for one another, unless the environment sets another policy.
 
-    By default they spin for some milliseconds at the end of every operation. Where other programs use the processor,
-    the thread that is waited for does not run meanwhile, and a picture takes twenty times as long. OpenMP reads the
-    policy when torch is imported, and processes that are started later inherit it.
+    By default they spin for some milliseconds at the end of every operation. If other programs use the processor, the
+    last thread cannot run during this time, and a picture takes twenty times as long. OpenMP reads the policy when
+    torch is imported, and child processes inherit it.
     """
     if "torch" not in sys.modules and not any(name in os.environ for name in _WAIT_POLICIES):
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"

@@ -1,4 +1,4 @@
-"""What `--help` shows: examples of every command, and options in sections; and the options for scripts."""
+"""The help of commands, with examples and options in sections, and the shared options for scripts."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class _Helpful(click.Command):
 
 
 class Command(_Helpful):
-    """A command of fomaug; with `--quiet`, it prints nothing but problems, and JSON where that is asked for."""
+    """A command of fomaug; with `--quiet`, it prints only problems, and JSON with `--json`."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -128,7 +128,7 @@ class Command(_Helpful):
 
 
 class Group(_Helpful, click.Group):
-    """A group whose commands have such help, and whose error for an unknown command suggests the nearest one."""
+    """A group of such commands; the error for an unknown command suggests the nearest one."""
 
     command_class = Command
 
@@ -159,7 +159,7 @@ def json_option(command: F) -> F:
 
 
 def print_json(result: Any) -> None:
-    """Print a result as JSON; values that JSON does not know, such as paths, become text."""
+    """Print a result as JSON; values without a JSON type, such as paths, become text."""
     plain = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
     click.echo(json.dumps(plain, indent=2, ensure_ascii=False, default=str))
 
@@ -171,5 +171,5 @@ def _silent(*, unless: bool) -> Iterator[None]:
 
 
 def _name(ctx: click.Context) -> str:
-    """Return the name of a command without the program's."""
+    """Return the name of a command without that of the program."""
     return " ".join(ctx.command_path.split()[1:])

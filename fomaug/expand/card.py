@@ -1,7 +1,7 @@
-"""The dataset card: a README.md that says what an output folder holds, and how Hugging Face datasets reads it.
+"""The dataset card: a README.md that describes an output folder for readers and for Hugging Face datasets.
 
-By the names of files alone, datasets takes a folder called `test` among classes for a split, and cannot know what the
-numbers of classes in tar files mean. Its YAML head says both, so that `load_dataset(OUT)` does not guess.
+Without the card, datasets would treat a folder called `test` among classes as a split, and the numbers of classes in
+tar files would have no names. The YAML head of the card has both facts, so that `load_dataset(OUT)` need not guess.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _READERS: Final = {
 def save_card(
     plan: ExpandPlan, sources: Sequence[SourceFile], classes: Sequence[str], *, metadata: bool = False
 ) -> None:
-    """Write the card of an output folder, unless it has one: people edit it.
+    """Write the card of an output folder, unless it exists, because users may have edited it.
 
     Args:
         plan: settings of the job.

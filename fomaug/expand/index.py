@@ -48,13 +48,12 @@ class RowIndex:
     Args:
         out: output folder.
         division: division of the job.
-        is_written: function of a row that tells whether the files of the copy are there; rows of archives are not
-            asked, since `is_whole` is.
-        is_whole: function of the name of an archive, the number of its rows and its last row that tells whether the
-            archive is whole.
+        is_written: function from a row to whether the files of the copy exist; for archives, `is_whole` is used.
+        is_whole: function from the name of an archive, the number of its rows and its last row to whether the archive
+            is complete.
 
     Attributes:
-        recorded: one byte for each planned copy, 1 for a copy that has a row, be it written or rejected.
+        recorded: one byte for each planned copy, 1 for a copy with a row, whether it is written or rejected.
         flaws: annotations that did not fit their pictures, see the entry `flaws` of rows.
     """
 

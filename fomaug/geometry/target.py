@@ -85,7 +85,7 @@ def bounded_target(
     whole = _whole(source, driving, reference, mode)
     moved = _take(source, whole, mode, names, strength)
     share = showable_share(source, moved, names).detach().masked_fill(~bounded, 1.0)
-    # Where the share is 1 this changes nothing; to ask whether it is 1 everywhere would be to wait for the device.
+    # A share of 1 changes nothing; a test whether it is 1 in all rows would wait for the device.
     return _take(source, whole, mode, names, strength * share), share
 
 

@@ -56,7 +56,7 @@ class Movement:
         return self._through(warp.points, self.swapped(xy, counts))
 
     def swapped(self, values: Tensor, counts: Sequence[int] | None = None) -> Tensor:
-        """Swap left and right of what belongs to landmarks, in the pictures that are mirrored.
+        """Swap the values of left and right landmarks in mirrored pictures.
 
         Args:
             values: (B, M, ...) a value for each landmark.

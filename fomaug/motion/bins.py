@@ -1,4 +1,4 @@
-"""Views, covered evenly: each source gets all of them, in an order of its own, before it gets one again."""
+"""Cover views evenly: each source has its own order of all views, which is completed before a view is repeated."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ def draw(
         keys: names of the B images.
         copies: number of draws for each image.
         epoch: number of the pass over the data.
-        face: index of the face in each image. Face 0 decides whether an image is skipped, and whether it is mirrored;
-            the others always move.
+        face: index of the face in each image. The draw of face 0 skips or mirrors the whole
+            image; other faces always move.
 
     Returns:
         B * copies parameters, all copies of the first image first.

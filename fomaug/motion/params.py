@@ -48,7 +48,7 @@ class MotionParams:
         box: (left, top, right, bottom) in pixels of the square around the face that is animated and blended back; None
             for the whole image.
         others: draws of the further faces of the image; all have a box, and later ones are pasted over earlier ones.
-        view: head pose that is asked for; None for the motion of a clip. With a view, `strength` is that of its
+        view: head pose that was drawn; None for the motion of a clip. With a view, `strength` is that of its
             expression, and `reference` has no effect.
         mirrored: whether the image is mirrored, left to right, after its faces moved; labels are mirrored with it, and
             left and right of landmarks swapped. Further faces of an image have no mirror of their own.

@@ -1,4 +1,4 @@
-"""A view: the head pose that is asked of a copy, and what its source lets be shown of it."""
+"""A view: the head pose that was drawn for a copy, and the one that its source can show."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class View:
     Attributes:
         asked: view that was drawn.
         expression: name of the expression, see `fomaug.driving.EXPRESSIONS`; `MotionParams.strength` is its strength.
-        taken: view that the copy is turned to. It differs from `asked` where the source hides what would be seen, see
+        taken: view that the copy is turned to. It differs from `asked` if the source hides parts of it, see
             `replaced`. None until the draw is fitted to a source.
         pose: estimated head pose of the source; None until the draw is fitted.
 

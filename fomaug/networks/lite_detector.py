@@ -79,7 +79,7 @@ def find_parts(image: Tensor, coarse: Keypoints, parts: Sequence[Part], bridge: 
         bridge: keypoint whose jacobian gives the downward direction of the face.
 
     Returns:
-        For each close-up (B, N, P, 2) points in [-1, 1].
+        Points (B, N, P, 2) in [-1, 1] of each close-up.
     """
     exact, counts = image.float(), [len(rows) for _, rows in parts]
     cuts: list[Tensor] = []

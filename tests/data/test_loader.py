@@ -364,5 +364,5 @@ def test_batches_arrive_where_they_shall(dataset, augment):
 
 
 def test_what_is_no_image_is_named(augment):
-    with pytest.raises(ArgumentError, match="what lies at 0 is no tensor of images but list; set which="):
+    with pytest.raises(ArgumentError, match="the value at 0 is no tensor of images but list; set which="):
         list(MotionLoader([([1, 2], 3)], augment))
