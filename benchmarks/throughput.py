@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,17 +39,30 @@ def main() -> None:
     gpu = device.type == "cuda"
     dtype = args.dtype or ("bfloat16" if gpu else "float32")
     batch = args.batch or (64 if gpu else 8)
-    model = fomaug.load_model(args.model, device=str(device), dtype=dtype)
-    augment = fomaug.MotionAugment(model=model, p=1.0)
-    measure = partial(take_turns, device=device, seconds=args.seconds, least=args.turns)
-    settings = {"model": model.name, "dtype": dtype, "batch": batch, "size": 256, "seconds": args.seconds}
+    settings = {"model": args.model, "dtype": dtype, "batch": batch, "size": 256, "seconds": args.seconds}
     report = {"machine": machine(device), "settings": settings}
-    for part in args.part:
-        report[part] = PARTS[part](augment, portraits(batch), measure)
+    report |= run(args.part, device, dtype, batch, args.seconds, turns=args.turns, model=args.model)
     text = json.dumps(report, indent=2)
     print(text)
     if args.out:
         args.out.write_text(text + "\n")
+
+
+def run(
+    parts: Sequence[str],
+    device: torch.device,
+    dtype: str,
+    batch: int,
+    seconds: float,
+    *,
+    turns: int = 3,
+    model: str = "lite-256",
+) -> dict[str, Any]:
+    """Measure parts; see the command's options."""
+    animator = fomaug.load_model(model, device=str(device), dtype=dtype)
+    augment = fomaug.MotionAugment(model=animator, p=1.0)
+    measure = partial(take_turns, device=device, seconds=seconds, least=turns)
+    return {part: PARTS[part](augment, portraits(batch), measure) for part in parts}
 
 
 def read_arguments() -> argparse.Namespace:

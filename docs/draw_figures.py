@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,40 @@ def seeds() -> Image.Image:
     return grid(
         [row('seed 0, key "c/1"', "c/1", 0), row('seed 1, key "c/1"', "c/1", 1), row('seed 0, key "c/2"', "c/2", 0)]
     )
+
+
+@figure
+def references() -> Image.Image:
+    """One driving frame, with the frame that is posed like the source as reference, and with the clip's first."""
+    rows: list[list[Cell]] = []
+    for name in ("pearl_earring/vermeer.jpg", "mona_lisa/leonardo.jpg"):
+        source = read(name)
+        first = _augment(strength_range=(1.0, 1.0), reference="first")
+        params = [one for one in first.draw([name], copies=12) if one.label in ("turn right", "look around")][:1]
+        like = moved(source, [replace(one, reference="closest") for one in params])
+        cells = [
+            ("the source", show(source)),
+            ("reference: closest in pose", show(like.image)),
+            ("reference: first frame", show(moved(source, params).image)),
+        ]
+        rows.append(cells)
+    return grid(rows)
+
+
+@figure
+def views() -> Image.Image:
+    """Views of one source: the yaw in the columns, the pitch in the rows."""
+    source = read("person_a/front.jpg")
+    augment = _augment(driving="views yaw=-40:40:20 pitch=-20,0,20 expressions=neutral")
+    result = augment.apply(source.repeat(15, 1, 1, 1), augment.draw(["views"], copies=15))
+    cells: dict[tuple[float, float], Cell] = {}
+    for params, image in zip(result.params, result.image, strict=True):
+        assert params.view is not None
+        yaw, pitch, _ = params.view.asked
+        replaced = "" if params.view.replaced == "no" else f" ({params.view.replaced})"
+        cells[pitch, yaw] = (f"yaw {yaw:.0f}, pitch {pitch:.0f}{replaced}", show(image[None]))
+    ordered = [cells[key] for key in sorted(cells)]
+    return grid([ordered[row : row + 5] for row in range(0, 15, 5)])
 
 
 @figure

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, TextIO
 
-from fomaug.errors import UnsafeFileError
+from fomaug.errors import FomaugError, UnsafeFileError, reason_of
 
 _TEMPORARY = ".fomaug-tmp"
 
@@ -142,12 +142,20 @@ def _check(path: Path, status: os.stat_result, kind: Kind) -> None:
         raise UnsafeFileError(errno.EFBIG, reason, os.fspath(path))
 
 
-def exists(path: Path) -> bool:
-    """Return whether a file or folder exists; False for a name that is too long for a file."""
+def exists(path: Path, *, unclear: type[FomaugError] | None = None) -> bool:
+    """Return whether a file or folder exists.
+
+    Args:
+        path: path of a file or folder.
+        unclear: class of the error for a path that cannot be checked, because its name is too long or a folder has no
+            permission; None for the answer False.
+    """
     try:
         return path.exists()
-    except OSError:
-        return False
+    except OSError as error:
+        if unclear is None:
+            return False
+        raise unclear(f"{path} cannot be read ({reason_of(error)})") from error
 
 
 def is_temporary(path: Path) -> bool:
@@ -208,6 +216,21 @@ def write_file(path: Path, content: bytes, *, durable: bool = False) -> None:
         file.write(content)
         if durable:
             _flush(file.fileno())
+
+
+def link_relative(path: Path, target: Path) -> None:
+    """Link a file relative to the link's own folder, so that both can be moved together; an equal link stays.
+
+    Raises:
+        FileNotFoundError: there is no target.
+        OSError: the file system has no links.
+    """
+    relative = os.path.relpath(target.resolve(strict=True), path.parent.resolve())
+    if path.is_symlink() and os.readlink(path) == relative:  # noqa: PTH115 - as text
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(relative)
 
 
 def append_line(path: Path, lines: str, *, durable: bool = False) -> None:

@@ -37,17 +37,29 @@ class Preset:
 _WIDE: Final = {"driving": "views", "views": "yaw=-40:40:20 pitch=-20,0,20"}
 
 PRESETS: Final[Mapping[Purpose, Preset]] = {
-    "recognition": Preset(_WIDE, "See docs/evidence/downstream.md."),
-    "landmarks": Preset(_WIDE, "See docs/evidence/downstream.md."),
+    "recognition": Preset(
+        _WIDE,
+        "One training picture a person, heads turned by up to 45 degrees: +5.4 points over classic augmentation, +2.9 "
+        "over the built-in pool; on ORL, with little pose, no difference was found.",
+    ),
+    "landmarks": Preset(
+        {"driving": "builtin"},
+        "100 training pictures: the built-in pool made no difference, and wide views made the error larger.",
+    ),
     "expression": Preset(
         {"driving": "views", "views": "yaw=-40:40:20 pitch=-20,0,20 expressions=neutral", "labels": "keep"},
-        "See docs/evidence/downstream.md.",
+        "Only the pose changes, so that the label stays true; see docs/evidence/downstream.md.",
     ),
     "detection": Preset(
         {**_WIDE, "faces": "boxes"}, "The views of recognition, in each annotated face; not measured for detectors."
     ),
-    "forgery": Preset({"driving": "builtin", "labels": {"*": "fake"}}, "See docs/evidence/downstream.md."),
-    "auto": Preset({"driving": "views"}, "See docs/evidence/downstream.md."),
+    "forgery": Preset(
+        {"driving": "builtin", "labels": {"*": "fake"}},
+        "Every copy is a fake of one kind; not measured for detectors of fakes.",
+    ),
+    "auto": Preset(
+        {"driving": "views"}, "What helps is the variation of the test pictures; not compared with fixed ranges."
+    ),
 }
 
 

@@ -124,6 +124,26 @@ def make_result(
     return PendingResult(image, flow, occlusion, drawn, read, keypoints=keypoints)
 
 
+def mirror_rows(result: MotionResult, params: Sequence[MotionParams]) -> MotionResult:
+    """Mirror the rows whose parameters say so, with the flow and the occlusion that move their labels.
+
+    Args:
+        result: result of the parameters.
+        params: parameters before they were fitted, which are known without waiting for a device.
+    """
+    mirrored = [param.mirrored and not param.skipped for param in params]
+    if not any(mirrored):
+        return result
+
+    def flipped(values: Tensor, axis: int) -> Tensor:
+        rows = torch.tensor(mirrored, device=values.device).view(-1, *[1] * (values.ndim - 1))
+        return torch.where(rows, values.flip(axis), values)
+
+    image = flipped(result.image, 3).contiguous(memory_format=layout(result.image))
+    flow, occlusion = flipped(result.flow, 2), flipped(result.occlusion, 3)
+    return make_result(image, flow, occlusion, params, lambda: result.params, result.keypoints)
+
+
 def _animate_faces(
     animate: Animate, images: Tensor, params: Sequence[MotionParams], copies: int
 ) -> dict[int, list[_Moved]]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.augment.boxes import apply_in_boxes, make_result
+from fomaug.augment.boxes import apply_in_boxes, make_result, mirror_rows
 from fomaug.augment.pixels import Range, ValueCheck, check_images, from_unit, layout, to_unit
 from fomaug.device import Readback, send
 from fomaug.driving import DrivingPool
@@ -70,6 +70,7 @@ def apply(
             result = apply_in_boxes(animate, still, params, copies, value_range)
         else:
             result = animate(images, params)
+        result = mirror_rows(result, params)
     if check is None:
         return result
     return PendingResult(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from fomaug.cli.help import Command, quiet_option
+from fomaug.cli.options import options_of
 from fomaug.cli.values import read_face, read_reference
+from fomaug.visual import AnimateOptions
 
 if TYPE_CHECKING:
     from fomaug.visual import AnimateReport
@@ -39,50 +41,7 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="With --pairs, also make results that exist already.")
 @click.option("--model", default="lite-256", help="An installed model, or a model file.")
 @click.option("--config", help="Configuration of an official checkpoint given by --model: a YAML file or a name.")
-@click.option(
-    "--relative/--absolute", default=True, help="Add the clip's motion to the source, or copy the clip's pose."
-)
-@click.option("--strength", default=1.0, help="Share of the motion.")
-@click.option(
-    "--region",
-    type=click.Choice(["all", "head", "mouth", "eyes", "expression"]),
-    default="all",
-    help="Part of the face that moves.",
-)
-@click.option(
-    "--reference",
-    callback=read_reference,
-    default="closest",
-    help="Frame of the clip that counts as no motion: closest (in pose to the source), first or a number.",
-)
-@click.option(
-    "--source-frame",
-    callback=read_reference,
-    default="closest",
-    help="Frame of a source video that is animated: closest (in pose to the clip), first or a number.",
-)
-@click.option(
-    "--face",
-    callback=read_face,
-    default="auto",
-    help="Part of the picture that is animated: auto, whole or X,Y,WIDTH,HEIGHT.",
-)
-@click.option(
-    "--crop",
-    type=click.Choice(["face", "frame"]),
-    default="face",
-    help="Part of the clip that drives: a square around the face, or the whole frame.",
-)
-@click.option("--compare", is_flag=True, help="Show source, driving frame and result side by side.")
-@click.option(
-    "--overlay",
-    type=click.Choice(["keypoints", "flow", "occlusion"]),
-    help="Output of the networks that is drawn over the result.",
-)
-@click.option("--audio/--no-audio", default=True, help="Copy the clip's sound to an .mp4 file.")
-@click.option("--max-frames", type=click.IntRange(1), help="Largest number of frames of the clip.")
-@click.option("--max-pixels", default=64_000_000, help="Largest number of pixels of a picture; larger ones fail.")
-@click.option("--batch-size", default=8, help="Number of frames in a batch of the model.")
+@options_of(AnimateOptions, callbacks={"reference": read_reference, "source_frame": read_reference, "face": read_face})
 @click.option("--device", default="auto", help="auto, cpu, cuda, ...")
 @click.option("--dtype", default="auto", help="auto, float32, bfloat16 or float16.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")

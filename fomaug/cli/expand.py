@@ -125,6 +125,8 @@ def _print_report(report: ExpandReport) -> None:
     rejected = f", {report.rejected} rejected by the gates" if report.rejected else ""
     click.echo(f"{report.written} copies of {report.sources} pictures, {report.new} of them new{rejected}")
     click.echo(f"copies         {_out(report)}")
+    if report.originals:
+        click.echo(f"originals      {report.originals} of them beside the copies")
     if report.written:
         click.echo(f"manifest       {_out(report)}/manifest.jsonl")
     if report.contact_sheet:

@@ -57,8 +57,9 @@ def options_of(settings: type, *, callbacks: Mapping[str, Callback] | None = Non
     values, a bool a pair of flags. `X | None` is the same as X. All other types need a callback.
 
     Args:
-        settings: dataclass; a field's `metadata["help"]` is the help of its option, and `metadata["off"]` the name of
-            the flag that turns a bool off, if that is not "no-" and the name of the field.
+        settings: dataclass; a field's `metadata["help"]` is the help of its option, `metadata["least"]` the least value
+            of an int, and `metadata["off"]` the name of the flag that turns a bool off, if that is not "no-" and the
+            name of the field; an empty one leaves this flag out.
         callbacks: readers of the text of options that click cannot parse, by field.
 
     Returns:
@@ -86,9 +87,13 @@ def options_of(settings: type, *, callbacks: Mapping[str, Callback] | None = Non
 
 
 def _option(field: Field[Any], hint: Any, callback: Callback | None) -> Callable[[F], F]:
-    kind = {"type": str} if callback else _kind(_required(hint), field.name)
+    kind: dict[str, Any] = {"type": str} if callback else _kind(_required(hint), field.name)
     flag = f"--{field.name.replace('_', '-')}"
-    if kind["type"] is bool:
+    if "least" in field.metadata:
+        kind["type"] = click.IntRange(field.metadata["least"])
+    if kind["type"] is bool and field.metadata.get("off") == "":
+        kind = {"is_flag": True}
+    elif kind["type"] is bool:
         flag += f"/--{field.metadata.get('off') or f'no-{flag[2:]}'}"
     return click.option(
         flag, cls=_Option, default=field.default, help=field.metadata["help"], callback=callback, **kind

@@ -17,13 +17,13 @@ from fomaug.expand.manifest import MANIFEST, Row, explained_rows, is_still, read
 from fomaug.expand.report import Failure
 from fomaug.expand.samples import path_inside
 from fomaug.expand.sources import SourceFile
+from fomaug.expand.views import view_columns
 from fomaug.files import PICTURE, read_regular
 from fomaug.labels import Annotations, FaceLabels, Flaw, fit, read_annotations
 from fomaug.media import Provenance, upright_size
 from fomaug.remote import is_url
 
 TRAIN: Final = "train"
-_AXES: Final = ("yaw", "pitch", "roll")
 _WINDOW: Final = 64  # pictures of an archive that are read together
 
 Size = tuple[int, int]
@@ -216,20 +216,6 @@ def _annotations(path: Path, folder: Path, summary: Mapping[str, Any], flaws: di
 
     format = (summary.get("settings") or {}).get("annotation_format")
     return read_annotations(path, folder, format=format, on_flaw=note)
-
-
-def view_columns(view: Mapping[str, Any]) -> dict[str, Any]:
-    """Flatten the entry "view" of a manifest row, which describes the first face, to columns.
-
-    >>> view_columns({"asked": [30, 0, 0], "reached": None, "expression": "smile", "values": {"smile": 0.8}})
-    {'asked_yaw': 30, 'asked_pitch': 0, 'asked_roll': 0, 'view_expression': 'smile', 'view_smile': 0.8}
-    """
-    columns: dict[str, Any] = {}
-    for kind in ("asked", "reached"):
-        columns |= {f"{kind}_{axis}": angle for axis, angle in zip(_AXES, view.get(kind) or (), strict=False)}
-    if view.get("expression"):
-        columns["view_expression"] = view["expression"]
-    return columns | {f"view_{name}": value for name, value in (view.get("values") or {}).items()}
 
 
 def _below_split(name: str, split: str | None) -> str:

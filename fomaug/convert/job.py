@@ -18,7 +18,7 @@ from fomaug.convert.crops import Aligner, PointDetector, make_aligner
 from fomaug.convert.entries import Entry, ExpandedDataset, open_expanded
 from fomaug.convert.formats import Context, Converter, find_converter
 from fomaug.convert.outputs import Outputs, Pictures, with_content
-from fomaug.convert.plan import CategoryOption, ConvertPlan, IncludeSources, PointSource
+from fomaug.convert.plan import CategoryOption, ConvertPlan, PointSource
 from fomaug.convert.survey import Survey, has_scheme, survey
 from fomaug.errors import ArgumentError, FomaugError, LabelError, MediaError, ResumeError, reason_of
 from fomaug.expand.locks import locked
@@ -27,6 +27,7 @@ from fomaug.expand.report import Failure
 from fomaug.files import read_regular, write_file
 from fomaug.labels import read_categories
 from fomaug.media import decode_picture, encode_image
+from fomaug.options import IncludeSources
 from fomaug.strict_json import load_json
 from fomaug.weights import load_model
 

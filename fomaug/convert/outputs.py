@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from contextlib import ExitStack
@@ -11,11 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, TextIO
 
 from fomaug.convert.entries import Entry
-from fomaug.convert.plan import IncludeSources
 from fomaug.expand.samples import path_inside
 from fomaug.expand.shards import fold
-from fomaug.files import replacing, write_file
+from fomaug.files import link_relative, replacing, write_file
 from fomaug.media import decode_picture, encode_image, sidecar_of
+from fomaug.options import IncludeSources
 
 _STARTS: Final = {"jpeg": b"\xff\xd8\xff", "png": b"\x89PNG"}
 _SUFFIXES: Final = {"jpeg": (".jpg", ".jpeg"), "png": (".png",)}
@@ -128,7 +127,7 @@ class Pictures:
     def _write(self, entry: Entry, path: Path) -> None:
         if self.mode == "link" and self._is_link(entry):
             assert entry.path is not None
-            _link(path, entry.path)
+            link_relative(path, entry.path)
             return
         if entry.provenance is not None and path.suffix.lower() == ".bmp":
             write_file(sidecar_of(path), entry.provenance.to_xmp())
@@ -174,14 +173,6 @@ def with_content(entry: Entry, content: bytes, suffix: str) -> Entry:
     """Return the entry with new bytes and a new suffix."""
     name = str(PurePosixPath(entry.name).with_suffix(suffix))
     return replace(entry, name=name, load=lambda: content, path=None, turned=False)
-
-
-def _link(path: Path, target: Path) -> None:
-    """Make a symbolic link that is relative to its own folder, so that both folders can be moved together."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    relative = os.path.relpath(target.resolve(), path.parent.resolve())
-    path.unlink(missing_ok=True)
-    path.symlink_to(relative)
 
 
 def _temporary_text() -> TextIO:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from fomaug.errors import ArgumentError, check_choice
+from fomaug.options import IncludeSources
 
-IncludeSources = Literal["copy", "link", "none"]
 CategoryOption = Literal["face", "label"]
 PointSource = Literal["auto", "annotations", "model"]
 

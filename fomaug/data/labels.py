@@ -55,7 +55,7 @@ def move_mask(mask: Tensor, movement: Movement) -> Tensor:
 def move_points(points: Tensor, movement: Movement) -> Tensor:
     """Move (B, M, 2) pixel points; a third column is visibility, set to 0 where a point can no longer be seen."""
     _check_columns("points", points, (2, 3))
-    return _with_visibility(*movement.points(points[..., :2]), points[..., 2:])
+    return _with_visibility(*movement.points(points[..., :2]), movement.swapped(points[..., 2:]))
 
 
 def move_boxes(boxes: Tensor, movement: Movement) -> Tensor:

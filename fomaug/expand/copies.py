@@ -71,7 +71,7 @@ class Outcome:
         moved: animated picture.
         attempt: number of earlier attempts.
         verdict: result of the gates.
-        poses: estimated head pose of each face, for views; otherwise None for each.
+        poses: estimated head pose of each face before the copy was mirrored, for views; otherwise None for each.
     """
 
     copy: int
@@ -186,7 +186,8 @@ def _outcomes(
             worst = Verdict(("no_face",))
         parts = [moved[index] for moved, _ in faces]
         whole = compose(source.picture, source.squares, parts) if source.squares and not worst.reasons else parts[0]
-        yield Outcome(copy, whole, attempt, worst, tuple(verdict.pose for verdict in verdicts))
+        poses = tuple(verdict.pose for verdict in verdicts)
+        yield Outcome(copy, mirror(whole) if whole.params.mirrored else whole, attempt, worst, poses)
 
 
 def move(
@@ -205,8 +206,12 @@ def move(
     """
     made: list[list[AnimatedCopy]] = [[] for _ in pictures]
     animate, images = partial(apply, augment.model, augment.driving), [_to_image(picture) for picture in pictures]
-    for index, result, row in animate_parts(animate, images, draws, batch_size=batch_size):
-        made[index].append(_take(pictures[index], result, row))
+    # Gates compare copies with their sources, so copies are mirrored after they have passed.
+    upright = [[replace(draw, mirrored=False) for draw in part] for part in draws]
+    for index, result, row in animate_parts(animate, images, upright, batch_size=batch_size):
+        copy = _take(pictures[index], result, row)
+        mirrored = draws[index][len(made[index])].mirrored
+        made[index].append(replace(copy, params=replace(copy.params, mirrored=mirrored)))
     return made
 
 
@@ -245,3 +250,11 @@ def compose(picture: Picture, squares: Sequence[Square], faces: Sequence[Animate
     whole = picture.with_tensor(put_back(picture.to_tensor()[None], moved)[0])
     first, *others = (replace(face.params, box=square.edges) for square, face in zip(squares, faces, strict=True))
     return AnimatedCopy(whole, replace(first, others=tuple(others)), flow, occlusion)
+
+
+def mirror(copy: AnimatedCopy) -> AnimatedCopy:
+    """Mirror a copy, with the flow and the occlusion that move its labels."""
+    picture = copy.picture
+    alpha = None if picture.alpha is None else picture.alpha[:, ::-1].copy()
+    mirrored = replace(picture, pixels=picture.pixels[:, ::-1].copy(), alpha=alpha)
+    return replace(copy, picture=mirrored, flow=copy.flow.flip(2), occlusion=copy.occlusion.flip(3))

@@ -35,7 +35,7 @@ from fomaug.presets import with_presets
 Flaws = Literal["warn", "column"]
 
 _JOB_ONLY: Final = (
-    *("dataset", "out", "format", "samples_per_shard", "split", "balance", "max_copies", "workers"),
+    *("dataset", "out", "include_sources", "format", "samples_per_shard", "split", "balance", "max_copies", "workers"),
     *("annotations", "annotation_format", "engine", "processes", "address"),
 )
 """Settings of a whole dataset or its files, which a batch does not have."""

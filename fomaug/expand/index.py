@@ -21,6 +21,7 @@ from fomaug.expand.manifest import (
     Line,
     Row,
     copy_id_of,
+    is_original,
     is_rejected,
     list_parts,
     read_lines,
@@ -87,6 +88,8 @@ class RowIndex:
         self._paths.append(path)
         self._orders.clear()
         for line in read_lines(path, torn=True):
+            if is_original(line.row):
+                continue  # the end of the job writes these rows anew
             if is_rejected(line.row) or not checked or "member" in line.row or self._is_written(line.row):
                 self._append(line)
 

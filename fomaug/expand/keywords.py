@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing_extensions import TypedDict
 
 from fomaug.expand.plan import EngineName, FaceOption, GateOption, ImageFormat, Processes, Split
-from fomaug.options import Crop, FrameChoice, Interval, OnMissing, Region
+from fomaug.options import Crop, FrameChoice, IncludeSources, Interval, OnMissing, Region
 from fomaug.presets import Purpose
 
 
@@ -15,6 +15,7 @@ class ExpandOptions(TypedDict, total=False):
     """Keyword arguments of `fomaug.expand` that its signature does not name; the fields of `ExpandPlan` say more."""
 
     config: str | None
+    include_sources: IncludeSources
     image_format: ImageFormat
     quality: int
     samples_per_shard: int
@@ -25,6 +26,7 @@ class ExpandOptions(TypedDict, total=False):
     adapt_scale: bool
     yaw_range: Interval | None
     pitch_range: Interval | None
+    mirror_probability: float
     faces: FaceOption
     on_missing: OnMissing
     annotations: str | None

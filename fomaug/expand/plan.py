@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from fomaug.errors import ArgumentError, ResumeError, check_choice
-from fomaug.options import Crop, DrawSettings, FrameChoice, Interval, OnError, OnMissing, Region, Selection
+from fomaug.options import (
+    Crop,
+    DrawSettings,
+    FrameChoice,
+    IncludeSources,
+    Interval,
+    OnError,
+    OnMissing,
+    Region,
+    Selection,
+)
 from fomaug.presets import Purpose
 
 Format = Literal["folder", "webdataset", "parquet"]
@@ -79,6 +89,13 @@ class ExpandPlan:
         default="folder",
         metadata={"help": "Layout of the output: folders of images, numbered tar or numbered parquet files."},
     )
+    include_sources: IncludeSources = field(
+        default="none",
+        metadata={
+            "help": "Originals beside the copies: none, or all of them by relative links (link) or as files (copy); in "
+            "archives, both have their bytes."
+        },
+    )
     image_format: ImageFormat = field(
         default="same", metadata={"help": "Format of the written images; same keeps the format of each source."}
     )
@@ -120,6 +137,10 @@ class ExpandPlan:
     )
     pitch_range: Interval | None = field(
         default=None, metadata={"help": "Interval of the driving head's nod in degrees: LOW HIGH."}
+    )
+    mirror_probability: float = field(
+        default=0.0,
+        metadata={"help": "Probability that a copy is mirrored, too; its labels follow, left and right swapped."},
     )
     labels: LabelOption = field(
         default="keep",
@@ -252,6 +273,7 @@ def plan_of(out: Path, summary: Mapping[str, Any], **free: Any) -> ExpandPlan:
 _CHOICES: Final[dict[str, Any]] = {
     "format": Format,
     "image_format": ImageFormat,
+    "include_sources": IncludeSources,
     "clip_crop": Crop,
     "faces": FaceOption,
     "on_missing": OnMissing,

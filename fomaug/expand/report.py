@@ -38,6 +38,7 @@ class ExpandReport:
         expanded: folders of the dataset that were left out because `expand` wrote them.
         unannotated: number of sources without annotations; 0 if no annotations were given.
         labels: number of copies by label; the label "" stands for none.
+        originals: number of originals in the output folder.
         contact_sheet: path of an image of some sources and their copies; None in a dry run, or without copies.
         estimated_bytes: expected size of the output in a dry run.
         shard: share that this call made, as I/N; the counts are then those of the share. Empty for a whole job.
@@ -57,6 +58,7 @@ class ExpandReport:
     expanded: tuple[str, ...] = ()
     unannotated: int = 0
     labels: tuple[tuple[str, int], ...] = ()
+    originals: int = 0
     contact_sheet: Path | None = None
     estimated_bytes: int | None = None
     shard: str = ""

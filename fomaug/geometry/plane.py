@@ -34,6 +34,26 @@ def _axis(length: int, device: torch.device | str | None, dtype: torch.dtype) ->
     return 2 * torch.arange(length, device=device, dtype=dtype) / (length - 1) - 1
 
 
+def is_mirrored(flow: Tensor) -> Tensor:
+    """Tell which flows mirror their images: the area that their cells cover in the source, with its sign, is negative.
+
+    Args:
+        flow: (B, h, w, 2) backward flow.
+
+    Returns:
+        (B,) bool.
+
+    >>> grid = identity_grid((4, 5))[None]
+    >>> is_mirrored(torch.cat([grid, grid.flip(2), -grid])).tolist()
+    [False, True, False]
+    """
+    across = flow[:, :, 1:] - flow[:, :, :-1]
+    down = flow[:, 1:] - flow[:, :-1]
+    along, below = across[:, :-1], down[:, :, :-1]
+    area: Tensor = along[..., 0] * below[..., 1] - along[..., 1] * below[..., 0]
+    return area.mean((1, 2)) < 0
+
+
 def gaussian_heatmap(value: Tensor, size: tuple[int, int], variance: float) -> Tensor:
     """Draw every point as an unnormalised Gaussian (paper: Sec. 3.2, Eq. 6).
 

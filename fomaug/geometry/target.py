@@ -14,9 +14,8 @@ from fomaug.geometry.transfer import Strength, take_share, transfer
 from fomaug.types import Keypoints
 
 _POINTS: Final = ("forehead", "chin", "nose bridge", "nose tip", "ear right", "ear left")
-_GROWTH: Final = (
-    1.5  # growth of a side above which the model paints badly; measured on portraits, see docs/evidence/motion.md
-)
+# Growth of a side above which the model paints badly; measured on portraits, see docs/evidence/motion.md.
+_GROWTH: Final = 1.5
 _THIN: Final = 0.1  # least width of a side, in heights of the face: a hidden side would reduce every motion to nothing
 
 

@@ -47,6 +47,7 @@ _SETTINGS = (
     "region",
     "yaw_range",
     "pitch_range",
+    "mirror_probability",
 )
 
 
@@ -85,6 +86,7 @@ class MotionAugment(DualTransform):  # type: ignore[misc]
         region: str
         yaw_range: tuple[float, float] | None
         pitch_range: tuple[float, float] | None
+        mirror_probability: float
         device: str
 
         def model_dump(self, **_: Any) -> dict[str, Any]:
@@ -104,6 +106,7 @@ class MotionAugment(DualTransform):  # type: ignore[misc]
         region: Region = "all",
         yaw_range: Interval | None = None,
         pitch_range: Interval | None = None,
+        mirror_probability: float = 0.0,
         device: str = "cpu",
         p: float = 0.5,
     ) -> None:
@@ -119,6 +122,7 @@ class MotionAugment(DualTransform):  # type: ignore[misc]
         self.region = region
         self.yaw_range = yaw_range
         self.pitch_range = pitch_range
+        self.mirror_probability = mirror_probability
         self.device = device
         self._engine: _Engine | None = None
         _ = self.engine  # raises errors about arguments here rather than in a worker

@@ -67,6 +67,7 @@ class MotionAugment(GeometricAugmentationBase2D):
         region: Region = "all",
         yaw_range: Interval | None = None,
         pitch_range: Interval | None = None,
+        mirror_probability: float = 0.0,
         batch_size: int | None = None,
         differentiable: bool = False,
         p: float = 0.5,
@@ -85,6 +86,7 @@ class MotionAugment(GeometricAugmentationBase2D):
             "region": region,
             "yaw_range": yaw_range,
             "pitch_range": pitch_range,
+            "mirror_probability": mirror_probability,
         }
         settings = {**self.flags, "p": 1.0, "batch_size": batch_size, "differentiable": differentiable}
         # In a tuple it is no submodule: it has no state to save, and it follows the images, not `.to(...)`.

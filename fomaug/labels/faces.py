@@ -95,6 +95,13 @@ def split_rows(labels: FaceLabels) -> list[FaceLabels]:
     return rows or [labels]
 
 
+def point_counts(labels: FaceLabels) -> list[int]:
+    """Return the number of landmarks of each face, in their order."""
+    if "faces" in labels.fields and "points" in labels.fields:
+        return list(labels.fields["points"])  # of COCO
+    return [len(row.points) for row in split_rows(labels) if row.points is not None]
+
+
 def fit(labels: FaceLabels, size: Size, *, picture: str = "") -> tuple[FaceLabels | None, list[Flaw]]:
     """Remove the mask, or the faces with a mask, whose size differs from that of the picture.
 

@@ -117,6 +117,23 @@ def mirror_points(points: Points, scheme: Scheme | str | int, *, width: int) -> 
     return np.where(missing[..., None], swapped, flipped)
 
 
+def mirror_order(counts: Iterable[int]) -> list[int]:
+    """Return the index of the mirrored counterpart of each landmark of some faces, one face after another.
+
+    Args:
+        counts: number of landmarks of each face; those of a number that no scheme has stay in their order.
+
+    >>> mirror_order([5, 2])
+    [1, 0, 2, 4, 3, 5, 6]
+    """
+    order: list[int] = []
+    for count in counts:
+        known = _schemes().get(str(count))
+        own = range(count) if known is None else known.mirror.tolist()
+        order += [len(order) + index for index in own]
+    return order
+
+
 @cache
 def _schemes() -> dict[str, Scheme]:
     every = (_five(), _aflw(), _cofw(), _ibug(), _wflw(), _jd(), _mesh())

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from fomaug.errors import ArgumentError, MediaError
-from fomaug.files import CLIP, PICTURE, open_regular
+from fomaug.files import CLIP, PICTURE, exists, open_regular
 from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.frames import Frame, letterbox
-from fomaug.media.inputs import MediaFile, MediaInput, media_file, path_exists
+from fomaug.media.inputs import MediaFile, MediaInput, media_file
 from fomaug.media.opening import DAMAGE, identify
 from fomaug.media.pace import DEFAULT_FPS, even_pace
 from fomaug.media.stills import (
@@ -135,7 +135,7 @@ def find_clips(root: str | Path) -> list[Path]:
     file, or a folder that is itself a clip, the list has this one entry.
     """
     root = Path(root)
-    if not path_exists(root):
+    if not exists(root, unclear=MediaError):
         raise MediaError(f"there is no file or folder {root}")
     if not root.is_dir():
         return [root]
@@ -161,7 +161,7 @@ def is_clip(path: Path) -> bool:
 
 
 def _check_exists(file: MediaFile) -> None:
-    if file.content is None and not path_exists(file.path):
+    if file.content is None and not exists(file.path, unclear=MediaError):
         raise MediaError(f"there is no clip {file}")
     if file.is_dir:
         if not folder_pictures(file.path):

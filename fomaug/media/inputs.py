@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Final
 
 from fomaug.errors import ArgumentError, MediaError, UnsafeFileError, reason_of
-from fomaug.files import CLIP, Kind, open_regular
+from fomaug.files import CLIP, Kind, exists, open_regular
 
 MediaInput = str | Path | bytes | BinaryIO
 """A path, the bytes of a file, or a file that is open for reading bytes and can seek."""
@@ -95,24 +95,12 @@ def media_file(given: MediaInput) -> MediaFile:
     return MediaFile(Path(name if isinstance(name, str) else "<file>"), given)
 
 
-def path_exists(path: Path) -> bool:
-    """Return whether a file or folder exists.
-
-    Raises:
-        MediaError: the path cannot be checked, because its name is too long or a folder has no permission.
-    """
-    try:
-        return path.exists()
-    except OSError as error:
-        raise MediaError(f"{path} cannot be read ({reason_of(error)})") from error
-
-
 def _check_name(name: str) -> None:
     if not name:
         raise ArgumentError("the path is empty; give the path of a file or folder")
     if "\0" in name:
         raise MediaError(f"{name!r} is no path, since it contains a null character")
-    if _ADDRESS.match(name) and not path_exists(Path(name)):
+    if _ADDRESS.match(name) and not exists(Path(name), unclear=MediaError):
         raise MediaError(f"{name} is an address, but only files are read; download it and give the path of the file")
 
 

@@ -8,10 +8,10 @@ from typing import Final
 from xml.etree import ElementTree
 
 from fomaug.errors import MediaError, UnsafeFileError, reason_of
-from fomaug.files import ANY, PACKET, PICTURE, read_regular
+from fomaug.files import ANY, PACKET, PICTURE, exists, read_regular
 from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.images import sidecar_of
-from fomaug.media.inputs import MediaFile, MediaInput, media_file, path_exists
+from fomaug.media.inputs import MediaFile, MediaInput, media_file
 from fomaug.media.opening import DAMAGE, identify
 from fomaug.media.provenance import NAMESPACES, find_in_gif, find_in_iso_media
 
@@ -51,7 +51,7 @@ def read_mark(given: MediaInput) -> Mark:
         MediaError: there is no such file, or it is of another kind.
     """
     file = media_file(given)
-    if file.content is None and (not path_exists(file.path) or file.is_dir):
+    if file.content is None and (not exists(file.path, unclear=MediaError) or file.is_dir):
         raise MediaError(f"{file} is a folder; give the files in it" if file.is_dir else f"there is no file {file}")
     packet = _find_packet(file)
     properties = _parse(packet, file.path) if packet else {}

@@ -31,6 +31,7 @@ YAW: Final = 4
 SHIFT: Final = 5
 TILT: Final = 6
 OFFSET: Final = 7
+MIRROR: Final = 8
 
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)

@@ -50,6 +50,8 @@ class MotionParams:
         others: draws of the further faces of the image; all have a box, and later ones are pasted over earlier ones.
         view: head pose that is asked for; None for the motion of a clip. With a view, `strength` is that of its
             expression, and `reference` has no effect.
+        mirrored: whether the image is mirrored, left to right, after its faces moved; labels are mirrored with it, and
+            left and right of landmarks swapped. Further faces of an image have no mirror of their own.
 
     >>> MotionParams.from_dict(MotionParams(key="face.jpg", frame=3).to_dict()).frame
     3
@@ -77,6 +79,7 @@ class MotionParams:
     box: Box | None = None
     others: tuple[MotionParams, ...] = ()
     view: View | None = None
+    mirrored: bool = False
 
     @property
     def faces(self) -> tuple[MotionParams, ...]:
@@ -84,13 +87,14 @@ class MotionParams:
         return self, *self.others
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a dict that `json.dumps` takes."""
+        """Return the fields as a dict that `json.dumps` takes; `mirrored` is in it only if it is true."""
         plain = {
             "box": None if self.box is None else list(self.box),
             "others": [other.to_dict() for other in self.others],
             "view": None if self.view is None else self.view.to_dict(),
         }
-        return {**{field.name: getattr(self, field.name) for field in fields(self)}, **plain}
+        names = [field.name for field in fields(self) if field.name != "mirrored" or self.mirrored]
+        return {**{name: getattr(self, name) for name in names}, **plain}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MotionParams:
@@ -228,6 +232,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "pool_hash": (str,),
     "model_hash": (str,),
     "skipped": (bool,),
+    "mirrored": (bool,),
     "relative": (bool,),
     "relative_jacobian": (bool,),
     "adapt_scale": (bool,),

@@ -69,6 +69,16 @@ class View:
         return cls(asked, expression, **{n: None if v is None else _read_angles(n, v) for n, v in later.items()})
 
 
+def mirrored_angles(angles: Sequence[float]) -> Angles:
+    """Return yaw, pitch and roll of a mirrored picture.
+
+    >>> mirrored_angles((40.0, 10.0, 5.0))
+    (-40.0, 10.0, -5.0)
+    """
+    yaw, pitch, roll = angles
+    return 0.0 - yaw, pitch, 0.0 - roll
+
+
 def _read_angles(name: str, values: Any) -> Angles:
     numbers = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == 3
     # To Python a bool is an int; NaN fails the comparison.

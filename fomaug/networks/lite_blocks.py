@@ -63,6 +63,19 @@ class ResidualBlock(nn.Module):
         return F.relu(x + self.second(self.first(x)))
 
 
+def add_doubled(small: Tensor, large: Tensor) -> Tensor:
+    """Add maps (B, C, h, w), at twice their size, to maps (B, C, 2 h, 2 w)."""
+    if small.device.type == "cpu" or torch.compiler.is_compiling():
+        return F.interpolate(small, scale_factor=2.0, mode="nearest") + large
+    return sum_of_views(small, large)
+
+
+def sum_of_views(small: Tensor, large: Tensor) -> Tensor:
+    """Do as `add_doubled`, by one operation that reads every small cell four times: fewer steps for a GPU."""
+    b, c, h, w = small.shape
+    return (large.reshape(b, c, h, 2, w, 2) + small[:, :, :, None, :, None]).view(large.shape)
+
+
 class AddingHourglass(nn.Module):
     """A U-Net whose skip connections are added, which halves the cost of each step up.
 
@@ -85,5 +98,5 @@ class AddingHourglass(nn.Module):
             skips.append(down(skips[-1]))
         maps = [self.bottom(skips.pop())]
         for up in self.up:
-            maps.append(F.interpolate(up(maps[-1]), scale_factor=2.0, mode="nearest") + skips.pop())
+            maps.append(add_doubled(up(maps[-1]), skips.pop()))
         return *maps[:-1], self.refine(maps[-1])

@@ -12,7 +12,7 @@ from fomaug.geometry import resize_map, warp_image
 from fomaug.geometry.eye import EyePoints, take_out_eyes
 from fomaug.geometry.sampling import warp_features
 from fomaug.networks.generator import GeneratorOutput
-from fomaug.networks.lite_blocks import ConvBlock, ResidualBlock, full_precision
+from fomaug.networks.lite_blocks import ConvBlock, ResidualBlock, add_doubled, full_precision
 from fomaug.networks.lite_motion import EyeFlow, LiteMotion, LiteMotionConfig, flow_with_eyes
 from fomaug.types import Keypoints
 
@@ -105,9 +105,9 @@ class LiteGenerator(nn.Module):
             eyes = flow_with_eyes(flow, old, new, image.shape[2])
             flow = eyes.flow
         x = self.decoder(warp_features(coarse, flow, occlusion) + _fitted(self.hint2(hints[1]), coarse))
-        x = _doubled(self.up1(x)) + _fitted(self.hint1(hints[0]), middle)
+        x = add_doubled(self.up1(x), _fitted(self.hint1(hints[0]), middle))
         x = self.refine1(x + warp_features(middle, flow, occlusion))
-        x = _doubled(self.up2(x)) + warp_features(fine, flow, occlusion)
+        x = add_doubled(self.up2(x), warp_features(fine, flow, occlusion))
         if eyes is not None:
             x = self._hinted(x, eyes)
         x = self.refine2(x)
@@ -145,10 +145,6 @@ def _shuffled(x: Tensor) -> Tensor:
     b, c, h, w = x.shape
     inner = x.permute(0, 2, 3, 1).reshape(b, h, w, c // 4, 2, 2)
     return inner.permute(0, 3, 1, 4, 2, 5).reshape(b, c // 4, 2 * h, 2 * w)
-
-
-def _doubled(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 def _fitted(hint: Tensor, features: Tensor) -> Tensor:

@@ -63,6 +63,14 @@ def test_sections_hold_options_that_exist_and_each_once(name: str) -> None:
     assert all(f"\n{title}:\n" in shown for title in help.SECTIONS[name])
 
 
+def test_help_of_every_command_comes_without_torch() -> None:
+    code = (
+        "import sys, click; from fomaug.cli.group import COMMANDS, fomaug; ctx = click.Context(fomaug); "
+        "print([name for name in COMMANDS if fomaug.get_command(ctx, name) and 'torch' in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_commands_stand_in_sections_of_the_first_page() -> None:
     listed = [name for names in help.COMMAND_SECTIONS.values() for name in names.split()]
     assert sorted(listed) == sorted(group.COMMANDS)

@@ -18,6 +18,7 @@ from fomaug.faces.canonical import mean_mesh, mesh_keypoints
 from fomaug.geometry import gaussian_heatmap, identity_grid, resize_flow
 from fomaug.geometry.eye import EyePoints, read_eyes
 from fomaug.networks import LiteConfig, fold_batch_norms
+from fomaug.networks.lite_blocks import add_doubled, sum_of_views
 from fomaug.networks.lite_detector import Closeup, LiteDetector, LiteDetectorConfig
 from fomaug.networks.lite_generator import LiteGenerator, LiteGeneratorConfig
 from fomaug.networks.lite_motion import _spots, carried_grids, flow_with_eyes, local_affine_maps, mixed_motion
@@ -183,6 +184,13 @@ def test_a_close_up_moves_with_its_frame(random: torch.Generator) -> None:
     shifted = Keypoints(face.value + 0.1, face.jacobian)
     moved = closeup(grey, shifted, (MOUTH,), 15) - closeup(grey, face, (MOUTH,), 15)
     assert torch.allclose(moved, torch.full_like(moved, 0.1), atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_sum_with_doubled_maps_needs_no_doubled_maps(random: torch.Generator, layout: torch.memory_format) -> None:
+    small = torch.randn(2, 5, 7, 6, generator=random)
+    large = torch.randn(2, 5, 14, 12, generator=random).contiguous(memory_format=layout)
+    assert torch.equal(sum_of_views(small, large), add_doubled(small, large))
 
 
 def test_the_fast_flow_of_eyes_equals_the_plain_one(random: torch.Generator) -> None:

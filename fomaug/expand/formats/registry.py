@@ -118,6 +118,16 @@ def register(name: str) -> Callable[[W], W]:
     return add
 
 
+def archive_suffix(format: str) -> str:
+    """Return the suffix of the archives of a format; empty for folders.
+
+    >>> archive_suffix("webdataset"), archive_suffix("folder")
+    ('.tar', '')
+    """
+    writer = FORMATS[format]
+    return writer.suffix if issubclass(writer, ArchiveWriter) else ""
+
+
 def open_writer(out: Path, format: str, classes: tuple[str, ...]) -> FormatWriter:
     """Make the writer of a format.
 
