@@ -15,6 +15,7 @@ from fomaug import Animator, DrivingPool
 from fomaug.errors import ArgumentError, ResumeError
 from fomaug.expand import expand
 from fomaug.expand.dataset import Found, find_sources, listed_sources
+from fomaug.expand.readers import ParquetReader
 from fomaug.media import encode_image
 
 Face = Callable[..., object]
@@ -81,6 +82,33 @@ def test_a_member_that_claims_more_than_there_is_ends_the_listing(tmp_path: Path
     content[:512] = member.tobuf(tarfile.GNU_FORMAT)
     path.write_bytes(content)
     with pytest.raises(ArgumentError, match=r"t\.tar cannot be read as a tar file"):
+        list_sources(path)
+
+
+def header(**fields: object) -> bytes:
+    member = tarfile.TarInfo("a.png")
+    for field, value in fields.items():
+        setattr(member, field, value)
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        (header(size=-1024), "negative size|claims -"),
+        (header(size=-1024, type=tarfile.XHDTYPE), "claims -|negative"),
+        (header(size=1 << 30, type=tarfile.GNUTYPE_LONGNAME), "claims 1,073,741,824 bytes"),
+        (header(size=0, type=tarfile.GNUTYPE_LONGNAME) * 5000, "cannot be read as a tar file"),
+    ],
+)
+def test_headers_that_never_end_or_fill_memory_are_refused(
+    tmp_path: Path, picture: bytes, headers: bytes, reason: str
+) -> None:
+    path = write_tar(tmp_path / "t.tar", [("0.png", picture)])
+    content = path.read_bytes()
+    end = 512 + (len(picture) + 511) // 512 * 512
+    path.write_bytes(content[:end] + headers + content)
+    with pytest.raises(ArgumentError, match=reason):
         list_sources(path)
 
 
@@ -198,6 +226,23 @@ def test_a_parquet_file_without_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(b"PAR1 nothing PAR1")
     with pytest.raises(ArgumentError, match="cannot be read as a parquet file"):
         list_sources(tmp_path / "t.parquet")
+
+
+def test_rows_of_a_large_group_are_read_in_any_order_with_little_memory(tmp_path: Path) -> None:
+    """One cell of 8 MB stands for 400 rows; together they would take 3.2 GB."""
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    cells = [bytes([number % 2]) * (8 << 20) for number in range(2)]
+    indices = arrow.array([row % 2 for row in range(400)], arrow.int32())
+    table = arrow.table({"png": arrow.DictionaryArray.from_arrays(indices, arrow.array(cells))})
+    parquet.write_table(table, tmp_path / "t.parquet", dictionary_pagesize_limit=1 << 28, store_schema=False)
+    assert (tmp_path / "t.parquet").stat().st_size < 100 << 20
+    readers = [ParquetReader(str(tmp_path / "t.parquet"), 0, row, "png") for row in range(401)]
+    before = arrow.default_memory_pool().max_memory()
+    assert [readers[row].read()[0] for row in (0, 1, 39, 38, 399, 2, 3)] == [0, 1, 1, 0, 1, 0, 1]
+    assert arrow.default_memory_pool().max_memory() - before < 100 << 20
+    with pytest.raises(OSError, match="no bytes"):
+        readers[400].read()
 
 
 def test_rows_of_a_parquet_file_have_keys_and_labels(tmp_path: Path, picture: bytes) -> None:

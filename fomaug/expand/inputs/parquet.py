@@ -18,7 +18,7 @@ from fomaug.remote import open_any
 
 _PICTURES: Final = ("image", "img", "picture", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes")
 _LABELS: Final = ("label", "class", "cls")
-_BATCH: Final = 4096  # rows whose names and labels are read at a time
+_BATCH: Final = 16  # rows whose names and labels are read at a time; a few bytes may stand for many long names
 
 
 class _Table(NamedTuple):
