@@ -103,7 +103,7 @@ def list_parts(out: Path) -> list[Path]:
 
 
 def is_original(row: Row) -> bool:
-    """Whether a row is that of an original, which no model made."""
+    """Return whether a row is that of an original, which no model made."""
     return "original" in row
 
 
