@@ -40,7 +40,7 @@ PRESETS: Final[Mapping[Purpose, Preset]] = {
     "recognition": Preset(
         _WIDE,
         "One training picture a person, heads turned by up to 45 degrees: +5.4 points over classic augmentation "
-        "where chosen, +2.6 on other people, and 3 more than the built-in pool; on ORL, with little pose, no difference.",
+        "where chosen, +2.6 on other people, and 3 more than the built-in pool; on ORL, with little pose, none.",
     ),
     "landmarks": Preset(
         {"driving": "builtin"},
@@ -48,7 +48,7 @@ PRESETS: Final[Mapping[Purpose, Preset]] = {
     ),
     "expression": Preset(
         {"driving": "views", "views": "yaw=-40:40:20 pitch=-20,0,20 expressions=neutral", "labels": "keep"},
-        "Only the pose changes, so that the label stays true; the studies of expressions were too small for an answer.",
+        "Only the pose changes, so that the label stays true; the study of expressions was too small for an answer.",
     ),
     "detection": Preset(
         {**_WIDE, "faces": "boxes"}, "The views of recognition, in each annotated face; not measured for detectors."
