@@ -1,12 +1,17 @@
-"""Scale of `fomaug expand`: resume of many rows, planning of many sources, overhead, and speed-up of processes.
+"""Scale of `fomaug expand`: resume of many rows, planning of many sources, memory, overhead, and speed-up of processes.
 
     python benchmarks/expand_scale.py resume --rows 1000000       stand-in rows and files; seconds and memory
     python benchmarks/expand_scale.py plan --sources 200000       stand-in sources; seconds and memory
+    python benchmarks/expand_scale.py run --sources 200000        job of small sources, stand-in animator; the same
+    python benchmarks/expand_scale.py masks --sources 50000       list of a folder of 1-megapixel masks; the same
+    python benchmarks/expand_scale.py sheet                       contact sheet of pictures of 12 megapixels; the same
+    python benchmarks/expand_scale.py clip --frames 90000         pool of one clip, an hour at 25 fps; the same
     python benchmarks/expand_scale.py overhead faces/             wall time beside the animator alone, gates off
-    python benchmarks/expand_scale.py processes faces/            two processes of one thread beside one, and shards
+    python benchmarks/expand_scale.py processes faces/            two processes of one thread beside one
+    python benchmarks/expand_scale.py ray faces/                  Ray beside the local engine, beyond their start
 
-Prints JSON. Memory is the growth of the peak over that of the process with its model loaded. Run `overhead` and
-`processes` on a machine that does nothing else.
+Prints JSON. Memory is the growth of the peak over that of the process with its model loaded. Run `overhead`,
+`processes` and `ray` on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -22,6 +27,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -30,11 +37,15 @@ import numpy as np
 import torch
 
 import fomaug
+from fomaug.expand.annotate import Annotator
 from fomaug.expand.dataset import find_sources, save_sources
+from fomaug.expand.inspect.contact import save_contact_sheet
 from fomaug.expand.manifest import MANIFEST, to_line
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.shards import Division
-from fomaug.media import encode_image, read_picture, to_tensor
+from fomaug.expand.sources import SourceFile
+from fomaug.media import Provenance, encode_image, open_video, read_picture, to_tensor
+from fomaug.networks import build_networks
 
 COPIES = 16
 _LINKS = 60_000  # of one file, as file systems allow
@@ -48,6 +59,7 @@ def main() -> None:
     parser.add_argument("--sources", type=int, default=200_000)
     parser.add_argument("--copies", type=int, default=4)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--frames", type=int, default=90_000)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(PARTS[args.part](args, Path(folder)), indent=2))
@@ -93,6 +105,124 @@ def in_new_process(measure: Callable[[Path], dict[str, Any]], folder: Path) -> d
     """Measure in a process that has not made the stand-ins, whose freed memory would hide the growth."""
     with get_context("spawn").Pool(1) as pool:
         return pool.apply(measure, (folder,))
+
+
+def measure_run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Run a whole job of many small sources with a stand-in animator."""
+    make_sources(folder / "faces", args.sources)
+    return in_new_process(run, folder)
+
+
+def run(folder: Path) -> dict[str, Any]:
+    model = make_stand_in()
+    pool = fomaug.DrivingPool.gestures(fomaug.load_model(device="cpu"))
+    pool = fomaug.DrivingPool(pool.tracks, model.name, model.hash)
+    options: dict[str, Any] = {"model": model, "driving": pool, "copies": 1, "gates": "off", "format": "webdataset"}
+    (folder / "warm").mkdir()
+    shutil.copy(next((folder / "faces").rglob("*.png")), folder / "warm" / "a.png")
+    fomaug.expand(folder / "warm", folder / "warm-out", **options)
+    with memory() as grown:
+        start = time.perf_counter()
+        report = fomaug.expand(folder / "faces", folder / "out", **options)
+        seconds = time.perf_counter() - start
+    return {"sources": report.sources, "copies": report.new, "seconds": round(seconds, 1), "megabytes": grown()}
+
+
+def make_stand_in() -> fomaug.Animator:
+    """Make an animator of the architecture of the shipped model with few channels and random weights."""
+    config: Any = fomaug.load_model(device="cpu").config
+    motion = replace(config.generator.motion, size=32, widths=(8,) * 5)
+    config = replace(
+        config,
+        detector=replace(config.detector, input_size=64, widths=(8,) * 5),
+        generator=replace(config.generator, motion=motion, widths=(8,) * 3),
+        size=64,
+    )
+    detector, generator = build_networks(config)
+    return fomaug.Animator(config, detector, generator, name="stand-in").requires_grad_(False)
+
+
+def measure_masks(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """List the masks of many pictures, as a job does before it begins."""
+    make_sources(folder / "faces", args.sources)
+    names = (f"{index // 1000:04d}/{index:07d}.png" for index in range(args.sources))
+    make_links(folder / "masks", names, encode_image(np.zeros((1024, 1024), np.uint8), "png"))
+    return in_new_process(masks, folder)
+
+
+def masks(folder: Path) -> dict[str, Any]:
+    plan = ExpandPlan(str(folder / "faces"), str(folder / "out"), annotations=str(folder / "masks"))
+    found = find_sources(folder / "faces", out=folder / "out", annotations=plan.annotations)
+    with memory() as grown:
+        start = time.perf_counter()
+        annotator = Annotator(plan, found.chosen)
+        annotator.digest()
+        seconds = time.perf_counter() - start
+    return {"masks": len(annotator.labels), "seconds": round(seconds, 1), "megabytes": grown()}
+
+
+def measure_sheet(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Make a contact sheet of 12 sources and 12 copies of each, from files, as a job of older versions has them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8).repeat(100, 0).repeat(100, 1)
+    for suffix, format in ((".jpg", "jpeg"), (".png", "png")):
+        make_links(folder / "out", (f"{number}{suffix}" for number in range(13)), encode_image(pixels, format))
+    return {suffix[1:]: in_new_process(partial(sheet, suffix), folder) for suffix in (".jpg", ".png")}
+
+
+def sheet(suffix: str, folder: Path) -> dict[str, Any]:
+    copies = range(12)
+    rows = [
+        {"file": f"{copy}{suffix}", "source_id": "a", "copy": copy, "motion": {"skipped": False}} for copy in copies
+    ]
+    sources = [SourceFile(folder / "out", f"{number}{suffix}") for number in range(12)]
+    with memory() as grown:
+        start = time.perf_counter()
+        save_contact_sheet(folder / "out", {source.key: rows for source in sources}, sources, Provenance("stand-in"))
+        seconds = time.perf_counter() - start
+    return {"pictures": 12 * 13, "seconds": round(seconds, 1), "megabytes": grown()}
+
+
+def measure_clip(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Read the motion of one long clip with a stand-in animator."""
+    frame = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    with open_video(folder / "clip.mp4", 25.0) as writer:
+        for number in range(args.frames):
+            writer.write(np.roll(frame, number % 7, 1))
+    return in_new_process(partial(clip, args.frames), folder)
+
+
+def clip(frames: int, folder: Path) -> dict[str, Any]:
+    model = make_stand_in()
+    with memory() as grown:
+        start = time.perf_counter()
+        pool = fomaug.DrivingPool.from_clips(folder / "clip.mp4", model, crop="frame", max_frames=frames)
+        seconds = time.perf_counter() - start
+    return {"frames": pool.num_frames, "seconds": round(seconds, 1), "megabytes": grown()}
+
+
+def measure_ray(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Time two processes of the local engine and two actors of Ray, each with few and with all copies.
+
+    The difference between the two jobs of an engine is the time of the copies beyond its start.
+    """
+    times: dict[str, dict[int, list[float]]] = {"local": {}, "ray": {}}
+    options: dict[str, Any] = {"gates": "off", "device": "cpu", "samples_per_shard": 200, "processes": 2}
+    torch.set_num_threads(2)  # the local engine shares them out; an actor has one
+    few, many = 1, args.copies
+    for _ in range(args.turns):
+        for name in times:
+            for copies in (few, many):
+                start = time.perf_counter()
+                fomaug.expand(args.dataset, folder / name, engine=name, copies=copies, **options)
+                times[name].setdefault(copies, []).append(time.perf_counter() - start)
+                shutil.rmtree(folder / name)
+    seconds = {
+        name: {str(copies): round(statistics.median(values), 1) for copies, values in found.items()}
+        for name, found in times.items()
+    }
+    beyond = {name: found[str(many)] - found[str(few)] for name, found in seconds.items()}
+    ratio = beyond["ray"] / beyond["local"]
+    return {"seconds_by_copies": seconds, "beyond_start": beyond, "ray_beside_local": round(ratio, 3)}
 
 
 def measure_overhead(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -207,8 +337,13 @@ def peak() -> int:
 PARTS: dict[str, Callable[[argparse.Namespace, Path], dict[str, Any]]] = {
     "resume": measure_resume,
     "plan": measure_plan,
+    "run": measure_run,
+    "masks": measure_masks,
+    "sheet": measure_sheet,
+    "clip": measure_clip,
     "overhead": measure_overhead,
     "processes": measure_processes,
+    "ray": measure_ray,
 }
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ extensions = [
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"fomaug {release}"
+smartquotes = False  # commands and options stay as they are typed
 templates_path: list[str] = []
 
 myst_heading_anchors = 4

@@ -1,6 +1,6 @@
-"""Motion inside an albumentations pipeline: pictures, masks, boxes and points together, replayed, and in workers.
+"""Use motion in an albumentations pipeline: with masks, boxes and points, with replay, and in workers.
 
-Run `python examples/albumentations_pipeline.py`, some ten seconds on a CPU; less with `--quick`.
+Run `python examples/albumentations_pipeline.py`; it takes about ten seconds on a CPU, and less with `--quick`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import os
 from pathlib import Path
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no look-up in the network when albumentations is imported
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network access on the import of albumentations
 
 import albumentations as A
 import numpy as np
@@ -24,14 +24,14 @@ FACES = Path(__file__).parent / "faces"
 
 
 def load_faces(count: int) -> list[np.ndarray]:
-    """The example faces, (256, 256, 3) uint8; a drawn one where they are missing."""
+    """Read the example faces, (256, 256, 3) uint8; draw one if they are missing."""
     files = sorted(path for path in FACES.rglob("*") if path.suffix in {".jpg", ".png"})[:count]
     pictures = [np.asarray(Image.open(file).convert("RGB").resize((SIZE, SIZE))) for file in files]
     return pictures or [draw_face()]
 
 
 def draw_face() -> np.ndarray:
-    """An oval with two eyes and a mouth."""
+    """Draw an oval with two eyes and a mouth."""
     y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
     picture = np.full((SIZE, SIZE, 3), (90, 110, 140), np.uint8)
     picture[x**2 / 0.3 + y**2 / 0.5 < 1] = (225, 180, 150)
@@ -42,7 +42,7 @@ def draw_face() -> np.ndarray:
 
 
 def labels() -> dict[str, object]:
-    """Labels as a dataset would have them: a mask and a box of the face, three points on it."""
+    """Return labels like those of a dataset: a mask and a box of the face, and three points on it."""
     y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
     return {
         "mask": (x**2 / 0.3 + y**2 / 0.5 < 1).astype(np.uint8),
@@ -53,7 +53,7 @@ def labels() -> dict[str, object]:
 
 
 def pipeline() -> A.Compose:
-    """Motion first, on the clean picture; then what albumentations brings."""
+    """Compose motion, on the clean picture, with transforms of albumentations after it."""
     return A.ReplayCompose(
         [MotionAugment(p=0.9), A.HorizontalFlip(p=0.5), A.RandomBrightnessContrast(p=0.5)],
         bbox_params=A.BboxParams("pascal_voc", label_fields=["names"]),
@@ -62,7 +62,7 @@ def pipeline() -> A.Compose:
 
 
 class Faces(Dataset[np.ndarray]):
-    """A dataset with the pipeline in it."""
+    """A dataset that applies the pipeline."""
 
     def __init__(self, pictures: list[np.ndarray], transform: A.Compose) -> None:
         self.pictures = pictures
@@ -84,7 +84,7 @@ def show_labels_and_replay(pictures: list[np.ndarray], copies: int, out: Path) -
         for _ in range(copies):
             found = transform(image=picture, **labels())
             row.append(with_points(found["image"], found["keypoints"]))
-            logged = json.dumps(found["replay"])  # goes into any log or database
+            logged = json.dumps(found["replay"])  # plain JSON for a log or a database
             again = A.ReplayCompose.replay(json.loads(logged), image=picture, **labels())
             assert np.array_equal(again["image"], found["image"])
         rows.append(np.concatenate(row, 1))
@@ -101,7 +101,7 @@ def with_points(picture: np.ndarray, points: object) -> np.ndarray:
 
 
 def show_workers(pictures: list[np.ndarray]) -> None:
-    """Two passes with two workers: no picture comes twice."""
+    """Load two epochs with two workers; all pictures differ."""
     transform = A.Compose([MotionAugment(p=1.0)])
     loader = DataLoader(Faces(pictures[:1] * 4, transform), batch_size=1, num_workers=2)
     seen = [batch.numpy().tobytes() for _ in range(2) for batch in loader]
@@ -109,7 +109,7 @@ def show_workers(pictures: list[np.ndarray]) -> None:
 
 
 def main() -> None:
-    """Read the arguments and run."""
+    """Parse the arguments and run the example."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two faces, two copies each")
     parser.add_argument("--out", type=Path, default=Path("albumentations_pipeline.png"))

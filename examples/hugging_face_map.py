@@ -1,7 +1,7 @@
-"""Motion in Hugging Face datasets: `Dataset.map(batched=True)` turns every picture into several copies.
+"""Use motion in Hugging Face datasets: `Dataset.map(batched=True)` makes several copies of every picture.
 
-Run `python examples/hugging_face_map.py`; where `datasets` is not installed, the same batch goes through the function
-itself. `cast_column("image", Image())` shows the copies as pictures.
+Run `python examples/hugging_face_map.py`; if `datasets` is not installed, the function is called directly with one
+batch. `cast_column("image", Image())` decodes the copies.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Table = dict[str, list[Any]]
 
 
 def read_table(count: int) -> Table:
-    """Columns of bytes, keys and labels; with bytes instead of decoded pictures, JPEGs stay JPEGs."""
+    """Read columns of bytes, keys and labels; copies of undecoded JPEGs are JPEGs again."""
     paths = sorted(path for path in FACES.rglob("*") if path.suffix in (".jpg", ".png"))[:count]
     return {
         "image": [path.read_bytes() for path in paths],
@@ -28,7 +28,7 @@ def read_table(count: int) -> Table:
 
 
 def expand_with_datasets(table: Table, expander: fomaug.Expander) -> Table:
-    """Map a dataset; its own columns are removed, since there are more rows than before."""
+    """Map a dataset; its old columns are removed, because the number of rows changes."""
     import datasets
 
     given = datasets.Dataset.from_dict(table)
@@ -40,11 +40,11 @@ def expand_with_datasets(table: Table, expander: fomaug.Expander) -> Table:
 
 
 def main() -> None:
-    """Expand some pictures and say what came out."""
+    """Expand some pictures and print the number of copies."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two pictures instead of eight")
     quick = parser.parse_args().quick
-    # Passes of one picture: its copies have the same bytes in whatever batch it comes.
+    # With one picture in a pass, the bytes of its copies do not depend on the batch.
     expander = fomaug.Expander(copies=2, batch_size=2, seed=0, device="cpu")
     table = read_table(2 if quick else 8)
     with_datasets = importlib.util.find_spec("datasets") is not None

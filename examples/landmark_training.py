@@ -1,10 +1,10 @@
-"""Train a landmark regressor from a handful of faces: every pass sees every face, and its landmarks, in another pose.
+"""Train a landmark regressor on a few faces: every epoch shows each face with its landmarks in another pose.
 
-    python examples/landmark_training.py            the shipped faces
-    python examples/landmark_training.py --plain    the same without moved faces, to compare
+    python examples/landmark_training.py            train on the example faces
+    python examples/landmark_training.py --plain    train without motion, for comparison
 
-The landmarks are the model's own keypoints, so that nothing but fomaug is needed; put your annotations in their place.
-The test are motions that the training never showed.
+The landmarks are the model's keypoints, so that the example needs no annotations; replace them by your own. The test
+uses motions that are not in the training.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 def main() -> None:
-    """Read the faces, train, and say how far the landmarks are off."""
+    """Read the faces, train, and print the mean error of the landmarks."""
     args = read_arguments()
     torch.manual_seed(0)
     augment = fomaug.MotionAugment(p=0.9, seed=0)
@@ -38,7 +38,7 @@ def main() -> None:
     mean = points.mean(0)
     print(f"{len(images)} faces, one picture each, with {len(mean)} landmarks")
 
-    # Every pass shows each face several times: another place in the dataset is another draw.
+    # Each face is several times in the dataset, and each index has its own draw.
     faces = TensorDataset(images, points)
     loader = DataLoader(ConcatDataset([faces] * VIEWS), batch_size=11, shuffle=True)
     # points=1: the second part of each batch is (B, M, 2) pixels and moves with the pictures.
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def read_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent / "faces")
     parser.add_argument("--epochs", type=int, default=20)
@@ -78,13 +78,13 @@ def read_faces(folder: Path) -> Tensor:
 
 
 def find_landmarks(model: fomaug.Animator, images: Tensor) -> Tensor:
-    """Take the model's keypoints for landmarks, (N, M, 2) pixels."""
+    """Detect the model's keypoints as landmarks, (N, M, 2) pixels."""
     value = model.detect(images.to(model.device) / 255).value.cpu()
     return (value + 1) / 2 * (SIDE - 1)
 
 
 class MeanFace(nn.Module):
-    """Answer every picture with the same landmarks (M, 2): what a regressor has to beat."""
+    """A baseline that predicts the same landmarks (M, 2) for every picture."""
 
     def __init__(self, mean: Tensor) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class MeanFace(nn.Module):
 
 
 class Regressor(MeanFace):
-    """A small convolutional net that corrects the mean face."""
+    """A small convolutional network that predicts offsets from the mean face."""
 
     def __init__(self, mean: Tensor, widths: tuple[int, ...] = (3, 16, 32, 64)) -> None:
         super().__init__(mean)
@@ -113,12 +113,12 @@ class Regressor(MeanFace):
 
 
 def distance(found: Tensor, wanted: Tensor) -> Tensor:
-    """Mean distance in pixels."""
+    """Return the mean distance in pixels."""
     return (found - wanted).norm(dim=-1).mean()
 
 
 def train_epoch(net: nn.Module, optimizer: torch.optim.Optimizer, batches: Batches) -> float:
-    """Learn from every batch once; return the mean distance."""
+    """Train on every batch once, and return the mean distance."""
     net.train()
     losses = []
     for images, points in batches:

@@ -1,8 +1,8 @@
-"""Motion in a Lightning training: on the device, for whole batches, after the loader.
+"""Use motion in Lightning: on the device, on whole batches, after the loader.
 
-Lightning calls `on_after_batch_transfer` when a batch has reached the device and before the training step sees it: the
-place for augmentation that wants a GPU. Run `python examples/lightning_hook.py`; with `--quick`, or where Lightning
-is not installed, the hook is shown on a plain object instead.
+Lightning calls `on_after_batch_transfer` after the transfer of a batch to the device and before the training step, so
+this hook is suited to augmentation on a GPU. Run `python examples/lightning_hook.py`; with `--quick`, or if Lightning
+is not installed, the hook is called on a plain object instead.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ Batch = tuple[Tensor, Tensor]
 
 
 class MotionHooks:
-    """The two hooks; put it before `LightningModule` in a class's bases, and make `self.augment` in `__init__`."""
+    """A mixin with the two hooks; list it before `LightningModule`, and set `self.augment` in `__init__`."""
 
     augment: fomaug.MotionAugment
     current_epoch: int
 
     def on_train_epoch_start(self) -> None:
-        """Each pass over the data gets draws of its own, the same ones after a restart."""
+        """Set the epoch, so that every epoch has its own draws, also after a restart."""
         self.augment.set_epoch(self.current_epoch)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Move the faces; who they are stays.
+        """Move the faces; the identity labels stay.
 
-        No question about training or validation is needed: Lightning puts the module into evaluation mode for
-        validation, and in evaluation mode `MotionAugment` gives its input back.
+        Validation needs no special case: Lightning sets the module to evaluation mode, in which `MotionAugment` returns
+        its input.
         """
         images, labels = batch
         return self.augment(images), labels
 
 
 class StandIn(MotionHooks, nn.Module):
-    """What of a `LightningModule` the hooks need."""
+    """The part of a `LightningModule` that the hooks use."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class StandIn(MotionHooks, nn.Module):
 
 
 def make_batch(count: int) -> Batch:
-    """Smooth coloured noise: the hook does not mind what it shows."""
+    """Make pictures of smooth coloured noise, which suffice for the hook."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(count, 3, 8, 8, generator=generator)
     images = nn.functional.interpolate(coarse, size=(SIZE, SIZE), mode="bilinear", align_corners=True)
@@ -71,7 +71,7 @@ def show_hook() -> None:
 
 
 def train() -> None:
-    """Train a small net with the hooks in place."""
+    """Train a small network with the hooks."""
     import lightning
     from torch.utils.data import DataLoader, TensorDataset
 
@@ -97,7 +97,7 @@ def train() -> None:
 
 
 def main() -> None:
-    """Read the arguments and run."""
+    """Parse the arguments and run the example."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="only call the hooks")
     arguments = parser.parse_args()

@@ -1,8 +1,7 @@
-"""Motion in Ray Data: actors that each load the model once, and make the copies of `fomaug.expand`.
+"""Use motion in Ray Data: each actor loads the model once, and makes the same copies as `fomaug.expand`.
 
-Run `python examples/ray_batches.py`; where Ray is not installed, the same batches go through the function itself. On a
-cluster, read with `ray.data.read_images(..., include_paths=True)` or `ray.data.read_parquet`, and give every actor a
-GPU with `num_gpus=1`.
+Run `python examples/ray_batches.py`; if Ray is not installed, the function is called directly. On a cluster, read with
+`ray.data.read_images(..., include_paths=True)` or `ray.data.read_parquet`, and set `num_gpus=1` for one GPU per actor.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ Row = dict[str, Any]
 
 
 def read_rows(count: int) -> list[Row]:
-    """Bytes of the pictures, their keys and their labels; the draws of a picture go by its key."""
+    """Read rows of bytes, keys and labels; the draws of a picture depend on its key."""
     paths = sorted(path for path in FACES.rglob("*") if path.suffix in (".jpg", ".png"))[:count]
     return [
         {"image": path.read_bytes(), "key": path.relative_to(FACES).as_posix(), "label": path.parent.name}
@@ -28,7 +27,7 @@ def read_rows(count: int) -> list[Row]:
 
 
 def expand_with_ray(rows: list[Row], options: dict[str, Any]) -> list[Row]:
-    """Let two actors make the copies of batches of two pictures."""
+    """Make the copies with two actors, in batches of two pictures."""
     import ray
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
@@ -44,17 +43,17 @@ def expand_with_ray(rows: list[Row], options: dict[str, Any]) -> list[Row]:
 
 
 def expand_here(rows: list[Row], options: dict[str, Any]) -> list[Row]:
-    """Do the same without Ray."""
+    """Make the copies without Ray."""
     made = fomaug.Expander(**options)({name: [row[name] for row in rows] for name in rows[0]})
     return [dict(zip(made, values, strict=True)) for values in zip(*made.values(), strict=True)]
 
 
 def main() -> None:
-    """Expand some pictures and say what came out."""
+    """Expand some pictures and print the number of copies."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two pictures instead of eight")
     quick = parser.parse_args().quick
-    # Passes of one picture: its copies have the same bytes in whatever batch it comes.
+    # With one picture in a pass, the bytes of its copies do not depend on the batch.
     options = {"copies": 2, "batch_size": 2, "seed": 0, "device": "cpu"}
     with_ray = importlib.util.find_spec("ray") is not None
     rows = (expand_with_ray if with_ray else expand_here)(read_rows(2 if quick else 8), options)

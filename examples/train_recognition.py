@@ -1,11 +1,11 @@
-"""Train a small face recogniser from one picture a person: every pass sees every face in another pose.
+"""Train a small face recognition model on one picture a person: every epoch shows each face in another pose.
 
-    python examples/train_recognition.py                      the shipped faces
-    python examples/train_recognition.py FACES --epochs 40    a folder with a folder of pictures for each person
-    python examples/train_recognition.py --plain              the same without moved faces, to compare
+    python examples/train_recognition.py                      train on the example faces
+    python examples/train_recognition.py FACES --epochs 40    train on a folder with a subfolder for each person
+    python examples/train_recognition.py --plain              train without motion, for comparison
 
-The last picture of each person who has several is kept for the test. Whoever has one only is tested on motions that the
-training never showed.
+The last picture of each person with several pictures is held out for the test. If all persons have one picture, the
+test uses motions that are not in the training.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 def main() -> None:
-    """Read the faces, train, and say how well it went."""
+    """Read the faces, train, and print the accuracy."""
     args = read_arguments()
     torch.manual_seed(0)
     train, test = read_faces(args.folder)
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def read_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent / "faces")
     parser.add_argument("--epochs", type=int, default=25)
@@ -68,7 +68,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def read_faces(folder: Path) -> tuple[TensorDataset, TensorDataset]:
-    """Read pictures (N, 3, SIDE, SIDE) uint8 and the numbers of their people, for training and for the test."""
+    """Read pictures (N, 3, SIDE, SIDE) uint8 and the index of each person, for training and for the test."""
     parts: tuple[list[tuple[Tensor, int]], list[tuple[Tensor, int]]] = ([], [])
     people = sorted(path for path in folder.iterdir() if path.is_dir())
     for number, person in enumerate(people):
@@ -88,14 +88,14 @@ def read_picture(path: Path) -> Tensor:
 
 
 def to_dataset(rows: list[tuple[Tensor, int]]) -> TensorDataset:
-    """Put pictures and the numbers of their people together."""
+    """Make a dataset of pictures and indices of persons."""
     if not rows:
         return TensorDataset(torch.zeros(0, 3, SIDE, SIDE, dtype=torch.uint8), torch.zeros(0, dtype=torch.long))
     return TensorDataset(torch.stack([picture for picture, _ in rows]), torch.tensor([number for _, number in rows]))
 
 
 def recogniser(people: int) -> nn.Module:
-    """Build a small convolutional net."""
+    """Build a small convolutional network."""
     widths = (3, 16, 32, 64)
     blocks = [
         nn.Sequential(nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()) for a, b in pairwise(widths)
@@ -104,12 +104,12 @@ def recogniser(people: int) -> nn.Module:
 
 
 def to_input(images: Tensor) -> Tensor:
-    """Bring uint8 pictures to [-1, 1]."""
+    """Scale uint8 pictures to [-1, 1]."""
     return images.float() / 127.5 - 1
 
 
 def train_epoch(net: nn.Module, optimizer: torch.optim.Optimizer, batches: Batches) -> float:
-    """Learn from every batch once; return the mean loss."""
+    """Train on every batch once, and return the mean loss."""
     net.train()
     losses = []
     for images, people in batches:
@@ -123,7 +123,7 @@ def train_epoch(net: nn.Module, optimizer: torch.optim.Optimizer, batches: Batch
 
 @torch.no_grad()
 def accuracy(net: nn.Module, batches: Batches) -> float:
-    """Return the share of pictures whose person is found."""
+    """Return the share of pictures whose person is recognised."""
     net.eval()
     right = [net(to_input(images)).argmax(1) == people for images, people in batches]
     return float(torch.cat(right).float().mean())

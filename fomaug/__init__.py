@@ -1,4 +1,4 @@
-"""Animate every face of a dataset with borrowed motion, labels moved along.
+"""Animate every face of a dataset with the motion of driving clips, and move its labels with the face.
 
 >>> import fomaug
 >>> fomaug.__version__

@@ -26,7 +26,7 @@ Done = TypeVar("Done")
 
 
 class Configuration(Protocol):
-    """The part of a model's configuration that an animator needs."""
+    """The part of a model's configuration that an animator uses."""
 
     @property
     def size(self) -> int | None:
@@ -122,7 +122,7 @@ class Animator(nn.Module):
         return Keypoints.cat(_in_parts(detect, frames, differentiable))
 
     def encode(self, images: Tensor, *, differentiable: bool = False) -> Source:
-        """Compute everything that depends on the images alone, once per image.
+        """Compute everything that depends only on the images, once per image.
 
         Args:
             images: (B, 3, H, W) float in [0, 1].
@@ -151,7 +151,7 @@ class Animator(nn.Module):
             B or N animated frames, at the size of the source's images.
 
         Raises:
-            ShapeError: if the numbers of sources and keypoints do not match, or the model has other keypoints.
+            ShapeError: the numbers of sources and keypoints do not match, or the model has other keypoints.
         """
         source = self._pair(source, keypoints)
         keypoints = keypoints.to(self.device, source.keypoints.value.dtype)
@@ -220,7 +220,7 @@ class Animator(nn.Module):
 
     @torch.no_grad()
     def _probe(self) -> Keypoints:
-        """Run the detector once, to learn the number of its keypoints."""
+        """Run the detector once to get the number of its keypoints."""
         return self._detect(torch.zeros(1, 3, self.size, self.size, device=self.device, dtype=self.dtype))
 
 

@@ -1,4 +1,4 @@
-"""Computation on a CPU: threads for the parts of a batch, and memory that is kept between passes of a model.
+"""Computation on a CPU: threads for the parts of a batch, and memory that is reused between passes of a model.
 
 One thread for each part of a batch is faster than all threads on every small operation.
 """
@@ -17,7 +17,7 @@ import torch
 Done = TypeVar("Done")
 
 _PART: Final = 8
-"""Rows of a part: more rows occupy too few threads, and with fewer rows the operations are too short."""
+"""Number of rows of a part: more rows occupy too few threads, and with fewer rows the operations are too short."""
 
 _LARGE: Final = 20_000_000
 """Weights of a network whose maps of a single row fill the caches of a processor; the official ones have 45 million."""
@@ -35,7 +35,7 @@ def side_by_side(work: Callable[[slice], Done], count: int, rows: int = _PART) -
     modes and autocast are local to a thread, so `work` must enter its own.
 
     Args:
-        work: function of some rows of the batch; it is called in any thread.
+        work: function of a slice of rows; it may be called in any thread.
         count: number of rows of the batch.
         rows: largest number of rows of a part.
 

@@ -1,8 +1,8 @@
-"""Traffic between the host and a device, such as a GPU, for which the host does not wait.
+"""Copies between the host and a device, such as a GPU, for which the host does not wait.
 
-A device works through a queue of operations. The host stays ahead of it as long as it reads no value from the device,
-and copies nothing to it from ordinary memory: both wait until the queue is empty. So constants are sent once, the
-numbers of a batch are sent together from pinned memory, and results are copied back in the background.
+A device executes a queue of operations. If the host reads a value from the device, or copies to it from pageable
+memory, it waits until the queue is empty. So constants are sent once, the numbers of a batch are sent together from
+pinned memory, and results are copied back in the background.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _caches: list[Callable[[], None]] = []
 
 
 def constants(make: Callable[Parameters, Value]) -> Callable[Parameters, Value]:
-    """Cache what a function makes of its arguments, one of which is the device; nobody may write to the result.
+    """Cache the results of a function, one of whose arguments is the device; the results must not be modified.
 
-    While a compiler or an exporter follows the code, the function is called: the constants become part of the graph.
+    While a compiler or an exporter traces the code, the function is always called, so constants are part of the graph.
     """
     cached = lru_cache(maxsize=_MOST_CONSTANTS)(_outside_of_inference(make))
     _caches.append(cached.cache_clear)
@@ -58,7 +58,7 @@ def forget_constants() -> None:
 
 @constants
 def constant(values: tuple[Any, ...], device: torch.device, dtype: torch.dtype = torch.int64) -> Tensor:
-    """Return numbers, or tuples of numbers, as a tensor on a device; nobody may write to it.
+    """Return numbers, or tuples of numbers, as a tensor on a device, which must not be modified.
 
     The default dtype is that of indices.
 
@@ -70,12 +70,12 @@ def constant(values: tuple[Any, ...], device: torch.device, dtype: torch.dtype =
 
 @constants
 def axis(length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return `length` coordinates from -1 to 1; nobody may write to them."""
+    """Return `length` coordinates from -1 to 1, which must not be modified."""
     return torch.linspace(-1, 1, length, device=device, dtype=dtype)
 
 
 def send(columns: Sequence[Sequence[Any]], device: torch.device) -> list[Tensor]:
-    """Copy lists of numbers to a device, all in one copy for which the host does not wait.
+    """Copy lists of numbers to a device in one copy, for which the host does not wait.
 
     Args:
         columns: lists of numbers, or lists of lists. As for `torch.tensor`, those of whole numbers become int64, those
@@ -120,7 +120,7 @@ def _room(tensor: Tensor) -> int:
 
 
 class Readback:
-    """Numbers of a device, on their way to the host.
+    """Numbers of a device that are being copied to the host.
 
     Args:
         numbers: tensor on any device; a copy begins at once, and the host does not wait for it.
@@ -129,7 +129,7 @@ class Readback:
     def __init__(self, numbers: Tensor) -> None:
         numbers = numbers.detach()
         self._on_cuda = numbers.device.type == "cuda"
-        # The copy from CUDA is in pinned memory. Other devices do not say when a copy is complete, so it is made later.
+        # CUDA copies to pinned memory. Other devices have no event for a complete copy, so the copy is made later.
         self._numbers = numbers.to("cpu", non_blocking=True) if self._on_cuda else numbers
         self._done = _record(numbers.device) if self._on_cuda else None
 

@@ -1,4 +1,4 @@
-"""Every error that fomaug raises on purpose."""
+"""The classes of all errors that fomaug raises, and helpers for their messages."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _MOST_BITS = 1024  # of a number that is written out
 
 
 class FomaugError(Exception):
-    """Base of all errors that fomaug raises on purpose."""
+    """Base class of all errors that fomaug raises."""
 
 
 class ArgumentError(FomaugError, ValueError):
-    """An argument is outside of what the function accepts."""
+    """An argument has an invalid value."""
 
 
 class ShapeError(ArgumentError):
-    """A tensor or array has another shape or dtype than the function accepts."""
+    """A tensor or array has an invalid shape or dtype."""
 
 
 class WeightsError(FomaugError, ValueError):
@@ -26,7 +26,7 @@ class WeightsError(FomaugError, ValueError):
 
 
 class ModelNotFoundError(FomaugError, FileNotFoundError):
-    """No model of that name or path is here."""
+    """There is no model with this name or path."""
 
 
 class PoolError(FomaugError, ValueError):
@@ -42,7 +42,7 @@ class LabelError(FomaugError, ValueError):
 
 
 class ResumeError(FomaugError, RuntimeError):
-    """A job cannot be resumed from what lies in its output folder."""
+    """A job cannot be resumed from its output folder."""
 
 
 class UnsafeFileError(FomaugError, OSError):
@@ -65,7 +65,7 @@ class MissingExtraError(FomaugError, ImportError):
 
 
 def reason_of(error: BaseException) -> str:
-    """Say why something failed, without the name of the file, which the caller knows; never an empty text.
+    """Return the reason of an error without the name of the file, which the caller adds; never an empty text.
 
     >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.png"))
     'No such file or directory'
@@ -80,7 +80,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Say which known word is nearest.
+    """Return a hint on the nearest known word; empty if none is near.
 
     >>> did_you_mean("strenght", ["strength", "seed"])
     "; did you mean 'strength'?"
@@ -102,7 +102,7 @@ def check_choice(name: str, value: object, known: Iterable[str]) -> None:
 
 
 def shortened(value: object) -> str:
-    """Show a value that may be of any size: a few hundred bytes of YAML can stand for gigabytes.
+    """Return a short text for a value of any size; a few hundred bytes of YAML can expand to gigabytes.
 
     >>> shortened("4")
     "'4'"
@@ -113,7 +113,7 @@ def shortened(value: object) -> str:
 
 
 class _Shortened(reprlib.Repr):
-    """Show two levels of containers, the first entries of each, and the beginnings of words."""
+    """A representation of two levels of containers, the first entries of each, and the beginnings of strings."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class _Shortened(reprlib.Repr):
         self.maxstring, self.maxother, self.maxlong = 80, 80, 80
 
     def repr_int(self, x: int, level: int) -> str:
-        # Python refuses to write out numbers of thousands of digits.
+        # Python raises an error for numbers of thousands of digits.
         return super().repr_int(x, level) if x.bit_length() < _MOST_BITS else "a number of hundreds of digits"
 
 

@@ -1,8 +1,8 @@
-"""Files: written completely or not at all, and read only if they are regular files of bounded size.
+"""Write files atomically, and read only regular files of limited size.
 
-Files may come from strangers. Reading from a pipe or a device in place of a picture would never end, and a sparse file
-of a few bytes can claim more than all memory. So every file from outside is opened here: it must be a regular file, or
-a link to one, and not larger than the limit for its kind.
+Files may come from unknown sources. Reading from a pipe or a device in place of a picture would never end, and a sparse
+file of a few bytes can have a size above all memory. So every file from outside is opened here: it must be a regular
+file, or a link to one, and not larger than the limit for its kind.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, TextIO
 
-from fomaug.errors import UnsafeFileError
+from fomaug.errors import FomaugError, UnsafeFileError, reason_of
 
 _TEMPORARY = ".fomaug-tmp"
 
@@ -88,7 +88,7 @@ def open_regular(path: Path, kind: Kind) -> BinaryIO:
 
 
 class _Reader(io.BufferedReader):
-    """Reads a file, and takes memory for no more than is left of it, whatever length a header in it claims."""
+    """A reader that allocates memory only for the rest of the file, whatever length a header in it states."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _MB:
@@ -97,14 +97,14 @@ class _Reader(io.BufferedReader):
 
 
 def check_regular(path: Path, kind: Kind) -> None:
-    """Raise as `open_regular` does, for libraries that open a file by its path themselves."""
+    """Raise the errors of `open_regular`, for libraries that open a file by its path."""
     open_regular(path, kind).close()
 
 
 def read_regular(path: Path, kind: Kind) -> bytes:
     """Read all bytes of a file from outside, see `open_regular`."""
     with open_regular(path, kind) as file:
-        return file.read(os.fstat(file.fileno()).st_size)  # no more than was checked, should it grow
+        return file.read(os.fstat(file.fileno()).st_size)  # at most the checked size, even if the file grows
 
 
 def open_text(
@@ -142,21 +142,29 @@ def _check(path: Path, status: os.stat_result, kind: Kind) -> None:
         raise UnsafeFileError(errno.EFBIG, reason, os.fspath(path))
 
 
-def exists(path: Path) -> bool:
-    """Say whether there is a file or folder; a name that no file can have, since it is too long, is of none."""
+def exists(path: Path, *, unclear: type[FomaugError] | None = None) -> bool:
+    """Return whether a file or folder exists.
+
+    Args:
+        path: path of a file or folder.
+        unclear: class of the error for a path that cannot be checked, because its name is too long or a folder has no
+            permission; None for the answer False.
+    """
     try:
         return path.exists()
-    except OSError:
-        return False
+    except OSError as error:
+        if unclear is None:
+            return False
+        raise unclear(f"{path} cannot be read ({reason_of(error)})") from error
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a file is left over from the unfinished write of a killed process."""
+    """Return whether a file is left over from the unfinished write of a killed process."""
     return path.name.startswith(".") and path.name.endswith(_TEMPORARY)
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file begins with the length of a header that begins with a brace and fits into the file."""
+    """Return whether a file starts with the length of a header that fits into the file and starts with a brace."""
     with open_regular(path, ANY) as file:
         head = file.read(9)
         size = os.fstat(file.fileno()).st_size
@@ -165,17 +173,17 @@ def is_safetensors(path: Path) -> bool:
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside the final one; the file gets the final name if the block raises nothing.
+    """Yield a temporary path beside the final one; the file is renamed to the final path if the block raises no error.
 
     Args:
         path: final path; its folder is created.
         durable: whether to wait until the file and its name are on the disk, so that they survive a power cut.
 
     Raises:
-        OSError: it cannot be written; the final path is named.
+        OSError: the file cannot be written; the message has the final path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The name has a fixed length, since a name may be as long as the file system allows, and is always the same for a
+    # The name has a fixed length, because the final name may have the maximal length, and it is always the same for a
     # path, so that the next write replaces what a killed process left.
     name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
     temporary = path.with_name(f".{name}{_TEMPORARY}")
@@ -210,8 +218,23 @@ def write_file(path: Path, content: bytes, *, durable: bool = False) -> None:
             _flush(file.fileno())
 
 
+def link_relative(path: Path, target: Path) -> None:
+    """Link a file relative to the link's own folder, so that both can be moved together; an equal link stays.
+
+    Raises:
+        FileNotFoundError: there is no target.
+        OSError: the file system has no links.
+    """
+    relative = os.path.relpath(target.resolve(strict=True), path.parent.resolve())
+    if path.is_symlink() and os.readlink(path) == relative:  # noqa: PTH115 - as text
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(relative)
+
+
 def append_line(path: Path, lines: str, *, durable: bool = False) -> None:
-    """Append whole lines in one write; a reader may find at most the last one torn."""
+    """Append whole lines in one write; at most the last line can be incomplete for a reader."""
     assert lines.endswith("\n")
     with path.open("ab", buffering=0) as file:
         content = memoryview(lines.encode())
@@ -222,14 +245,14 @@ def append_line(path: Path, lines: str, *, durable: bool = False) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk; without effect where the system cannot flush folders."""
+    """Wait until the names in a folder are on the disk; no effect if the system cannot flush folders."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         _flush(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # some network file systems cannot
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # some network file systems do not support it
             raise
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Names of modules and packages: imported on demand, moved to another module, or called as a function."""
+"""Names of modules and packages that are imported on demand, moved to another module, or called as a function."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class _CallableModule(ModuleType):
 
 
 def make_callable(module: str) -> None:
-    """Let a package be called as the function of its own name in it, and be pickled by its name as functions are.
+    """Make a package callable as the function of the same name in it, and picklable by its name like a function.
 
     Args:
         module: full name of the package; see `docs/decisions/0013-callable-expand.md`.

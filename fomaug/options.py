@@ -19,6 +19,7 @@ FrameChoice = Literal["closest", "first"] | int
 OnMissing = Literal["skip", "copy", "error"]
 OnError = Literal["skip", "raise"]
 Crop = Literal["face", "frame"]
+IncludeSources = Literal["copy", "link", "none"]
 Interval = tuple[float, float]
 
 COPIED: Final = ("relative", "relative_jacobian", "adapt_scale", "region")
@@ -40,10 +41,12 @@ class DrawSettings:
     seed: int = 0
     yaw_range: Interval | None = None
     pitch_range: Interval | None = None
+    mirror_probability: float = 0.0
 
     def __post_init__(self) -> None:
-        if not _is_finite(self.p) or not 0 <= self.p <= 1:
-            raise ArgumentError(f"p is a probability in [0, 1], got {shortened(self.p)}")
+        for name in ("p", "mirror_probability"):
+            if not _is_finite(value := getattr(self, name)) or not 0 <= value <= 1:
+                raise ArgumentError(f"{name} is a probability in [0, 1], got {shortened(value)}")
         for name in ("relative", "relative_jacobian", "adapt_scale"):
             check_flag(name, getattr(self, name))
         check_choice("selection", self.selection, get_args(Selection))

@@ -1,4 +1,4 @@
-"""The user's own functions, given on the command line as `module:attribute`."""
+"""Import functions of the user that the command line gives as `module:attribute`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def named_callable(name: str) -> Callable[..., Any]:
     The folder stays in `sys.path` for later imports of this file and for worker processes.
 
     Raises:
-        ArgumentError: if there is no such module or attribute, or it cannot be called.
+        ArgumentError: there is no such module or attribute, or it cannot be called.
 
     >>> named_callable("math:sqrt")(9)
     3.0

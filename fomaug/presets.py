@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeVar, cast, get_args
 
 from typing_extensions import ParamSpec
 
-from fomaug.errors import check_choice
+from fomaug.errors import ArgumentError, check_choice
 
 Purpose = Literal["recognition", "landmarks", "expression", "detection", "forgery", "auto"]
 
@@ -37,17 +37,29 @@ class Preset:
 _WIDE: Final = {"driving": "views", "views": "yaw=-40:40:20 pitch=-20,0,20"}
 
 PRESETS: Final[Mapping[Purpose, Preset]] = {
-    "recognition": Preset(_WIDE, "See docs/evidence/downstream.md."),
-    "landmarks": Preset(_WIDE, "See docs/evidence/downstream.md."),
+    "recognition": Preset(
+        _WIDE,
+        "One training picture a person, heads turned by up to 45 degrees: +5.4 points over classic augmentation, +2.9 "
+        "over the built-in pool; on ORL, with little pose, no difference was found.",
+    ),
+    "landmarks": Preset(
+        {"driving": "builtin"},
+        "100 training pictures: the built-in pool made no difference, and wide views made the error larger.",
+    ),
     "expression": Preset(
         {"driving": "views", "views": "yaw=-40:40:20 pitch=-20,0,20 expressions=neutral", "labels": "keep"},
-        "See docs/evidence/downstream.md.",
+        "Only the pose changes, so that the label stays true; see docs/evidence/downstream.md.",
     ),
     "detection": Preset(
         {**_WIDE, "faces": "boxes"}, "The views of recognition, in each annotated face; not measured for detectors."
     ),
-    "forgery": Preset({"driving": "builtin", "labels": {"*": "fake"}}, "See docs/evidence/downstream.md."),
-    "auto": Preset({"driving": "views"}, "See docs/evidence/downstream.md."),
+    "forgery": Preset(
+        {"driving": "builtin", "labels": {"*": "fake"}},
+        "Every copy is a fake of one kind; not measured for detectors of fakes.",
+    ),
+    "auto": Preset(
+        {"driving": "views"}, "What helps is the variation of the test pictures; not compared with fixed ranges."
+    ),
 }
 
 
@@ -73,11 +85,12 @@ def preset_options(purpose: Purpose, given: Collection[str], known: Collection[s
     return {name: value for name, value in options.items() if name in known and name not in given}
 
 
-def with_presets(*further: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def with_presets(*further: str, sees_pictures: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a function that has an argument `purpose`: options of its preset stand in for those that are not given.
 
     Args:
         further: names of options that the function takes as `**options`.
+        sees_pictures: whether the function has a dataset, which "auto" needs.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -90,6 +103,11 @@ def with_presets(*further: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             if purpose is None:
                 return function(*args, **kwargs)
             given: set[str] = {*signature.bind_partial(*args, **kwargs).arguments, *map(str, kwargs)}
+            if purpose == "auto" and not sees_pictures and not given & {"driving", "views"}:
+                raise ArgumentError(
+                    "purpose 'auto' needs the pictures of a dataset, as fomaug.expand has them; "
+                    "give driving=fomaug.driving.views_like(poses) here"
+                )
             kwargs.update(preset_options(cast(Purpose, purpose), given, known))
             return function(*args, **kwargs)
 

@@ -1,7 +1,7 @@
-"""Objects of remote storage by URL, through fsspec; nothing is read from the web, and local files stay local files.
+"""Read and write objects of remote storage by URL, through fsspec; nothing is read from the web.
 
-Only the schemes of storage are known. Addresses of the web (`http`, `ftp`) are refused as they are everywhere else, and
-so are chains of several file systems, which would open archives and caches on the way.
+Only URLs with a scheme of storage are accepted. Addresses of the web (`http`, `ftp`) and chains of several file
+systems, which would open archives and caches, are errors.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 
 
 def is_url(name: str) -> bool:
-    """Whether a name is a URL rather than a path; one of a local file is a path, see `local_name`.
+    """Return whether a name is a URL rather than a path; the URL of a local file counts as a path, see `local_name`.
 
     >>> is_url("s3://bucket/faces"), is_url("faces/anna"), is_url("file:///faces"), is_url("C:/faces")
     (True, False, False, False)
@@ -34,7 +34,7 @@ def is_url(name: str) -> bool:
 
 
 def local_name(name: str) -> str:
-    """Return the path of a URL like `file:///faces`, and any other name as it is.
+    """Return the path of a URL like `file:///faces`, and any other name unchanged.
 
     >>> local_name("file:///data/faces"), local_name("s3://bucket/faces")
     ('/data/faces', 's3://bucket/faces')
@@ -44,10 +44,10 @@ def local_name(name: str) -> str:
 
 
 def check_url(url: str) -> None:
-    """Check that a URL is one of storage.
+    """Check that a URL has a scheme of storage.
 
     Raises:
-        ArgumentError: it is an address of the web, a chain of URLs, or of an unknown scheme.
+        ArgumentError: the URL is an address of the web, a chain of URLs, or has an unknown scheme.
     """
     match = _URL.fullmatch(url)
     assert match is not None
@@ -74,7 +74,7 @@ def open_any(name: str, kind: Kind) -> BinaryIO:
 
 
 def read_any(name: str, kind: Kind, start: int = 0, size: int | None = None) -> bytes:
-    """Read the bytes of a file by its path or URL, or some of them.
+    """Read all or some bytes of a file by its path or URL.
 
     Args:
         name: path or URL.
@@ -84,7 +84,7 @@ def read_any(name: str, kind: Kind, start: int = 0, size: int | None = None) -> 
 
     Raises:
         UnsafeFileError: it is no regular file, or larger than the limit of its kind.
-        OSError: it cannot be read, or ends before that.
+        OSError: the file cannot be read, or is too short.
     """
     most = kind.most if size is None else size
     if is_url(name):
@@ -105,7 +105,7 @@ def size_of(name: str) -> int:
     """Return the size of an object by its URL in bytes; -1 if there is none.
 
     Raises:
-        OSError: the storage cannot be asked.
+        OSError: the storage cannot be reached.
     """
     try:
         with _explained(name) as (storage, path):
@@ -130,10 +130,10 @@ def list_url(url: str) -> list[tuple[str, int]]:
 
 
 def write_url(url: str, content: bytes | Path) -> None:
-    """Write an object as a whole, from bytes or from a local file.
+    """Write an object atomically, from bytes or from a local file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the object cannot be written.
     """
     with _explained(url) as (storage, path):
         if isinstance(content, bytes):
@@ -146,7 +146,7 @@ def remove_url(url: str) -> None:
     """Remove an object; without effect if there is none.
 
     Raises:
-        OSError: it cannot be removed.
+        OSError: the object cannot be removed.
     """
     try:
         with _explained(url) as (storage, path):
@@ -175,5 +175,5 @@ def _explained(url: str) -> Iterator[tuple[Any, str]]:
         raise
     except ImportError as cause:
         raise ArgumentError(f"{url} cannot be read: {cause}") from cause
-    except Exception as cause:  # each storage has error classes of its own
+    except Exception as cause:  # each storage has its own error classes
         raise OSError(errno.EIO, f"{type(cause).__name__}: {reason_of(cause)}", url) from cause

@@ -1,4 +1,4 @@
-"""Streams: one source animated frame by frame, for cameras and for clips of any length."""
+"""Animate one source frame by frame, for cameras and for clips of any length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fomaug.types import Animated, Keypoints, Source
 
 
 class StreamOptions(TypedDict, total=False):
-    """Keyword arguments of `stream` that `Animator.stream` takes, too."""
+    """Keyword arguments that `stream` and `Animator.stream` share."""
 
     relative: bool
     relative_jacobian: bool
@@ -23,7 +23,7 @@ class StreamOptions(TypedDict, total=False):
 
 
 class Animates(Protocol):
-    """The part of an animator that a stream needs."""
+    """The part of an animator that a stream uses."""
 
     keypoint_names: tuple[str, ...]
 
@@ -65,7 +65,7 @@ def stream(
         One animated frame for each driving frame.
 
     Raises:
-        ArgumentError: for an unknown region, or if the model's keypoints have no names.
+        ArgumentError: the region is unknown, or the model's keypoints have no names.
     """
     check_region(region, animator.keypoint_names)  # here, because the generator runs only at the first frame
     return _stream(

@@ -1,4 +1,4 @@
-"""JSON from strangers is loaded by one function, whose errors name the file and the reason."""
+"""Load JSON from unknown sources, with errors that name the file and the reason."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any, Final
 
 from fomaug.errors import FomaugError
 
-_MOST_DIGITS: Final = 308  # Most digits of a whole number; a float can hold no more.
+_MOST_DIGITS: Final = 308  # Most digits of a whole number that a float can represent.
 _DEEPEST: Final = 200  # Deepest nesting of lists.
 
 
 def load_json(content: bytes | str, name: object, error: type[FomaugError], *, finite: bool = True) -> Any:
     """Load JSON in UTF-8, with or without a byte order mark.
 
-    A whole number that no float can hold becomes infinite, like `Infinity` and `1e999`.
+    A whole number that no float can represent becomes infinite, like `Infinity` and `1e999`.
 
     Args:
         content: text, or its bytes.
         name: path of the file, with the line if there are several texts, for error messages.
         error: class of the errors.
-        finite: whether to refuse NaN and infinite numbers; otherwise they become floats, which the caller must check.
+        finite: whether NaN and infinite numbers are errors; otherwise they become floats, which the caller must check.
 
     Raises:
-        FomaugError: the text is no JSON, or a number is refused; the error is of the class `error`.
+        FomaugError: the text is no JSON, or a number is not finite; the error has the class `error`.
 
     >>> load_json(b'{"a": [1, 2.5]}', "a.json", FomaugError)
     {'a': [1, 2.5]}
@@ -40,7 +40,7 @@ def load_json(content: bytes | str, name: object, error: type[FomaugError], *, f
         line = f", line {cause.lineno}" if "\n" in text or isinstance(content, bytes) else ""
         raise error(f"{name}{line}: it is no JSON: {cause.msg} (column {cause.colno})") from cause
     except RecursionError as cause:
-        raise error(f"{name}: it is no JSON that can be read; its lists are nested too deeply") from cause
+        raise error(f"{name}: its lists are nested too deeply") from cause
     except ValueError as cause:
         raise error(f"{name}: {cause}") from cause
     return value

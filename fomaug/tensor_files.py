@@ -1,4 +1,4 @@
-"""Safetensors files from outside are opened once, checked, and read through the opened file."""
+"""Open safetensors files from outside once, check them, and read them through the open file."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def open_tensors(path: Path, kind: Kind, *, most_header: int) -> Iterator[Any]:
         The file of the library safetensors, whose tensors are on the CPU.
 
     Raises:
-        UnsafeFileError: it is no regular file, or larger than the limit of its kind.
-        OSError: it cannot be opened.
-        SafetensorError: it is no intact safetensors file.
+        UnsafeFileError: the file is not regular, or larger than the limit of its kind.
+        OSError: the file cannot be opened.
+        SafetensorError: the file is no intact safetensors file.
     """
     with open_regular(path, kind) as file:
         length = int.from_bytes(file.read(8), "little")
@@ -42,8 +42,8 @@ def open_tensors(path: Path, kind: Kind, *, most_header: int) -> Iterator[Any]:
 def _name_of(file: BinaryIO, path: Path) -> Path:
     """Return a name of an open file that remains valid if another file gets the path.
 
-    The library safetensors opens names only. Linux and macOS have names of open files; Windows does not let another
-    file get the path of an open one.
+    The library safetensors opens only paths. Linux and macOS have paths of open files; Windows does not allow another
+    file at the path of an open one.
     """
     name = Path(f"/dev/fd/{file.fileno()}")
     try:

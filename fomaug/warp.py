@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from fomaug.errors import ArgumentError, ShapeError
-from fomaug.geometry import coarsen_flow, resize_flow, warp_image
+from fomaug.geometry import coarsen_flow, is_mirrored, resize_flow, warp_image
 from fomaug.geometry.inverse import invert_points, uneven_stretch
 from fomaug.geometry.sampling import Padding
 
@@ -83,7 +83,8 @@ def points(
 ) -> tuple[Tensor, Tensor]:
     """Move points.
 
-    A missing point, which is NaN, infinite, or (-1, -1) in pixels, is returned unchanged and as not visible.
+    A missing point, which is NaN, infinite, or (-1, -1) in pixels, is returned unchanged and as not visible. A flow
+    that mirrors the image mirrors the points; `fomaug.labels` also swaps left and right of known landmarks.
 
     Args:
         xy: (B, M, 2) points (x, y) in [-1, 1], in pixels if `size` is given; (M, 2) with a single flow.
@@ -103,14 +104,16 @@ def points(
     if not xy.numel():
         return xy.clone(), torch.ones(xy.shape[:-1], dtype=torch.bool, device=xy.device)
     missing = _missing(together, size)
+    mirrored = is_mirrored(flow)
+    flow, occlusion = _unmirrored(flow, mirrored, 2), None if occlusion is None else _unmirrored(occlusion, mirrored, 3)
     moved, visible = invert_points(_normalised(together, size).masked_fill(missing[..., None], 0), flow)
     visible &= ~missing
     if occlusion is not None:
         visible &= _sample(occlusion, moved) >= _PAINTED
-        # The stretch is measured on the occlusion's grid: on finer ones a lid's edge looks like a turned surface.
+        # The stretch is measured on the occlusion's grid; on finer grids, the edge of a lid counts as a turned surface.
         cells = coarsen_flow(flow, (occlusion.shape[2], occlusion.shape[3]))
         visible &= uneven_stretch(moved, cells) <= _TURNED_AWAY
-    moved = torch.where(missing[..., None], together, _pixels(moved, size))
+    moved = torch.where(missing[..., None], together, _pixels(_remirrored(moved, mirrored), size))
     return (moved[0], visible[0]) if single else (moved, visible)
 
 
@@ -174,8 +177,21 @@ def centres_to_edges(xyxy_px: Tensor) -> Tensor:
     return torch.cat([xyxy_px[..., :2], xyxy_px[..., 2:] + 1], -1)
 
 
+def _unmirrored(values: Tensor, mirrored: Tensor, axis: int) -> Tensor:
+    """Mirror back the rows of a flow or an occlusion that are mirrored: the inverse takes mirrored cells for folds."""
+    if not mirrored.any():
+        return values
+    return torch.where(mirrored.to(values.device).view(-1, *[1] * (values.ndim - 1)), values.flip(axis), values)
+
+
+def _remirrored(xy: Tensor, mirrored: Tensor) -> Tensor:
+    if not mirrored.any():
+        return xy
+    return torch.where(mirrored[:, None, None], xy * xy.new_tensor([-1, 1]), xy)
+
+
 def _missing(values: Tensor, size: Size | None) -> Tensor:
-    """Tell (B, M) whether points or boxes (B, M, 2 or 4) are missing; in [-1, 1], the value -1 is a coordinate."""
+    """Return (B, M), whether points or boxes (B, M, 2 or 4) are missing; in [-1, 1], the value -1 is a coordinate."""
     missing = ~values.isfinite().all(-1)
     return missing if size is None else missing | (values == -1).all(-1)
 

@@ -1,4 +1,4 @@
-"""The old address of `fomaug.media` and `fomaug.files`, for one release."""
+"""The old name of `fomaug.media` and `fomaug.files`, for one release."""
 
 from fomaug.names import moved_names
 

@@ -1,4 +1,4 @@
-"""What many tests share."""
+"""Fixtures of many tests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real data and golden tensors; it lies beside the project or nowhere."""
+    """Return the folder of real data and golden tensors beside the project; skip the test without it."""
     folder = Path(os.environ.get("FOMAUG_SHARED", Path(__file__).parents[2] / "shared"))
     if not folder.is_dir():
         pytest.skip("the shared data is not here; FOMAUG_SHARED names its folder")
@@ -66,12 +66,12 @@ TINY = {
 
 @pytest.fixture(scope="session")
 def tiny_config() -> dict[str, object]:
-    """The configuration of `tiny_model`, in the official layout."""
+    """Return the configuration of `tiny_model`, in the official layout."""
     return TINY
 
 
 def build_tiny():  # type: ignore[no-untyped-def]
-    """An animator of the official architecture, small, with fixed random weights: no face model, but exact."""
+    """Build a small animator of the official architecture with fixed random weights; it is no face model."""
     from fomaug.animator import Animator
     from fomaug.networks import build_networks, config_from_dict
 
@@ -91,7 +91,7 @@ def tiny_model():  # type: ignore[no-untyped-def]
 
 
 def build_tiny_pool(model):  # type: ignore[no-untyped-def]
-    """Three tracks of twelve frames: points that wander smoothly, each track with a label."""
+    """Build a pool of three labelled tracks of twelve frames, whose points move smoothly."""
     from fomaug import DrivingPool, Keypoints, MotionTrack
 
     rng = np.random.default_rng(1)
@@ -114,11 +114,11 @@ Picture = NDArray[np.uint8]
 
 
 class Media:
-    """Writes clips whose frames tell which one they are."""
+    """Writer of clips whose frames can be identified."""
 
     @staticmethod
     def grey_steps(count: int, size: tuple[int, int] = (48, 64)) -> list[Picture]:
-        """Frames of one grey each, 10 apart, so that a frame's mean tells which one it is even after compression."""
+        """Make uniform grey frames, 10 levels apart, so that their means identify them even after compression."""
         return [np.full((*size, 3), 10 * (index + 1), np.uint8) for index in range(count)]
 
     @staticmethod
@@ -169,7 +169,7 @@ class Media:
 
 
 class FaceFinder:
-    """Stands for a face model: where a picture is white, there is its face; where nothing is, it guesses."""
+    """A substitute for a face model: the face is the white part of a picture, or arbitrary if there is none."""
 
     name = "finder"
     keypoint_names = tuple(KEYPOINT_POINTS)
@@ -211,7 +211,7 @@ def media() -> type[Media]:
 
 @pytest.fixture(scope="session")
 def face_model():  # type: ignore[no-untyped-def]
-    """The model that is shipped, which knows faces."""
+    """Return the shipped model, which is a face model."""
     from fomaug import load_model
 
     return load_model(device="cpu")

@@ -50,7 +50,7 @@ def test_a_part_runs_alone_and_reports(
 
 
 def numbers(values: Any) -> Iterator[float]:
-    """All numbers of a nested dict."""
+    """Yield all numbers of a nested dict."""
     if isinstance(values, dict):
         for value in values.values():
             yield from numbers(value)

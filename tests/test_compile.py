@@ -1,4 +1,4 @@
-"""`torch.compile` takes the animator's own methods as whole graphs."""
+"""`torch.compile` compiles the animator's methods as whole graphs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from fomaug import Animator, load_model
 
 COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
-IGNORED = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of inductor, about its own parts of torch
+IGNORED = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inductor warns about its own parts of torch
 SLOW = (COMPILER, IGNORED, pytest.mark.slow)
 
 
@@ -72,13 +72,13 @@ def check(model: Animator, method: str, backend: str, side: int | None = None) -
 
 
 def smooth_pictures(side: int, seed: int) -> Tensor:
-    """Two pictures (2, 3, S, S) without edges: in white noise, rounding a place shows."""
+    """Make two pictures (2, 3, S, S) without edges; in white noise, rounded coordinates would change pixels."""
     coarse = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.interpolate(coarse, (side, side), mode="bilinear")
 
 
 def tensors(result: object) -> list[Tensor]:
-    """All tensors of a result, in order."""
+    """Return all tensors of a result, in order."""
     if isinstance(result, Tensor):
         return [result]
     parts = result if isinstance(result, tuple) else vars(result).values()

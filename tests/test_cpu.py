@@ -123,7 +123,7 @@ def test_autocast_reaches_a_large_batch(tiny_model: Animator) -> None:
     torch.testing.assert_close(together.value[:8], alone.value, atol=1e-2, rtol=0)
 
 
-@pytest.mark.filterwarnings("ignore")  # of what tracing takes for constant
+@pytest.mark.filterwarnings("ignore")  # tracing warns about values that it treats as constants
 @pytest.mark.usefixtures("three_threads")
 def test_a_trace_follows_its_input(tiny_model: Animator) -> None:
     one, other = torch.rand(2, 10, 3, 64, 64)

@@ -1,4 +1,4 @@
-"""Every example runs, says what came out, and leaves the project as it was."""
+"""Every example runs, prints its result, and leaves the project unchanged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_example_runs_and_ends_with_a_result(example, tmp_path):
         "NO_ALBUMENTATIONS_UPDATE": "1",
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
-    # In a folder of its own: what an example writes without being told where must not end up in the project.
+    # The working folder is temporary, so that files with default paths are not written into the project.
     result = subprocess.run(
         [sys.executable, str(example), "--quick"],
         cwd=tmp_path,

@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from fomaug.media import save_image
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,6 +26,58 @@ def measure(*words: str) -> dict:
 def test_a_few_rows_are_resumed_and_a_few_sources_planned() -> None:
     assert measure("resume", "--rows", "64")["rows"] == 64
     assert measure("plan", "--sources", "20")["copies"] == 320
+
+
+def test_memory_of_small_jobs_masks_sheets_and_clips_is_reported() -> None:
+    assert measure("run", "--sources", "20")["copies"] == 20
+    assert measure("masks", "--sources", "20")["masks"] == 20
+    assert measure("clip", "--frames", "50")["frames"] == 50
+
+
+def test_ray_is_timed_beside_the_local_engine(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    make_pictures(tmp_path, 4)
+    found = measure("ray", str(tmp_path), "--copies", "2", "--turns", "1")
+    assert set(found["beyond_start"]) == {"local", "ray"}
+
+
+def test_two_processes_are_timed_beside_one(tmp_path: Path) -> None:
+    make_pictures(tmp_path, 4)
+    assert measure("processes", str(tmp_path), "--copies", "2", "--turns", "1")["copies"] == 8
+
+
+def make_pictures(folder: Path, count: int) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        save_image(folder / f"{number}.png", rng.integers(0, 256, (32, 32, 3), np.uint8))
+
+
+@pytest.mark.slow
+def test_large_pictures_are_reduced_one_by_one_for_the_sheet() -> None:
+    found = measure("sheet")
+    assert found["jpg"]["megabytes"] < 100
+    assert found["png"]["megabytes"] < 200
+
+
+@pytest.mark.slow
+def test_masks_are_listed_without_their_pixels() -> None:
+    found = measure("masks", "--sources", "50000")
+    assert found["masks"] == 50_000
+    assert found["megabytes"] < 150
+
+
+@pytest.mark.slow
+def test_an_hour_of_a_clip_is_read_frame_by_frame() -> None:
+    found = measure("clip", "--frames", "90000")
+    assert found["frames"] == 90_000
+    assert found["megabytes"] < 300
+
+
+@pytest.mark.slow
+def test_a_job_of_many_small_sources_takes_little_memory() -> None:
+    found = measure("run", "--sources", "200000")
+    assert found["copies"] == 200_000
+    assert found["megabytes"] < 400
 
 
 @pytest.mark.slow

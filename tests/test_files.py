@@ -122,7 +122,7 @@ def test_a_refused_file_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     os.mkfifo(tmp_path / "a")
     (tmp_path / "b").write_bytes(b"")
     status = (tmp_path / "b").stat()
-    monkeypatch.setattr("pathlib.Path.stat", lambda *_: status)  # as if a pipe took the file's place in between
+    monkeypatch.setattr("pathlib.Path.stat", lambda *_: status)  # as if a pipe replaced the file in between
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(UnsafeFileError, match="a: it is a named pipe; a note must be a regular file"):
         open_regular(tmp_path / "a", NOTE)

@@ -1,4 +1,4 @@
-"""The benchmarks of tight crops and turned heads cut, pad and turn as they say."""
+"""The benchmarks of tight crops and turned heads crop, pad and rotate as documented."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_padding_keeps_the_picture(crops: Any, border: str) -> None:
 
 
 def euler(angles: Any) -> Any:
-    """The renderer's convention, x right, y up, z to the viewer: pitch, yaw, roll, the pitch turned the other way."""
+    """Make rotations in the renderer's convention: x right, y up, z to the viewer, pitch, yaw, roll, opposite pitch."""
     (cx, sx), (cy, sy), (cz, sz) = ((np.cos(angle), np.sin(angle)) for angle in angles)
     about_x = np.array([[1, 0, 0], [0, cx, sx], [0, -sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])

@@ -17,7 +17,7 @@ def test_a_file_in_the_current_folder_can_be_named(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     assert named_callable("plugin_of_mine:double")(4) == 8
     assert callable(named_callable("plugin_of_mine:Maker"))
-    assert sys.path[-1] == str(tmp_path)  # searched last: it hides nothing that is installed
+    assert sys.path[-1] == str(tmp_path)  # searched last, so that it hides no installed package
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,9 @@ def test_the_module_takes_what_it_knows(face_model: Animator) -> None:
 def test_the_module_needs_views_for_auto(face_model: Animator) -> None:
     with pytest.raises(ArgumentError, match="views_like"):
         MotionAugment(model=face_model, purpose="auto")
+    with pytest.raises(ArgumentError, match="views_like"):
+        Expander(purpose="auto")
+    assert Expander(purpose="auto", views="yaw=0").options == {"driving": "views", "views": "yaw=0"}
     poses = torch.tensor([[0.0, 0.0, 0.0], [30.0, 5.0, 0.0]])
     augment = MotionAugment(views_like(poses), face_model, purpose="auto")
     assert str(augment.to_dict()["driving"]).startswith("views yaw=")

@@ -72,10 +72,10 @@ def test_a_box_follows_its_content_not_its_corners() -> None:
     flow = (identity_grid((64, 64)) @ turn.T)[None]
     box = torch.tensor([[[-0.4, -0.2, 0.4, 0.2]]])
     picture = torch.zeros(1, 1, 512, 512)
-    places = identity_grid((512, 512))
-    inside = (places[..., 0].abs() <= 0.4) & (places[..., 1].abs() <= 0.2)
+    grid = identity_grid((512, 512))
+    inside = (grid[..., 0].abs() <= 0.4) & (grid[..., 1].abs() <= 0.2)
     picture[0, 0][inside] = 1
-    seen = places[warp.image(picture, flow)[0, 0] > 0.5]
+    seen = grid[warp.image(picture, flow)[0, 0] > 0.5]
     expected = torch.cat([seen.amin(0), seen.amax(0)])
     found, visible = warp.boxes(box, flow)
     assert visible.all()
@@ -109,7 +109,7 @@ def test_points_behind_something_are_not_visible() -> None:
 
 
 def test_points_on_a_surface_that_turns_away_are_not_visible() -> None:
-    """The right half is squeezed to a third of its width, as the far side of a turned head is."""
+    """The right half is compressed to a third of its width, like the far side of a turned head."""
     grid = identity_grid((65, 65))[None]
     flow = torch.stack([torch.where(grid[..., 0] > 0, 3 * grid[..., 0], grid[..., 0]), grid[..., 1]], -1)
     xy, occlusion = torch.tensor([[[-0.5, 0.0], [0.5, 0.0]]]), torch.ones(1, 1, 65, 65)
@@ -118,7 +118,7 @@ def test_points_on_a_surface_that_turns_away_are_not_visible() -> None:
 
 
 def test_points_at_an_edge_finer_than_the_occlusion_stay_visible() -> None:
-    """Lids move so: by much, within few rows."""
+    """Lids move like this: far, within few rows."""
     x, y = identity_grid((257, 257))[None].unbind(-1)
     flow = torch.stack([x, y + (2 * y).clamp(0, 0.032)], -1)
     xy = torch.tensor([[[0.0, 0.024]]])

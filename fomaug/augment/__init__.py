@@ -1,5 +1,6 @@
 """`MotionAugment`: draw motion parameters from a driving pool, and apply them to images."""
 
+from fomaug.augment.boxes import animate_parts as animate_parts
 from fomaug.augment.module import MotionAugment as MotionAugment
 from fomaug.augment.place import Faces as Faces
 from fomaug.augment.render import apply as apply
@@ -13,6 +14,7 @@ __all__ = [
     "MotionAugment",
     "Faces",
     "OnMissing",
+    "animate_parts",
     "apply",
     "MotionResult",
 ]

@@ -24,7 +24,7 @@ _SOURCES: Final = ("driving", "model", "pool_hash", "model_hash")
 
 
 def name_resources(resources: Resources) -> dict[str, str | None]:
-    """Return the names of pool and model; a pool that was given as an object has the name None."""
+    """Return the names of pool and model; a pool given as an object has the name None."""
     return {
         "driving": None if isinstance(resources.driving, DrivingPool) else str(resources.driving),
         "model": resources.given.name if isinstance(resources.given, Animator) else str(resources.given),
@@ -38,7 +38,7 @@ def plain_arguments(module: Any) -> dict[str, Any]:
 
 
 def read_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the names and turn lists back to intervals; hashes are left out."""
+    """Check the names and convert lists to intervals; hashes are left out."""
     if not isinstance(values, Mapping):
         raise ArgumentError(f"the arguments of MotionAugment must be a mapping of their names, got {shortened(values)}")
     known = (*_SOURCES, *ARGUMENTS)
@@ -65,7 +65,7 @@ def check_same(values: Mapping[str, Any], pool: DrivingPool) -> None:
 
 
 class PlainModule(nn.Module):
-    """A module that consists of plain arguments, a model, a pool and the number of the pass over the data."""
+    """A module with plain arguments, a model, a pool and the number of the epoch."""
 
     _resources: Resources
     epoch: int
@@ -85,19 +85,19 @@ class PlainModule(nn.Module):
     def from_dict(
         cls, values: Mapping[str, Any], *, driving: Driving | None = None, model: Model | None = None
     ) -> Self:
-        """Build the module that `to_dict` describes; `driving` and `model` replace those that were given as objects."""
+        """Build the module from the result of `to_dict`; `driving` and `model` replace those given as objects."""
         arguments = read_arguments(values)
         arguments |= {name: value for name, value in (("driving", driving), ("model", model)) if value is not None}
         if arguments.get("driving", "builtin") is None:
             raise PoolError(
-                "this MotionAugment was built with a pool of its own; pass it: from_dict(values, driving=pool)"
+                "this MotionAugment was built with a given pool; pass the pool: from_dict(values, driving=pool)"
             )
         built = cls(**arguments)
         check_same(values, built._resources.pool)
         return built
 
     def get_extra_state(self) -> Tensor:
-        """The epoch and the count of images, for `state_dict`."""
+        """Return the epoch and the count of images for `state_dict`."""
         return torch.tensor([self.epoch, self.count])
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -105,6 +105,6 @@ class PlainModule(nn.Module):
         self.epoch, self.count = (int(number) for number in state)
 
     def extra_repr(self) -> str:
-        """All arguments."""
+        """Describe the module by all its arguments."""
         values = {**name_resources(self._resources), **{name: getattr(self, name) for name in ARGUMENTS}}
         return ", ".join(f"{name}={value!r}" for name, value in values.items())

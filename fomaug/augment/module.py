@@ -42,8 +42,7 @@ class MotionAugment(PlainModule):
             them.
         relative_jacobian: whether, with `relative`, the change of the jacobians is added, too.
         adapt_scale: whether, with `relative`, the motion is scaled by the ratio of the faces' sizes.
-        reference: driving frame that counts as no motion: the one "closest" to the source's pose, the "first", or an
-            index.
+        reference: driving frame that counts as no motion: "closest" to the source's pose, the "first", or an index.
         region: part of the face that moves: "all"; or "head", "mouth", "eyes" or "expression", for models that name
             their keypoints.
         seed: seed of all draws.
@@ -54,8 +53,9 @@ class MotionAugment(PlainModule):
         yaw_range: interval of head turns, in degrees, to which driving frames are restricted (estimated; 0 is the usual
             pose of the track); positive is to the viewer's left.
         pitch_range: interval of nods, in degrees, to which driving frames are restricted; positive looks down.
-        on_missing: treatment of images without a face where faces are asked for: they stay as they are ("copy"); they
-            are left out by `multiply` and stay as they are elsewhere ("skip"); or they raise an "error".
+        on_missing: treatment of images without a face if faces are to move: "copy" keeps them unchanged; "skip" leaves
+            them out of `multiply` and keeps them elsewhere; "error" raises an error.
+        mirror_probability: probability that a copy that moves is also mirrored, left to right.
         purpose: preset that the arguments which are not given are taken from, see `fomaug.presets`; "auto" is for
             `fomaug.expand`.
     """
@@ -81,11 +81,10 @@ class MotionAugment(PlainModule):
         yaw_range: Interval | None = None,
         pitch_range: Interval | None = None,
         on_missing: OnMissing = "copy",
+        mirror_probability: float = 0.0,
         purpose: Purpose | None = None,
     ) -> None:
         super().__init__()
-        if purpose == "auto" and driving == "views":
-            raise ArgumentError("purpose 'auto' needs the dataset; give driving=fomaug.driving.views_like(poses), too")
         self.purpose = purpose
         self.p = p
         self.strength_range = strength_range
@@ -102,6 +101,7 @@ class MotionAugment(PlainModule):
         self.yaw_range = yaw_range
         self.pitch_range = pitch_range
         self.on_missing = on_missing
+        self.mirror_probability = mirror_probability
         self.epoch = 0
         self.count = 0  # images without a key since the epoch began
         check_sizes(value_range, batch_size)
@@ -258,9 +258,8 @@ class MotionAugment(PlainModule):
 
     def next_keys(self, count: int) -> list[Key]:
         """Name the next images that come without a key, and count them; see `forward`."""
-        keys = counted_keys(self.count, count)
         self.count += count
-        return keys
+        return counted_keys(self.count - count, count)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MotionAugment:  # noqa: FBT001, FBT002
         self._resources.move(fn)
@@ -274,8 +273,7 @@ class MotionAugment(PlainModule):
         return DrawSettings(p=p_at(self.p, epoch), **others)
 
     def _keys(self, images: Tensor, keys: Sequence[Key] | None) -> Sequence[Key]:
-        if keys is None:
-            return self.next_keys(len(images))
+        keys = self.next_keys(len(images)) if keys is None else keys
         if len(keys) != len(images):
             raise ArgumentError(f"{len(keys)} keys for {len(images)} images; give one key for each image")
         return keys

@@ -78,7 +78,7 @@ def check_tensor(images: object) -> None:
     """Raise unless images are a tensor.
 
     Raises:
-        ShapeError: says how to make a tensor of what was given.
+        ShapeError: the images have another type; the message describes the conversion.
     """
     if isinstance(images, Tensor):
         return
@@ -100,7 +100,7 @@ def check_tensor(images: object) -> None:
 
 def _check_extremes(least: float, most: float, dtype: torch.dtype, value_range: Range) -> None:
     low, high = value_range
-    # Bright pictures in [-1, 1] have few values below 0, so nothing but rounding may lie below. Above, resampled
+    # Bright pictures in [-1, 1] have few values below 0, so only rounding errors are allowed below. Above, resampled
     # pictures overshoot a little, and no common range holds bright pictures that go just beyond 1.
     rounding = max(_ROUNDING, torch.finfo(dtype).eps) * (high - low)
     slack = 0.5 * (high - low)

@@ -1,4 +1,4 @@
-"""Put the squares of the faces that move into motion parameters: from given boxes, from a detector or by the model."""
+"""Add the squares of moving faces to motion parameters: from given boxes, a detector or the model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fomaug.options import OnMissing
 Faces = Literal["auto"] | Detector | Tensor | Sequence[Any]
 """Face boxes (left, top, right, bottom) in pixels, any number for each image; or a detector; or "auto": the model."""
 
-Locate = Callable[[int], tuple[Square, ...]]  # number of an image to the squares around its faces
+Locate = Callable[[int], tuple[Square, ...]]  # function from an image's index to the squares around its faces
 
 
 def make_locator(images: Tensor, faces: Faces, animator: Animator, value_range: Range) -> Locate:
@@ -64,7 +64,7 @@ def place(
     copies: int,
     on_missing: OnMissing,
 ) -> list[MotionParams]:
-    """Put the boxes of the faces that move into motion parameters; every further face gets a draw of its own.
+    """Add the boxes of moving faces to motion parameters; every further face has its own draw.
 
     Args:
         pool: pool that the parameters were drawn from.
@@ -108,7 +108,7 @@ def _with_faces(
 
 
 def on_host(faces: Tensor | Sequence[Any]) -> Tensor | Sequence[Any]:
-    """Bring the boxes of all images to the host, by one read if they are tensors of one kind on one device."""
+    """Copy the boxes of all images to the host, in one copy if they are tensors of one dtype on one device."""
     if isinstance(faces, Tensor):
         return faces.detach().cpu()
     there = {row: boxes for row, boxes in enumerate(faces) if isinstance(boxes, Tensor) and boxes.device.type != "cpu"}
@@ -119,7 +119,7 @@ def on_host(faces: Tensor | Sequence[Any]) -> Tensor | Sequence[Any]:
 
 
 def read_together(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Copy tensors of one dtype to the host, all at once."""
+    """Copy tensors of one dtype to the host in one copy."""
     read = torch.cat([tensor.detach().flatten() for tensor in tensors]).cpu()
     parts = torch.split(read, [tensor.numel() for tensor in tensors])
     return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
@@ -139,5 +139,5 @@ def _boxes(boxes: Any) -> list[list[float]]:
 
 
 def _to_frame(image: Tensor, value_range: Range) -> Frame:
-    """Turn an image (3 or 1, H, W) into (H, W, 3) uint8."""
+    """Convert an image (3 or 1, H, W) to (H, W, 3) uint8."""
     return from_unit(to_unit(image.detach()[None], value_range)[0])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.augment.boxes import apply_in_boxes, make_result
+from fomaug.augment.boxes import apply_in_boxes, make_result, mirror_rows
 from fomaug.augment.pixels import Range, ValueCheck, check_images, from_unit, layout, to_unit
 from fomaug.device import Readback, send
 from fomaug.driving import DrivingPool
@@ -29,18 +29,6 @@ class _Plan:
     chunks: list[list[int]]
 
 
-class Rendered(NamedTuple):
-    """Animated images, and the keypoints of their sources.
-
-    Attributes:
-        result: animated images.
-        keypoints: keypoints of each image that was animated as a whole, by its row.
-    """
-
-    result: MotionResult
-    keypoints: dict[int, Keypoints]
-
-
 def apply(
     animator: Animator,
     pool: DrivingPool,
@@ -51,20 +39,6 @@ def apply(
     batch_size: int | None = None,
     differentiable: bool = False,
 ) -> MotionResult:
-    """Move images as their parameters say, see `render`."""
-    return _render(animator, pool, images, params, (value_range, batch_size), differentiable=differentiable, found=None)
-
-
-def render(
-    animator: Animator,
-    pool: DrivingPool,
-    images: Tensor,
-    params: Sequence[MotionParams],
-    *,
-    value_range: Range = (0.0, 1.0),
-    batch_size: int | None = None,
-    differentiable: bool = False,
-) -> Rendered:
     """Move images as their parameters say; skipped ones stay untouched, bit for bit.
 
     Every image is encoded once, however many copies it has. Memory is bounded by `batch_size`.
@@ -78,30 +52,6 @@ def render(
         batch_size: number of images per pass through the model; None for 64 on an accelerator and 8 on the CPU.
         differentiable: whether gradients flow to float images.
     """
-    found: dict[int, Keypoints] = {}
-    result = _render(
-        animator, pool, images, params, (value_range, batch_size), differentiable=differentiable, found=found
-    )
-    return Rendered(result, found)
-
-
-def value_check(result: MotionResult) -> ValueCheck | None:
-    """Return the check of the images' values, if it is to be made later."""
-    return cast("ValueCheck | None", result.check) if isinstance(result, PendingResult) else None
-
-
-def _render(
-    animator: Animator,
-    pool: DrivingPool,
-    images: Tensor,
-    params: Sequence[MotionParams],
-    how: tuple[Range, int | None],
-    *,
-    differentiable: bool,
-    found: dict[int, Keypoints] | None,
-) -> MotionResult:
-    """Move images, and put the keypoints of those that were animated as a whole into `found`."""
-    value_range, batch_size = how
     copies = _copies(images, params)
     check = check_images(images, value_range)
     _check_params(animator, params)
@@ -110,22 +60,27 @@ def _render(
     # Larger batches do not fit the caches of a CPU: 8 is 6 to 10 percent faster than 16.
     size = batch_size or (8 if animator.device.type == "cpu" else 64)
 
-    boxed = any(param.box is not None and not param.skipped for param in params)
-
     def animate(images: Tensor, params: Sequence[MotionParams]) -> MotionResult:
-        own = None if boxed else found
-        return _apply(animator, pool, images, params, (value_range, size), differentiable=differentiable, found=own)
+        return _apply(animator, pool, images, params, (value_range, size), differentiable=differentiable)
 
     # Inside a caller's autocast the same parameters would give other pixels than outside.
     with torch.autocast(animator.device.type, enabled=False), torch.autocast(images.device.type, enabled=False):
-        if boxed:
+        if any(param.box is not None and not param.skipped for param in params):
             still = images if differentiable else images.detach()
             result = apply_in_boxes(animate, still, params, copies, value_range)
         else:
             result = animate(images, params)
+        result = mirror_rows(result, params)
     if check is None:
         return result
-    return PendingResult(result.image, result.flow, result.occlusion, params, lambda: result.params, check)
+    return PendingResult(
+        result.image, result.flow, result.occlusion, params, lambda: result.params, check, result.keypoints
+    )
+
+
+def value_check(result: MotionResult) -> ValueCheck | None:
+    """Return the check of the images' values, if it is to be made later."""
+    return cast("ValueCheck | None", result.check) if isinstance(result, PendingResult) else None
 
 
 def _apply(
@@ -136,7 +91,6 @@ def _apply(
     how: tuple[Range, int],
     *,
     differentiable: bool,
-    found: dict[int, Keypoints] | None,
 ) -> MotionResult:
     """Move whole images, as many in a pass as `how` allows."""
     copies, (value_range, size) = _copies(images, params), how
@@ -144,13 +98,11 @@ def _apply(
     for plan in _plans(params, copies, size):
         unit = to_unit(_take_images(images, plan.sources).to(animator.device), value_range)
         source = animator.encode(unit, differentiable=differentiable)
-        if found is not None:
-            found |= {row: source.keypoints[index] for index, row in enumerate(plan.sources)}
         for rows in plan.chunks:
             picked = _pick(source, _indices(plan.sources, rows, copies))
             fitting = begin_fit([params[row] for row in rows], picked.keypoints, pool, animator.keypoint_names)
             animated = animator.animate(picked, fitting.target, differentiable=differentiable)
-            moved.append(_Moved(rows, _like(animated, images, value_range), fitting))
+            moved.append(_Moved(rows, _like(animated, images, value_range), picked.keypoints.detach(), fitting))
     return _gather(images, copies, params, moved)
 
 
@@ -213,6 +165,7 @@ class _Moved(NamedTuple):
 
     rows: list[int]
     animated: Animated
+    keypoints: Keypoints
     fitting: Fitting
 
 
@@ -226,17 +179,32 @@ def _gather(images: Tensor, copies: int, params: Sequence[MotionParams], moved: 
         )
         return MotionResult(image, flow, torch.ones_like(flow[..., 0])[:, None], list(params))
     rows = [row for part in moved for row in part.rows]
-    new = _join([part.animated.image for part in moved])
-    flow = _join([part.animated.flow for part in moved])
-    occlusion = _join([part.animated.occlusion for part in moved])
+    new, keypoints = Animated.cat([part.animated for part in moved]), Keypoints.cat([part.keypoints for part in moved])
     if rows != list(range(len(params))):
-        (there,) = send([rows], images.device)
-        new = _scatter(image, there, new)
-        grid = identity_grid((flow.shape[1], flow.shape[2]), device=flow.device)
-        flow = _scatter(grid.expand(len(params), -1, -1, -1), there, flow)
-        occlusion = _scatter(occlusion.new_ones(len(params), *occlusion.shape[1:]), there, occlusion)
-    image = new.contiguous(memory_format=layout(images))
-    return make_result(image, flow, occlusion, params, _reader(params, moved))
+        new, keypoints = _with_skipped(new, rows, image), _with_unknown(keypoints, rows, len(params))
+    image = new.image.contiguous(memory_format=layout(images))
+    return make_result(image, new.flow, new.occlusion, params, _reader(params, moved), keypoints)
+
+
+def _with_skipped(new: Animated, rows: list[int], image: Tensor) -> Animated:
+    """Add the skipped rows of images, which are at rest."""
+    (there,) = send([rows], image.device)
+    count, grid = len(image), identity_grid((new.flow.shape[1], new.flow.shape[2]), device=new.flow.device)
+    return Animated(
+        _scatter(image, there, new.image),
+        _scatter(grid.expand(count, -1, -1, -1), there, new.flow),
+        _scatter(new.occlusion.new_ones(count, *new.occlusion.shape[1:]), there, new.occlusion),
+    )
+
+
+def _with_unknown(keypoints: Keypoints, rows: list[int], count: int) -> Keypoints:
+    """Add rows of NaN for skipped images, whose keypoints were not detected."""
+    (there,) = send([rows], keypoints.value.device)
+
+    def scattered(part: Tensor) -> Tensor:
+        return _scatter(part.new_full((count, *part.shape[1:]), torch.nan), there, part)
+
+    return Keypoints(scattered(keypoints.value), None if keypoints.jacobian is None else scattered(keypoints.jacobian))
 
 
 def _reader(params: Sequence[MotionParams], moved: Sequence[_Moved]) -> Callable[[], list[MotionParams]]:

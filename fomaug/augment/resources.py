@@ -1,4 +1,4 @@
-"""The model and the driving pool of a `MotionAugment`: loaded by name or given, and safe to pickle."""
+"""The model and the driving pool of a `MotionAugment`, which are given or loaded by name, and can be pickled."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Model = Animator | str | Path
 class Resources:
     """An animator and a pool that fit each other.
 
-    A model or pool that was given by name is pickled as its name and loaded again on first use. A given animator is
-    pickled as a copy on the CPU and moves to its device on first use. So a copy in a worker process costs nothing until
-    it is used, and never touches a GPU.
+    A model or pool given by name is pickled as its name and loaded again on first use. A given animator is pickled as a
+    copy on the CPU and moves to its device on first use. So an unused copy in a worker process takes no memory, and
+    never uses a GPU.
 
     Args:
         driving: driving pool, its name, or the path of a pool file; see `fomaug.driving.load_pool`.

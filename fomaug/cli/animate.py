@@ -1,4 +1,4 @@
-"""`fomaug animate`: one picture animated by one clip, or many pairs from a list."""
+"""`fomaug animate`: animate one picture by one clip, or many pairs from a list."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from fomaug.cli.help import Command, quiet_option
+from fomaug.cli.options import options_of
 from fomaug.cli.values import read_face, read_reference
+from fomaug.visual import AnimateOptions
 
 if TYPE_CHECKING:
     from fomaug.visual import AnimateReport
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command)
 @click.argument("image", type=click.Path(path_type=Path), required=False)
 @click.argument("clip", type=click.Path(path_type=Path), required=False)
 @click.option(
@@ -25,62 +28,24 @@ if TYPE_CHECKING:
 )
 @click.option("--pairs", type=click.Path(path_type=Path), help="CSV file with columns source,driving, one pair a row.")
 @click.option(
-    "--root", type=click.Path(path_type=Path), help="Folder that the list's paths are relative to; by default its own."
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Folder that the paths in the list are relative to; by default that of the list.",
 )
 @click.option(
     "--video-format",
     type=click.Choice(["mp4", "gif", "webp"]),
     default="mp4",
-    help="Format of pairs without a name in the column out.",
+    help="Format of results without a name in the column out.",
 )
 @click.option("--overwrite", is_flag=True, help="With --pairs, also make results that exist already.")
 @click.option("--model", default="lite-256", help="An installed model, or a model file.")
-@click.option("--config", help="Configuration of an official checkpoint in --model: a YAML file or a name.")
-@click.option(
-    "--relative/--absolute", default=True, help="Add the clip's motion to the source, or copy the clip's pose."
-)
-@click.option("--strength", default=1.0, help="Share of the motion.")
-@click.option(
-    "--region",
-    type=click.Choice(["all", "head", "mouth", "eyes", "expression"]),
-    default="all",
-    help="Part of the face that moves.",
-)
-@click.option(
-    "--reference",
-    callback=read_reference,
-    default="closest",
-    help="Frame of the clip that motion is measured from: closest (in pose to the source), first or a number.",
-)
-@click.option(
-    "--source-frame",
-    callback=read_reference,
-    default="closest",
-    help="Frame that is taken from a source video: closest (in pose to the clip), first or a number.",
-)
-@click.option(
-    "--face",
-    callback=read_face,
-    default="auto",
-    help="Part of the picture that is animated: auto, whole or X,Y,WIDTH,HEIGHT.",
-)
-@click.option(
-    "--crop",
-    type=click.Choice(["face", "frame"]),
-    default="face",
-    help="Part of the clip that is read: a square around the face, or the whole frame.",
-)
-@click.option("--compare", is_flag=True, help="Show source, driving frame and result side by side.")
-@click.option(
-    "--overlay", type=click.Choice(["keypoints", "flow", "occlusion"]), help="Output of the networks to draw on top."
-)
-@click.option("--audio/--no-audio", default=True, help="Copy the clip's sound to an .mp4 file.")
-@click.option("--max-frames", type=click.IntRange(1), help="Largest number of frames of the clip.")
-@click.option("--max-pixels", default=64_000_000, help="Largest number of pixels of a picture; larger ones fail.")
-@click.option("--batch-size", default=8, help="Number of frames in a batch of the model.")
+@click.option("--config", help="Configuration of an official checkpoint given by --model: a YAML file or a name.")
+@options_of(AnimateOptions, callbacks={"reference": read_reference, "source_frame": read_reference, "face": read_face})
 @click.option("--device", default="auto", help="auto, cpu, cuda, ...")
 @click.option("--dtype", default="auto", help="auto, float32, bfloat16 or float16.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
+@quiet_option
 def animate(
     image: Path | None,
     clip: Path | None,
@@ -94,13 +59,13 @@ def animate(
 ) -> int:
     """Animate the face in IMAGE with the motion of the face in CLIP.
 
-    CLIP is a video, a GIF, an animated WebP or a folder of pictures; or one picture, which gives pose and expression.
-    IMAGE is a picture, or a clip, of which one frame is taken.
+    CLIP is a video, a GIF, an animated WebP or a folder of pictures; or one picture with a pose and an expression.
+    IMAGE is a picture, or a clip of which one frame is animated.
 
     A list animates many pairs: fomaug animate --pairs LIST.csv -o FOLDER. Existing results are kept, so the same
     command continues an interrupted run.
 
-    Exit codes: 0 everything is done, 2 wrong arguments or input, 3 some pairs failed and are named.
+    Exit codes: 0 success, 2 wrong arguments or input, 3 some pairs failed and are named.
     """
     from fomaug.visual import animate_clip, animate_pairs
 
@@ -126,5 +91,5 @@ def _print_report(report: AnimateReport, output: Path) -> None:
         click.echo(f"{len(report.failed)} of the pairs could not be animated:", err=True)
     for failure in report.failed:
         click.echo(f"  {failure.source} by {failure.driving}: {failure.reason}", err=True)
-    kept = f", {len(report.kept)} were there already" if report.kept else ""
+    kept = f", {len(report.kept)} existed already" if report.kept else ""
     click.echo(f"{len(report.made)} made{kept}, in {output}")

@@ -1,33 +1,26 @@
-"""`fomaug bench`: speed of a model on this machine, next to the official architecture."""
+"""`fomaug bench`: measure the speed of a model on this machine, next to the official architecture."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
+
+from fomaug.cli.help import Command, json_option, print_json
 
 if TYPE_CHECKING:
     from fomaug.evaluation import Bench
 
 
-@click.command()
-@click.option(
-    "--model", "model_name", default="lite-256", show_default=True, help="An installed model, or a model file."
-)
-@click.option(
-    "--against", default="vox-256", show_default=True, help="Official architecture to compare with, or 'none'."
-)
+@click.command(cls=Command)
+@click.option("--model", "model_name", default="lite-256", help="An installed model, or a model file.")
+@click.option("--against", default="vox-256", help="Official architecture to compare with, or 'none'.")
 @click.option("--threads", type=click.IntRange(1), help="Number of CPU threads; all by default.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
-@click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16.")
-@click.option(
-    "--batch", "batch_size", type=click.IntRange(1), default=1, show_default=True, help="Number of pictures in a batch."
-)
-@click.option(
-    "--rounds", type=click.IntRange(1), default=10, show_default=True, help="Number of measurements of each stage."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, ...")
+@click.option("--dtype", default="auto", help="auto, float32, bfloat16 or float16.")
+@click.option("--batch", "batch_size", type=click.IntRange(1), default=1, help="Number of pictures in a batch.")
+@click.option("--rounds", type=click.IntRange(1), default=10, help="Number of measurements of each stage.")
+@json_option
 def bench(
     model_name: str,
     against: str,
@@ -39,7 +32,7 @@ def bench(
     *,
     as_json: bool,
 ) -> None:
-    """Time detector, encoder and generator, alternating with the official architecture.
+    """Time detector, encoder and generator in alternation with the official architecture.
 
     The official architecture has random weights, because weights do not change the speed.
     """
@@ -54,7 +47,7 @@ def bench(
         animators.append(official_animator(against).to(animators[0].device, animators[0].dtype))
     with tqdm(total=rounds, unit="round", disable=None, leave=False) as bar:
         result = run_bench(animators, batch_size=batch_size, rounds=rounds, threads=threads, progress=bar.update)
-    click.echo(json.dumps(result.to_dict(), indent=2) if as_json else _table(result))
+    print_json(result.to_dict()) if as_json else click.echo(_table(result))
 
 
 def _table(result: Bench) -> str:

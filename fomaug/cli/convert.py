@@ -1,4 +1,4 @@
-"""The command `fomaug convert`, which makes trainers' formats of an expanded dataset."""
+"""`fomaug convert`: convert an expanded dataset to the formats that trainers read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fomaug.cli.help import Command, json_option, print_json, quiet_option
 from fomaug.cli.options import options_of
 from fomaug.convert import ConvertPlan
 from fomaug.plugins import named_callable
@@ -28,7 +29,7 @@ def _list_formats(ctx: click.Context, _param: click.Parameter, value: bool) -> N
     ctx.exit()
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("dest", type=click.Path(path_type=Path))
 @click.option("--to", required=True, help="Name of the format; --list names all of them.")
@@ -40,15 +41,17 @@ def _list_formats(ctx: click.Context, _param: click.Parameter, value: bool) -> N
 @click.option("--annotations", type=click.Path(path_type=Path), help="Annotations of the originals, if moved.")
 @click.option(
     "--model",
-    help="An installed model, or a model file; finds the points of aligned crops, by default that of the copies.",
+    help="An installed model, or a model file; used for the points of aligned crops, by default that of the copies.",
 )
 @click.option("--detector", help="Function MODULE:NAME from a picture to five points of each face, for aligned crops.")
-@click.option("--resume/--no-resume", default=False, help="Go on with an interrupted conversion.")
+@click.option("--resume/--no-resume", default=False, help="Continue an interrupted conversion.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
-def convert(out: Path, dest: Path, *, detector: str | None, **options: Any) -> int:
+@quiet_option
+@json_option
+def convert(out: Path, dest: Path, *, detector: str | None, as_json: bool, **options: Any) -> int:
     """Convert the expanded dataset OUT, originals and copies together, to a format that trainers read, in DEST.
 
-    What the format cannot hold is printed before anything is written.
+    Notes on labels that the format cannot store are printed before anything is written.
 
     Exit codes: 0 for a complete conversion, 2 for wrong arguments or input, 3 for one that had to leave out the
     pictures or annotations it names, 130 for an interrupted one, which the same command with --resume continues.
@@ -57,7 +60,7 @@ def convert(out: Path, dest: Path, *, detector: str | None, **options: Any) -> i
 
     found = None if detector is None else named_callable(detector)
     report = run(out, dest, detector=found, on_note=_print_note, **options)
-    _print_report(report)
+    print_json(report) if as_json else _print_report(report)
     return 0 if report.complete else 3
 
 

@@ -1,4 +1,4 @@
-"""`fomaug evaluate` and `fomaug reconstruct`: models measured by the clips that they rebuild."""
+"""`fomaug evaluate` and `fomaug reconstruct`: measure models on clips that they rebuild."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from fomaug.cli.help import Command, json_option, print_json
 
 if TYPE_CHECKING:
     from fomaug.evaluation import Extractors, Figure, Reconstruction
@@ -30,8 +32,8 @@ class Measuring:
     max_frames: int | None
     device: str
 
-    def run(self, models: Sequence[str], clips: Path) -> int:
-        """Measure models on clips, print a table, write JSON and the video if their paths are given.
+    def run(self, models: Sequence[str], clips: Path, *, as_json: bool) -> int:
+        """Measure models on clips and print a table; write JSON and the video if their paths are given.
 
         Returns:
             The exit code.
@@ -41,7 +43,7 @@ class Measuring:
         for path in (self.output, self.video):
             _check_writable(path)
         found = [replace(result, model=name) for result, name in zip(self._measure(models, clips), models, strict=True)]
-        click.echo(table(found))
+        print_json([result.to_dict() for result in found]) if as_json else click.echo(table(found))
         if self.output is not None:
             write_file(self.output, json.dumps([result.to_dict() for result in found], indent=2).encode())
         for word, clip_reasons in (("skipped", found[0].skipped), ("measured in part", found[0].damaged)):
@@ -86,14 +88,16 @@ _FILE = click.Path(path_type=Path)
 _OPTIONS = (
     click.option("-o", "--output", type=_FILE, help="JSON file to write the results to."),
     click.option(
-        "--video", type=_FILE, help="Video to write: source | driving | a column for each model, clip after clip."
+        "--video",
+        type=_FILE,
+        help="Video to write, clip after clip, with columns for source, driving frame and each model.",
     ),
     click.option("--landmarks", help="module:attribute of a landmark detector, for AKD."),
     click.option("--embedding", help="module:attribute of a face embedder, for AED."),
     click.option("--features", help="module:attribute of a feature extractor, for FID."),
-    click.option("--step", type=click.IntRange(1), default=1, show_default=True, help="Measure every step-th frame."),
+    click.option("--step", type=click.IntRange(1), default=1, help="Measure every step-th frame."),
     click.option("--max-frames", type=click.IntRange(2), help="Largest number of frames of each clip."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ..."),
+    click.option("--device", default="auto", help="auto, cpu, cuda, ..."),
 )
 
 
@@ -115,8 +119,8 @@ def table(results: Sequence[Reconstruction]) -> str:
         rows[name] = [_cell(result.figures.get(name)) for result in results]
     width = 2 + max(len(cell) for cells in rows.values() for cell in cells)
     lines = [f"{name:18}" + "".join(f"{cell:>{width}}" for cell in cells) for name, cells in rows.items()]
-    lines.append("means over clips with 95 % bootstrap intervals over clips; fid is of all frames together")
-    lines.append("keypoint_distance: by each model's own detector, not for comparing models")
+    lines.append("means over clips with 95 % bootstrap intervals over clips; fid is computed from all frames together")
+    lines.append("keypoint_distance uses each model's own detector and cannot compare models")
     named = {name: extractor for name, extractor in results[0].judges.items() if name != "keypoint_distance"}
     lines += [f"{name}: by {extractor}" for name, extractor in named.items()]
     return "\n".join(lines)
@@ -130,18 +134,18 @@ def _cell(figure: Figure | None) -> str:
 
 
 def _check_writable(path: Path | None) -> None:
-    """Raise an error before the measuring, which takes long, if its result cannot be written."""
+    """Raise an error before the long measurement if the result cannot be written."""
     if path is None:
         return
     if path.is_dir():
-        raise click.UsageError(f"{path} is a folder; name the file to write")
+        raise click.UsageError(f"{path} is a folder; give the path of the file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent):
         pass
 
 
 def _fps(paths: Sequence[Path]) -> float:
-    """Return the frame rate of the first clip that can be read."""
+    """Return the frame rate of the first readable clip."""
     from fomaug.errors import FomaugError
     from fomaug.media import read_clip
 
@@ -151,29 +155,31 @@ def _fps(paths: Sequence[Path]) -> float:
     return 25.0
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("clips", type=click.Path(path_type=Path))
 @click.option(
     "--model", "models", multiple=True, required=True, help="An installed model, or a model file; repeat for several."
 )
 @with_measuring
-def evaluate(clips: Path, models: tuple[str, ...], measuring: Measuring) -> int:
+@json_option
+def evaluate(clips: Path, models: tuple[str, ...], measuring: Measuring, *, as_json: bool) -> int:
     """Compare models: each rebuilds CLIPS from their first frames, and all are measured on the same frames.
 
     Landmark detector, face embedder and feature extractor are functions of yours; each takes a frame (H, W, 3) uint8
     and returns points, a vector, or None. The exit code is 3 if clips were skipped.
     """
-    return measuring.run(models, clips)
+    return measuring.run(models, clips, as_json=as_json)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model_name", metavar="MODEL")
 @click.argument("clips", type=click.Path(path_type=Path))
 @with_measuring
-def reconstruct(model_name: str, clips: Path, measuring: Measuring) -> int:
+@json_option
+def reconstruct(model_name: str, clips: Path, measuring: Measuring, *, as_json: bool) -> int:
     """Rebuild CLIPS from their first frames with MODEL, and measure the differences from the true frames.
 
     Landmark detector, face embedder and feature extractor are functions of yours; each takes a frame (H, W, 3) uint8
     and returns points, a vector, or None. The exit code is 3 if clips were skipped.
     """
-    return measuring.run((model_name,), clips)
+    return measuring.run((model_name,), clips, as_json=as_json)

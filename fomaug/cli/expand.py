@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from fomaug.cli.help import Command, json_option, print_json, quiet_option
 from fomaug.cli.options import options_of
 from fomaug.cli.values import read_gates, read_labels, read_processes, read_reference, read_weights
 from fomaug.expand import ExpandPlan, ExpandReport, Failure
@@ -16,7 +17,7 @@ from fomaug.expand import ExpandPlan, ExpandReport, Failure
 _SHOWN = 10  # failures that the terminal shows; expand.json lists all of them
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command)
 @click.argument("dataset")
 @click.argument("out", required=False)
 @options_of(
@@ -36,7 +37,9 @@ _SHOWN = 10  # failures that the terminal shows; expand.json lists all of them
 @click.option("--finish", is_flag=True, help="Make what is missing in OUT, and join its shares.")
 @click.option("--profile", is_flag=True, help="Say at the end which stage limits the speed.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
-def expand(dataset: str, out: str | None, **options: Any) -> int:
+@quiet_option
+@json_option
+def expand(dataset: str, out: str | None, *, as_json: bool, **options: Any) -> int:
     """Animate every image of DATASET several times and write the copies to OUT, with their labels.
 
     DATASET is a folder of class folders, or of images; a list of pictures (.csv, .jsonl); WebDataset tar files or
@@ -64,16 +67,17 @@ def expand(dataset: str, out: str | None, **options: Any) -> int:
 
         options["resume"] = options["resume"] or finishes
         report = run(dataset, out, **options)
-    if options["dry_run"]:
+    if as_json:
+        print_json(report)
+    elif options["dry_run"]:
         _print_plan(report)
-        return 0
-    if options["prepare"]:
+    elif options["prepare"]:
         click.echo(f"{report.planned} copies of {report.sources} pictures are prepared in {_out(report)}")
-        return 0
-    _print_report(report)
+    else:
+        _print_report(report)
     if profiles:
         click.echo("\n".join(report.profile), err=True)
-    return 0 if report.complete else 3
+    return 0 if report.complete or options["dry_run"] or options["prepare"] else 3
 
 
 def _without_defaults(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
@@ -121,6 +125,8 @@ def _print_report(report: ExpandReport) -> None:
     rejected = f", {report.rejected} rejected by the gates" if report.rejected else ""
     click.echo(f"{report.written} copies of {report.sources} pictures, {report.new} of them new{rejected}")
     click.echo(f"copies         {_out(report)}")
+    if report.originals:
+        click.echo(f"originals      {report.originals} of them beside the copies")
     if report.written:
         click.echo(f"manifest       {_out(report)}/manifest.jsonl")
     if report.contact_sheet:

@@ -12,9 +12,10 @@ from typing import Final, NamedTuple, TextIO
 import click
 
 from fomaug import __version__
+from fomaug.cli.help import COMMAND_SECTIONS, Group
 from fomaug.cli.interrupts import Received
 from fomaug.cli.options import suggest_choices
-from fomaug.errors import FomaugError, did_you_mean
+from fomaug.errors import FomaugError
 
 
 class _Entry(NamedTuple):
@@ -35,13 +36,13 @@ COMMANDS: Final = {
     "study": _Entry(
         "fomaug.cli.study:study",
         "Measure whether copies help on a dataset: train without and with them.",
-        "finished runs are kept; the same command goes on from there",
+        "finished runs are kept; the same command continues",
     ),
     "animate": _Entry("fomaug.cli.animate:animate", "Animate a picture by a clip, or many pictures from a list."),
-    "report": _Entry("fomaug.cli.inspection:report", "Sum up an expanded dataset."),
-    "check": _Entry("fomaug.cli.inspection:check", "Look for sources and drivers that leak between expanded datasets."),
+    "report": _Entry("fomaug.cli.inspection:report", "Summarise an expanded dataset."),
+    "check": _Entry("fomaug.cli.inspection:check", "Find sources and drivers that several datasets share."),
     "verify": _Entry(
-        "fomaug.cli.inspection:verify", "Tell whether files or folders are marked as synthetic, and by which model."
+        "fomaug.cli.inspection:verify", "Report whether files are marked as synthetic, and by which model."
     ),
     "pool": _Entry("fomaug.cli.pool:pool", "Build driving pools and list their tracks."),
     "model": _Entry("fomaug.cli.model:model", "List, describe and import models."),
@@ -55,11 +56,11 @@ COMMANDS: Final = {
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group that lists its commands by name and summary, and imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return all names in the order of the table."""
+        """Return the names of all commands in the order of `COMMANDS`."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -71,18 +72,12 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return suggest_choices(command)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or raise an error that suggests the nearest one."""
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"no command {args[0]!r}{did_you_mean(args[0], COMMANDS)}", ctx)
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List summaries without importing the commands."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        for title, names in COMMAND_SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), COMMANDS[name].summary) for name in names.split()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -96,7 +91,7 @@ def run(words: list[str], received: Received) -> int:
 
     Args:
         words: arguments without the program's name.
-        received: signals that have come.
+        received: record of the received signals.
     """
     with _printable(sys.stdout):
         try:
@@ -113,7 +108,7 @@ def run(words: list[str], received: Received) -> int:
 
 @contextmanager
 def _printable(stream: TextIO) -> Iterator[None]:
-    """Escape what a stream cannot write, as names of files that are not UTF-8, instead of failing."""
+    """Escape characters that a stream cannot encode, such as file names that are not UTF-8."""
     before = getattr(stream, "errors", None)
     if not isinstance(stream, io.TextIOWrapper) or before is None:
         yield
@@ -135,8 +130,10 @@ def _run(words: list[str]) -> int:
     except FomaugError as error:
         click.echo(f"Error: {error}", err=True)
         return 2
-    except SystemExit:  # click raises it when the reader of the output, such as `head`, has ended; 1 would mean "no"
-        return 141
+    except SystemExit as end:
+        # click ends with 0 after it has completed a word for the shell, and with 1, which would mean "no", when the
+        # output pipe is closed, as by `head`.
+        return 141 if end.code else 0
     except OSError as error:
         click.echo(f"Error: {f'{error.filename}: ' if error.filename else ''}{error.strerror or error}", err=True)
         return 2
@@ -151,6 +148,6 @@ def _run(words: list[str]) -> int:
 
 
 def _is_lack_of_memory(error: Exception) -> bool:
-    """Recognise lack of memory: torch has an error class for GPUs, and a RuntimeError with these words for CPUs."""
+    """Recognise errors about memory: torch has a class for GPUs, and a RuntimeError with these words for CPUs."""
     kind, words = type(error).__name__, str(error)
     return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "DefaultCPUAllocator" in words

@@ -1,36 +1,35 @@
-"""`fomaug report`, `fomaug check` and `fomaug verify`: facts about expanded datasets and about files."""
+"""`fomaug report`, `fomaug check` and `fomaug verify`: inspect expanded datasets and files."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fomaug.cli.help import Command, json_option, print_json, quiet_option
+
 if TYPE_CHECKING:
-    from fomaug.expand import Summary
+    from fomaug.expand import Leak, Summary
     from fomaug.media import Mark
 
 _COUNTS_SHOWN = 12
 _LEAKS_SHOWN = 20
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@json_option
 def report(out: Path, *, as_json: bool) -> None:
-    """Sum up the expanded dataset in the folder OUT: copies, labels, motion, and copies that the gates refused."""
+    """Summarise the expanded dataset in the folder OUT: copies, labels, motion, and copies that the gates rejected."""
     from fomaug.expand import summarise
 
     summary = summarise(out)
-    if as_json:
-        click.echo(json.dumps(asdict(summary), indent=2, ensure_ascii=False, default=str))
-        return
-    _print(summary)
+    print_json(summary) if as_json else _print(summary)
 
 
 def _print(summary: Summary) -> None:
@@ -61,11 +60,13 @@ def _print_counts(title: str, counts: Mapping[str, int]) -> None:
         click.echo(f"{f'... {len(rest)} more':30} {sum(rest):8}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("sets", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--drivers/--no-drivers", default=True, show_default=True, help="Also look for drivers that sets share.")
-def check(sets: tuple[Path, ...], *, drivers: bool) -> int:
-    """Look for pictures and drivers that appear in two of the SETS, or in two splits of one.
+@click.option("--drivers/--no-drivers", default=True, help="Also find drivers that several sets share.")
+@quiet_option
+@json_option
+def check(sets: tuple[Path, ...], *, drivers: bool, as_json: bool) -> int:
+    """Find pictures and drivers that appear in two of the SETS, or in two splits of one.
 
     A set is a folder that fomaug expand wrote, or any folder of pictures, such as a test set.
 
@@ -74,26 +75,31 @@ def check(sets: tuple[Path, ...], *, drivers: bool) -> int:
     from fomaug.expand import find_leaks
 
     leaks = find_leaks(sets, drivers=drivers)
+    print_json([asdict(leak) for leak in leaks]) if as_json else _print_leaks(leaks)
+    return 1 if leaks else 0
+
+
+def _print_leaks(leaks: Sequence[Leak]) -> None:
     for leak in leaks[:_LEAKS_SHOWN]:
         click.echo(f"{leak.kind} {' = '.join(leak.names)} is in {', '.join(leak.places)}")
     if len(leaks) > _LEAKS_SHOWN:
         click.echo(f"... and {len(leaks) - _LEAKS_SHOWN} more")
     click.echo(f"{len(leaks)} leaks" if leaks else "no leaks")
-    return 1 if leaks else 0
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object per file, with all properties of the mark."
 )
+@quiet_option
 def verify(files: tuple[Path, ...], *, as_json: bool) -> int:
-    """Tell for each of FILES whether it is marked as synthetic, and by which model.
+    """Report for each of FILES whether it is marked as synthetic, and by which model.
 
     For a folder, all pictures and videos below it are read, in the order of their paths, and counted at the end.
 
-    The mark is read from JPEG, PNG, WebP, TIFF, GIF, MP4 and MOV files, and for BMP from the .xmp file beside it. It
-    contains what the maker wrote into the file; a file without a mark may still be synthetic.
+    The mark is read from JPEG, PNG, WebP, TIFF, GIF, MP4 and MOV files, and for BMP from the .xmp file beside it. Marks
+    can be removed: a file without a mark may still be synthetic.
 
     Exit codes: 0 all files are marked as synthetic, 1 some are not, 2 some cannot be read.
     """

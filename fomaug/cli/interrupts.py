@@ -1,4 +1,4 @@
-"""Signals that end a command: Ctrl-C, and the signal that `kill` and cluster schedulers send."""
+"""Handle the signals that end a command: that of Ctrl-C, and that of `kill` and cluster schedulers."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 class Interruption(KeyboardInterrupt):
     """A signal that ends the command.
 
-    After a plain KeyboardInterrupt in code that was compiled from a string, as in dataclasses, Python would end the
-    process by the signal whatever the exit code is.
+    A plain KeyboardInterrupt in code that was compiled from a string, as in dataclasses, would make Python end the
+    process by the signal instead of with the exit code.
     """
 
 
 class Received:
-    """The signals that have come; libraries may turn the exception of a signal into one of their own.
+    """A record of received signals, because libraries may replace the exception of a signal by their own.
 
     Attributes:
-        number: number of the last signal; 0 if none has come.
+        number: number of the last signal; 0 for none.
     """
 
     number: int = 0
@@ -34,7 +34,7 @@ class Received:
 
     @property
     def word(self) -> str:
-        """What happened to the command."""
+        """Word for the end of the command."""
         return "Terminated" if self.number == signal.SIGTERM else "Interrupted"
 
 

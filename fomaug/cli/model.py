@@ -1,21 +1,28 @@
-"""`fomaug model` and `fomaug export`: installed models, their import and their export."""
+"""`fomaug model` and `fomaug export`: list, describe, import and export models."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from fomaug.cli.help import Command, Group, json_option, print_json, quiet_option
 
-@click.group()
+if TYPE_CHECKING:
+    from fomaug.weights import ModelInfo
+
+
+@click.group(cls=Group)
 def model() -> None:
     """List, describe and import models."""
 
 
 @model.command("list")
-def list_() -> int:
+@json_option
+def list_(*, as_json: bool) -> int:
     """List the models that --model accepts by name.
 
     Exit codes: 0 all models are listed, 3 some files are broken and are named.
@@ -23,30 +30,37 @@ def list_() -> int:
     from fomaug.weights import list_models, models_folder
 
     damages: list[str] = []
-    for info in list_models(on_damage=damages.append):
+    found = list(list_models(on_damage=damages.append))
+    if as_json:
+        print_json([_plain(info) for info in found])
+    for info in () if as_json else found:
         licence = info.facts.get("licence") or info.facts.get("license") or ""
         size = f"{info.size} px" if info.size else "any size"
         click.echo(f"{info.name:20} {info.architecture:6} {size:9} {info.parameters / 1e6:6.1f} M  {licence}".rstrip())
     for damage in damages:
         click.echo(f"left out: {damage}", err=True)
-    click.echo(f"Imported models go to {models_folder()}.", err=True)
+    click.echo(f"Imported models are stored in {models_folder()}.", err=True)
     return 3 if damages else 0
+
+
+def _plain(info: ModelInfo) -> dict[str, Any]:
+    return {**asdict(info), "path": str(info.path)}
 
 
 @model.command()
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, including the configuration.")
+@json_option
 def info(name: str, *, as_json: bool) -> None:
     """Describe the model NAME: an installed model, or the path of a model file."""
     from fomaug.weights import model_info
 
     found = model_info(name)
     if as_json:
-        click.echo(json.dumps({**asdict(found), "path": str(found.path)}, indent=2, ensure_ascii=False))
+        print_json(_plain(found))
         return
     click.echo(f"{found.name}\n  file          {found.path} ({found.bytes / 1e6:.1f} MB)")
     click.echo(f"  architecture  {found.architecture}, {found.parameters / 1e6:.1f} M parameters")
-    click.echo(f"  size          {f'{found.size} x {found.size}' if found.size else 'that of each picture'}")
+    click.echo(f"  size          {f'{found.size} x {found.size}' if found.size else 'the size of each picture'}")
     for key, value in found.facts.items():
         click.echo(f"  {key:13} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
 
@@ -55,6 +69,7 @@ def info(name: str, *, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--config", help="YAML file of the checkpoint, or the name of an official configuration.")
 @click.option("--name", help="Name of the model; by default the name of the file.")
+@quiet_option
 def import_(file: Path, config: str | None, name: str | None) -> None:
     """Import an official checkpoint FILE (.pth.tar), so that --model accepts its name.
 
@@ -66,13 +81,14 @@ def import_(file: Path, config: str | None, name: str | None) -> None:
     click.echo(f"imported as {made.stem}: {made}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model_name", metavar="MODEL")
 @click.argument("folder", metavar="OUT_DIR", type=click.Path(path_type=Path, file_okay=False))
+@quiet_option
 def export(model_name: str, folder: Path) -> None:
     """Write MODEL as detector.onnx, encoder.onnx and generator.onnx into OUT_DIR, and check them in ONNX Runtime."""
     from fomaug.weights import export_onnx, load_model
 
     differences = export_onnx(load_model(model_name, device="cpu"), folder)
     for name, difference in differences.items():
-        click.echo(f"{folder / name}: differs from the model by {difference:.1e} at most")
+        click.echo(f"{folder / name}: differs from the model by at most {difference:.1e}")

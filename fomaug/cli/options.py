@@ -1,4 +1,4 @@
-"""Command line options made from the fields of a dataclass."""
+"""Make command line options from the fields of a dataclass."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Choice(click.Choice):  # type: ignore[type-arg]  # before click 8.2, the class has no parameter
-    """A choice whose error suggests the nearest word."""
+    """A choice whose error message suggests the nearest value."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the chosen word, or raise `click.BadParameter` with a suggestion."""
+        """Return the chosen value, or raise `click.BadParameter` with a suggestion."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
@@ -29,7 +29,7 @@ class Choice(click.Choice):  # type: ignore[type-arg]  # before click 8.2, the c
 
 
 def suggest_choices(command: click.Command) -> click.Command:
-    """Let every choice of a command and of its subcommands suggest the nearest word; return the command."""
+    """Make every choice of a command and of its subcommands suggest the nearest value; return the command."""
     for param in command.params:
         if isinstance(param.type, click.Choice):
             param.type = Choice(param.type.choices, case_sensitive=param.type.case_sensitive)
@@ -40,7 +40,7 @@ def suggest_choices(command: click.Command) -> click.Command:
 
 
 class _Option(click.Option):
-    """An option that shows a default of several values as they are typed: `0.3 1.0`."""
+    """An option whose help shows a default of several values as they are typed: `0.3 1.0`."""
 
     def get_help_extra(self, ctx: click.Context) -> click.types.OptionHelpExtra:
         """Join several values by spaces instead of commas."""
@@ -53,12 +53,13 @@ class _Option(click.Option):
 def options_of(settings: type, *, callbacks: Mapping[str, Callback] | None = None) -> Callable[[F], F]:
     """Decorate a command with one option for every field of a dataclass whose metadata has `help`.
 
-    The type of a field decides the kind of its option: a `Literal` becomes a choice, a tuple an option with several
-    values, a bool a pair of flags. A field of `X | None` takes an X. All other types need a callback.
+    The type of a field determines the kind of its option: a `Literal` becomes a choice, a tuple an option with several
+    values, a bool a pair of flags. `X | None` is the same as X. All other types need a callback.
 
     Args:
-        settings: dataclass; a field's `metadata["help"]` is the help of its option, and `metadata["off"]` the name of
-            the flag that turns a bool off, if that is not "no-" and the name of the field.
+        settings: dataclass; a field's `metadata["help"]` is the help of its option, `metadata["least"]` the least value
+            of an int, and `metadata["off"]` the name of the flag that turns a bool off, if that is not "no-" and the
+            name of the field; an empty one leaves this flag out.
         callbacks: readers of the text of options that click cannot parse, by field.
 
     Returns:
@@ -86,9 +87,13 @@ def options_of(settings: type, *, callbacks: Mapping[str, Callback] | None = Non
 
 
 def _option(field: Field[Any], hint: Any, callback: Callback | None) -> Callable[[F], F]:
-    kind = {"type": str} if callback else _kind(_required(hint), field.name)
+    kind: dict[str, Any] = {"type": str} if callback else _kind(_required(hint), field.name)
     flag = f"--{field.name.replace('_', '-')}"
-    if kind["type"] is bool:
+    if "least" in field.metadata:
+        kind["type"] = click.IntRange(field.metadata["least"])
+    if kind["type"] is bool and field.metadata.get("off") == "":
+        kind = {"is_flag": True}
+    elif kind["type"] is bool:
         flag += f"/--{field.metadata.get('off') or f'no-{flag[2:]}'}"
     return click.option(
         flag, cls=_Option, default=field.default, help=field.metadata["help"], callback=callback, **kind

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from fomaug.cli.help import Group, json_option, print_json, quiet_option
+
 if TYPE_CHECKING:
     from fomaug.driving import DrivingPool, MotionTrack
 
 
-@click.group()
+@click.group(cls=Group)
 def pool() -> None:
     """Build driving pools from clips, and list their tracks."""
 
@@ -21,14 +22,11 @@ def pool() -> None:
 @pool.command()
 @click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The pool file to write.")
-@click.option(
-    "--model", "model_name", default="lite-256", show_default=True, help="An installed model, or a model file."
-)
+@click.option("--model", "model_name", default="lite-256", help="An installed model, or a model file.")
 @click.option(
     "--crop",
     type=click.Choice(["face", "frame"]),
     default="face",
-    show_default=True,
     help="A fixed square around the face, or the whole frame.",
 )
 @click.option("--labels", help="CSV file with columns clip,label; or 'folders' for the names of the clips' folders.")
@@ -36,26 +34,25 @@ def pool() -> None:
     "--max-frames",
     type=click.IntRange(1),
     default=2000,
-    show_default=True,
     help="Largest number of frames of each clip.",
 )
 @click.option(
     "--on-error",
     type=click.Choice(["skip", "raise"]),
     default="skip",
-    show_default=True,
-    help="Policy for a clip that cannot be used: name it and continue, or stop.",
+    help="Policy for unusable clips: skip and name them, or stop at the first.",
 )
 @click.option("--gestures", is_flag=True, help="Add the named motions of a mean face.")
 @click.option("--half", is_flag=True, help="Round keypoints to half precision, which halves the file.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
+@click.option("--device", default="auto", help="auto, cpu, cuda, ...")
 @click.option(
     "--batch-size",
     type=click.IntRange(1),
     default=16,
-    show_default=True,
     help="Number of frames in a batch of the model.",
 )
+@click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
+@quiet_option
 def build(
     clips: tuple[Path, ...],
     output: Path,
@@ -69,10 +66,11 @@ def build(
     half: bool,
     device: str,
     batch_size: int,
+    progress: bool,
 ) -> int:
-    """Read the motion of CLIPS into one pool file.
+    """Write the motion of CLIPS to one pool file.
 
-    CLIPS are videos, gif, animated webp, folders of pictures, or folders with any of these below them. The file
+    CLIPS are videos, GIFs, animated WebPs, folders of pictures, or folders with any of these below them. The file
     contains no pixels. The exit code is 3 if clips were skipped.
     """
     from fomaug.driving import DrivingPool
@@ -86,7 +84,7 @@ def build(
         crop=crop,
         max_frames=max_frames,
         on_error=on_error,
-        progress=True,
+        progress=progress,
         batch_size=batch_size,
     )
     if gestures:
@@ -99,13 +97,13 @@ def build(
 
 @pool.command()
 @click.argument("path", metavar="POOL", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@json_option
 def show(path: Path, *, as_json: bool) -> None:
     """List the motion tracks of POOL, which is a file, or builtin, gestures or parametric."""
     shown = _open(path)
     rows = [_row(track) for track in shown]
     if as_json:
-        click.echo(json.dumps({**_head(shown), "tracks": rows}, indent=2))
+        print_json({**_head(shown), "tracks": rows})
         return
     click.echo(f"{len(shown)} tracks, {shown.num_frames} frames, hash {shown.hash[:12]}")
     click.echo(f"for model {shown.model_name} ({shown.model_hash[:12]})")
@@ -114,7 +112,7 @@ def show(path: Path, *, as_json: bool) -> None:
 
 
 def _beside(gestures: DrivingPool, clips: DrivingPool) -> DrivingPool:
-    """Rename gestures whose names are those of clips."""
+    """Rename gestures that have the name of a clip."""
     from fomaug.driving import DrivingPool
 
     named = [replace(track, name=f"gestures/{track.name}") if track.name in clips else track for track in gestures]

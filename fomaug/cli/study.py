@@ -7,58 +7,33 @@ from typing import Any
 
 import click
 
-_SHOWN = 10  # Most skipped pictures that are printed; study.json names all.
+from fomaug.cli.help import Command, json_option, print_json, quiet_option
+from fomaug.cli.options import options_of
+from fomaug.study import StudyPlan
+
+_SHOWN = 10  # Largest number of skipped pictures that are printed; study.json names all.
 _PATH = click.Path(path_type=Path)
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command)
 @click.argument("dataset", type=_PATH)
 @click.option("-o", "--out", type=_PATH, help="Folder for runs and results.  [the dataset's name with -study]")
-@click.option(
-    "--task",
-    type=click.Choice(["recognition", "landmarks", "expression"]),
-    default="recognition",
-    help="Task of the networks.",
-)
-@click.option(
-    "--per-class", type=click.IntRange(1), help="Number of training pictures of each class.  [1; expression: all]"
-)
-@click.option(
-    "--train-images",
-    type=click.IntRange(1),
-    help="Number of training pictures for landmarks.  [all of half the people]",
-)
-@click.option("--annotations", help="File or folder of landmarks in any format that expand reads.")
-@click.option("--annotation-format", help="Name of the format of the annotations.  [by the path]")
-@click.option("--group-pattern", help="Regular expression whose group finds the person in a picture's path.")
-@click.option(
-    "--normaliser",
-    default="auto",
-    help="Length that landmark errors are divided by: auto, box, or the distance of two landmarks, such as 36,45.",
-)
+@options_of(StudyPlan)
 @click.option(
     "--arm",
     "arms",
     multiple=True,
     metavar="NAME=WHAT",
-    help="Further arm with copies: its name, and a JSON file of options or a pool.",
+    help="Additional arm with copies: its name, and a JSON file of options or a pool.",
 )
-@click.option("--embedding", help="Model of features that is used instead of the network, as module:attribute.")
-@click.option("--choices", type=click.IntRange(2), default=6, help="Number of choices of training pictures.")
-@click.option("--seeds", type=click.IntRange(1), default=2, help="Number of networks for each choice and arm.")
-@click.option("--steps", type=click.IntRange(1), default=400, help="Number of training steps in every arm.")
-@click.option("--batch-size", type=click.IntRange(2), default=32, help="Number of pictures in a training step.")
-@click.option("--share", default=0.5, help="Share of copies in each batch, above 0 and at most 1.")
-@click.option("--copies", type=click.IntRange(1), default=16, help="Number of copies of each training picture.")
-@click.option("--gates", type=click.Choice(["on", "off"]), default="on", help="Whether the gates judge the copies.")
-@click.option(
-    "--size", type=click.IntRange(16), help="Side of the square input in pixels.  [64; with --embedding: 112]"
-)
-@click.option("--worth", type=float, help="Smallest gain that matters.  [0.01; landmarks: 0.001]")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of all random numbers.")
+@click.option("--embedding", help="Model of features instead of the trained network, as module:attribute.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, ...")
 @click.option("--progress/--no-progress", default=True, help="Whether to show a progress bar.")
-def study(dataset: Path, out: Path | None, arms: tuple[str, ...], embedding: str | None, **options: Any) -> int:
+@quiet_option
+@json_option
+def study(
+    dataset: Path, out: Path | None, arms: tuple[str, ...], embedding: str | None, *, as_json: bool, **options: Any
+) -> int:
     """Measure whether copies help on DATASET: train without augmentation, with classic, and with copies.
 
     The answer, which may be no, is printed with its interval and written to the output folder as study.json, study.txt
@@ -78,7 +53,7 @@ def study(dataset: Path, out: Path | None, arms: tuple[str, ...], embedding: str
         announce=lambda line: click.echo(line, err=True),
         **options,
     )
-    click.echo(result.table())
+    print_json(result.to_dict()) if as_json else click.echo(result.table())
     for key, reason in result.skipped[:_SHOWN]:
         click.echo(f"skipped: {key}: {reason}", err=True)
     if len(result.skipped) > _SHOWN:

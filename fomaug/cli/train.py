@@ -1,4 +1,4 @@
-"""`fomaug train`: train a model on clips by a configuration, or the light face model by its own recipe."""
+"""`fomaug train`: train a model on clips by a configuration, or the light face model by its recipe."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Literal
 import click
 from click.core import ParameterSource
 
+from fomaug.cli.help import Command, quiet_option
+
 if TYPE_CHECKING:
     from fomaug.animator import Animator
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("config", metavar="CONFIG")
 @click.option(
     "--data", required=True, type=click.Path(path_type=Path), help="Folder of clips; for `faces`, of packed pictures."
@@ -24,16 +26,15 @@ if TYPE_CHECKING:
     "--init", "init_name", help="An installed model, or a model file, whose weights the training starts from."
 )
 @click.option("--features", help="module:attribute of a feature extractor for the perceptual loss.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
-@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
-@click.option(
-    "--workers", type=click.IntRange(0), default=0, show_default=True, help="Number of processes that read clips."
-)
+@click.option("--device", default="auto", help="auto, cpu, cuda, ...")
+@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32")
+@click.option("--workers", type=click.IntRange(0), default=0, help="Number of processes that read clips.")
 @click.option("--max-steps", type=click.IntRange(1), help="Number of steps after which the training stops.")
 @click.option(
     "--pairs", type=click.IntRange(2), help="For `faces`: number of pairs of pictures in a batch; 8 by default."
 )
 @click.option("--tensorboard", is_flag=True, help="Also write losses for TensorBoard.")
+@quiet_option
 def train(
     config: str,
     data: Path,
@@ -49,7 +50,7 @@ def train(
     resume: bool,
     tensorboard: bool,
 ) -> None:
-    """Train a model by CONFIG: a YAML file, the name of an official configuration, or `faces`.
+    """Train a model with CONFIG: a YAML file, the name of an official configuration, or `faces`.
 
     `faces` trains the light face model, on the CPU unless --device is given; its data folder is
     described in docs/evidence/training-lite-256.md. Several GPUs are used with
@@ -90,11 +91,11 @@ def train(
 
 
 def _refuse_for_faces(**options: object) -> None:
-    """Refuse options that the recipe for faces fixes, instead of ignoring them."""
+    """Raise an error for options that the recipe for faces fixes."""
     context = click.get_current_context()
     for name in options:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name} is not for `faces`, whose recipe fixes it; remove the option")
+            raise click.UsageError(f"--{name} is fixed by the recipe of `faces`; remove the option")
 
 
 def _train_faces(data: Path, out: Path, init: str | None, device: str, *, steps: int | None, pairs: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Conversion of an expanded dataset, with its originals, to the formats that trainers read.
+"""Convert an expanded dataset, with its originals, to the formats that trainers read.
 
 `fomaug.convert` is this package and can also be called as the function `convert` in it; see
 `docs/decisions/0013-callable-expand.md`. Names are imported on first use.

@@ -1,6 +1,6 @@
-"""Alignment of faces for recognisers: a similarity that carries five points of a face to those of a template.
+"""Align faces for recognition models by the similarity transform that maps five points to a template.
 
-The template is the usual one of ArcFace and its followers, for crops of 112 x 112 pixels.
+The template is the one that ArcFace and later models use for crops of 112 x 112 pixels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def template(side: int = _SIDE, *, margin: float = 0.0) -> Points:
 
     Args:
         side: side of the crop in pixels.
-        margin: what is added at each edge, as a share of the crop's side without a margin.
+        margin: width added at each edge, as a share of the crop's side without a margin.
 
     Returns:
         (5, 2) in pixels of the crop; left is the viewer's.
@@ -44,10 +44,10 @@ def template(side: int = _SIDE, *, margin: float = 0.0) -> Points:
 
 
 def similarity(points: Points, target: Points) -> Matrix:
-    """Find the similarity that carries points to their targets with the least sum of squared distances.
+    """Estimate the similarity transform that maps points to their targets with the least sum of squared distances.
 
-    It turns, scales and shifts, and does not mirror; it is the one of Umeyama (1991). In the plane, with points as
-    complex numbers, it is linear regression.
+    It rotates, scales and translates, and does not mirror (Umeyama 1991). In the plane, with points as complex
+    numbers, the estimate is a linear regression.
 
     Args:
         points: (P, 2), two or more.
@@ -66,24 +66,24 @@ def similarity(points: Points, target: Points) -> Matrix:
     if points.shape != target.shape or points.ndim != 2 or points.shape[1] != 2 or len(points) < 2:
         raise ShapeError(f"points and target must be (P, 2) with P of 2 or more, got {points.shape} and {target.shape}")
     if not (np.isfinite(points).all() and np.isfinite(target).all()):
-        raise LabelError("a point that the face is aligned by is missing")
+        raise LabelError("one of the five points for the alignment is missing")
     one, other = (array[:, 0] + 1j * array[:, 1] for array in (points, target))
     centred = one - one.mean()
     spread = float((np.abs(centred) ** 2).sum())
     if spread < _LEAST_SPREAD:
-        raise LabelError("the points that the face is aligned by coincide")
+        raise LabelError("the five points for the alignment coincide")
     turn = (centred.conj() * (other - other.mean())).sum() / spread
     shift = other.mean() - turn * one.mean()
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
 def carry(points: Points, matrix: Matrix) -> Points:
-    """Apply a (2, 3) matrix to points (..., 2)."""
+    """Map points (..., 2) by a (2, 3) matrix."""
     carried: Points = points @ matrix[:, :2].T + matrix[:, 2]
     return carried
 
 
 def invert(matrix: Matrix) -> Matrix:
-    """Return the (2, 3) matrix that undoes another one."""
+    """Invert a (2, 3) matrix."""
     inverse = np.linalg.inv(matrix[:, :2])
     return np.concatenate([inverse, -inverse @ matrix[:, 2:]], axis=1)

@@ -1,4 +1,4 @@
-"""Aligned crops: the five points of each face are found, and picture and labels are carried by their similarity."""
+"""Make aligned crops: find the five points of a face, and map picture and labels by their similarity transform."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fomaug.media import Frame, Picture
 
 PointSource = Literal["auto", "annotations", "model"]
 PointDetector = Callable[[Frame], "Points | Sequence[Sequence[Sequence[float]]]"]
-"""(H, W, 3) uint8 RGB to five points (N, 5, 2) of each face in pixels, the most certain face first."""
+"""Function from (H, W, 3) uint8 RGB to five points (N, 5, 2) of each face in pixels, the most certain face first."""
 
 _FIVE: Final = ("iris right", "iris left", "nose tip", "mouth corner right", "mouth corner left")
 """Keypoints of face models in the order of the template; their names are by the person's own sides."""
@@ -60,9 +60,9 @@ def make_aligner(
     Args:
         side: side of the crops in pixels.
         margin: see `template`.
-        points: "annotations" or "model"; for "auto", the caller has decided which by giving a model or none.
+        points: origin of the points: "annotations" or "model"; "auto" is the model if one is given.
         model: face model whose keypoints are used.
-        detector: function that finds the points; it is preferred to everything else.
+        detector: function that finds the points; it takes precedence over annotations and model.
 
     Raises:
         ArgumentError: a number is out of range, or the model's keypoints are not known points of the face.
@@ -75,20 +75,20 @@ def make_aligner(
         return Aligner(side, margin, _by_annotations)
     if not is_face_model(model):
         raise ArgumentError(
-            f"model {model.name!r} does not know which points of a face its keypoints are; give annotations with "
+            f"the keypoints of model {model.name!r} are not known points of the face; give annotations with "
             "landmarks, a detector, or another model"
         )
     return Aligner(side, margin, _by_model(model))
 
 
 def _by_annotations(picture: Picture, labels: FaceLabels | None) -> Points:
-    """Take the landmarks of the largest face."""
+    """Return the five points of the largest annotated face."""
     del picture
     faces = [face for face in single_faces(labels) if face.points is not None] if labels is not None else []
     found = [five_points(face.points) for face in faces if face.points is not None]
     whole = [points for points in found if np.isfinite(points).all()]
     if not whole:
-        raise LabelError("has no face with the points that faces are aligned by")
+        raise LabelError("has no face with the five points for the alignment")
     return max(whole, key=lambda points: float(np.ptp(points, axis=0).prod()))
 
 
@@ -97,7 +97,7 @@ def _by_detector(detector: PointDetector) -> Callable[[Picture, FaceLabels | Non
         del labels
         found = np.asarray(detector(picture.rgb), float)
         if not len(found):
-            raise LabelError("has no face that the detector finds")
+            raise LabelError("has no face that the detector could find")
         if found.ndim != 3 or found.shape[1:] != (5, 2):
             raise ShapeError(f"the detector must return five points (N, 5, 2) of each face, got {found.shape}")
         points: Points = found[0]
@@ -113,14 +113,14 @@ def _by_model(model: Animator) -> Callable[[Picture, FaceLabels | None], Points]
         del labels
         squares = find_squares(picture.rgb, model)
         if not squares:
-            raise LabelError("has no face that the model finds")
+            raise LabelError("has no face that the model could find")
         return window_keypoints(model, picture.rgb, squares[0])[order]
 
     return locate
 
 
 def warp_pixels(pixels: NDArray[np.generic], matrix: Matrix, side: int) -> NDArray[np.uint8]:
-    """Carry pixels by a similarity into a square; what lies outside of the picture is black.
+    """Warp pixels into a square by a similarity transform; parts outside of the picture are black.
 
     Args:
         pixels: (H, W, 1) or (H, W, 3), uint8 or uint16.
@@ -146,9 +146,9 @@ def warp_pixels(pixels: NDArray[np.generic], matrix: Matrix, side: int) -> NDArr
 
 
 def carry_labels(labels: FaceLabels, matrix: Matrix, side: int) -> FaceLabels:
-    """Carry landmarks and boxes into an aligned crop; masks and segmentations are left out.
+    """Map landmarks and boxes into an aligned crop; masks and segmentations are left out.
 
-    A box becomes the box around its carried corners, cut off at the edges of the crop.
+    A box becomes the bounding box of its mapped corners, clipped to the crop.
     """
     points, visible, boxes, box_visible = labels.points, labels.visible, labels.boxes, labels.box_visible
     if points is not None:

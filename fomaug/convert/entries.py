@@ -1,4 +1,4 @@
-"""The pictures of an expanded dataset, originals and copies, with their labels; they are listed as a stream."""
+"""List the pictures of an expanded dataset, originals and copies, with their labels, one by one."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from fomaug.expand.manifest import MANIFEST, Row, explained_rows, is_still, read
 from fomaug.expand.report import Failure
 from fomaug.expand.samples import path_inside
 from fomaug.expand.sources import SourceFile
+from fomaug.expand.views import view_columns
 from fomaug.files import PICTURE, read_regular
 from fomaug.labels import Annotations, FaceLabels, Flaw, fit, read_annotations
 from fomaug.media import Provenance, upright_size
 from fomaug.remote import is_url
 
 TRAIN: Final = "train"
-_AXES: Final = ("yaw", "pitch", "roll")
 _WINDOW: Final = 64  # pictures of an archive that are read together
 
 Size = tuple[int, int]
@@ -40,13 +40,13 @@ class Entry:
         size: (H, W) of the upright picture.
         source: key of the original.
         copy: number of the copy; None for an original.
-        load: function that reads the bytes of the file.
-        path: file that has these bytes; None for a member of an archive, and for a picture that is made anew.
-        turned: True if the EXIF orientation of the file turns the picture.
+        load: function that returns the bytes of the file.
+        path: path of the file; None for a member of an archive, and for a re-encoded picture.
+        turned: whether the EXIF orientation of the file rotates the picture.
         labels: landmarks, boxes and the like, in upright pixels; None for a picture without annotations.
         provenance: provenance mark of the copy; None for an original, and for a copy of an original without a face.
-        held_out: True for an original of another split than the one that was expanded.
-        view: columns of a copy that was made by views, see `view_columns`; empty for all other pictures.
+        held_out: whether it is an original of another split than the expanded one.
+        view: columns of a copy by views, see `view_columns`; empty for all other pictures.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Entry:
 
 @dataclass
 class ExpandedDataset:
-    """An expanded dataset, opened to list its pictures as often as needed.
+    """An open expanded dataset; its pictures can be listed several times.
 
     Attributes:
         out: folder of the expanded dataset.
@@ -76,8 +76,8 @@ class ExpandedDataset:
         num_expanded: number of originals of the expanded split.
         annotations: labels of the originals by key.
         annotations_path: path that the labels were read from; None without annotations.
-        flaws: annotations of originals that cannot be used.
-        failed: originals that cannot be read, by key.
+        flaws: unusable annotations of originals.
+        failed: unreadable originals by key.
     """
 
     out: Path
@@ -92,7 +92,7 @@ class ExpandedDataset:
 
     @property
     def has_masks(self) -> bool:
-        """Whether the labels are masks, which are files and not part of any row."""
+        """Whether the labels are mask files."""
         return bool((self.summary.get("annotations") or {}).get("format") == "masks")
 
     def entries(self) -> Iterator[Entry]:
@@ -172,12 +172,12 @@ def open_expanded(
     Args:
         out: folder that `expand` wrote.
         originals: whether to list the originals, too.
-        dataset: path or URL of the originals; None takes those that `expand` was given.
-        annotations: annotations of the originals; None takes those that `expand` was given.
+        dataset: path or URL of the originals; None for the dataset that was expanded.
+        annotations: path of the annotations of the originals; None for the annotations that were expanded.
 
     Raises:
         ResumeError: the folder is no expanded dataset, or its job is unfinished.
-        ArgumentError: the originals or their annotations are not there.
+        ArgumentError: the originals or their annotations are missing.
     """
     summary = read_summary(out)
     if summary.get("state") != "done":
@@ -199,7 +199,7 @@ def open_expanded(
 
 
 def _held_out(folder: str, out: Path, annotations: Path | None, listed: Iterable[SourceFile]) -> Iterator[SourceFile]:
-    """List the originals of the other splits; a dataset without splits was expanded as a whole."""
+    """List the originals of the other splits; a dataset without splits has none."""
     splits = {source.split for source in listed}
     if "" in splits:
         return
@@ -216,21 +216,6 @@ def _annotations(path: Path, folder: Path, summary: Mapping[str, Any], flaws: di
 
     format = (summary.get("settings") or {}).get("annotation_format")
     return read_annotations(path, folder, format=format, on_flaw=note)
-
-
-def view_columns(view: Mapping[str, Any]) -> dict[str, Any]:
-    """Flatten the entry "view" of a manifest row, which describes the first face, to columns.
-
-    >>> view_columns({"asked": [30, 0, 0], "reached": None, "expression": "smile", "values": {"smile": 0.8}})
-    {'asked_yaw': 30, 'asked_pitch': 0, 'asked_roll': 0, 'view_expression': 'smile', 'view_smile': 0.8}
-    """
-    columns: dict[str, Any] = {}
-    for kind in ("asked", "reached"):
-        angles = view.get(kind) or ()
-        columns |= {f"{kind}_{axis}": angle for axis, angle in zip(_AXES, angles, strict=False)}
-    if view.get("expression"):
-        columns["view_expression"] = view["expression"]
-    return columns | {f"view_{name}": value for name, value in (view.get("values") or {}).items()}
 
 
 def _below_split(name: str, split: str | None) -> str:
@@ -255,7 +240,7 @@ def _read_file(path: Path) -> bytes:
 
 
 class _Window:
-    """Some members of one archive, which are read together when the first of them is needed."""
+    """Consecutive members of one archive; all are read when the first is needed."""
 
     open: _Window | None = None
 
@@ -264,7 +249,7 @@ class _Window:
         self.contents: list[bytes] = []
 
     def read(self, number: int) -> bytes:
-        """Return the bytes of a member; the contents of the window before are released."""
+        """Return the bytes of a member, and free the members of the previous window."""
         if not self.contents:
             if _Window.open is not None:
                 _Window.open.contents = []

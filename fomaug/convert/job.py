@@ -1,4 +1,4 @@
-"""One conversion from its arguments to its report."""
+"""Run one conversion, from its arguments to its report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fomaug.convert.crops import Aligner, PointDetector, make_aligner
 from fomaug.convert.entries import Entry, ExpandedDataset, open_expanded
 from fomaug.convert.formats import Context, Converter, find_converter
 from fomaug.convert.outputs import Outputs, Pictures, with_content
-from fomaug.convert.plan import CategoryOption, ConvertPlan, IncludeSources, PointSource
+from fomaug.convert.plan import CategoryOption, ConvertPlan, PointSource
 from fomaug.convert.survey import Survey, has_scheme, survey
 from fomaug.errors import ArgumentError, FomaugError, LabelError, MediaError, ResumeError, reason_of
 from fomaug.expand.locks import locked
@@ -27,15 +27,16 @@ from fomaug.expand.report import Failure
 from fomaug.files import read_regular, write_file
 from fomaug.labels import read_categories
 from fomaug.media import decode_picture, encode_image
+from fomaug.options import IncludeSources
 from fomaug.strict_json import load_json
 from fomaug.weights import load_model
 
 STATE: Final = ".fomaug-convert.json"
-_LEAST_SIDE: Final = 64  # of a JPEG that is decoded to see whether it is whole: reduced, it is decoded faster
+_LEAST_SIDE: Final = 64  # of a JPEG that is decoded only for a check; a reduced one is decoded faster
 
 
 class ConvertOptions(TypedDict, total=False):
-    """Keyword arguments of `fomaug.convert` that its signature does not name; the fields of `ConvertPlan` say more."""
+    """Further keyword arguments of `fomaug.convert`; `ConvertPlan` documents them."""
 
     include_sources: IncludeSources
     align: int | None
@@ -54,9 +55,9 @@ class ConvertReport:
         files: label files below it.
         originals: number of converted originals.
         copies: number of converted copies.
-        notes: what the format cannot hold.
-        failed: pictures that could not be used, and why.
-        left_out: number of faces and pictures that the format cannot hold, by reason.
+        notes: labels that the format cannot store, as sentences.
+        failed: unusable pictures with their reasons.
+        left_out: number of left-out faces and pictures by reason.
     """
 
     dest: Path
@@ -98,25 +99,25 @@ def convert(
 
     Args:
         out: folder that `expand` wrote.
-        dest: folder to write to; a new one, or the one of the conversion that is resumed.
+        dest: folder of the converted dataset; a new one, or that of a conversion to resume.
         to: name of the format.
-        dataset: folder of the originals; None takes the folder that `expand` was given.
-        annotations: annotations of the originals; None takes those that `expand` was given.
-        model: face model for aligned crops; None takes the one that made the copies.
+        dataset: folder of the originals; None for the folder that was expanded.
+        annotations: path of the annotations of the originals; None for the annotations that were expanded.
+        model: face model for aligned crops; None for the model that made the copies.
         detector: function from an (H, W, 3) uint8 picture to the five points (N, 5, 2) of each face in pixels, for
-            aligned crops: left eye, right eye, nose tip, left and right corner of the mouth, as the viewer sees them.
-        resume: True to go on with an interrupted conversion; pictures that are there stay.
-        progress: True to show a progress bar.
-        on_note: function that is called with what the format cannot hold, before anything is written; None warns.
+            aligned crops: left eye, right eye, nose tip, left and right corner of the mouth; left is the viewer's.
+        resume: whether an interrupted conversion is continued; existing pictures are kept.
+        progress: whether a progress bar is shown.
+        on_note: function for notes on labels that the format cannot store, called before the first write; None to warn.
         options: further fields of `ConvertPlan`.
 
     Returns:
-        The number of converted pictures, and what could not be used.
+        The numbers of converted pictures, and the unusable ones.
 
     Raises:
         LabelError: the dataset lacks labels that the format needs.
-        ArgumentError: an argument is outside of what is accepted, or the originals are not there.
-        ResumeError: `dest` is not empty, or belongs to another conversion.
+        ArgumentError: an argument is out of range, or the originals are missing.
+        ResumeError: `dest` is not empty, or was written by a conversion with other arguments.
     """
     plan = ConvertPlan(to, **options)
     converter = find_converter(to)
@@ -152,7 +153,9 @@ def _make_aligner(
 ) -> Aligner | None:
     if plan.align is None:
         if detector is not None:
-            raise ArgumentError("a detector finds the points of aligned crops; give align, the side of the crops")
+            raise ArgumentError(
+                "a detector is used only for aligned crops; give align, the side of the crops in pixels"
+            )
         return None
     annotated = has_scheme(found.num_points)
     if plan.points == "annotations" and not annotated:
@@ -165,7 +168,7 @@ def _make_aligner(
 
 
 def _run(job: _Job, converter: type[Converter], dest: Path, notes: Iterable[str], *, progress: bool) -> ConvertReport:
-    """Convert all pictures, and give the label files their names once they are complete."""
+    """Convert all pictures; the label files get their final names at the end."""
     plan = job.plan
     outputs = Outputs(dest)
     pictures = Pictures(dest, plan.include_sources, encode=converter.encode, quality=plan.quality)
@@ -194,15 +197,15 @@ def _run(job: _Job, converter: type[Converter], dest: Path, notes: Iterable[str]
 
 def _entries(job: _Job, converter: type[Converter]) -> Iterable[Entry]:
     if converter.by_label:
-        # The pictures themselves are read one by one, later.
+        # The pictures are read later, one by one.
         return sorted(job.dataset.entries(), key=lambda entry: entry.label)
     return job.dataset.entries()
 
 
 def _check_whole(entry: Entry, aligner: Aligner | None) -> None:
-    """Decode an original, since nothing else would notice that a file whose bytes are kept is cut or damaged.
+    """Decode an original to check it, because a file whose bytes are kept is not decoded otherwise.
 
-    Copies are whole: their bytes were hashed when they were written. Aligned originals are decoded anyway.
+    Copies need no check, because their bytes were hashed when they were written. Aligned originals are decoded anyway.
 
     Raises:
         MediaError: the original cannot be decoded.
@@ -222,24 +225,28 @@ def _aligned(entry: Entry, aligner: Aligner | None, plan: ConvertPlan) -> Entry:
 
 
 def _category_names(opened: ExpandedDataset) -> dict[int, str]:
-    """Read the names of categories from the COCO file that the originals were annotated with, if it is there."""
+    """Read the names of categories from the COCO file of the originals; empty without one."""
     given = opened.annotations_path or Path((opened.summary.get("given") or {}).get("annotations") or "")
     is_coco = (opened.summary.get("annotations") or {}).get("format") == "coco"
     return read_categories(given) if is_coco and given.is_file() else {}
 
 
 def _begin(dest: Path, out: Path, plan: ConvertPlan, *, resume: bool) -> None:
-    """Start a new folder, or check that the folder belongs to the same conversion."""
+    """Start a new folder, or check that the folder was written with the same plan."""
     filled = any(path.name not in (STATE, ".fomaug-lock") for path in dest.iterdir())
     known = _read_state(dest) if (dest / STATE).exists() else None
     if filled and not resume:
-        raise ResumeError(f"{dest} is not empty; give a new folder, or resume=True (--resume) to go on with its job")
+        raise ResumeError(
+            f"{dest} is not empty; give a new folder, or resume=True (--resume) to continue its conversion"
+        )
     if filled and known is None:
         raise ResumeError(f"{dest} was not written by fomaug convert; give a new folder")
     facts = _facts(out, plan)
     if known is not None and filled and {name: known.get(name) for name in facts} != facts:
         changed = [name for name in facts if known.get(name) != facts[name]]
-        raise ResumeError(f"{dest} was made with another {', '.join(changed)}; take the same again, or a new folder")
+        raise ResumeError(
+            f"{dest} was made with another {', '.join(changed)}; give the same values again, or a new folder"
+        )
     _save_state(dest, out, plan, "running")
 
 

@@ -1,8 +1,7 @@
-"""The files of a conversion: label files appear when all of them are complete, pictures one by one."""
+"""Write the files of a conversion: pictures one by one, and all label files at the end."""
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from contextlib import ExitStack
@@ -11,18 +10,18 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, TextIO
 
 from fomaug.convert.entries import Entry
-from fomaug.convert.plan import IncludeSources
 from fomaug.expand.samples import path_inside
 from fomaug.expand.shards import fold
-from fomaug.files import replacing, write_file
+from fomaug.files import link_relative, replacing, write_file
 from fomaug.media import decode_picture, encode_image, sidecar_of
+from fomaug.options import IncludeSources
 
 _STARTS: Final = {"jpeg": b"\xff\xd8\xff", "png": b"\x89PNG"}
 _SUFFIXES: Final = {"jpeg": (".jpg", ".jpeg"), "png": (".png",)}
 
 
 class Outputs:
-    """Label files of a conversion, under temporary names until `finish`.
+    """The label files of a conversion, under temporary names until `finish`.
 
     Args:
         dest: folder of the converted dataset.
@@ -37,7 +36,7 @@ class Outputs:
         self._spools: dict[str, TextIO] = {}
 
     def text(self, name: str, head: str = "") -> TextIO:
-        """Open a text file when it is first asked for; `head` is its beginning."""
+        """Return a text file, opened and started with `head` on the first call."""
         if name not in self._texts:
             temporary = self._stack.enter_context(replacing(self._path(name)))
             file = temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="\n")
@@ -46,30 +45,30 @@ class Outputs:
         return self._texts[name]
 
     def binary(self, name: str) -> BinaryIO:
-        """Open a binary file when it is first asked for."""
+        """Return a binary file, opened on the first call."""
         if name not in self._binaries:
             temporary = self._stack.enter_context(replacing(self._path(name)))
             self._binaries[name] = self._stack.enter_context(temporary.open("wb"))
         return self._binaries[name]
 
     def spool(self, name: str) -> TextIO:
-        """Open a temporary text file when it is first asked for; it holds what waits until all pictures are known."""
+        """Return a temporary text file, opened on the first call, for text that depends on all pictures."""
         if name not in self._spools:
             self._spools[name] = self._stack.enter_context(_temporary_text())
         return self._spools[name]
 
     def write(self, name: str, content: bytes | str) -> None:
-        """Write a whole file; it is one of many, such as the labels of one picture, and visible at once."""
+        """Write a whole file under its final name at once, such as the labels of one picture."""
         data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
         write_file(path_inside(self.dest, name), data)
 
     def finish(self) -> None:
-        """Close all files and give them their names."""
+        """Close all files, and rename them to their final names."""
         self._stack.close()
 
     def abandon(self) -> None:
         """Delete the unfinished files."""
-        # An error makes the stack delete the temporary files instead of renaming them.
+        # On an error, the stack deletes the temporary files instead of renaming them.
         self._stack.__exit__(InterruptedError, InterruptedError(), None)
 
     def _path(self, name: str) -> Path:
@@ -78,13 +77,13 @@ class Outputs:
 
 
 class Pictures:
-    """Pictures of a conversion, one file for each.
+    """The picture files of a conversion.
 
     Args:
         dest: folder of the converted dataset.
-        mode: how the files get there; a file that has to be encoded anew is never a link.
-        encode: "jpeg" or "png" to encode all other pictures anew; empty to keep the bytes of every picture.
-        quality: quality of JPEGs that are encoded anew.
+        mode: value of `ConvertPlan.include_sources`; a re-encoded picture is never a link.
+        encode: "jpeg" or "png", the format of re-encoded pictures; empty to keep all bytes.
+        quality: quality of re-encoded JPEGs.
     """
 
     def __init__(self, dest: Path, mode: IncludeSources, *, encode: str = "", quality: int = 95) -> None:
@@ -92,12 +91,12 @@ class Pictures:
         self._taken: set[str] = set()
 
     def place(self, entry: Entry, name: str, *, spaces: bool = True) -> str:
-        """Write the file of a picture, unless it is there already.
+        """Write the file of a picture, unless it exists.
 
         Args:
             entry: picture.
-            name: path of the file below the folder, with any suffix of pictures.
-            spaces: False to replace white space, which would divide the fields of a list.
+            name: path of the file below the folder; its suffix is replaced if needed.
+            spaces: whether white space is kept; in a list it would separate fields.
 
         Returns:
             Path of the file below the folder; it differs from `name` if another picture has that name.
@@ -128,7 +127,7 @@ class Pictures:
     def _write(self, entry: Entry, path: Path) -> None:
         if self.mode == "link" and self._is_link(entry):
             assert entry.path is not None
-            _link(path, entry.path)
+            link_relative(path, entry.path)
             return
         if entry.provenance is not None and path.suffix.lower() == ".bmp":
             write_file(sidecar_of(path), entry.provenance.to_xmp())
@@ -149,13 +148,13 @@ class Pictures:
 
 
 class UniqueStems:
-    """Names of pictures whose label files have only their stems: no two names have one stem."""
+    """Names of pictures with unique stems, because each label file is named by the stem of its picture."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
     def claim(self, name: str) -> str:
-        """Return the name, or one with another stem if an earlier picture has its stem.
+        """Return the name, or one with another stem if an earlier name has its stem.
 
         >>> stems = UniqueStems()
         >>> stems.claim("anna/1.png"), stems.claim("anna/1.jpg")
@@ -171,17 +170,9 @@ class UniqueStems:
 
 
 def with_content(entry: Entry, content: bytes, suffix: str) -> Entry:
-    """Return an entry whose picture was made anew."""
+    """Return the entry with new bytes and a new suffix."""
     name = str(PurePosixPath(entry.name).with_suffix(suffix))
     return replace(entry, name=name, load=lambda: content, path=None, turned=False)
-
-
-def _link(path: Path, target: Path) -> None:
-    """Link a file relative to the link's own folder, so that both can be moved together."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    relative = os.path.relpath(target.resolve(), path.parent.resolve())
-    path.unlink(missing_ok=True)
-    path.symlink_to(relative)
 
 
 def _temporary_text() -> TextIO:

@@ -1,4 +1,4 @@
-"""The settings of a conversion, as one value."""
+"""The settings of a conversion."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from fomaug.errors import ArgumentError, check_choice
+from fomaug.options import IncludeSources
 
-IncludeSources = Literal["copy", "link", "none"]
 CategoryOption = Literal["face", "label"]
 PointSource = Literal["auto", "annotations", "model"]
 
 
 @dataclass(frozen=True)
 class ConvertPlan:
-    """All settings of one conversion that decide its files.
+    """All settings that determine the files of a conversion.
 
     Attributes:
         to: name of the format.
-        include_sources: whether originals stand beside the copies, and how pictures get there.
+        include_sources: treatment of originals: "copy" or "link" to include them, "none" for the copies alone.
         align: side of aligned crops in pixels; None leaves the pictures as they are.
-        margin: what is added at each edge of a crop, as a share of its side.
-        points: origin of the points that faces are aligned by.
+        margin: width added at each edge of a crop, as a share of its side.
+        points: origin of the five points for the alignment.
         categories: category of a face in detection formats.
-        quality: quality of JPEGs that are encoded anew.
+        quality: quality of re-encoded JPEGs.
     """
 
     to: str
     include_sources: IncludeSources = field(
         default="copy",
         metadata={
-            "help": "Originals beside the copies: copy all pictures, link all pictures (where no archive holds them), "
+            "help": "Originals beside the copies: copy all pictures; link all pictures that are files of their own; "
             "or none, for the copies alone."
         },
     )
     align: int | None = field(
-        default=None, metadata={"help": "Align every face by five points, in a crop of so many pixels a side."}
+        default=None, metadata={"help": "Align every face by five points, in a square crop with this side in pixels."}
     )
     margin: float = field(
         default=0.0, metadata={"help": "Share of the crop's side that is added at each edge of an aligned crop."}
@@ -43,15 +43,17 @@ class ConvertPlan:
     points: PointSource = field(
         default="auto",
         metadata={
-            "help": "Points that faces are aligned by: annotated landmarks, the model's keypoints, or annotations if "
-            "there are some (auto)."
+            "help": "Origin of the points for the alignment: annotated landmarks, the model's keypoints, or "
+            "annotations if there are some (auto)."
         },
     )
     categories: CategoryOption = field(
         default="face",
-        metadata={"help": "Category of a face in detection formats: face (or that of its annotation), or its label."},
+        metadata={
+            "help": "Category of a face in detection formats: face (or its annotated category), or its class label."
+        },
     )
-    quality: int = field(default=95, metadata={"help": "Quality of JPEGs that are encoded anew, 1 to 100."})
+    quality: int = field(default=95, metadata={"help": "Quality of re-encoded JPEGs, 1 to 100."})
 
     def __post_init__(self) -> None:
         for name, kind in _CHOICES.items():
@@ -59,7 +61,7 @@ class ConvertPlan:
         if not 1 <= self.quality <= 100:
             raise ArgumentError(f"quality must be 1 to 100, got {self.quality}")
         if self.align is None and self.margin:
-            raise ArgumentError("margin belongs to aligned crops; give align, the side of the crops in pixels")
+            raise ArgumentError("margin is used only for aligned crops; give align, the side of the crops in pixels")
 
 
 _CHOICES: Final[dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""What the labels of a dataset consist of; known before the work begins, so that nothing is lost without a word."""
+"""Survey the labels of a dataset before its conversion, so that the user learns early about any losses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TRUTHS: Final = {"-1": -1, "0": -1, "1": 1, "true": 1, "false": -1, "yes": 1, "
 
 @dataclass
 class Survey:
-    """The labels of a dataset in numbers.
+    """The number and kinds of labels of a dataset.
 
     Attributes:
         originals: number of originals.
@@ -34,14 +34,14 @@ class Survey:
         classes: number of pictures by class label.
         train_classes: number of pictures to train on by class label.
         splits: number of pictures by split.
-        kinds: kinds of labels that are there.
-        point_counts: numbers of landmarks that faces have.
-        fields: names of other fields, in the order in which they are found.
-        attributes: names of those fields whose values are all true or false.
+        kinds: kinds of labels of the dataset.
+        point_counts: numbers of landmarks of the faces.
+        fields: names of other fields, in the order of their first appearance.
+        attributes: names of the fields whose values are all true or false.
         sizes: sizes (H, W) of pictures, the first two that differ.
         category_ids: ids of the categories of faces.
         held_out: number of originals outside of the expanded split.
-        views: names of the columns that copies made by views have, in the order in which they are found.
+        views: names of the columns of copies by views, in the order of their first appearance.
     """
 
     originals: int = 0
@@ -152,7 +152,7 @@ def truth(value: Any) -> int | None:
 
 
 def has_scheme(count: int | None) -> bool:
-    """Whether five points can be derived from so many landmarks.
+    """Return whether five points can be derived from this number of landmarks.
 
     >>> has_scheme(68), has_scheme(7), has_scheme(None)
     (True, False, False)

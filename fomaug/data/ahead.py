@@ -1,4 +1,4 @@
-"""Work one batch ahead of the consumer of the batches."""
+"""Process batches in a thread, one batch ahead of their consumer."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _END = object()
 class _Worker:
     """A thread, and its stream on each device.
 
-    It outlives a pass over the data: CUDA's libraries prepare for the shapes that they get, and memory is reserved,
-    once for every thread and stream.
+    It is reused after a pass over the data, because CUDA's libraries prepare for shapes, and reserve memory, once for
+    every thread and stream.
     """
 
     resting: ClassVar[list[_Worker]] = []
@@ -49,26 +49,26 @@ class _Worker:
 
     @classmethod
     def take(cls) -> _Worker:
-        """Return a resting worker, or make a new one."""
+        """Return an idle worker, or make a new one."""
         try:
             return cls.resting.pop()
         except IndexError:
             return cls()
 
     def start(self, job: Callable[[_Worker], None]) -> Event:
-        """Begin a job, after which the thread rests; returns the event of the job's end."""
+        """Start a job, and return the event of its end."""
         over = Event()
         self._jobs.put((job, over))
         return over
 
     def wait(self, over: Event) -> None:
-        """Wait until a job is over, but not in the thread itself, nor where a fork left it behind."""
+        """Wait for the end of a job, except in the thread itself, and in a forked process without the thread."""
         while current_thread() is not self._thread and self._thread.is_alive() and not over.wait(0.1):
             pass
 
     def _run(self) -> None:
         while True:
-            self._do(*self._jobs.get())  # no name here keeps the last job's objects alive
+            self._do(*self._jobs.get())  # no variable keeps the last job's objects alive
 
     def _do(self, job: Callable[[_Worker], None], over: Event) -> None:
         job(self)
@@ -82,11 +82,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: torch.device) -> Iterator[Made]:
-    """Apply `work` to every batch, in a thread that is one batch ahead.
+    """Apply `work` to every batch in a thread that is one batch ahead.
 
-    On CUDA the thread has a stream of its own, so that the work runs beside the training step; a batch that is handed
-    over is ready for the consumer's stream. An error in `batches` or `work` is raised in place of the batch, with its
-    own traceback. When the consumer stops early, the thread stops after its present batch.
+    On CUDA the thread has its own stream, so that the work runs in parallel to the training step; yielded batches are
+    ready for the consumer's stream. An error in `batches` or `work` is raised in place of the batch, with its
+    traceback. If the consumer stops early, the thread stops after its current batch.
 
     Args:
         batches: iterator of batches; only the thread calls it.
@@ -97,7 +97,7 @@ def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: 
     permits, stop, threads = Semaphore(1), Event(), torch.get_num_threads()
 
     def produce(worker: _Worker) -> None:
-        if torch.get_num_threads() != threads:  # a thread keeps the number that it met first
+        if torch.get_num_threads() != threads:  # a thread keeps its first number of threads
             torch.set_num_threads(threads)
         try:
             with _own_stream(worker, device) as stream:
@@ -107,7 +107,7 @@ def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: 
                         break
                     made = work(batch)  # type: ignore[arg-type]
                     results.put(_Ready(made, None if stream is None else stream.record_event()))
-        except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
+        except BaseException as error:  # noqa: BLE001 - passed to the consumer, which raises it
             results.put(_Failed(error))
         results.put(_END)
 
@@ -138,7 +138,7 @@ def _own_stream(worker: _Worker, device: torch.device) -> Iterator[torch.cuda.St
     if device not in worker.streams:
         worker.streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     stream = worker.streams[device]
-    # Work that writes the model and the pool must end first.
+    # Work that modifies the model and the pool must end first.
     stream.wait_stream(torch.cuda.default_stream(device))
     with torch.cuda.device(device), torch.cuda.stream(stream):
         yield stream

@@ -30,7 +30,7 @@ IS_SYNTHETIC: Final = "is_synthetic"
 """Name of the value that says which images moved, in batches and items that are dicts."""
 
 NO_FACES: Final[tuple[()]] = ()
-"""The boxes of a batch or item whose boxes are None: faces are to be moved, and there are none."""
+"""The boxes of a batch or item whose boxes are None: it has no faces."""
 
 Paths = Sequence[Path] | Path
 FacesField = Path | Detector | Literal["auto"] | None
@@ -73,14 +73,14 @@ class BatchFields:
                 yield path, move
 
     def faces_in(self, batch: object) -> Any:
-        """Return the face boxes that a batch holds, or the function or word that finds them."""
+        """Return the face boxes in a batch, or the function or name of the search that finds them."""
         if self.faces is None or self.faces == "auto" or callable(self.faces):
             return self.faces
         found = get_at(batch, self.faces)
         return NO_FACES if found is None else found
 
     def keys_in(self, batch: object) -> list[Key] | None:
-        """Return the names of the images that a batch holds; None if it holds none."""
+        """Return the names of the images in a batch; None if it has none."""
         if self.keys is None:
             return None
         keys = get_at(batch, self.keys)
@@ -154,7 +154,7 @@ def move_batch(
     for path in fields.images(batch):
         images = get_at(batch, path)
         if not isinstance(images, Tensor):
-            raise ArgumentError(f"what lies at {path!r} is no tensor of images but {type(images).__name__}; set which=")
+            raise ArgumentError(f"the value at {path!r} is no tensor of images but {type(images).__name__}; set which=")
         result = augment.apply(images, settled, faces=faces)
         settled, movement = result.params, movement or BatchMovement.of(result)
         batch = set_at(batch, path, result.image)

@@ -55,7 +55,7 @@ def move_mask(mask: Tensor, movement: Movement) -> Tensor:
 def move_points(points: Tensor, movement: Movement) -> Tensor:
     """Move (B, M, 2) pixel points; a third column is visibility, set to 0 where a point can no longer be seen."""
     _check_columns("points", points, (2, 3))
-    return _with_visibility(*movement.points(points[..., :2]), points[..., 2:])
+    return _with_visibility(*movement.points(points[..., :2]), movement.swapped(points[..., 2:]))
 
 
 def move_boxes(boxes: Tensor, movement: Movement) -> Tensor:
@@ -161,7 +161,7 @@ def label_like(moved: Tensor, label: object) -> object:
 
 
 def _channels_last(masks: Tensor, size: tuple[int, int]) -> bool:
-    """Whether (B, ?, ?, ?) masks can only be (B, H, W, C); ambiguous ones count as (B, C, H, W)."""
+    """Return whether (B, ?, ?, ?) masks can only be (B, H, W, C); ambiguous ones count as (B, C, H, W)."""
     (a, b, c), (height, width) = masks.shape[1:], size
     return a * width == b * height and b * width != c * height
 

@@ -1,4 +1,4 @@
-"""`MotionLoader`: any loader, its batches animated one ahead of the training step."""
+"""`MotionLoader`: animate the batches of any loader, one batch ahead of the training step."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Keyed = tuple[Any, list[Key] | None]
 class KeyedBatches:
     """A loader's batches, each with the dataset indices of its items where they can be known.
 
-    They are known for a plain `DataLoader` that batches a map-style dataset: a twin of it is iterated, with the same
-    sampler, workers and settings, which carries the indices along. Its workers see the dataset as it was given.
+    They are known for a plain `DataLoader` that batches a map-style dataset. A copy of it with the same sampler,
+    workers and settings is iterated, which also returns the indices. Its workers have the given dataset.
     """
 
     def __init__(self, loader: Iterable[Any]) -> None:
@@ -49,7 +49,7 @@ def name_of(index: Any) -> Key:
 
 
 def _plain(index: Any) -> Any:
-    """Turn NumPy's and torch's integers into Python's, so that equal indices have equal names."""
+    """Convert integers of NumPy and torch to those of Python, so that equal indices have equal names."""
     if isinstance(index, tuple):
         return tuple(_plain(part) for part in index)
     try:
@@ -125,7 +125,7 @@ class Loader(Protocol):
 
 
 class MotionLoader:
-    """Wrap a loader: while the training step works on one batch, the next is animated, on a CUDA stream of its own.
+    """Wrap a loader: during the training step on one batch, the next is animated, on a separate CUDA stream.
 
     Batches keep their structure: dicts, lists, tuples, named tuples, dataclasses. They arrive on the model's device, or
     on `device`. After `augment.eval()` nothing moves.
@@ -152,7 +152,7 @@ class MotionLoader:
         device: device on which batches arrive; None for the model's device.
         relabel: function from a moved batch and its parameters to the batch to use; for labels that come from the clip.
             None keeps all labels.
-        log: function that is called with the parameters of every batch, in order, when the batch is handed over.
+        log: function that is called with the parameters of every batch, in order, when the batch is returned.
         is_synthetic: whether batches say which of their images moved: dicts get "is_synthetic", and tuples and lists a
             further last value, a (B,) bool tensor on the device of the batch.
     """
@@ -233,7 +233,7 @@ class MotionLoader:
 
 
 class _Draws:
-    """Draws the motions of one pass."""
+    """The draws of one pass."""
 
     def __init__(self, augment: MotionAugment, fields: BatchFields, epoch: int) -> None:
         self.augment = augment
@@ -259,7 +259,7 @@ class _Draws:
         return [self._next_copy(param) for param in self.augment.draw(keys, epoch=self.epoch)]
 
     def _next_copy(self, param: MotionParams) -> MotionParams:
-        """Take the draw of a name for its first image, and that of another copy for each one that follows."""
+        """Return the draw of a name for its first image, and that of the next copy for each further image."""
         copy = self.seen[param.key]
         self.seen[param.key] += 1
         return self.copies(param.key, 1 << copy.bit_length())[copy] if copy else param

@@ -8,6 +8,8 @@ from fomaug.driving.spec import NAMED_POOLS as NAMED_POOLS
 from fomaug.driving.spec import is_named_pool as is_named_pool
 from fomaug.driving.spec import load_pool as load_pool
 from fomaug.driving.synthetic import EXPRESSIONS as EXPRESSIONS
+from fomaug.driving.synthetic import mirrored_expression as mirrored_expression
+from fomaug.driving.synthetic import mirrored_fields as mirrored_fields
 from fomaug.driving.synthetic import neutral_like as neutral_like
 from fomaug.driving.synthetic import views_like as views_like
 from fomaug.driving.track import MotionTrack as MotionTrack
@@ -23,6 +25,8 @@ __all__ = [
     "closest_frame",
     "pose_distance",
     "EXPRESSIONS",
+    "mirrored_expression",
+    "mirrored_fields",
     "neutral_like",
     "MotionTrack",
     "NAMED_POOLS",

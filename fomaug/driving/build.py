@@ -45,7 +45,7 @@ class BuildOptions:
 
 
 class WatchedTrack(NamedTuple):
-    """The motion of a clip, and the frames in which a face drives.
+    """The motion of a clip, and the frames that show a face.
 
     Attributes:
         track: motion track of all frames.
@@ -61,7 +61,7 @@ class WatchedTrack(NamedTuple):
 def tracks_from_clips(
     clips: MediaInput | Iterable[MediaInput], model: Animator, labels: Labels, options: BuildOptions
 ) -> tuple[list[MotionTrack], list[tuple[str, str]]]:
-    """Make a track of every clip that can be used; see `DrivingPool.from_clips`.
+    """Make a track of every usable clip; see `DrivingPool.from_clips`.
 
     Returns:
         The tracks, and (clip, reason) for the clips that were left out.
@@ -118,11 +118,11 @@ def read_track(
     """Read the motion of one clip; only one batch of frames is in memory at a time.
 
     Args:
-        path: a clip, or a picture, which is a clip of one frame: path, bytes or open file.
+        path: clip, or picture as a clip of one frame: path, bytes or open file.
         model: model that finds the keypoints.
-        crop: a fixed square around the face, see `face_crop`, or the whole frame.
+        crop: "face" for a fixed square around the face, see `face_crop`; or "frame" for the whole frame.
         detector: detector of faces for `crop="face"`, see `face_crop`.
-        max_frames: number of frames that are read at most; None for all.
+        max_frames: largest number of frames that are read; None for all.
         progress: whether to show a progress bar.
         batch_size: number of frames in a batch of the model.
 
@@ -130,8 +130,8 @@ def read_track(
         The track, and notes about damaged frames and frames without a face.
 
     Raises:
-        MediaError: if the clip is missing or cannot be read.
-        PoolError: if no face can be moved by its keypoints, see `MotionTrack`.
+        MediaError: the clip is missing or cannot be read.
+        PoolError: the keypoints make no valid track, see `MotionTrack`.
     """
     options = BuildOptions(crop, detector, max_frames, "raise", progress, batch_size)
     track, notes, _ = _read_track(path, model, options, watched=False)
@@ -147,7 +147,7 @@ def watch_track(
     progress: bool = False,
     batch_size: int = 16,
 ) -> WatchedTrack:
-    """Read the motion of one clip as `read_track` does, and watch in which frames a face drives."""
+    """Read the motion of one clip as `read_track` does, and record which frames show a face."""
     return _read_track(path, model, BuildOptions(crop, None, max_frames, "raise", progress, batch_size), watched=True)
 
 
@@ -168,20 +168,20 @@ def _read_track(path: MediaInput, model: Animator, options: BuildOptions, *, wat
 
 
 def _track(clip: Clip, name: str, label: str | None, model: Animator, options: BuildOptions) -> MotionTrack:
-    """Make the track of a clip for a pool; if a face was searched, only of the frames that show one."""
+    """Make the track of a clip for a pool; after a search for a face, only frames that show one are kept."""
     search = _search(clip, model, options)
     test, found = _face_test(model, options.detector), search.crop.found > 0
-    # The model may follow a face in the whole frame even if the search did not find its square.
+    # The model may detect a face in the whole frame even if the search found no square.
     if search.seen and not found and not any(spread(clip.frames(on_damage=lambda _: None), _TESTS, test)):
         raise MediaError(
-            f"{clip.path}: no face was found in {search.crop.looked} examined frames; leave the clip out, or cut "
-            'it to the face yourself and use crop="frame"'
+            f"{clip.path}: no face was found in {search.crop.looked} examined frames; leave the clip out, or crop "
+            'it to the face and use crop="frame"'
         )
     watch = FaceWatch(search.seen if found else {}, test) if search.seen else None
     keypoints, damage = read_keypoints(clip, search.crop.box, model, batch_size=options.batch_size, watch=watch)
     notes = _notes(search.crop) + damage
     if len(keypoints) == clip.max_frames:
-        notes.append(f"only the first {clip.max_frames} frames were asked for")
+        notes.append(f"only the first {clip.max_frames} frames were read")
     if watch and len(rows := watch.rows()) < len(keypoints):
         notes.append(f"{len(keypoints) - len(rows)} of {len(keypoints)} frames show no face and were left out")
         keypoints = keypoints[rows]
@@ -200,13 +200,13 @@ def _search(clip: Clip, model: Animator, options: BuildOptions) -> FaceSearch:
     """Search the clip for its face in one pass."""
     if options.crop == "frame":
         return FaceSearch(FaceCrop(None, 0, 0), {})
-    # The later pass that reads the keypoints reports damaged frames.
+    # Damaged frames are reported later, by the pass that reads the keypoints.
     return search_face(clip.frames(on_damage=lambda _: None), model, options.detector)
 
 
 def _notes(crop: FaceCrop) -> list[str]:
-    note = f"a face was found in {crop.found} of {crop.looked} frames looked at"
-    return [note + ("" if crop.found else ": the whole frame was taken")] if crop.found < crop.looked else []
+    note = f"a face was found in {crop.found} of {crop.looked} examined frames"
+    return [note + ("" if crop.found else ": the whole frame is used")] if crop.found < crop.looked else []
 
 
 def _facts(clip: Clip, notes: list[str]) -> dict[str, str]:
@@ -227,7 +227,7 @@ def read_keypoints(
 
     Args:
         clip: clip to read.
-        box: part of the frames that the model sees; None for the whole frame.
+        box: part of the frames that is the model's input; None for the whole frame.
         model: model that finds the keypoints.
         batch_size: number of frames in a batch of the model.
         progress: whether to show a progress bar.
@@ -237,7 +237,7 @@ def read_keypoints(
         The keypoints, and notes about frames that cannot be read.
 
     Raises:
-        MediaError: if no frame can be read.
+        MediaError: no frame can be read.
     """
     damage: list[str] = []
     frames = clip.frames(on_damage=damage.append)

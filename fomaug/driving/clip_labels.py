@@ -24,7 +24,7 @@ def resolve_labels(labels: Labels, clips: Mapping[str, Path]) -> dict[str, str |
         The label of every clip by its name; None for clips without one.
 
     Raises:
-        LabelError: if a label is for an unknown clip, or the file cannot be read.
+        LabelError: a label is for an unknown clip, or the file cannot be read.
 
     >>> resolve_labels({"a.mp4": "nod"}, {"a": Path("clips/a.mp4"), "b": Path("clips/b.mp4")})
     {'a': 'nod', 'b': None}

@@ -1,9 +1,9 @@
 """The face of a clip: a fixed square around it, and the frames that show it.
 
-A sample of the frames gives the square. Whether another frame shows the face follows from the keypoints: while their
-pose changes no faster than a face can move, a frame shows the face if the frame before does. The face test runs only
-where the pose jumps, where the sample shows no face, and from there on until there is a face again; so a clip with the
-face in all frames needs no test. This fails when a face leaves slowly between two frames of the sample.
+The square is computed from a sample of the frames. The keypoints decide about the other frames: while their pose
+changes no faster than a face can move, a frame shows the face if the frame before does. Where the pose jumps or the
+sample shows no face, each frame is tested until a face is found again. A clip with the face in all frames needs no
+test. This fails if a face leaves slowly between two frames of the sample.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ROOM: Final = 1.15  # side of the crop over the extent of all positions of the 
 _SAMPLES: Final = 16  # frames in the sample
 _WHOLE: Final = 0.8  # share of a square frame above which the whole frame is taken
 _JUMP: Final = 0.06  # between poses of neighbouring frames; real clips reach 0.043, a cut from black 0.14 or more
-_GAP: Final = 12  # frames, half a second; shorter gaps without a jump are misses of the face test
+_GAP: Final = 12  # frames, half a second; shorter gaps without a jump are errors of the face test
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,11 +48,11 @@ class FaceCrop(NamedTuple):
 
 
 class FaceSearch(NamedTuple):
-    """The square around the face of a clip, and the frames that it was found in.
+    """The square around the face of a clip, and the frames that show the face.
 
     Attributes:
         crop: square around the face.
-        seen: for the index of each examined frame, whether it shows a face; empty if motion was searched, not a face.
+        seen: whether each examined frame shows a face, by its index; empty after a search for motion.
     """
 
     crop: FaceCrop
@@ -65,7 +65,7 @@ def face_crop(frames: Iterable[Frame], model: Animator, detector: Detector | Non
     A sample of the frames is examined. The square is as large as the median face requires, or larger if the positions
     of the face require it. Without a detector, a model whose keypoints are face points finds the face itself; for other
     models the square contains the pixels that change. This fails when several people are in view, when the face is
-    smaller than a fifth of the frame, and, for other models, when the camera moves: give a detector, or cut the clip
+    smaller than a fifth of the frame, and, for other models, when the camera moves: give a detector, or crop the clip
     and use `crop="frame"`.
 
     Args:
@@ -108,10 +108,10 @@ def spread(items: Iterable[Item], count: int, examine: Callable[[Item], Result])
 
 
 class FaceWatch:
-    """A record of the frames of a clip that show a face, which is built batch after batch.
+    """A record of the frames of a clip that show a face, filled batch by batch.
 
     Args:
-        seen: for the index of each frame of the sample, whether it shows a face.
+        seen: whether each frame of the sample shows a face, by its index.
         test: test whether a picture shows a face.
     """
 
@@ -152,8 +152,8 @@ def frames_to_keep(shown: Sequence[bool], jumps: Sequence[bool]) -> list[int]:
     In such a gap the keypoints do not jump, so the face was there.
 
     Args:
-        shown: for each frame, whether it shows a face.
-        jumps: for each frame, whether the keypoints jump between the frame before and this one.
+        shown: whether each frame shows a face.
+        jumps: whether the keypoints jump between the previous frame and each frame.
 
     >>> frames_to_keep([False, True, False, True, False], [False] * 5)
     [1, 2, 3]

@@ -1,4 +1,4 @@
-"""The pools that are made from the mean face, and need no clips."""
+"""Pools that are made from the mean face, without clips."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class MeanFacePools:
 
     @classmethod
     def gestures(cls, model: Animator) -> Self:
-        """Make the named motions of a mean face, such as nod, shake, turn, smile and talk; they need no clips.
+        """Make the named motions of a mean face, such as nod, shake, turn, smile and talk, without clips.
 
         Raises:
-            PoolError: for models whose keypoints are not known points of the face.
+            PoolError: the keypoints of the model are not known points of the face.
         """
         check_face_model(model)
         return cls(gesture_tracks(), model.name, model.hash)
@@ -49,7 +49,7 @@ class MeanFacePools:
         count: int = 240,
         seed: int = 0,
     ) -> Self:
-        """Turn and deform a mean face; every frame has its own pose and expression, and no clips are needed.
+        """Rotate and deform a mean face without clips; every frame has its own pose and expression.
 
         Args:
             model: model whose keypoints are known points of the face.
@@ -61,7 +61,7 @@ class MeanFacePools:
             seed: seed of the poses.
 
         Raises:
-            PoolError: for models whose keypoints are not known points of the face.
+            PoolError: the keypoints of the model are not known points of the face.
         """
         check_face_model(model)
         tracks = parametric_tracks(
@@ -84,10 +84,10 @@ class MeanFacePools:
         roll: Sequence[float] = ROLLS,
         expressions: Sequence[str] = DEFAULT_EXPRESSIONS,
     ) -> Self:
-        """Ask for copies by head pose, whatever the pose of their sources; every combination of the angles is a view.
+        """Make views: target head poses of copies, one for each combination of the angles.
 
-        Views are taken whole, and `strength_range` scales expressions only. A view of a side that the source hides is
-        replaced, see `fomaug.motion.View`.
+        A copy has the target pose whatever the pose of its source; `strength_range` scales only the expressions. A view
+        of a side that the source hides is replaced, see `fomaug.motion.View`.
 
         Args:
             model: model whose keypoints are known points of the face.
@@ -98,7 +98,7 @@ class MeanFacePools:
 
         Raises:
             ArgumentError: an angle is too wide, or an expression is unknown.
-            PoolError: for models whose keypoints are not known points of the face.
+            PoolError: the keypoints of the model are not known points of the face.
         """
         check_face_model(model)
         tracks = view_tracks(yaw=yaw, pitch=pitch, roll=roll, expressions=expressions)

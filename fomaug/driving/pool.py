@@ -1,4 +1,4 @@
-"""Driving pools: the motion tracks one model can draw from."""
+"""Driving pools: sets of motion tracks of one model."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from fomaug.options import Crop, OnError
 
 
 class DrivingPool(MeanFacePools):
-    """Motion tracks made by one model.
+    """An immutable set of motion tracks of one model.
 
-    A pool is immutable; `select`, `to` and `rounded` return new pools.
+    Methods such as `select`, `to` and `rounded` return new pools.
 
     Args:
         tracks: motion tracks, at least one, with unique names.
-        model_name: name of the model whose keypoints these are.
+        model_name: name of the model that made the keypoints.
         model_hash: hash of that model.
-        skipped: (clip, reason) of clips that could not be used.
+        skipped: (clip, reason) of unusable clips.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class DrivingPool(MeanFacePools):
         return name in self._rows
 
     def __eq__(self, other: object) -> bool:
-        """Compare contents: equal pools share an entry of a cache."""
+        """Compare the contents, so that equal pools share one cache entry."""
         return isinstance(other, DrivingPool) and other.hash == self.hash
 
     def __hash__(self) -> int:
@@ -93,7 +93,7 @@ class DrivingPool(MeanFacePools):
 
     @cached_property
     def hash(self) -> str:
-        """The sha256 of everything that a draw depends on: the model, and every track without its crop and facts.
+        """The sha256 of the inputs of a draw: the model, and every track without its crop and facts.
 
         It is the same after saving and loading, and on every machine and device.
         """
@@ -114,13 +114,13 @@ class DrivingPool(MeanFacePools):
             labels: label of each track by name, or a CSV file with columns `clip,label`. Other tracks keep their label.
 
         Raises:
-            LabelError: if no track has a name in `labels`, or the file cannot be read.
+            LabelError: no track has a name in `labels`, or the file cannot be read.
         """
         found = resolve_labels(labels, {name: Path(name) for name in self.names})
         return self._with(replace(track, label=found[track.name] or track.label) for track in self.tracks)
 
     def weighted(self, weights: Mapping[str, float]) -> DrivingPool:
-        """Make a pool of the same tracks with other weights: a larger one for more draws, 0 for none.
+        """Make a pool of the same tracks with other weights; a track is drawn in proportion to its weight.
 
         Args:
             weights: weight of each track by name or by label; a name takes precedence over a label. Other tracks keep
@@ -148,7 +148,7 @@ class DrivingPool(MeanFacePools):
         return self._with(track.to(device) for track in self.tracks)
 
     def rounded(self) -> DrivingPool:
-        """Round keypoints to half precision, by 0.03 pixel of 256 at most; the file gets half as large."""
+        """Round keypoints to half precision, by at most 0.03 of 256 pixels; the file becomes half as large."""
         return self._with(_pool_file.rounded(track) for track in self.tracks)
 
     def check_model(self, model: Animator) -> None:
@@ -161,22 +161,22 @@ class DrivingPool(MeanFacePools):
             )
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file, whole or not at all.
+        """Write one safetensors file atomically.
 
-        Keypoints that half precision holds exactly, such as those of `rounded`, are stored in it.
+        Keypoints that half precision represents exactly, such as those of `rounded`, are stored in half precision.
         """
         _pool_file.write(Path(path), self.tracks, self.model_name, self.model_hash)
 
     @classmethod
     def load(cls, path: str | Path, model: Animator | None = None) -> DrivingPool:
-        """Read a pool file; no code in it is run, and everything in it is checked.
+        """Read and check a pool file; code in it is never run.
 
         Args:
             path: path of a file that `save` wrote.
-            model: model that the pool must fit; None to check this later.
+            model: model that must have made the pool; None to skip this check.
 
         Raises:
-            PoolError: if the file is missing, damaged, of a later version, or made by another model.
+            PoolError: the file is missing, damaged, of a later version, or from another model.
         """
         with _pool_file.named(Path(path)):
             pool = cls(*_pool_file.read(Path(path)))
@@ -204,14 +204,14 @@ class DrivingPool(MeanFacePools):
         facts count them. Models that find faces only with a detector keep all frames if there is no detector.
 
         Args:
-            clips: a folder with clips below it, a clip (path, bytes or open file), or several of these.
+            clips: folder with clips below it, clip (path, bytes or open file), or several of these.
             model: model that finds the keypoints.
             labels: label of each clip by its name, file name or path below the folder, as a mapping or a CSV file with
                 columns `clip,label`; or "folders" for the name of each clip's folder.
-            crop: a fixed square around the face, see `face_crop`, or the whole frame.
+            crop: "face" for a fixed square around the face, see `face_crop`; or "frame" for the whole frame.
             detector: detector of faces for `crop="face"`, see `face_crop`.
-            max_frames: number of frames of each clip that are read; the track's facts mention a cut. None for all.
-            on_error: policy for a clip that cannot be used: "skip" names it in `skipped`, "raise" raises its error.
+            max_frames: largest number of frames of each clip, None for all; the track's facts mention a limit.
+            on_error: policy for unusable clips: "skip" lists them in `skipped`, "raise" raises the error.
             progress: whether to show a progress bar.
             batch_size: number of frames in a batch of the model.
         """
@@ -221,10 +221,10 @@ class DrivingPool(MeanFacePools):
 
     @classmethod
     def builtin(cls, model: Animator) -> DrivingPool:
-        """Load the pool that is shipped with the embedded model.
+        """Load the pool of the embedded model.
 
         Raises:
-            PoolError: for other models, which have other keypoints.
+            PoolError: the model is another one, which has other keypoints.
         """
         path = _pool_file.shipped_pool(model)
         return cls.load(path, model) if path else cls.gestures(model)

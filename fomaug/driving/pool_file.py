@@ -1,7 +1,7 @@
 """The file of a driving pool: one safetensors file whose header describes the tracks.
 
-Files may come from an unknown source: sizes are bounded before anything is read, every field is checked, and unknown
-versions and fields are refused.
+Files may come from an unknown source: sizes are limited before anything is read, every field is checked, and unknown
+versions and fields are errors.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fomaug.types import Keypoints
 
 EMBEDDED: Final = "lite-256"
 VERSION: Final = 1
-VIEWS: Final = 2  # version of files with tracks of views, which older versions of fomaug refuse
+VIEWS: Final = 2  # version of files with views, which older versions of fomaug reject
 _KEY: Final = "fomaug.pool"
 _MAX_HEADER: Final = 2**24
 _MOST_PARTS: Final = 10**6  # largest number of lists and objects in the description, each of which takes 60 bytes
@@ -50,7 +50,7 @@ _VIEW_FIELDS: Final[Mapping[str, tuple[type, ...]]] = {"angles": (list, type(Non
 
 
 def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash: str) -> None:
-    """Write tracks whole or not at all."""
+    """Write tracks atomically."""
     version = VERSION if all(track.angles is None for track in tracks) else VIEWS
     header = {
         "version": version,
@@ -59,7 +59,7 @@ def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash
         "tracks": [{field: getattr(track, field) for field in _fields(version)} for track in tracks],
     }
     tensors = {name: part for row, track in enumerate(tracks) for name, part in _tensors(row, track)}
-    # `save_file` is not used, because only the owner may read its files.
+    # `save_file` is not used, because only the owner could read the file.
     content = save(tensors, metadata={_KEY: json.dumps(header, default=dict)})
     try:
         write_file(path, content)
@@ -68,7 +68,7 @@ def write(path: Path, tracks: Sequence[MotionTrack], model_name: str, model_hash
 
 
 def read(path: Path) -> tuple[list[MotionTrack], str, str]:
-    """Read and check a pool file: its tracks, the model's name and the model's hash."""
+    """Read and check a pool file; return its tracks, the model's name and the model's hash."""
     try:
         with open_tensors(path, POOL, most_header=_MAX_HEADER) as file:
             header = _header(path, (file.metadata() or {}).get(_KEY))
@@ -80,7 +80,7 @@ def read(path: Path) -> tuple[list[MotionTrack], str, str]:
             tracks = [_track(path, facts, fields, _keypoints(path, file, row, names)) for row, facts in enumerate(rows)]
     except OSError as error:
         raise PoolError(f"cannot read pool {path} ({reason_of(error)})") from error
-    except (SafetensorError, RuntimeError) as error:  # torch cannot allocate some shapes
+    except (SafetensorError, RuntimeError) as error:  # RuntimeError: torch cannot allocate the shape
         raise PoolError(
             f"{path} is no pool file or is damaged ({reason_of(error)}); build one with `fomaug pool build`"
         ) from error
@@ -101,7 +101,7 @@ def shipped_pool(model: Animator) -> Path | None:
     """Find the pool file of the embedded model; None if the package has none.
 
     Raises:
-        PoolError: for other models.
+        PoolError: the model is another one.
     """
     if model.name != EMBEDDED:
         raise PoolError(
@@ -120,7 +120,7 @@ def _tensors(row: int, track: MotionTrack) -> list[tuple[str, Tensor]]:
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Name the file in errors that only tell of its tracks.
+    """Add the file's name to errors about its tracks.
 
     Raises:
         PoolError: the block raised one.

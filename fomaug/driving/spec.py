@@ -1,4 +1,4 @@
-"""Driving pools by name: "builtin", "gestures", "parametric" with ranges, "views" with angles, or a path."""
+"""Make or load pools by text: "builtin", "gestures", "parametric" with ranges, "views" with angles, or a path."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ANGLES: Final = {"yaw": "yaw_range", "pitch": "pitch_range", "roll": "roll_rang
 
 
 def is_named_pool(text: str) -> bool:
-    """Whether a text is the name of a pool that needs no file, alone or with NAME=VALUE words behind it.
+    """Return whether a text names a pool that needs no file, alone or followed by NAME=VALUE words.
 
     >>> is_named_pool("parametric yaw=-20:20"), is_named_pool("gestures of mine.safetensors")
     (True, False)
@@ -33,7 +33,7 @@ def is_named_pool(text: str) -> bool:
 
 
 def load_pool(text: str | Path, model: Animator) -> DrivingPool:
-    """Make or read the driving pool that a text names.
+    """Make or load the driving pool that a text names.
 
     Args:
         text: name of a pool, with ranges in degrees for a parametric one, such as
@@ -43,14 +43,14 @@ def load_pool(text: str | Path, model: Animator) -> DrivingPool:
 
     Raises:
         ArgumentError: a range or a list of angles is unknown or cannot be read.
-        PoolError: no pool has this name and there is no such file, or the pool belongs to another model.
+        PoolError: there is no such name or file, or the pool was made by another model.
     """
     if not is_named_pool(str(text)):
         return _read(Path(text), model)
     name, *words = str(text).split()
     read = _READERS.get(name)
     if words and read is None:
-        raise ArgumentError(f"pool {str(text)!r}: only parametric pools take ranges and views take angles")
+        raise ArgumentError(f"pool {str(text)!r}: only parametric pools have ranges and only views have angles")
     return NAMED_POOLS[name](model, **dict(read(str(text), word) for word in words) if read else {})
 
 
@@ -97,7 +97,7 @@ def _read_views(text: str, word: str) -> tuple[str, Any]:
 
 
 def _steps(value: str) -> list[float]:
-    """List the angles from the lowest to the highest one, both included if the step leads there.
+    """List the angles from low to high; high is included if a step ends there.
 
     >>> _steps("-40:40:20")
     [-40.0, -20.0, 0.0, 20.0, 40.0]

@@ -1,4 +1,4 @@
-"""Motion tracks: the keypoints of clips, checked one by one and as the content of a pool."""
+"""Motion tracks: the keypoints of clips, with checks of single tracks and of whole pools."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from fomaug.errors import PoolError, ShapeError, shortened
 from fomaug.geometry import normalise, shape_distance
 from fomaug.types import Keypoints
 
-# Limits for tracks from unknown files, next to the values of the built-in pool and of real clips of several models.
-_FARTHEST: Final = 10.0  # largest absolute coordinate; known tracks reach 1
-_LARGEST: Final = 1000.0  # largest absolute entry of a jacobian; known tracks reach 2.8
+# Limits for tracks from unknown files; the comments give the values of real clips of several models.
+_FARTHEST: Final = 10.0  # largest absolute coordinate; real tracks reach 1
+_LARGEST: Final = 1000.0  # largest absolute entry of a jacobian; real tracks reach 2.8
 _LEAST_EXTENT: Final = 1e-5  # least extent of the points, see `_extent`; faces have 0.04 or more
 _LEAST_AREA: Final = 1e-8  # least absolute determinant of a jacobian; heads turned far aside have 8e-5 or more
 _MOST_FPS: Final = 100_000  # largest frame rate; high-speed cameras reach 25,000
@@ -28,7 +28,7 @@ _LARGEST_WEIGHT: Final = 10**9
 
 @dataclass(frozen=True, eq=False)
 class MotionTrack:
-    """The keypoints of every frame of one clip; no pixels.
+    """The keypoints of every frame of one clip, without pixels.
 
     Attributes:
         name: name of the track, unique in its pool.
@@ -36,10 +36,10 @@ class MotionTrack:
         fps: frames per second.
         label: name of the motion, such as `smile`; None if it is unknown.
         clip_hash: sha256 of the clip's bytes; empty for motion that was made without a clip.
-        driver: person whose motion it is; empty if unknown.
+        driver: name of the moving person; empty if unknown.
         weight: frequency of its draws, relative to the other tracks.
         crop: (left, top, right, bottom) in the clip's pixels; None for the whole frame.
-        facts: further information in words; it is no part of the hash.
+        facts: further information in words, which the hash excludes.
         angles: (yaw, pitch, roll) in degrees of each frame of a track of views; None for motion.
         expression: name of the expression of a track of views; empty for motion.
     """
@@ -82,12 +82,12 @@ class MotionTrack:
 
 
 def _degenerate(value: Tensor, jacobian: Tensor | None) -> str | None:
-    """Name the flaw by which finite keypoints would give NaN pictures: motion is divided by areas and jacobians."""
+    """Describe a flaw that would cause a division by zero: motion is divided by areas and jacobians."""
     far = value.abs().amax((1, 2))
     if (frame := _first(far > _FARTHEST)) is not None:
         return f"keypoints must be within about [-1, 1], got {float(far[frame]):.3g} in frame {frame}"
     if (frame := _first(_extent(value) < _LEAST_EXTENT)) is not None:
-        return f"the keypoints of frame {frame} span no area: they are one point or one line"
+        return f"the keypoints of frame {frame} span no area: all are at one point or on one line"
     if jacobian is None:
         return None
     large = jacobian.abs().amax((1, 2, 3))
@@ -106,7 +106,7 @@ def _first(wrong: Tensor) -> int | None:
 
 
 def _extent(value: Tensor) -> Tensor:
-    """Return (T,) roots of the determinants of the points' covariance: 0 where the hull has no area, but cheaper."""
+    """Return (T,) roots of the determinants of the points' covariance, which are 0 if the hull has no area."""
     # In single precision, points on a line get an area; not every device has double precision.
     points = value.cpu().double()
     x, y = (points - points.mean(1, keepdim=True)).unbind(-1)
@@ -114,7 +114,7 @@ def _extent(value: Tensor) -> Tensor:
 
 
 def check_track(track: MotionTrack) -> None:
-    """Raise `PoolError` unless the track can be drawn from."""
+    """Raise `PoolError` unless the track is valid."""
     value, jacobian = track.keypoints.value, track.keypoints.jacobian
     problem = None
     if value.ndim != 3 or value.shape[2] != 2 or not value.shape[0] or not value.shape[1]:
@@ -164,7 +164,7 @@ def contents_hash(tracks: Sequence[MotionTrack], model_hash: str) -> str:
 
 
 def check_together(tracks: Sequence[MotionTrack]) -> None:
-    """Raise `PoolError` unless the tracks make a pool."""
+    """Raise `PoolError` unless the tracks form a valid pool."""
     if not tracks:
         raise PoolError("a driving pool needs at least one track, got none")
     if twice := [name for name, count in Counter(track.name for track in tracks).items() if count > 1]:
@@ -193,7 +193,7 @@ def _kind(keypoints: Keypoints) -> tuple[int, bool]:
 
 
 def closest_frame(track: MotionTrack, source_keypoints: Keypoints) -> Tensor:
-    """Choose the frame of a track whose pose is closest to each source's; the earliest of several.
+    """Choose the frame of a track whose pose is closest to each source's; of equal frames, the earliest.
 
     If no frame of the clip has the source's pose, the closest one is still far from it, and the result includes the
     difference of the two poses; there is no error.

@@ -119,7 +119,7 @@ Extract = Callable[[Frame], Any]  # a frame (H, W, 3) to a vector or (M, 2) poin
 
 @dataclass(frozen=True)
 class Extractors:
-    """The user's functions that extract arrays from a frame (H, W, 3) uint8, for further measures; None for none.
+    """Functions of the user that extract arrays from a frame (H, W, 3) uint8, for further measures.
 
     Attributes:
         landmarks: landmark detector, to (M, 2) pixels, or None if no face is found; for `akd` and `lost`.

@@ -1,4 +1,4 @@
-"""Reconstruction: clips are rebuilt from their first frames, and the differences are measured."""
+"""Reconstruction: rebuild clips from their first frames, and measure the differences."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ class Reconstruction:
 
     Attributes:
         model: name of the model.
-        judges: name of the extractor by measure: a function of the caller, or for `keypoint_distance` the model's own
-            detector, so this measure cannot compare models.
+        judges: name of the extractor by measure. `keypoint_distance` uses the model's own detector, so it cannot
+            compare models.
         figures: mean and interval by measure.
         clips: value of each measure by clip.
         skipped: reason for each clip that could not be measured.
@@ -133,12 +133,12 @@ def reconstruct(
         clips: a clip, or a folder of clips.
         extractors: functions for the measures that need landmarks, embeddings or features.
         step: distance between measured frames.
-        max_frames: number of frames of each clip at most; None for all.
+        max_frames: largest number of frames of each clip; None for all.
         watch: function that is called with (clip, source, driving, one prediction per model).
-        progress: function that is called once a clip.
+        progress: function that is called after each clip.
 
     Raises:
-        MediaError: if no clip can be read.
+        MediaError: no clip could be measured.
     """
     extractors = extractors or Extractors()
     rows: list[dict[str, dict[str, float]]] = [{} for _ in animators]

@@ -121,7 +121,7 @@ def official_animator(name: str = "vox-256") -> Animator:
     """Build an official architecture with random weights, which do not change its speed.
 
     Raises:
-        ArgumentError: for an unknown name.
+        ArgumentError: the name is unknown.
     """
     if name not in OFFICIAL:
         raise ArgumentError(
@@ -143,17 +143,17 @@ def bench(
     threads: int | None = None,
     progress: Any = None,
 ) -> Bench:
-    """Time the stages of every model in alternation, so that a slower phase of the machine affects all alike.
+    """Time the stages of all models in turn, so that a slower phase of the machine affects all of them.
 
     Args:
         animators: models; the ratio is of the first to the last.
         batch_size: number of images in a batch.
-        rounds: number of measurements of every stage, each after a run that is not counted and fills the caches.
+        rounds: number of measurements of every stage; an unmeasured run before each of them fills the caches.
         threads: number of CPU threads; None for torch's own choice.
-        progress: function that is called once a round.
+        progress: function that is called after each round.
     """
     stages = [(animator, stage, run) for animator in animators for stage, run in _stages(animator, batch_size)]
-    with _threads(1):  # the counters see only the operations of this thread
+    with _threads(1):  # the counters count only the operations of this thread
         gflops = [_gflop(run) / batch_size for _, _, run in stages]
         peaks = [peak_bytes(run) / 2**20 for _, _, run in stages]
     with _threads(threads):

@@ -1,4 +1,4 @@
-"""Expansion of a face dataset with the motion of a driving pool.
+"""Expand a face dataset with the motion of a driving pool.
 
 `fomaug.expand` is this package and can also be called as the function `expand` in it. Importing a package binds its
 name on `fomaug` to the module, so the module itself has to be callable; see

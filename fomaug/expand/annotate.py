@@ -29,6 +29,8 @@ from fomaug.labels import (
     list_annotations,
     load_labels,
     move,
+    point_counts,
+    scheme_names,
     write_annotations,
 )
 from fomaug.media import file_size
@@ -72,6 +74,8 @@ class Annotator:
         self.flaws = tuple(flaw for flaw in found_flaws if not flaw.picture or flaw.picture in keys)
         self.missing = tuple(source.key for source in sources if source.key not in self.labels)
         self._check_flaws(self.flaws)
+        if plan.mirror_probability:
+            _check_mirror(self.labels.values())
         _check_use(plan, self.format, len(self.missing) == len(sources), self.flaws)
 
     def without_labels(self) -> Annotator:
@@ -197,6 +201,17 @@ def _entries(rows: Iterable[Row]) -> Iterator[tuple[str, tuple[int, int], FaceLa
         if row.get("annotation") is not None:
             height, width = row["size"]
             yield row["file"], (height, width), from_json(row["annotation"])
+
+
+def _check_mirror(labels: Iterable[FaceLabels]) -> None:
+    """Refuse landmarks whose left and right are not known, before anything is written."""
+    for found in labels:
+        for count in point_counts(found):
+            if count and str(count) not in scheme_names():
+                raise LabelError(
+                    f"mirrored copies swap left and right of landmarks, which is not known of {count} landmarks, but "
+                    f"of {', '.join(scheme_names())}; leave mirror_probability at 0"
+                )
 
 
 def _check_use(plan: ExpandPlan, format: str, nothing_fits: bool, flaws: Sequence[Flaw]) -> None:  # noqa: FBT001

@@ -1,4 +1,4 @@
-"""The purpose "auto": views in the range that the pictures of the dataset show."""
+"""The purpose "auto": choose views in the range of the dataset's head poses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST: Final = 100  # Most pictures whose poses are estimated; they are spread e
 def choose_views(
     plan: ExpandPlan, sources: Sequence[SourceFile], model: Animator | None, detector: Detector | None
 ) -> ExpandPlan:
-    """Return the plan with the views of its dataset, if its purpose is "auto" and nobody has said which views to take.
+    """Return the plan with views in the range of its dataset, if its purpose is "auto" and no views are given.
 
     A job that has begun keeps its views.
 

@@ -1,7 +1,7 @@
-"""The dataset card: a README.md that says what an output folder holds, and how Hugging Face datasets reads it.
+"""The dataset card: a README.md that describes an output folder for readers and for Hugging Face datasets.
 
-By the names of files alone, datasets takes a folder called `test` among classes for a split, and cannot know what the
-numbers of classes in tar files mean. Its YAML head says both, so that `load_dataset(OUT)` does not guess.
+Without the card, datasets would treat a folder called `test` among classes as a split, and the numbers of classes in
+tar files would have no names. The YAML head of the card has both facts, so that `load_dataset(OUT)` need not guess.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import yaml
 from fomaug import __version__
 from fomaug.expand.manifest import CARD, CONTACT_SHEET
 from fomaug.expand.plan import ExpandPlan
-from fomaug.expand.samples import SUFFIXES
+from fomaug.expand.samples import SUFFIXES, archived_suffix
 from fomaug.expand.sources import SourceFile
 from fomaug.files import write_file
 from fomaug.media import written_format
@@ -34,7 +34,7 @@ _READERS: Final = {
 def save_card(
     plan: ExpandPlan, sources: Sequence[SourceFile], classes: Sequence[str], *, metadata: bool = False
 ) -> None:
-    """Write the card of an output folder, unless it has one: people edit it.
+    """Write the card of an output folder, unless it exists, because users may have edited it.
 
     Args:
         plan: settings of the job.
@@ -53,7 +53,8 @@ def make_head(
     plan: ExpandPlan, sources: Sequence[SourceFile], classes: Sequence[str], *, metadata: bool = False
 ) -> dict[str, Any]:
     """Make the YAML head of a card, see `save_card`."""
-    files = _folder_files(sources) if plan.format == "folder" else _archive_files(plan, sources)
+    originals = plan.include_sources != "none"
+    files = _folder_files(sources, originals=originals) if plan.format == "folder" else _archive_files(plan, sources)
     config: dict[str, Any] = {"config_name": "default", "default": True}
     if plan.format == "folder" and metadata and set(files) == {"train"} and not any(source.split for source in sources):
         files["train"].append("metadata.jsonl")
@@ -65,10 +66,11 @@ def make_head(
     return head | ({"dataset_info": _tar_info(plan, sources, classes)} if plan.format == "webdataset" else {})
 
 
-def _folder_files(sources: Iterable[SourceFile]) -> dict[str, list[str]]:
+def _folder_files(sources: Sequence[SourceFile], *, originals: bool) -> dict[str, list[str]]:
     folders = sorted({(source.split, source.split_folder) for source in sources if source.split})
     if not folders:
-        return {"train": [f"**/*{suffix}" for suffix in SUFFIXES.values()]}
+        own = {PurePosixPath(source.key).suffix for source in sources} if originals else set[str]()
+        return {"train": [f"**/*{suffix}" for suffix in sorted({*SUFFIXES.values(), *own})]}
     files: dict[str, list[str]] = {}
     for split, folder in folders:
         files.setdefault(_SPLITS[split], []).append(f"{folder}/**")
@@ -83,14 +85,17 @@ def _archive_files(plan: ExpandPlan, sources: Iterable[SourceFile]) -> dict[str,
 
 def _tar_info(plan: ExpandPlan, sources: Iterable[SourceFile], classes: Sequence[str]) -> dict[str, Any]:
     """Describe the members of tar files: datasets would take those of the first file for those of all."""
+    keys = [PurePosixPath(source.key) for source in sources]
     if plan.image_format == "same":
-        formats = {written_format(PurePosixPath(source.key).suffix) for source in sources}
+        members = {SUFFIXES[written_format(key.suffix)] for key in keys}
     else:
-        formats = {plan.image_format}
+        members = {SUFFIXES[plan.image_format]}
+    if plan.include_sources != "none":
+        members |= {archived_suffix(key.suffix) for key in keys}
     numbers = {"class_label": {"names": {str(number): name for number, name in enumerate(classes)}}}
     return {
         "features": [
-            *({"name": SUFFIXES[name].removeprefix("."), "dtype": "image"} for name in sorted(formats)),
+            *({"name": suffix.removeprefix("."), "dtype": "image"} for suffix in sorted(members)),
             *([{"name": "cls", "dtype": numbers}] if classes else []),
             {"name": "json", "struct": [{"name": name, "dtype": kind} for name, kind in _JSON.items()]},
             {"name": "__key__", "dtype": "string"},

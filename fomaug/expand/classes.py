@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from fomaug.driving import DrivingPool
+from fomaug.driving import DrivingPool, mirrored_expression
 from fomaug.errors import ArgumentError, LabelError
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import SourceFile
@@ -111,8 +111,12 @@ def list_classes(plan: ExpandPlan, sources: Iterable[SourceFile], pool: DrivingP
     own = {source.label for source in sources}
     if plan.labels == "from_clip":
         labels = {track.label or "" for track in pool.tracks}
+        if plan.mirror_probability:
+            labels |= set(map(mirrored_expression, labels))
     else:
         labels = {copy_label(plan.labels, label, None) for label in own}
     if plan.faces != "frame" and plan.on_missing == "copy":
+        labels |= {copy_label(plan.labels, label, None, still=True) for label in own}
+    if plan.include_sources != "none":
         labels |= {copy_label(plan.labels, label, None, still=True) for label in own}
     return tuple(sorted(labels - {""}))

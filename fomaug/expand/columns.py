@@ -1,4 +1,4 @@
-"""Rows of a batch of columns: pictures, keys, labels and annotations, as data pipelines hold them."""
+"""Read rows from a batch of columns, as in data pipelines: pictures, keys, labels and annotations."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class BatchRow:
     """One source of a batch.
 
     Attributes:
-        key: key of the source; the number of the row in messages where there is none.
-        content: bytes of an image file; None if the row cannot be used.
+        key: key of the source; the number of the row if it has no key, for messages.
+        content: bytes of an image file; None for an unusable row.
         label: class label; empty for none.
         labels: annotation; None for none.
         reason: reason why the row cannot be used.
@@ -56,7 +56,7 @@ def check_columns(columns: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def read_rows(batch: Mapping[str, Any], columns: Mapping[str, str]) -> list[BatchRow]:
-    """Read the rows of a batch; a row that cannot be used carries a reason.
+    """Read the rows of a batch; an unusable row has a reason.
 
     Args:
         batch: columns of equal length by name.
@@ -102,7 +102,7 @@ def encoded(image: Any) -> bytes:
             uint16 array; or a PIL image, which is turned upright.
 
     Raises:
-        MediaError: it is something else, or nothing.
+        MediaError: the image has another type, or is missing.
         ShapeError: an array has another shape or dtype.
     """
     if isinstance(image, Mapping):
@@ -128,7 +128,7 @@ def _encode_pil(image: Image.Image) -> bytes:
 
 
 def _text(value: Any, name: str) -> str:
-    """Return a key or label as text; None and NaN, which tables hold for a missing value, are no text."""
+    """Return a key or label as text; None and NaN, which stand for missing values in tables, become an empty text."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return ""
     if isinstance(value, str):

@@ -9,6 +9,7 @@ from fomaug.expand.card import save_card
 from fomaug.expand.index import RowIndex
 from fomaug.expand.inspect.contact import choose_sources, save_contact_sheet
 from fomaug.expand.manifest import CARD, CONTACT_SHEET, MANIFEST, REJECTED, SUMMARY, Row, read_rows, save_summary
+from fomaug.expand.originals import Originals
 from fomaug.expand.prepare import Prepared, inputs_of
 from fomaug.expand.profile import describe
 from fomaug.expand.report import ExpandReport, Failure
@@ -25,20 +26,24 @@ def complete(prepared: Prepared, index: RowIndex, tasks: Tasks, report: ExpandRe
     """Write all that describes the whole dataset, and complete the report of the job."""
     out, annotator = prepared.out, prepared.stages.annotator
     shown = _choose_rows(prepared, index)
+    setup = prepared.setup()
     index.join()
+    originals = Originals(setup.plan, prepared.sources, setup.classes, annotator)
+    unused = {failure.source for failure in (*report.failed, *tasks.failed)}
+    count = 0 if setup.plan.include_sources == "none" else originals.add(unused)
     if annotator is not None:
-        annotator.write_all(read_rows(out / MANIFEST))
+        annotator.write_all(read_rows(out / MANIFEST, originals=True))
     url = prepared.plan.out_url
     sheet, unshown = save_contact_sheet(out, shown, prepared.sources, _provenance(prepared), url=url)
-    setup = prepared.setup()
     save_card(
         setup.plan, prepared.sources, setup.classes, metadata=annotator is not None and annotator.format == "jsonl"
     )
-    failed = (*report.failed, *_sort(tasks.failed, prepared.division))
+    failed = (*report.failed, *_sort(tasks.failed, prepared.division), *originals.failed)
     named = {failure.source for failure in failed}
     report = replace(
         _count(prepared, index, tasks, report),
         failed=(*failed, *(failure for failure in unshown if failure.source not in named)),
+        originals=count,
         unannotated=0 if annotator is None else len(annotator.missing),
         labels=index.count_labels(),
         contact_sheet=sheet,

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from fomaug.augment import MotionAugment, MotionResult
-from fomaug.augment.render import render
+from fomaug.augment import MotionAugment, MotionResult, animate_parts, apply
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Loaded
 from fomaug.faces import MovedFace, Square, compose_motion, flow_cells, put_back
 from fomaug.geometry import warp_image
-from fomaug.media import Picture, to_array, to_tensor, to_unit
+from fomaug.media import Picture, to_tensor, to_unit
 from fomaug.motion import Angles, MotionParams
 from fomaug.types import Keypoints
 
-_MOST_PIXELS: Final = 16_000_000  # of all results of one pass; larger batches are split
 _FACE_CELLS: Final = 64  # along the longer side of the smallest square, as in the flow of a whole picture
 
 Draws = Sequence[Sequence[MotionParams]]
@@ -74,7 +71,7 @@ class Outcome:
         moved: animated picture.
         attempt: number of earlier attempts.
         verdict: result of the gates.
-        poses: estimated head pose of each face, for views; otherwise None for each.
+        poses: estimated head pose of each face before the copy was mirrored, for views; otherwise None for each.
     """
 
     copy: int
@@ -124,17 +121,27 @@ def make_copies(
     """
     found: list[dict[int, Outcome]] = [{} for _ in sources]
     for attempt in range(tries):
-        missing = [_missing(source, outcomes) for source, outcomes in zip(sources, found, strict=True)]
-        rows = [row for row, copies in enumerate(missing) if copies]
-        if not rows:
-            break
-        chosen = [sources[row] for row in rows]
-        draws = [_draw(augment, sources[row], missing[row], attempt, alike=alike) for row in rows]
-        made = _animate(augment, chosen, draws, batch_size)
-        for row, faces, verdicts in zip(rows, made, _judge(chosen, made, judge), strict=True):
-            for outcome in _outcomes(sources[row], faces, missing[row], attempt, verdicts):
-                found[row][outcome.copy] = outcome
+        waiting = [(source, own, _missing(source, own)) for source, own in zip(sources, found, strict=True)]
+        waiting = [(source, outcomes, copies) for source, outcomes, copies in waiting if copies]
+        parts = [
+            _Part(source, picture, own)
+            for source, _, copies in waiting
+            for picture, own in zip(source.parts, _draw(augment, source, copies, attempt, alike=alike), strict=True)
+        ]
+        moved = move(augment, [part.picture for part in parts], [part.draws for part in parts], batch_size=batch_size)
+        judged = iter(zip(moved, _judge(parts, moved, judge), strict=True))
+        for source, outcomes, copies in waiting:
+            faces = [next(judged) for _ in source.parts]
+            outcomes |= {outcome.copy: outcome for outcome in _outcomes(source, faces, copies, attempt)}
     return [[outcomes[copy] for copy in sorted(outcomes)] for outcomes in found]
+
+
+class _Part(NamedTuple):
+    """A face of a source, or the whole picture, and the draws of its missing copies."""
+
+    source: Loaded
+    picture: Picture
+    draws: list[MotionParams]
 
 
 def _missing(source: Loaded, outcomes: dict[int, Outcome]) -> list[int]:
@@ -146,59 +153,41 @@ def _missing(source: Loaded, outcomes: dict[int, Outcome]) -> list[int]:
 
 def _draw(
     augment: MotionAugment, source: Loaded, copies: Sequence[int], attempt: int, *, alike: bool
-) -> list[list[MotionParams]]:
+) -> Iterator[list[MotionParams]]:
     """Draw the motion parameters of each face and copy."""
     key = source.job.source.key
-    keys = [f"{key}#{attempt}" if attempt else key]
-    faces = [
-        augment.draw(keys, copies=source.job.copies, face=0 if alike else face) for face in range(len(source.parts))
-    ]
-    return [[draws[copy].at_rest() if source.still else draws[copy] for copy in copies] for draws in faces]
-
-
-def _animate(
-    augment: MotionAugment, sources: Sequence[Loaded], draws: Sequence[list[list[MotionParams]]], batch_size: int
-) -> list[list[list[AnimatedCopy]]]:
-    """Animate the copies of each source and face."""
-    parts = [source.parts for source in sources]
-    flat = [part for pictures in parts for part in pictures]
-    moved = iter(move(augment, flat, [draw for faces in draws for draw in faces], batch_size=batch_size))
-    return [[next(moved) for _ in pictures] for pictures in parts]
+    for face in range(len(source.parts)):
+        keys = [f"{key}#{attempt}" if attempt else key]
+        draws = augment.draw(keys, copies=source.job.copies, face=0 if alike else face)
+        yield [draws[copy].at_rest() if source.still else draws[copy] for copy in copies]
 
 
 def _judge(
-    sources: Sequence[Loaded], made: Sequence[Sequence[Sequence[AnimatedCopy]]], judge: Judge | None
-) -> list[list[Sequence[Verdict]]]:
-    """Judge the copies of each source and face; copies of a source without a face pass."""
-    judged = [judge is not None and not source.still for source in sources]
-    parts = [part for source, is_judged in zip(sources, judged, strict=True) if is_judged for part in source.parts]
-    copies = [moved for faces, is_judged in zip(made, judged, strict=True) if is_judged for moved in faces]
-    found = iter(judge(parts, copies) if judge else [])
-    return [
-        [next(found) if is_judged else [Verdict()] * len(moved) for moved in faces]
-        for faces, is_judged in zip(made, judged, strict=True)
-    ]
+    parts: Sequence[_Part], moved: Sequence[Sequence[AnimatedCopy]], judge: Judge | None
+) -> list[Sequence[Verdict]]:
+    """Judge the copies of each part; copies of a source without a face pass."""
+    rows = [] if judge is None else [row for row, part in enumerate(parts) if not part.source.still]
+    found = judge([parts[row].picture for row in rows], [moved[row] for row in rows]) if judge and rows else []
+    verdicts = dict(zip(rows, found, strict=True))
+    return [verdicts.get(row, [Verdict()] * len(copies)) for row, copies in enumerate(moved)]
 
 
 def _outcomes(
     source: Loaded,
-    faces: Sequence[Sequence[AnimatedCopy]],
+    faces: Sequence[tuple[Sequence[AnimatedCopy], Sequence[Verdict]]],
     copies: Sequence[int],
     attempt: int,
-    verdicts: Sequence[Sequence[Verdict]],
 ) -> Iterator[Outcome]:
     assert source.picture is not None
     for index, copy in enumerate(copies):
-        verdict = _worst([of_face[index] for of_face in verdicts])
+        verdicts = [of_face[index] for _, of_face in faces]
+        worst = max(verdicts, key=lambda verdict: len(verdict.reasons))
         if source.still and copy:
-            verdict = Verdict(("no_face",))
-        parts = [moved[index] for moved in faces]
-        whole = compose(source.picture, source.squares, parts) if source.squares and not verdict.reasons else parts[0]
-        yield Outcome(copy, whole, attempt, verdict, tuple(of_face[index].pose for of_face in verdicts))
-
-
-def _worst(verdicts: Sequence[Verdict]) -> Verdict:
-    return max(verdicts, key=lambda verdict: len(verdict.reasons))
+            worst = Verdict(("no_face",))
+        parts = [moved[index] for moved, _ in faces]
+        whole = compose(source.picture, source.squares, parts) if source.squares and not worst.reasons else parts[0]
+        poses = tuple(verdict.pose for verdict in verdicts)
+        yield Outcome(copy, mirror(whole) if whole.params.mirrored else whole, attempt, worst, poses)
 
 
 def move(
@@ -216,46 +205,28 @@ def move(
         The copies of each picture.
     """
     made: list[list[AnimatedCopy]] = [[] for _ in pictures]
-    for rows, parts in _passes(pictures, draws, batch_size):
-        images = _to_images([pictures[row] for row in rows])
-        result, found = render(augment.model, augment.driving, images, [param for part in parts for param in part])
-        for position in range(len(result.params)):
-            index = position // len(parts[0])
-            made[rows[index]].append(_take(pictures[rows[index]], result, position, found.get(index)))
+    animate, images = partial(apply, augment.model, augment.driving), [_to_image(picture) for picture in pictures]
+    # Gates compare copies with their sources, so copies are mirrored after they have passed.
+    upright = [[replace(draw, mirrored=False) for draw in part] for part in draws]
+    for index, result, row in animate_parts(animate, images, upright, batch_size=batch_size):
+        copy = _take(pictures[index], result, row)
+        mirrored = draws[index][len(made[index])].mirrored
+        made[index].append(replace(copy, params=replace(copy.params, mirrored=mirrored)))
     return made
 
 
-def _passes(pictures: Sequence[Picture], draws: Draws, batch_size: int) -> Iterator[tuple[list[int], Draws]]:
-    """Yield batches: pictures of one shape, dtype and number of draws, or part of one picture's draws."""
-
-    def kind(row: int) -> tuple[Any, ...]:
-        return pictures[row].pixels.shape, str(pictures[row].pixels.dtype), len(draws[row])
-
-    for (shape, _, copies), group in groupby(sorted(range(len(pictures)), key=kind), kind):
-        rows = list(group)
-        most = max(1, min(batch_size, _MOST_PIXELS // (shape[0] * shape[1])))
-        together = most // copies if copies else 0
-        if together:
-            for start in range(0, len(rows), together):
-                part = rows[start : start + together]
-                yield part, [draws[row] for row in part]
-        else:
-            for row in rows:
-                for start in range(0, copies, most):
-                    yield [row], [draws[row][start : start + most]]
+def _to_image(picture: Picture) -> Tensor:
+    """Convert the pixels to (C, H, W); 8 bits stay uint8, 16 bits become float in [0, 1]."""
+    pixels = picture.pixels
+    return (to_tensor(pixels) if pixels.dtype == np.uint8 else to_unit(pixels)).contiguous()
 
 
-def _to_images(pictures: Sequence[Picture]) -> Tensor:
-    """Stack pictures of one kind to (B, C, H, W); 8 bits stay uint8, 16 bits become float in [0, 1]."""
-    stack = np.stack([picture.pixels for picture in pictures])
-    return (to_tensor(stack) if stack.dtype == np.uint8 else to_unit(stack)).contiguous()
-
-
-def _take(picture: Picture, result: MotionResult, row: int, keypoints: Keypoints | None) -> AnimatedCopy:
-    flow = result.flow[row : row + 1].cpu()
+def _take(picture: Picture, result: MotionResult, row: int) -> AnimatedCopy:
+    flow, occlusion = (part[row : row + 1].cpu() for part in (result.flow, result.occlusion))
     alpha = None if picture.alpha is None else warp_image(to_unit(picture.alpha)[None], flow, padding="border")[0]
     moved = picture.with_image(result.image[row].cpu(), alpha)
-    return AnimatedCopy(moved, result.params[row], flow, result.occlusion[row : row + 1].cpu(), keypoints)
+    keypoints = None if result.keypoints is None else result.keypoints[row]
+    return AnimatedCopy(moved, result.params[row], flow, occlusion, keypoints)
 
 
 def compose(picture: Picture, squares: Sequence[Square], faces: Sequence[AnimatedCopy]) -> AnimatedCopy:
@@ -271,30 +242,19 @@ def compose(picture: Picture, squares: Sequence[Square], faces: Sequence[Animate
         squares, the picture is unchanged, bit for bit.
     """
     moved = [
-        MovedFace(square, to_tensor(face.picture.pixels)[None], face.flow, face.occlusion)
+        MovedFace(square, face.picture.to_tensor()[None], face.flow, face.occlusion)
         for square, face in zip(squares, faces, strict=True)
     ]
-    flow, occlusion = compose_motion(picture.size, flow_cells(picture.size, _density(squares)), moved)
-    boxed = [replace(face.params, box=square.edges) for square, face in zip(squares, faces, strict=True)]
-    params = replace(boxed[0], others=tuple(boxed[1:]))
-    whole = replace(
-        picture,
-        pixels=to_array(put_back(to_tensor(picture.pixels)[None], moved)[0]),
-        alpha=_compose_alpha(picture, moved, faces),
-    )
-    return AnimatedCopy(whole, params, flow, occlusion)
+    density = min(_FACE_CELLS / min(max(square.size) for square in squares), 1.0)
+    flow, occlusion = compose_motion(picture.size, flow_cells(picture.size, density), moved)
+    whole = picture.with_tensor(put_back(picture.to_tensor()[None], moved)[0])
+    first, *others = (replace(face.params, box=square.edges) for square, face in zip(squares, faces, strict=True))
+    return AnimatedCopy(whole, replace(first, others=tuple(others)), flow, occlusion)
 
 
-def _compose_alpha(picture: Picture, moved: Sequence[MovedFace], faces: Sequence[AnimatedCopy]) -> NDArray[Any] | None:
-    if picture.alpha is None:
-        return None
-    alphas = [
-        replace(part, image=to_tensor(face.picture.alpha)[None])
-        for part, face in zip(moved, faces, strict=True)
-        if face.picture.alpha is not None
-    ]
-    return to_array(put_back(to_tensor(picture.alpha)[None], alphas)[0])
-
-
-def _density(squares: Sequence[Square]) -> float:
-    return min(_FACE_CELLS / min(max(square.size) for square in squares), 1.0)
+def mirror(copy: AnimatedCopy) -> AnimatedCopy:
+    """Mirror a copy, with the flow and the occlusion that move its labels."""
+    picture = copy.picture
+    alpha = None if picture.alpha is None else picture.alpha[:, ::-1].copy()
+    mirrored = replace(picture, pixels=picture.pixels[:, ::-1].copy(), alpha=alpha)
+    return replace(copy, picture=mirrored, flow=copy.flow.flip(2), occlusion=copy.occlusion.flip(3))

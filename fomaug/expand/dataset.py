@@ -1,4 +1,4 @@
-"""The dataset: its pictures with their labels and splits, and the saved list of them."""
+"""The sources of a dataset, with labels and splits, and the saved list of them."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _is_there(source: SourceFile) -> bool:
 
 
 def listed_sources(dataset: Path, out: Path) -> list[SourceFile]:
-    """Return the sources of a job's list, without a look at the dataset folder.
+    """Return the sources of a job's list, without reading the dataset folder.
 
     Raises:
         ResumeError: the list is damaged.

@@ -21,7 +21,8 @@ from fomaug.expand.classes import check_clip_labels, check_mapped
 from fomaug.expand.columns import BatchRow, check_columns, read_rows
 from fomaug.expand.copies import Judge, Outcome, make_planned
 from fomaug.expand.gates import make_judge, read_gates
-from fomaug.expand.plan import ExpandOptions, ExpandPlan, LabelOption
+from fomaug.expand.keywords import ExpandOptions
+from fomaug.expand.plan import ExpandPlan, LabelOption
 from fomaug.expand.resources import load_augment
 from fomaug.expand.samples import encode_copy
 from fomaug.expand.shards import plan_units
@@ -34,7 +35,7 @@ from fomaug.presets import with_presets
 Flaws = Literal["warn", "column"]
 
 _JOB_ONLY: Final = (
-    *("dataset", "out", "format", "samples_per_shard", "split", "balance", "max_copies", "workers"),
+    *("dataset", "out", "include_sources", "format", "samples_per_shard", "split", "balance", "max_copies", "workers"),
     *("annotations", "annotation_format", "engine", "processes", "address"),
 )
 """Settings of a whole dataset or its files, which a batch does not have."""

@@ -21,6 +21,7 @@ from fomaug.expand.manifest import (
     Line,
     Row,
     copy_id_of,
+    is_original,
     is_rejected,
     list_parts,
     read_lines,
@@ -47,13 +48,12 @@ class RowIndex:
     Args:
         out: output folder.
         division: division of the job.
-        is_written: function of a row that tells whether the files of the copy are there; rows of archives are not
-            asked, since `is_whole` is.
-        is_whole: function of the name of an archive, the number of its rows and its last row that tells whether the
-            archive is whole.
+        is_written: function from a row to whether the files of the copy exist; for archives, `is_whole` is used.
+        is_whole: function from the name of an archive, the number of its rows and its last row to whether the archive
+            is complete.
 
     Attributes:
-        recorded: one byte for each planned copy, 1 for a copy that has a row, be it written or rejected.
+        recorded: one byte for each planned copy, 1 for a copy with a row, whether it is written or rejected.
         flaws: annotations that did not fit their pictures, see the entry `flaws` of rows.
     """
 
@@ -87,11 +87,13 @@ class RowIndex:
         self._paths.append(path)
         self._orders.clear()
         for line in read_lines(path, torn=True):
+            if is_original(line.row):
+                continue  # the end of the job writes these rows anew
             if is_rejected(line.row) or not checked or "member" in line.row or self._is_written(line.row):
                 self._append(line)
 
     def has(self, copy_id: CopyId) -> bool:
-        """Whether a copy has a row."""
+        """Return whether a copy has a row."""
         position = self.division.position(copy_id)
         return position is not None and bool(self.recorded[position])
 
@@ -195,7 +197,7 @@ class RowIndex:
         return row
 
     def _is_joined(self, path: Path, order: Ints) -> bool:
-        """Whether a file holds exactly these rows in this order."""
+        """Return whether a file holds exactly these rows in this order."""
         if not path.exists():
             return not len(order)
         own = self._paths.index(path)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-import torch
 from typing_extensions import Unpack
 
 from fomaug.animator import Animator
@@ -23,9 +21,10 @@ from fomaug.expand.formats import is_whole_archive
 from fomaug.expand.gates import Embed, read_gates
 from fomaug.expand.index import RowIndex
 from fomaug.expand.inputs import has_annotations
+from fomaug.expand.keywords import ExpandOptions
 from fomaug.expand.locks import locked, wait_for_workers
 from fomaug.expand.manifest import explained_writes, read_summary
-from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes, plan_of
+from fomaug.expand.plan import EngineName, ExpandPlan, Format, LabelOption, Processes, plan_of
 from fomaug.expand.prepare import (
     Given,
     Prepared,
@@ -39,7 +38,7 @@ from fomaug.expand.prepare import (
 )
 from fomaug.expand.recover import is_written, remove_temporary
 from fomaug.expand.report import ExpandReport, estimate_bytes
-from fomaug.expand.resources import GIVEN
+from fomaug.expand.resources import GIVEN, on_own_device
 from fomaug.expand.shards import Division
 from fomaug.expand.shares import Share, parse_share
 from fomaug.expand.storage import working_folder
@@ -70,7 +69,7 @@ class _Mode:
     progress: bool = False
 
 
-@with_presets(*(field.name for field in fields(ExpandPlan)))
+@with_presets(*(field.name for field in fields(ExpandPlan)), sees_pictures=True)
 def expand(
     dataset: str | Path,
     out: str | Path,
@@ -145,10 +144,9 @@ def expand(
         embed=embed,
         detector=detector,
     )
-    share = None if shard is None else parse_share(shard)
-    mode = _Mode(resume, dry_run, prepare, share, progress)
+    mode = _Mode(resume, dry_run, prepare, _share(shard), progress)
     with working_folder(plan.out) as (folder, url):
-        return _located(_expand(replace(plan, out=str(folder), out_url=url), given, mode), url)
+        return _expand(replace(plan, out=str(folder), out_url=url), given, mode).located(url)
 
 
 def finish(
@@ -183,24 +181,20 @@ def finish(
         ResumeError: the folder holds no job, or the job was given objects from Python.
     """
     free = {"engine": engine, "processes": processes, "address": address, "device": device, "workers": workers}
-    share = None if shard is None else parse_share(shard)
+    mode = _Mode(resume=True, share=_share(shard), progress=progress)
     with working_folder(local_name(str(out))) as (folder, url):
         plan = plan_of(folder, read_summary(folder, url), on_error=on_error, out_url=url, **free)
         if plan.driving == GIVEN:
             raise ResumeError(f"the job in {out} was given a pool or a model from Python; resume it there by expand()")
-        return _located(_expand(plan, Given(), _Mode(resume=True, share=share, progress=progress)), url)
+        return _expand(plan, Given(), mode).located(url)
 
 
-def _located(report: ExpandReport, url: str) -> ExpandReport:
-    """Replace the temporary folder of a job on storage in its report."""
-    if not url:
-        return report
-    sheet = report.contact_sheet and Path(url, report.contact_sheet.name)
-    return replace(report, out=Path(url), contact_sheet=sheet, url=url)
+def _share(shard: str | None) -> Share | None:
+    return None if shard is None else parse_share(shard)
 
 
 def _check_names(options: Mapping[str, object]) -> None:
-    known = {field.name for field in fields(ExpandPlan)}
+    known = {field.name for field in fields(ExpandPlan)} - {"out_url"}
     for name in options:
         if name not in known:
             raise ArgumentError(f"expand has no option {name!r}{did_you_mean(name, known)}")
@@ -212,7 +206,7 @@ def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
         plan = replace(plan, annotations=plan.dataset)
     if mode.share is not None:
         check_share(plan)
-        plan = _on_own_device(plan)
+        plan = on_own_device(plan)
     found = find_job_sources(plan, resume=mode.resume or mode.share is not None, listed=mode.share is not None)
     plan = choose_views(plan, found.chosen, given.model, given.detector)
     division = Division(plan, found.chosen)
@@ -228,14 +222,6 @@ def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
         return report if mode.only_prepare else _run(prepared, report, mode)
 
 
-def _on_own_device(plan: ExpandPlan) -> ExpandPlan:
-    """Give each process that torchrun starts on a machine a GPU of its own."""
-    number = os.environ.get("LOCAL_RANK", "")
-    if plan.device != "auto" or not number.isdigit() or torch.cuda.device_count() < 2:
-        return plan
-    return replace(plan, device=f"cuda:{int(number) % torch.cuda.device_count()}")
-
-
 def _start_report(plan: ExpandPlan, found: Found, division: Division) -> ExpandReport:
     """Report the planned copies, and the parts of the dataset that are left out."""
     return ExpandReport(
@@ -249,8 +235,7 @@ def _start_report(plan: ExpandPlan, found: Found, division: Division) -> ExpandR
 
 def _estimate(plan: ExpandPlan, report: ExpandReport, division: Division) -> ExpandReport:
     """Add the estimates of a dry run."""
-    labels = Counter[str]()
-    size = 0
+    labels, size = Counter[str](), 0
     for job in division.jobs():
         labels[job.source.label if plan.labels == "keep" else ""] += job.copies
         size += estimate_bytes([job.source.num_bytes], [job.copies])

@@ -31,20 +31,24 @@ class ShardKey(NamedTuple):
     format: str = ""
 
 
-def shard_name(split: str, number: int, *, divided: bool = False) -> str:
+def shard_name(split: str, number: int, *, divided: bool = False, originals: bool = False) -> str:
     """Return the name of an archive without its suffix.
 
     Args:
         split: split of its pictures; empty for none.
         number: number of the archive in its split.
         divided: whether other pictures of the dataset are in splits.
+        originals: whether it holds originals, and no copies.
 
     >>> shard_name("val", 2), shard_name("", 0), shard_name("", 0, divided=True)
     ('val/00002', 'train-00000', 'unsplit-00000')
+    >>> shard_name("val", 2, originals=True), shard_name("", 0, originals=True)
+    ('val/originals-00002', 'train-originals-00000')
     """
+    name = f"originals-{number:05d}" if originals else f"{number:05d}"
     if split:
-        return f"{split}/{number:05d}"
-    return f"{'unsplit' if divided else 'train'}-{number:05d}"
+        return f"{split}/{name}"
+    return f"{'unsplit' if divided else 'train'}-{name}"
 
 
 def shard_keys(plan: ExpandPlan, sources: Iterable[SourceFile]) -> Callable[[SourceFile], ShardKey]:

@@ -1,4 +1,4 @@
-"""Locks of an output folder and of its manifest parts; they end with their process, however it ends."""
+"""Locks of an output folder and of its manifest parts; the system releases them when their process ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ except ImportError:  # Windows has no such locks, so a second writer is not dete
 
 LOCK: Final = ".fomaug-lock"
 
-_PATIENCE: Final = 10.0  # seconds that a worker of a killed job has to notice it
+_PATIENCE: Final = 10.0  # seconds in which a worker of a killed job must end
 _PAUSE: Final = 0.05
 _WITHOUT: Final = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)  # file systems without locks
 
@@ -32,8 +32,8 @@ def locked(folder: Path, *, shared: bool = False, patient: bool = False) -> Iter
 
     Args:
         folder: folder, which is made if it does not exist.
-        shared: True to admit other processes that lock it as shared.
-        patient: True to wait for other processes.
+        shared: whether other processes may also lock the folder as shared.
+        patient: whether to wait for other processes.
 
     Raises:
         ResumeError: another process has locked the folder.
@@ -59,7 +59,7 @@ def _open_locked(path: Path, folder: Path, *, shared: bool, patient: bool) -> Te
             raise ResumeError(f"another process is writing to {folder}; wait for it, or give another folder")
         if _is_same(file, path):
             return file
-        file.close()  # the process that held the lock has removed the file
+        file.close()  # the previous owner of the lock has removed the file
 
 
 def _is_same(file: TextIO, path: Path) -> bool:
@@ -70,7 +70,7 @@ def _is_same(file: TextIO, path: Path) -> bool:
 
 
 def lock_file(file: TextIO, *, shared: bool = False, patient: bool = False) -> bool:
-    """Lock an open file; return whether it is locked now. Where the file system has no locks, return True."""
+    """Lock an open file, and return whether it is locked; True if the file system has no locks."""
     if _fcntl is None:
         return True
     try:

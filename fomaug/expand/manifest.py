@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from fomaug import files
 from fomaug.errors import FomaugError, MediaError, ResumeError, UnsafeFileError, reason_of
-from fomaug.expand.row_checks import check_rejected, check_row
+from fomaug.expand.row_checks import check_original, check_rejected, check_row
 from fomaug.files import open_regular, read_regular, write_file
 from fomaug.media import EXPAND_SUMMARY
 from fomaug.strict_json import load_json
@@ -67,13 +67,17 @@ class Line(NamedTuple):
     length: int
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path, *, originals: bool = False) -> Iterator[Row]:
     """Read a manifest, or a file of rejected copies, row by row.
+
+    Args:
+        path: path of the file.
+        originals: whether to include the rows of originals.
 
     Raises:
         ResumeError: a line is damaged or not a row, or the path is not a regular file.
     """
-    return (line.row for line in read_lines(path))
+    return (line.row for line in read_lines(path) if originals or not is_original(line.row))
 
 
 def read_job_rows(out: Path, name: str = MANIFEST) -> Iterator[Row]:
@@ -98,8 +102,13 @@ def list_parts(out: Path) -> list[Path]:
     return sorted((out / PARTS).glob("*.jsonl"))
 
 
+def is_original(row: Row) -> bool:
+    """Return whether a row is that of an original, which no model made."""
+    return "original" in row
+
+
 def is_rejected(row: Row) -> bool:
-    """Whether a row is that of a rejected copy."""
+    """Return whether a row is that of a rejected copy."""
     return "reasons" in row
 
 
@@ -129,7 +138,8 @@ def _read_row(line: bytes, path: Path, number: int) -> Row:
         row = load_json(line.decode("utf-8").strip(), "the row", ResumeError, finite=False)
         is_part = path.parent.name == PARTS
         rejected = isinstance(row, dict) and is_rejected(row) if is_part else path.name == REJECTED
-        (check_rejected if rejected else check_row)(row)
+        original = isinstance(row, dict) and is_original(row)
+        (check_rejected if rejected else check_original if original else check_row)(row)
     except (ResumeError, KeyError, TypeError, ValueError) as cause:
         reason = f"{cause} is missing" if isinstance(cause, KeyError) else str(cause)
         raise ResumeError(f"{path}, line {number} is damaged ({reason}); remove it, and resume") from cause
@@ -171,7 +181,7 @@ def read_summary(out: Path, url: str = "") -> dict[str, Any]:
 
 
 def is_still(row: Row) -> bool:
-    """Whether a row describes an unchanged copy of a source without a face."""
+    """Return whether a row describes an unchanged copy of a source without a face."""
     return bool(row["motion"]["skipped"])
 
 

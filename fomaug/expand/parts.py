@@ -1,4 +1,4 @@
-"""Manifest parts: every worker appends the rows of its copies to a file of its own."""
+"""Manifest parts: every worker appends the rows of its copies to its own file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Part:
 
     Args:
         out: output folder.
-        name: name of the part, new for every worker of every run, so that no part continues after a torn line.
+        name: name of the part, new for every worker of every run, so that no part continues after an incomplete line.
         url: URL of the output, which gets an object for each call of `append`; empty without one.
     """
 
@@ -52,5 +52,5 @@ def part_path(out: Path, name: str) -> Path:
 
 
 def new_part_name() -> str:
-    """Return a name that no other worker has, on any machine."""
+    """Return a name that is unique among the workers of all machines."""
     return f"{os.getpid()}-{secrets.token_hex(6)}"

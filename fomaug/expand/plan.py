@@ -7,10 +7,18 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from typing_extensions import TypedDict
-
 from fomaug.errors import ArgumentError, ResumeError, check_choice
-from fomaug.options import Crop, DrawSettings, FrameChoice, Interval, OnError, OnMissing, Region, Selection
+from fomaug.options import (
+    Crop,
+    DrawSettings,
+    FrameChoice,
+    IncludeSources,
+    Interval,
+    OnError,
+    OnMissing,
+    Region,
+    Selection,
+)
 from fomaug.presets import Purpose
 
 Format = Literal["folder", "webdataset", "parquet"]
@@ -23,8 +31,7 @@ Split = Literal["train", "val", "test", "all"]
 LabelOption = LabelPolicy | Mapping[str, str]
 GateOption = Literal["on", "off"] | Mapping[str, float | None]
 
-# Settings that may change when a job is resumed: they do not change the copies, or name inputs that are compared by
-# their content.
+# Settings that may change when a job is resumed: no copy depends on them, but for inputs compared by their content.
 _FREE: Final = (
     "dataset",
     "out",
@@ -66,8 +73,7 @@ class ExpandPlan:
         },
     )
     views: str | None = field(
-        default=None,
-        metadata={"help": "Angles of --driving views in degrees: 'yaw=-40:40:20 pitch=-20,0,20 roll=0'."},
+        default=None, metadata={"help": "Angles of --driving views in degrees: 'yaw=-40:40:20 pitch=-20,0,20 roll=0'."}
     )
     purpose: Purpose | None = field(
         default=None, metadata={"help": "Preset of options for a purpose; options that are given win."}
@@ -82,6 +88,13 @@ class ExpandPlan:
     format: Format = field(
         default="folder",
         metadata={"help": "Layout of the output: folders of images, numbered tar or numbered parquet files."},
+    )
+    include_sources: IncludeSources = field(
+        default="none",
+        metadata={
+            "help": "Originals beside the copies: none, or all of them by relative links (link) or as files (copy); in "
+            "archives, both have their bytes."
+        },
     )
     image_format: ImageFormat = field(
         default="same", metadata={"help": "Format of the written images; same keeps the format of each source."}
@@ -124,6 +137,10 @@ class ExpandPlan:
     )
     pitch_range: Interval | None = field(
         default=None, metadata={"help": "Interval of the driving head's nod in degrees: LOW HIGH."}
+    )
+    mirror_probability: float = field(
+        default=0.0,
+        metadata={"help": "Probability that a copy is mirrored, too; its labels follow, left and right swapped."},
     )
     labels: LabelOption = field(
         default="keep",
@@ -253,47 +270,10 @@ def plan_of(out: Path, summary: Mapping[str, Any], **free: Any) -> ExpandPlan:
         raise ResumeError(f"the settings in {out} are not those of this version of fomaug ({cause})") from cause
 
 
-class ExpandOptions(TypedDict, total=False):
-    """Keyword arguments of `fomaug.expand` that its signature does not name; the fields of `ExpandPlan` say more."""
-
-    config: str | None
-    image_format: ImageFormat
-    quality: int
-    samples_per_shard: int
-    region: Region
-    reference: FrameChoice
-    relative: bool
-    relative_jacobian: bool
-    adapt_scale: bool
-    yaw_range: Interval | None
-    pitch_range: Interval | None
-    faces: FaceOption
-    on_missing: OnMissing
-    annotations: str | None
-    annotation_format: str | None
-    clip_labels: str | None
-    clip_weights: Mapping[str, float] | None
-    views: str | None
-    purpose: Purpose | None
-    clip_crop: Crop
-    split: Split
-    balance: bool
-    max_copies: int
-    gates: GateOption
-    tries: int
-    max_pixels: int
-    batch_size: int
-    device: str
-    dtype: str
-    workers: int
-    engine: EngineName
-    processes: Processes
-    address: str | None
-
-
 _CHOICES: Final[dict[str, Any]] = {
     "format": Format,
     "image_format": ImageFormat,
+    "include_sources": IncludeSources,
     "clip_crop": Crop,
     "faces": FaceOption,
     "on_missing": OnMissing,

@@ -148,7 +148,7 @@ def prepare(
 
 
 def is_prepared(out: Path) -> bool:
-    """Whether an output folder holds a job."""
+    """Return whether an output folder holds a job."""
     return (out / SUMMARY).exists()
 
 
@@ -195,7 +195,7 @@ def inputs_of(plan: ExpandPlan) -> dict[str, Any]:
 
 
 def _is_unfinished(out: Path) -> bool:
-    """Whether a folder holds nothing but what a job saves before its summary."""
+    """Return whether a folder holds nothing but what a job saves before its summary."""
     return all(path.name in _SAVED_FIRST or is_temporary(path) for path in out.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Time that workers spend in their stages, and the sentence about the stage that limits a job."""
+"""Measure the time that workers spend in their stages, and describe the stage that limits a job."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ STAGES: Final = {
     "writing": ("waiting for copies that are encoded and written", "more --workers, or JPEG instead of PNG"),
     "recording": ("flushing files and rows to the disk", "archives instead of folders, or a faster disk"),
 }
-"""What a worker does in each stage, and what makes the stage shorter."""
+"""The work of each stage, and remedies for a long stage."""
 
 
 class Clock:
-    """Sums of the time in each stage. A stage within another one counts as itself only."""
+    """Sums of the time in each stage; the time of an inner stage is not part of the outer one."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -52,13 +52,13 @@ class Clock:
         return call
 
     def reset(self) -> dict[str, float]:
-        """Return the sums so far, and start anew."""
+        """Return the sums so far, and reset them."""
         seconds, self.seconds = self.seconds, {}
         return seconds
 
 
 def describe(seconds: Mapping[str, float]) -> list[str]:
-    """Describe the stages of all workers in lines, and which one limits the job.
+    """Return lines about the stages of all workers, and about the stage that limits the job.
 
     >>> describe({"model": 3.0, "reading": 1.0})[-1]
     'drawing and animating limits: 75 %; what helps: more --processes, a GPU, or --dtype float16 on one'

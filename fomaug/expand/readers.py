@@ -1,11 +1,12 @@
-"""Readers of sources that are no files of a dataset folder; they are plain values, and are saved with a job."""
+"""Readers of sources that are no files of a dataset folder; a job saves them as plain values."""
 
 from __future__ import annotations
 
 import errno
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass
 from typing import Any, Final
 
@@ -13,8 +14,9 @@ from fomaug.errors import MissingExtraError, UnsafeFileError
 from fomaug.files import ARCHIVE, PICTURE
 from fomaug.remote import open_any, read_any
 
-_MOST_GROUP_BYTES: Final = 4 << 30  # of the pictures of a row group, which are in memory together
-_KEPT_GROUPS: Final = 2
+_KEPT_CURSORS: Final = 2
+_RECENT: Final = 32  # cells that a cursor keeps, since threads read in about the order of rows
+_BUFFER: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,12 @@ class ParquetReader:
 
     def read(self) -> bytes:
         """Read the bytes of the picture file."""
-        cells = _groups.cells(self.file, self.group, self.column)
-        value = cells[self.row].as_py() if self.row < len(cells) else None
+        value = _cursors.read(self.file, self.group, self.row, self.column)
         value = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(value, bytes):
-            raise OSError(errno.EIO, "its cell has no bytes", self.file)
+            raise OSError(
+                errno.EIO, "its cell has no bytes; save the picture itself in the file, not its path", self.file
+            )
         return value
 
 
@@ -111,47 +114,79 @@ def from_json(values: Sequence[Any]) -> Reader:
     return reader
 
 
-class _RowGroups:
-    """The picture columns of the row groups that were read last; sources are read in about the order of their rows."""
+class _Cursor:
+    """A position in a column of a row group; cells are decoded one by one, so that no number of rows fills memory."""
+
+    def __init__(self, file: str, group: int, column: str) -> None:
+        arrow, parquet = import_pyarrow()
+        self._file, self._error = file, arrow.ArrowException
+        self._stack = ExitStack()
+        self._next = 0
+        self._recent: OrderedDict[int, Any] = OrderedDict()
+        with self._explained():
+            opened = self._stack.enter_context(open_any(file, ARCHIVE))
+            table = self._stack.enter_context(parquet.ParquetFile(opened, buffer_size=_BUFFER))
+            if group >= table.num_row_groups:
+                raise OSError(errno.EIO, f"it has no row group {group}", file)
+            self._cells = table.iter_batches(1, row_groups=[group], columns=[column])
+
+    def reaches(self, row: int) -> bool:
+        """Whether a cell was decoded recently, or comes later."""
+        return row >= self._next or row in self._recent
+
+    def read(self, row: int) -> Any:
+        """Return a cell, None behind the last one."""
+        with self._explained():
+            while self._next <= row:
+                batch = next(self._cells, None)
+                if batch is None:
+                    return None
+                self._recent[self._next] = batch.column(0)[0].as_py()
+                self._next += 1
+                while len(self._recent) > _RECENT:
+                    self._recent.popitem(last=False)
+        return self._recent[row]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stack.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (self._error, KeyError) as cause:
+            raise OSError(errno.EIO, f"it is damaged: {str(cause)[:200]}", self._file) from cause
+
+
+class _Cursors:
+    """The cursors that were used last; sources are read in about the order of their rows."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, int, str], Any] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int, str], _Cursor] = OrderedDict()
 
-    def cells(self, file: str, group: int, column: str) -> Any:
-        """Return the cells of a column as a pyarrow array."""
+    def read(self, file: str, group: int, row: int, column: str) -> Any:
+        """Return a cell of a column."""
         key = file, group, column
         with self._lock:
-            if key not in self._kept:
-                while len(self._kept) >= _KEPT_GROUPS:
-                    self._kept.popitem(last=False)
-                self._kept[key] = _read_group(file, group, column)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            cursor = self._kept.pop(key, None)
+            if cursor is None or not cursor.reaches(row):
+                if cursor is not None:
+                    cursor.close()
+                cursor = _Cursor(file, group, column)
+            try:
+                value = cursor.read(row)
+            except BaseException:
+                cursor.close()
+                raise
+            self._kept[key] = cursor
+            while len(self._kept) > _KEPT_CURSORS:
+                self._kept.popitem(last=False)[1].close()
+            return value
 
 
-_groups: Final = _RowGroups()
-
-
-def _read_group(file: str, group: int, column: str) -> Any:
-    arrow, parquet = import_pyarrow()
-    try:
-        with open_any(file, ARCHIVE) as opened, parquet.ParquetFile(opened) as table:
-            if group >= table.num_row_groups:
-                raise OSError(errno.EIO, f"it has no row group {group}", file)
-            size = _group_bytes(table.metadata.row_group(group), column)
-            if size > _MOST_GROUP_BYTES:
-                reason = f"its row group {group} has {size:,} bytes; write it in groups of fewer rows"
-                raise UnsafeFileError(errno.EFBIG, reason, file)
-            return table.read_row_group(group, columns=[column])[column]
-    except (arrow.ArrowException, KeyError) as cause:
-        raise OSError(errno.EIO, f"it is damaged: {str(cause)[:200]}", file) from cause
-
-
-def _group_bytes(group: Any, column: str) -> int:
-    columns = [group.column(number) for number in range(group.num_columns)]
-    own = [found for found in columns if found.path_in_schema.split(".")[0] == column]
-    return sum(int(found.total_uncompressed_size) for found in own)
+_cursors: Final = _Cursors()
 
 
 def import_pyarrow() -> tuple[Any, Any]:

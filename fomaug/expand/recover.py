@@ -1,4 +1,4 @@
-"""Recovery after an earlier run: temporary files are removed, and the files of copies are found by their rows."""
+"""Recovery after an earlier run: remove temporary files, and check the files of copies by their rows."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def remove_temporary(out: Path) -> None:
 
 
 def is_written(out: Path, row: Row, companion: Companion | None = None) -> bool:
-    """Whether the file of a copy is there with its size, and so are its mark and its annotation file.
+    """Return whether the file of a copy exists with its size, and its mark and annotation file exist.
 
     Args:
         out: output folder.
-        row: row of a copy that is a file of its own.
+        row: row of a copy in a separate file.
         companion: function from a row to the path of the copy's annotation file, or None.
     """
     path = os.path.join(out, str(row["file"]))  # noqa: PTH118 - there may be millions of rows

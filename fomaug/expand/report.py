@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class ExpandReport:
         expanded: folders of the dataset that were left out because `expand` wrote them.
         unannotated: number of sources without annotations; 0 if no annotations were given.
         labels: number of copies by label; the label "" stands for none.
+        originals: number of originals in the output folder.
         contact_sheet: path of an image of some sources and their copies; None in a dry run, or without copies.
         estimated_bytes: expected size of the output in a dry run.
         shard: share that this call made, as I/N; the counts are then those of the share. Empty for a whole job.
@@ -57,6 +58,7 @@ class ExpandReport:
     expanded: tuple[str, ...] = ()
     unannotated: int = 0
     labels: tuple[tuple[str, int], ...] = ()
+    originals: int = 0
     contact_sheet: Path | None = None
     estimated_bytes: int | None = None
     shard: str = ""
@@ -67,6 +69,13 @@ class ExpandReport:
     def complete(self) -> bool:
         """True if every source, clip and annotation could be used."""
         return not self.failed and not self.skipped_clips and not self.flawed
+
+    def located(self, url: str) -> ExpandReport:
+        """Return the report with the URL of a job on storage in place of its temporary folder."""
+        if not url:
+            return self
+        sheet = self.contact_sheet and Path(url, self.contact_sheet.name)
+        return replace(self, out=Path(url), contact_sheet=sheet, url=url)
 
     def result(self) -> dict[str, Any]:
         """Return the outcome for `expand.json`; it does not depend on interruptions of the job."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+import torch
 
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
@@ -30,9 +34,9 @@ def load_augment(
 
     Args:
         plan: settings with the names of model and pool.
-        driving: driving pool made for the model; None to load the one that the plan names.
-        model: animator; None to load the one that the plan names.
-        progress: True to show a progress bar while clips are read.
+        driving: driving pool made for the model; None to load the pool of the plan.
+        model: animator; None to load the model of the plan.
+        progress: whether a progress bar is shown while clips are read.
 
     Raises:
         ArgumentError: no frame of the pool can be drawn, the reference frame does not exist, or the region is unknown
@@ -53,7 +57,7 @@ def load_augment(
 
 
 def load_worker_augment(plan: ExpandPlan, driving: DrivingPool | None, model: Animator | None) -> MotionAugment:
-    """Load the model and the pool of a job that has begun; clips are not read again, since the job saved their pool."""
+    """Load the model and the pool of a running job, which has saved the pool of its clips."""
     if driving is None and is_from_clips(plan):
         fetch_file(plan, POOL_FILE)
         driving = DrivingPool.load(Path(plan.out) / POOL_FILE)
@@ -61,13 +65,13 @@ def load_worker_augment(plan: ExpandPlan, driving: DrivingPool | None, model: An
 
 
 def _check_draws(plan: ExpandPlan, augment: MotionAugment) -> None:
-    """Refuse settings that no source can be drawn with, before anything is written."""
+    """Raise an error for settings that no draw can satisfy, before anything is written."""
     check_region(plan.region, augment.model.keypoint_names)
     augment.draw([""], copies=1)
     longest = max(len(track) for track in augment.driving)
     if isinstance(plan.reference, int) and plan.reference >= longest:
         raise ArgumentError(
-            f"reference {plan.reference} is a frame of no clip: the longest has {longest}, counted from 0"
+            f"reference {plan.reference} is a frame of no clip: the longest has {longest} frames, counted from 0"
         )
 
 
@@ -91,7 +95,7 @@ def _check_name(name: str) -> str:
 
 
 def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -> DrivingPool:
-    """Make or read the driving pool that a plan names.
+    """Make or load the driving pool of a plan.
 
     Raises:
         PoolError: the path does not exist, has no readable clip, or is a pool of another model.
@@ -149,13 +153,21 @@ def digest_clip_labels(plan: ExpandPlan) -> str | None:
         raise LabelError(f"cannot read the labels in {plan.clip_labels} ({reason_of(cause)})") from cause
 
 
+def on_own_device(plan: ExpandPlan) -> ExpandPlan:
+    """Give each process that torchrun starts on a machine a GPU of its own."""
+    number = os.environ.get("LOCAL_RANK", "")
+    if plan.device != "auto" or not number.isdigit() or torch.cuda.device_count() < 2:
+        return plan
+    return replace(plan, device=f"cuda:{int(number) % torch.cuda.device_count()}")
+
+
 def is_from_clips(plan: ExpandPlan) -> bool:
-    """Whether the pool of a plan is made from clips."""
+    """Return whether the pool of a plan is made from clips."""
     return not (is_named_pool(plan.driving) or plan.driving == GIVEN or _is_pool_file(Path(plan.driving)))
 
 
 def _is_pool_file(path: Path) -> bool:
-    """Whether a path has the suffix of a pool file, or is a safetensors file by its content."""
+    """Return whether a path has the suffix of a pool file, or is a safetensors file by its content."""
     return path.suffix == ".safetensors" or (exists(path) and path.is_file() and is_safetensors(path))
 
 
@@ -171,7 +183,7 @@ def _reload(clips: Path, plan: ExpandPlan, animator: Animator) -> DrivingPool | 
     for path in find_clips(clips):
         try:
             clip_hash = read_clip(path).hash
-            if clip_hash not in known:  # a clip without a face raises, as it did before
+            if clip_hash not in known:  # a clip without a face raises the same error as before
                 DrivingPool.from_clips(path, animator, crop=plan.clip_crop, on_error="raise")
             hashes.add(clip_hash)
         except (MediaError, PoolError) as error:

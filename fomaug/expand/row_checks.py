@@ -21,6 +21,10 @@ _ROW: Final[Kinds] = {
     "source_hash": (str,),
     "motion": (dict,),
 }
+_ORIGINAL: Final[Kinds] = {
+    **{name: _ROW[name] for name in ("source", "file", "bytes", "label", "split", "size")},
+    "original": (bool,),
+}
 _REJECTED: Final[Kinds] = {"source": (str,), "copy": (int,), "reasons": (list,)}
 _MOTION: Final[Kinds] = {
     "skipped": (bool,),
@@ -46,9 +50,7 @@ def check_row(row: Any) -> None:
         ValueError: a field has another type.
     """
     _check_fields("the row", row, _ROW)
-    _check_fields("the row", row, {name: kinds for name, kinds in _OPTIONAL.items() if name in row})
-    if len(row["size"]) != 2 or not all(type(side) is int for side in row["size"]):
-        raise ValueError(f"size must be two whole numbers, got {shortened(row['size'])}")
+    _check_optional(row)
     others = row["motion"].get("others", ())
     if not isinstance(others, list | tuple):
         raise ValueError(f"others must be a list, got {shortened(others)}")
@@ -57,12 +59,24 @@ def check_row(row: Any) -> None:
     _check_flaws(row.get("flaws", []))
 
 
+def check_original(row: Any) -> None:
+    """Check a row of an original, see `check_row`."""
+    _check_fields("the row", row, _ORIGINAL)
+    _check_optional(row)
+
+
 def check_rejected(row: Any) -> None:
     """Check a row of a rejected copy, see `check_row`."""
     _check_fields("the row", row, _REJECTED)
     if not all(isinstance(reason, str) and reason.split() for reason in row["reasons"]):
         raise ValueError(f"reasons must be texts, got {shortened(row['reasons'])}")
     _check_flaws(row.get("flaws", []))
+
+
+def _check_optional(row: dict[str, Any]) -> None:
+    _check_fields("the row", row, {name: kinds for name, kinds in _OPTIONAL.items() if name in row})
+    if len(row["size"]) != 2 or not all(type(side) is int for side in row["size"]):
+        raise ValueError(f"size must be two whole numbers, got {shortened(row['size'])}")
 
 
 def _check_flaws(flaws: Any) -> None:

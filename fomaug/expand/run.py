@@ -1,4 +1,4 @@
-"""The pipeline of a worker: threads load sources ahead of the model and write copies behind it."""
+"""The pipeline of a worker: threads load sources before the model and write copies after it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fomaug.expand.tasks import Done, Feed, Task
 from fomaug.expand.thumbnails import keep_thumbnail
 from fomaug.labels import Flaw
 
-_AHEAD: Final = 2  # units that are loaded before, and written after, the unit in the model
+_AHEAD: Final = 2  # units that are loaded before the current unit of the model, and written after it
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class _Run:
 
     Attributes:
         task: the task.
-        units: its units that have missing copies; all units for archives, which are always made as a whole.
+        units: units of the task with missing copies; all units for archives, which are always made as a whole.
         failed: sources that could not be used.
         flaws: annotations of these sources.
         rejected: rows of rejected copies of an unfinished shard.
@@ -129,7 +129,7 @@ class Pipeline:
         """Make the copies of all tasks.
 
         Raises:
-            MediaError: a source cannot be used and the plan says to raise; or the disk is full.
+            MediaError: a source is unusable and the plan's policy is to raise; or the disk is full.
         """
         with ThreadPoolExecutor(self.plan.workers, thread_name_prefix="fomaug") as threads:
             try:
@@ -169,11 +169,11 @@ class Pipeline:
         return threads.submit(load, job, self.plan.max_pixels)
 
     def _is_wanted(self, job: SourceJob, task: Task) -> bool:
-        """Whether a source is loaded at once: in an archive every one is, in a folder those with missing copies."""
+        """Return whether a source is needed: every source of an archive, or one with missing copies in a folder."""
         return not self.writer.per_unit or not task.recorded.issuperset(job.copy_ids)
 
     def _start(self, task: Task) -> Iterator[tuple[_Run, Unit]]:
-        """Find the units of a task that have something to make."""
+        """Find the units of a task with missing copies."""
         run = _Run(task, [])
         missing = [unit for unit in task.group.units if any(self._has_missing(job, task) for job in unit)]
         if self.writer.per_unit or not task.recorded:
@@ -190,14 +190,14 @@ class Pipeline:
         return not task.recorded.issuperset(job.copy_ids)
 
     def _can_make_any(self, jobs: Sequence[SourceJob], run: _Run) -> bool:
-        """Whether one of the sources can be used that an archive was written without.
+        """Return whether a source is usable now that is missing in a written archive.
 
-        If none can, the archive is what it would be if it were made again.
+        Without such a source, the archive would be the same if it were made again.
         """
         return any(self._usable([load(job, self.plan.max_pixels)], run) for job in jobs)
 
     def _usable_sources(self, batch: _Batch, threads: ThreadPoolExecutor) -> list[Loaded]:
-        """Return the loaded sources of a unit; none if none of the missing copies can be made.
+        """Return the loaded sources of a unit; empty if none of the missing copies can be made.
 
         The copies of a unit are always computed together, since the bits of a copy may depend on its batch.
         """
@@ -247,7 +247,7 @@ class Pipeline:
                     batch.samples.append(threads.submit(self._encode, loaded, outcome))
 
     def _is_written(self, loaded: Loaded, outcome: Outcome, task: Task) -> bool:
-        """Whether a copy has its file; archives are always written as a whole."""
+        """Return whether a copy has its file; archives are always written as a whole."""
         return self.writer.per_unit and (loaded.job.source.key, outcome.copy) in task.recorded
 
     def _encode(self, loaded: Loaded, outcome: Outcome) -> Sample:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from fomaug.animator import Animator
+from fomaug.driving import mirrored_expression
 from fomaug.errors import ArgumentError
 from fomaug.expand.annotate import to_json
 from fomaug.expand.classes import copy_label
@@ -19,8 +20,10 @@ from fomaug.expand.sources import Loaded, SourceFile
 from fomaug.expand.views import view_labels
 from fomaug.labels import FaceLabels
 from fomaug.media import Provenance, encode_image, sidecar_of
+from fomaug.motion import MotionParams
 
 SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
+_ARCHIVED: Final = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
 _MAX_NAME_BYTES: Final = 255  # limit of all common file systems
 
 
@@ -55,7 +58,7 @@ def encode_copy(
     """
     source, picture = loaded.job.source, outcome.moved.picture
     encode_format = picture.encode_format if plan.image_format == "same" else plan.image_format
-    label = copy_label(plan.labels, source.label, outcome.moved.params.label, still=loaded.still)
+    label = copy_label(plan.labels, source.label, _clip_label(outcome.moved.params), still=loaded.still)
     provenance = None if loaded.still else _provenance(loaded, outcome.moved, model)
     content = encode_image(
         picture.whole, encode_format, provenance=provenance, quality=plan.quality, icc_profile=picture.icc_profile
@@ -63,6 +66,11 @@ def encode_copy(
     row = _row(loaded, outcome, model, content, label, annotation)
     name = copy_name(source, loaded.job.stem, outcome.copy, label, encode_format)
     return Sample(name, content, provenance.to_xmp() if provenance and encode_format == "bmp" else None, row)
+
+
+def _clip_label(params: MotionParams) -> str | None:
+    """Return the label of a copy's clip; a gaze to the left is one to the right in a mirrored copy."""
+    return mirrored_expression(params.label) if params.mirrored and params.label else params.label
 
 
 def _row(
@@ -128,6 +136,30 @@ def copy_name(source: SourceFile, stem: str, copy: int, label: str, encode_forma
     longest = sidecar_of(Path(ending)).name if encode_format == "bmp" else ending
     fitting = _cut(stem, _MAX_NAME_BYTES - len(longest))
     return str(PurePosixPath(*parts, source.folder, f"{fitting}{ending}"))
+
+
+def original_name(source: SourceFile, stem: str, label: str, *, archived: bool) -> str:
+    """Return the path of an original below the output folder, see `copy_name`; its suffix is its own.
+
+    Args:
+        source: source file.
+        stem: stem of the file names of the copies, without their ending.
+        label: label of the original; empty for none.
+        archived: whether it is a member of an archive, where all suffixes of a format become one.
+    """
+    parts = [part for part in (source.split_folder, label) if part]
+    suffix = PurePosixPath(source.key).suffix
+    suffix = archived_suffix(suffix) if archived else suffix
+    return str(PurePosixPath(*parts, source.folder, f"{_cut(stem, _MAX_NAME_BYTES - len(suffix))}{suffix}"))
+
+
+def archived_suffix(suffix: str) -> str:
+    """Return the one suffix that all members of an image format have.
+
+    >>> archived_suffix(".JPEG"), archived_suffix(".webp")
+    ('.jpg', '.webp')
+    """
+    return _ARCHIVED.get(suffix.lower(), suffix.lower())
 
 
 def _cut(stem: str, size: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from array import array
 from collections import Counter
@@ -14,6 +15,7 @@ from fomaug.expand.manifest import CopyId
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Group, SourceFile, SourceJob, Unit
 
+_COPY: Final = re.compile(r"(.*)_m\d{3,}", re.DOTALL)  # the stem of a copy's file
 _FOLDER_GROUPS: Final = 64  # least number of groups of a job that is written to folders, where units allow it
 
 
@@ -27,7 +29,7 @@ class Division:
     """
 
     def __init__(self, plan: ExpandPlan, sources: Sequence[SourceFile]) -> None:
-        stems = unique_stems(sources, merged=plan.labels != "keep", dotless=plan.format == "webdataset")
+        stems = choose_stems(plan, sources)
         counts = zip(sources, count_copies(plan, sources), strict=True)
         jobs = [(source, stems[source.key], count) for source, count in counts if count]
         key = shard_keys(plan, sources)
@@ -158,7 +160,19 @@ def count_copies(plan: ExpandPlan, sources: Sequence[SourceFile]) -> list[int]:
     return counts
 
 
-def unique_stems(sources: Iterable[SourceFile], *, merged: bool = False, dotless: bool = False) -> dict[str, str]:
+def choose_stems(plan: ExpandPlan, sources: Sequence[SourceFile]) -> dict[str, str]:
+    """Choose the stem of the copies of each source, by the source's key, see `unique_stems`."""
+    return unique_stems(
+        sources,
+        merged=plan.labels != "keep",
+        dotless=plan.format == "webdataset",
+        originals=plan.include_sources != "none",
+    )
+
+
+def unique_stems(
+    sources: Sequence[SourceFile], *, merged: bool = False, dotless: bool = False, originals: bool = False
+) -> dict[str, str]:
     """Choose the stem of the copies of each source, by the source's key.
 
     The stem is that of the source file. If another file of the folder has the same stem up to capitals and the encoding
@@ -168,23 +182,34 @@ def unique_stems(sources: Iterable[SourceFile], *, merged: bool = False, dotless
         sources: source files; earlier ones keep their stem.
         merged: True if copies of several classes share a folder.
         dotless: True to replace dots by dashes, for archives in which the first dot ends a name.
+        originals: True if the originals stand beside the copies; an original that is called like a copy of another one,
+            `1_m000`, then keeps its name, and the other one's copies get another stem.
     """
     taken: set[str] = set()
     stems: dict[str, str] = {}
+    reserved: set[str] = set()
+    if originals:
+        bases = (_base(source, merged=merged, dotless=dotless) for source in sources)
+        matches = (_COPY.fullmatch(fold(f"{folder}/{base}")) for folder, base, _ in bases)
+        reserved = {match[1] for match in matches if match}
     for source in sources:
-        name = source.key.rpartition("/")[2]
-        label = "" if merged else source.label
-        folder = "/".join(part for part in (source.split_folder, label, source.folder) if part)
-        base, suffix = _split_name(name)
-        base = base.replace(".", "-") if dotless else base
+        folder, base, suffix = _base(source, merged=merged, dotless=dotless)
         stem, number = base, 1
-        while (folded := fold(f"{folder}/{stem}")) in taken:
+        while (folded := fold(f"{folder}/{stem}")) in taken or folded in reserved:
             number += 1
             plain = f"{base}-{suffix.lower()}"
             stem = plain if number == 2 else f"{plain}-{number}"
         taken.add(folded)
         stems[source.key] = stem
     return stems
+
+
+def _base(source: SourceFile, *, merged: bool, dotless: bool) -> tuple[str, str, str]:
+    """Return the folder that names must be unique in, and stem and suffix of a source."""
+    label = "" if merged else source.label
+    folder = "/".join(part for part in (source.split_folder, label, source.folder) if part)
+    base, suffix = _split_name(source.key.rpartition("/")[2])
+    return folder, base.replace(".", "-") if dotless else base, suffix
 
 
 def _split_name(name: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Shares of a job: which groups a process of a cluster makes, by its number among all processes."""
+"""Shares of a job: the groups of each process of a cluster, by its number among all processes."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class Share:
         return f"{self.number}/{self.count}"
 
     def groups(self, num_groups: int) -> range:
-        """Return the numbers of its groups: every `count`-th one, so that shares are alike whatever the order is."""
+        """Return the numbers of the share's groups: every `count`-th group, so that shares are similar in any order."""
         return range(self.number, num_groups, self.count)
 
 
 def parse_share(text: str, environ: Mapping[str, str] | None = None) -> Share:
-    """Parse the option `shard`: I/N, or auto for the numbers that a cluster gives to its processes.
+    """Parse the option `shard`: I/N, or auto for the numbers in a cluster's environment variables.
 
     `auto` reads RANK and WORLD_SIZE, as torchrun sets them, and SLURM_ARRAY_TASK_ID with _COUNT, _MIN and _STEP. Where
     both are set, each task of the array is divided among its ranks.
 
     Args:
-        text: the option.
+        text: value of the option.
         environ: environment variables; None for those of this process.
 
     Raises:

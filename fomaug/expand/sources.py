@@ -1,4 +1,4 @@
-"""Sources: their files, jobs, units and shards, and the loading stage, which decodes a source and finds its faces."""
+"""Sources: their files, jobs, units and shards, and the stage that decodes a source and finds its faces."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ SPLITS: Final = {
     "test": "test",
     "testing": "test",
 }
-"""Split of each known name of a top folder, of an archive, or in a list."""
+"""Split by the name of a top folder, of an archive, or in a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One picture of a dataset; small, since a job holds all of them.
+    """One picture of a dataset; the object is small, because a job keeps one for each picture.
 
     Attributes:
         root: dataset folder.
         key: path below the dataset folder, with slashes on every system; also the key of the draws.
         label: class label, such as the name of the class folder; empty without one.
         split: train, val or test; empty in a dataset without splits.
-        recorded_bytes: size of the file where it is known, such as that when the job began; None for all other files.
+        recorded_bytes: known size of the file, such as that at the start of the job; None if it is unknown.
         reader: reader of a picture that is not a file of the dataset folder; None for one that is.
     """
 
@@ -64,7 +64,7 @@ class SourceFile:
         """Read the bytes of the picture file.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
         return read_regular(self.root / self.key, PICTURE) if self.reader is None else self.reader.read()
 
@@ -159,10 +159,10 @@ class Loaded:
         picture: decoded image; None if it cannot be used.
         hash: sha256 of the file.
         reason: reason why the source cannot be used.
-        squares: squares around the faces, each animated on its own; empty for the whole picture.
-        still: True for a source without a face that is copied once, unchanged.
+        squares: squares around the faces, each animated separately; empty for the whole picture.
+        still: whether the source has no face and is copied once, unchanged.
         labels: labels of the source; None without annotations.
-        flaws: annotations that were left out because they belong to an image of another size.
+        flaws: annotations that were left out because they are for an image of another size.
     """
 
     job: SourceJob
@@ -182,7 +182,7 @@ class Loaded:
 
 
 def load(job: SourceJob, max_pixels: int) -> Loaded:
-    """Load the source of a job; the result carries a reason if the file cannot be read."""
+    """Load the source of a job; the result has a reason if the file cannot be read."""
     try:
         content = job.source.read()
     except OSError as cause:
@@ -191,7 +191,7 @@ def load(job: SourceJob, max_pixels: int) -> Loaded:
 
 
 def decode(job: SourceJob, content: bytes, max_pixels: int) -> Loaded:
-    """Decode the bytes of a source's file; the result carries a reason if they are no picture."""
+    """Decode the bytes of a source's file; the result has a reason if they are no picture."""
     try:
         picture = decode_picture(content, Path(job.source.key).suffix, max_pixels=max_pixels)
     except MediaError as cause:
@@ -228,7 +228,7 @@ def make_locator(
         plan: plan with `faces` and `on_missing`.
         animator: model that finds faces if there is no detector.
         detector: function from (H, W, 3) uint8 RGB to face boxes (left, top, right, bottom) in pixels.
-        annotated: whether sources come with labels, for `faces="boxes"`.
+        annotated: whether sources have labels, for `faces="boxes"`.
 
     Raises:
         ArgumentError: the plan needs annotations, a detector or a model of faces, and there is none.

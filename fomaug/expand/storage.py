@@ -1,6 +1,6 @@
 """Output on remote storage: a job works in a temporary folder, and moves whole objects to its URL.
 
-An object is there as a whole or not at all, so the objects of a job can be read at any time. An archive is written
+Objects are written atomically, so the objects of a job can be read at any time. An archive is written
 before the rows of its copies, which are an object for each archive until they are joined.
 """
 
@@ -48,7 +48,7 @@ def working_folder(out: str) -> Iterator[tuple[Path, str]]:
 
 
 def check_format(plan: ExpandPlan) -> None:
-    """Refuse a format that storage has no use for.
+    """Raise an error for a format that is unsuitable for storage.
 
     Raises:
         ArgumentError: the job writes a file for every copy.
@@ -60,7 +60,7 @@ def check_format(plan: ExpandPlan) -> None:
 
 
 def fetch(url: str, folder: Path) -> list[Path]:
-    """Copy the state of a job to a folder, without its archives; return the files that were not there.
+    """Copy the state of a job to a folder, without its archives; return the new files.
 
     Raises:
         MediaError: the storage cannot be read.
@@ -75,7 +75,7 @@ def fetch(url: str, folder: Path) -> list[Path]:
 
 
 def fetch_file(plan: ExpandPlan, name: str) -> None:
-    """Copy a file of the job from its URL, unless it is there already."""
+    """Copy a file of the job from its URL, unless it exists."""
     path = Path(plan.out, name)
     if plan.out_url and not path.exists():
         _fetch(f"{plan.out_url}/{name}", path)
@@ -88,12 +88,12 @@ def _fetch(url: str, path: Path) -> Path:
 
 
 def holds_objects(plan: ExpandPlan) -> bool:
-    """Whether there is anything at the URL of a job."""
+    """Return whether the URL of a job has objects."""
     return bool(plan.out_url) and bool(list_url(plan.out_url))
 
 
 def push(plan: ExpandPlan, *names: str) -> None:
-    """Write those files that are there to the URL of a job, if it has one."""
+    """Write existing files to the URL of a job, if it has one."""
     if not plan.out_url:
         return
     for name in names:

@@ -26,11 +26,11 @@ OnMade = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Task:
-    """A group whose missing copies are to be made; it holds all that a worker needs to know of the dataset.
+    """A group with missing copies, and all facts about the dataset that a worker needs.
 
     Attributes:
         group: the group.
-        recorded: its copies that have rows.
+        recorded: copies of the group that have rows.
         labels: labels of its sources, by key.
     """
 
@@ -41,12 +41,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Done:
-    """The result of a task, beside the files and rows that were written.
+    """The result of a task in addition to the written files and rows.
 
     Attributes:
         number: number of the group.
         failed: sources that could not be used.
-        flaws: annotations of these sources that were left out; rows hold those of all other sources.
+        flaws: left-out annotations of these sources; those of other sources are in the rows.
         seconds: time that the worker spent in each stage.
     """
 
@@ -57,7 +57,7 @@ class Done:
 
 
 class Feed(Protocol):
-    """A worker's side of its job."""
+    """The interface of a job for its workers."""
 
     def take(self, *, wait: bool) -> Task | None:
         """Return the next task; None if there is none, or, without waiting, if there is none yet."""
@@ -70,11 +70,11 @@ class Feed(Protocol):
 
 
 class Tasks:
-    """Queue of the tasks of a job, or of one share of it, and the results of its workers. It is a feed itself.
+    """The queue of the tasks of a job or of one share, and the results of its workers; it is also a feed.
 
     Args:
         division: division of the job.
-        index: index of the rows that are there.
+        index: index of the existing rows.
         numbers: numbers of the groups to make.
         labels: labels of the sources, by key.
         on_made: function that is called with a number of settled copies and of failed sources.
@@ -122,7 +122,7 @@ class Tasks:
         self._waiting.appendleft(task.group.number)
 
     def lost(self, task: Task, part: str, reason: str) -> None:
-        """Put the task of a dead worker back, or name its sources as failed if it was put back too often.
+        """Put the task of a dead worker back, or report its sources as failed if it was put back too often.
 
         Args:
             task: the task.

@@ -1,4 +1,4 @@
-"""Thumbnails for the contact sheet, kept as copies are made, so that no archive is read again at the end of a job."""
+"""Save thumbnails for the contact sheet with the copies, so that no archive is read again at the end of a job."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def reduce(content: bytes, name: str) -> NDArray[np.uint8]:
     """Make the thumbnail of a picture from the bytes of its file; a JPEG is reduced while it is decoded.
 
     Raises:
-        MediaError: it cannot be read.
+        MediaError: the picture cannot be read.
     """
     picture = decode_picture(content, PurePosixPath(name).suffix, least_side=_LEAST_SIDE)
     return thumbnail(picture.eight_bits, CELL)

@@ -1,4 +1,4 @@
-"""Workers: each loads model and pool once, and makes the groups that it is given. One process is one worker."""
+"""Workers: each process is one worker, which loads model and pool once, and makes its assigned groups."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from fomaug.faces import Detector
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """All that a worker needs beside its tasks; picklable if the objects of the user are.
+    """All that a worker needs in addition to its tasks; it can be pickled if the objects of the user can.
 
     Attributes:
         plan: settings of the job.
         classes: labels of all copies.
-        hashes: hashes of the job's model and pool, with which the worker's own are compared.
+        hashes: hashes of the job's model and pool, to compare those of the worker.
         shown: keys of the sources on the contact sheet.
         annotator: writer of annotations, without labels; None without annotations.
-        model: animator that the user gave; None to load the one that the plan names.
-        pool: driving pool that the user gave; None to load the one that the plan names.
-        embed: face embedder that the user gave.
-        detector: face detector that the user gave.
+        model: given animator; None to load the model of the plan.
+        pool: given driving pool; None to load the pool of the plan.
+        embed: given face embedder.
+        detector: given face detector.
     """
 
     plan: ExpandPlan

@@ -1,4 +1,4 @@
-"""Faces in pictures: found, cut out with a margin, and put back without a seam when they are animated."""
+"""Faces in pictures: find them, cut them out with a margin, and put animated faces back without a seam."""
 
 from fomaug.faces.canonical import KEYPOINT_POINTS as KEYPOINT_POINTS
 from fomaug.faces.canonical import keypoint_frames as keypoint_frames

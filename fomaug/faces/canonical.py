@@ -1,4 +1,4 @@
-"""The canonical face: the mean mesh, and the points of it that the light model's keypoints are tied to.
+"""The canonical face: the mean mesh, and its points that are the light model's keypoints.
 
 Mesh points are those of the 478-point face mesh with irises; x right, y down, z away from the viewer, in the normalised
 units of a picture in which the face has its usual size.
@@ -50,7 +50,7 @@ KEYPOINT_POINTS: Final[dict[str, tuple[int, ...]]] = {
 """Name of each keypoint and the mesh points whose mean it is; right and left are the person's own."""
 
 _NEIGHBOURS: Final = 40
-_RIDGE: Final = 5.0  # in squared spacings of the mesh; regularises local affine maps towards the whole face's
+_RIDGE: Final = 5.0  # in squared spacings of the mesh; regularises local affine maps towards that of the whole face
 
 
 @cache
@@ -70,7 +70,7 @@ def mirror_order() -> Tensor:
 def mesh_keypoints(mesh: Tensor) -> Keypoints:
     """Compute the keypoints of face meshes.
 
-    The jacobian is the affine map that best carries the mean face's surroundings of the keypoint to the picture's.
+    The jacobian is the affine map that best fits the surroundings of the keypoint from the mean face to the picture.
 
     Args:
         mesh: (B, 478, 2 or 3) normalised mesh points.

@@ -1,4 +1,4 @@
-"""Find the faces of pictures: by a detector that the caller gives, or by the model's own keypoints.
+"""Find the faces of pictures by a given detector, or by the model's keypoints.
 
 A keypoint detector reports the points of a face everywhere, so a candidate must pass three checks: its box stays the
 same when the search zooms in on it, its points are arranged like those of the mean face, and each point has the same
@@ -27,25 +27,25 @@ from fomaug.media import Frame, to_unit
 
 _WINDOW_SHARES: Final = (0.65, 0.4)  # sides of the smaller search windows, in shorter sides of the picture
 _REFINED: Final = 3  # candidates that the tracker refines
-_REFINED_STILL: Final = 8  # candidates that are refined at most in a single picture
+_REFINED_STILL: Final = 8  # largest number of candidates that are refined in a single picture
 _ROUNDS: Final = 6  # of zooming in on a candidate
 _SETTLED: Final = 0.85  # overlap of a face's box with that of the round before
 _MOST_DEVIATION: Final = 0.15  # from the mean face's pose, in face sizes; real clips reach 0.15, most stay below 0.1
 _SIZE_BONUS: Final = 0.03  # deviation that doubling the size of a face makes up for
 _BATCH: Final = 16
 _SAME_FACE: Final = 0.3  # overlap of two boxes around one face
-_WHOLE: Final = 0.64  # share of the picture above which it is animated whole; the rest is not worth a seam
+_WHOLE: Final = 0.64  # share of the picture above which it is animated as a whole, without a seam
 
 Boxes = Sequence[Sequence[float]]
 Detector = Callable[[Frame], Boxes]
-"""(H, W, 3) uint8 RGB to face boxes (left, top, right, bottom) in pixels, none if there is no face."""
+"""Function from (H, W, 3) uint8 RGB to face boxes (left, top, right, bottom) in pixels."""
 
 FaceBox = tuple[float, float, float, float]
 """(left, top, right, bottom) in pixels."""
 
 
 class Candidate(NamedTuple):
-    """A search window that may hold a face.
+    """A search window that may contain a face.
 
     Attributes:
         box: box around the keypoints, in the picture's pixels.
@@ -75,7 +75,7 @@ class Detection(NamedTuple):
 
 
 class FaceTracker:
-    """Find the face of the frames of a clip, one after the other; each search starts where the last face was.
+    """A function that finds the face in each frame of a clip; each search starts at the last face.
 
     Args:
         model: animator whose keypoints are known points of the face.
@@ -103,7 +103,7 @@ class FaceTracker:
 
 
 def is_face_model(model: Animator) -> bool:
-    """Whether the model's keypoints are tied to known points of the face."""
+    """Return whether the model's keypoints are tied to known points of the face."""
     return tuple(model.keypoint_names) == tuple(KEYPOINT_POINTS)
 
 
@@ -117,7 +117,7 @@ def check_finder(model: Animator, detector: Detector | None) -> None:
 
 
 def find_squares(picture: Frame, model: Animator, *, detector: Detector | None = None) -> tuple[Square, ...]:
-    """Find the faces of a picture and lay a square around each.
+    """Find the faces of a picture, and return a square around each.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
@@ -125,8 +125,8 @@ def find_squares(picture: Frame, model: Animator, *, detector: Detector | None =
         detector: function from a picture to the boxes of its faces.
 
     Returns:
-        Squares, the most certain first; none if there is no face. A single face that fills the picture gives the whole
-        picture.
+        Squares, the most certain first; none if there is no face. The square of a single face that fills the picture is
+        the whole picture.
     """
     size = picture.shape[0], picture.shape[1]
     squares = face_squares(face_boxes(picture, model, detector=detector), size)
@@ -239,7 +239,7 @@ def _windows(height: int, width: int) -> Iterator[Square]:
 
 
 def _starts(length: int, side: int) -> list[int]:
-    # Strips hold no face; the limit saves thousands of windows on them.
+    # Narrow strips contain no face; the limit avoids thousands of windows on them.
     count = min(24, 1 + math.ceil((length - side) / (side / 2)))
     return [round(start) for start in np.linspace(0, length - side, count)]
 

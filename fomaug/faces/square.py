@@ -1,4 +1,4 @@
-"""Squares in pictures: the parts that are cut out to be animated, or to be searched for a face."""
+"""Squares in pictures: the parts that are cut out for the animation, or for the search for a face."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fomaug.media import Picture
 FACE_SHARE: Final = 1.8
 """Side of the square over the longer side of the face's box, as in the pictures that face models are trained on."""
 
-_RAISE: Final = 0.08  # of the box's height: boxes end at the brows, heads do not
+_RAISE: Final = 0.08  # as a share of the box's height, because boxes end at the brows
 _LEAST_SIDE: Final = 32  # pixels; smaller squares have too little detail to animate
 
 Size = tuple[int, int]
@@ -23,13 +23,13 @@ Pixel = TypeVar("Pixel", bound=np.generic)
 
 
 class Square(NamedTuple):
-    """A rectangle of a picture in whole pixels; a square unless the picture's edges cut it off.
+    """A rectangle of a picture in whole pixels; a square unless it is clipped at the picture's edges.
 
     Attributes:
         left: first column.
         top: first row.
-        right: column behind the last one.
-        bottom: row behind the last one.
+        right: last column plus one.
+        bottom: last row plus one.
     """
 
     left: int
@@ -65,22 +65,22 @@ class Square(NamedTuple):
         return pixels[self.top : self.bottom, self.left : self.right]
 
     def cut_picture(self, picture: Picture) -> Picture:
-        """Cut the square out of a picture, alpha and all; the arrays are views."""
+        """Cut the square out of a picture with its alpha channel; the arrays are views."""
         alpha = None if picture.alpha is None else self.cut_pixels(picture.alpha)
         return replace(picture, pixels=self.cut_pixels(picture.pixels), alpha=alpha)
 
     def lies_in(self, size: Size) -> bool:
-        """Whether the square has an area and a picture of (H, W) holds all of it."""
+        """Return whether the square has an area and is inside of a picture of (H, W)."""
         return 0 <= self.left < self.right <= size[1] and 0 <= self.top < self.bottom <= size[0]
 
 
 def whole_picture(size: Size) -> Square:
-    """Return the rectangle that is all of a picture of (H, W)."""
+    """Return the rectangle of a whole picture of (H, W)."""
     return Square(0, 0, size[1], size[0])
 
 
 def square_at(box: Sequence[float], share: float, size: Sequence[int]) -> Square:
-    """Lay a square around a box, shifted where needed to lie inside of the picture.
+    """Return a square around a box, shifted into the picture if needed.
 
     Args:
         box: (left, top, right, bottom) in pixels.
@@ -100,14 +100,14 @@ def square_at(box: Sequence[float], share: float, size: Sequence[int]) -> Square
 
 
 def face_square(box: Sequence[float], size: Size) -> Square | None:
-    """Lay a square around a face's box, cut off at the picture's edges.
+    """Return a square around a face's box, clipped at the picture's edges.
 
     Args:
         box: (left, top, right, bottom) in pixels; more columns are ignored.
         size: (H, W) of the picture.
 
     Returns:
-        None if the box lies outside of the picture, or is too small.
+        The square; None if the box is outside of the picture, or too small.
     """
     left, top, right, bottom = (float(edge) for edge in box[:4])
     side = FACE_SHARE * max(right - left, bottom - top)
@@ -122,7 +122,7 @@ def face_square(box: Sequence[float], size: Size) -> Square | None:
 
 
 def face_squares(boxes: Iterable[Sequence[float]], size: Size) -> tuple[Square, ...]:
-    """Lay squares around the boxes of faces, see `face_square`; boxes without a square are left out."""
+    """Return squares around the boxes of faces, see `face_square`; boxes without a square are left out."""
     squares = (face_square(box, size) for box in boxes)
     return tuple(square for square in squares if square is not None)
 

@@ -1,7 +1,7 @@
-"""Tell keypoints on a face from keypoints on anything else: those on a face are stable in other views of the picture.
+"""Distinguish keypoints on a face from other keypoints: those on a face are stable in other views of the picture.
 
-A detector of face points finds points in the shape of a face on a wall of bricks, too; but in the mirror image of the
-bricks it finds other ones.
+A detector of face points also finds points in the shape of a face on a wall of bricks, but different points in the
+mirror image of the bricks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Padding = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 def is_steady(model: Animator, picture: Frame) -> bool:
-    """Whether the keypoints are as stable as those of a face; arguments as for `instability`."""
+    """Return whether the keypoints are as stable as those of a face; `instability` has the same arguments."""
     return instability(model, picture) <= _MOST_INSTABILITY
 
 
@@ -63,14 +63,14 @@ def _padding(side: int, shares: tuple[float, float]) -> Padding:
 
 
 def _without_margin(points: Tensor, padding: Padding, side: int) -> Tensor:
-    """Bring points of a padded picture to the [-1, 1] of the picture alone."""
+    """Convert points of a padded picture to the [-1, 1] of the picture without padding."""
     (top, bottom), (left, _), _ = padding
     pixels = (points + 1) / 2 * (side + top + bottom - 1) - torch.tensor([left, top])
     return pixels / max(side - 1, 1) * 2 - 1
 
 
 def _mirror_partners() -> list[int]:
-    """Return the number of each keypoint's mirror partner."""
+    """Return the index of each keypoint's mirror partner."""
     names = list(KEYPOINT_POINTS)
     swapped = (name.replace("left", "-").replace("right", "left").replace("-", "right") for name in names)
     return [names.index(name) for name in swapped]

@@ -7,6 +7,7 @@ from fomaug.geometry.frame import Frame as Frame
 from fomaug.geometry.plane import gaussian_heatmap as gaussian_heatmap
 from fomaug.geometry.plane import identity_grid as identity_grid
 from fomaug.geometry.plane import inverse_2x2 as inverse_2x2
+from fomaug.geometry.plane import is_mirrored as is_mirrored
 from fomaug.geometry.pose import hull_area as hull_area
 from fomaug.geometry.pose import normalise as normalise
 from fomaug.geometry.pose import pose_distance as pose_distance
@@ -36,6 +37,7 @@ __all__ = [
     "hull_area",
     "identity_grid",
     "inverse_2x2",
+    "is_mirrored",
     "normalise",
     "pose_distance",
     "resize_flow",

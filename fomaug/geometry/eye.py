@@ -37,7 +37,7 @@ class EyePoints(NamedTuple):
     """Indices of the keypoints of the eyes.
 
     Attributes:
-        eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris.
+        eyes: five keypoints of each eye: outer corner, inner corner, upper lid, lower lid and iris.
         bridge: keypoint, not moved by a lid, whose jacobian gives the downward direction of the face.
     """
 

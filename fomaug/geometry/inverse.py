@@ -1,9 +1,9 @@
 """The inverse of a backward flow: the target coordinates of points of the source.
 
-A backward flow gives the source coordinates of every target pixel; landmarks need the opposite. The target coordinates
-that show a point are its pre-images: one where the flow does not fold, none where the point is hidden, several in a
-fold. They are found on a piecewise linear map; Newton steps on the bilinear map then remove the remaining error of some
-hundredths of a pixel.
+A backward flow gives the source coordinates of every target pixel; landmarks need the inverse. The target coordinates
+that show a point are its pre-images. A point has one pre-image where the flow does not fold, none where it is hidden,
+and several in a fold. Pre-images are found on a piecewise linear map; Newton steps on the bilinear map then remove the
+remaining error of some hundredths of a pixel.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch import Tensor
 from fomaug.geometry.plane import identity_grid, inverse_2x2
 
 _SLACK = 1e-4  # tolerance in cells, so that points on an edge are in both triangles
-_WIDER = 1e-3  # margin of a box as a share of its size: more than the tolerance of any triangle within
-_AT_ONCE = 1_000_000  # comparisons in one step, which bounds the memory
+_WIDER = 1e-3  # margin of a box as a share of its size; it exceeds the tolerance of any triangle in the box
+_AT_ONCE = 1_000_000  # comparisons in one step, which limits the memory
 
 
 class Preimages(NamedTuple):
@@ -62,7 +62,7 @@ def find_preimages(points: Tensor, flow: Tensor) -> Preimages:
 
 
 def _block(flow: Tensor) -> int:
-    """Return the number of cells along a block's side, which is about the number of blocks along the grid's."""
+    """Return the number of cells along a block's side, about the number of blocks along the grid's side."""
     return math.ceil(math.sqrt(max(flow.shape[1:3]) - 1))
 
 
@@ -127,7 +127,7 @@ def _in_triangles(points: Tensor, flow: Tensor, pairs: Tensor, pair: Tensor, row
 def _solve(
     point: Tensor, triangle: tuple[Tensor, Tensor, Tensor], origin: Tensor, axes: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Tell whether triangles (corner, end along x, end along y; each (P, 2)) contain points, where, and if upright."""
+    """Return whether points are in triangles (corner, end along x, end along y; each (P, 2)), where, and if upright."""
     corner, along_x, along_y = triangle
     edges = torch.stack([along_x - corner, along_y - corner], dim=-1)  # (P, 2, 2)
     # A degenerate triangle has no inverse; NaN compares false, so no point is found in it.
@@ -141,7 +141,7 @@ _NEWTON_STEPS = 4
 _APART = 1e-2  # distance below which two pre-images are the same one, found in two triangles
 _FLIPPED = 100.0  # cost of a pre-image where the source is flipped
 _MOST_NODES = 64  # nodes along a side that are compared with a point that has no pre-image
-_POINTS_AT_ONCE = 512  # points that are compared with the nodes in one step, which bounds the memory
+_POINTS_AT_ONCE = 512  # points that are compared with the nodes in one step, which limits the memory
 
 
 def invert_points(xy: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:

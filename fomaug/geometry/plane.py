@@ -9,7 +9,7 @@ from torch import Tensor
 def identity_grid(
     size: tuple[int, int], *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Make the grid of which every cell holds its own coordinates.
+    """Make the grid in which every cell has its own coordinates as value.
 
     Args:
         size: (H, W).
@@ -32,6 +32,26 @@ def _axis(length: int, device: torch.device | str | None, dtype: torch.dtype) ->
     if length == 1:
         return torch.zeros(1, device=device, dtype=dtype)
     return 2 * torch.arange(length, device=device, dtype=dtype) / (length - 1) - 1
+
+
+def is_mirrored(flow: Tensor) -> Tensor:
+    """Tell which flows mirror their images: the area that their cells cover in the source, with its sign, is negative.
+
+    Args:
+        flow: (B, h, w, 2) backward flow.
+
+    Returns:
+        (B,) bool.
+
+    >>> grid = identity_grid((4, 5))[None]
+    >>> is_mirrored(torch.cat([grid, grid.flip(2), -grid])).tolist()
+    [False, True, False]
+    """
+    across = flow[:, :, 1:] - flow[:, :, :-1]
+    down = flow[:, 1:] - flow[:, :-1]
+    along, below = across[:, :-1], down[:, :, :-1]
+    area: Tensor = along[..., 0] * below[..., 1] - along[..., 1] * below[..., 0]
+    return area.mean((1, 2)) < 0
 
 
 def gaussian_heatmap(value: Tensor, size: tuple[int, int], variance: float) -> Tensor:
@@ -60,7 +80,7 @@ def inverse_2x2(matrix: Tensor, *, least: float = 0.0) -> Tensor:
 
     Args:
         matrix: (..., 2, 2).
-        least: replacement for determinants of a smaller absolute value, so that the result is finite; 0 for none.
+        least: replacement for determinants of smaller absolute value, for a finite result; 0 for none.
     """
     a, b = matrix[..., 0, 0], matrix[..., 0, 1]
     c, d = matrix[..., 1, 0], matrix[..., 1, 1]

@@ -14,7 +14,7 @@ def hull_area(value: Tensor) -> Tensor:
     """Measure the area of the convex hull of every sample's points.
 
     A directed edge is part of the hull when all other points are on its left; the shoelace sum over these edges is the
-    area. These are K^3 comparisons, which is cheap for a few dozen points and runs batched on any device.
+    area. The K^3 comparisons are cheap for a few dozen points, and run batched on any device.
 
     Args:
         value: (B, K, 2) points.
@@ -50,7 +50,7 @@ def _earlier(count: int, device: torch.device) -> Tensor:
     return torch.ones(count, count, dtype=torch.bool, device=device).tril(-1)
 
 
-_HULL_ROWS: Final = 64  # samples in a call of hull_area, which bounds its memory of K^3 for each
+_HULL_ROWS: Final = 64  # samples in a call of hull_area, which limits its memory of K^3 for each
 
 
 def normalise(value: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Backward flows: warps by them, their resolution, and the areas of their cells."""
+"""Backward flows: warp images, change the resolution of flows, and measure the areas of their cells."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def resize_map(tensor: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def warp_image(image: Tensor, flow: Tensor, *, mode: Interpolation = "bilinear", padding: Padding = "zeros") -> Tensor:
-    """Sample every pixel at the coordinates that the backward flow gives (paper: Sec. 3.2, the warp of the source).
+    """Sample every pixel at the coordinates in the backward flow (paper: Sec. 3.2, the warp of the source).
 
     Args:
         image: (B, C, H, W) float.
@@ -73,7 +73,7 @@ def _row_parts(flow: Tensor) -> int:
 
 
 def can_be_rearranged(flow: Tensor) -> bool:
-    """Whether a faster implementation may replace the plain one, which compilers and gradients need."""
+    """Return whether a faster implementation may replace the plain one, which compilers and gradients need."""
     return flow.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
@@ -92,7 +92,7 @@ def warp_features(features: Tensor, flow: Tensor, share: Tensor) -> Tensor:
         (B, C, H, W) in the dtype of the features.
     """
     size = (features.shape[2], features.shape[3])
-    # Half precision would be off by up to half a pixel.
+    # In half precision, coordinates would have errors of up to half a pixel.
     exact = features.to(torch.promote_types(torch.promote_types(features.dtype, flow.dtype), torch.float32))
     flow, share = resize_flow(flow.to(exact.dtype), size), resize_map(share.to(exact.dtype), size)
     if can_be_rearranged(flow):

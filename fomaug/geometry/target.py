@@ -14,9 +14,8 @@ from fomaug.geometry.transfer import Strength, take_share, transfer
 from fomaug.types import Keypoints
 
 _POINTS: Final = ("forehead", "chin", "nose bridge", "nose tip", "ear right", "ear left")
-_GROWTH: Final = (
-    1.5  # growth of a side above which the model paints badly; measured on portraits, see docs/evidence/motion.md
-)
+# Growth of a side above which the model paints badly; measured on portraits, see docs/evidence/motion.md.
+_GROWTH: Final = 1.5
 _THIN: Final = 0.1  # least width of a side, in heights of the face: a hidden side would reduce every motion to nothing
 
 
@@ -86,7 +85,7 @@ def bounded_target(
     whole = _whole(source, driving, reference, mode)
     moved = _take(source, whole, mode, names, strength)
     share = showable_share(source, moved, names).detach().masked_fill(~bounded, 1.0)
-    # Where the share is 1 this changes nothing; to ask whether it is 1 everywhere would be to wait for the device.
+    # A share of 1 changes nothing; a test whether it is 1 in all rows would wait for the device.
     return _take(source, whole, mode, names, strength * share), share
 
 

@@ -1,4 +1,4 @@
-"""Motion transfer: the motion of driving keypoints applied to the source's keypoints."""
+"""Motion transfer: apply the motion of driving keypoints to the source's keypoints."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def transfer(
         driving: keypoints of the driving frames.
         reference: keypoints of the frames in which the driving faces are posed like the sources.
         relative: whether the driving motion is added to the source; otherwise the driving keypoints are the result.
-        relative_jacobian: with `relative`, whether the change of the driving jacobians is applied to the source's.
-        adapt_scale: with `relative`, whether the motion is scaled by the root of the ratio of the hull areas.
+        relative_jacobian: whether the change of the driving jacobians is applied to the source's; only with `relative`.
+        adapt_scale: whether the motion is scaled by the root of the ratio of the hull areas; only with `relative`.
         strength: share of the motion, a float or (B,); 1 is the whole motion, 0 none.
 
     Returns:
@@ -54,7 +54,7 @@ def _relative(
 ) -> Keypoints:
     motion = driving.value - reference.value
     if adapt_scale:
-        # One call for both is faster, because few faces cost no more than one.
+        # One call for both is faster, because a few faces take no longer than one.
         length = hull_area(torch.cat([source.value, reference.value])).sqrt()
         motion = motion * (length[: len(source)] / length[len(source) :])[:, None, None]
     jacobian = driving.jacobian

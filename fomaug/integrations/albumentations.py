@@ -47,26 +47,27 @@ _SETTINGS = (
     "region",
     "yaw_range",
     "pitch_range",
+    "mirror_probability",
 )
 
 
 class MotionAugment(DualTransform):  # type: ignore[misc]
-    """Move the face in a picture as the faces of driving clips move, and its labels with it.
+    """Move the face in a picture by the motion of driving clips, and move its labels with it.
 
     Pictures are (H, W, 3), (H, W, 1) or (H, W), uint8 or float in [0, 1]. `image` is animated once; `mask`, `masks`,
-    `bboxes` and `keypoints` follow it. Further targets of the type "image" are pictures of their own and get the same
-    motion parameters; maps that match `image` pixel by pixel (depth, heat maps) are targets of the type "mask". Each
-    picture of `images` gets the same parameters; without `image`, labels follow the first of them.
+    `bboxes` and `keypoints` follow it. Further targets of the type "image" are separate pictures with the same motion
+    parameters; maps that match `image` pixel by pixel (depth, heat maps) are targets of the type "mask". Each picture
+    of `images` has the same parameters; without `image`, labels follow the first of them.
 
     All randomness comes from albumentations' generators (`Compose(seed=)`). Worker processes and ranks add their own
-    seed to it, which a DataLoader draws anew for every pass: none repeats another's draws or its own of the last epoch.
+    seed, which a DataLoader draws for every epoch, so that draws differ between workers, ranks and epochs.
 
     Arguments that are not listed are those of `fomaug.MotionAugment`. As draws have no order here,
     `selection="diverse"` prefers large motions.
 
     Args:
-        device: device of a model that is given by name. Transforms run in worker processes, so the default is the CPU.
-        p: probability of moving at all.
+        device: device of a model given by name. Transforms run in worker processes, so the default is the CPU.
+        p: probability of a motion.
     """
 
     _targets = (Targets.IMAGE, Targets.MASK, Targets.BBOXES, Targets.KEYPOINTS)
@@ -85,10 +86,11 @@ class MotionAugment(DualTransform):  # type: ignore[misc]
         region: str
         yaw_range: tuple[float, float] | None
         pitch_range: tuple[float, float] | None
+        mirror_probability: float
         device: str
 
         def model_dump(self, **_: Any) -> dict[str, Any]:
-            """Return the values as they are; pydantic would take pools and models apart."""
+            """Return the values unchanged, because pydantic would convert pools and models."""
             return {name: getattr(self, name) for name in type(self).model_fields}
 
     def __init__(
@@ -104,6 +106,7 @@ class MotionAugment(DualTransform):  # type: ignore[misc]
         region: Region = "all",
         yaw_range: Interval | None = None,
         pitch_range: Interval | None = None,
+        mirror_probability: float = 0.0,
         device: str = "cpu",
         p: float = 0.5,
     ) -> None:
@@ -119,13 +122,14 @@ class MotionAugment(DualTransform):  # type: ignore[misc]
         self.region = region
         self.yaw_range = yaw_range
         self.pitch_range = pitch_range
+        self.mirror_probability = mirror_probability
         self.device = device
         self._engine: _Engine | None = None
         _ = self.engine  # raises errors about arguments here rather than in a worker
 
     @property
     def engine(self) -> _Engine:
-        """The `fomaug.MotionAugment` inside; it is built anew on first use after unpickling."""
+        """The `fomaug.MotionAugment` of this transform; it is built again on first use after unpickling."""
         if self._engine is None:
             settings = {name: getattr(self, name) for name in _SETTINGS}
             self._engine = shared_engine(self.driving, self.model, {"p": 1.0, **settings}, self.device)
@@ -195,7 +199,7 @@ class MotionAugment(DualTransform):  # type: ignore[misc]
     def apply_to_bboxes(self, bboxes: Array, movement: Movement, **_: Any) -> Array:
         """Move (N, 4+) boxes, edges in [0, 1]; further columns stay.
 
-        A box of which less than a tenth is visible gets no area, so that albumentations drops it.
+        A box with less than a tenth visible becomes empty, so that albumentations drops it.
         """
         if not len(bboxes):  # a table without columns
             return bboxes
@@ -210,8 +214,8 @@ class MotionAugment(DualTransform):  # type: ignore[misc]
     def apply_to_keypoints(self, keypoints: Array, movement: Movement, **_: Any) -> Array:
         """Move (N, 2+) points in pixels; angle and scale stay.
 
-        Points that the picture no longer shows, or where the model painted, get coordinates outside of the picture if
-        albumentations shall drop them (`remove_invisible`), and the nearest coordinates otherwise.
+        Points that the picture no longer shows, or where the model painted, become coordinates outside of the picture
+        if albumentations is to drop them (`remove_invisible`), otherwise the nearest coordinates.
         """
         if not len(keypoints):
             return keypoints
@@ -222,12 +226,12 @@ class MotionAugment(DualTransform):  # type: ignore[misc]
         return _with_columns(keypoints, moved[0])
 
     def get_transform_init_args(self) -> dict[str, Any]:
-        """Return all arguments as plain JSON; pools and models that were given as objects are named by their hashes."""
+        """Return all arguments as plain JSON; pools and models given as objects are represented by their hashes."""
         values = super().get_transform_init_args()
         return {**values, "driving": name_of(self.driving), "model": name_of(self.model)}
 
     def _animate(self, pictures: Array, motion: Mapping[str, Any]) -> tuple[Array, Movement]:
-        """Animate (N, H, W[, C]) pictures; returns them, and the movement of the first."""
+        """Animate (N, H, W[, C]) pictures; return them, and the movement of the first."""
         result = self.engine.apply(_to_images(pictures), [MotionParams.from_dict(motion)] * len(pictures))
         return like_array(result.image, pictures), movement_of(result).of([0], result.flow.device)
 
@@ -251,5 +255,5 @@ def _with_columns(table: Array, first: Tensor) -> Array:
 
 
 def _to_images(pictures: Array) -> Tensor:
-    """Turn (N, H, W) or (N, H, W, C) pictures into (N, C, H, W)."""
+    """Convert (N, H, W) or (N, H, W, C) pictures to (N, C, H, W)."""
     return to_tensor(pictures[..., None] if pictures.ndim == 3 else pictures)

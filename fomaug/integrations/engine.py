@@ -1,4 +1,4 @@
-"""Shared parts of the adapters: the `fomaug.MotionAugment` inside of them, and the names of pools and models."""
+"""Shared parts of the adapters: their `fomaug.MotionAugment`, and the names of pools and models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Model = Animator | str | Path
 _MARK: Final = "sha256:"
 _NUMBERS: Final = 2**62
 _STRIDE: Final = 2850178134226440149  # 2**62 by the golden ratio: multiples of it are far from one another
-# Models and pools that were given as objects are found by their hashes for as long as they live in this process.
+# Models and pools given as objects are found by their hashes while they exist in this process.
 _objects: WeakValueDictionary[str, DrivingPool | Animator] = WeakValueDictionary()
 
 
@@ -35,7 +35,7 @@ def require(package: str) -> ModuleType:
     """Import a package that only one adapter needs.
 
     Raises:
-        MissingExtraError: the package is not installed. Errors inside of an installed package are raised as they are.
+        MissingExtraError: the package is not installed. Errors of an installed package are raised unchanged.
     """
     try:
         return importlib.import_module(package)
@@ -46,11 +46,11 @@ def require(package: str) -> ModuleType:
 
 
 def own_engine(driving: Driving, model: Model, settings: Mapping[str, Any]) -> MotionAugment:
-    """Build a `MotionAugment` whose model follows its images; a model that is given by name starts on the CPU."""
+    """Build a `MotionAugment` whose model moves to the images; a model given by name starts on the CPU."""
     engine = MotionAugment(driving=driving, model=model, **settings)
     if not isinstance(model, Animator):
         engine.to("cpu")
-        _ = engine.model  # moves it now: a forked worker cannot read it from a GPU
+        _ = engine.model  # moves the model now, because a forked worker cannot read it from a GPU
     return engine
 
 
@@ -62,7 +62,7 @@ def apply_there(engine: MotionAugment, images: Tensor, params: Sequence[MotionPa
 
 
 def movement_of(result: MotionResult) -> Movement:
-    """Return the motion by which labels follow the images of a result."""
+    """Return the motion that moves the labels of a result's images."""
     height, width = result.image.shape[2:]
     return Movement(result.flow, result.occlusion, (height, width))
 

@@ -33,12 +33,12 @@ Params = dict[str, Tensor]
 
 
 class MotionAugment(GeometricAugmentationBase2D):
-    """Move the faces of a batch as the faces of driving clips move, and their labels with them.
+    """Move the faces of a batch by the motion of driving clips, and move their labels with them.
 
-    `AugmentationSequential` takes it with every data key. Its parameters are `motion`, a random number for each image
-    that names its draw, and `flow`, (B, h, w, 2), and `occlusion`, (B, 1, h, w), by which labels follow: passed again
-    as `params`, they give the same pixels and labels. A face's motion is no matrix, so `transform_matrix` is the
-    identity and `inverse` an error.
+    `AugmentationSequential` supports it with every data key. Its parameters are `motion`, a random number for each
+    image that determines its draw, and `flow`, (B, h, w, 2), and `occlusion`, (B, 1, h, w), which move the labels. If
+    they are passed again as `params`, pixels and labels are the same. A face's motion is no matrix, so
+    `transform_matrix` is the identity and `inverse` an error.
 
     Random numbers come from torch's generator, on the device of `.to(...)`, as everywhere in kornia; everything else
     about a draw depends on the number alone. The model moves to the device of the images.
@@ -49,8 +49,8 @@ class MotionAugment(GeometricAugmentationBase2D):
     Args:
         p: probability of moving an image.
         p_batch: probability of moving any image of a batch.
-        same_on_batch: give all images of a batch the same motion.
-        keepdim: keep the input's number of dimensions.
+        same_on_batch: whether all images of a batch have the same motion.
+        keepdim: whether the result has the input's number of dimensions.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class MotionAugment(GeometricAugmentationBase2D):
         region: Region = "all",
         yaw_range: Interval | None = None,
         pitch_range: Interval | None = None,
+        mirror_probability: float = 0.0,
         batch_size: int | None = None,
         differentiable: bool = False,
         p: float = 0.5,
@@ -85,15 +86,16 @@ class MotionAugment(GeometricAugmentationBase2D):
             "region": region,
             "yaw_range": yaw_range,
             "pitch_range": pitch_range,
+            "mirror_probability": mirror_probability,
         }
         settings = {**self.flags, "p": 1.0, "batch_size": batch_size, "differentiable": differentiable}
         # In a tuple it is no submodule: it has no state to save, and it follows the images, not `.to(...)`.
         self._engines = (own_engine(driving, model, settings),)
-        self._movements: list[Movement] = []  # of the batch at hand, from `apply_transform` to `forward`
+        self._movements: list[Movement] = []  # of the current batch, from `apply_transform` to `forward`
 
     @property
     def engine(self) -> _Engine:
-        """The `fomaug.MotionAugment` inside."""
+        """The `fomaug.MotionAugment` of this augmentation."""
         return self._engines[0]
 
     def generate_parameters(self, batch_shape: tuple[int, ...]) -> Params:
@@ -103,7 +105,7 @@ class MotionAugment(GeometricAugmentationBase2D):
         return {"motion": motion.expand(batch_shape[0]).clone()}
 
     def motion_params(self, params: Params) -> list[MotionParams]:
-        """Return the motions that these parameters name, one for each image, for logs and manifests."""
+        """Return the motions of these parameters, one for each image, for logs and manifests."""
         skipped = (~self._moving(params)).tolist()
         drawn = self.engine.draw([str(number) for number in params["motion"].tolist()])
         return [_still(motion) if skip else motion for motion, skip in zip(drawn, skipped, strict=True)]
@@ -113,7 +115,7 @@ class MotionAugment(GeometricAugmentationBase2D):
         shape = self.transform_tensor(input).shape
         params = self.forward_parameters(shape) if params is None else params
         output = super().forward(input, params, **kwargs)
-        # kornia hands a copy of the parameters down; labels follow by the parameters that it keeps.
+        # kornia passes a copy of the parameters; labels are moved by the original ones.
         if self._movements:
             movement = self._movements.pop()
             params["flow"] = movement.flow.detach()
@@ -122,7 +124,7 @@ class MotionAugment(GeometricAugmentationBase2D):
         return output
 
     def visible_points(self, points: Tensor, params: Params) -> Tensor:
-        """Return which points the moved images show: kornia's keypoints have no room for that.
+        """Return which points the moved images show, because kornia's keypoints have no visibility.
 
         Args:
             points: (B, N, 2) points of the images before they were moved.
@@ -176,14 +178,14 @@ class MotionAugment(GeometricAugmentationBase2D):
     def apply_transform_class(
         self, input: Tensor, params: Params, flags: dict[str, Any], transform: Tensor | None = None
     ) -> Tensor:
-        """Keep the labels of whole images: a moved face is the same person's."""
+        """Keep the labels of whole images, because a motion does not change the person."""
         return input
 
     def inverse(self, *_: Any, **__: Any) -> NoReturn:
-        """Raise `NotImplementedError`: what a turned head hides is lost."""
+        """Raise `NotImplementedError`, because the hidden parts of a turned head are lost."""
         raise NotImplementedError(
-            "MotionAugment cannot be inverted: a turned head hides what it hides; keep the original images, or take "
-            "MotionAugment out of the container before inverse()"
+            "MotionAugment cannot be inverted, because the hidden parts of a turned head are lost; keep the original "
+            "images, or remove MotionAugment from the container before inverse()"
         )
 
     inverse_transform = inverse
@@ -194,7 +196,7 @@ class MotionAugment(GeometricAugmentationBase2D):
     def _moving(self, params: Params) -> Tensor:
         """Return which images move, (B,) bool; all of them with p = p_batch = 1, as in kornia."""
         gate: Tensor = params["batch_prob"].reshape(-1).to(params["motion"].device) > 0.5
-        # Before 0.9, kornia draws parameters for the images that move and for no others.
+        # Before version 0.9, kornia draws parameters only for the images that move.
         only_moving = len(gate) != len(params["motion"])
         if only_moving or (self.p == 1 and self.p_batch == 1):
             return torch.ones_like(params["motion"], dtype=torch.bool)
@@ -215,7 +217,7 @@ def _for_rows(params: Params, count: int) -> Params:
 def _movement(params: Params, labels: Tensor) -> Movement:
     if "flow" not in params:
         raise ArgumentError(
-            "labels move with their images, and these parameters have not met an image yet; give the images to "
+            "labels move with their images, but no image was moved with these parameters; pass the images to "
             "MotionAugment first, or together with the labels"
         )
     height, width = params["forward_input_shape"].tolist()[-2:]

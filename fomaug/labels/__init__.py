@@ -11,6 +11,7 @@ from fomaug.labels.coco import read_categories as read_categories
 from fomaug.labels.faces import FaceLabels as FaceLabels
 from fomaug.labels.faces import face_boxes as face_boxes
 from fomaug.labels.faces import fit as fit
+from fomaug.labels.faces import point_counts as point_counts
 from fomaug.labels.formats import CSV_FILES as CSV_FILES
 from fomaug.labels.formats import FORMATS as FORMATS
 from fomaug.labels.formats import JSON_FILES as JSON_FILES
@@ -51,6 +52,7 @@ __all__ = [
     "find_format",
     "find_scheme",
     "fit",
+    "point_counts",
     "five_points",
     "list_annotations",
     "load_labels",

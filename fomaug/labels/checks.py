@@ -1,4 +1,4 @@
-"""Checks of the values in annotations, and reports of flawed annotations; every reader uses the same ones."""
+"""Check the values in annotations, and report flawed annotations, in the same way for every reader."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Origin:
 
 @contextmanager
 def reporting_flaws(where: str, on_flaw: OnFlaw, picture: str = "") -> Iterator[Origin]:
-    """Report any error in one annotation as a flaw; the code after the block then runs on.
+    """Report any error in one annotation as a flaw; execution continues after the block.
 
     Args:
         where: file and row of the annotation.

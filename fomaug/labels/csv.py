@@ -40,7 +40,7 @@ def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
 
 
 def _rows(path: Path, reader: csv.DictReader[str], on_flaw: OnFlaw) -> Iterator[dict[str, Any]]:
-    """Yield the rows; one that the csv module refuses, such as one with an overlong cell, is reported as a flaw."""
+    """Yield the rows; a row that the csv module cannot read, such as one with an overlong cell, is a flaw."""
     while True:
         try:
             row = next(reader, None)

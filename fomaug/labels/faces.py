@@ -1,4 +1,4 @@
-"""The labels of the faces in one picture: their values, one row for each face, and the choice of some of the faces."""
+"""The labels of one picture; functions join rows into them, split them into rows, and select faces."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class FaceLabels:
 def check_names(names: Iterable[str]) -> None:
     """Raise `LabelError` if a column has the name of the field that holds joined rows."""
     if _ROWS in names:
-        raise LabelError(f"{_ROWS!r} is a name of fomaug's own; give the column another name")
+        raise LabelError(f"the column name {_ROWS!r} is reserved by fomaug; give the column another name")
 
 
 def join_rows(rows: Sequence[FaceLabels]) -> FaceLabels:
@@ -93,6 +93,13 @@ def split_rows(labels: FaceLabels) -> list[FaceLabels]:
         )
         point, box = point + (row["points"] or 0), box + (row["boxes"] or 0)
     return rows or [labels]
+
+
+def point_counts(labels: FaceLabels) -> list[int]:
+    """Return the number of landmarks of each face, in their order."""
+    if "faces" in labels.fields and "points" in labels.fields:
+        return list(labels.fields["points"])  # of COCO
+    return [len(row.points) for row in split_rows(labels) if row.points is not None]
 
 
 def fit(labels: FaceLabels, size: Size, *, picture: str = "") -> tuple[FaceLabels | None, list[Flaw]]:
@@ -128,7 +135,7 @@ def face_boxes(labels: FaceLabels) -> NDArray[np.float64]:
 
 
 def _crowds(labels: FaceLabels) -> list[bool]:
-    """Whether each box is one of a crowd; COCO stores this in each face, Hugging Face in a list beside the boxes."""
+    """Return whether each box is one of a crowd; COCO stores this by face, Hugging Face in a list beside the boxes."""
     fields = labels.fields
     if "has_box" in fields and "faces" in fields:
         return [

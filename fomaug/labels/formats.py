@@ -35,7 +35,7 @@ class Format:
             new labels. It returns the paths of the files that it wrote.
         file_of: function of a picture's path in the output folder; it returns the path of the file with the picture's
             labels there. None for formats that write all labels to one file.
-        list: function like `read` that returns labels without the content that fills memory; None if `read` is.
+        list: function like `read` that leaves out large content such as pixels; None if `read` reads none.
         load: function that completes the labels of one picture from `list`; None if they are complete.
     """
 
@@ -52,7 +52,7 @@ FORMATS: dict[str, Format] = {}
 
 
 def register(format: Format) -> Format:
-    """Add a format to the registry; its name must be new."""
+    """Add a format to the registry; its name must be unique."""
     assert format.name not in FORMATS, f"format {format.name} is registered twice"
     FORMATS[format.name] = format
     return format
@@ -102,7 +102,7 @@ def load_labels(labels: FaceLabels, format: str, *, picture: str = "", on_flaw: 
         labels: labels of the picture.
         format: name of the format.
         picture: path of the picture, for the flaw.
-        on_flaw: function that is called if they cannot be read any more; then None is returned.
+        on_flaw: function that is called if the labels can no longer be read; None is then returned.
     """
     load = _by_name(format).load
     if load is None:
@@ -123,7 +123,7 @@ def write_annotations(
         rows: (file relative to `out`, (H, W), labels) of each picture.
         out: folder of the pictures.
         format: name of a format.
-        like: path that the labels were read from; its file name, COCO categories and the like are used again.
+        like: path that the labels were read from; its file name, COCO categories and so on are used again.
 
     Returns:
         Paths of the files written, or of the folder for formats that write one file for each picture.

@@ -1,7 +1,7 @@
 """Class masks as PNGs in a folder, with the paths and stems of their pictures; palettes are kept.
 
-Written masks stand beside their pictures and have the suffix `.mask`, since loaders of folders take every PNG for a
-picture. A folder that holds such files is read by them; its PNGs are pictures.
+Masks are written beside their pictures with the suffix `.mask`, because loaders of folders treat PNGs as pictures.
+If a folder has such files, they are its masks, and its PNGs are pictures.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _list(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     for file, picture in _pairs(path, root):
         with reporting_flaws(str(file), on_flaw, picture):
             if not _is_whole(file):
-                _mask(file)  # raises an error with the reason, unless it can be read all the same
+                _mask(file)  # raises an error with the reason if the mask is unreadable
             found[picture] = FaceLabels(origins=(str(file),))
     return found
 
@@ -64,7 +64,7 @@ def _load(labels: FaceLabels) -> FaceLabels:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a file is a PNG with the right kind of pixels and checksums; the pixels are not decoded."""
+    """Return whether a file is a PNG with the right kind of pixels and checksums; the pixels are not decoded."""
     try:
         with open_picture(path, MASK_FORMATS) as picture:
             fits = picture.format == "PNG" and picture.mode in _MODES

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from fomaug import warp
 from fomaug.errors import LabelError
-from fomaug.labels.faces import FaceLabels, Size
+from fomaug.geometry import is_mirrored
+from fomaug.labels.faces import FaceLabels, Size, point_counts
+from fomaug.labels.schemes import mirror_order
 from fomaug.labels.segments import move_segment, size_misfit
 
 
@@ -23,6 +25,7 @@ class Movement:
 
     Points and boxes are in pixels; the centre of the first pixel is at (0, 0). A point is visible if the moved picture
     shows it: the point is neither outside the picture, nor hidden, nor turned away, nor painted by the model.
+    Where the flow mirrors a picture, left and right of its landmarks are swapped if their number is that of a scheme.
 
     Attributes:
         flow: (B, h, w, 2) backward flow.
@@ -39,17 +42,33 @@ class Movement:
         occlusion = None if self.occlusion is None else self.occlusion[rows].to(device)
         return Movement(self.flow[rows].to(device), occlusion, self.size)
 
-    def points(self, xy: Tensor) -> tuple[Tensor, Tensor]:
+    def points(self, xy: Tensor, counts: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         """Move points.
 
         Args:
             xy: (B, M, 2) of any dtype; NaN and (-1, -1) stand for a missing point, which is not moved.
+            counts: numbers of points of the faces; None for one face.
 
         Returns:
             (B, M, 2) of the same dtype, rounded to whole numbers for integers; and (B, M) bool, whether each point is
             visible. The coordinates of an invisible point are estimates.
         """
-        return self._through(warp.points, xy)
+        return self._through(warp.points, self.swapped(xy, counts))
+
+    def swapped(self, values: Tensor, counts: Sequence[int] | None = None) -> Tensor:
+        """Swap the values of left and right landmarks in mirrored pictures.
+
+        Args:
+            values: (B, M, ...) a value for each landmark.
+            counts: numbers of points of the faces; None for one face. Points in other numbers than those of the schemes
+                stay in their order.
+        """
+        mirrored = is_mirrored(self.flow)
+        if not mirrored.any():
+            return values
+        order = mirror_order(counts or [values.shape[1]])
+        rows = mirrored.to(values.device).view(-1, *[1] * (values.ndim - 1))
+        return torch.where(rows, values[:, order], values)
 
     def corners(self, xy: Tensor) -> Tensor:
         """Move corners of boxes as `points` moves points; (-1, -1) does not stand for a missing corner."""
@@ -106,8 +125,10 @@ def move(labels: FaceLabels, flow: Tensor, size: Size, *, occlusion: Tensor | No
     exact = Movement(flow.double(), occlusion, size)
     moved = labels
     if labels.points is not None:
-        xy, seen = _to_arrays(exact.points(torch.from_numpy(labels.points)[None]))
-        moved = replace(moved, points=xy, visible=_both(labels.visible, seen))
+        counts = point_counts(labels)
+        xy, seen = _to_arrays(exact.points(torch.from_numpy(labels.points)[None], counts))
+        moved = _swap_flags(moved, exact, counts)
+        moved = replace(moved, points=xy, visible=_both(moved.visible, seen))
     if labels.boxes is not None:
         xyxy, seen = _to_arrays(exact.boxes(torch.from_numpy(labels.boxes)[None]))
         moved = replace(moved, boxes=xyxy, box_visible=_both(labels.box_visible, seen))
@@ -121,6 +142,17 @@ def move(labels: FaceLabels, flow: Tensor, size: Size, *, occlusion: Tensor | No
         segments = (None if segment is None else move_segment(segment, flow, size) for segment in labels.segments)
         moved = replace(moved, segments=tuple(segments))
     return moved
+
+
+def _swap_flags(labels: FaceLabels, movement: Movement, counts: Sequence[int]) -> FaceLabels:
+    """Swap what is known of the visibility of landmarks where their picture is mirrored."""
+    if labels.visible is not None:
+        (visible,) = movement.swapped(torch.from_numpy(labels.visible)[None], counts).numpy()
+        labels = replace(labels, visible=visible)
+    if "flags" in labels.fields:
+        (flags,) = movement.swapped(torch.tensor([labels.fields["flags"]]), counts).tolist()
+        labels = replace(labels, fields={**labels.fields, "flags": flags})
+    return labels
 
 
 def _to_arrays(moved: tuple[Tensor, Tensor]) -> tuple[NDArray[Any], NDArray[np.bool_]]:

@@ -1,4 +1,4 @@
-"""Labels as plain JSON, in the form that the rows of an expanded dataset hold, read with the checks of all formats."""
+"""Read labels from plain JSON, in the form of the rows of an expanded dataset, with the checks of all formats."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_plain(values: Mapping[str, Any]) -> FaceLabels:
 
     Args:
         values: mapping with any of `points` [[x, y], ...], `visible` [bool, ...], `boxes` [[x0, y0, x1, y1], ...],
-            `box_visible` [bool, ...], `segments` [polygons or run lengths, ...] and `fields`, which are carried along.
+            `box_visible` [bool, ...], `segments` [polygons or run lengths, ...] and `fields`, which are kept.
             Coordinates are in pixels, with (0, 0) at the centre of the first one.
 
     Raises:
@@ -41,7 +41,7 @@ def read_plain(values: Mapping[str, Any]) -> FaceLabels:
     for name in values:
         if name not in _NAMES:
             hint = did_you_mean(str(name), _NAMES)
-            raise LabelError(f"an annotation has values of the names {', '.join(_NAMES)}, got {name!r}{hint}")
+            raise LabelError(f"an annotation may have the names {', '.join(_NAMES)}, got {name!r}{hint}")
     given = {name: value for name, value in values.items() if value is not None}
     points, boxes = _points(given), _boxes(given)
     labels = FaceLabels(
@@ -73,7 +73,7 @@ def _boxes(given: Mapping[str, Any]) -> Array | None:
     if "boxes" not in given:
         return None
     boxes = read_table(given["boxes"], "boxes", (4,))
-    # From the centre of its first pixel to that of its last one, a box of one pixel measures 0.
+    # Boxes extend between pixel centres, so a box of one pixel has a width of 0.
     check_boxes(np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], axis=1))
     return boxes
 

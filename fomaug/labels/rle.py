@@ -1,4 +1,4 @@
-"""Run lengths, in which COCO stores masks: column by column, zeros first; a list of numbers, or packed into text."""
+"""COCO's run lengths of masks: column by column, zeros first, as a list of numbers or packed into text."""
 
 from __future__ import annotations
 

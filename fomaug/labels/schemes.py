@@ -2,7 +2,7 @@
 
 Left and right are those of the viewer. A scheme numbers points from 0, in the order of its publication: 21 points of
 AFLW, 29 of COFW, 68 of iBUG and 300-W, 98 of WFLW, 106 of JD-landmark and LaPa, 478 of the MediaPipe face mesh with
-irises. Other datasets number 106 points differently; the number alone does not tell.
+irises. Some datasets number 106 points in another order, and a point count cannot distinguish them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Points = NDArray[np.float64]
 Pairs = tuple[tuple[int, int], ...]
 
 FIVE_NAMES: Final = ("left eye", "right eye", "nose tip", "left mouth corner", "right mouth corner")
-"""Names of the five points that faces are aligned by, in their order."""
+"""Names of the five points for the alignment of faces, in their order."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Scheme:
     Attributes:
         name: name of the scheme, the number of its points.
         num_points: number of points of a face.
-        pairs: pairs of points that a mirror swaps; all other points lie on the middle line.
+        pairs: pairs of points that a mirror swaps; all other points are on the middle line.
         five: points whose means are the five points of `FIVE_NAMES`.
     """
 
@@ -76,7 +76,7 @@ def scheme_names() -> tuple[str, ...]:
 
 
 def five_points(points: Points, scheme: Scheme | None = None) -> Points:
-    """Derive the five points that faces are aligned by.
+    """Derive the five points for the alignment of a face.
 
     Args:
         points: (P, 2) landmarks of one face, in pixels.
@@ -115,6 +115,23 @@ def mirror_points(points: Points, scheme: Scheme | str | int, *, width: int) -> 
     missing = (swapped == -1).all(-1)
     flipped = np.stack([width - 1 - swapped[..., 0], swapped[..., 1]], -1)
     return np.where(missing[..., None], swapped, flipped)
+
+
+def mirror_order(counts: Iterable[int]) -> list[int]:
+    """Return the index of the mirrored counterpart of each landmark of some faces, one face after another.
+
+    Args:
+        counts: number of landmarks of each face; those of a number that no scheme has stay in their order.
+
+    >>> mirror_order([5, 2])
+    [1, 0, 2, 4, 3, 5, 6]
+    """
+    order: list[int] = []
+    for count in counts:
+        known = _schemes().get(str(count))
+        own = range(count) if known is None else known.mirror.tolist()
+        order += [len(order) + index for index in own]
+    return order
 
 
 @cache
@@ -177,7 +194,7 @@ def _jd() -> Scheme:
 
 
 def _mesh() -> Scheme:
-    """Take the pairs of the face mesh from the mean face that the package ships."""
+    """Make the scheme of the face mesh from the mean face in the package."""
     with (
         as_file(files("fomaug") / "assets" / "face.npz") as path,
         open_regular(path, ARRAYS) as file,

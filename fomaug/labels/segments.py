@@ -1,7 +1,7 @@
-"""Segmentations of faces as in COCO, polygons or run lengths, and their motion.
+"""Segmentations of faces, as polygons or run lengths like COCO's, and their motion.
 
-The corners of a polygon are moved, and corners are added where a straight edge becomes bent; no precision is lost. Run
-lengths are decoded to a mask, which is moved like any mask. If the motion hides a part of a polygon's inside, the
+The corners of a polygon are moved, and corners are added where a straight edge becomes curved; no precision is lost.
+Run lengths are decoded to a mask, which is moved like any mask. If the motion hides a part of a polygon's inside, the
 polygon still contains that part.
 """
 

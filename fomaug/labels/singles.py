@@ -1,4 +1,4 @@
-"""The labels of single faces: the labels of a picture, divided into its faces."""
+"""The labels of single faces: split the labels of a picture into its faces."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SingleFace:
         flags: (P,) visibility of each landmark as in COCO: 0 for a hidden or missing one, 1 for one that was annotated
             as hidden, 2 for a visible one.
         box: (4,) box x0, y0, x1, y1; None without a box.
-        in_picture: False if the box or the segmentation of the face left the picture.
+        in_picture: whether the box or the segmentation of the face is still in the picture.
         segment: segmentation as in COCO; None without one.
         fields: all other fields of the annotation.
     """
@@ -52,10 +52,10 @@ class SingleFace:
 
 
 def single_faces(labels: FaceLabels) -> list[SingleFace]:
-    """Divide the labels of a picture into its faces, in their order.
+    """Split the labels of a picture into its faces, in their order.
 
-    Boxes and landmarks of one row without numbers of faces belong together only if there is a single box; otherwise the
-    landmarks become a face of their own.
+    If a row does not assign its landmarks to its boxes, they describe one face if there is a single box; otherwise the
+    landmarks become a separate face.
     """
     if "faces" in labels.fields and "points" in labels.fields:
         return list(_counted(labels))
@@ -63,7 +63,7 @@ def single_faces(labels: FaceLabels) -> list[SingleFace]:
 
 
 def _counted(labels: FaceLabels) -> Iterator[SingleFace]:
-    """Divide labels that were read from COCO, whose fields hold the number of landmarks of each face."""
+    """Split labels from COCO, whose fields have the number of landmarks of each face."""
     fields, segments = labels.fields, labels.segments
     counts, kept = fields["points"], fields["faces"]
     has_box = fields.get("has_box", [labels.boxes is not None] * len(counts))

@@ -1,4 +1,4 @@
-"""Driving clips, which are read as streams."""
+"""Read driving clips as streams."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from fomaug.errors import ArgumentError, MediaError
-from fomaug.files import CLIP, PICTURE, open_regular
+from fomaug.files import CLIP, PICTURE, exists, open_regular
 from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.frames import Frame, letterbox
-from fomaug.media.inputs import MediaFile, MediaInput, media_file, path_exists
+from fomaug.media.inputs import MediaFile, MediaInput, media_file
 from fomaug.media.opening import DAMAGE, identify
 from fomaug.media.pace import DEFAULT_FPS, even_pace
 from fomaug.media.stills import (
@@ -55,11 +55,11 @@ class DamagedClipWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Clip:
-    """A video, an animated picture or a folder of pictures; no frame is kept.
+    """A video, an animated picture or a folder of pictures, whose frames are not kept in memory.
 
     Attributes:
         path: path of the file or folder.
-        fps: frames per second at which `frames` are spaced.
+        fps: frames per second of `frames`.
         hash: sha256 of the file's bytes, or of the names and bytes of a folder's pictures.
         size: (H, W) of every frame.
         max_frames: largest number of frames that are read, or None for all.
@@ -82,13 +82,13 @@ class Clip:
         return self.frames()
 
     def frames(self, *, on_damage: OnDamage | None = None) -> Iterator[Frame]:
-        """Decode the clip from its start; one frame at a time is held in memory.
+        """Decode the clip from its start, with one frame at a time in memory.
 
-        Frames are turned upright and evened out to `fps`, their pixels are made square, and frames of another size are
-        letterboxed to the size of the first.
+        Frames are turned upright, resampled to `fps` and to square pixels, and letterboxed to the size of the first
+        frame.
 
         Args:
-            on_damage: function that is called with a message when frames cannot be read; the default issues a
+            on_damage: function that is called with a message if frames cannot be read; the default issues a
                 `DamagedClipWarning`.
 
         Yields:
@@ -131,11 +131,11 @@ def read_clip(path: MediaInput, *, fps: float | None = None, max_frames: int | N
 def find_clips(root: str | Path) -> list[Path]:
     """List the clips below a folder, in natural order.
 
-    Every video and animated picture is a clip, and so is every folder that holds pictures and no video. For a
+    Every video and animated picture is a clip, and so is every folder with pictures and without videos. For a
     file, or a folder that is itself a clip, the list has this one entry.
     """
     root = Path(root)
-    if not path_exists(root):
+    if not exists(root, unclear=MediaError):
         raise MediaError(f"there is no file or folder {root}")
     if not root.is_dir():
         return [root]
@@ -161,11 +161,11 @@ def is_clip(path: Path) -> bool:
 
 
 def _check_exists(file: MediaFile) -> None:
-    if file.content is None and not path_exists(file.path):
+    if file.content is None and not exists(file.path, unclear=MediaError):
         raise MediaError(f"there is no clip {file}")
     if file.is_dir:
         if not folder_pictures(file.path):
-            raise MediaError(f"folder {file} holds no pictures; known are {', '.join(PICTURES)}")
+            raise MediaError(f"folder {file} has no pictures; supported are {', '.join(PICTURES)}")
         return
     with file.open(CLIP) as content:
         if not content.read(1):
@@ -192,7 +192,7 @@ def _hash_folder(path: Path) -> str:
     for file in folder_pictures(path):
         size = file.stat().st_size if file.exists() else 0
         digest.update(f"{file.name}\0{size}\0".encode("utf-8", "surrogatepass"))
-        with contextlib.suppress(OSError), open_regular(file, PICTURE) as stream:  # such a file is no frame, either
+        with contextlib.suppress(OSError), open_regular(file, PICTURE) as stream:  # an unreadable file is no frame
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""imageio's plugin for the videos that are written: MP4, GIF and WebP, with an encoder for each.
+"""A plugin of imageio that writes videos: MP4, GIF and WebP.
 
 `fomaug.media.opening` passes the class to `imageio.v3.imopen`. It is not registered with imageio.
 """
@@ -23,7 +23,7 @@ from fomaug.errors import MediaError
 from fomaug.media.formats import Kind
 from fomaug.media.video import Sound
 
-# Codecs that MP4 players support. MP4 can hold others, such as PCM, but few players play them.
+# Codecs that MP4 players support. MP4 allows others, such as PCM, which few players support.
 _COPIED: Final = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")
 _RATES: Final = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # sample rates of AAC
 _EARLY: Final = 0.1  # seconds of sound kept before the first picture: decoders need it, and edit lists hide it

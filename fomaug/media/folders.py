@@ -35,7 +35,7 @@ def list_pictures(folder: Path, suffixes: Collection[str], *, avoided: Collectio
 
     Args:
         folder: dataset folder.
-        suffixes: suffixes of pictures, in small letters.
+        suffixes: suffixes of pictures, in lower case.
         avoided: resolved paths of folders to leave out.
     """
     expanded: list[str] = []
@@ -44,7 +44,7 @@ def list_pictures(folder: Path, suffixes: Collection[str], *, avoided: Collectio
 
 
 def is_expanded(folder: Path) -> bool:
-    """Whether a folder holds a summary that fomaug wrote; other programs may use the same file name."""
+    """Return whether a folder has a summary of fomaug; other programs may use the same file name."""
     path = folder / EXPAND_SUMMARY
     try:
         summary = load_json(read_regular(path, SUMMARY), path, ResumeError)
@@ -54,7 +54,7 @@ def is_expanded(folder: Path) -> bool:
 
 
 def file_size(path: Path) -> int:
-    """Return the size of a file in bytes; 0 for a broken link, which fails when it is loaded."""
+    """Return the size of a file in bytes; 0 for a broken link, which causes an error later, when it is loaded."""
     try:
         return path.stat().st_size
     except OSError:

@@ -1,4 +1,4 @@
-"""Formats of pictures and videos: those that are read, those that are written, and those that are only recognised."""
+"""Formats of pictures and videos that are read, written, or recognised but not read."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Kind:
         pixels: FFmpeg's name of the pixel format that they encode.
         options: options of the container.
         codec_options: options of each encoder.
-        tagged: True for colours of BT.709 in the limited range with tags for them; WebP has no tags and implies BT.601.
+        tagged: whether colours are BT.709 in the limited range, with tags; WebP has no tags and implies BT.601.
     """
 
     container: str

@@ -1,4 +1,4 @@
-"""Pillow's pictures of every mode as arrays: unchanged for writing back, or as 8-bit RGB frames."""
+"""Convert Pillow's pictures of every mode to arrays: unchanged for writing back, or as 8-bit RGB frames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TAG: Final = 0x0112
 def orientation_of(image: Image.Image) -> int:
     """Read the orientation, 1 to 8, that has yet to be applied to a picture's decoded pixels.
 
-    Pillow applies the tag of a TIFF file while it decodes the file, and then removes the tag. So the picture is decoded
+    Pillow applies the tag of a TIFF file during decoding, and then removes the tag. So the picture is decoded
     first. A tag that is missing, damaged or out of range counts as upright.
     """
     image.load()
@@ -50,7 +50,7 @@ def orientation_from(value: object) -> int:
 
 
 def bytes_of(value: object) -> bytes | None:
-    """Return the value of a tag that holds bytes; None if it is empty, or of another type in a damaged file.
+    """Return the value of a tag of bytes; None if it is empty, or of another type in a damaged file.
 
     >>> [bytes_of(value) for value in (b"x", b"", "x", 3_000_000_000, (1, 2), None)]
     [b'x', None, None, None, None, None]
@@ -93,7 +93,7 @@ MAX_PIXELS = 2**25
 
 
 def check_pixels(name: str, width: int, height: int) -> None:
-    """Refuse a frame that is too large before it is decoded."""
+    """Raise an error for a frame that is too large, before it is decoded."""
     if width * height > MAX_PIXELS:
         raise MediaError(
             f"{name}: a frame of {width} x {height} pixels is more than {MAX_PIXELS:,} pixels; scale the clip down"
@@ -133,7 +133,7 @@ def letterbox(picture: Frame, size: tuple[int, int]) -> Frame:
 
 
 def pixels_of(image: Image.Image) -> tuple[NDArray[Any], bytes | None]:
-    """Return the pixels of a decoded picture, and the profile that belongs to them.
+    """Return the pixels of a decoded picture, and the profile of their colours.
 
     Palettes and CMYK become RGB (by the file's profile if it has one), bilevel pictures become grey, and alpha is kept.
 
@@ -185,7 +185,7 @@ def _convert_to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             )
             return made if made is not None else image.convert("RGB")
         except (ImageCms.PyCMSError, OSError):
-            pass  # a broken profile is no reason to lose the picture
+            pass  # a picture with a broken profile is still used
     if image.mode == "LAB":
         lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, lab, rgb, outputMode="RGB") or image.convert("RGB")

@@ -1,4 +1,4 @@
-"""Image files that are written from arrays, with a provenance mark inside."""
+"""Write image files from arrays, with a provenance mark inside."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ suffix_formats: Final[dict[str, str]] = {
     ".tiff": "tiff",
     ".bmp": "bmp",
 }
-"""The image format of each file suffix that can be written."""
+"""Image format of each supported file suffix."""
 
 _XMP_TAG: Final = 700
 _NO_ALPHA: Final = ("jpeg", "bmp")
@@ -42,9 +42,9 @@ def save_image(
     quality: int = 95,
     icc_profile: bytes | None = None,
 ) -> Path:
-    """Write a picture completely or not at all; the suffix of the path names the format.
+    """Write a picture atomically; the suffix of the path determines the format.
 
-    BMP cannot hold the mark, which is written to a file of the same name with `.xmp` appended.
+    BMP files cannot contain the mark, which is written to a file of the same name with `.xmp` appended.
 
     Args:
         path: path with the suffix `.jpg`, `.png`, `.webp`, `.tif` or `.bmp`.
@@ -102,12 +102,12 @@ def _encoded(array: Pixels, encode_format: str, options: dict[str, Any]) -> byte
 
 
 def format_of(path: Path) -> str:
-    """Return the image format that a path's suffix names."""
+    """Return the image format of a path's suffix."""
     return suffix_formats[check_suffix(path, suffix_formats)]
 
 
 def sidecar_of(path: Path) -> Path:
-    """Return the path of the file that holds the mark of a picture whose format cannot."""
+    """Return the path of the separate file for the mark of a picture whose format cannot contain it."""
     return path.with_name(f"{path.name}.xmp")
 
 

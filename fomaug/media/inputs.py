@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Final
 
 from fomaug.errors import ArgumentError, MediaError, UnsafeFileError, reason_of
-from fomaug.files import CLIP, Kind, open_regular
+from fomaug.files import CLIP, Kind, exists, open_regular
 
 MediaInput = str | Path | bytes | BinaryIO
 """A path, the bytes of a file, or a file that is open for reading bytes and can seek."""
@@ -27,7 +27,7 @@ _PICTURE_STARTS: Final = (b"GIF8", b"\x89PNG", b"\xff\xd8", b"BM", b"II*\0", b"M
 
 @dataclass(frozen=True)
 class MediaFile:
-    """A file of a picture or clip, which may be opened as often as needed.
+    """A file of a picture or clip, which may be opened several times.
 
     Attributes:
         path: path of the file; for bytes and open files, their name in messages.
@@ -83,7 +83,7 @@ def media_file(given: MediaInput) -> MediaFile:
 
     Raises:
         ArgumentError: the input is something else, an empty path, or a file that yields no bytes or cannot seek.
-        MediaError: the path is an address or holds a null character.
+        MediaError: the path is an address or contains a null character.
     """
     if isinstance(given, str | Path):
         _check_name(str(given))
@@ -95,25 +95,13 @@ def media_file(given: MediaInput) -> MediaFile:
     return MediaFile(Path(name if isinstance(name, str) else "<file>"), given)
 
 
-def path_exists(path: Path) -> bool:
-    """Return whether a file or folder exists.
-
-    Raises:
-        MediaError: the system cannot tell, as for a name that is too long or a folder without permission.
-    """
-    try:
-        return path.exists()
-    except OSError as error:
-        raise MediaError(f"{path} cannot be read ({reason_of(error)})") from error
-
-
 def _check_name(name: str) -> None:
     if not name:
         raise ArgumentError("the path is empty; give the path of a file or folder")
     if "\0" in name:
         raise MediaError(f"{name!r} is no path, since it contains a null character")
-    if _ADDRESS.match(name) and not path_exists(Path(name)):
-        raise MediaError(f"{name} is an address, and only files are read; download it and give the path of the file")
+    if _ADDRESS.match(name) and not exists(Path(name), unclear=MediaError):
+        raise MediaError(f"{name} is an address, but only files are read; download it and give the path of the file")
 
 
 def _check_open(given: object) -> None:
@@ -135,7 +123,7 @@ def on_disk(given: MediaInput, stem: str) -> Iterator[Path]:
     if file.content is None:
         yield file.path
         return
-    # The suffix selects the reader. Any suffix of a picture will do, since its format is found from the content.
+    # The suffix selects the reader. Any suffix of a picture suffices, since its format is read from the content.
     suffix = ".png" if file.starts_as_picture(CLIP) else ".mp4"
     with TemporaryDirectory() as folder, file.open(CLIP) as content:
         path = Path(folder, f"{stem}{suffix}")

@@ -11,11 +11,11 @@ Frame = TypeVar("Frame")
 DEFAULT_FPS = 25.0
 _FPS_RANGE = (0.999, 240.0)
 _SAME_RATE = 0.005  # relative difference up to which two rates count as equal
-_SAME_GAP = 1.3  # ratio up to which gaps count as equal, for clocks of milliseconds round 8.3 to 8 or 9
+_SAME_GAP = 1.3  # ratio up to which gaps count as equal; clocks of milliseconds round 8.3 to 8 or 9
 
 
 def choose_fps(*candidates: float | None) -> float:
-    """Choose the first plausible rate; containers hold 0, 1000 or 90000 where the rate is unknown.
+    """Choose the first plausible rate; containers have 0, 1000 or 90000 if the rate is unknown.
 
     >>> choose_fps(None, 90000.0, 30.0)
     30.0
@@ -37,13 +37,13 @@ def is_even(times: Sequence[float], fps: float) -> bool:
 def true_fps(times: Sequence[float], nominal: float, *others: float) -> float:
     """Find the frame rate of the steady parts of a clip; pauses do not count.
 
-    A container's mean rate includes pauses and the duration of the last frame. Evening out to it would drop frames of
-    the fast parts. So the rate is that of the shortest fifth of the gaps between frames.
+    A container's mean rate includes pauses and the duration of the last frame, so resampling to it would drop frames
+    of the fast parts. The true rate is that of the shortest fifth of the gaps between frames.
 
     Args:
         times: presentation times in seconds, in any order: all of the clip, or enough of an even one.
-        nominal: mean rate of the container, which is returned if it equals the found rate but for rounding.
-        others: further rates of the container, which are used likewise.
+        nominal: mean rate of the container; it is returned if it equals the true rate up to rounding.
+        others: further rates of the container, with the same use.
 
     >>> true_fps([0.0, 0.033, 0.067, 0.1, 3.1], 1.25, 30.0)
     30.0
@@ -68,8 +68,8 @@ def _same(rate: float, other: float) -> bool:
 def even_pace(frames: Iterable[tuple[float | None, Frame]], fps: float) -> Iterator[Frame]:
     """Repeat and drop frames so that they are `1 / fps` seconds apart.
 
-    One frame is held at a time. A frame without a time takes one slot, and so does one after a clock that ran backwards
-    or stood still for longer than a second: that is a broken file or a still picture, not motion.
+    One frame is in memory at a time. A frame without a time takes one slot. So does a frame whose time is earlier than
+    the previous one, or later by more than a second: the file is broken or shows a still picture.
 
     Args:
         frames: pairs (seconds, frame) in the order of presentation.

@@ -18,7 +18,7 @@ from fomaug.media.formats import PICTURE_FORMATS, why_unread
 from fomaug.media.images import suffix_formats
 from fomaug.media.inputs import MediaInput, media_file
 from fomaug.media.opening import DAMAGE, identify
-from fomaug.media.tensors import from_unit, to_array, to_unit
+from fomaug.media.tensors import from_unit, to_array, to_tensor, to_unit
 
 MIN_SIDE: Final = 16
 _MOST_PIXELS: Final = 1 << 30
@@ -76,6 +76,15 @@ class Picture:
         """Return the pixels as RGB: (1, 3, H, W) float32 in [0, 1]."""
         return to_unit(self.pixels)[None].expand(-1, 3, -1, -1)
 
+    def to_tensor(self) -> Tensor:
+        """Return all channels, (C, H, W) of the picture's dtype; alpha is the last."""
+        return to_tensor(self.pixels if self.alpha is None else self.whole)
+
+    def with_tensor(self, image: Tensor) -> Picture:
+        """Return a picture of the same kind with the channels of an image as from `to_tensor`."""
+        pixels, alpha = _split(to_array(image))
+        return replace(self, pixels=pixels, alpha=alpha)
+
     def with_image(self, image: Tensor, alpha: Tensor | None = None) -> Picture:
         """Return a picture of the same kind and depth with other contents.
 
@@ -125,8 +134,7 @@ def decode_picture(
         raise MediaError(why_unread(suffix) or f"cannot be read as a picture: {cause}") from cause
     except DAMAGE as cause:
         raise MediaError(f"cannot be read as a picture: {reason_of(cause)}") from cause
-    pixels, alpha = (array[..., :-1], array[..., -1:]) if array.shape[2] in (2, 4) else (array, None)
-    return Picture(pixels, alpha, profile, encode_format)
+    return Picture(*_split(array), profile, encode_format)
 
 
 def upright_size(picture: Path | bytes, suffix: str = "") -> tuple[tuple[int, int], bool]:
@@ -157,12 +165,17 @@ def upright_size(picture: Path | bytes, suffix: str = "") -> tuple[tuple[int, in
 
 
 def written_format(suffix: str) -> str:
-    """Return the format in which a picture is written back, as far as its suffix tells.
+    """Return the format in which a picture with a suffix is written back.
 
     >>> written_format(".JPEG"), written_format(".jfif"), written_format(".gif")
     ('jpeg', 'jpeg', 'png')
     """
     return _encode_format(suffix, "jpeg" if suffix.lower() in (".jfif", ".jpe") else "")
+
+
+def _split(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Divide the channels (H, W, C) of a picture into colours and alpha."""
+    return (array[..., :-1], array[..., -1:]) if array.shape[2] in (2, 4) else (array, None)
 
 
 def _encode_format(suffix: str, file_format: str) -> str:

@@ -1,4 +1,4 @@
-"""Provenance marks: XMP packets that say how a file was made, and their places in video files.
+"""Provenance marks: XMP packets that describe how a file was made, and their positions in video files.
 
 The terms are those of the IPTC photo metadata standard (2025.1) for media made with AI systems; facts without
 such a term use fomaug's own namespace.
@@ -42,7 +42,7 @@ _PACKET_LIMIT: Final = 1 << 20
 
 @dataclass(frozen=True)
 class Provenance:
-    """The origin of a synthetic picture; files appear as hashes only, so that nobody is named.
+    """The origin of a synthetic picture; files are given only by hashes, so that no person is named.
 
     Attributes:
         model: name of the model.
@@ -87,18 +87,18 @@ class Provenance:
 
 
 def _title(name: str) -> str:
-    """Turn a field's name into a property's: `pool_hash` into `PoolHash`."""
+    """Convert a field's name to that of a property: `pool_hash` to `PoolHash`."""
     return name.title().replace("_", "")
 
 
 def mark_iso_media(path: Path, xmp: bytes) -> None:
-    """Append the packet to an MP4 or MOV file as a box of its own."""
+    """Append the packet to an MP4 or MOV file as a separate box."""
     with path.open("ab") as file:
         file.write(struct.pack(">I4s", 24 + len(xmp), b"uuid") + _BOX_ID + xmp)
 
 
 def find_in_iso_media(file: BinaryIO) -> bytes:
-    """Find the packet among the outermost boxes, of which only headers are read; return b"" if there is none."""
+    """Find the packet among the outermost boxes, and read only their headers; return b"" if there is none."""
     end = file.seek(0, 2)
     file.seek(0)
     while len(head := file.read(8)) == 8:

@@ -16,7 +16,7 @@ _PAPER = 255
 def contact_sheet(
     rows: Sequence[Sequence[NDArray[np.uint8]]], *, cell: int = 128, gap: int = 4, lead_gap: int = 8
 ) -> NDArray[np.uint8]:
-    """Lay pictures out in rows on white; each is scaled to its square cell, and rows may differ in length.
+    """Arrange pictures in rows on white; each is scaled to its square cell, and rows may differ in length.
 
     Args:
         rows: rows of pictures (H, W), (H, W, 3), or (H, W, 2 or 4) with alpha, uint8; the first of a row is its source.

@@ -1,8 +1,8 @@
 """Pictures with 16 bits per channel, which Pillow reduces to 8: OpenCV for PNG and PPM, and tifffile for TIFF.
 
-tifffile reads every layout (tiles, separate planes, BigTIFF) and the compressions deflate and LZMA; for all others it
-needs the package imagecodecs. Where that is absent, OpenCV decodes the common ones. tifffile also decodes grey and
-alpha of 8 bits in separate planes, which Pillow does not know.
+tifffile reads every layout (tiles, separate planes, BigTIFF) and the compressions deflate and LZMA; for others it
+needs the package imagecodecs. Without it, OpenCV decodes the common ones. tifffile also decodes grey and alpha of 8
+bits in separate planes, which Pillow does not support.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def decode_png16(content: bytes, transparent: Any = None) -> NDArray[np.uint16]:
 
     Args:
         content: bytes of the file.
-        transparent: grey value that counts as transparent, if the file names one.
+        transparent: grey value that counts as transparent, if the file has one.
 
     Returns:
         (H, W, 1 to 4) uint16: grey or RGB, with or without alpha.
@@ -119,7 +119,7 @@ def is_tiff(start: bytes) -> bool:
 
 
 class TiffPage:
-    """A page of a TIFF file with 16 bits per channel, or of 8 where Pillow does not know the layout.
+    """A page of a TIFF file with 16 bits per channel, or with 8 in a layout that Pillow does not support.
 
     Attributes:
         size: size (W, H) as stored.
@@ -174,7 +174,7 @@ class TiffPage:
         return planes.reshape(*planes.shape[:2], -1)
 
     def _check_inflation(self) -> None:
-        """Refuse strips and tiles that inflate beyond their size, for which tifffile sets no limit."""
+        """Raise an error for strips and tiles that inflate beyond their size; tifffile sets no limit."""
         new_decompressor = _DECOMPRESSORS.get(int(self._page.compression))
         if new_decompressor is None:
             return

@@ -34,7 +34,7 @@ PICTURES: Final = (
 _UNTIMED: Final = 0.1  # seconds for which browsers show a frame whose duration is missing or zero
 _PROBED: Final = 48  # number of frames whose durations determine the frame rate
 _MOST_PIXELS: Final = 1 << 33
-"""Largest number of pixels in all frames of an animation whose frames are not small: half a minute of decoding."""
+"""Largest number of pixels in all frames of an animation, half a minute of decoding; small frames are exempt."""
 _SMALL: Final = 1 << 20
 
 
@@ -49,7 +49,7 @@ def animation_head(file: MediaFile, max_frames: int | None) -> tuple[Frame | Non
     """Read the first frame of a gif, webp or png, and the median frame rate of its first frames.
 
     Raises:
-        MediaError: the file is no such picture, or its frames together are too large; nothing is decoded then.
+        MediaError: the file is no such picture, or the sum of its frames is too large to be decoded.
     """
     first, durations, damages = None, list[float](), list[str]()
     for seconds, frame in islice(_timed(file, damages.append, max_frames), _PROBED):
@@ -123,11 +123,11 @@ def _timed(file: MediaFile, on_damage: OnDamage, max_frames: int | None = None) 
             return
         ends = picture.format != "GIF" or _gif_ends(file)
     if not ends:
-        on_damage("damaged: the file breaks off before its end mark")
+        on_damage("damaged: the file ends before its end mark")
 
 
 def _check_total(file: MediaFile, picture: PicturePlugin, max_frames: int | None) -> None:
-    """Refuse an animation that takes minutes to decode; small frames are not counted, which would cost too much."""
+    """Raise an error for an animation that takes minutes to decode; small frames are not counted, to save time."""
     width, height = picture.size
     if width * height <= _SMALL:
         return
@@ -140,7 +140,7 @@ def _check_total(file: MediaFile, picture: PicturePlugin, max_frames: int | None
     if count > 1 and count * width * height > _MOST_PIXELS:
         raise MediaError(
             f"{file} has {count} frames of {width} x {height} pixels, together more than {_MOST_PIXELS:,} pixels; "
-            "scale it down, or make it a video"
+            "scale it down, or convert it to a video"
         )
 
 

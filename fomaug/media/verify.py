@@ -1,4 +1,4 @@
-"""Reading provenance marks back from files."""
+"""Read provenance marks back from files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Final
 from xml.etree import ElementTree
 
 from fomaug.errors import MediaError, UnsafeFileError, reason_of
-from fomaug.files import ANY, PACKET, PICTURE, read_regular
+from fomaug.files import ANY, PACKET, PICTURE, exists, read_regular
 from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.images import sidecar_of
-from fomaug.media.inputs import MediaFile, MediaInput, media_file, path_exists
+from fomaug.media.inputs import MediaFile, MediaInput, media_file
 from fomaug.media.opening import DAMAGE, identify
 from fomaug.media.provenance import NAMESPACES, find_in_gif, find_in_iso_media
 
@@ -29,7 +29,7 @@ class Mark:
     """The provenance mark of a file.
 
     Attributes:
-        synthetic: True for a file that AI made or had a part in, according to its mark.
+        synthetic: whether the file was made by AI or with AI, according to its mark.
         source_type: last part of the DigitalSourceType, empty if there is none.
         model: name of the fomaug model that made the file, empty for other makers.
         properties: all values of the mark, by the name of the property.
@@ -51,7 +51,7 @@ def read_mark(given: MediaInput) -> Mark:
         MediaError: there is no such file, or it is of another kind.
     """
     file = media_file(given)
-    if file.content is None and (not path_exists(file.path) or file.is_dir):
+    if file.content is None and (not exists(file.path, unclear=MediaError) or file.is_dir):
         raise MediaError(f"{file} is a folder; give the files in it" if file.is_dir else f"there is no file {file}")
     packet = _find_packet(file)
     properties = _parse(packet, file.path) if packet else {}
@@ -60,7 +60,7 @@ def read_mark(given: MediaInput) -> Mark:
 
 
 def _find_packet(file: MediaFile) -> bytes:
-    with file.open(ANY) as content:  # ANY, since little is read of a video or GIF, however large
+    with file.open(ANY) as content:  # ANY, since only a small part of a large video or GIF is read
         head = content.read(12)
         content.seek(0)
         if head[4:8] == b"ftyp":
@@ -91,13 +91,13 @@ def _read_sidecar(path: Path) -> bytes:
 
 
 def _parse(packet: bytes, path: Path) -> dict[str, str]:
-    # Entities are the one way in which a small XML text becomes a huge one; no XMP writer needs them.
+    # Only entities can expand a small XML text to a huge one, and no XMP writer needs them.
     if len(packet) > _PACKET_LIMIT or b"<!DOCTYPE" in packet or b"<!ENTITY" in packet:
-        raise MediaError(f"{path} carries an XMP packet that is too large or declares entities; it was not read")
+        raise MediaError(f"{path} has an XMP packet that is too large or declares entities; it was not read")
     try:
         root = ElementTree.fromstring(packet.strip(b"\0 \r\n"))
     except ElementTree.ParseError as cause:
-        raise MediaError(f"{path} carries an XMP packet that is not XML: {cause}") from cause
+        raise MediaError(f"{path} has an XMP packet that is not XML: {cause}") from cause
     found: dict[str, str] = {}
     for description in root.iter(f"{{{NAMESPACES['rdf']}}}Description"):
         found |= {_short(name): value for name, value in description.attrib.items()}
@@ -111,7 +111,7 @@ def _text(part: ElementTree.Element) -> str:
 
 
 def _short(name: str) -> str:
-    """Turn `{uri}Name` into `prefix:Name`."""
+    """Convert `{uri}Name` to `prefix:Name`."""
     uri, _, local = name.removeprefix("{").rpartition("}")
     prefixes = {uri: prefix for prefix, uri in NAMESPACES.items()}
     return f"{prefixes.get(uri, uri)}:{local}"

@@ -1,4 +1,4 @@
-"""Frames and sound of video files, read through imageio and PyAV."""
+"""Read frames and sound of video files through imageio and PyAV."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Sound(NamedTuple):
     Attributes:
         stream: PyAV's stream of the open file.
         packets: packets of the stream in the order of the file, up to any damage.
-        start: time in seconds, on the clock of the packets, at which the pictures begin.
+        start: time in seconds of the first picture, on the clock of the packets.
     """
 
     stream: Any
@@ -55,7 +55,7 @@ def video_frames(file: MediaFile, on_damage: Callable[[str], object]) -> Iterato
 def clip_sound(clip: MediaInput) -> Iterator[Sound | None]:
     """Open the sound of a clip; the value is None for a clip without sound, such as a folder or an animated picture.
 
-    Nothing is decoded, and one packet at a time is held in memory.
+    Nothing is decoded, and one packet at a time is in memory.
 
     Args:
         clip: clip as for `read_clip`.

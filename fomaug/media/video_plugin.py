@@ -1,7 +1,7 @@
 """A plugin of imageio for videos that adds times, display matrices, pixel aspect ratios and damage.
 
 `fomaug.media.opening` passes the class to `imageio.v3.imopen`. It is not registered with imageio. No filters are used,
-so one frame at a time is held in memory.
+so one frame at a time is in memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CONTAINERS: Final = (
 )
 _NO_PROTOCOL: Final = "none"  # the file is open already, and no other may be opened by name
 _BUFFER: Final = 1 << 18
-_PROBED: Final = 64  # number of packets whose times show whether the pace is even
+_PROBED: Final = 64  # number of packets whose times show whether frames are evenly spaced
 _REORDERED: Final = 16  # number of the last of these, between which reordered frames may be missing
 
 
@@ -60,7 +60,7 @@ class VideoPlugin(PyAVPlugin):
             raise MediaError(f"{name} is not a video that can be read ({reason_of(error)})") from error
         context = self._video_stream.codec_context
         if context is None:
-            raise MediaError(f"{name} has a codec that FFmpeg does not know; convert it to H.264")
+            raise MediaError(f"{name} has a codec that FFmpeg does not support; convert it to H.264")
         check_pixels(name, context.width, context.height)
 
     def probe(self) -> tuple[Frame | None, float, str]:
@@ -86,8 +86,8 @@ class VideoPlugin(PyAVPlugin):
         """Decode frame by frame, upright and with square pixels.
 
         Args:
-            on_damage: function that is called with a message when frames are missing or damaged; the others are
-                yielded all the same.
+            on_damage: function that is called with a message if frames are missing or damaged; all others are still
+                yielded.
 
         Yields:
             The presentation time in seconds, if the file has one, and (H, W, 3) uint8 RGB.
@@ -140,7 +140,7 @@ class VideoPlugin(PyAVPlugin):
         try:
             yield from (packet for packet in self._container.demux(stream) if packet.pts is not None)
         except av.error.FFmpegError:
-            return  # the pass over the pictures reports the damage
+            return  # the damage is reported while the pictures are read
 
     def _nominal_fps(self) -> float:
         """Return the mean rate of the container."""
@@ -186,7 +186,7 @@ class VideoPlugin(PyAVPlugin):
 
 
 def _square_size(width: int, height: int, aspect: Any) -> tuple[int, int]:
-    """Return the size with square pixels; the frame is only ever enlarged.
+    """Return the size with square pixels; the frame is never reduced.
 
     >>> from fractions import Fraction
     >>> _square_size(180, 256, Fraction(64, 45)), _square_size(720, 480, Fraction(8, 9)), _square_size(4, 3, None)

@@ -1,4 +1,4 @@
-"""MP4, GIF and WebP files that are written frame by frame: memory does not grow with the clip."""
+"""Write MP4, GIF and WebP files frame by frame, with memory that does not grow with the clip."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class VideoWriter:
 def open_video(
     path: str | Path, fps: float, *, provenance: Provenance | None = None, sound: Sound | None = None
 ) -> Iterator[VideoWriter]:
-    """Open a video for writing; the file appears, complete and marked, when the block ends without an error.
+    """Open a video for writing; the complete and marked file appears when the block ends without an error.
 
     Args:
         path: path with the suffix `.mp4` (H.264, or MPEG-4 where FFmpeg has no H.264; BT.709 in the limited range),

@@ -14,6 +14,7 @@ from fomaug.motion.targets import Fitted as Fitted
 from fomaug.motion.targets import Fitting as Fitting
 from fomaug.motion.view import Angles as Angles
 from fomaug.motion.view import View as View
+from fomaug.motion.view import mirrored_angles as mirrored_angles
 from fomaug.options import DrawSettings as DrawSettings
 from fomaug.options import Interval as Interval
 from fomaug.options import Region as Region
@@ -38,4 +39,5 @@ __all__ = [
     "MotionResult",
     "PendingResult",
     "View",
+    "mirrored_angles",
 ]

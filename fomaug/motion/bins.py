@@ -1,4 +1,4 @@
-"""Views, covered evenly: each source gets all of them, in an order of its own, before it gets one again."""
+"""Cover views evenly: each source has its own order of all views, which is completed before a view is repeated."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def cover(bins: Bins, hashes: Hashes, count: int) -> Rows:
     In each round every yaw comes once, those to the left and to the right in turn, and pitches and rolls are spread
     over the yaws. The expression is drawn by its weight.
     """
-    place, shift = _places(bins.yaws, hashes), _ranks(uniform(hashes, SHIFT, count=len(bins.yaws))[0])
+    position, shift = _positions(bins.yaws, hashes), _ranks(uniform(hashes, SHIFT, count=len(bins.yaws))[0])
     tilt = _ranks(uniform(hashes, TILT, count=bins.num_tilts)[0])
-    turn = (tilt[:, bins.tilt] - shift[:, bins.yaw]) % bins.num_tilts + place[:, bins.yaw]
+    turn = (tilt[:, bins.tilt] - shift[:, bins.yaw]) % bins.num_tilts + position[:, bins.yaw]
     order = turn.argsort(1, kind="stable")  # (B, V)
     view = order[:, np.arange(count) % order.shape[1]]
     first, end = bins.starts[view], bins.starts[view + 1]
@@ -71,17 +71,17 @@ def cover(bins: Bins, hashes: Hashes, count: int) -> Rows:
     return chosen
 
 
-def _places(yaws: Array, hashes: Hashes) -> Array:
-    """Return the place (B, Y) in [0, 1) of each yaw in a round; left and right alternate if there are as many."""
+def _positions(yaws: Array, hashes: Hashes) -> Array:
+    """Return the position (B, Y) in [0, 1) of each yaw in a round; left and right alternate if there are as many."""
     number = uniform(hashes, YAW, count=len(yaws))[0]
     left, frontal, start = uniform(hashes, OFFSET, count=3)[0].T
-    place: Array = np.empty_like(number)
+    position: Array = np.empty_like(number)
     for side, offset in ((1.0, left), (-1.0, (left + 0.5) % 1.0), (0.0, frontal)):
         own = np.sign(yaws) == side
-        place[:, own] = (_ranks(number[:, own]) + offset[:, None]) / max(int(own.sum()), 1)
+        position[:, own] = (_ranks(number[:, own]) + offset[:, None]) / max(int(own.sum()), 1)
     # Each round is a circle, entered anywhere, so that the first copy shows each yaw equally often.
     first = (start * len(yaws)).astype(np.int64)
-    entered: Array = (_ranks(place) + first[:, None]) % len(yaws) / len(yaws)
+    entered: Array = (_ranks(position) + first[:, None]) % len(yaws) / len(yaws)
     return entered
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import get_worker_info
 
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError
-from fomaug.motion.numbers import SKIP, STRENGTH, Hashes, Key, hash_keys, uniform
+from fomaug.motion.numbers import MIRROR, SKIP, STRENGTH, Hashes, Key, hash_keys, uniform
 from fomaug.motion.params import MotionParams, Reference
 from fomaug.motion.select import drawable_frames, select
 from fomaug.motion.space import Array, MotionSpace
@@ -66,7 +66,8 @@ def draw(
         keys: names of the B images.
         copies: number of draws for each image.
         epoch: number of the pass over the data.
-        face: index of the face in each image. Face 0 decides whether an image is skipped; the others always move.
+        face: index of the face in each image. The draw of face 0 skips or mirrors the whole
+            image; other faces always move.
 
     Returns:
         B * copies parameters, all copies of the first image first.
@@ -83,13 +84,14 @@ def draw(
     origin = {"epoch": epoch, "seed": settings.seed, "pool_hash": pool.hash, "model_hash": pool.model_hash}
     moved = {row: {**origin, "face": face, **_of_row(pool, settings, frames.space, row)} for row in set(rows)}
     at_rest: dict[str, Any] = {**origin, "skipped": True, "strength": 0.0}
+    mirrors = _mirrors(hashes, settings, copies, 0.0 if face else settings.mirror_probability)
     names_and_copies = product(names, range(copies))
     return [
         MotionParams(key=key, copy=copy, **at_rest)
         if skipped
-        else MotionParams(key=key, copy=copy, strength=share, **moved[row])
-        for (key, copy), skipped, share, row in zip(
-            names_and_copies, rests.ravel().tolist(), strength.ravel().tolist(), rows, strict=True
+        else MotionParams(key=key, copy=copy, strength=share, mirrored=mirrored, **moved[row])
+        for (key, copy), skipped, share, mirrored, row in zip(
+            names_and_copies, rests.ravel().tolist(), strength.ravel().tolist(), mirrors, rows, strict=True
         )
     ]
 
@@ -101,6 +103,16 @@ def _chances(settings: DrawSettings, hashes: Hashes, copies: int, p: float) -> t
     skip, share = uniform(hashes, SKIP, STRENGTH, count=count)
     skip, share = (np.repeat(part, copies // count, axis=1) for part in (skip, share))
     return skip >= p, low + share * (high - low)
+
+
+def _mirrors(hashes: Hashes, settings: DrawSettings, copies: int, probability: float) -> list[bool]:
+    """Decide for each of the B * copies whether it is mirrored; the frames of a sequence are all mirrored or none."""
+    if not probability:
+        return [False] * (len(hashes) * copies)
+    count = 1 if settings.selection == "sequence" else copies
+    (chance,) = uniform(hashes, MIRROR, count=count)
+    mirrors: list[bool] = (np.repeat(chance, copies // count, axis=1) < probability).ravel().tolist()
+    return mirrors
 
 
 def _of_row(pool: DrivingPool, settings: DrawSettings, space: MotionSpace, row: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Fit motion parameters to the faces that are to move: everything that depends on the source, and nothing random."""
+"""Fit motion parameters to faces: everything that depends on the source, and nothing random."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PoolFrames:
 
         Returns:
             Four columns of N numbers: the first row of each track, and the rows of the driving frames and of the
-            reference frames, the latter -1 where the source decides; and whether the reference is to be a "moving" one.
+            reference frames, the latter -1 if it depends on the source; and whether the reference is "moving".
         """
         tracks = [self._track(param) for param in params]
         starts = [self._starts[track] for track in tracks]
@@ -64,7 +64,7 @@ class PoolFrames:
         Args:
             params: N draws.
             columns: the four columns of `rows`, on the device of the frames.
-            source: keypoints of the N images, which decide the reference frames that are not settled.
+            source: keypoints of the N images, on which the reference frames depend that are not settled.
 
         Returns:
             Driving keypoints, reference keypoints (N each), and the number (N,) of each reference frame.
@@ -90,12 +90,12 @@ class PoolFrames:
         track = self._tracks.get(param.clip)
         if track is None:
             raise PoolError(
-                f"the motion parameters name clip {param.clip!r}, which this pool does not hold"
+                f"the motion parameters name clip {param.clip!r}, which is not in this pool"
                 f"{did_you_mean(param.clip, self._tracks)}"
             )
         if param.clip_hash != self._hashes[track]:
             raise PoolError(
-                f"clip {param.clip!r} of this pool is another one than the motion parameters were drawn from"
+                f"clip {param.clip!r} of this pool differs from the clip that the motion parameters were drawn from"
             )
         length = self._lengths[track]
         reference = 0 if isinstance(param.reference, str) else param.reference
@@ -120,11 +120,11 @@ def _cached(pool: DrivingPool, device: torch.device) -> PoolFrames:
 def fit(
     params: Sequence[MotionParams], keypoints: Keypoints, pool: DrivingPool, keypoint_names: Sequence[str]
 ) -> Fitted:
-    """Choose the reference frames, bound the strengths and work out the target keypoints of N faces.
+    """Choose the reference frames, limit the strengths and compute the target keypoints of N faces.
 
-    A row depends on its own face alone. A row whose reference is a frame number is settled, and is used as it is. In
-    the other rows the strength is reduced where all of it would show what the source hides; unbounded strengths are
-    returned bit for bit. Views are taken whole, or replaced where the source hides what they would show, see `View`.
+    A row depends only on its own face. A row whose reference is a frame number is settled, and is not changed. In the
+    other rows, a strength is reduced if it would show a side that the source hides; other strengths are not changed by
+    a bit. Views are not reduced, but replaced if they would show a side that the source hides, see `View`.
 
     Args:
         params: N draws, one for each face; boxes and further faces are ignored.
@@ -133,8 +133,8 @@ def fit(
         keypoint_names: names of the K keypoints; without names there is no bound, and no region but "all".
 
     Raises:
-        PoolError: the pool does not hold a clip, or holds another one of that name.
-        ArgumentError: the clip has no such frame.
+        PoolError: the pool lacks a clip, or has another one with its name.
+        ArgumentError: the clip lacks the frame.
     """
     fitting = begin_fit(params, keypoints, pool, keypoint_names)
     return Fitted(fitting.target, fitting.settle(fitting.numbers.tolist()))

@@ -1,7 +1,7 @@
 """The random numbers of draws: one hash for each key, and integer arithmetic on arrays for everything else.
 
-The generator is counter-based: a number is a function of the key's hash, of what it decides and of the copy, and there
-is no state. So all numbers of all copies of all keys are computed at once, and none depends on the others.
+The generator is counter-based: a number is a function of the key's hash, of its purpose and of the copy, without any
+state. So all numbers of all copies of all keys are computed at once, and none depends on the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Hashes = NDArray[np.uint64]
 DRAWS: Final = 2
 """Version of the draws: any change of a drawn number raises it. 1 had one generator object for each draw."""
 
-# What a number decides. A number depends on its purpose, so that new purposes leave the others as they are.
+# Purposes of numbers. A number depends on its purpose, so that new purposes do not change the others.
 SKIP: Final = 0
 STRENGTH: Final = 1
 FRAME: Final = 2
@@ -31,6 +31,7 @@ YAW: Final = 4
 SHIFT: Final = 5
 TILT: Final = 6
 OFFSET: Final = 7
+MIRROR: Final = 8
 
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _FIRST: Final = np.uint64(0xBF58476D1CE4E5B9)
@@ -66,7 +67,7 @@ def uniform(hashes: Hashes, *purposes: int, count: int = 1) -> Array:
 
     Args:
         hashes: (B, 2) hashes of the keys.
-        purposes: P numbers that say what is decided; one call for several is faster than several calls.
+        purposes: P numbers of purposes; one call for several purposes is faster than several calls.
         count: numbers for each key and purpose, usually one for each copy.
 
     Returns:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fomaug.errors import ArgumentError, did_you_mean, shortened
 from fomaug.motion.view import View
+from fomaug.types import Keypoints
 
 OpenReference = Literal["closest", "moving"]
 Reference = OpenReference | int
@@ -47,8 +48,10 @@ class MotionParams:
         box: (left, top, right, bottom) in pixels of the square around the face that is animated and blended back; None
             for the whole image.
         others: draws of the further faces of the image; all have a box, and later ones are pasted over earlier ones.
-        view: head pose that is asked for; None for the motion of a clip. With a view, `strength` is that of its
+        view: head pose that was drawn; None for the motion of a clip. With a view, `strength` is that of its
             expression, and `reference` has no effect.
+        mirrored: whether the image is mirrored, left to right, after its faces moved; labels are mirrored with it, and
+            left and right of landmarks swapped. Further faces of an image have no mirror of their own.
 
     >>> MotionParams.from_dict(MotionParams(key="face.jpg", frame=3).to_dict()).frame
     3
@@ -76,6 +79,7 @@ class MotionParams:
     box: Box | None = None
     others: tuple[MotionParams, ...] = ()
     view: View | None = None
+    mirrored: bool = False
 
     @property
     def faces(self) -> tuple[MotionParams, ...]:
@@ -83,13 +87,14 @@ class MotionParams:
         return self, *self.others
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a dict that `json.dumps` takes."""
+        """Return the fields as a dict that `json.dumps` takes; `mirrored` is in it only if it is true."""
         plain = {
             "box": None if self.box is None else list(self.box),
             "others": [other.to_dict() for other in self.others],
             "view": None if self.view is None else self.view.to_dict(),
         }
-        return {**{field.name: getattr(self, field.name) for field in fields(self)}, **plain}
+        names = [field.name for field in fields(self) if field.name != "mirrored" or self.mirrored]
+        return {**{name: getattr(self, name) for name in names}, **plain}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MotionParams:
@@ -147,12 +152,14 @@ class MotionResult:
         occlusion: (N, 1, h, w) float32 in [0, 1], 1 where taken from the source; ones where skipped.
         params: the N parameters with settled reference frames; replaying them gives the same pixels. On a GPU, looking
             at them waits until they are computed.
+        keypoints: keypoints of the N sources, NaN where skipped; None if nothing moved, or if faces moved in boxes.
     """
 
     image: Tensor
     flow: Tensor
     occlusion: Tensor
     params: list[MotionParams]
+    keypoints: Keypoints | None = None
 
     @property
     def moving(self) -> list[int]:
@@ -177,6 +184,7 @@ class PendingResult(MotionResult):
         drawn: the N parameters before they were fitted.
         read: function that returns the settled parameters, waiting for them if need be.
         check: check of the values of the images, which is not known yet, see `fomaug.augment.pixels`; None for none.
+        keypoints: see `MotionResult`.
     """
 
     check: Check | None
@@ -189,9 +197,11 @@ class PendingResult(MotionResult):
         drawn: Sequence[MotionParams],
         read: Callable[[], list[MotionParams]],
         check: Check | None = None,
+        keypoints: Keypoints | None = None,
     ) -> None:
         # The class is frozen, and its attribute `params` is computed.
-        self.__dict__.update(image=image, flow=flow, occlusion=occlusion, check=check, _drawn=drawn, _read=read)
+        self.__dict__.update(image=image, flow=flow, occlusion=occlusion, keypoints=keypoints)
+        self.__dict__.update(check=check, _drawn=drawn, _read=read)
 
     @cached_property
     def params(self) -> list[MotionParams]:
@@ -208,7 +218,7 @@ class PendingResult(MotionResult):
         return [row for row, param in enumerate(drawn) if not param.skipped]
 
     def __reduce__(self) -> tuple[type[MotionResult], tuple[object, ...]]:
-        return MotionResult, (self.image, self.flow, self.occlusion, self.params)
+        return MotionResult, (self.image, self.flow, self.occlusion, self.params, self.keypoints)
 
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -222,6 +232,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "pool_hash": (str,),
     "model_hash": (str,),
     "skipped": (bool,),
+    "mirrored": (bool,),
     "relative": (bool,),
     "relative_jacobian": (bool,),
     "adapt_scale": (bool,),

@@ -26,7 +26,7 @@ class DrawableFrames:
         space: motion space of the pool.
         rows: (R,) row of each frame in the space; their tracks have a weight above 0.
         odds: (R,) cumulated weights; the frames of a track share its weight equally.
-        moving: the frames that move at all, with their weights.
+        moving: frames with motion, and their weights.
         bins: the views of the frames, if all frames are views; otherwise None.
     """
 
@@ -112,7 +112,7 @@ def uniform_frames(frames: DrawableFrames, hashes: Hashes, count: int) -> Rows:
 
 @_register("sequence")
 def sequence(frames: DrawableFrames, hashes: Hashes, count: int) -> Rows:
-    """Take consecutive frames of one track, copy after copy, to and fro between its ends."""
+    """Choose consecutive frames of one track, copy after copy, back and forth between its ends."""
     start = _indices(frames, uniform(hashes, FRAME)[0])  # (B, 1)
     track = frames.space.track[frames.rows]
     first, end = (np.searchsorted(track, track[start], side) for side in ("left", "right"))

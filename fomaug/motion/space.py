@@ -1,4 +1,4 @@
-"""The space in which motions are compared: the distance that each frame of a pool moves the face, and its head pose."""
+"""The space in which motions are compared: the keypoint displacements and the head pose of each frame of a pool."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GRID: Final = 4096.0  # steps of a length of 1
 
 
 def on_grid(lengths: Array) -> Array:
-    """Round lengths, so that the last digits, in which machines differ, decide nothing."""
+    """Round lengths, so that results do not depend on the last digits, in which machines differ."""
     rounded: Array = np.round(lengths * _GRID) / _GRID
     return rounded
 
@@ -79,7 +79,7 @@ def build_space(values: Sequence[Array], weights: Sequence[float]) -> MotionSpac
 
     Args:
         values: keypoints (T, K, 2) of each track, in [-1, 1].
-        weights: relative frequency with which each track is drawn.
+        weights: relative frequency of the draws of each track.
     """
     shapes = [_normalised(value) for value in values]
     face = _neutral_face(shapes)
@@ -100,7 +100,7 @@ def build_space(values: Sequence[Array], weights: Sequence[float]) -> MotionSpac
 
 
 def _normalised(value: Array) -> Array:
-    """Centre every frame and divide by the track's typical size, so that coming nearer still counts as motion."""
+    """Centre every frame and divide by the track's typical size, so that an approach still counts as motion."""
     centred = value - value.mean(1, keepdims=True)
     size = max(float(np.median(_radius(centred))), 1e-6)
     shape: Array = centred / size
@@ -129,10 +129,10 @@ def _turns(motion: Array, face: Array) -> tuple[Array, Array, Array]:
     """Separate the part of each motion that is a turn of the head.
 
     A head that turns or nods a little moves each point in proportion to its depth: sideways by `yaw * z`, up by
-    `pitch * z`, one z for all frames. So z is the strongest common factor of what rolling and scaling leave over. Its
-    sign is that of a face, whose middle is nearer than its edge; its length is taken to be `DEPTH`. These are
-    estimates, good for ordering and ranges: tracks in which hardly any head turns, or models whose keypoints lie on
-    the background, give poor ones.
+    `pitch * z`, with one z for all frames. So z is the strongest common factor of the motion without roll and scale.
+    Its sign is that of a face, whose middle is nearer than its edge; its length is assumed to be `DEPTH`. The estimates
+    are good enough for orders and ranges. They are poor for tracks with hardly any turn of the head, and for models
+    with keypoints on the background.
 
     Returns:
         The turn's share of the motion (F, K, 2), yaw (F,) and pitch (F,) in degrees.

@@ -1,4 +1,4 @@
-"""Frames that are far apart: tables of farthest-first orders, computed once for a pool and then only looked up."""
+"""Choose frames that are far apart, by tables of farthest-first orders that are computed once for a pool."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from fomaug.motion.space import Array, MotionSpace, on_grid
 Rows = NDArray[np.int64]
 Lengths = NDArray[np.float32]
 
-CANDIDATES: Final = 384  # frames of a block: enough to spread the copies of a source, few enough for a table
+CANDIDATES: Final = 384  # frames of a block; enough to spread the copies of a source, and few enough for a table
 MIRROR_WEIGHT: Final = 4.0  # weight on the distance to a mirrored motion
 _LEAST_BLOCKS, _MOST_BLOCKS = 32, 128  # numbers of blocks of pools with more frames than one block has
-_LEAST_STEPS: Final = 8  # length of the shortest table, so that a few more copies do not need another
+_LEAST_STEPS: Final = 8  # length of the shortest table, so that a few more copies do not need another table
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The moving frames of a pool, and samples of them, the blocks; each source takes its frames from one block.
+    """The moving frames of a pool, and samples of them, the blocks; the frames of a source are from one block.
 
     Attributes:
         space: motion space of the pool.
@@ -56,7 +56,7 @@ class Orders:
 
     Attributes:
         rows: (C,) rows of the block's frames in the space.
-        odds: (C,) cumulated odds of each frame to be the first one.
+        odds: (C,) cumulated probabilities of each frame to be the first one.
         order: (C, steps) indices in `rows`: the order that begins with each frame.
     """
 
@@ -85,7 +85,7 @@ def spread_frames(candidates: Candidates, hashes: Hashes, count: int) -> Rows:
 
 
 def _steps(count: int) -> int:
-    """Round the number of copies up, so that few tables serve all numbers; one copy needs no distances."""
+    """Round the number of copies up, so that few tables suffice for all numbers; one copy needs no distances."""
     return 1 if count == 1 else max(_LEAST_STEPS, 1 << (count - 1).bit_length())
 
 
@@ -126,7 +126,7 @@ def _farthest_first(space: MotionSpace, rows: Rows, size: Array, steps: int) -> 
 
 
 def _distances(space: MotionSpace, rows: Rows) -> tuple[Lengths, Lengths]:
-    """Compute the distance (C, C) of each frame, in rows, from the others, and the least of it and the mirrored one."""
+    """Compute the distances (C, C) of frames, and the minima of these and the distances to the mirrored frames."""
     motion, mirrored = space.motion[rows], space.mirrored[rows]
     apart = on_grid(_root_mean_square(motion, motion))
     mirror_apart = on_grid(MIRROR_WEIGHT * _root_mean_square(motion, mirrored))

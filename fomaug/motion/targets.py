@@ -1,4 +1,4 @@
-"""Target keypoints of rows whose ways of transfer differ."""
+"""Compute target keypoints of rows with different modes of transfer."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fomaug.types import Keypoints
 
 
 class Fitted(NamedTuple):
-    """Motion parameters made definite for their sources.
+    """Motion parameters that are fitted to their sources.
 
     Attributes:
         target: keypoints of N frames, for `Animator.animate`.
-        params: the N parameters with their reference frame and strength settled; fitting them again gives the same.
+        params: N parameters with settled reference frame and strength; fitting them again does not change them.
     """
 
     target: Keypoints
@@ -32,7 +32,7 @@ class Fitting(NamedTuple):
 
     Attributes:
         target: keypoints of N frames, for `Animator.animate`.
-        numbers: (M,) numbers from which the parameters are settled; empty if all were settled before.
+        numbers: (M,) numbers that settle the parameters; empty if all were settled before.
         settle: function from these numbers, as a list, to the N parameters, see `Fitted`.
     """
 
@@ -48,7 +48,7 @@ def find_targets(
     bounded: Tensor,
     names: Sequence[str],
 ) -> tuple[Keypoints, Tensor]:
-    """Work out targets and bounded shares of rows whose ways of transfer may differ, those of one way together."""
+    """Compute targets and bounded shares of rows whose modes of transfer may differ, grouped by mode."""
     modes = [TransferMode(param.relative, param.relative_jacobian, param.adapt_scale, param.region) for param in params]
     if len(set(modes)) == 1:
         return bounded_target(*keypoints, modes[0], names, strength, bounded)

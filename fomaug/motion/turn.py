@@ -1,4 +1,4 @@
-"""Fit views: estimate the source's head pose, choose a view that the source can show, and turn its keypoints there."""
+"""Fit views: estimate the source's head pose, choose a view that it can show, and rotate its keypoints to it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ FARTHEST: Final = 30.0
 """Largest turn from the source's yaw, in degrees, above which a view is replaced; measured, too."""
 
 _NAMES: Final = tuple(KEYPOINT_POINTS)
-_STEPS: Final = 16  # views between the one that is asked for and the yaw of the source
+_STEPS: Final = 16  # views between the drawn view and the yaw of the source
 _FRACTION: Final = 64.0  # of a degree, so that angles are the same after writing and reading
-_NUMBERS: Final = 7  # of a view that is settled: the view taken, the pose of the source, the candidate
+_NUMBERS: Final = 7  # of a settled view: the chosen view, the pose of the source, the candidate
 
 
 def fit_views(params: Sequence[MotionParams], keypoints: Keypoints, names: Sequence[str]) -> Fitting:
-    """Turn faces to their views, and give them their expressions.
+    """Rotate faces to their views, and apply the expressions.
 
     The target is the source's keypoints, plus the difference between the mean face in the view with the expression and
     the mean face in the source's pose, at the source's size.
@@ -46,7 +46,7 @@ def fit_views(params: Sequence[MotionParams], keypoints: Keypoints, names: Seque
         ArgumentError: an expression is unknown.
     """
     if tuple(names) != _NAMES:
-        raise PoolError("views need a model whose keypoints are known points of the face; take a pool of clips")
+        raise PoolError("views need a model whose keypoints are known points of the face; use a pool of clips")
     views = [param.view for param in params if param.view is not None]
     given = _send(params, views, keypoints.value)
     poses, taken, choice = given.poses, given.views, None
@@ -70,7 +70,7 @@ class _Given(NamedTuple):
     """The numbers of N views on a device.
 
     Attributes:
-        views: (N, 3) views to take: those asked for, or those of settled views.
+        views: (N, 3) drawn views, or the chosen ones of settled views.
         poses: (N, 3) head poses of the sources of settled views; without a meaning for other views.
         settled: (N, 1) bool.
         offset: (N, K, 3, 3) changes of the keypoints' frames by the expressions.
@@ -96,7 +96,7 @@ def _send(params: Sequence[MotionParams], views: Sequence[View], like: Tensor) -
 
 
 def _number(expression: str) -> int:
-    expression_offset(expression)  # raises if it is unknown
+    expression_offset(expression)  # raises an error if it is unknown
     return list(EXPRESSIONS).index(expression)
 
 
@@ -107,12 +107,12 @@ def _offsets(device: torch.device) -> Tensor:
 
 
 def _takeable(given: _Given, poses: Tensor, keypoints: Keypoints) -> tuple[Tensor, Tensor]:
-    """Choose the views (N, 3) to take, and return the number (N,) of each one's candidate: 0 for the one asked for."""
+    """Choose the views (N, 3), and return the number (N,) of each chosen candidate: 0 for the drawn view."""
     candidates = _candidates(given.views, poses)
     turned = (candidates[..., 0] - poses[:, :1]).abs()
     fits = (measure_growth(candidates, poses, keypoints) <= GROWTH) & (turned <= FARTHEST)
     fits[:, 0] |= given.settled[:, 0]
-    # The last candidate has the source's own yaw, and is taken if none fits.
+    # The last candidate has the source's yaw, and is chosen if no other fits.
     rank = torch.arange(candidates.shape[1], 0, -1, device=poses.device)
     fits[:, -1] = True
     choice = (fits * rank).argmax(1)
@@ -120,7 +120,7 @@ def _takeable(given: _Given, poses: Tensor, keypoints: Keypoints) -> tuple[Tenso
 
 
 def _candidates(asked: Tensor, poses: Tensor) -> Tensor:
-    """List (N, C, 3) views in the order of preference: as asked, mirrored, then nearer and nearer to the source's."""
+    """List (N, C, 3) views in the order of preference: as drawn, mirrored, then step by step nearer to the source."""
     mirrored = asked * constant((-1.0, 1.0, -1.0), asked.device, asked.dtype)
     share = torch.arange(1, _STEPS + 1, device=asked.device).to(asked) / _STEPS
     yaw = asked[:, :1] + (poses[:, :1] - asked[:, :1]) * share
@@ -130,7 +130,7 @@ def _candidates(asked: Tensor, poses: Tensor) -> Tensor:
 
 
 def measure_growth(candidates: Tensor, poses: Tensor, keypoints: Keypoints) -> Tensor:
-    """Compute how much the side of the face grows that grows most, (N, C), without the expression."""
+    """Compute the growth (N, C) of the side of the face that grows most, without the expression."""
     source, reference = keypoints.value.detach(), posed_face(poses).value
     scale = (hull_area(source) / hull_area(reference)).sqrt()[:, None, None, None]
     count = candidates.shape[1]
@@ -145,7 +145,7 @@ def _settle(view: View, numbers: Sequence[float]) -> View:
         return view
     taken, pose, choice = numbers[:3], numbers[3:6], int(numbers[6])
     yaw, pitch, roll = view.asked
-    # Angles as they were asked for, not as float32 has them, so that equal views are equal.
+    # The drawn angles are kept instead of their float32 values, so that equal views are equal.
     exact: dict[int, Angles] = {0: view.asked, 1: (0.0 - yaw, pitch, 0.0 - roll)}
     return replace(view, taken=exact.get(choice, _angles(taken)), pose=_angles(pose))
 

@@ -1,4 +1,4 @@
-"""A view: the head pose that is asked of a copy, and what its source lets be shown of it."""
+"""A view: the head pose that was drawn for a copy, and the one that its source can show."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class View:
     Attributes:
         asked: view that was drawn.
         expression: name of the expression, see `fomaug.driving.EXPRESSIONS`; `MotionParams.strength` is its strength.
-        taken: view that the copy is turned to. It differs from `asked` where the source hides what would be seen, see
+        taken: view that the copy is turned to. It differs from `asked` if the source hides parts of it, see
             `replaced`. None until the draw is fitted to a source.
         pose: estimated head pose of the source; None until the draw is fitted.
 
@@ -67,6 +67,16 @@ class View:
         asked = _read_angles("asked", values["asked"])
         later = {name: values.get(name) for name in ("taken", "pose")}
         return cls(asked, expression, **{n: None if v is None else _read_angles(n, v) for n, v in later.items()})
+
+
+def mirrored_angles(angles: Sequence[float]) -> Angles:
+    """Return yaw, pitch and roll of a mirrored picture.
+
+    >>> mirrored_angles((40.0, 10.0, 5.0))
+    (-40.0, 10.0, -5.0)
+    """
+    yaw, pitch, roll = angles
+    return 0.0 - yaw, pitch, 0.0 - roll
 
 
 def _read_angles(name: str, values: Any) -> Angles:

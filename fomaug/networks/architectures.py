@@ -63,7 +63,7 @@ def config_from_dict(values: object) -> AnyConfig:
     """Read a configuration of any architecture; without the key `architecture` it is the official one.
 
     Raises:
-        ArgumentError: for an unknown architecture, an unknown or missing key, and numbers that no network can have.
+        ArgumentError: the architecture is unknown, a key is unknown or missing, or a number is out of range.
     """
     if not isinstance(values, Mapping):
         raise ArgumentError(f"a configuration must have keys and values, got {shortened(values)}")

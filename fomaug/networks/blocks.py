@@ -20,7 +20,7 @@ class SameBlock(nn.Module):
         self.norm = nn.BatchNorm2d(out_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C', H, W)."""
+        """Transform (B, C, H, W) to (B, C', H, W)."""
         features: Tensor = F.relu(self.norm(self.conv(x)))
         return features
 
@@ -29,7 +29,7 @@ class DownBlock(SameBlock):
     """A `SameBlock` that halves the resolution after it."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C', H / 2, W / 2)."""
+        """Reduce (B, C, H, W) to (B, C', H / 2, W / 2)."""
         return F.avg_pool2d(super().forward(x), 2)
 
 
@@ -43,7 +43,7 @@ class UpBlock(SameBlock):
         self.register_buffer("quarters", None, persistent=False)  # (2, 2, C', C, 2, 2) kernels, see `fold`
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C', 2 H, 2 W)."""
+        """Enlarge (B, C, H, W) to (B, C', 2 H, 2 W)."""
         if self.quarters is not None and x[0].numel() >= _LARGE and can_be_rearranged(x):
             return self._by_quarters(x, self.quarters)
         larger: Tensor = F.interpolate(x, scale_factor=2)
@@ -93,7 +93,7 @@ class ResBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
+        """Transform (B, C, H, W) to the same shape."""
         inner = self.conv1(F.relu(self.norm1(x)))
         outer: Tensor = self.conv2(F.relu(self.norm2(inner)))
         return x + outer
@@ -117,7 +117,7 @@ class AntiAliasDownsample(nn.Module):
         self.register_buffer("weight", kernel.expand(channels, 1, -1, -1).contiguous())
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, H / step, W / step)."""
+        """Reduce (B, C, H, W) to (B, C, H / step, W / step)."""
         padding = self.weight.shape[-1] // 2
         blurred = F.conv2d(image, self.weight, padding=padding, groups=self.weight.shape[0])
         return blurred[:, :, :: self.step, :: self.step]
@@ -137,7 +137,7 @@ class Encoder(nn.Module):
         self.down_blocks = nn.ModuleList(DownBlock(before, after) for before, after in pairs)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, C, H, W) to the maps of all levels, the input first."""
+        """Encode (B, C, H, W) to the maps of all levels, the input first."""
         levels = [x]
         for block in self.down_blocks:
             levels.append(block(levels[-1]))
@@ -155,7 +155,7 @@ class Decoder(nn.Module):
         self.out_features = widths[0] + in_features
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        """The encoder's maps of all levels to (B, out_features, H, W)."""
+        """Decode the encoder's maps of all levels to (B, out_features, H, W)."""
         *skips, x = levels
         for block in self.up_blocks:
             x = torch.cat([block(x), skips.pop()], dim=1)
@@ -173,6 +173,6 @@ class Hourglass(nn.Module):
         self.out_features = self.decoder.out_features
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_features, H, W) to (B, out_features, H, W)."""
+        """Transform (B, in_features, H, W) to (B, out_features, H, W)."""
         features: Tensor = self.decoder(self.encoder(x))
         return features

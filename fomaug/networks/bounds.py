@@ -1,7 +1,7 @@
 """Types and ranges of the values in a configuration, which are checked before networks are built.
 
-Configurations come from files of strangers. Every number has a range, since building a network of extreme numbers would
-take minutes or gigabytes, even without weights. The ranges are wide enough for any model of faces.
+Configurations may come from unknown sources. Every number has a range, because building a network of extreme numbers
+would take minutes or gigabytes, even without weights. The ranges are wide enough for any model of faces.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _check_number(name: str, value: object, annotation: str) -> None:
         return
     assert isinstance(value, int | float)
     least, most = _BOUNDS.get(name.rpartition(".")[2], _ANY_WHOLE if annotation == "int" else _ANY_NUMBER)
-    if not least <= value <= most:  # A NaN is refused, too.
+    if not least <= value <= most:  # A NaN is an error, too.
         raise ArgumentError(f"{name} must be {expected} from {least:.12g} to {most:.12g}, got {shortened(value)}")
 
 

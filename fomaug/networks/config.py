@@ -97,8 +97,8 @@ class ModelConfig:
         """Read `model_params` in the official layout, or the content of a whole official YAML file.
 
         Raises:
-            ArgumentError: for an unknown or missing key, with the nearest known one, and for numbers that no network
-                can be built from.
+            ArgumentError: a key is unknown or missing, or a number is out of range; the message suggests the nearest
+                known key.
         """
         if not any(section in values for section in ("model_params", *_PARTS)):
             near = difflib.get_close_matches("model_params", [key for key in values if isinstance(key, str)], n=1)
@@ -156,8 +156,7 @@ def build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
     """Build a frozen configuration from a mapping.
 
     Raises:
-        ArgumentError: for unknown and missing keys, for values that are no numbers where numbers are expected, and for
-            numbers out of range.
+        ArgumentError: a key is unknown or missing, a value is no number as expected, or a number is out of range.
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     _refuse_surplus(name, values, fields)
@@ -206,7 +205,7 @@ def _frame_size(values: Mapping[str, Any]) -> int | None:
 
 
 def _check_sides(config: ModelConfig) -> None:
-    """Refuse a size of images that the networks cannot halve as often as they do."""
+    """Check that the networks can halve the size of the images often enough."""
     if config.size is None:
         return
     check_divisible("generator_params", config.size, config.generator.num_down_blocks)

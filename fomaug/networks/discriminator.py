@@ -35,7 +35,7 @@ class Block(nn.Module):
         self.pool = pool
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C', h, w)."""
+        """Transform (B, C, H, W) to (B, C', h, w)."""
         x = self.conv(x)
         if self.norm is not None:
             x = self.norm(x)

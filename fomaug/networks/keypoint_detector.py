@@ -24,9 +24,9 @@ class KeypointDetector(nn.Module):
         self.down = downsampler(common.num_channels, config.scale_factor)
 
     def forward(self, image: Tensor) -> Keypoints:
-        """(B, 3, S, S) in [0, 1] to K keypoints."""
+        """Detect K keypoints of images (B, 3, S, S) in [0, 1]."""
         features = self.predictor(self.down(image))
-        # Half precision is too coarse for coordinates: from here on float32, in whatever precision the network runs.
+        # Half precision is too coarse for coordinates, so they are float32 in every precision of the network.
         logits = at_least_float32(self.kp(features))
         heatmap = (logits.flatten(2) / self.config.temperature).softmax(-1).view_as(logits)  # (B, K, h, w)
         jacobian = (

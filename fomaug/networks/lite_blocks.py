@@ -14,7 +14,7 @@ from fomaug.geometry.sampling import can_be_rearranged
 
 
 def full_precision(like: Tensor) -> contextlib.AbstractContextManager[None]:
-    """Disable autocast for coordinates: the eight bits of bfloat16 would be off by half a pixel."""
+    """Disable autocast for coordinates, because the eight bits of bfloat16 cause errors of half a pixel."""
     kind = like.device.type
     if torch.is_autocast_enabled(kind):
         return torch.autocast(kind, enabled=False)
@@ -59,7 +59,7 @@ class ResidualBlock(nn.Module):
         self.second = nn.Sequential(nn.Conv2d(features, features, 3, 1, 1, bias=False), nn.BatchNorm2d(features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) to the same shape."""
+        """Transform (B, C, h, w) to the same shape."""
         return F.relu(x + self.second(self.first(x)))
 
 
@@ -92,7 +92,7 @@ class AddingHourglass(nn.Module):
         self.refine = ConvBlock(widths[0], widths[0])
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(B, widths[0], H, W) to the maps of all steps up, coarse to fine; the last has the input's shape."""
+        """Transform (B, widths[0], H, W) to the maps of all steps up, coarse to fine; the last has this shape."""
         skips = [x]
         for down in self.down:
             skips.append(down(skips[-1]))

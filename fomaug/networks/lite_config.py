@@ -16,7 +16,7 @@ from fomaug.networks.lite_motion import LiteMotionConfig
 
 _PARTS: Final = ("eyes", "mouth", "nose")
 _EYE_POINTS: Final = 5
-_MOST: Final = 4096  # largest count; larger ones need more memory than there is
+_MOST: Final = 4096  # largest count; larger ones exceed any memory
 _MAY_BE_ZERO: Final = ("jacobian_level", "encoder_blocks", "decoder_blocks", "bridge")
 
 
@@ -43,8 +43,8 @@ class LiteConfig:
         """Read the result of `to_dict`.
 
         Raises:
-            ArgumentError: for an unknown or missing key, numbers that no network can be built from, or parts of the
-                face with unknown keypoints.
+            ArgumentError: a key is unknown or missing, a number is out of range, or a part of the face has unknown
+                keypoints.
         """
         parts = {key: value for key, value in values.items() if key != "architecture"}
         generator = _take(parts, "generator", "generator")
@@ -75,7 +75,7 @@ def _take(values: dict[str, Any], key: str, name: str) -> dict[str, Any]:
 
 
 def _check_whole(config: LiteConfig) -> None:
-    """Refuse numbers that no network can be built from, because files may come from an unknown source."""
+    """Check the ranges of all numbers, because files may come from an unknown source."""
     drawing, detecting = config.generator, config.detector
     for name, part in (("generator.motion", drawing.motion), ("generator", drawing), ("detector", detecting)):
         _check_counts(name, part)
@@ -95,7 +95,7 @@ def _check_whole(config: LiteConfig) -> None:
 
 
 def _check_sides(config: LiteConfig) -> None:
-    """Refuse images and grids that the networks cannot halve as often as they do."""
+    """Check that the networks can halve the sizes of images and grids often enough."""
     motion, detecting = config.generator.motion, config.detector
     check_side("generator.motion.size", motion.size)
     check_side("detector.input_size", detecting.input_size)
@@ -126,7 +126,7 @@ def _is_count(value: object, least: int = 1) -> bool:
 
 
 def _check_parts(name: str, config: LiteGeneratorConfig | LiteDetectorConfig) -> None:
-    """Refuse parts of the face that are no lists of keypoints."""
+    """Check that the parts of the face are lists of keypoints."""
     eyes = config.eyes if isinstance(config.eyes, tuple) else (config.eyes,)
     rows: list[Any] = [*eyes]
     if isinstance(config, LiteDetectorConfig):

@@ -50,7 +50,7 @@ class Closeup(nn.Module):
         Args:
             image: (B, 3, S, S) in [0, 1].
             coarse: approximate keypoints with jacobians.
-            rows: for each of N parts the indices of its P keypoints.
+            rows: (N, P) indices of the P keypoints of each of N parts.
             bridge: keypoint whose jacobian gives the downward direction of the face.
 
         Returns:
@@ -79,7 +79,7 @@ def find_parts(image: Tensor, coarse: Keypoints, parts: Sequence[Part], bridge: 
         bridge: keypoint whose jacobian gives the downward direction of the face.
 
     Returns:
-        For each close-up (B, N, P, 2) points in [-1, 1].
+        Points (B, N, P, 2) in [-1, 1] of each close-up.
     """
     exact, counts = image.float(), [len(rows) for _, rows in parts]
     cuts: list[Tensor] = []
@@ -143,8 +143,8 @@ class LiteDetectorConfig:
         widths: numbers of features at half, a quarter, ... of the input size.
         temperature: temperature of the softmax over a heatmap.
         jacobian_level: number of halvings between the heatmap and the maps of the jacobians.
-        eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris, for a
-            close-up; none by default.
+        eyes: keypoints of each eye for a close-up: outer corner, inner corner, upper lid, lower lid and iris; none by
+            default.
         mouth: keypoints at the corners of the mouth, then others of the lips, for a close-up.
         nose: keypoints in the middle of both brows, then others of brows and nose, for a close-up.
         bridge: keypoint whose jacobian gives close-ups the downward direction of the face.

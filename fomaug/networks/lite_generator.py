@@ -27,8 +27,8 @@ class LiteGeneratorConfig:
         widths: numbers of encoder features at half, a quarter and an eighth of the image's size.
         encoder_blocks: number of residual blocks at the end of the encoder, which runs once for each source.
         decoder_blocks: number of residual blocks at the start of the decoder, which runs for each frame.
-        eyes: for each eye the keypoints at its outer corner, inner corner, upper lid, lower lid and iris, which are
-            moved separately at full size; none by default.
+        eyes: keypoints of each eye that is moved separately at full size: outer corner, inner corner, upper lid, lower
+            lid and iris; none by default.
         bridge: keypoint whose jacobian gives the downward direction of the face at an eye.
     """
 

@@ -1,4 +1,4 @@
-"""Quality: scores of animated images, and gates that refuse images with bad scores."""
+"""Quality: scores of animated images, and gates that reject images with bad scores."""
 
 from fomaug.quality.gates import Gates as Gates
 from fomaug.quality.gates import judge as judge

@@ -43,7 +43,7 @@ class Gates:
         """Read thresholds by name; others keep their defaults.
 
         Raises:
-            ArgumentError: for an unknown gate, or a threshold that is no number.
+            ArgumentError: a gate is unknown, or a threshold is no number.
         """
         known = {field.name for field in fields(cls)}
         for name, value in values.items():
@@ -61,10 +61,10 @@ class Gates:
 
 
 def judge(scores: Scores, gates: Gates) -> list[str]:
-    """Describe the gates that an image does not pass; the list is empty for a good image.
+    """Return a reason for each gate that an image does not pass.
 
     Raises:
-        ArgumentError: if there is an identity gate, but no identity was measured.
+        ArgumentError: there is an identity gate, but no identity was measured.
 
     >>> good = Scores(0.0, 0.1, 0.1, keypoint_error=0.01, residual=0.02, sharpness=1.0, motion=0.1)
     >>> judge(good, Gates()), judge(good, Gates(min_motion=0.2))

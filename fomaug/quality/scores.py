@@ -1,4 +1,4 @@
-"""Scores: measures of animated images that need no true image."""
+"""Scores: measures of animated images without ground truth."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from fomaug.types import Keypoints
 
 Embed = Callable[[Tensor], Tensor]
 
-_SIDE = 128  # side of the reduced images that are measured, because finer flaws are invisible
-_CELLS = (64, 64)  # largest grid of a measured flow; on finer ones, edges of lids and outlines would count as folds
+_SIDE = 128  # side of the reduced images that are measured; finer flaws are invisible
+_CELLS = (64, 64)  # largest grid of a measured flow; on finer grids, edges of lids and outlines would count as folds
 _PATCH = 12  # side of a patch of the residual
 _LARGEST, _SMALLEST = 8.0, 0.05  # limits of the area that a cell of the flow covers, relative to the cell
 
@@ -29,9 +29,9 @@ class Scores:
     """Measures of the face in one animated image.
 
     Attributes:
-        folded: share of the flow's cells that are flipped, or cover a far too small or large area of the source.
+        folded: share of the flow's cells that are flipped, or cover an area of the source far from their own.
         stretch: unevenness of the flow in the oval of the face: standard deviation of the logarithm of the areas that
-            its cells cover. It is small for a face that is turned or enlarged as a whole, large for a distorted one.
+            its cells cover. It is small for a face that is rotated or scaled as a whole, large for a distorted one.
         occluded: share of the face that is painted.
         keypoint_error: mean distance of the result's keypoints, mapped by the flow, from the source's keypoints, as a
             share of the face's size.
@@ -70,8 +70,8 @@ def score(
     """Measure animated images against their sources.
 
     Args:
-        animator: model that made them, or any other with keypoints on the face.
-        source: (B, 3, H, W) float in [0, 1]. Each has N / B results.
+        animator: model that made the results, or any other model with keypoints on the face.
+        source: (B, 3, H, W) float in [0, 1]; each source has N / B results.
         result: (N, 3, H, W) float in [0, 1], all results of the first source first.
         flow: (N, h, w, 2) backward flow.
         occlusion: (N, 1, h, w) in [0, 1].

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, get_args
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
 
 from fomaug.errors import ArgumentError, check_choice
 
 Task = Literal["recognition", "landmarks", "expression"]
 Switch = Literal["on", "off"]
 
-_LEAST: Final = {"choices": 2, "seeds": 1, "steps": 1, "batch_size": 2, "copies": 1, "size": 16, "seed": 0}
 _NETWORK_SIZE, _FEATURE_SIZE = 64, 112
 
 
@@ -19,31 +18,52 @@ _NETWORK_SIZE, _FEATURE_SIZE = 64, 112
 class StudyPlan:
     """The settings of a study; `fomaug.study` has arguments of the same names."""
 
-    task: Task = "recognition"
-    per_class: int | None = None
-    train_images: int | None = None
-    annotations: str | None = None
-    annotation_format: str | None = None
-    group_pattern: str | None = None
-    normaliser: str = "auto"
-    choices: int = 6
-    seeds: int = 2
-    steps: int = 400
-    batch_size: int = 32
-    share: float = 0.5
-    copies: int = 16
-    gates: Switch = "on"
-    size: int | None = None
-    worth: float | None = None
-    seed: int = 0
+    task: Task = field(default="recognition", metadata={"help": "Task of the networks."})
+    per_class: int | None = field(
+        default=None, metadata={"help": "Number of training pictures of each class.  [1; expression: all]", "least": 1}
+    )
+    train_images: int | None = field(
+        default=None,
+        metadata={"help": "Number of training pictures for landmarks.  [all of half the people]", "least": 1},
+    )
+    annotations: str | None = field(
+        default=None, metadata={"help": "File or folder of landmarks in any format that expand reads."}
+    )
+    annotation_format: str | None = field(
+        default=None, metadata={"help": "Name of the format of the annotations.  [by the path]"}
+    )
+    group_pattern: str | None = field(
+        default=None, metadata={"help": "Regular expression whose group finds the person in a picture's path."}
+    )
+    normaliser: str = field(
+        default="auto",
+        metadata={
+            "help": "Length that landmark errors are divided by: auto, box, or the distance of two landmarks, such as "
+            "36,45."
+        },
+    )
+    choices: int = field(default=6, metadata={"help": "Number of random choices of the training pictures.", "least": 2})
+    seeds: int = field(default=2, metadata={"help": "Number of networks for each choice and arm.", "least": 1})
+    steps: int = field(default=400, metadata={"help": "Number of training steps in every arm.", "least": 1})
+    batch_size: int = field(default=32, metadata={"help": "Number of pictures in a training step.", "least": 2})
+    share: float = field(default=0.5, metadata={"help": "Share of copies in each batch, above 0 and at most 1."})
+    copies: int = field(default=16, metadata={"help": "Number of copies of each training picture.", "least": 1})
+    gates: Switch = field(default="on", metadata={"help": "Whether the gates judge the copies."})
+    size: int | None = field(
+        default=None, metadata={"help": "Side of the square input in pixels.  [64; with --embedding: 112]", "least": 16}
+    )
+    worth: float | None = field(
+        default=None, metadata={"help": "Smallest gain that matters.  [0.01; landmarks: 0.001]"}
+    )
+    seed: int = field(default=0, metadata={"help": "Seed of all random numbers.", "least": 0})
 
     def __post_init__(self) -> None:
         check_choice("task", self.task, get_args(Task))
         check_choice("gates", self.gates, get_args(Switch))
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ArgumentError(f"{name} must be {least} or more, got {value}")
+        for setting in fields(self):
+            value, least = getattr(self, setting.name), setting.metadata.get("least")
+            if value is not None and least is not None and value < least:
+                raise ArgumentError(f"{setting.name} must be {least} or more, got {value}")
         if not 0 < self.share <= 1:
             raise ArgumentError(
                 f"share, the share of copies in a batch, must be above 0 and at most 1, got {self.share}"
@@ -65,8 +85,6 @@ class StudyPlan:
             value = getattr(self, name)
             if value is not None and name not in allowed:
                 raise ArgumentError(f"{name} has no meaning for task {self.task!r}; leave it out")
-            if isinstance(value, int) and value < 1:
-                raise ArgumentError(f"{name} must be 1 or more, got {value}")
         if self.task == "landmarks" and self.annotations is None:
             raise ArgumentError("task 'landmarks' needs annotations: a file or folder that fomaug.labels can read")
         if self.task == "expression" and self.group_pattern is None:

@@ -29,7 +29,7 @@ class Frames(Protocol):
         """Number of frames."""
 
     def take(self, indices: Sequence[int]) -> list[Picture]:
-        """Read frames, (H, W, 3) uint8, of ascending indices."""
+        """Read the frames at ascending indices, (H, W, 3) uint8 each."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def open_clips(root: Path) -> list[Frames]:
     """Open every clip below a folder; damaged ends of videos are left out with a warning.
 
     Raises:
-        MediaError: if there is no clip, or if one of them cannot be read or has less than two frames.
+        MediaError: there is no clip, or a clip cannot be read or has less than two frames.
     """
     if not root.is_dir():
         raise MediaError(f"the folder of clips is {root}, which is no folder; give a folder with clips below it")

@@ -85,7 +85,7 @@ class TrainConfig:
         weights: weights of the losses.
         transform: random deformations for the equivariance losses.
         augment: random changes of the pairs.
-        id_sampling: whether clips of one person (`person#...`) count as one clip, of which each draw takes one.
+        id_sampling: whether all clips of a person (`person#...`) count as one clip; each draw then picks one of them.
         num_epochs: number of passes over the clips.
         num_repeats: number of pairs of each clip in a pass.
         epoch_milestones: epochs after which the learning rates are divided by ten.
@@ -128,7 +128,7 @@ class TrainConfig:
         """Read the content of an official YAML file; `train_params` may have our additional keys.
 
         Raises:
-            ArgumentError: for an unknown section or key; the message suggests the nearest known one.
+            ArgumentError: a section or a key is unknown; the message suggests the nearest known one.
         """
         for section in values:
             if section not in _SECTIONS:
@@ -200,10 +200,10 @@ _NOT_NEGATIVE = ("lr_generator", "lr_discriminator", "lr_kp_detector", "seed")
 
 
 def check_numbers(section: str, config: Any) -> None:
-    """Refuse numbers that no training run can have.
+    """Check the ranges of the numbers of a configuration.
 
     Raises:
-        ArgumentError: for the first such number; the message names the expected range.
+        ArgumentError: a number is out of range; the message names the expected range.
     """
     for key in _AT_LEAST_ONE:
         value = getattr(config, key)

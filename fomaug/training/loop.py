@@ -33,7 +33,7 @@ class Report:
 
     @classmethod
     def open(cls, run: Path, *, from_step: int, tensorboard: bool) -> Report:
-        """Start or continue a report; lines after `from_step`, which a killed run has left, are removed."""
+        """Start or continue a report; lines of a killed run after `from_step` are removed."""
         path = run / "losses.jsonl"
         if path.exists():
             lines = read_text(path, MANIFEST).splitlines(keepends=True)
@@ -84,7 +84,7 @@ _PATTERN = "step-*.pt"
 
 
 def save_checkpoint(run: Path, step: int, content: Mapping[str, Any], *, keep: int) -> Path:
-    """Write a checkpoint, whole or not at all, then delete all but the newest `keep`."""
+    """Write a checkpoint atomically, then delete all but the newest `keep`."""
     target = run / f"step-{step:08d}.pt"
     with replacing(target) as temporary:
         torch.save(dict(content), temporary)
@@ -97,8 +97,8 @@ def last_checkpoint(run: Path) -> dict[str, Any] | None:
     """Read the newest checkpoint of a run; None if there is none.
 
     Raises:
-        ResumeError: if the file is no checkpoint.
-        WeightsError: if the file is damaged.
+        ResumeError: the file is no checkpoint.
+        WeightsError: the file is damaged.
     """
     found = sorted(run.glob(_PATTERN))
     if not found:
@@ -140,7 +140,7 @@ def train(
         run: folder for checkpoints, `losses.jsonl`, pictures and the model.
         features: feature extractor for the perceptual loss, (B, 3, h, w) in [0, 1] to feature maps; None compares the
             pixels at every scale. A network is moved to the device, set to `eval` and frozen.
-        resume: whether the run continues from its newest checkpoint; otherwise a folder with a checkpoint is refused.
+        resume: whether the run continues from its newest checkpoint; otherwise a folder with a checkpoint is an error.
         init: model whose weights the training starts from, loaded with `fold=False`.
         device: device of the training; "auto" is the first CUDA device, or the CPU without one.
         precision: dtype of the networks; "bfloat16" uses autocast.
@@ -153,9 +153,9 @@ def train(
         The model file, `run / model.safetensors`, with averaged weights unless `config.ema` is 0.
 
     Raises:
-        ResumeError: if `run` has a checkpoint and `resume` is False, or the checkpoint has another configuration.
-        MediaError: for clips that cannot be read, or too few of them.
-        TrainingError: if a loss is not finite; the checkpoints before it are kept.
+        ResumeError: `run` has a checkpoint and `resume` is False, or the checkpoint has another configuration.
+        MediaError: a clip cannot be read, or there are too few clips.
+        TrainingError: a loss is not finite; the checkpoints before it are kept.
     """
     ranks = Ranks.join(device)
     run.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ class ImagePyramid(nn.Module):
         self.down = nn.ModuleList(downsampler(channels, scale) for scale in scales)
 
     def forward(self, image: Tensor) -> Pyramid:
-        """(B, C, H, W) to {scale: (B, C, H * scale, W * scale)}."""
+        """Reduce images (B, C, H, W) to {scale: (B, C, H * scale, W * scale)}."""
         return {scale: down(image) for scale, down in zip(self.scales, self.down, strict=True)}
 
 

@@ -65,7 +65,7 @@ class TrainedNetworks(nn.Module):
 
         Args:
             batch: pairs of frames.
-            prediction: None for the losses of detector and generator; their prediction for those of the discriminator.
+            prediction: None in the phase of detector and generator; their prediction in the phase of the discriminator.
 
         Returns:
             The weighted losses by name, and the prediction.

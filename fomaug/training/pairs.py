@@ -1,4 +1,4 @@
-"""Training pairs: two frames of a clip, drawn at random and changed alike."""
+"""Training pairs: two random frames of a clip, with the same random changes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, 
 
 
 def vary(source: Tensor, driving: Tensor, params: AugmentParams, *, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Change a pair of frames (3, S, S) in [0, 1] at random, both alike."""
+    """Apply the same random changes to both frames (3, S, S) of a pair; values are in [0, 1]."""
     mirror, swap = rng.random(2) < 0.5  # always drawn, because one option must not change the draws of another
     pair = torch.stack([source, driving])
     if params.horizontal_flip and mirror:

@@ -1,4 +1,4 @@
-"""Training configurations: read from files, or official ones by name."""
+"""Read training configurations from files, or return official ones by name."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ _RECIPES: dict[str, dict[str, Any]] = {
 
 
 def read_config(source: str | Path) -> TrainConfig:
-    """Read a training configuration from a YAML or JSON file, or take the name of an official one.
+    """Read a training configuration from a YAML or JSON file, or return an official one by name.
 
     Raises:
-        ArgumentError: if there is no such file or name, or the file has an unknown key.
+        ArgumentError: there is no such file or name, or the file has an unknown key.
     """
     name = str(source)
     if name in OFFICIAL:

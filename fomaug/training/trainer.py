@@ -126,7 +126,7 @@ class Trainer:
         """Restore a state.
 
         Raises:
-            ResumeError: if the state is from another configuration; the message names the settings that differ.
+            ResumeError: the state is from another configuration; the message names the settings that differ.
         """
         old, new = json.loads(state["config"]), json.loads(json.dumps(asdict(self.config)))
         changed = [key for key in new if old.get(key) != new[key] and key not in _MAY_CHANGE]

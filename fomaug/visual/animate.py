@@ -44,7 +44,7 @@ from fomaug.visual.options import AnimateKeywords, AnimateOptions, Overlay, make
 from fomaug.visual.portrait import Portrait, choose_frame, read_portrait
 from fomaug.weights import load_model
 
-_MOST_PIXELS: Final = 8 << 20  # of the pictures that are animated together: some hundred megabytes
+_MOST_PIXELS: Final = 8 << 20  # limit of a batch, some hundred megabytes
 
 
 def render(
@@ -57,13 +57,13 @@ def render(
         portrait: picture to animate.
         motion: motion that drives it.
         settings: options of the animation.
-        one: render a single picture, of a motion that is a still.
+        one: whether one picture is rendered; the motion is then a still.
 
     Yields:
         (H, W, 3) uint8 of the portrait's size, or three side by side.
 
     Raises:
-        ArgumentError: the clip has no such reference frame, or the model no such region.
+        ArgumentError: the clip lacks the reference frame, or the model lacks the region.
     """
     check_region(settings.region, animator.keypoint_names)
     reference = motion.reference(portrait.source.keypoints, settings, animator)
@@ -89,14 +89,14 @@ def _target(
     share: Tensor,
     settings: AnimateOptions,
 ) -> Keypoints:
-    # One number where it is the same for all, so that the full strength is not rounded.
+    # If the share is 1 in all frames, strength stays a Python number, which is not rounded.
     strength = settings.strength if bool((share == 1).all()) else share.to(source.value.device) * settings.strength
     mode = TransferMode(relative=settings.relative, region=settings.region)
     return target_keypoints(source, driving, reference, mode, animator.keypoint_names, strength)
 
 
 def _put_back(portrait: Portrait, animated: Animated, row: int) -> Frame:
-    """Return the whole picture of one frame; only the square is ever held as floats."""
+    """Paste the animated square of one frame into the whole picture."""
     if portrait.square is None:
         return from_unit(animated.image[row])
     one = slice(row, row + 1)
@@ -121,7 +121,7 @@ def _with_overlay(
 
 
 def _driving_frames(motion: Motion, count: int) -> Iterator[Frame]:
-    """Read the driving frames, cropped as the model saw them."""
+    """Read the driving frames with the crop of the model's input."""
     frames = read_clip(motion.path).frames(on_damage=lambda _: None)
     if motion.still:
         return repeat(_cropped(next(frames), motion), count)
@@ -140,11 +140,15 @@ VIDEO_FORMATS: Final = ("mp4", "gif", "webp")
 SUFFIXES: Final = (*(f".{name}" for name in VIDEO_FORMATS), *PICTURES)
 """Suffixes of all results."""
 
-_OUT_OF_MEMORY: Final = ("out of memory", "allocate memory", "not enough memory")  # as torch says it, on its devices
+_OUT_OF_MEMORY: Final = (
+    "out of memory",
+    "allocate memory",
+    "not enough memory",
+)  # parts of torch's messages on its devices
 
 
 class AnimateWarning(UserWarning):
-    """A clip is damaged, or no face was found; the result is written all the same."""
+    """A clip is damaged, or no face was found; the result is still written."""
 
 
 def animate_clip(
@@ -160,23 +164,23 @@ def animate_clip(
     on_note: OnNote | None = None,
     **options: Unpack[AnimateKeywords],
 ) -> Path:
-    """Animate a picture as the face of a clip moves, and write a video.
+    """Animate a picture by the motion of the face in a clip, and write a video.
 
-    The clip is read as a stream, more than once: to find the face, to detect the keypoints, and for `compare`. All
-    keypoints are kept in memory, and one frame.
+    The clip is read as a stream, more than once: to find the face, to detect the keypoints, and for `compare`. Memory
+    holds all keypoints and one frame.
 
     Args:
         image: picture file; or a video or folder of pictures, one frame of which is animated.
         clip: video, GIF, animated WebP, or folder of pictures; or a picture, for the pose and expression in it. Both
             may also be bytes or open files.
-        out: `.mp4`, `.gif` or `.webp`; for a driving picture also `.png`, `.jpg` and the like, while a video then goes
-            into its pose within a second.
+        out: path of the result: `.mp4`, `.gif` or `.webp`, and for a driving picture also `.png`, `.jpg` and the like.
+            A video of a driving picture moves into its pose within a second.
         model: animator, name of an installed model, or path of a model file.
         config: YAML file or name of the configuration of an official checkpoint.
         device: device that the model is loaded on.
         dtype: dtype that the model is loaded in.
         progress: whether progress bars are shown.
-        on_note: function that is called with a sentence when a clip is damaged or no face is found; None for an
+        on_note: function that is called with a message if a clip is damaged or no face is found; None for an
             `AnimateWarning`.
         **options: fields of `AnimateOptions`.
 
@@ -185,7 +189,7 @@ def animate_clip(
 
     Raises:
         MediaError: the picture or the clip cannot be read, the result cannot be written, or memory is too small.
-        ArgumentError: an option has no such value, or `out` another suffix.
+        ArgumentError: an option has an unknown value, or `out` an unknown suffix.
     """
     settings = make_options(options)
     out, note = Path(out), on_note or warn
@@ -202,14 +206,14 @@ def animate_clip(
 
 
 def _check_ends(image: Path, clip: Path, out: Path) -> None:
-    """Raise errors about the paths before the clip is read, which takes long."""
+    """Check the paths first, because reading the clip takes long."""
     if not image.exists():
-        raise MediaError(f"there is no picture or clip {image}")
+        raise MediaError(f"{image} does not exist; give a picture or a clip")
     if out.is_dir():
         raise ArgumentError(f"{out} is a folder; name the file to write")
     for given in (image, clip):
         if out.exists() and given.exists() and out.samefile(given):
-            raise ArgumentError(f"{out} is {given}, which is to be read; name another file to write")
+            raise ArgumentError(f"{out} is also the input {given}; give another path for the result")
     check_suffix(out, SUFFIXES)
 
 
@@ -226,7 +230,7 @@ def write(
     )
     if out.suffix.lower() in PICTURES:
         if not motion.still:
-            raise ArgumentError(f"{motion.path} is a clip, and gives a video: name an .mp4, .gif or .webp, not {out}")
+            raise ArgumentError(f"the result of the clip {motion.path} must be an .mp4, .gif or .webp, got {out}")
         return _save(out, next(render(animator, portrait, motion, settings, one=True)), made)
     frames = render(animator, portrait, motion, settings)
     count = len(motion.steps(one=False)[0])
@@ -260,5 +264,5 @@ def enough_memory(image: Path, clip: Path) -> Iterator[None]:
         if isinstance(error, RuntimeError) and not any(words in str(error) for words in _OUT_OF_MEMORY):
             raise
         raise MediaError(
-            f"there is too little memory for {image} and {clip}; take a smaller picture or a smaller batch_size"
+            f"out of memory with {image} and {clip}; use a smaller picture or a smaller batch_size"
         ) from error

@@ -1,4 +1,4 @@
-"""Keypoints, flow and occlusion drawn over pictures, and pictures put side by side."""
+"""Draw keypoints, flow and occlusion over pictures, and put pictures side by side."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def keypoint_pixels(points: Floats, size: tuple[int, int]) -> NDArray[np.float64
         size: (H, W) of the picture.
 
     Returns:
-        (K, 2) in pixels of the picture; points in the padding lie outside.
+        (K, 2) in pixels of the picture; points in the padding are outside.
 
     >>> keypoint_pixels(np.array([[0.0, 0.0]]), (101, 51)).tolist()
     [[25.0, 50.0]]
@@ -72,7 +72,7 @@ def draw_flow(picture: Frame, flow: Floats, *, full: float = 0.15) -> Frame:
     length = np.clip(np.linalg.norm(motion, axis=-1) / full, 0, 1)
     hue = (angle * 255).astype(np.uint8)
     colours = Image.fromarray(np.dstack([hue, np.full_like(hue, 220), np.full_like(hue, 255)]), "HSV").convert("RGB")
-    # Colours are enlarged rather than angles, as the mean of two hues may be any other hue.
+    # Colours are interpolated rather than angles, because the mean of two hues may be any other hue.
     return _blend(picture, np.asarray(colours, np.float32), length, size)
 
 
@@ -81,7 +81,7 @@ def draw_occlusion(picture: Frame, occlusion: Floats) -> Frame:
 
     Args:
         picture: (H, W, 3) uint8; not modified.
-        occlusion: (h, w) in [0, 1], 1 where taken from the source.
+        occlusion: (h, w) in [0, 1], 1 for pixels from the source.
     """
     size = _check(picture)
     red = np.broadcast_to(np.array(_INVENTED, np.float32), (*occlusion.shape, 3))
@@ -93,7 +93,7 @@ def side_by_side(*pictures: NDArray[np.uint8], gap: int = 4, height: int | None 
 
     Args:
         pictures: (H, W, 3) uint8 each.
-        gap: width in pixels of the white between them.
+        gap: width in pixels of the white gap between two pictures.
         height: height of the result; None for that of the first.
 
     Returns:

@@ -30,8 +30,8 @@ class Motion:
     Attributes:
         path: path of the clip or driving picture.
         track: keypoints of the clip, on the CPU.
-        still: whether it is a single picture, with a pose and no motion.
-        faces: numbers of the frames in which a face drives; in the others the animated face rests. None for all.
+        still: whether the path is a single picture, which has a pose and no motion.
+        faces: indices of the frames that show a face; in the others the animated face rests. None for all.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class Motion:
 
     @property
     def driving(self) -> list[int]:
-        """Number the frames in which a face drives."""
+        """Return the indices of the frames that show a face."""
         return list(range(len(self.track)) if self.faces is None else self.faces)
 
     @property
@@ -50,7 +50,7 @@ class Motion:
         return _STILL_FPS if self.still else self.track.fps
 
     def steps(self, *, one: bool) -> tuple[Tensor, Tensor]:
-        """Return the frames of the track that drive the result, and the share of the strength of each.
+        """Return the frames of the track that drive the result, and a factor of the strength for each.
 
         Args:
             one: whether the result is a picture rather than a video.
@@ -68,7 +68,7 @@ class Motion:
         return torch.zeros(_STILL_FRAMES, dtype=torch.long), time * time * (3 - 2 * time)
 
     def reference(self, source: Keypoints, settings: AnimateOptions, animator: Animator) -> Keypoints:
-        """Return the keypoints that count as no motion, of one frame, on the source's device."""
+        """Return the keypoints of the reference frame, on the source's device."""
         if self.still:
             found = neutral_like(source, self.track.keypoints, animator)
         else:
@@ -119,4 +119,4 @@ def _check_one(path: Path) -> None:
         raise MediaError(f"folder {path} holds neither pictures nor clips")
     if clips != [path]:
         few = ", ".join(clip.name for clip in clips[:5])
-        raise ArgumentError(f"{path} is no clip but a folder of {len(clips)}; animate takes one of them: {few}")
+        raise ArgumentError(f"{path} is a folder of {len(clips)} clips; give one of them: {few}")

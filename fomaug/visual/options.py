@@ -1,12 +1,11 @@
-"""The options of an animated clip, checked once."""
+"""The options of `animate_clip`, and their checks."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, get_args
-
-import numpy as np
 
 from fomaug.errors import ArgumentError, check_choice, did_you_mean
 from fomaug.options import Crop, FrameChoice, Region
@@ -29,29 +28,52 @@ class AnimateOptions:
             or a number.
         face: part of the picture that is animated: "auto" for the face, or the whole picture where the face fills it,
             where none is found, and for models that cannot find faces; "whole"; or the box of the face, (x, y, width,
-            height) in pixels. A part is blended back, and all around it stays as it is.
+            height) in pixels. A part is blended back into the unchanged picture.
         crop: part of the clip that drives: a fixed square around the "face", or the whole "frame".
-        compare: whether source, driving frame and result are put side by side.
-        overlay: name of what is drawn over the result, or None.
+        compare: whether the result shows source, driving frame and animated frame side by side.
+        overlay: "keypoints", "flow" or "occlusion" to draw over the result, or None.
         audio: whether an `.mp4` has the clip's sound.
         max_frames: largest number of frames of the clip; None for all.
         max_pixels: largest number of pixels of a picture; larger pictures are an error.
         batch_size: number of frames in a pass through the model; it is lower for large pictures.
     """
 
-    relative: bool = True
-    strength: float = 1.0
-    region: Region = "all"
-    reference: FrameChoice = "closest"
-    source_frame: FrameChoice = "closest"
-    face: Face = "auto"
-    crop: Crop = "face"
-    compare: bool = False
-    overlay: Overlay | None = None
-    audio: bool = True
-    max_frames: int | None = None
-    max_pixels: int = 64_000_000
-    batch_size: int = 8
+    relative: bool = field(
+        default=True,
+        metadata={"help": "Add the clip's motion to the source, or copy the clip's pose.", "off": "absolute"},
+    )
+    strength: float = field(default=1.0, metadata={"help": "Share of the motion."})
+    region: Region = field(default="all", metadata={"help": "Part of the face that moves."})
+    reference: FrameChoice = field(
+        default="closest",
+        metadata={
+            "help": "Frame of the clip that counts as no motion: closest (in pose to the source), first or a number."
+        },
+    )
+    source_frame: FrameChoice = field(
+        default="closest",
+        metadata={
+            "help": "Frame of a source video that is animated: closest (in pose to the clip), first or a number."
+        },
+    )
+    face: Face = field(
+        default="auto", metadata={"help": "Part of the picture that is animated: auto, whole or X,Y,WIDTH,HEIGHT."}
+    )
+    crop: Crop = field(
+        default="face", metadata={"help": "Part of the clip that drives: a square around the face, or the whole frame."}
+    )
+    compare: bool = field(
+        default=False, metadata={"help": "Show source, driving frame and result side by side.", "off": ""}
+    )
+    overlay: Overlay | None = field(
+        default=None, metadata={"help": "Output of the networks that is drawn over the result."}
+    )
+    audio: bool = field(default=True, metadata={"help": "Copy the clip's sound to an .mp4 file."})
+    max_frames: int | None = field(default=None, metadata={"help": "Largest number of frames of the clip.", "least": 1})
+    max_pixels: int = field(
+        default=64_000_000, metadata={"help": "Largest number of pixels of a picture; larger ones fail."}
+    )
+    batch_size: int = field(default=8, metadata={"help": "Number of frames in a batch of the model.", "least": 1})
 
     def __post_init__(self) -> None:
         check_choice("region", self.region, get_args(Region))
@@ -65,7 +87,7 @@ class AnimateOptions:
             check_choice("face", self.face, ("auto", "whole"))
         elif len(self.face) != 4 or min(self.face[2:]) < 1:
             raise ArgumentError(f"face must be auto, whole or (x, y, width, height) in pixels, got {self.face!r}")
-        if not np.isfinite(self.strength) or self.strength < 0:
+        if not math.isfinite(self.strength) or self.strength < 0:
             raise ArgumentError(f"strength must be 0 or more, got {self.strength}")
         for name, count in (("batch_size", self.batch_size), ("max_frames", self.max_frames)):
             if count is not None and count < 1:
@@ -91,7 +113,7 @@ class AnimateKeywords(TypedDict, total=False):
 
 
 def make_options(options: Mapping[str, Any]) -> AnimateOptions:
-    """Make options of keyword arguments; unknown names are an `ArgumentError`."""
+    """Make options from keyword arguments, or raise `ArgumentError` for an unknown name."""
     known = AnimateOptions.__dataclass_fields__
     for name in options:
         if name not in known:

@@ -24,7 +24,7 @@ class Pair:
     Attributes:
         source: path of a picture or video.
         driving: path of a clip or picture.
-        out: path of the result in the folder of results; empty for a name made of both.
+        out: path of the result in the folder of results; empty for a name made from source and driving.
         options: fields of `AnimateOptions` that differ from those of the run.
     """
 
@@ -59,7 +59,7 @@ def read_pairs(path: str | Path, *, root: str | Path | None = None) -> list[Pair
     except (UnicodeDecodeError, csv.Error) as error:
         raise MediaError(f"the list of pairs {path} is no CSV file in UTF-8 ({error})") from error
     if not pairs:
-        raise ArgumentError(f"the list of pairs {path} has no line below its head")
+        raise ArgumentError(f"the list of pairs {path} has no rows")
     return pairs
 
 

@@ -1,4 +1,4 @@
-"""Animate many pairs in one run: each source is encoded once, each clip read once, and a bad pair is skipped."""
+"""Animate many pairs in one run: encode each source once, read each clip once, and skip bad pairs."""
 
 from __future__ import annotations
 
@@ -78,18 +78,18 @@ def animate_pairs(
     """Animate many pictures by many clips.
 
     Results are complete or absent, and existing results are kept, so the same call resumes a run that was stopped.
-    Memory is that of one pair, and of the keypoints of all clips, a few hundred bytes a frame.
+    Memory holds one pair, and the keypoints of all clips, which take a few hundred bytes per frame.
 
     Args:
         pairs: CSV file, see `read_pairs`; or pairs of source and driving.
-        out: folder of the results; one without a name of its own becomes `SOURCE--DRIVING.mp4`, or `.png` for a driving
+        out: folder of the results; the default name of a result is `SOURCE--DRIVING.mp4`, or `.png` for a driving
             picture.
         model: animator, name of an installed model, or path of a model file.
         config: YAML file or name of the configuration of an official checkpoint.
         device: device that the model is loaded on.
         dtype: dtype that the model is loaded in.
         root: folder that the list's paths are relative to; None for the folder of the list.
-        video_format: format of results without a name of their own.
+        video_format: format of results with a default name.
         overwrite: whether existing results are made again.
         progress: whether progress bars are shown.
         on_note: see `animate_clip`.
@@ -127,7 +127,7 @@ class _Run:
     made: list[Path] = field(default_factory=list)
     failed: list[FailedPair] = field(default_factory=list)
     motions: dict[Any, Motion | FomaugError] = field(default_factory=dict)
-    # Of the present source only:
+    # For the current source only:
     portrait: dict[Any, Portrait | FomaugError] = field(default_factory=dict)
     tracks: dict[Any, MotionTrack | FomaugError] = field(default_factory=dict)
 
@@ -190,7 +190,7 @@ def _plan(pairs: Iterable[Pair], out: Path, settings: AnimateOptions, video_form
     for pair in pairs:
         path = _named(pair, out) if pair.out else _unnamed(pair, out, video_format, jobs)
         if path in jobs:
-            raise ArgumentError(f"two pairs would be written to {path}; give each an out of its own")
+            raise ArgumentError(f"two pairs would be written to {path}; give each pair its own out")
         jobs[path] = _Job(pair, path, make_options({**asdict(settings), **pair.options}))
     return list(jobs.values())
 
@@ -198,7 +198,7 @@ def _plan(pairs: Iterable[Pair], out: Path, settings: AnimateOptions, video_form
 def _named(pair: Pair, out: Path) -> Path:
     path = out / pair.out
     if not path.resolve().is_relative_to(out.resolve()):
-        raise ArgumentError(f"out is {pair.out!r}, which leads out of {out}; give a path below it")
+        raise ArgumentError(f"out is {pair.out!r}, which is outside of {out}; give a path below it")
     if path.suffix.lower() not in SUFFIXES:
         raise ArgumentError(f"out is {pair.out!r}; its suffix must be one of {', '.join(SUFFIXES)}")
     return path
@@ -225,4 +225,4 @@ def _check_kept(path: Path, animator: Animator, note: OnNote) -> None:
     except MediaError:
         made_by = ""
     if made_by != animator.hash:
-        note(f"{path} is there already, but was not made by this model; it is kept")
+        note(f"{path} exists, but was not made by this model; it is kept")

@@ -46,7 +46,7 @@ def read_portrait(
 
     Raises:
         MediaError: the file is missing, too large or cannot be read.
-        ArgumentError: the face's box lies outside of the picture.
+        ArgumentError: the face's box is outside of the picture.
     """
     pixels = _read(path, settings.max_pixels) if frame is None else _read_frame(path, frame)
     square = _find_square(path, pixels, animator, settings.face, on_note)
@@ -57,8 +57,8 @@ def read_portrait(
 def choose_frame(path: Path, motion: Motion, settings: AnimateOptions, track: Callable[[], MotionTrack]) -> int | None:
     """Choose the frame of a video that is animated; None for a picture.
 
-    "closest" is the frame whose pose is nearest to any of the clip's, as the reference then fits; the earliest of
-    equals. With a reference that is given, it is the frame nearest to that one.
+    "closest" is the frame whose pose is nearest to that of any frame of the clip, or to that of a given reference
+    frame; of equal frames, the earliest is chosen.
 
     Args:
         path: path of the source.
@@ -106,7 +106,7 @@ def _find_square(path: Path, pixels: Frame, animator: Animator, face: Face, on_n
         x, y, width, height = face
         square = face_square((x, y, x + width, y + height), size)
         if square is None:
-            raise ArgumentError(f"face {face} holds too little of {path}, a picture of {size[1]} x {size[0]} pixels")
+            raise ArgumentError(f"face {face} covers too little of {path}, a picture of {size[1]} x {size[0]} pixels")
         return None if square.size == size else square
     found = find_squares(pixels, animator)
     if not found:

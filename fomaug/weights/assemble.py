@@ -1,4 +1,4 @@
-"""Networks are filled with weights after the names, shapes and dtypes of all tensors are checked."""
+"""Check the names, shapes and dtypes of all tensors, then fill networks with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model files are written, read and described."""
+"""Write, read and describe model files."""
 
 from __future__ import annotations
 

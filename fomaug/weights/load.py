@@ -1,4 +1,4 @@
-"""Models are loaded by name or from a file, onto a device and in a dtype."""
+"""Load a model by name or from a file, onto a device and in a dtype."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def load_model(
     Args:
         name: name of an installed model, or path of a `.safetensors` file or of an official `.pth.tar` checkpoint.
         config: configuration of an official checkpoint: path of its YAML file, name of an official configuration, or
-            mapping; None takes the YAML file of the same name in the same folder, or else the official configuration
+            mapping; None for the YAML file of the same name in the same folder, or else the official configuration
             with the file's name.
         device: device of the model; "auto" is the first CUDA device, else Apple's GPU, else the CPU.
         dtype: dtype of the model; "auto" is float32 on every device; "bfloat16" and "float16" are for GPUs.

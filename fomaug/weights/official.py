@@ -1,4 +1,4 @@
-"""Official checkpoints (`.pth.tar`) of any layout are read, and converted to model files."""
+"""Read official checkpoints (`.pth.tar`) of any layout, and convert them to model files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def import_official(
 
     Args:
         checkpoint: path of a `.pth.tar` file, also with discriminator and optimiser states, or from DataParallel.
-        config: path of its YAML file, name of an official configuration, or mapping; None takes the YAML file of the
+        config: path of its YAML file, name of an official configuration, or mapping; None for the YAML file of the
             same name in the same folder, or else the official configuration with the file's name.
         name: name of the model; by default the file's stem without `-cpk`.
         folder: folder of the model file; by default `models_folder()`.
@@ -58,7 +58,7 @@ def import_official(
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether a file is a pickle or torch archive, by its content, since its name may be wrong.
+    """Return whether a file is a pickle or torch archive; its content is checked, because its name may be wrong.
 
     Raises:
         WeightsError: the file is empty, a web page or another archive.

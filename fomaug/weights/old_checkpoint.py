@@ -1,7 +1,7 @@
 """Checkpoints of torch before 1.6: five pickles, and then the numbers of all storages.
 
 The pickles are magic number, version, machine, content and keys of the storages. They have less than a megabyte, so a
-file of other shapes is refused before its numbers are read, and of other files only those of the networks are read.
+file with wrong shapes is rejected before its numbers are read. Only the numbers of the networks are read.
 """
 
 from __future__ import annotations

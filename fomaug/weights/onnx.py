@@ -1,4 +1,4 @@
-"""Models are exported to ONNX files, whose outputs are compared with those of the model."""
+"""Export models to ONNX files, and compare the outputs of the files with those of the model."""
 
 from __future__ import annotations
 

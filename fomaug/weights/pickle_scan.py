@@ -1,8 +1,8 @@
-"""A pickle is scanned opcode by opcode before it is loaded; the scan builds no objects and runs no code.
+"""Scan a pickle opcode by opcode before it is loaded; the scan builds no objects and runs no code.
 
 With `weights_only=True`, torch runs no foreign code, but it builds every object that a file describes: a tensor whose
 shape has more numbers than the file, a container that contains itself a billion times, an array of any length. This
-module follows the pickle on a stack of descriptions, and refuses content that no checkpoint of weights has.
+module interprets the pickle on a stack of descriptions, and rejects content that no checkpoint of weights has.
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ class _Scan:
         last = offset + sum((n - 1) * step for n, step in zip(*rows, strict=True)) if count else -1
         if count > storage.items or last >= storage.items:
             shape = "x".join(map(str, rows[0]))[:40]
-            raise RefusedPickleError(f"describes a tensor of {shape} numbers, and its storage has {storage.items}")
+            raise RefusedPickleError(f"describes a tensor of {shape} numbers, but its storage has {storage.items}")
         self.budget.take("tensors", count * storage.item_bytes)
 
 

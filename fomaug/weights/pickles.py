@@ -1,4 +1,4 @@
-"""Pickles are read without running their code.
+"""Read pickles without running their code.
 
 No other module calls `torch.load`. It is called with `weights_only=True` only, after the pickle has been scanned.
 """

@@ -1,4 +1,4 @@
-"""Settings are read from YAML and JSON files, which may come from strangers."""
+"""Read settings from YAML and JSON files, which may come from unknown sources."""
 
 from __future__ import annotations
 

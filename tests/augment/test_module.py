@@ -127,7 +127,7 @@ def test_from_dict_refuses_what_it_does_not_know(augment):
     tools = {"driving": augment.driving, "model": augment.model}
     with pytest.raises(ArgumentError, match=r"'strenght_range'.*did you mean 'strength_range'"):
         MotionAugment.from_dict({"strenght_range": [0, 1]}, **tools)
-    with pytest.raises(PoolError, match="pass it"):
+    with pytest.raises(PoolError, match="pass the pool"):
         MotionAugment.from_dict(augment.to_dict(), model=augment.model)
     with pytest.raises(PoolError, match="built with the pool"):
         MotionAugment.from_dict(augment.to_dict(), driving=augment.driving.select("nod"), model=augment.model)

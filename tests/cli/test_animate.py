@@ -57,7 +57,7 @@ def test_many_pairs_end_with_3_if_one_is_damaged(
     (tmp_path / "pairs.csv").write_text("source,driving\na.png,b.png\nb.png,none.png\n")
     assert main([*words, "--crop", "frame"]) == 3
     shown = capsys.readouterr()
-    assert shown.out == f"0 made, 1 were there already, in {tmp_path / 'out'}\n"
+    assert shown.out == f"0 made, 1 existed already, in {tmp_path / 'out'}\n"
     assert "1 of the pairs could not be animated" in shown.err
     assert "none.png" in shown.err
 

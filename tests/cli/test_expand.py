@@ -16,14 +16,14 @@ from fomaug.cli.expand import expand as command
 from fomaug.driving import DrivingPool
 from fomaug.expand import ExpandPlan, ExpandReport, Failure
 from fomaug.expand import expand as function
-from fomaug.expand.plan import ExpandOptions
+from fomaug.expand.keywords import ExpandOptions
 from fomaug.media import save_image
 
 
 def test_options_are_those_of_the_function_and_the_plan() -> None:
     ours = {option.name: option.default for option in command.params if option.name not in ("dataset", "out")}
     plan = {field.name: field.default for field in fields(ExpandPlan)}
-    assert set(ours) == set(plan) - {"dataset", "out"} | {
+    assert set(ours) == set(plan) - {"dataset", "out", "out_url"} | {
         "resume",
         "dry_run",
         "prepare",
@@ -31,6 +31,8 @@ def test_options_are_those_of_the_function_and_the_plan() -> None:
         "finish",
         "profile",
         "progress",
+        "quiet",
+        "as_json",
     }
     for name in set(plan) & set(ours):
         assert ours[name] == plan[name] or (plan[name] is None and not isinstance(ours[name], str)), name
@@ -48,6 +50,7 @@ OPTIONS = [
     ("--config", "text", None),
     ("--seed", "integer", 0),
     ("--format", "folder|webdataset|parquet", "folder"),
+    ("--include-sources", "copy|link|none", "none"),
     ("--image-format", "same|jpeg|png|webp", "same"),
     ("--quality", "integer", 95),
     ("--samples-per-shard", "integer", 1000),
@@ -60,6 +63,7 @@ OPTIONS = [
     ("--adapt-scale --no-adapt-scale", "boolean", True),
     ("--yaw-range", "2 float", None),
     ("--pitch-range", "2 float", None),
+    ("--mirror-probability", "float", 0.0),
     ("--labels", "text", "keep"),
     ("--faces", "frame|boxes|detect", "frame"),
     ("--on-missing", "skip|copy|error", "skip"),
@@ -89,6 +93,8 @@ OPTIONS = [
     ("--finish", "boolean", False),
     ("--profile", "boolean", False),
     ("--progress --no-progress", "boolean", True),
+    ("-q --quiet", "boolean", False),
+    ("--json", "boolean", False),
 ]
 
 
@@ -99,7 +105,7 @@ def test_names_types_and_defaults_of_the_options_stay() -> None:
         if isinstance(option, click.Option):
             kind = "|".join(option.type.choices) if isinstance(option.type, click.Choice) else option.type.name
             kind = kind if option.nargs == 1 else f"{option.nargs} {kind}"
-            found.append((" ".join([*option.opts, *option.secondary_opts]), kind, values[option.name]))
+            found.append((" ".join([*option.opts, *option.secondary_opts]), kind, values.get(option.name, False)))
     assert found == OPTIONS
 
 
@@ -108,13 +114,13 @@ def test_typed_keywords_of_the_function_are_the_fields_of_the_plan() -> None:
     typed = {name: hint for name, hint in get_type_hints(ExpandOptions).items() if name not in named}
     for name, hint in typed.items():
         assert hint == plan[name], name
-    assert set(typed) == set(plan) - set(named)
+    assert set(typed) == set(plan) - set(named) - {"out_url"}, "the URL is given as out"
     assert not set(get_type_hints(ExpandOptions)) & set(named)
 
 
 @pytest.fixture
 def tools(tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Options that name the tiny model and its pool; the model is not folded, so that it can be given by file."""
+    """Return options for the tiny model and its pool; the model is not folded, so that it can be saved to a file."""
     tiny_pool.save(tmp_path / "pool.safetensors")
     monkeypatch.setattr("fomaug.expand.resources.load_model", lambda *_, **__: tiny_model)
     return [

@@ -23,7 +23,7 @@ PROGRAM = "import sys; from fomaug.cli import main; print('ready', flush=True); 
 
 @pytest.fixture
 def heard_interrupts() -> Iterator[None]:
-    """Let child processes hear of interrupts: those of a job that a shell put into the background ignore them."""
+    """Make child processes receive interrupts, which background jobs of a shell ignore."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -11,7 +11,7 @@ from fomaug.cli import main
 
 @pytest.fixture
 def models(tmp_path: Path, tiny_model: Animator, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home with one imported model in it."""
+    """Make a home folder with one imported model."""
     monkeypatch.setenv("FOMAUG_HOME", str(tmp_path))
     save_model(tiny_model, tmp_path / "models" / "tiny.safetensors", facts={"licence": "CC0"})
     return tmp_path / "models"

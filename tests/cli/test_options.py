@@ -57,6 +57,22 @@ def test_values_of_another_type_are_refused(words: list[str]) -> None:
         parsed(*words)
 
 
+@dataclass
+class Bounded:
+    count: int | None = field(default=None, metadata={"help": "A count.", "least": 2})
+    compare: bool = field(default=False, metadata={"help": "A flag.", "off": ""})
+
+
+def test_metadata_names_the_least_value_and_leaves_out_the_flag_that_turns_off() -> None:
+    command = click.command(options_of(Bounded)(lambda **options: options))
+    assert command.main(["--count", "2", "--compare"], standalone_mode=False) == {"count": 2, "compare": True}
+    assert command.main([], standalone_mode=False) == {"count": None, "compare": False}
+    with pytest.raises(click.UsageError, match="2"):
+        command.main(["--count", "1"], standalone_mode=False)
+    with pytest.raises(click.NoSuchOption):
+        command.main(["--no-compare"], standalone_mode=False)
+
+
 def test_defaults_of_several_values_are_shown_as_they_are_typed() -> None:
     @dataclass
     class Ranges:

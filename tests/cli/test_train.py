@@ -1,4 +1,4 @@
-"""`fomaug train`, and what the other commands do with the model that comes out."""
+"""`fomaug train`, and the other commands with the trained model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fomaug.faces.canonical import mean_mesh
 
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
-    """Two pictures with four frames side by side."""
+    """Write two pictures with four frames side by side."""
     rng = np.random.default_rng(0)
     folder = tmp_path / "clips"
     folder.mkdir()
@@ -30,7 +30,7 @@ def clips(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def config(tmp_path: Path, tiny_config: dict) -> Path:
-    """A configuration in the official layout."""
+    """Write a configuration in the official layout."""
     path = tmp_path / "tiny.yaml"
     values = {
         "dataset_params": {"root_dir": "data", "frame_shape": [64, 64, 3]},
@@ -98,7 +98,7 @@ def test_a_misspelt_official_name_suggests_the_nearest(
 
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
-    """A portrait and a clip of noise, packed, with the mean face for a mesh."""
+    """Pack a portrait and a clip of noise, with the mean face as mesh."""
     folder, rng = tmp_path / "packed", np.random.default_rng(0)
     folder.mkdir()
     mesh = 0.8 * mean_mesh().numpy()
@@ -117,7 +117,7 @@ def packed(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_face_model_takes_a_step_of_as_many_pairs_as_it_is_told(packed: Path, tmp_path: Path) -> None:
+def test_the_face_model_is_trained_with_the_given_number_of_pairs(packed: Path, tmp_path: Path) -> None:
     words = ["train", "faces", "--data", str(packed), "--out", str(tmp_path / "run"), "--init", "lite-256"]
     assert main([*words, "--device", "cpu", "--pairs", "2", "--max-steps", "1"]) == 0
     with Image.open(tmp_path / "run" / "sample.png") as sheet:

@@ -19,19 +19,19 @@ SIZES = {"anna/1.png": (48, 48), "anna/2.png": (40, 56), "ben/1.png": (48, 48), 
 
 
 def make_face(seed: int, size: tuple[int, int]) -> np.ndarray:
-    """A smooth picture of its own for every seed."""
+    """Draw a smooth picture that depends on the seed."""
     small = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8))
     return np.asarray(small.resize(size[::-1], Image.Resampling.BICUBIC))
 
 
 def landmarks(key: str, count: int) -> np.ndarray:
-    """Landmarks in the middle of a picture, other ones for every picture."""
+    """Draw landmarks in the middle of a picture that depend on its key."""
     rng = np.random.default_rng(sum(key.encode()) + count)
     return rng.uniform(12, 32, (count, 2)).round(2)
 
 
 class Labelled(NamedTuple):
-    """A small dataset with annotations, its expansion, and the labels that every picture must have."""
+    """A small annotated dataset, its expansion, and the expected labels of every picture."""
 
     faces: Path
     out: Path
@@ -39,7 +39,7 @@ class Labelled(NamedTuple):
     replay: Callable[[dict], torch.Tensor]
 
     def points(self, key: str, count: int, row: dict | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Landmarks (P, 2) of a picture and whether they are visible: of a copy, those of its source, moved."""
+        """Return the expected landmarks (P, 2) and their visibility; those of a copy are moved by its flow."""
         given = landmarks(key, count)
         if row is None:
             return given, np.ones(count, bool)
@@ -47,7 +47,7 @@ class Labelled(NamedTuple):
         return moved[0].numpy(), seen[0].numpy()
 
     def box(self, key: str, row: dict | None = None) -> np.ndarray:
-        """Box (x0, y0, x1, y1) of the face as pixel edges."""
+        """Return the expected box (x0, y0, x1, y1) of the face as pixel edges."""
         edges = torch.tensor([BOXES[key]], dtype=torch.float64)
         if row is None:
             return edges[0].numpy()
@@ -56,7 +56,7 @@ class Labelled(NamedTuple):
         return warp.centres_to_edges(moved[0])[0].numpy()
 
     def each(self) -> list[tuple[str, dict | None]]:
-        """(key of the source, row of the copy or None) of every picture, originals first."""
+        """List (key of the source, row of the copy or None) for every picture, originals first."""
         return [*((key, None) for key in SIZES), *((row["source"], row) for row in self.rows)]
 
 
@@ -70,7 +70,7 @@ BOXES = {
 
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
-    """Two people, four pictures, one of them of another size."""
+    """Write four pictures of two persons; one picture has another size."""
     for seed, (name, size) in enumerate(SIZES.items()):
         (tmp_path / "faces" / name).parent.mkdir(parents=True, exist_ok=True)
         save_image(tmp_path / "faces" / name, make_face(seed, size))
@@ -79,7 +79,7 @@ def faces(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def labelled(faces: Path, tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool) -> Callable[..., Labelled]:
-    """Annotate the faces with boxes and so many landmarks, and expand them."""
+    """Annotate the faces with boxes and a number of landmarks, and expand them."""
 
     def make(count: int = 5, **options: object) -> Labelled:
         annotations = tmp_path / "annotations.json"
@@ -111,7 +111,7 @@ def coco_of(count: int) -> dict:
 
 @pytest.fixture
 def to(tmp_path: Path) -> Callable[..., ConvertReport]:
-    """Convert an expanded dataset, notes aside."""
+    """Convert an expanded dataset without its notes."""
 
     def call(labelled: Labelled, format: str, dest: str = "dest", **options: object) -> ConvertReport:
         notes: list[str] = []

@@ -1,4 +1,4 @@
-"""The similarity against Umeyama's own formula, an algebraic identity, and a picture whose points are known."""
+"""Similarity transforms against Umeyama's formula, an algebraic identity, and a picture with known points."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_similarity_equals_umeyamas(rng: np.random.Generator) -> None:
 
 
 def test_the_residual_is_orthogonal_to_every_small_change(rng: np.random.Generator) -> None:
-    """The normal equations: no turn, scaling or shift makes the distances smaller."""
+    """The normal equations hold: no rotation, scaling or translation reduces the distances."""
     points, target = rng.normal(0, 20, (2, 5, 2))
     residual = carry(points, similarity(points, target)) - target
     changes = [np.ones((5, 1)) * [1, 0], np.ones((5, 1)) * [0, 1], points, points @ [[0, 1], [-1, 0]]]
@@ -57,7 +57,7 @@ def test_the_residual_is_orthogonal_to_every_small_change(rng: np.random.Generat
         assert (residual * change).sum() == pytest.approx(0, abs=1e-8)
 
 
-def test_an_inverse_undoes(rng: np.random.Generator) -> None:
+def test_points_return_under_the_inverse(rng: np.random.Generator) -> None:
     points = rng.normal(0, 20, (9, 2))
     matrix = turned(0.4, 0.3, (5, -2))
     np.testing.assert_allclose(carry(carry(points, matrix), invert(matrix)), points)
@@ -70,17 +70,17 @@ def test_a_margin_shrinks_the_face_about_the_middle_of_the_crop() -> None:
 
 
 def test_missing_and_coinciding_points_are_refused() -> None:
-    with pytest.raises(LabelError, match="a point that the face is aligned by is missing"):
+    with pytest.raises(LabelError, match="one of the five points for the alignment is missing"):
         similarity(np.full((5, 2), np.nan), template())
-    with pytest.raises(LabelError, match="the points that the face is aligned by coincide"):
+    with pytest.raises(LabelError, match="the five points for the alignment coincide"):
         similarity(np.full((5, 2), 3.0), template())
     with pytest.raises(ShapeError, match=r"must be \(P, 2\) with P of 2 or more, got \(1, 2\) and \(5, 2\)"):
         similarity(np.zeros((1, 2)), template())
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5, 0.3, 0.19])
-def test_pixels_go_where_points_go(scale: float) -> None:
-    """Smooth waves along x and y: the part of the error that is proportional to their slope is a shift, in pixels."""
+def test_pixels_move_with_points(scale: float) -> None:
+    """On smooth waves along x and y, the part of the error that is proportional to the slope is a shift in pixels."""
     y, x = np.mgrid[:600, :640]
     matrix = turned(0.3, scale, (-200 * scale + 30, -250 * scale + 90))
     rows, columns = np.mgrid[:64, :64]
@@ -101,7 +101,7 @@ def test_pixels_go_where_points_go(scale: float) -> None:
         assert np.abs(error).mean() < 1.5
 
 
-def test_labels_go_with_the_pixels() -> None:
+def test_labels_move_with_the_pixels() -> None:
     labels = FaceLabels(
         points=np.array([[10.0, 20], [np.nan, np.nan], [900, 900]]),
         boxes=np.array([[10.0, 10, 30, 20], [500, 500, 600, 600]]),
@@ -138,7 +138,7 @@ def test_aligned_crops_have_their_five_points_at_the_template(
         np.testing.assert_allclose(found[seen, :2], wanted[seen], atol=0.05)
 
 
-def test_a_detector_is_preferred_and_checked(
+def test_a_detector_takes_precedence_and_is_checked(
     labelled: Callable[..., Any], to: Callable[..., Any], tmp_path: Path
 ) -> None:
     data = labelled(7)
@@ -157,7 +157,7 @@ def test_a_detector_is_preferred_and_checked(
     assert np.abs(crop - whole[:40, :40]).mean() < 4
     report = to(data, "folder", "other", align=40, detector=lambda picture: [])
     assert report.copies == 0
-    assert "has no face that the detector finds" in report.failed[0].reason
+    assert "has no face that the detector could find" in report.failed[0].reason
     with pytest.raises(ShapeError, match=r"five points \(N, 5, 2\)"):
         to(data, "folder", "third", align=40, detector=lambda picture: np.zeros((1, 4, 2)))
 
@@ -174,8 +174,8 @@ def test_the_models_own_keypoints_align_a_face(face_model: Any, shared: Path) ->
     assert np.abs(again - 60 - template()).mean() < 5
 
 
-def test_a_model_that_knows_no_face_points_is_refused(tiny_model: Any) -> None:
-    with pytest.raises(ArgumentError, match="does not know which points of a face its keypoints are"):
+def test_a_model_without_known_face_points_is_an_error(tiny_model: Any) -> None:
+    with pytest.raises(ArgumentError, match="are not known points of the face"):
         make_aligner(112, 0.0, "model", model=tiny_model, detector=None)
     with pytest.raises(ArgumentError, match="align must be 16 pixels or more and margin from 0 to 2, got 8 and 0"):
         make_aligner(8, 0.0, "annotations", model=None, detector=None)

@@ -1,4 +1,4 @@
-"""Class labels, attributes, expressions, forgery pairs: read by real readers, or by their published layout."""
+"""Formats of classes, attributes, expressions and forgery pairs, read by their own readers or published layouts."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_forgery_pairs_share_a_key(labelled: Make, to: Convert) -> None:
         assert row["file"].startswith("train/fake/")
     for row in real.values():
         assert (report.dest / row["file"]).read_bytes() == (data.faces / row["source"]).read_bytes()
-    with pytest.raises(LabelError, match="forgery pairs a fake picture with the real one"):
+    with pytest.raises(LabelError, match="forgery needs the originals as real pictures"):
         to(data, "forgery", "other", include_sources="none")
 
 
@@ -139,12 +139,12 @@ def test_a_dataset_without_classes_is_refused(
     labelled: Make, to: Convert, faces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = labelled(labels="drop", annotations=None)
-    with pytest.raises(LabelError, match="folder needs class labels, and this dataset has none"):
+    with pytest.raises(LabelError, match="folder needs class labels, but this dataset has none"):
         to(data, "folder", include_sources="none")
 
 
-def test_what_is_read_is_json_and_pictures_only(labelled: Make, to: Convert) -> None:
-    """The state of a conversion is hidden, so that no loader takes it for data."""
+def test_the_folder_holds_only_json_and_visible_pictures(labelled: Make, to: Convert) -> None:
+    """The state of a conversion is a hidden file, so that loaders ignore it."""
     report = to(labelled(), "folder")
     others = [path for path in report.dest.rglob("*") if path.is_file() and path.suffix not in (".png", ".jpg")]
     assert [path.name for path in others] == [".fomaug-convert.json"]

@@ -1,4 +1,4 @@
-"""Detection formats: what their readers read is what the flow makes of the annotations."""
+"""Detection formats, read back by their readers and compared with the annotations moved by the flow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every conversion does, whatever its format: originals, links, splits, archives, resuming, notes, bad input."""
+"""Conversion jobs of any format: originals, links, splits, archives, resuming, notes and bad input."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_links_are_relative_and_survive_a_move_of_everything(labelled: Make, to:
     assert contents(tmp_path / "moved" / "dest" / "images") == before
 
 
-def test_what_must_be_encoded_anew_is_no_link(labelled: Make, to: Convert) -> None:
+def test_pictures_that_are_encoded_anew_are_no_links(labelled: Make, to: Convert) -> None:
     report = to(labelled(), "voc", include_sources="link")
     folder = report.dest / "VOCdevkit/VOC2012/JPEGImages"
     kinds = {path.name: path.is_symlink() for path in folder.iterdir()}
@@ -181,7 +181,7 @@ def test_an_interrupted_conversion_resumes_to_the_same_bytes(
     assert contents(tmp_path / "second") == whole
 
 
-def test_a_folder_of_somebody_else_is_refused(labelled: Make, to: Convert, tmp_path: Path) -> None:
+def test_a_folder_with_other_content_is_an_error(labelled: Make, to: Convert, tmp_path: Path) -> None:
     (tmp_path / "dest").mkdir()
     (tmp_path / "dest" / "thesis.txt").write_text("mine")
     data = labelled()
@@ -191,7 +191,7 @@ def test_a_folder_of_somebody_else_is_refused(labelled: Make, to: Convert, tmp_p
     assert contents(tmp_path / "dest") == {"thesis.txt": b"mine"}
 
 
-def test_what_a_format_cannot_hold_is_said_before_the_work(
+def test_notes_on_left_out_labels_precede_the_work(
     labelled: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = labelled(68)
@@ -199,18 +199,18 @@ def test_what_a_format_cannot_hold_is_said_before_the_work(
     convert(
         data.out, tmp_path / "dest", to="coco", on_note=lambda note: notes.append((note, (tmp_path / "dest").exists()))
     )
-    assert notes[0][0].startswith("coco cannot hold landmarks")
+    assert notes[0][0].startswith("coco cannot store landmarks")
     assert not any(exists for _, exists in notes)
-    with pytest.warns(UserWarning, match="coco cannot hold landmarks"):
+    with pytest.warns(UserWarning, match="coco cannot store landmarks"):
         convert(data.out, tmp_path / "again", to="coco")
 
 
-def test_formats_that_need_what_is_not_there_are_refused(
+def test_missing_labels_that_a_format_requires_are_an_error(
     faces: Path, tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool
 ) -> None:
     expand(faces, tmp_path / "out", driving=tiny_pool, model=tiny_model, gates="off", copies=1)
     for name, need in (("coco", "boxes"), ("yolo-pose", "landmarks"), ("300w", "landmarks")):
-        with pytest.raises(LabelError, match=f"{name} needs {need}, and this dataset has none; expand it with"):
+        with pytest.raises(LabelError, match=f"{name} needs {need}, but this dataset has none; expand it with"):
             convert(tmp_path / "out", tmp_path / "dest", to=name)
     assert not (tmp_path / "dest").exists()
 
@@ -269,7 +269,7 @@ def test_names_with_spaces_become_one_word_in_lists(labelled: Make, to: Convert,
 
 
 def test_two_pictures_of_one_name_both_survive(labelled: Make, to: Convert, faces: Path) -> None:
-    """A dataset may hold a picture that is called as a copy is."""
+    """A picture of the dataset may have the name of a copy."""
     data = labelled()
     (faces / "anna" / "1_m000.png").write_bytes((faces / "ben" / "1.png").read_bytes())
     with (data.out / "sources.jsonl").open("a") as file:
@@ -312,7 +312,7 @@ def test_the_command_lists_formats_and_prints_notes(
     data = labelled(68)
     assert main(["convert", str(data.out), str(tmp_path / "dest"), "--to", "yolo", "--no-progress"]) == 0
     printed = capsys.readouterr()
-    assert "Note: yolo cannot hold landmarks" in printed.err
+    assert "Note: yolo cannot store landmarks" in printed.err
     assert "4 originals and 8 copies in" in printed.out
     assert main(["convert", str(data.out), str(tmp_path / "x"), "--to", "jolo"]) == 2
     assert "did you mean 'yolo'?" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Lists of landmarks: each is read back by a reader of its published layout, or by fomaug's own."""
+"""Lists of landmarks, read back by readers of the published layouts or by fomaug."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_aflw_has_scale_side_centre_and_points(labelled: Make, to: Convert) -> N
         )
 
 
-def test_cofw_says_which_points_are_hidden(labelled: Make, to: Convert) -> None:
+def test_cofw_marks_hidden_points(labelled: Make, to: Convert) -> None:
     data = labelled(29)
     report = to(data, "cofw")
     lines = (report.dest / "cofw_train.txt").read_text().splitlines()
@@ -113,6 +113,6 @@ def test_csv_is_read_by_fomaug_itself(labelled: Make, to: Convert) -> None:
 def test_another_number_of_landmarks_is_refused_before_anything_is_written(
     labelled: Make, to: Convert, tmp_path: Path, format: str, counts: str
 ) -> None:
-    with pytest.raises(LabelError, match=f"{format} has faces of {counts} landmarks, and this dataset of 5"):
+    with pytest.raises(LabelError, match=f"{format} needs {counts} landmarks for each face, but this dataset has 5"):
         to(labelled(5), format)
     assert not (tmp_path / "dest").exists()

@@ -1,4 +1,4 @@
-"""RecordIO and verification sets; the readers here are written from the published layouts."""
+"""RecordIO and verification sets, read back by readers of the published layouts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WORD = struct.pack("<I", MAGIC)
 
 
 def read_payload(file: io.BufferedIOBase) -> bytes:
-    """Read one payload, part by part; a divided payload has the magic number between its parts."""
+    """Read one payload, and join its parts with the magic number between them."""
     parts = []
     while True:
         magic, word = struct.unpack("<II", file.read(8))
@@ -137,13 +137,13 @@ def test_the_records_follow_each_other_without_gaps(labelled: Make, to: Convert)
 
 
 def test_pictures_of_several_sizes_need_alignment(labelled: Make, to: Convert) -> None:
-    with pytest.raises(LabelError, match="recordio needs pictures of one size, and this dataset has several"):
+    with pytest.raises(LabelError, match="recordio needs pictures of one size, but this dataset has several"):
         to(labelled(), "recordio")
 
 
 @pytest.fixture
 def held_out(tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool) -> Path:
-    """Three persons with pictures to train on, and others to test with, each of a colour of its own."""
+    """Write pictures of three persons for training and of others for testing, each in a different colour."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 1), ("test", 3)):
         for person in ("anna b", "ben", "carla"):
@@ -199,10 +199,10 @@ def test_pairs_are_balanced_distinct_and_always_the_same() -> None:
         assert one[1] < counts[one[0]] and other[1] < counts[other[0]] and one != other
 
 
-def test_pairs_of_nobody_are_refused(labelled: Make, to: Convert) -> None:
-    with pytest.raises(LabelError, match="verification is made of originals that were held out"):
+def test_too_few_held_out_originals_are_an_error(labelled: Make, to: Convert) -> None:
+    with pytest.raises(LabelError, match="verification needs held-out originals"):
         to(labelled(), "verification")
-    with pytest.raises(LabelError, match="pairs need two persons or more"):
+    with pytest.raises(LabelError, match="pairs need at least two persons"):
         draw_pairs({"a": 1, "b": 1})
 
 
@@ -210,7 +210,7 @@ def test_recordio_leaves_other_splits_out(held_out: Path, tmp_path: Path) -> Non
     notes: list[str] = []
     report = convert(held_out, tmp_path / "rec", to="recordio", on_note=notes.append)
     assert len((report.dest / "train.lst").read_text().splitlines()) == 6
-    assert any(note.startswith("9 pictures of other splits stay out") for note in notes)
+    assert any(note.startswith("9 pictures of other splits are left out") for note in notes)
 
 
 @pytest.mark.parametrize("format", ["verification", "lfw-pairs"])

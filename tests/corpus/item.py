@@ -43,5 +43,5 @@ def bad(name: str, content: Any) -> Item:
 
 
 def numbered(items: Sequence[tuple[Any, bool]], name: str) -> list[Item]:
-    """Name items by their place; `name` has one pair of braces."""
+    """Name items by their index; `name` has one pair of braces."""
     return [Item(name.format(number), content, is_good) for number, (content, is_good) in enumerate(items)]

@@ -104,11 +104,11 @@ def _number(form: str, source: str) -> str:
 @pytest.mark.parametrize("form", FORMS)
 def test_good_annotations_move_and_bad_ones_are_named(form: str, shop: Workshop) -> None:
     out, items = f"annotated {form}", shop.items[f"annotation in {form}"]
-    places = {
-        str(place): item for place, item in enumerate(items)
+    by_index = {
+        str(index): item for index, item in enumerate(items)
     }  # of the rows, in the order in which they are written
     named = {_number(form, failure["source"]) for failure in shop.result(out)["flawed"]}
-    named = {places[number].name for number in named} if form in FORMS[:3] else named
+    named = {by_index[number].name for number in named} if form in FORMS[:3] else named
     assert named == names(items, good=False)
     assert all(len(failure["reason"]) > 10 for failure in shop.result(out)["flawed"])
     rows = {Path(row["source"]).stem: row for row in shop.rows(out)}

@@ -244,7 +244,7 @@ def test_an_index_that_comes_again_in_a_pass_draws_its_next_copy(dataset, augmen
         log.clear()
         images = torch.cat([images for images, _ in loader])
         drawn = {index: augment.draw([index], copies=4, epoch=epoch) for index in OFTEN}
-        wanted = [drawn[index][OFTEN[:place].count(index)] for place, index in enumerate(OFTEN)]
+        wanted = [drawn[index][OFTEN[:position].count(index)] for position, index in enumerate(OFTEN)]
         moved = augment.apply(dataset.tensors[0][OFTEN], wanted)
         assert log == moved.params
         torch.testing.assert_close(images, moved.image, atol=1e-5, rtol=0)
@@ -364,5 +364,5 @@ def test_batches_arrive_where_they_shall(dataset, augment):
 
 
 def test_what_is_no_image_is_named(augment):
-    with pytest.raises(ArgumentError, match="what lies at 0 is no tensor of images but list; set which="):
+    with pytest.raises(ArgumentError, match="the value at 0 is no tensor of images but list; set which="):
         list(MotionLoader([([1, 2], 3)], augment))

@@ -1,4 +1,4 @@
-"""Labels that are missing: None, and points and boxes without a place."""
+"""Labels that are missing: None, and points and boxes without coordinates."""
 
 from __future__ import annotations
 

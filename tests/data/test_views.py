@@ -49,6 +49,19 @@ def test_a_face_in_a_box_is_measured_in_its_box(augment: MotionAugment, images: 
     torch.testing.assert_close(labels["reached"][row], head_pose(augment.model.detect(face), augment.model)[0])
 
 
+def test_views_of_faces_in_boxes_are_settled_and_replayed(augment: MotionAugment, images: torch.Tensor) -> None:
+    always = MotionAugment(augment.driving, augment.model, p=1.0)
+    boxes = torch.tensor([[[20.0, 20.0, 44.0, 44.0], [2.0, 2.0, 30.0, 30.0]]] * 6)
+    result = always.apply(images, always.draw(range(6)), faces=boxes)
+    views = [face.view for param in result.params for face in param.faces if face.view is not None]
+    assert len(views) == 12
+    assert all(view.settled for view in views)
+    assert not view_labels(always, result.image, result.params)["taken"].isnan().any()
+    again = always.apply(images, result.params)
+    assert again.params == result.params
+    torch.testing.assert_close(again.image, result.image, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("kind", ["tuple", "dict"])
 def test_a_loader_adds_them_to_its_batches(augment: MotionAugment, images: torch.Tensor, kind: str) -> None:
     if kind == "dict":

@@ -10,7 +10,7 @@ import pytest
 from pages import ROOT, list_pages, read_page
 
 PAGES = {path: read_page(path) for path in list_pages()}
-_MENTION = re.compile(r"(?<![\w/.-])(?:docs|examples|benchmarks|tests)/[\w./-]+\.(?:md|py|yaml|jpg|png)\b")
+_MENTION = re.compile(r"(?<![\w/.-])(?:docs|examples|benchmarks|tests|fomaug)/[\w./-]+\.(?:md|py|yaml|jpg|png)\b")
 
 
 def _ids(path: Path) -> str:

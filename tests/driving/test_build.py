@@ -68,7 +68,7 @@ def test_a_face_that_is_missed_in_some_frames_is_noted(clips: Path, tiny_model) 
     track = DrivingPool.from_clips(clips / "sad" / "walk", tiny_model, detector=sees_it_on_a_second_look)[0]
     assert len(track) == 3
     assert track.crop is not None
-    assert track.facts["note"] == "a face was found in 1 of 3 frames looked at"
+    assert track.facts["note"] == "a face was found in 1 of 3 examined frames"
 
 
 def test_a_clip_without_a_face_is_left_out_and_named(clips: Path, tiny_model) -> None:
@@ -100,13 +100,13 @@ def test_without_a_found_square_the_whole_frame_is_read(
     monkeypatch.setattr(_build, "is_steady", lambda _, picture: picture.mean() < 35)
     [track], _ = _build.tracks_from_clips(clip, finder, None, _build.BuildOptions())
     assert track.crop is None
-    assert "the whole frame was taken" in track.facts["note"]
+    assert "the whole frame is used" in track.facts["note"]
 
 
 def test_frames_without_a_face_are_left_out(finder, media, tmp_path: Path) -> None:
-    """Black at the start, in the middle and at the end, wherever the sample of frames lies."""
+    """The clip is black at the start, in the middle and at the end, in sampled frames and in others."""
     black = np.zeros((100, 150, 3), np.uint8)
-    faces = [finder.marked(60 + place % 5, 30, 40, (100, 150)) for place in range(32)]
+    faces = [finder.marked(60 + index % 5, 30, 40, (100, 150)) for index in range(32)]
     frames = [*[black] * 5, *faces[:20], *[black] * 2, *faces[20:], *[black] * 3]
     clip = media.write_folder(tmp_path / "clip", frames)
     [track], skipped = _build.tracks_from_clips(clip, finder, None, _build.BuildOptions())
@@ -143,7 +143,7 @@ def test_a_clip_whose_keypoints_are_no_motion_is_left_out(clips: Path, tiny_mode
     pool = DrivingPool.from_clips(clips, tiny_model, crop="frame")
     assert len(pool) == 2
     assert pool.skipped == (
-        ("walk", "track 'walk': the keypoints of frame 0 span no area: they are one point or one line"),
+        ("walk", "track 'walk': the keypoints of frame 0 span no area: all are at one point or on one line"),
     )
 
 
@@ -178,7 +178,7 @@ def test_damage_and_cuts_are_noted(clips: Path, tiny_model) -> None:
     assert len(track) == 2
     cut = DrivingPool.from_clips(clips / "happy", tiny_model, crop="frame", max_frames=2)[0]
     assert len(cut) == 2
-    assert cut.facts["note"] == "only the first 2 frames were asked for"
+    assert cut.facts["note"] == "only the first 2 frames were read"
 
 
 def test_a_pool_is_the_same_whatever_the_batch(clips: Path, tiny_model, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_bad_options_are_refused(option: dict[str, object], message: str, clips:
         DrivingPool.from_clips(clips, tiny_model, **option)
 
 
-def test_progress_is_shown_when_asked(clips: Path, tiny_model, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_shown_on_request(clips: Path, tiny_model, capsys: pytest.CaptureFixture[str]) -> None:
     DrivingPool.from_clips(clips, tiny_model, crop="frame")
     assert capsys.readouterr().err == ""
     DrivingPool.from_clips(clips, tiny_model, crop="frame", progress=True)
@@ -231,7 +231,7 @@ def test_one_clip_is_read_as_in_a_pool(clips: Path, tiny_model, capsys: pytest.C
         read_track(clips / "none.mp4", tiny_model)
 
 
-def test_large_frames_are_brought_down_before_they_are_batched() -> None:
+def test_large_frames_are_reduced_before_they_are_batched() -> None:
     assert _build._shrunk(np.zeros((2000, 1000, 3), np.uint8), 64).shape == (64, 32, 3)
     assert _build._shrunk(np.zeros((70, 90, 3), np.uint8), 64).shape == (50, 64, 3)
     small = np.zeros((30, 40, 3), np.uint8)

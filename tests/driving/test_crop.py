@@ -123,7 +123,7 @@ def test_short_gaps_without_a_jump_are_kept(shown: str, jumps: str, kept: str) -
 
 
 def looks_at(shown: str, seen: dict[int, bool], jumps: set[int]) -> tuple[list[int], list[int]]:
-    """The frames that a watch looks at, and those it keeps; frames are told apart by their only pixel."""
+    """Return the frames that a watch tests, and those it keeps; the only pixel of a frame is its number."""
     looked: list[int] = []
 
     def look(picture: np.ndarray) -> bool:

@@ -24,7 +24,7 @@ def angle(degrees: float) -> torch.Tensor:
 
 @pytest.mark.parametrize(("yaw", "pitch", "roll"), [(0, 0, 0), (21, 0, 0), (-30, 9, 0), (12, -12, 15)])
 def test_a_picture_of_the_same_pose_is_no_motion(yaw: float, pitch: float, roll: float) -> None:
-    """A mean face that is turned as the source is gives back the source, wherever it lies and however large it is."""
+    """A mean face in the source's pose reproduces the source, at any position and size."""
     source = face_keypoints(yaw=angle(yaw), pitch=angle(pitch), roll=angle(roll))
     driving = placed(source, 0.7, 0.2)
     moved = transfer(source, driving, neutral_like(source, driving, MODEL))

@@ -1,4 +1,4 @@
-"""Motion made from the canonical face."""
+"""Motion of the canonical face."""
 
 from __future__ import annotations
 

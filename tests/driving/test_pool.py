@@ -79,13 +79,13 @@ def test_pools_of_one_model_can_be_joined() -> None:
         ((track("a", weight=0.0),), "weights of all tracks are 0"),
     ],
 )
-def test_tracks_that_do_not_make_a_pool_are_refused(tracks: tuple[MotionTrack, ...], message: str) -> None:
+def test_invalid_sets_of_tracks_are_errors(tracks: tuple[MotionTrack, ...], message: str) -> None:
     with pytest.raises(PoolError, match=message):
         DrivingPool(tracks, "tiny", "hash")
 
 
 def test_the_hash_is_golden() -> None:
-    """Every draw depends on it: a change of this number changes everybody's datasets and needs a new format version."""
+    """Every draw depends on the hash; a change of it changes all users' datasets and needs a new format version."""
     keypoints = Keypoints(torch.arange(12.0).reshape(2, 3, 2) / 16, torch.eye(2).expand(2, 3, 2, 2))
     words = {"name": "é", "fps": 29.97, "label": "nod", "clip_hash": "ff", "driver": "me", "weight": 2.0}
     # Not a track: these points lie on one line.

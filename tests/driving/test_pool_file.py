@@ -52,7 +52,7 @@ def test_the_temporary_file_of_a_killed_process_is_overwritten(tmp_path: Path, m
 
     monkeypatch.setattr("os.replace", die)
     monkeypatch.setattr("pathlib.Path.replace", die)
-    monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: None)  # a killed process cleans nothing
+    monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: None)  # as a killed process leaves it
     for _ in range(2):
         with pytest.raises(SystemExit):
             pool().save(tmp_path / "driving.safetensors")
@@ -125,7 +125,7 @@ def test_the_plainest_pool_is_read(tmp_path: Path) -> None:
 
 HEADERS = {
     "no json": ("{", "no JSON"),
-    "deep json": ("[" * 100_000, "no JSON|no version"),
+    "deep json": ("[" * 100_000, "nested too deeply|no version"),
     "a list": ([], "no version"),
     "no version": ({}, "no version"),
     "a later version": ({**HEADER, "version": 3}, "pool format 3, this fomaug reads 1 and 2; update fomaug"),

@@ -57,7 +57,7 @@ def test_a_path_is_read(tiny_pool, tiny_model, tmp_path: Path) -> None:
     [
         ("gesturs", PoolError, "did you mean 'gestures'"),
         ("long" * 100, PoolError, "there is no 'longlong"),
-        ("gestures yaw=-1:1", ArgumentError, "only parametric pools take ranges"),
+        ("gestures yaw=-1:1", ArgumentError, "only parametric pools have ranges"),
         ("views jaw=0", ArgumentError, "did you mean 'yaw'"),
         ("views yaw=0:x:2", ArgumentError, "is neither NAME=LOW:HIGH:STEP nor"),
         ("views yaw=0:10:0", ArgumentError, "is neither NAME=LOW:HIGH:STEP nor"),

@@ -56,14 +56,14 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_track_that_cannot_be_drawn_from_is_refused(case: str) -> None:
+def test_an_invalid_track_is_an_error(case: str) -> None:
     changes, message = BAD[case]
     with pytest.raises(PoolError, match=message):
         track(**changes)
 
 
 def test_the_track_of_a_head_turned_far_is_accepted() -> None:
-    """Its jacobians may come near 0, and turn over."""
+    """Determinants of its jacobians may be near 0 or negative."""
     jacobian = torch.eye(2).repeat(5, 6, 1, 1)
     jacobian[0, 0, 0, 0], jacobian[1, 0, 0, 0] = 1e-5, -0.1
     assert len(track(keypoints=Keypoints(torch.rand(5, 6, 2), jacobian))) == 5
@@ -142,7 +142,7 @@ def test_distances_ignore_position_and_size_of_the_source(seed: int, scale: floa
     near = pose_distance(sources, frames).sort(1).values
     chosen = closest_frame(track_of(frames), Keypoints(sources))
     again = closest_frame(track_of(frames), Keypoints(moved))
-    clear = near[:, 1] - near[:, 0] > 1e-4  # float32 inside: a tie may fall either way
+    clear = near[:, 1] - near[:, 0] > 1e-4  # computed in float32, so either of two equal frames may be chosen
     assert chosen[clear].equal(again[clear])
 
 

@@ -29,7 +29,7 @@ def test_columns_are_source_driving_and_the_models_in_order(tmp_path: Path) -> N
     assert read_mark(path).synthetic and read_mark(path).model == "a, b"
 
 
-def test_headings_stand_above_their_columns_and_are_cut_to_them() -> None:
+def test_headings_are_above_their_columns_and_shortened_to_them() -> None:
     band = headings(["source", "driving", "x" * 200, ""], 80)
     assert band.shape == (20, 320, 3)
     inked = [(band[:, x * 80 : (x + 1) * 80] < 128).any() for x in range(4)]
@@ -38,7 +38,7 @@ def test_headings_stand_above_their_columns_and_are_cut_to_them() -> None:
     assert not np.array_equal(band[:, :80], band[:, 80:160])
 
 
-def test_nothing_is_left_of_a_video_that_was_broken_off(tmp_path: Path) -> None:
+def test_an_interrupted_video_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="dimensions"), comparison_video(tmp_path / "out.mp4", ["a"]) as watch:
         watch("clip", frame(1), frame(2), [frame(3)[..., 0]])
     assert not list(tmp_path.iterdir())

@@ -22,7 +22,7 @@ def luma(x: np.ndarray) -> np.ndarray:
 
 
 def slow_maps(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Luminance and contrast of Wang et al. by scipy's Gaussian filter, cut to the 11 x 11 window."""
+    """Compute the luminance and contrast of Wang et al. by scipy's Gaussian filter, cut to the 11 x 11 window."""
 
     def blur(x: np.ndarray) -> np.ndarray:
         return gaussian_filter(x, 1.5, truncate=3.5)
@@ -39,14 +39,14 @@ def slow_ssim(a: np.ndarray, b: np.ndarray) -> float:
     return float((luminance * contrast).mean())
 
 
-def test_ssim_is_that_of_the_slow_way() -> None:
+def test_ssim_equals_the_plain_implementation() -> None:
     a, b = (x.double() for x in pair(64))
     expected = [slow_ssim(x.numpy(), y.numpy()) for x, y in zip(a, b, strict=True)]
     torch.testing.assert_close(ssim(a, b), torch.tensor(expected, dtype=torch.float64), atol=1e-6, rtol=0)
 
 
 def slow_ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Wang et al. 2003: contrast and structure at five scales, luminance at the last."""
+    """Compute contrast and structure at five scales, and luminance at the last (Wang et al. 2003)."""
     product = 1.0
     for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
         luminance, contrast = slow_maps(a, b)
@@ -55,7 +55,7 @@ def slow_ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
     return float(product)
 
 
-def test_ms_ssim_is_that_of_the_slow_way() -> None:
+def test_ms_ssim_equals_the_plain_implementation() -> None:
     a, b = (x.double() for x in pair(192))
     expected = [slow_ms_ssim(luma(x.numpy()), luma(y.numpy())) for x, y in zip(a, b, strict=True)]
     torch.testing.assert_close(ms_ssim(a, b), torch.tensor(expected, dtype=torch.float64), atol=1e-6, rtol=0)

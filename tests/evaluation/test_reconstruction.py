@@ -43,7 +43,7 @@ def test_models_are_measured_on_the_same_frames(tiny_model: Animator, clips: Pat
     assert first.judges == {"keypoint_distance": "tiny's own detector"}
 
 
-def test_judges_from_outside_give_their_measures(tiny_model: Animator, clips: Path) -> None:
+def test_extractors_of_the_user_add_their_measures(tiny_model: Animator, clips: Path) -> None:
     def landmarks(frame: np.ndarray) -> np.ndarray:
         return np.full((5, 2), frame.mean())
 
@@ -56,7 +56,7 @@ def test_judges_from_outside_give_their_measures(tiny_model: Animator, clips: Pa
     assert found.figures["akd"].mean > 0
     assert {"aed", "fid"} <= set(found.figures)
     assert set(found.judges) == {"keypoint_distance", "akd", "lost", "aed", "fid"}
-    assert found.judges["akd"].endswith(":test_judges_from_outside_give_their_measures.<locals>.landmarks")
+    assert found.judges["akd"].endswith(":test_extractors_of_the_user_add_their_measures.<locals>.landmarks")
     assert f"akd: by {found.judges['akd']}" in table([found])
     (blind,) = reconstruct([tiny_model], clips, extractors=Extractors(landmarks=lambda _: None))
     assert "akd" not in blind.figures
@@ -71,7 +71,7 @@ def test_a_clip_of_one_frame_is_skipped_and_named(tiny_model: Animator, clips: P
         reconstruct([tiny_model], clips / "short")
 
 
-def test_a_clip_with_a_broken_end_is_measured_to_there_and_named(
+def test_a_clip_with_a_broken_end_is_measured_up_to_there_and_named(
     tiny_model: Animator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = np.random.default_rng(0)
@@ -124,7 +124,7 @@ def test_the_table_names_models_as_given_and_what_was_not_measured(tiny_model: A
     assert "ssim" in table([less, found])
 
 
-def test_columns_of_the_table_do_not_touch(tiny_model: Animator, clips: Path) -> None:
+def test_columns_of_the_table_have_gaps(tiny_model: Animator, clips: Path) -> None:
     (found,) = reconstruct([tiny_model], clips)
     wide = replace(found, figures={"psnr": Figure(1063.12174, 1057.33745, 1068.90611)})
     row = table([wide, wide]).splitlines()[1]

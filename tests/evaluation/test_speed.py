@@ -37,11 +37,11 @@ def test_an_unknown_architecture_is_named() -> None:
 KB = torch.zeros(256)
 
 
-def test_freed_memory_does_not_add_up_and_kept_memory_does() -> None:
+def test_the_peak_includes_kept_memory_but_not_freed_memory() -> None:
     assert peak_bytes(lambda: [torch.zeros(256) is None for _ in range(5)]) == 1024
     assert peak_bytes(lambda: [torch.zeros(256) for _ in range(5)]) == 5 * 1024
 
 
-def test_tensors_from_before_and_views_of_them_do_not_count() -> None:
+def test_existing_tensors_and_their_views_do_not_count() -> None:
     assert peak_bytes(lambda: KB.view(16, 16)[1:].add_(1)) == 0
     assert peak_bytes(lambda: KB + 1) == 1024

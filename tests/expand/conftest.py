@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from fomaug import Animator, DrivingPool, expand
+from fomaug.expand import ExpandReport
 from fomaug.media import save_image
 
 
@@ -45,6 +47,19 @@ def faces(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def run(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path) -> Callable[..., ExpandReport]:
+    """Expand the faces with annotations."""
+
+    def call(annotations: Path, out: str = "out", **options: object) -> ExpandReport:
+        options = {"copies": 2, "gates": "off", **options}
+        return expand(
+            faces, tmp_path / out, driving=tiny_pool, model=tiny_model, annotations=str(annotations), **options
+        )
+
+    return call
+
+
+@pytest.fixture
 def contents() -> Callable[[Path], dict[str, bytes]]:
     """All files below a folder."""
     return lambda root: {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
@@ -73,8 +88,17 @@ class Jobs:
     @staticmethod
     def children(pid: int) -> list[int]:
         """List the living children of a process."""
-        path = Path(f"/proc/{pid}/task/{pid}/children")
-        return [int(word) for word in path.read_text().split()] if path.exists() else []
+        try:
+            tasks = list(Path(f"/proc/{pid}/task").iterdir())
+            return [int(word) for task in tasks for word in (task / "children").read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):  # the process has ended
+            return []
+
+    @classmethod
+    def descendants(cls, pid: int) -> list[int]:
+        """List the living children of a process, their children, and so on."""
+        children = cls.children(pid)
+        return children + [found for child in children for found in cls.descendants(child)]
 
     @staticmethod
     def kill(pid: int) -> None:
@@ -137,3 +161,21 @@ def as_parquet(faces: Path, tmp_path: Path) -> Path:
     table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
     parquet.write_table(table, tmp_path / "faces.parquet", row_group_size=2, compression="none", use_dictionary=False)
     return tmp_path / "faces.parquet"
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """A bucket of a stand-in for S3, by its URL."""
+    fsspec = pytest.importorskip("fsspec")
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        fsspec.filesystem("s3").mkdir("bucket")
+        yield "s3://bucket"
+    server.stop()

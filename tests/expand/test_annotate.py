@@ -12,7 +12,7 @@ from PIL import Image
 
 from fomaug import Animator, DrivingPool, MotionAugment, MotionParams, warp
 from fomaug.errors import LabelError, ResumeError
-from fomaug.expand import ExpandReport, expand
+from fomaug.expand import ExpandReport
 from fomaug.expand.annotate import from_json, to_json
 from fomaug.labels import FaceLabels, Flaw, list_annotations, load_labels
 from fomaug.labels.rle import decode_mask, encode_mask
@@ -20,17 +20,6 @@ from fomaug.labels.segments import move_segment
 from fomaug.media import read_picture, save_image
 
 POINTS = [[10.0, 12.0], [30.0, 20.0], [24.0, 24.0]]
-
-
-@pytest.fixture
-def run(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path) -> Callable[..., ExpandReport]:
-    def call(annotations: Path, out: str = "out", **options: object) -> ExpandReport:
-        options = {"copies": 2, "gates": "off", **options}
-        return expand(
-            faces, tmp_path / out, driving=tiny_pool, model=tiny_model, annotations=str(annotations), **options
-        )
-
-    return call
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from fomaug import Animator, DrivingPool
 from fomaug.errors import ArgumentError, ResumeError
 from fomaug.expand import expand
 from fomaug.expand.dataset import Found, find_sources, listed_sources
+from fomaug.expand.readers import ParquetReader
 from fomaug.media import encode_image
 
 Face = Callable[..., object]
@@ -81,6 +82,33 @@ def test_a_member_that_claims_more_than_there_is_ends_the_listing(tmp_path: Path
     content[:512] = member.tobuf(tarfile.GNU_FORMAT)
     path.write_bytes(content)
     with pytest.raises(ArgumentError, match=r"t\.tar cannot be read as a tar file"):
+        list_sources(path)
+
+
+def header(**fields: object) -> bytes:
+    member = tarfile.TarInfo("a.png")
+    for field, value in fields.items():
+        setattr(member, field, value)
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        (header(size=-1024), "negative size|claims -"),
+        (header(size=-1024, type=tarfile.XHDTYPE), "claims -|negative"),
+        (header(size=1 << 30, type=tarfile.GNUTYPE_LONGNAME), "claims 1,073,741,824 bytes"),
+        (header(size=0, type=tarfile.GNUTYPE_LONGNAME) * 5000, "cannot be read as a tar file"),
+    ],
+)
+def test_headers_that_never_end_or_fill_memory_are_refused(
+    tmp_path: Path, picture: bytes, headers: bytes, reason: str
+) -> None:
+    path = write_tar(tmp_path / "t.tar", [("0.png", picture)])
+    content = path.read_bytes()
+    end = 512 + (len(picture) + 511) // 512 * 512
+    path.write_bytes(content[:end] + headers + content)
+    with pytest.raises(ArgumentError, match=reason):
         list_sources(path)
 
 
@@ -175,11 +203,11 @@ def test_what_expand_writes_is_an_input(
     tmp_path: Path, faces: Path, tiny_model: Animator, tiny_pool: DrivingPool
 ) -> None:
     options = {"model": tiny_model, "driving": tiny_pool, "copies": 2, "gates": "off"}
-    for format, suffix in (("webdataset", "tar"), ("parquet", "parquet")):
+    for format in ("webdataset", "parquet"):
         if format == "parquet":
             pytest.importorskip("pyarrow")
         out = expand(faces, tmp_path / format, format=format, **options).out
-        found = list_sources(out / f"00000.{suffix}")
+        found = list_sources(out)
         assert [source.key for source in found.chosen][:2] == ["anna/1_m000.png", "anna/1_m001.png"]
         assert {source.label for source in found.chosen} == {"anna", "ben", "carla"}
 
@@ -198,6 +226,23 @@ def test_a_parquet_file_without_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(b"PAR1 nothing PAR1")
     with pytest.raises(ArgumentError, match="cannot be read as a parquet file"):
         list_sources(tmp_path / "t.parquet")
+
+
+def test_rows_of_a_large_group_are_read_in_any_order_with_little_memory(tmp_path: Path) -> None:
+    """One cell of 8 MB stands for 400 rows; together they would take 3.2 GB."""
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    cells = [bytes([number % 2]) * (8 << 20) for number in range(2)]
+    indices = arrow.array([row % 2 for row in range(400)], arrow.int32())
+    table = arrow.table({"png": arrow.DictionaryArray.from_arrays(indices, arrow.array(cells))})
+    parquet.write_table(table, tmp_path / "t.parquet", dictionary_pagesize_limit=1 << 28, store_schema=False)
+    assert (tmp_path / "t.parquet").stat().st_size < 100 << 20
+    readers = [ParquetReader(str(tmp_path / "t.parquet"), 0, row, "png") for row in range(401)]
+    before = arrow.default_memory_pool().max_memory()
+    assert [readers[row].read()[0] for row in (0, 1, 39, 38, 399, 2, 3)] == [0, 1, 1, 0, 1, 0, 1]
+    assert arrow.default_memory_pool().max_memory() - before < 100 << 20
+    with pytest.raises(OSError, match="no bytes"):
+        readers[400].read()
 
 
 def test_rows_of_a_parquet_file_have_keys_and_labels(tmp_path: Path, picture: bytes) -> None:
@@ -221,3 +266,32 @@ def test_a_saved_reader_of_another_form_is_refused(tmp_path: Path, reader: objec
     (tmp_path / "sources.jsonl").write_text(json.dumps(["a.png", "", "", 3, reader]) + "\n")
     with pytest.raises(ResumeError, match=r"sources\.jsonl is damaged"):
         listed_sources(tmp_path, tmp_path)
+
+
+def test_what_datasets_writes_is_an_input(
+    faces: Path, tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool
+) -> None:
+    """A Parquet file and an image folder of the real package, with the names of its classes."""
+    datasets = pytest.importorskip("datasets")
+    paths = sorted(faces.rglob("*.png"))
+    labels = datasets.ClassLabel(names=["anna", "ben", "carla"])
+    features = datasets.Features({"image": datasets.Image(), "label": labels})
+    pictures = [{"bytes": path.read_bytes(), "path": path.relative_to(faces).as_posix()} for path in paths]
+    rows = {"image": pictures, "label": [path.parent.name for path in paths]}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "data" / "train-00000-of-00001.parquet")
+    found = list_sources(tmp_path / "data")
+    assert [(source.label, source.split) for source in found.chosen] == [(path.parent.name, "train") for path in paths]
+    assert [source.read() for source in found.chosen] == [path.read_bytes() for path in paths]
+    options = {"model": tiny_model, "driving": tiny_pool, "copies": 1, "gates": "off"}
+    assert expand(tmp_path / "data", tmp_path / "out", **options).written == len(paths)
+
+
+def test_an_image_folder_that_datasets_reads_has_its_labels(faces: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    keys = sorted(path.relative_to(faces).as_posix() for path in faces.rglob("*.*"))
+    lines = [json.dumps({"file_name": key, "label": f"person {number}"}) for number, key in enumerate(keys)]
+    (faces / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    theirs = datasets.load_dataset("imagefolder", data_dir=str(faces), split="train", cache_dir=str(tmp_path / "cache"))
+    ours = find_sources(faces, out=tmp_path / "out")
+    assert {source.label for source in ours.chosen} == set(theirs["label"])
+    assert (len(ours.chosen), ours.failed) == (len(keys), [])

@@ -116,8 +116,8 @@ def test_the_picture_agrees_with_its_flow(picture: Picture, squares: list[Square
 def test_a_dot_moves_as_its_label_does() -> None:
     """Dots all over the square, in the bands of the seam too, and one outside."""
     flow = turned(0.05, 0.95)
-    places = [(124, 84), (100, 60), (66, 84), (70, 90), (124, 28), (180, 90), (20, 90), (120, 140)]
-    for x, y in places:
+    points = [(124, 84), (100, 60), (66, 84), (70, 90), (124, 28), (180, 90), (20, 90), (120, 140)]
+    for x, y in points:
         picture = Picture(np.zeros((*SIZE, 3), np.uint8))
         rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
         dot = 255 * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * 2.0**2))

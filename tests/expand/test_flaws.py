@@ -11,27 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fomaug import Animator, DrivingPool
+from fomaug import DrivingPool
 from fomaug.cli import main
 from fomaug.errors import LabelError
-from fomaug.expand import ExpandReport, expand, summarise
+from fomaug.expand import ExpandReport, summarise
 from fomaug.labels import read_annotations
 from fomaug.labels.rle import encode_mask
 from fomaug.media import save_image
 
 GOOD = {"id": 2, "image_id": 2, "category_id": 1, "bbox": [8, 8, 30, 30]}
 IMAGES = [{"id": 1, "file_name": "anna/1.png"}, {"id": 2, "file_name": "ben/1.png"}]
-
-
-@pytest.fixture
-def run(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path) -> Callable[..., ExpandReport]:
-    def call(annotations: Path, out: str = "out", **options: object) -> ExpandReport:
-        options = {"copies": 2, "gates": "off", **options}
-        return expand(
-            faces, tmp_path / out, driving=tiny_pool, model=tiny_model, annotations=str(annotations), **options
-        )
-
-    return call
 
 
 def coco(path: Path, *annotations: dict[str, object]) -> Path:

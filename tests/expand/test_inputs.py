@@ -135,7 +135,7 @@ LINES = {
     '{"path": "s3://bucket/x::file:///1.png"}': "nothing is downloaded",
     '{"path": "\\ud800.png"}': "no file can have",
     '{"path": ".."}': "no file can have",
-    '{"path": "manifest.jsonl/1.png"}': "as a file of fomaug is",
+    '{"path": "manifest.jsonl/1.png"}': "the name of a file of fomaug",
 }
 
 
@@ -151,6 +151,27 @@ def test_flawed_rows_of_a_list_are_named(faces: Path, tmp_path: Path) -> None:
     assert {int(number) for number in named} == {number for number, _ in expected}
     for number, reason in expected:
         assert reason in named[str(number)]
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "reason"),
+    [
+        ("some.csv", b"anna/\xff.jpg,smile\n", ""),
+        ("some.csv", b"anna/" + b"x" * 200_000 + b",smile\n", "field larger than field limit"),
+        ("some.jsonl", b'{"file": "anna/\xff.jpg"}\n', ""),
+    ],
+)
+def test_one_row_that_is_no_text_does_not_stop_the_others(
+    faces: Path, name: str, row: bytes, reason: str, tmp_path: Path
+) -> None:
+    known = sorted(path.relative_to(faces).as_posix() for path in faces.rglob("*.png"))[:2]
+    rows = [f"{key},\n" if name.endswith("csv") else json.dumps({"file": key}) + "\n" for key in known]
+    head = "file,label\n" if name.endswith("csv") else ""
+    (faces / name).write_bytes(f"{head}{rows[0]}".encode() + row + rows[1].encode())
+    found = find_sources(faces / name, out=tmp_path / "out")
+    assert [source.key for source in found.chosen if "\udcff" not in source.key] == known
+    assert [failure.reason for failure in found.failed if reason not in failure.reason] == []
+    assert len(found.chosen) + len(found.failed) == 3
 
 
 def test_a_flawed_row_stops_a_job_that_must_not_skip(run: Callable[..., ExpandReport], faces: Path) -> None:

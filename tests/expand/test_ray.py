@@ -121,3 +121,18 @@ def test_an_error_of_an_actor_is_raised_here(run: Callable[..., ExpandReport], c
     path.write_bytes(b"x" * path.stat().st_size)
     with pytest.raises(MediaError, match="cannot be read"):
         run("out", engine="ray", processes=2, on_error="raise")
+
+
+def test_actors_write_to_storage(
+    s3: str, run: Callable[..., ExpandReport], contents: Contents, cluster: Any, tmp_path: Path
+) -> None:
+    """The actors have no folder in common with the job, which gets their rows from storage."""
+    fsspec = pytest.importorskip("fsspec")
+    whole = contents(run("one", format="webdataset").out)
+    named = {"model": tmp_path / "tiny.safetensors", "driving": tmp_path / "pool.safetensors", "device": "cpu"}
+    options = {"gates": "off", "copies": 4, "samples_per_shard": 8, "batch_size": 4, "format": "webdataset"}
+    report = expand(tmp_path / "faces", f"{s3}/ray", engine="ray", processes=2, **named, **options)
+    assert (report.new, report.written) == (96, 96)
+    store, path = fsspec.url_to_fs(report.url)
+    store.invalidate_cache()
+    assert {name[len(path) + 1 :]: store.cat_file(name) for name in store.find(path)} == whole

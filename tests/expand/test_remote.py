@@ -23,26 +23,9 @@ Contents = Callable[[Path], dict[str, bytes]]
 
 @pytest.fixture
 def memory() -> Iterator[str]:
-    """A place in memory, by its URL."""
+    """Storage in memory, by its URL."""
     yield "memory://faces"
     fsspec.filesystem("memory").rm("/", recursive=True)
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """A bucket of a stand-in for S3, by its URL."""
-    pytest.importorskip("s3fs")
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        fsspec.filesystem("s3").mkdir("bucket")
-        yield "s3://bucket"
-    server.stop()
 
 
 @pytest.fixture(params=["memory", "s3"])
@@ -66,6 +49,12 @@ def upload(folder: Path, url: str) -> str:
         if file.is_file():
             storage.pipe_file(f"{path}/{file.relative_to(folder).as_posix()}", file.read_bytes())
     return url
+
+
+def objects(url: str) -> dict[str, bytes]:
+    store, path = fsspec.url_to_fs(url)
+    store.invalidate_cache()
+    return {name[len(path) + 1 :]: store.cat_file(name) for name in store.find(path)}
 
 
 def pictures(contents: dict[str, bytes]) -> dict[str, bytes]:
@@ -188,12 +177,6 @@ def test_windows_paths_are_no_urls() -> None:
     assert not is_url("C:\\faces")
 
 
-def objects(url: str) -> dict[str, bytes]:
-    store, path = fsspec.url_to_fs(url)
-    store.invalidate_cache()
-    return {name[len(path) + 1 :]: store.cat_file(name) for name in store.find(path)}
-
-
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
 def test_objects_are_the_files_of_a_local_job(
     run: Callable[..., ExpandReport], contents: Contents, faces: Path, tmp_path: Path, storage: str, format: str
@@ -255,8 +238,8 @@ def test_an_archive_that_was_lost_on_storage_is_made_again(
     url = run(faces, f"{storage}/lost", **options).url
     whole = objects(url)
     store, path = fsspec.url_to_fs(url)
-    store.rm_file(f"{path}/00001.tar")
-    store.pipe_file(f"{path}/00002.tar", whole["00002.tar"][:5000])
+    store.rm_file(f"{path}/train-00001.tar")
+    store.pipe_file(f"{path}/train-00002.tar", whole["train-00002.tar"][:5000])
     assert run(faces, url, resume=True, **options).new == 6
     assert objects(url) == whole
 

@@ -60,13 +60,13 @@ def test_death_at_every_rename_and_every_row_is_survived(
         pytest.importorskip("pyarrow")
     whole = contents(run("whole", format=format).out)
     died = 0
-    for place in ("os.replace", "fomaug.expand.parts.append_line"):
-        module, _, name = place.rpartition(".")
+    for target in ("os.replace", "fomaug.expand.parts.append_line"):
+        module, _, name = target.rpartition(".")
         for steps in range(0, 40, 4 if format == "folder" else 2):
             out = tmp_path / "broken"
             shutil.rmtree(out, ignore_errors=True)
             with monkeypatch.context() as patch:
-                patch.setattr(place, count_down(getattr(sys.modules[module], name), steps))
+                patch.setattr(target, count_down(getattr(sys.modules[module], name), steps))
                 try:
                     run("broken", format=format)
                 except Killed:
@@ -74,7 +74,7 @@ def test_death_at_every_rename_and_every_row_is_survived(
                 else:
                     break
             run("broken", format=format, resume=True)
-            assert contents(out) == whole, (place, steps)
+            assert contents(out) == whole, (target, steps)
     assert died >= 5
 
 
@@ -231,21 +231,24 @@ def test_a_job_goes_on_without_a_source_that_was_deleted(
     assert contents(report.out) == whole
 
 
+@pytest.mark.parametrize("kept", [True, False])
 def test_a_copy_that_is_deleted_ends_no_job(
-    run: Callable[..., ExpandReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., ExpandReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kept: bool
 ) -> None:
     from fomaug.expand import complete as _complete
 
     def delete_first(*arguments: Any, **options: Any) -> Any:
         (tmp_path / "out" / "ben" / "1_m001.png").unlink()
+        if not kept:
+            shutil.rmtree(tmp_path / "out" / ".fomaug-thumbnails")
         return save(*arguments, **options)
 
     save = _complete.save_contact_sheet
     monkeypatch.setattr(_complete, "save_contact_sheet", delete_first)
     report = run("out")
     monkeypatch.undo()
-    assert [failure.source for failure in report.failed] == ["ben/1.png"]
-    assert "ben/1_m001.png" in report.failed[0].reason
+    assert [failure.source for failure in report.failed] == ([] if kept else ["ben/1.png"])
+    assert kept or "ben/1_m001.png" in report.failed[0].reason
     again = run("out", resume=True)
     assert (again.new, again.failed) == (1, ())
 

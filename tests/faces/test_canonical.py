@@ -1,4 +1,4 @@
-"""The canonical face and the keypoints read off it."""
+"""The canonical face and its keypoints."""
 
 from __future__ import annotations
 

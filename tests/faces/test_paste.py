@@ -36,7 +36,7 @@ def test_a_batch_is_pasted_as_its_singles(whole: torch.Tensor) -> None:
 
 
 def test_one_picture_takes_many_faces(whole: torch.Tensor) -> None:
-    """As in a video: frames of one face, pasted into one picture."""
+    """Frames of one face are pasted into one picture, as for a video."""
     part, flow = torch.rand(5, 3, *SQUARE.size), flows(5)
     together = paste(whole[:1], part, flow, SQUARE)
     assert torch.equal(together, paste(whole[:1].repeat(5, 1, 1, 1), part, flow, SQUARE))
@@ -65,10 +65,10 @@ def test_motion_composes_as_its_singles() -> None:
 
 def test_a_point_in_the_middle_moves_as_in_the_square_alone() -> None:
     flow, _ = compose_motion(SIZE, SIZE, [MovedFace(SQUARE, EMPTY, flows(1), torch.ones(1, 1, 32, 32))])
-    place = torch.tensor([[[130.0, 90.0]]])
+    point = torch.tensor([[[130.0, 90.0]]])
     corner = torch.tensor([SQUARE.left, SQUARE.top])
-    inside, _ = warp.points(place - corner, flows(1), size=SQUARE.size)
-    moved, visible = warp.points(place, flow, size=SIZE)
+    inside, _ = warp.points(point - corner, flows(1), size=SQUARE.size)
+    moved, visible = warp.points(point, flow, size=SIZE)
     assert visible.all()
     torch.testing.assert_close(moved, inside + corner, atol=0.05, rtol=0)
 

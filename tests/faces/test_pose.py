@@ -1,4 +1,4 @@
-"""Head poses: the mean face in any pose is read back, and each row depends on its own points alone."""
+"""Head poses: the pose of a posed mean face is estimated exactly, and each row depends only on its own points."""
 
 from __future__ import annotations
 

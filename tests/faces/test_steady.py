@@ -14,13 +14,13 @@ def test_points_on_a_face_stay_where_they_are(finder) -> None:
     assert instability(finder, finder.marked(30, 34, 60, (128, 128))) < 0.08
 
 
-@pytest.mark.parametrize("place", [(3, 3), (64, 66)])
-def test_a_face_beside_the_edge_of_the_picture_is_a_face(finder, place: tuple[int, int]) -> None:
-    assert instability(finder, finder.marked(*place, 60, (128, 128))) < 0.08
+@pytest.mark.parametrize("corner", [(3, 3), (64, 66)])
+def test_a_face_beside_the_edge_of_the_picture_is_a_face(finder, corner: tuple[int, int]) -> None:
+    assert instability(finder, finder.marked(*corner, 60, (128, 128))) < 0.08
 
 
 def test_points_that_do_not_mirror_are_unstable(finder) -> None:
-    """The same answer to everything: the mirror image should have had the mirrored one."""
+    """The detector returns the same points for every picture, also for the mirror image."""
     face = mesh_keypoints(mean_mesh()[None]).value[0] * 0.5
     finder._find = lambda frame: face + torch.tensor([0.1, 0.0])
     apart = instability(finder, np.zeros((128, 128, 3), np.uint8))
@@ -29,7 +29,7 @@ def test_points_that_do_not_mirror_are_unstable(finder) -> None:
 
 
 def test_points_that_do_not_follow_the_view_are_unstable(finder) -> None:
-    """A face in the middle of whatever it is shown, and none of it in the picture."""
+    """The detector returns a face in the middle of every picture, although there is none."""
     face = mesh_keypoints(mean_mesh()[None]).value[0]
     finder._find = lambda frame: face
     assert instability(finder, np.zeros((128, 128, 3), np.uint8)) > 0.15

@@ -46,17 +46,17 @@ def _bytes_changed(draw: st.DrawFn, content: bytes) -> bytes:
 def _png(draw: st.DrawFn, files: Sequence[bytes]) -> bytes:
     """A good file one chunk of which is changed, or another chunk put in."""
     chunks = split_png(draw(st.sampled_from(files)))
-    place = draw(st.integers(0, len(chunks) - 1))
-    kind, data = chunks[place]
+    index = draw(st.integers(0, len(chunks) - 1))
+    kind, data = chunks[index]
     way = draw(st.sampled_from(["bytes", "bytes", "pixels", "other", "twice"]))
     if way == "pixels" and kind == b"IDAT":
-        chunks[place] = kind, zlib.compress(draw(_bytes_changed(_unpacked(data))))
+        chunks[index] = kind, zlib.compress(draw(_bytes_changed(_unpacked(data))))
     elif way == "other":
-        chunks.insert(place, (draw(st.sampled_from(_TYPES)), draw(st.binary(max_size=40))))
+        chunks.insert(index, (draw(st.sampled_from(_TYPES)), draw(st.binary(max_size=40))))
     elif way == "twice":
-        chunks.insert(place, (kind, data))
+        chunks.insert(index, (kind, data))
     else:
-        chunks[place] = kind, draw(_bytes_changed(data))
+        chunks[index] = kind, draw(_bytes_changed(data))
     return join_png(chunks)
 
 

@@ -6,6 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
+import input_parsers
 import job_parsers
 import label_parsers
 import media_parsers
@@ -67,4 +68,5 @@ PARSERS = {
     **media_parsers.PARSERS,
     **label_parsers.PARSERS,
     **job_parsers.PARSERS,
+    **input_parsers.PARSERS,
 }

@@ -55,8 +55,8 @@ def changed(draw: st.DrawFn, values: Any, names: list[str]) -> Any:
             return {name: value for name, value in values.items() if name != key}
         return {**values, key: draw(changed(values[key], names))}
     if isinstance(values, list) and values and draw(st.integers(0, 5)):
-        place = draw(st.integers(0, len(values) - 1))
-        before, value, after = values[:place], values[place], values[place + 1 :]
+        index = draw(st.integers(0, len(values) - 1))
+        before, value, after = values[:index], values[index], values[index + 1 :]
         some = draw(st.sampled_from([[], [value, value], None, None, None, None]))
         return [*before, *(some if some is not None else [draw(changed(value, names))]), *after]
     return draw(_alike(values, names) if draw(st.booleans()) else values_of(names))

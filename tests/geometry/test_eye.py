@@ -1,4 +1,4 @@
-"""Eyes: what stays, where lids and irises go, and what never moves."""
+"""Eyes: the motion of lids and irises, and the parts that never move."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TURN = torch.tensor([[0.9, -0.3], [0.25, 1.1]])
 
 
 def _face(upper: float, lower: float, gaze: tuple[float, float] = (0.0, 0.0), turn: torch.Tensor = TURN) -> Keypoints:
-    """Two mirrored eyes and the bridge of the nose; lids, gaze in half widths of an eye."""
+    """Make two mirrored eyes and the bridge of the nose; lids and gaze are in half widths of an eye."""
     outer, inner = torch.tensor([-0.3, -0.2]), torch.tensor([-0.12, -0.2])
     middle, half = (outer + inner) / 2, 0.09
     right = [outer, inner] + [middle + half * torch.tensor(at) for at in ((0.0, upper), (0.0, lower), gaze)]
@@ -28,9 +28,9 @@ def _set(source: Keypoints, driving: Keypoints) -> tuple[torch.Tensor, torch.Ten
     return set_eyes(read_eyes(source, POINTS), read_eyes(driving, POINTS), AXIS, AXIS)
 
 
-def _at(places: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
-    """Read places (1, S, S, 2) at points (M, 2)."""
-    read = torch.nn.functional.grid_sample(places.permute(0, 3, 1, 2), where[None, None], align_corners=True)
+def _at(grid: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    """Sample coordinates (1, S, S, 2) at points (M, 2)."""
+    read = torch.nn.functional.grid_sample(grid.permute(0, 3, 1, 2), where[None, None], align_corners=True)
     return read[0, :, 0].T
 
 
@@ -42,8 +42,8 @@ def test_the_state_of_an_eye_is_read_in_its_own_frame() -> None:
 
 def test_eyes_without_motion_give_the_identity_flow() -> None:
     face = _face(-0.4, 0.2, (0.2, 0.05))
-    places, signs = _set(face, face)
-    assert torch.allclose(places, identity_grid((256, 256))[None], atol=1e-5)
+    grid, signs = _set(face, face)
+    assert torch.allclose(grid, identity_grid((256, 256))[None], atol=1e-5)
     assert signs[:, 1].max() < 1e-4, "nothing is hidden"
     assert signs[:, 0].sum() > 100, "the eyes are open"
 
@@ -51,29 +51,29 @@ def test_eyes_without_motion_give_the_identity_flow() -> None:
 @pytest.mark.parametrize(("upper", "lower"), [(0.1, 0.12), (-0.1, 0.15), (-0.6, 0.3)])
 def test_lids_show_the_lids_of_the_source(upper: float, lower: float) -> None:
     source, driving = _face(-0.4, 0.2), _face(upper, lower)
-    places, _ = _set(source, driving)
+    grid, _ = _set(source, driving)
     down = 0.02 * TURN[:, 1]  # just outside of the lid, where skin is; there it moves by three quarters and more
     for lid, away in ((2, -down), (3, down)):
-        found = _at(places, driving.value[0, lid : lid + 1] + away)
+        found = _at(grid, driving.value[0, lid : lid + 1] + away)
         drift = (found - (source.value[0, lid] + away)).norm()
         assert drift < 0.28 * (driving.value[0, lid] - source.value[0, lid]).norm() + 1e-3
 
 
 def test_the_iris_moves_with_its_keypoint() -> None:
     source, driving = _face(-0.5, 0.4, (0.0, 0.0)), _face(-0.5, 0.4, (0.3, 0.1))
-    places, signs = _set(source, driving)
+    grid, signs = _set(source, driving)
     for iris in (4, 9):
-        assert torch.allclose(_at(places, driving.value[:, iris])[0], source.value[0, iris], atol=2e-3)
+        assert torch.allclose(_at(grid, driving.value[:, iris])[0], source.value[0, iris], atol=2e-3)
         assert _at(signs.permute(0, 2, 3, 1)[..., 1:], driving.value[:, iris])[0, 1] > 0.9
 
 
 def test_corners_brows_and_all_else_stay() -> None:
     source, driving = _face(-0.4, 0.2), _face(0.1, 0.1, (0.2, 0.0))
-    places, _ = _set(source, driving)
+    grid, _ = _set(source, driving)
     corners = driving.value[0, [0, 1, 5, 6]]
     brows = (corners[::2] + corners[1::2]) / 2 - 1.6 * 0.09 * TURN[:, 1]
     at = torch.cat([corners, brows, torch.tensor([[0.0, 0.5], [-0.9, -0.9]])])
-    assert torch.allclose(_at(places, at), at, atol=4e-3)
+    assert torch.allclose(_at(grid, at), at, atol=4e-3)
 
 
 def test_pixels_that_the_lids_of_the_source_hide_are_marked() -> None:
@@ -85,8 +85,8 @@ def test_pixels_that_the_lids_of_the_source_hide_are_marked() -> None:
 
 def test_the_box_contains_all_moved_cells() -> None:
     source, driving = _face(-0.4, 0.2), _face(0.2, 0.25, (-0.4, 0.1))
-    places, _ = _set(source, driving)
-    moved = (places - identity_grid((256, 256))).norm(dim=-1)[0] > 1e-6
+    grid, _ = _set(source, driving)
+    moved = (grid - identity_grid((256, 256))).norm(dim=-1)[0] > 1e-6
     rows, columns = eyes_box(read_eyes(driving, POINTS), 256)
     assert moved[rows, columns].sum() == moved.sum() > 100
     assert (rows.stop - rows.start) * (columns.stop - columns.start) < 256 * 256 / 4
@@ -111,8 +111,8 @@ def test_eyes_seen_from_far_aside_and_those_without_an_extent_do_nothing() -> No
     narrow = torch.tensor([[0.2, 0.0], [0.0, 1.0]])
     for turn in (narrow, torch.zeros(2, 2)):
         source, driving = _face(-0.4, 0.2, turn=turn), _face(0.1, 0.1, (0.3, 0.0), turn)
-        places, signs = _set(source, driving)
-        assert torch.allclose(places, identity_grid((256, 256))[None], atol=1e-4)
+        grid, signs = _set(source, driving)
+        assert torch.allclose(grid, identity_grid((256, 256))[None], atol=1e-4)
         assert signs.abs().max() == 0
 
 
@@ -120,5 +120,5 @@ def test_impossible_states_of_eyes_are_bounded() -> None:
     wild = Keypoints(5 * torch.randn(3, 11, 2, generator=torch.Generator().manual_seed(0)), torch.ones(3, 11, 2, 2))
     eyes: Eyes = read_eyes(wild, POINTS)
     assert (eyes.lids[..., 0] <= eyes.lids[..., 1]).all()
-    places, signs = set_eyes(eyes, eyes._replace(iris=-eyes.iris), AXIS, AXIS)
-    assert places.isfinite().all() and signs.isfinite().all()
+    grid, signs = set_eyes(eyes, eyes._replace(iris=-eyes.iris), AXIS, AXIS)
+    assert grid.isfinite().all() and signs.isfinite().all()

@@ -63,7 +63,7 @@ def test_half_pictures_are_sampled_to_the_pixel() -> None:
 
 
 class Largest(TorchDispatchMode):
-    """Notes the size of the largest tensor that is made."""
+    """A recorder of the size of the largest tensor."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ def wavy(size: tuple[int, int] = (64, 64), strength: float = 0.08) -> Tensor:
 
 
 def dense_inverse(points: Tensor, flow: Tensor) -> Tensor:
-    """The slow way: of a million places, the one whose source is nearest."""
+    """Search a million coordinates for the one whose source is nearest."""
     fine = resize_flow(flow, (1024, 1024))[0].reshape(-1, 2)
     grid = identity_grid((1024, 1024)).reshape(-1, 2)
     return torch.stack([grid[(fine - point).norm(dim=-1).argmin()] for point in points[0]])[None]
@@ -108,12 +108,12 @@ def test_the_determinant_is_the_area_of_affine_maps() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(33, 33), (25, 49)])
 def test_uneven_stretch_is_the_spread_of_the_singular_values(height: int, width: int) -> None:
-    """In pixels: a picture that is wider than high, turned as a whole, is not stretched."""
+    """A wide picture that is rotated as a whole is not stretched in pixels."""
     rng = torch.Generator().manual_seed(0)
     half = torch.tensor([(width - 1) / 2, (height - 1) / 2])
-    places = torch.zeros(1, 1, 2)
+    points = torch.zeros(1, 1, 2)
     for _ in range(20):
         matrix = torch.randn(2, 2, generator=rng)
         flow = ((identity_grid((height, width)) * half) @ matrix.T / half)[None]
         largest, least = torch.linalg.svdvals(matrix)
-        torch.testing.assert_close(uneven_stretch(places, flow)[0, 0], largest - least, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(uneven_stretch(points, flow)[0, 0], largest - least, atol=1e-3, rtol=1e-3)

@@ -20,7 +20,7 @@ def random_points(batch: int = 2, count: int = 12) -> Tensor:
 
 
 def every_triangle(points: Tensor, flow: Tensor) -> set[tuple[int, float, float, bool]]:
-    """The slow way: barycentric coordinates of every point in both triangles of every cell."""
+    """Test every point in both triangles of every cell by barycentric coordinates."""
     b, h, w, _ = flow.shape
     grid = identity_grid((h, w)).double()
     found = set()
@@ -30,12 +30,12 @@ def every_triangle(points: Tensor, flow: Tensor) -> set[tuple[int, float, float,
                 square = [(row, column), (row, column + 1), (row + 1, column), (row + 1, column + 1)]
                 for corners in ((0, 1, 2), (3, 2, 1)):
                     shown = torch.stack([flow[sample][square[i]] for i in corners])
-                    place = torch.stack([grid[square[i]] for i in corners])
+                    corner = torch.stack([grid[square[i]] for i in corners])
                     edges = (shown[1:] - shown[0]).T
                     for number, point in enumerate(points[sample]):
                         share = torch.linalg.solve(edges, point - shown[0])
                         if share.min() >= 0 and share.sum() <= 1:
-                            x, y = (place[0] + share @ (place[1:] - place[0])).tolist()
+                            x, y = (corner[0] + share @ (corner[1:] - corner[0])).tolist()
                             upright = bool(torch.linalg.det(edges) > 0)
                             found.add((sample * points.shape[1] + number, round(x, 4), round(y, 4), upright))
     return found
@@ -46,8 +46,8 @@ def every_triangle(points: Tensor, flow: Tensor) -> set[tuple[int, float, float,
 def test_the_result_equals_a_search_of_every_triangle(size: tuple[int, int], strength: float) -> None:
     points, flow = random_points(), random_flow(size, strength)
     found = find_preimages(points, flow)
-    places = found.xy.tolist()
-    rows = zip(found.point.tolist(), places, found.upright.tolist(), strict=True)
+    coordinates = found.xy.tolist()
+    rows = zip(found.point.tolist(), coordinates, found.upright.tolist(), strict=True)
     assert {(i, round(x, 4), round(y, 4), up) for i, (x, y), up in rows} == every_triangle(points, flow)
 
 

@@ -19,7 +19,7 @@ def source() -> Keypoints:
 
 
 def turn(points: Keypoints) -> Keypoints:
-    """One affine map for the whole face: nothing but the head moves."""
+    """Move the whole face by one affine map, as by a motion of the head alone."""
     linear = torch.tensor([[0.9, 0.1], [-0.1, 1.05]], dtype=torch.float64)
     return Keypoints(points.value @ linear.mT + 0.1, linear @ points.jacobian)
 

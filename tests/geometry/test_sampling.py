@@ -1,4 +1,4 @@
-"""Warps of feature maps and of single pictures: quicker ways to what the plain warp gives."""
+"""Faster warps of feature maps and of single pictures equal the plain warp."""
 
 from __future__ import annotations
 

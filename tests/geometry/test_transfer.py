@@ -75,7 +75,7 @@ def test_hull_area_is_scipys(seed: int, k: int) -> None:
     ("points", "area"),
     [
         ([[0, 0], [1, 0], [2, 0], [2, 2], [0, 2]], 4.0),  # three on an edge
-        ([[0, 0], [0, 0], [1, 0], [1, 1], [0, 1]], 1.0),  # two at one place
+        ([[0, 0], [0, 0], [1, 0], [1, 1], [0, 1]], 1.0),  # two at one point
         ([[0, 0], [1, 1], [2, 2]], 0.0),  # a line
         ([[1, 1], [1, 1]], 0.0),  # a point
     ],

@@ -1,4 +1,4 @@
-"""What the adapters' tests share."""
+"""Fixtures of the adapters' tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import exact_animator
 
 @pytest.fixture
 def image(rng: np.random.Generator) -> np.ndarray:
-    """A smooth coloured picture, (48, 64, 3) uint8."""
+    """Draw a smooth coloured picture, (48, 64, 3) uint8."""
     y, x = np.mgrid[0:48, 0:64]
     waves = [np.sin(x / a + y / b + c) for a, b, c in rng.uniform(3, 9, (3, 3))]
     return (127 + 120 * np.stack(waves, -1)).astype(np.uint8)
@@ -22,23 +22,23 @@ def image(rng: np.random.Generator) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def exact(tiny_model):
-    """An animator whose pictures follow from its flow alone."""
+    """Return an animator whose pictures depend only on its flow."""
     return exact_animator.exact_model(tiny_model)
 
 
 @pytest.fixture(scope="session")
 def painting(tiny_model):
-    """An animator that says of the left half of its results that it was painted."""
+    """Return an animator whose occlusion marks the left half of its results as painted."""
     return exact_animator.exact_model(tiny_model, exact_animator.PaintingAnimator)
 
 
 @pytest.fixture(scope="session")
 def pool(exact):
-    """Driving motion for `exact`: twenty directions."""
+    """Return driving motion for `exact` in twenty directions."""
     return exact_animator.shifting_pool(exact)
 
 
 @pytest.fixture
 def dots() -> np.ndarray:
-    """(48, 64, 3) uint8, black with three bright dots, at `DOTS`."""
+    """Draw (48, 64, 3) uint8, black with three bright dots at `DOTS`."""
     return exact_animator.draw_dots((48, 64))

@@ -1,6 +1,6 @@
-"""An animator whose pictures follow from its flow alone, and what worker processes need to run it.
+"""An animator whose pictures depend only on its flow, for tests in worker processes.
 
-A module of its own, on the path of worker processes too, which have to import what they unpickle.
+It is a separate module, because worker processes must import the classes of unpickled objects.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from fomaug.geometry import identity_grid, warp_image
 from fomaug.types import Animated, Source
 
 SQUARE = torch.tensor([[-0.4, -0.4], [0.4, -0.4], [-0.4, 0.4], [0.4, 0.4]])
-ZOOM = 0.9  # so that a flow is no mere shift
+ZOOM = 0.9  # so that a flow is more than a shift
 
 
 DOTS = torch.tensor([[20.0, 16.0], [40.0, 20.0], [30.0, 32.0]])  # (x, y) pixel centres
 
 
 def draw_dots(size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8: a round spot in each channel, at `DOTS`."""
+    """Draw (H, W, 3) uint8 with a round spot in each channel, at `DOTS`."""
     y, x = np.mgrid[: size[0], : size[1]]
     spots = [np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 8) for cx, cy in DOTS.tolist()]
     return (255 * np.stack(spots, -1)).round().astype(np.uint8)
 
 
 def find_dots(picture: np.ndarray) -> Tensor:
-    """Centres of mass of the channels of (H, W, 3), (3, 2) x, y: where `draw_dots`' spots are."""
+    """Return the centres of mass of the channels of (H, W, 3) as (3, 2) x, y: the spots of `draw_dots`."""
     mass = torch.as_tensor(picture).double().permute(2, 0, 1)
     y, x = torch.meshgrid(*(torch.arange(side).double() for side in mass.shape[1:]), indexing="ij")
     return torch.stack([(mass * x).sum((1, 2)), (mass * y).sum((1, 2))], -1) / mass.sum((1, 2))[:, None]
 
 
 class ExactAnimator(Animator):
-    """Shifts a picture as the mean of its keypoints moves, and makes it a little smaller."""
+    """An animator that shifts a picture by the motion of the keypoints' mean, and reduces it a little."""
 
     calls = 0
 
@@ -57,7 +57,7 @@ class ExactAnimator(Animator):
 
 
 class PaintingAnimator(ExactAnimator):
-    """Says of the left half of its results that it was painted."""
+    """An animator whose occlusion marks the left half of its results as painted."""
 
     def animate(self, source: Source, keypoints: Keypoints, *, differentiable: bool = False) -> Animated:
         done = super().animate(source, keypoints, differentiable=differentiable)
@@ -66,7 +66,7 @@ class PaintingAnimator(ExactAnimator):
         return Animated(done.image, done.flow, occlusion)
 
 
-PAINTED, SHOWN = (10.0, 24.0), (54.0, 24.0)  # points that no motion of `shifting_pool` brings to the other half
+PAINTED, SHOWN = (10.0, 24.0), (54.0, 24.0)  # points that no motion of `shifting_pool` moves to the other half
 
 
 def exact_model(tiny: Animator, kind: type[ExactAnimator] = ExactAnimator) -> ExactAnimator:
@@ -74,8 +74,8 @@ def exact_model(tiny: Animator, kind: type[ExactAnimator] = ExactAnimator) -> Ex
 
 
 def shifting_pool(model: Animator) -> DrivingPool:
-    """Twenty tracks that rest for seven frames, then turn a little and go their own way for five."""
-    # The turn tells resting frames from others: without it all would be equally close to any source.
+    """Make twenty tracks that rest for seven frames, then rotate a little and move in their own directions for five."""
+    # Without the rotation, resting frames and others would be equally close to any source.
     share = torch.cat([torch.zeros(7), torch.linspace(0.2, 1, 5)])
     turn = 0.3 * share
     matrix = torch.stack([turn.cos(), -turn.sin(), turn.sin(), turn.cos()], -1).view(12, 2, 2)
@@ -88,7 +88,7 @@ def shifting_pool(model: Animator) -> DrivingPool:
 
 
 def moved_px(xy: Tensor, flow: Tensor, size: tuple[int, int]) -> Tensor:
-    """Where an `ExactAnimator`'s flow brings pixels, (..., 2), worked out from its formula."""
+    """Return the pixels (..., 2) to which an `ExactAnimator` moves pixels, by its formula."""
     half = torch.tensor([(size[1] - 1) / 2, (size[0] - 1) / 2])
     shift = -flow.mean((0, 1, 2)) * ZOOM  # the mean of the identity is 0
     return ((xy / half - 1) * ZOOM + shift + 1) * half

@@ -25,7 +25,7 @@ def always(pool, exact):
 
 
 def _tensors(value):
-    """Every array and tensor inside plain containers."""
+    """Return every array and tensor inside plain containers."""
     if isinstance(value, dict):
         return [found for part in value.values() for found in _tensors(part)]
     if isinstance(value, (list, tuple)):
@@ -185,7 +185,7 @@ def test_images_all_get_the_motion_of_one_draw(always, dots, image):
     found = A.Compose([always], seed=1)(images=np.stack([dots, image]), mask=dots)
     for row, picture in enumerate((dots, image)):
         alone = A.Compose([always], seed=1)(image=picture)["image"]
-        assert np.allclose(found["images"][row], alone, atol=1)  # a batch rounds otherwise than a single
+        assert np.allclose(found["images"][row], alone, atol=1)  # a batch is rounded differently from a single image
     assert np.allclose(find_dots(found["mask"]), find_dots(found["images"][0]), atol=0.6)
 
 

@@ -1,4 +1,4 @@
-"""Real DataLoader workers: what forked generators repeat, the transform must not."""
+"""Real DataLoader workers: the transform must not repeat the draws of forked generators."""
 
 from __future__ import annotations
 

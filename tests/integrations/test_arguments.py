@@ -1,4 +1,4 @@
-"""The adapters spell out their arguments, as their libraries want it: this keeps the lists in step."""
+"""The adapters list their arguments explicitly, as their libraries require; the lists must agree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from fomaug import MotionAugment
 
-# What a library has a way of its own for, or decides itself.
+# Arguments that a library replaces by its own.
 ABSENT = {
     "albumentations": {"seed", "value_range", "batch_size", "differentiable", "on_missing", "purpose"},
     "kornia": {"seed", "value_range", "on_missing", "purpose"},
@@ -20,7 +20,7 @@ OWN = {"albumentations": {"device"}, "kornia": {"p_batch", "same_on_batch", "kee
 
 @pytest.fixture(params=ABSENT)
 def adapter(request):
-    """Name and class of an adapter."""
+    """Return the name and the class of an adapter."""
     pytest.importorskip(request.param, exc_type=(ImportError, RuntimeError))
     return request.param, importlib.import_module(f"fomaug.integrations.{request.param}").MotionAugment
 

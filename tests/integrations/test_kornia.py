@@ -30,7 +30,7 @@ def images():
 
 @pytest.fixture
 def labels(images):
-    """A mask, boxes in three forms, points and classes: all say where the dots are."""
+    """Return a mask, boxes in three forms, points and classes, all at the dots."""
     first, last = DOTS - 3, DOTS + 3
     corners = torch.stack([torch.stack([x, y], -1) for x, y in _around(first, last)], -2)
     values = (
@@ -245,7 +245,7 @@ def test_params_are_saved_and_loaded_by_torch(always, images):
 
 def test_labels_before_any_image_are_an_error(always, images, labels):
     params = always.forward_parameters(images.shape)
-    with pytest.raises(ArgumentError, match="not met an image yet"):
+    with pytest.raises(ArgumentError, match="no image was moved with these parameters"):
         always.transform_masks(labels[0], params, always.flags)
 
 
@@ -260,7 +260,9 @@ def test_motion_params_say_what_was_drawn(pool, exact, images):
 
 def test_inverse_is_an_error_that_says_why(always, images):
     always(images)
-    with pytest.raises(NotImplementedError, match="cannot be inverted: a turned head hides"):
+    with pytest.raises(
+        NotImplementedError, match="cannot be inverted, because the hidden parts of a turned head are lost"
+    ):
         always.inverse(images)
     augment = K.AugmentationSequential(always, data_keys=["input", "keypoints"])
     found = augment(images, DOTS.expand(BATCH, -1, -1))

@@ -1,4 +1,4 @@
-"""The whole chain with the model that ships: dots drawn on a face are where the moved points say."""
+"""The whole chain with the shipped model: dots drawn on a face move like the points at them."""
 
 from __future__ import annotations
 

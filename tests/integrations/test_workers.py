@@ -1,4 +1,4 @@
-"""kornia's adapter draws from torch's generator: what real worker processes make of that."""
+"""kornia's adapter, which draws from torch's generator, in real worker processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fomaug.integrations.kornia import MotionAugment
 
 
 class MovesOne:
-    """A collate function for batches of one picture, which worker processes can unpickle."""
+    """A collate function for batches of one picture that worker processes can unpickle."""
 
     def __init__(self, transform):
         self.transform = transform

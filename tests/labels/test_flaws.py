@@ -151,7 +151,7 @@ def test_crowds_are_no_faces(root: Path, tmp_path: Path) -> None:
         (f'"points": [[1, {NUMBER}]]', "not finite"),
         (f'"age": {NUMBER}', "not finite"),
         ('"score": -Infinity', "not finite"),
-        ('"fomaug:rows": 3', "a name of fomaug's own"),
+        ('"fomaug:rows": 3', "reserved by fomaug"),
         ('"objects": [1]', "objects must be a JSON object"),
         ('"objects": {"bbox": [1, 2, 3, 4]}', "rows of 4 numbers"),
         ('"objects": {"bbox": [[1, 2, 3, -4]]}', "height of more than 0"),
@@ -221,9 +221,9 @@ def test_a_row_that_is_not_utf8_keeps_no_other_from_being_read(root: Path, tmp_p
     assert not flaws
 
 
-def test_a_column_of_fomaugs_own_name_is_refused(root: Path, tmp_path: Path) -> None:
+def test_a_reserved_column_name_is_an_error(root: Path, tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text("file,x0,y0,fomaug:rows\nb/1.png,1,2,1\n")
-    with pytest.raises(LabelError, match=r"points\.csv, line 1: 'fomaug:rows' is a name of fomaug's own"):
+    with pytest.raises(LabelError, match=r"points\.csv, line 1: the column name 'fomaug:rows' is reserved by fomaug"):
         read_annotations(tmp_path / "points.csv", root)
 
 
@@ -331,7 +331,7 @@ def test_a_mask_with_an_empty_profile_is_named_and_the_others_are_read(tmp_path:
         (tmp_path / "masks" / name).mkdir(parents=True)
         Image.new("L", (40, 30), 1).save(tmp_path / "masks" / name / "1.png")
     broken = tmp_path / "masks" / "a" / "1.png"
-    profile = struct.pack(">I4sI", 0, b"iCCP", zlib.crc32(b"iCCP"))  # behind the pixels, where few look
+    profile = struct.pack(">I4sI", 0, b"iCCP", zlib.crc32(b"iCCP"))  # behind the pixels, which many readers ignore
     broken.write_bytes(broken.read_bytes()[:-12] + profile + broken.read_bytes()[-12:])
     found, flaws = read(tmp_path / "masks", root)
     assert list(found) == ["b/1.png"]

@@ -81,7 +81,7 @@ def test_boxes_follow_the_formula_of_the_flow() -> None:
     assert torch.allclose(zoomed(-0.1, 0.02).boxes(box)[0], wanted, atol=0.3)
 
 
-def test_the_middle_of_the_picture_is_where_it_is_under_a_mere_zoom() -> None:
+def test_a_zoom_keeps_the_middle_of_the_picture() -> None:
     middle = torch.tensor([[[31.5, 23.5]]])
     assert torch.allclose(zoomed(0.0, 0.0).points(middle)[0], middle, atol=0.05)
 

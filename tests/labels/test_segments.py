@@ -31,7 +31,7 @@ def bent() -> torch.Tensor:
 
 
 def filled(polygons: list[list[float]], scale: int = 8) -> np.ndarray:
-    """Drawn by another library, eight times as large, so that its rounding does not show."""
+    """Draw polygons with another library, eight times as large, so that its rounding is negligible."""
     canvas = Image.new("L", (SIZE[1] * scale, SIZE[0] * scale))
     for polygon in polygons:
         corners = (np.reshape(polygon, (-1, 2)) + 0.5) * scale - 0.5
@@ -60,7 +60,7 @@ def test_a_bent_polygon_covers_what_its_moved_picture_covers() -> None:
     moved = move_segment([HEXAGON], bent(), SIZE)
     assert len(moved[0]) > len(HEXAGON), "bent edges have corners of their own"
     big = torch.from_numpy(filled([HEXAGON]).copy())[None]
-    # The picture's frame begins at the middle of its first pixel; cells of a finer one lie within it.
+    # The picture's frame begins at the centre of its first pixel.
     rows, columns = (torch.arange(side * 8) / 8 + 0.5 / 8 - 0.5 for side in SIZE)
     flow = warp.image(bent().permute(0, 3, 1, 2), fine_grid(rows, columns), padding="border").permute(0, 2, 3, 1)
     wanted = warp.mask(big, to_fine(flow))[0].numpy()
@@ -75,7 +75,7 @@ def fine_grid(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
 
 
 def to_fine(flow: torch.Tensor) -> torch.Tensor:
-    """From the picture's frame to that of one with eight times as many pixels."""
+    """Convert coordinates to those of a picture with eight times as many pixels."""
     low = torch.tensor(SIZE[::-1]) - 1.0
     pixels = (flow + 1) / 2 * low
     return ((pixels + 0.5) * 8 - 0.5) / (torch.tensor(SIZE[::-1]) * 8 - 1) * 2 - 1

@@ -1,4 +1,4 @@
-"""Picture files written byte by byte: a plain oracle that shares no code with the libraries that read."""
+"""Picture files written byte by byte: an oracle without code of the libraries that read them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _PNG_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
 
 
 class RawFiles:
-    """Makes files of arrays (H, W, C), uint8 or uint16."""
+    """Writer of files from arrays (H, W, C), uint8 or uint16."""
 
     @staticmethod
     def exif(orientation: int) -> bytes:
-        """An EXIF block with nothing but an orientation."""
+        """Make an EXIF block with only an orientation."""
         return b"II*\0\x08\0\0\0\x01\0" + struct.pack("<HHII", 274, 3, 1, orientation) + bytes(4)
 
     @staticmethod
@@ -63,7 +63,7 @@ class RawFiles:
         compression: int = 1,
         order: str = "<",
     ) -> bytes:
-        """A TIFF: one strip, or square tiles, or one strip for each channel; `extra` says what the last channel is."""
+        """Make a TIFF of one strip, of tiles, or of a strip for each channel; `extra` describes the last channel."""
         height, width, channels = array.shape
         array = array.astype(array.dtype.newbyteorder(order))
         if tile:
@@ -108,11 +108,11 @@ def _tiff(tags: dict[int, tuple[str, tuple[int, ...]]], body: bytes, order: str)
     for tag, (kind, numbers) in sorted(tags.items()):
         packed = struct.pack(f"{order}{len(numbers)}{kind}", *numbers)
         if len(packed) > 4:
-            place = struct.pack(f"{order}I", behind + len(values))
+            field = struct.pack(f"{order}I", behind + len(values))
             values += packed + bytes(len(packed) % 2)
         else:
-            place = packed.ljust(4, b"\0")
-        entries += struct.pack(f"{order}HHI", tag, {"H": 3, "I": 4}[kind], len(numbers)) + place
+            field = packed.ljust(4, b"\0")
+        entries += struct.pack(f"{order}HHI", tag, {"H": 3, "I": 4}[kind], len(numbers)) + field
     magic = b"II*\0" if order == "<" else b"MM\0*"
     return magic + struct.pack(f"{order}I", start) + body + entries + bytes(4) + values
 

@@ -1,4 +1,4 @@
-"""Animated pictures that are too large are refused before they are decoded."""
+"""Animated pictures that are too large are errors before they are decoded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fomaug.visual import animate_clip
 
 
 def gif(canvas: tuple[int, int], frames: list[tuple[int, int]]) -> bytes:
-    """A GIF whose frames hold one pixel of data each, whatever size they claim."""
+    """Make a GIF whose frames have one pixel of data each, whatever size they state."""
     head = b"GIF89a" + struct.pack("<HHBBB", *canvas, 0x80, 0, 0) + bytes([0, 0, 0, 255, 255, 255])
     control = b"\x21\xf9\x04\0\x04\0\0\0"
     data = b"\x02\x02\x44\x01\0"

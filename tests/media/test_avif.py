@@ -1,4 +1,4 @@
-"""AVIF pictures that OpenCV wrote and Pillow reads, with every turn and mirror of the container, to the pixel."""
+"""AVIF pictures that OpenCV wrote and Pillow reads, with every rotation and mirror of the container."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def with_properties(content: bytes, added: list[bytes]) -> bytes:
     assert list(parts)[-1] == b"mdat"
     meta = parts[b"meta"]
     changed = _meta(meta, added, 0)
-    changed = _meta(meta, added, len(changed) - len(meta))  # The pixels move by what the properties take.
+    changed = _meta(meta, added, len(changed) - len(meta))  # The pixels move by the length of the properties.
     return b"".join(box(kind, changed if kind == b"meta" else part) for kind, part in parts.items())
 
 
@@ -110,7 +110,7 @@ def test_an_upright_picture(channels: int) -> None:
 @pytest.mark.parametrize("mirror", ["none", "top and bottom", "left and right"])
 def test_every_turn_and_mirror_of_the_container(channels: int, quarters: int, mirror: str) -> None:
     array = noise(channels)
-    added = [box(b"irot", bytes([quarters]))] if quarters else []  # against the clock, before the mirror
+    added = [box(b"irot", bytes([quarters]))] if quarters else []  # counterclockwise, before the mirror
     expected = np.rot90(array, quarters)
     if mirror == "top and bottom":
         added, expected = [*added, box(b"imir", b"\0")], expected[::-1]

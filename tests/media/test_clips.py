@@ -55,8 +55,8 @@ def test_a_folder_is_read_in_natural_order(tmp_path: Path, media) -> None:
 def test_the_hash_of_a_folder_tells_names_and_contents_apart(tmp_path: Path, media) -> None:
     frames = media.grey_steps(3)
     plain, same, renamed, reordered = (
-        read_clip(media.write_folder(tmp_path / place, content, name)).hash
-        for place, content, name in (
+        read_clip(media.write_folder(tmp_path / folder, content, name)).hash
+        for folder, content, name in (
             ("a", frames, "f{}.png"),
             ("b", frames, "f{}.png"),
             ("c", frames, "g{}.png"),
@@ -179,7 +179,7 @@ def test_a_damaged_picture_of_a_folder_is_left_out_and_named(tmp_path: Path, med
 
 
 def _bomb(path: Path) -> Path:
-    """A few bytes of png that claim 30000 x 30000 pixels."""
+    """Make a PNG of a few bytes that states a size of 30000 x 30000 pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -206,7 +206,7 @@ BAD = {
     "text": (lambda tmp: _written(tmp / "a.mp4", b"<html>not found</html>" * 50), "is not a video that can be read"),
     "playlist": (lambda tmp: _written(tmp / "a.mp4", HLS), "is not a video that can be read"),
     "text as gif": (lambda tmp: _written(tmp / "a.gif", b"GIF89a nonsense"), r"a\.gif"),
-    "empty folder": (lambda tmp: _empty_folder(tmp / "a"), "holds no pictures"),
+    "empty folder": (lambda tmp: _empty_folder(tmp / "a"), "has no pictures"),
     "bomb": (lambda tmp: _bomb(tmp / "a.png"), "a.png"),
 }
 

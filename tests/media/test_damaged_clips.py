@@ -15,7 +15,7 @@ from fomaug.media import read_clip
 def test_a_video_of_an_unknown_codec_is_refused(tmp_path: Path, media) -> None:
     path = media.write_video(tmp_path / "a.mp4", media.grey_steps(3))
     path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz").replace(b"mp4v", b"zzzz"))
-    with pytest.raises(MediaError, match=r"a\.mp4 has a codec that FFmpeg does not know"):
+    with pytest.raises(MediaError, match=r"a\.mp4 has a codec that FFmpeg does not support"):
         read_clip(path)
 
 

@@ -20,7 +20,7 @@ def picture(*shape: int, dtype: type = np.uint8) -> np.ndarray:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "PNG"])
-def test_every_format_says_that_it_is_synthetic_and_from_what(tmp_path: Path, suffix: str) -> None:
+def test_every_format_contains_the_mark_and_the_origin(tmp_path: Path, suffix: str) -> None:
     path = save_image(tmp_path / f"a.{suffix}", picture(9, 7, 3), provenance=PROVENANCE)
     mark = read_mark(path)
     assert mark.synthetic

@@ -1,4 +1,4 @@
-"""A picture or clip is a path, bytes or an open file, and nothing that imageio would look up."""
+"""A picture or clip is a path, bytes or an open file, and never a name that imageio would interpret."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_an_unusable_open_file_is_refused(read, tmp_path: Path) -> None:
     "name", ["http://localhost/a.png", "HTTPS://localhost/a.mp4", "s3://bucket/a.mp4", "file:///a.png"]
 )
 def test_an_address_is_refused_as_such(name: str, as_type, read) -> None:
-    with pytest.raises(MediaError, match="is an address, and only files are read; download it"):
+    with pytest.raises(MediaError, match="is an address, but only files are read; download it"):
         read(as_type(name))
 
 

@@ -30,8 +30,8 @@ def test_any_clock_gives_frames_in_order_and_no_second_without_a_new_one(times: 
     ("times", "expected"),
     [
         ((0.0, 0.1, 0.4), "abbbc"),
-        ((0.0, 0.04, 0.08, 0.2), "bcd"),  # faster than the pace: the last of those in one slot stays
-        ((0.0, 0.1, 900.0, 900.1), "abcd"),  # a stand-still of minutes is one slot
+        ((0.0, 0.04, 0.08, 0.2), "bcd"),  # faster than the rate: the last frame in each slot is kept
+        ((0.0, 0.1, 900.0, 900.1), "abcd"),  # a pause of minutes is one slot
         ((5.0, 5.1, 0.0, 0.1), "abcd"),  # a clock that runs backwards
     ],
 )

@@ -118,7 +118,7 @@ def test_a_profile_of_rgb_is_kept() -> None:
         (saved(Image.new("F", (20, 20)), "tiff"), "32 bits per channel"),
     ],
 )
-def test_what_cannot_be_used_says_why(content: bytes, message: str) -> None:
+def test_unusable_pictures_are_errors_with_a_reason(content: bytes, message: str) -> None:
     with pytest.raises(MediaError, match=message):
         decode_picture(content, ".png", max_pixels=10_000)
 
@@ -138,8 +138,8 @@ def test_damaged_files_never_raise_anything_else(suffix: str, rng: np.random.Gen
     content = encode_image(rng.integers(0, 255, (24, 24, 3), np.uint8), suffix)
     for _ in range(60):
         damaged = bytearray(content)
-        for place in rng.integers(0, min(len(content), 400), 6):
-            damaged[place] = int(rng.integers(0, 256))
+        for index in rng.integers(0, min(len(content), 400), 6):
+            damaged[index] = int(rng.integers(0, 256))
         try:
             decode_picture(bytes(damaged[: int(rng.integers(1, len(content)))]), f".{suffix}", max_pixels=10_000)
         except MediaError:

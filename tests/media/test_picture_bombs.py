@@ -1,4 +1,4 @@
-"""A few bytes that claim 100 000 x 100 000 pixels: named as too large, wherever they lie, and never decoded."""
+"""Files of a few bytes that state 100 000 x 100 000 pixels are reported as too large, and never decoded."""
 
 from __future__ import annotations
 

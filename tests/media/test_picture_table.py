@@ -1,4 +1,4 @@
-"""Every format, depth, orientation and alpha, written by another library than the one that reads, to the pixel."""
+"""Every format, depth, orientation and alpha, written by another library than the one that reads."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ def test_interlaced_sixteen_bits_of_any_size(size: tuple[int, int], channels: in
 @pytest.mark.parametrize("channels", [3, 4])
 def test_webp(channels: int, orientation: int, raw) -> None:
     array = noise(channels, np.uint8)
-    array[..., 3:] |= 1  # colours of what is fully transparent are not kept
+    array[..., 3:] |= 1  # colours of fully transparent pixels are not kept
     encoded = cv2.imencode(".webp", array[..., [2, 1, 0, 3][:channels]], [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
     content = with_webp_exif(encoded, array.shape, raw.exif(orientation))
     np.testing.assert_array_equal(whole(content, ".webp"), UPRIGHT[orientation](array))
 
 
 def with_webp_exif(content: bytes, shape: tuple[int, ...], exif: bytes) -> bytes:
-    """Put the extended head before the chunk of pixels, and EXIF behind it."""
+    """Insert the extended header before the chunk of pixels, and EXIF after it."""
     start = content.index(b"VP8L")
     size = struct.unpack("<I", content[start + 4 : start + 8])[0]
     pixels = content[start : start + 8 + size + size % 2]
@@ -174,7 +174,9 @@ def test_premultiplied_alpha_becomes_straight(dtype: type, raw) -> None:
 def test_extra_channels_that_are_no_alpha_are_left_out(raw) -> None:
     array = noise(4)
     np.testing.assert_array_equal(whole(raw.tiff(array, extra=0), ".tif"), array[..., :3])
-    np.testing.assert_array_equal(whole(raw.tiff(array, extra=None), ".tif"), array)  # most who leave it out mean alpha
+    np.testing.assert_array_equal(
+        whole(raw.tiff(array, extra=None), ".tif"), array
+    )  # most writers that omit it mean alpha
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -207,10 +209,10 @@ def test_a_page_of_another_kind_than_the_first_is_reported() -> None:
 
 
 def with_orientation(content: bytes, orientation: int) -> bytes:
-    """Turn the tag of the planar configuration, which says what is so anyway, into an orientation."""
-    place = content.index(struct.pack("<HHIH", 284, 3, 1, 1))
-    assert (place - struct.unpack("<I", content[4:8])[0] - 2) % 12 == 0, "an entry of the directory"
-    return content[:place] + struct.pack("<HHIH", 274, 3, 1, orientation) + content[place + 10 :]
+    """Replace the tag of the planar configuration, which has its default value, by an orientation."""
+    offset = content.index(struct.pack("<HHIH", 284, 3, 1, 1))
+    assert (offset - struct.unpack("<I", content[4:8])[0] - 2) % 12 == 0, "an entry of the directory"
+    return content[:offset] + struct.pack("<HHIH", 274, 3, 1, orientation) + content[offset + 10 :]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_a_box_of_any_stated_size_is_read_without_harm(size: int, tmp_path: Path
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize(("kind", "value"), [(2, "x"), (3, 7), (4, 3_000_000_000), (5, (1, 2)), (12, 1.5)])
 def test_tags_of_a_wrong_kind_are_left_out(kind: int, value: object, dtype: type) -> None:
-    """As the mark or the colour profile of a TIFF file; bytes(3_000_000_000) would have as many zeros."""
+    """The mark or the profile of a TIFF file is a number; bytes(3_000_000_000) would fill the memory with zeros."""
     file, profile = io.BytesIO(), 34675
     tags = [(code, kind, 1, value, True) for code in (700, profile)]
     tifffile.imwrite(file, np.zeros((20, 20, 3), dtype), photometric="rgb", extratags=tags, metadata=None)

@@ -81,13 +81,13 @@ def test_unknown_containers_are_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_frames_that_the_encoder_does_not_take_are_said_with_their_size(tmp_path: Path) -> None:
+def test_frames_that_the_encoder_rejects_are_reported_with_their_size(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="cannot encode frames of 17000 x 16 pixels"):
         write(tmp_path / "a.mp4", [np.zeros((16, 17000, 3), np.uint8)])
     assert not list(tmp_path.iterdir())
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MediaError, match=r"a\.mp4 cannot be written \("):
         write(tmp_path / "file" / "a.mp4", frames(1))

@@ -1,4 +1,4 @@
-"""What a video's container says about its frames: turns, shapes of pixels, times, colours."""
+"""Properties of frames in a video's container: rotation, pixel aspect ratio, times and colours."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MATRICES = {
 
 
 def scene() -> np.ndarray:
-    """A frame without any symmetry."""
+    """Draw a frame without any symmetry."""
     frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     frame[: HEIGHT // 2, : WIDTH // 2] = 255
     frame[: HEIGHT // 4, WIDTH // 2 :] = (0, 200, 0)
@@ -41,7 +41,7 @@ def scene() -> np.ndarray:
 def write_timed(
     path: Path, times: list[float], *, last: float | None = None, rate: int = 25, aspect: Fraction | None = None
 ) -> Path:
-    """Write frames, dark and light in turn, at given seconds; `last` is how long the last one stays."""
+    """Write alternately dark and light frames at given seconds; `last` is the duration of the last one."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "18", "bf": "0"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
@@ -70,10 +70,10 @@ def test_all_eight_display_matrices(matrix: str, tmp_path: Path, media) -> None:
     path = media.write_video(tmp_path / "a.mp4", [scene()] * 2)
     stored = next(iter(read_clip(path)))
     data = path.read_bytes()
-    place = data.index(b"tkhd") + 4 + 4 + 20 + 8 + 8
-    assert data[place : place + 4] == struct.pack(">i", ONE)
+    offset = data.index(b"tkhd") + 4 + 4 + 20 + 8 + 8
+    assert data[offset : offset + 4] == struct.pack(">i", ONE)
     values = (a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30)
-    path.write_bytes(data[:place] + struct.pack(">9i", *values) + data[place + 36 :])
+    path.write_bytes(data[:offset] + struct.pack(">9i", *values) + data[offset + 36 :])
     clip = read_clip(path)
     frame = next(iter(clip))
     np.testing.assert_array_equal(frame, shown(stored))
@@ -144,7 +144,7 @@ def test_written_videos_are_tagged_bt709_and_have_its_colours(tmp_path: Path) ->
         assert np.abs(middles - PALETTE).max() <= 3
 
 
-def test_the_head_of_an_mp4_stands_before_its_pictures(tmp_path: Path) -> None:
+def test_the_header_of_an_mp4_precedes_its_pictures(tmp_path: Path) -> None:
     with open_video(tmp_path / "a.mp4", 25) as video:
         video.write(scene())
     data = (tmp_path / "a.mp4").read_bytes()

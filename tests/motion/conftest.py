@@ -42,7 +42,7 @@ def talk(rng: np.random.Generator, frames: int, yaw_range: float, pitch_range: f
     return yaw, pitch, roll, jaw
 
 
-def project(yaw, pitch, roll, jaw, scale, place) -> np.ndarray:
+def project(yaw, pitch, roll, jaw, scale, offset) -> np.ndarray:
     points = np.repeat(FACE[None], len(yaw), 0)
     points[:, 6:8, 1] += jaw[:, None]
     x, y, z = points.transpose(2, 0, 1)
@@ -52,7 +52,7 @@ def project(yaw, pitch, roll, jaw, scale, place) -> np.ndarray:
     x, z = cy * x - sy * z, cy * z + sy * x
     y = cp * y + sp * z
     x, y = cr * x - sr * y, sr * x + cr * y
-    return np.stack([x, y], -1) * scale + place
+    return np.stack([x, y], -1) * scale + offset
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ def test_settled_references_stay(frames, params, source):
     ("change", "error", "message"),
     [
         ({"clip": "nodd"}, PoolError, "clip 'nodd'.*did you mean 'nod'"),
-        ({"clip_hash": "f" * 64}, PoolError, "is another one than"),
+        ({"clip_hash": "f" * 64}, PoolError, "differs from the clip"),
         ({"frame": 12}, ArgumentError, "has frames 0 to 11, but the motion parameters name frame 12"),
         ({"reference": -3}, ArgumentError, "reference -3"),
     ],

@@ -20,7 +20,7 @@ TOLERANCE = {"atol": 1e-5, "rtol": 0}
 
 
 class Golden:
-    """One golden model with the tensors that the official code gave for it."""
+    """One golden model with the tensors of the official code."""
 
     def __init__(self, folder: Path, name: str) -> None:
         with safe_open(folder / f"{name}-outputs.safetensors", framework="pt") as file:
@@ -121,7 +121,7 @@ def test_discriminator_features(golden: Golden) -> None:
 
 
 def assert_close_in_scale(found: Tensor, expected: Tensor) -> None:
-    """Within 1e-5 of the largest value: these maps reach 40, and the golden ones are 2e-5 off their float64 values."""
+    """Compare within 1e-5 of the largest value: maps reach 40, and golden ones differ from float64 values by 2e-5."""
     torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max().clamp(min=1)), rtol=0)
 
 

@@ -60,7 +60,7 @@ def _example(person: str) -> torch.Tensor:
 
 
 def _faces(count: int, random: torch.Generator) -> Keypoints:
-    """Keypoints of mean faces whose points were shaken a little."""
+    """Make keypoints of mean faces with a little noise on the points."""
     return mesh_keypoints(mean_mesh() + 0.01 * torch.randn(count, 478, 3, generator=random))
 
 
@@ -178,7 +178,7 @@ def test_a_close_up_of_a_mirrored_eye_is_mirrored(random: torch.Generator) -> No
 
 
 def test_a_close_up_moves_with_its_frame(random: torch.Generator) -> None:
-    """A picture of one colour shows nothing, so the same places in the part's frame are read wherever it lies."""
+    """A picture of one colour has no content, so the result in the part's frame does not depend on its position."""
     closeup: Closeup = _detector().mouth
     grey, face = torch.full((1, 3, 256, 256), 0.4), _faces(1, random)
     shifted = Keypoints(face.value + 0.1, face.jacobian)
@@ -213,8 +213,8 @@ def test_the_fast_flow_of_eyes_equals_the_plain_one(random: torch.Generator) -> 
 def test_eyes_out_of_the_picture_are_no_error(random: torch.Generator) -> None:
     generator, picture, face = _generator(), torch.rand(1, 3, 256, 256, generator=random), _faces(1, random)
     nn.init.ones_(generator.eye_hint.weight)
-    for place in (-5.0, 5.0, 1.2):
-        away = Keypoints(face.value + place, face.jacobian)
+    for shift in (-5.0, 5.0, 1.2):
+        away = Keypoints(face.value + shift, face.jacobian)
         outputs = []
         for gradient in (True, False):
             with torch.set_grad_enabled(gradient):

@@ -42,7 +42,7 @@ GOOD = Scores(
         ({"identity": 0.1}, "identity 0.100 < 0.5"),
     ],
 )
-def test_each_gate_says_why(change: dict[str, float], reason: str) -> None:
+def test_each_gate_gives_a_reason(change: dict[str, float], reason: str) -> None:
     gates = Gates(min_motion=0.02, min_identity=0.5)
     assert judge(GOOD, gates) == []
     assert reason in judge(Scores(**{**GOOD.to_dict(), **change}), gates)
@@ -76,7 +76,7 @@ def test_a_picture_that_did_not_move_scores_as_itself(tiny_model: fomaug.Animato
 
 
 def test_an_enlarged_face_has_no_stretch_and_a_distorted_one_has(tiny_model: fomaug.Animator) -> None:
-    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))  # says where the face is
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))  # the position of the face
     grid, occlusion = identity_grid((64, 64)), torch.ones(2, 1, 64, 64)
     wax = grid + 0.12 * torch.sin(2 * np.pi * grid.flip(-1)) + 0.12 * torch.sin(2 * np.pi * grid)
     enlarged, waxen = score(tiny_model, image, image, torch.stack([grid * 0.5, wax]), occlusion)
@@ -120,7 +120,7 @@ def test_other_numbers_of_flows_than_results_are_refused(tiny_model: fomaug.Anim
 
 @pytest.fixture(scope="module")
 def spoil() -> ModuleType:
-    """The four ways to break a frame, from the calibration script."""
+    """Spoil a frame in one of the four ways of the calibration script."""
     spec = importlib.util.spec_from_file_location("calibrate_gates", ROOT / "benchmarks" / "calibrate_gates.py")
     assert spec is not None
     assert spec.loader is not None

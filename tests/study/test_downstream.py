@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fomaug import Animator, DrivingPool
@@ -17,14 +18,43 @@ from fomaug.study import StudyPlan
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "downstream"
 
 
-@pytest.fixture
-def benchmark() -> Any:
-    spec = importlib.util.spec_from_file_location("downstream_run", FOLDER / "run.py")
+def load(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"downstream_{name}", FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def benchmark() -> Any:
+    return load("run")
+
+
+@pytest.fixture
+def people(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(FOLDER.parent))
+    return load("render_people")
+
+
+def test_faces_are_cut_to_squares_within_their_pictures(people: Any) -> None:
+    pixels = np.arange(256 * 256 * 3).reshape(256, 256, 3).astype(np.uint8)
+    middle = people.cut(pixels, np.array([[100.0, 80.0], [140.0, 160.0]]))
+    np.testing.assert_array_equal(middle, pixels[70:170, 70:170])
+    corner = people.cut(pixels, np.array([[0.0, 0.0], [40.0, 80.0]]))
+    np.testing.assert_array_equal(corner, pixels[:100, :100])
+    assert people.cut(pixels, np.array([[-9.0, 0.0], [300.0, 255.0]])).shape == (256, 256, 3)
+
+
+def test_an_expression_replaces_the_drawn_one_but_for_eyes(people: Any) -> None:
+    units = {"eyeBlinkLeft": 0, "mouthSmileLeft": 1, "mouthSmileRight": 2, "jawOpen": 3}
+    drawn = np.full((1, 4), 0.5, np.float32)
+    smile = people.express(units, drawn, "smile", np.random.default_rng(0))
+    assert smile[0, 0] == 0.5
+    assert smile[0, 1] == smile[0, 2] > 0.5
+    assert smile[0, 3] == 0
+    np.testing.assert_array_equal(people.express(units, drawn, "neutral", np.random.default_rng(0)), [[0.5, 0, 0, 0]])
 
 
 @pytest.mark.parametrize("name", ["small", "ablation"])

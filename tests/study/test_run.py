@@ -215,7 +215,7 @@ def test_features_enrol_people_by_views(tmp_path: Path, write_classes: Write, st
         ({"wide": "paremetric yaw=-20:20"}, "did you mean 'parametric'"),
         ({"wide": "parametric yaw=20"}, "'yaw=20' is not NAME=LOW:HIGH"),
         ({"wide": "parametric jaw=-20:20"}, "did you mean 'yaw'"),
-        ({"wide": "builtin yaw=-20:20"}, "only parametric pools take ranges"),
+        ({"wide": "builtin yaw=-20:20"}, "only parametric pools have ranges"),
         ({"wide": {"strenght_range": [0, 1]}}, "arm 'wide': unknown argument 'strenght_range'.*did you mean"),
         ({"wide": "nowhere.json"}, "nowhere.json cannot be read: No such file"),
     ],

@@ -15,7 +15,7 @@ from fomaug.training import TrainConfig
 
 @pytest.fixture(scope="session")
 def moving_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four clips of a textured disc that wanders over a still ground, as folders of frames."""
+    """Write four clips of a textured disc that moves over a still ground, as folders of frames."""
     root = tmp_path_factory.mktemp("shapes")
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:64, 0:64]
@@ -35,7 +35,7 @@ def moving_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shipped_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example clips, rendered heads that move, as small frames: every eighth, 64 x 64, in a folder a clip."""
+    """Write every eighth frame of the example clips, rendered moving heads, at 64 x 64, one folder for each clip."""
     root = tmp_path_factory.mktemp("heads")
     for path in sorted((Path(__file__).parents[2] / "examples" / "clips").glob("*.mp4")):
         folder = root / path.stem

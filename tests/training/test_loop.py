@@ -123,7 +123,7 @@ def test_a_killed_run_resumes_with_the_same_losses(
         time.sleep(0.02)
     process.kill()
     process.wait()
-    steps = len(losses_so_far(run)) + 3  # some that the kill lost, and new ones
+    steps = len(losses_so_far(run)) + 3  # steps lost by the kill, and new ones
     train(config, moving_shapes, run, max_steps=steps, resume=True, progress=False, device="cpu")
     train(config, moving_shapes, tmp_path / "whole", max_steps=steps, progress=False, device="cpu")
     assert losses(run) == losses(tmp_path / "whole")
@@ -143,7 +143,7 @@ def test_tensorboard_is_an_extra_that_is_named_before_anything_is_trained(
     assert not list(tmp_path.glob("losses*")) and not list(tmp_path.glob("step-*"))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorboard, about its own parts
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # tensorboard warns about its own parts
 def test_tensorboard_shows_the_losses_of_the_log(tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     train(tiny_train, moving_shapes, tmp_path, max_steps=2, tensorboard=True, progress=False)
@@ -169,7 +169,7 @@ def test_early_pictures_show_source_driving_and_prediction(
 
 
 class Edges(torch.nn.Module):
-    """Stands for a network of the user's, whose maps are compared."""
+    """A small feature extractor in place of a user's network."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Every loss acts: trained for it alone on one batch of the shipped clips, the networks get better at it."""
+"""Every loss has an effect: trained on it alone, with one batch of the shipped clips, the networks reduce it."""
 
 from __future__ import annotations
 

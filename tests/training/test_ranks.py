@@ -1,4 +1,4 @@
-"""Several processes: on a CPU as they are, on GPUs as far as can be said without one."""
+"""Several processes: real ones on a CPU, and the choice of devices for GPUs."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_model_with_shared_batch_norms_is_saved_like_any_other(tiny_model: Ani
 
 
 def start(script: str, arguments: list[str], tmp_path: Path) -> list[int]:
-    """Run a script in two processes that meet as those of torchrun do."""
+    """Run a script in two processes, as torchrun starts them."""
     (tmp_path / "run.py").write_text(textwrap.dedent(script))
     environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     environment.update({"MASTER_PORT": free_port(), "SECOND_PORT": free_port()})

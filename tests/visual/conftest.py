@@ -28,7 +28,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def stripes(count: int, size: int = 64) -> list[np.ndarray]:
-    """Frames in which something moves."""
+    """Draw frames with a moving stripe."""
     rows, columns = np.mgrid[:size, :size]
     return [
         np.stack([rows * 3 % 256, (columns + 5 * i) % size * 4, rows + columns], -1).astype(np.uint8)
@@ -38,7 +38,7 @@ def stripes(count: int, size: int = 64) -> list[np.ndarray]:
 
 @pytest.fixture(scope="session")
 def face() -> Path:
-    """A face that fills its picture."""
+    """Return a face that fills its picture."""
     return EXAMPLES / "person_a" / "front.jpg"
 
 
@@ -48,7 +48,7 @@ def other_face() -> Path:
 
 
 class Media:
-    """Reads videos, and writes such as are met in the wild."""
+    """Reader of videos, and writer of videos with common flaws."""
 
     @staticmethod
     def frames_of(path: Path) -> list[np.ndarray]:

@@ -75,7 +75,7 @@ def test_no_strength_gives_the_picture_itself(
         ({"strenght": 1}, ArgumentError, "did you mean 'strength'"),
         ({"strength": -1}, ArgumentError, "strength must be 0 or more"),
         ({"reference": 99}, ArgumentError, "reference is frame 99, but the clip has 11"),
-        ({"image": "nowhere.png"}, MediaError, r"there is no picture or clip .*nowhere\.png"),
+        ({"image": "nowhere.png"}, MediaError, r"nowhere\.png does not exist; give a picture or a clip"),
         ({"clip": "nowhere.mp4"}, MediaError, r"nowhere\.mp4"),
         ({"out": "out.txt"}, ArgumentError, "suffix must be one of"),
     ],
@@ -101,14 +101,14 @@ def test_grey_and_transparent_pictures_can_be_animated(
 @pytest.mark.parametrize(
     ("image", "out", "said"),
     [
-        ("nowhere.png", "out.mp4", "there is no picture or clip .*nowhere.png"),
+        ("nowhere.png", "out.mp4", "nowhere.png does not exist; give a picture or a clip"),
         (".", "out.xyz", "cannot write 'out.xyz': its suffix must be one of .mp4, .gif, .webp"),
         (".", ".", "is a folder; name the file to write"),
-        (".", "clip.mp4", "which is to be read; name another file to write"),
-        ("clip.mp4", "./clip.mp4", "which is to be read; name another file to write"),
+        (".", "clip.mp4", "is also the input .*; give another path for the result"),
+        ("clip.mp4", "./clip.mp4", "is also the input .*; give another path for the result"),
     ],
 )
-def test_what_cannot_be_is_said_before_the_clip_is_read(
+def test_impossible_requests_are_errors_before_the_clip_is_read(
     tiny_model: Animator, tmp_path: Path, image: str, out: str, said: str
 ) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"no clip, which would be said if it were read")

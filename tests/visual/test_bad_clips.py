@@ -1,4 +1,4 @@
-"""What is wrong with clips and pictures is said by name, and nothing is lost."""
+"""Flawed clips and pictures: errors name the file, and good parts are used."""
 
 from __future__ import annotations
 
@@ -108,11 +108,11 @@ def test_too_little_memory_is_an_error_that_names_the_files(tiny_model, image, c
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000000000 bytes")
 
     monkeypatch.setattr(_animate, "read_portrait", full)
-    with pytest.raises(MediaError, match=r"too little memory for .*a\.png and .*clip\.mp4; take a smaller picture"):
+    with pytest.raises(MediaError, match=r"out of memory with .*a\.png and .*clip\.mp4; use a smaller picture"):
         run(tiny_model, image, clip)
 
 
-def test_other_failures_are_not_taken_for_a_lack_of_memory(tiny_model, image, clip, monkeypatch) -> None:
+def test_other_failures_are_not_reported_as_lack_of_memory(tiny_model, image, clip, monkeypatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
@@ -126,14 +126,14 @@ def test_a_folder_of_clips_is_not_one_clip(tiny_model, image, clip, tmp_path) ->
     folder.mkdir()
     for name in ("a.mp4", "b.mp4"):
         shutil.copy(clip, folder / name)
-    with pytest.raises(ArgumentError, match=r"clips is no clip but a folder of 2; animate takes one of them: a\.mp4"):
+    with pytest.raises(ArgumentError, match=r"clips is a folder of 2 clips; give one of them: a\.mp4"):
         run(tiny_model, image, folder)
     (tmp_path / "empty").mkdir()
     with pytest.raises(MediaError, match="empty holds neither pictures nor clips"):
         run(tiny_model, image, tmp_path / "empty")
 
 
-def test_a_place_that_cannot_be_written_is_named(tiny_model, image, clip, tmp_path) -> None:
+def test_a_path_that_cannot_be_written_is_named(tiny_model, image, clip, tmp_path) -> None:
     (tmp_path / "file").write_text("not a folder")
     for name in ("out.mp4", "out.png"):
         with pytest.raises(MediaError, match=rf"{name} cannot be written"):
@@ -142,7 +142,7 @@ def test_a_place_that_cannot_be_written_is_named(tiny_model, image, clip, tmp_pa
 
 
 def test_no_more_than_a_batch_of_frames_is_alive(tiny_model, image, tmp_path, media, monkeypatch) -> None:
-    """Memory does not grow with the clip: results are gone soon after they are written."""
+    """Memory does not grow with the clip, because results are freed soon after they are written."""
     written: list[weakref.ref[np.ndarray]] = []
     most = 0
     original = VideoWriter.write

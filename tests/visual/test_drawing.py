@@ -16,7 +16,7 @@ def grid(height: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [(60, 60), (40, 60), (61, 40)])
-def test_keypoints_lie_where_the_model_saw_them(size: tuple[int, int]) -> None:
+def test_keypoints_are_drawn_where_the_model_detects_them(size: tuple[int, int]) -> None:
     import torch
 
     picture = torch.zeros(1, 1, *size)
@@ -42,8 +42,8 @@ def test_no_motion_leaves_the_picture() -> None:
 
 
 @pytest.mark.parametrize(("shift", "colour"), [((0.3, 0.0), 0), ((0.0, 0.3), 1), ((-0.3, 0.0), 2)])
-def test_the_hue_says_where_to(shift: tuple[float, float], colour: int) -> None:
-    """Right is red; down is green rather than red or blue; left is cyan, with more blue than red."""
+def test_the_hue_shows_the_direction(shift: tuple[float, float], colour: int) -> None:
+    """Right is red, down is more green than red or blue, left is cyan with more blue than red."""
     drawn = draw_flow(GREY, grid(10, 15) - np.array(shift, np.float32))
     red, green, blue = drawn[20, 30].astype(int)
     assert [red > max(green, blue), green > max(red, blue), min(green, blue) > red][colour]
@@ -54,7 +54,7 @@ def test_more_motion_is_stronger() -> None:
     assert np.abs(weak.astype(int) - 100).mean() < np.abs(strong.astype(int) - 100).mean()
 
 
-def test_what_was_invented_is_red_and_the_rest_untouched() -> None:
+def test_painted_pixels_are_red_and_others_unchanged() -> None:
     occlusion = np.ones((40, 60), np.float32)
     occlusion[:, :20] = 0
     drawn = draw_occlusion(GREY, occlusion)

@@ -45,7 +45,7 @@ def test_absolute_takes_the_driving_points_as_they_are(tiny_model, image, tmp_pa
 
 
 def test_a_clip_gives_no_picture(tiny_model, image, clip, tmp_path) -> None:
-    with pytest.raises(ArgumentError, match=r"clip\.mp4 is a clip, and gives a video: name an \.mp4, \.gif or \.webp"):
+    with pytest.raises(ArgumentError, match=r"the result of the clip .*clip\.mp4 must be an \.mp4, \.gif or \.webp"):
         animate_clip(image, clip, tmp_path / "out.png", model=tiny_model, crop="frame")
     assert not (tmp_path / "out.png").exists()
 

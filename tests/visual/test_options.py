@@ -23,7 +23,7 @@ from fomaug.visual.options import AnimateKeywords, make_options
         ({"strength": float("nan")}, "strength must be 0 or more, got nan"),
     ],
 )
-def test_values_that_are_none_are_named(options: dict, message: str) -> None:
+def test_invalid_values_are_named(options: dict, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         AnimateOptions(**options)
 
@@ -36,7 +36,7 @@ def test_a_face_is_read_from_words_and_numbers(text: str, face: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,four", "1.5,2,3,4"])
-def test_a_face_that_is_none_is_quoted(text: str) -> None:
+def test_an_invalid_face_is_quoted(text: str) -> None:
     with pytest.raises(ArgumentError, match=f"X,Y,WIDTH,HEIGHT in pixels, got '{text}'"):
         parse_face(text)
 

@@ -14,7 +14,7 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_paths_start_from_the_list_and_from_the_root(tmp_path: Path) -> None:
+def test_paths_are_relative_to_the_list_or_the_root(tmp_path: Path) -> None:
     path = written(tmp_path, "source,driving\na.png,clips/b.mp4\n/c.png, d.mp4\n")
     assert read_pairs(path) == [
         Pair(tmp_path / "a.png", tmp_path / "clips" / "b.mp4"),
@@ -48,7 +48,7 @@ def test_other_columns_are_options_or_left_alone(tmp_path: Path) -> None:
     [
         ("", "needs the columns source and driving"),
         ("source,clip\na,b\n", "lacks driving: 'source', 'clip'"),
-        ("source,driving\n", "has no line below its head"),
+        ("source,driving\n", "has no rows"),
         ("source,driving,strenght\na,b,1\n", "has a column 'strenght'; did you mean 'strength'"),
         ("source,driving\na,b\nc,\n", "line 3: both source and driving must be given"),
         ("source,driving,region\na,b,mouht\n", "line 2: region must be one of .*did you mean 'mouth'"),

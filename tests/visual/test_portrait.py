@@ -27,7 +27,7 @@ def portrait(path: Path, model: Animator, **options: object):
 
 @pytest.fixture(scope="module")
 def photograph(face: Path, tmp_path_factory) -> Path:
-    """A large picture with a face somewhere in it."""
+    """Return a large picture that contains a face."""
     whole = np.full((500, 620, 3), (90, 120, 150), np.uint8)
     whole += np.random.default_rng(0).integers(0, 30, (500, 620, 1), np.uint8)
     whole[60:316, 200:456] = np.asarray(Image.open(face).convert("RGB").resize((256, 256)))
@@ -51,11 +51,11 @@ def test_whole_means_whole_and_a_box_is_the_face(face_model, photograph) -> None
     found = portrait(photograph, face_model, face=(260, 110, 130, 150))
     assert found.square == face_square((260, 110, 390, 260), (500, 620))
     assert found.source.image.shape[2:] == found.square.size
-    with pytest.raises(ArgumentError, match=r"holds too little of .*p\.png, a picture of 620 x 500 pixels"):
+    with pytest.raises(ArgumentError, match=r"covers too little of .*p\.png, a picture of 620 x 500 pixels"):
         portrait(photograph, face_model, face=(900, 900, 50, 50))
 
 
-def test_a_picture_without_a_face_is_animated_whole_and_that_is_said(face_model, tmp_path) -> None:
+def test_a_picture_without_a_face_is_animated_whole_with_a_note(face_model, tmp_path) -> None:
     path = save_image(tmp_path / "wall.png", np.full((64, 64, 3), 128, np.uint8))
     notes: list[str] = []
     assert read_portrait(path, face_model, AnimateOptions(), frame=None, on_note=notes.append).square is None

@@ -1,4 +1,4 @@
-"""The clip's sound beside the animated picture; the clip's sine and its steps are heard where its pictures are."""
+"""The clip's sound in the result; its sine and its steps must be in time with the pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FPS = 10
 
 
 def write_clip(path: Path, codec: str, frames: list[np.ndarray], *, late: int = 0) -> Path:
-    """A video and a sine of 440 Hz that falls to a fifth after a second; both start `late` frames late."""
+    """Write a video with a sine of 440 Hz that falls to a fifth after a second; both start `late` frames late."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=FPS)
         video.height, video.width, video.pix_fmt = *frames[0].shape[:2], "yuv420p"
@@ -41,7 +41,7 @@ def write_clip(path: Path, codec: str, frames: list[np.ndarray], *, late: int = 
 
 
 def heard(path: Path) -> tuple[str, np.ndarray, float]:
-    """Codec, samples and the time of the first one."""
+    """Return the codec, the samples and the time of the first sample."""
     with av.open(str(path)) as container:
         frames = list(container.decode(audio=0))
         name = container.streams.audio[0].codec_context.codec.canonical_name
@@ -113,7 +113,7 @@ def test_silent_clips_and_folders_give_silent_videos(tiny_model, image, clip, tm
         assert [stream.type for stream in container.streams] == ["video"]
 
 
-def test_damaged_sound_does_not_cost_the_pictures(tiny_model, image, tmp_path, media, rng) -> None:
+def test_pictures_survive_damaged_sound(tiny_model, image, tmp_path, media, rng) -> None:
     clip = write_clip(tmp_path / "clip.mkv", "libopus", media.stripes(12))
     content = bytearray(clip.read_bytes())
     at = content.rindex(bytes(list(packets(clip))[-4]))

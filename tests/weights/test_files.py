@@ -98,7 +98,7 @@ def test_broken_models_are_warned_of_by_default(broken: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"\x80\x02", b"\x80\x02}"])
-def test_a_checkpoint_that_breaks_off_is_refused_with_a_reason(content: bytes, tmp_path: Path) -> None:
+def test_a_truncated_checkpoint_is_an_error_with_a_reason(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.pth.tar").write_bytes(content)
     with pytest.raises(WeightsError, match=r"x\.pth\.tar is damaged \(.*\w.*\)"):
         read_pickle(tmp_path / "x.pth.tar")

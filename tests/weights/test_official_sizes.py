@@ -18,7 +18,7 @@ from fomaug.networks import OFFICIAL, ModelConfig, MultiScaleDiscriminator, buil
 
 @dataclass(frozen=True)
 class Layout:
-    """How a checkpoint was written."""
+    """The file format and the content of a checkpoint."""
 
     file: str
     prefix: str = ""  # "module." of DataParallel
@@ -55,7 +55,7 @@ class Built:
 
 @cache
 def build(config: ModelConfig) -> Built:
-    """Once for all configurations of the same networks, since they are large; the discriminators differ."""
+    """Build the large networks once for all configurations that share them; only the discriminators differ."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         detector, generator = build_networks(config)
@@ -97,7 +97,7 @@ def write(config: ModelConfig, layout: Layout, folder: Path) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home for imported models; the files are a quarter of a gigabyte each and do not outlive their test."""
+    """Return a folder for imported models, and delete its files, a quarter of a gigabyte each, after the test."""
     monkeypatch.setenv("FOMAUG_HOME", str(tmp_path / "home"))
     yield tmp_path
     for path in [*tmp_path.glob("*.pth.tar"), *tmp_path.rglob("*.safetensors")]:
@@ -121,7 +121,7 @@ def test_an_official_checkpoint_is_imported_and_computes_what_it_did(
 
 @torch.no_grad()
 def passed(detector: nn.Module, generator: nn.Module) -> list[Tensor]:
-    """Everything that the networks give for a picture of half the side, which is a quarter of the work."""
+    """Return all outputs of the networks for a picture of half the side, which takes a quarter of the time."""
     source, driving = torch.rand(2, 1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     keypoints: list[Keypoints] = [detector(source), detector(driving)]
     out = generator(source, generator.encode(source), *keypoints)

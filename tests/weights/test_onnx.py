@@ -45,7 +45,7 @@ def test_the_command_exports_the_shipped_model(tmp_path: Path, capsys: pytest.Ca
 
 
 def check_whole_way(model: Animator, folder: Path, runtime: Any) -> None:
-    """Animate by the three files alone, on pictures that the export did not see."""
+    """Animate by the three files alone, on pictures that the export did not use."""
 
     def run(part: str, **inputs: torch.Tensor) -> list[np.ndarray]:
         session = runtime.InferenceSession(str(folder / f"{part}.onnx"), providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""Files of strangers: each kind of fault is refused with its own words, soon and in little memory."""
+"""Harmful files: each kind of fault is rejected with its own message, quickly and with little memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def with_bias(value: torch.Tensor, *, zipped: bool = True) -> Case:
 
 def quantised() -> torch.Tensor:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torch will give them up
+        warnings.simplefilter("ignore", UserWarning)  # torch plans to remove them
         return torch.quantize_per_tensor(torch.zeros(3), 0.1, 0, torch.qint8)
 
 
@@ -52,7 +52,7 @@ def with_header(content: bytes, edit: Callable[[dict[str, Any]], None], *, data:
 
 
 def with_lite(**changes: Any) -> Case:
-    """The lite model of the tests with other numbers in its configuration."""
+    """Write the lite model of the tests with other numbers in its configuration."""
 
     def edit(header: dict[str, Any]) -> None:
         header["__metadata__"]["config"] = json.dumps(merged(LITE, changes))
@@ -72,7 +72,7 @@ def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_numbers(number: float) -> Case:
-    """One number of the first floating tensor of a model file is another."""
+    """Change one number of the first floating-point tensor of a model file."""
     content = weights_files()[0]
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
@@ -109,7 +109,7 @@ def yaml_value(value: str) -> Case:
 
 
 def nested_tuples(depth: int, end: bytes, start: bytes = b"") -> bytes:
-    """A tuple that holds another one twice, and so on: a few bytes a level, twice the values at each."""
+    """Nest tuples that each contain the next one twice: a level takes a few bytes and doubles the number of values."""
     return b"\x80\x02" + start + b")" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(depth)) + end
 
 
@@ -183,7 +183,7 @@ def pool_shape(shape: list[int]) -> Case:
 
 
 def empty_pool_shape(shape: list[int]) -> Case:
-    """A tensor without numbers, whose other sizes may say anything."""
+    """Make a pool whose tensor has no numbers, but large sizes."""
 
     def edit(header: dict[str, Any]) -> None:
         del header["0.jacobian"], header["1.jacobian"]
@@ -306,11 +306,11 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
     ),
     "a tensor of stride 0": (
         lambda: with_bias(torch.zeros(1).expand(4 * 10**9)),
-        "describes a tensor of 4000000000 numbers, and its storage has 1",
+        "describes a tensor of 4000000000 numbers, but its storage has 1",
     ),
     "a tensor of stride 0 in an old checkpoint": (
         lambda: with_bias(torch.zeros(1).expand(40_000, 100_000), zipped=False),
-        "describes a tensor of 40000x100000 numbers, and its storage has 1",
+        "describes a tensor of 40000x100000 numbers, but its storage has 1",
     ),
     "a storage that the file does not hold": (
         lambda: ("official", storage_of(2**40)),
@@ -405,7 +405,7 @@ def outcomes() -> dict[str, Outcome]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_harmful_files_are_refused_soon_and_in_little_memory(case: str, outcomes: dict[str, Outcome]) -> None:
+def test_harmful_files_are_rejected_quickly_and_with_little_memory(case: str, outcomes: dict[str, Outcome]) -> None:
     outcome = outcomes[case]
     assert outcome.kind == "refused", outcome
     with pytest.raises(ValueError, match=CASES[case][1]):

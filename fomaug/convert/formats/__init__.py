@@ -1,4 +1,4 @@
-"""The formats that trainers read. Importing the package registers the converters of all its files."""
+"""The formats that trainers read; importing the package registers all converters."""
 
 import importlib
 import pkgutil

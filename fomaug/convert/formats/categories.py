@@ -1,4 +1,4 @@
-"""Categories of faces in detection formats: those of the annotations, class labels, or just `face`."""
+"""Categories of faces in detection formats: annotated categories, class labels, or the one category `face`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Categories:
     """The categories of a dataset, in the order of their ids, and the category of each face.
 
     Args:
-        option: whether the category of a face is its label.
+        option: value of `ConvertPlan.categories`.
         survey: labels of the dataset.
-        known: names of the categories of the annotations, by id.
+        known: names of the annotated categories by id.
     """
 
     def __init__(self, option: CategoryOption, survey: Survey, known: dict[int, str]) -> None:

@@ -34,7 +34,7 @@ _UNKNOWN: Final = "-2"  # AffectNet's valence and arousal of a face without them
 
 
 def class_numbers(classes: tuple[str, ...], order: tuple[str, ...]) -> dict[str, int]:
-    """Number classes as a dataset numbers expressions; in alphabetic order if a class is not among its expressions.
+    """Map class names to a dataset's numbers of expressions, or to alphabetic ranks if a name is no expression of it.
 
     >>> class_numbers(("Happiness", "sad"), FER_ORDER)
     {'Happiness': 3, 'sad': 4}
@@ -91,21 +91,21 @@ class CelebaConverter(Converter):
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
-        """Also name the fields that are no attributes, and landmarks without the five points."""
+        """Add notes on the fields that are no attributes, and on the five points."""
         notes = super().check(survey, plan)
         others = [name for name, is_truth in survey.fields.items() if not is_truth]
         if others:
-            notes.append(f"celeba has attributes that are true or false; {', '.join(others)} are left out")
+            notes.append(f"celeba stores only attributes that are true or false; {', '.join(others)} are left out")
         if POINTS in survey.kinds:
-            five = "five points are derived" if has_scheme(survey.num_points) else "no five points can be derived"
-            notes.append(f"of the landmarks, {five}")
+            five = "five points are derived" if has_scheme(survey.num_points) else "five points cannot be derived"
+            notes.append(f"{five} from the landmarks")
         return [*notes, "pictures become JPEGs with numbers for names; celeba/names.txt has the names"]
 
     def add(self, entry: Entry) -> None:
-        """Write a picture and its line in every list; attributes that are not known are -1."""
+        """Write a picture and its line in every list; an unknown attribute is -1."""
         name = f"{self.number + 1:06d}.jpg"
         self.pictures.place(entry, f"celeba/img_align_celeba/{name}")
-        self.number += 1  # afterwards, since a picture that cannot be decoded has no number
+        self.number += 1  # after `place`, because a picture that cannot be decoded has no number
         faces = [] if entry.labels is None else [face for face in single_faces(entry.labels) if face.in_picture]
         self._line("list_eval_partition", name, [_CELEBA_SPLITS[entry.split]])
         self._line("identity_CelebA", name, [self.identities.get(entry.label, 0)])
@@ -116,7 +116,7 @@ class CelebaConverter(Converter):
         self._row("list_landmarks_align_celeba", name, self._points(faces))
 
     def finish(self) -> None:
-        """Put the number of pictures and the names of the columns before the rows."""
+        """Write each list with its head: the number of pictures and the names of the columns."""
         heads = {
             "list_attr_celeba": " ".join(name.replace(" ", "_") for name in self.attributes),
             "list_bbox_celeba": "x_1 y_1 width height",
@@ -152,7 +152,7 @@ def _celeba_box(faces: list[Any]) -> list[int]:
 
 @register
 class FerConverter(Converter):
-    """Writer of `fer2013.csv`: number of the expression, grey pixels and usage of each picture."""
+    """Writer of `fer2013.csv`: expression number, grey pixels and usage of each picture."""
 
     name: ClassVar[str] = "fer"
     summary: ClassVar[str] = "FER: a CSV of grey pixels and expressions"
@@ -165,7 +165,7 @@ class FerConverter(Converter):
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
-        """Also tell the size of the pictures."""
+        """Add a note on the size of the pictures."""
         side = plan.align or _FER_SIDE
         return [*super().check(survey, plan), f"pictures become grey, {side} x {side} pixels; names are not kept"]
 
@@ -202,7 +202,7 @@ class AffectnetConverter(Converter):
         self.views = [name for name in context.survey.views if name not in self.others]
 
     def add(self, entry: Entry) -> None:
-        """Write a picture and its row; fields of annotations and views follow as further columns."""
+        """Write a picture and its row; other annotated fields and views are appended as columns."""
         if entry.label not in self.numbers:
             self.left_out["pictures without a class label"] += 1
             return

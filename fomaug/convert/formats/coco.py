@@ -1,4 +1,4 @@
-"""COCO: a JSON file for each split, with boxes and segmentations, or with keypoints, too."""
+"""COCO: a JSON file for each split, with boxes and segmentations, and keypoints in one of the two formats."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DERIVED: Final = ("category_id", "iscrowd")
 
 
 class _Split:
-    """The lists of one split, in temporary files until the split is complete."""
+    """The images and annotations of one split, in temporary files until the split is complete."""
 
     def __init__(self, images: TextIO, annotations: TextIO) -> None:
         self.images, self.annotations = images, annotations
@@ -31,7 +31,7 @@ class _Split:
         self.num_annotations = 0
 
     def add_image(self, image: dict[str, Any]) -> int:
-        """Append an image; return its id."""
+        """Append an image, and return its id."""
         self.num_images += 1
         _append(self.images, {"id": self.num_images, **image}, self.num_images)
         return self.num_images
@@ -102,7 +102,7 @@ class CocoConverter(Converter):
         }
 
     def category(self) -> dict[str, Any]:
-        """Return what every category has besides its name."""
+        """Return the entries of a category other than id and name."""
         return {}
 
     def finish(self) -> None:
@@ -128,13 +128,13 @@ class CocoKeypointConverter(CocoConverter):
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
-        """Also require the same number of landmarks for every face."""
+        """Require the same number of landmarks for every face."""
         notes = super().check(survey, plan)
         check_point_counts(cls.name, survey)
         return notes
 
     def annotation(self, entry: Entry, face: SingleFace, box: tuple[float, float, float, float]) -> dict[str, Any]:
-        """Add the keypoints: x, y and visibility of each; 0, 0, 0 for one that cannot be seen."""
+        """Add the keypoints as x, y, visibility; they are 0, 0, 0 for a missing landmark."""
         flags = np.zeros(0) if face.flags is None else face.flags
         points = np.zeros((0, 2)) if face.points is None else face.points
         flat: list[float] = []
@@ -143,7 +143,7 @@ class CocoKeypointConverter(CocoConverter):
         return super().annotation(entry, face, box) | {"keypoints": flat, "num_keypoints": int((flags > 0).sum())}
 
     def category(self) -> dict[str, Any]:
-        """Name the keypoints by their numbers, five points by their own names."""
+        """Return the names of the keypoints: numbers, or the common names of five points."""
         count = self.survey.num_points or 0
         names = FIVE_NAMES if count == len(FIVE_NAMES) else [str(number) for number in range(count)]
         return {"keypoints": list(names), "skeleton": []}

@@ -1,4 +1,4 @@
-"""Forgery detection: real pictures and fake ones, in pairs by a common key."""
+"""Forgery detection: real and fake pictures, paired by a key."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ class ForgeryConverter(Converter):
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
-        """Require originals: without them no picture is real."""
+        """Require originals, because they are the real pictures."""
         if plan.include_sources == "none":
-            raise LabelError("forgery pairs a fake picture with the real one it was made of; include_sources is none")
+            raise LabelError(
+                "forgery needs the originals as real pictures, but include_sources is none; use copy or link"
+            )
         return super().check(survey, plan)
 
     def add(self, entry: Entry) -> None:
-        """Write a picture and its row; a copy of an original without a face is as real as the original."""
+        """Write a picture and its row; an unchanged copy of an original without a face counts as real."""
         is_fake = entry.provenance is not None
         kind = "fake" if is_fake else "real"
         file = self.pictures.place(entry, f"{entry.split}/{kind}/{entry.name}")

@@ -25,7 +25,7 @@ _AFLW_SCALE: Final = 200  # pixels of a face of scale 1
 
 
 class LandmarkConverter(Converter):
-    """Base of the formats with one line, or one file, for each face."""
+    """Base class of the formats with one line or one file for each face."""
 
     needs = (POINTS,)
     counts: ClassVar[tuple[int, ...]] = ()
@@ -33,7 +33,7 @@ class LandmarkConverter(Converter):
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
-        """Also require the number of landmarks that the format has."""
+        """Require the format's number of landmarks."""
         notes = super().check(survey, plan)
         check_point_counts(cls.name, survey, cls.counts)
         return notes
@@ -48,7 +48,7 @@ class LandmarkConverter(Converter):
                 self.add_face(entry, file.removeprefix("images/"), face, face.points, number)
 
     def name_of(self, entry: Entry) -> str:
-        """Return the path of a picture below the folder of the conversion."""
+        """Return the path of a picture, relative to the folder of the conversion."""
         return f"images/{entry.split}/{entry.name}"
 
     def add_face(self, entry: Entry, file: str, face: SingleFace, points: Points, number: int) -> None:
@@ -58,8 +58,8 @@ class LandmarkConverter(Converter):
             entry: picture.
             file: path of the picture below `images/`.
             face: labels of the face.
-            points: (P, 2) its landmarks.
-            number: number of the face in its picture.
+            points: (P, 2) landmarks of the face in pixels.
+            number: index of the face in its picture.
         """
         raise NotImplementedError
 
@@ -73,7 +73,7 @@ class LandmarkConverter(Converter):
 
 @register
 class PtsConverter(LandmarkConverter):
-    """Writer of a `.pts` file beside each picture; further faces of a picture have numbered copies of it."""
+    """Writer of a `.pts` file beside each picture; each further face has a numbered copy of the picture."""
 
     name: ClassVar[str] = "300w"
     summary: ClassVar[str] = "300-W: a .pts file of landmarks for each picture"
@@ -84,7 +84,7 @@ class PtsConverter(LandmarkConverter):
         self.stems = UniqueStems()
 
     def name_of(self, entry: Entry) -> str:
-        """Return a path whose stem no other picture has."""
+        """Return a path with a unique stem."""
         return self.stems.claim(super().name_of(entry))
 
     def add_face(self, entry: Entry, file: str, face: SingleFace, points: Points, number: int) -> None:
@@ -177,7 +177,7 @@ class CsvConverter(LandmarkConverter):
         self.head = ["file", "label", "source", "copy", *self.others, *self.views, *points]
 
     def add_face(self, entry: Entry, file: str, face: SingleFace, points: Points, number: int) -> None:
-        """Append the row of a face; a landmark that is missing has empty cells."""
+        """Append the row of a face; a missing landmark has empty cells."""
         name = f"landmarks_{entry.split}.csv"
         is_new = name not in self.outputs.names
         table = csv.writer(self.outputs.text(name), lineterminator="\n")

@@ -1,10 +1,10 @@
-"""RecordIO: pictures in one file of records, as recognisers read them with MXNet's layout.
+"""RecordIO: pictures in one file of records, in MXNet's layout, for face recognition.
 
-A record is the number `MAGIC`, a word with its length in the lower 29 bits and its part in the upper 3, the payload,
-and zeros up to a multiple of four bytes. A payload that holds the magic number at a multiple of four bytes is divided
-there into several records: the magic number is left out, and the part says whether a record is the first (1), a middle
-(2) or the last one (3) of its payload; 0 is a whole one. The payload is a header (flag, label, id, id2), further labels
-if the flag counts them, and the bytes of a picture.
+A record is the number `MAGIC`, a 32-bit word, the payload, and zeros up to a multiple of four bytes. The lower 29 bits
+of the word are the length of the payload, the upper 3 its part. Part 0 is a whole payload. A payload that contains the
+magic number at a multiple of four bytes is split there into several records without the number: part 1 is the first
+record, 2 a middle one, 3 the last. The payload is a header (flag, label, id, id2), then further labels if the flag is
+their number, then the bytes of a picture.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def pack_payload(labels: tuple[float, ...], number: int, content: bytes) -> byte
     """Put the header before the bytes of a picture.
 
     Args:
-        labels: one number, which stands in the header, or several, which follow it.
+        labels: one number, stored in the header, or several, stored after it.
         number: number of the record.
-        content: bytes of the picture; empty for records about other records.
+        content: bytes of the picture; empty for a record of an identity.
     """
     if len(labels) == 1:
         return _HEADER.pack(0, labels[0], number, 0) + content
@@ -38,7 +38,7 @@ def pack_payload(labels: tuple[float, ...], number: int, content: bytes) -> byte
 
 
 def encode_record(payload: bytes) -> bytes:
-    """Encode a payload as one record, or as several where it holds the magic number.
+    """Encode a payload as one record, or as several if it contains the magic number.
 
     >>> encode_record(b"abcde").hex(" ", 4)
     '0a23d7ce 05000000 61626364 65000000'
@@ -48,7 +48,7 @@ def encode_record(payload: bytes) -> bytes:
 
 
 def _divide(payload: bytes) -> list[bytes]:
-    """Divide a payload at every magic number that begins at a multiple of four bytes."""
+    """Split a payload at every magic number that begins at a multiple of four bytes."""
     parts, start, found = [], 0, payload.find(_MAGIC)
     while found >= 0:
         if found % 4 == 0:
@@ -68,7 +68,7 @@ def _kind(index: int, count: int) -> int:
 
 def _encode_part(kind: int, part: bytes) -> bytes:
     if len(part) > _MOST:
-        raise LabelError(f"a record holds up to {_MOST} bytes, and the picture has {len(part)}")
+        raise LabelError(f"a record must have at most {_MOST} bytes, but the picture has {len(part)}")
     return _MAGIC + struct.pack("<I", kind << 29 | len(part)) + part + b"\0" * (-len(part) % 4)
 
 
@@ -76,9 +76,8 @@ def _encode_part(kind: int, part: bytes) -> bytes:
 class RecordConverter(Converter):
     """Writer of `train.rec`, `train.idx`, `train.lst` and `property`.
 
-    Record 0 says which records are identities: its labels are the first of them and the one behind the last. Records 1
-    and up are pictures, person by person; each identity's record has the first of its pictures and the one behind its
-    last.
+    The labels of record 0 are the range of the records of identities: the first number, and the last plus one. Records
+    1 and up are pictures, person by person. The labels of an identity's record are the range of its pictures.
     """
 
     name: ClassVar[str] = "recordio"
@@ -98,15 +97,15 @@ class RecordConverter(Converter):
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
-        """Require pictures of one size, and tell that only pictures to train on go in."""
+        """Require pictures of one size, and add notes on left-out splits and missing alignment."""
         if len(survey.sizes) > 1:
-            raise LabelError("recordio needs pictures of one size, and this dataset has several; use align=112")
+            raise LabelError("recordio needs pictures of one size, but this dataset has several; use align=112")
         notes = super().check(survey, plan)
         others = sum(count for split, count in survey.splits.items() if split != "train")
         if others:
-            notes.append(f"{others} pictures of other splits stay out; verification and lfw-pairs are made of those")
+            notes.append(f"{others} pictures of other splits are left out; verification and lfw-pairs use them")
         if plan.align is None:
-            notes.append("recognisers expect aligned faces; align=112 aligns them")
+            notes.append("recognition models expect aligned faces; align=112 aligns them")
         return notes
 
     def add(self, entry: Entry) -> None:
@@ -119,7 +118,7 @@ class RecordConverter(Converter):
         content = self.pictures.content(entry)
         number, label = self.number + 1, self.numbers[entry.label]
         if self.number == 0:
-            # The number of pictures is known only at the end, and floats of all numbers have the same length.
+            # Record 0 is written again at the end with the number of pictures; its length stays the same.
             self._write(0, encode_record(pack_payload((0.0, 0.0), 0, b"")))
         self._write(number, encode_record(pack_payload((float(label),), number, content)))
         self.number = number
@@ -130,7 +129,7 @@ class RecordConverter(Converter):
     def finish(self) -> None:
         """Append the records of the identities, and write record 0 and the properties."""
         if not self.number:
-            raise LabelError("no picture to train on could be used, so there is no recordio to write")
+            raise LabelError("recordio needs a picture to train on, but none could be used")
         first = self.number + 1
         for index, label in enumerate(sorted(self.ranges)):
             low, high = self.ranges[label]

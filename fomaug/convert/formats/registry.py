@@ -1,4 +1,4 @@
-"""Interface of the trainers' formats, and their registry; a new file of this folder is imported and so registered."""
+"""The interface and the registry of formats; every file in this folder is imported, which registers its converters."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _ORDER: Final = (CLASSES, BOXES, POINTS, HIDDEN, SEGMENTS, MASKS, FIELDS, VIEWS,
 
 
 class Context(NamedTuple):
-    """What a converter works with.
+    """The inputs and outputs of a converter.
 
     Attributes:
         outputs: label files.
         pictures: picture files.
         survey: labels of the dataset.
         plan: settings of the conversion.
-        categories: names of the categories of faces, by the id that annotations have.
+        categories: names of the annotated categories of faces by id.
     """
 
     outputs: Outputs
@@ -39,12 +39,12 @@ class Converter(ABC):
 
     Attributes:
         name: name of the format.
-        summary: what the format is, in a few words.
-        needs: kinds of labels without which the format makes no sense.
-        holds: kinds of labels that the format can hold; all others are named before the work begins.
-        encode: "jpeg" or "png" where the format wants pictures of one kind; empty to keep the pictures' files.
+        summary: short description of the format.
+        needs: kinds of labels that the format requires.
+        holds: kinds of labels that the format can store; a note lists the others before the work begins.
+        encode: "jpeg" or "png" if the format requires it; empty to keep the pictures' files.
         by_label: whether pictures come in the order of their class labels.
-        left_out: number of faces and pictures that the format cannot hold, by reason.
+        left_out: number of left-out faces and pictures by reason.
     """
 
     name: ClassVar[str]
@@ -60,22 +60,22 @@ class Converter(ABC):
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
-        """Return what the format cannot hold, as sentences.
+        """Return notes on the labels that the format cannot store.
 
         Raises:
-            LabelError: the dataset lacks labels without which the format makes no sense.
+            LabelError: the dataset lacks labels that the format requires.
         """
         del plan
         for need in cls.needs:
             if need not in survey.kinds and not (need == BOXES and POINTS in survey.kinds):
-                raise LabelError(f"{cls.name} needs {need}, and this dataset has none; {_REMEDIES[need]}")
+                raise LabelError(f"{cls.name} needs {need}, but this dataset has none; {_REMEDIES[need]}")
         notes = []
         lost = [kind for kind in _ORDER if kind in survey.kinds and kind not in cls.holds]
         if lost:
             fields = f" ({', '.join(survey.fields)})" if FIELDS in lost else ""
-            notes.append(f"{cls.name} cannot hold {', '.join(lost)}{fields}; they are left out")
+            notes.append(f"{cls.name} cannot store {', '.join(lost)}{fields}; they are left out")
         if BOXES in cls.needs and BOXES not in survey.kinds:
-            notes.append("the boxes are those around all landmarks of a face, since the annotations have none")
+            notes.append("the annotations have no boxes; each box is computed from the landmarks of its face")
         if cls.needs and CLASSES not in cls.needs and survey.unannotated:
             notes.append(f"{survey.unannotated} pictures have no annotations and are left out")
         return notes
@@ -85,21 +85,21 @@ class Converter(ABC):
         """Write a picture and its labels."""
 
     def finish(self) -> None:  # noqa: B027 - most formats have nothing left to write
-        """Write what needs all pictures."""
+        """Write the files that depend on all pictures."""
 
 
 C = TypeVar("C", bound=type[Converter])
 CONVERTERS: Final[dict[str, type[Converter]]] = {}
 
 _REMEDIES: Final = {
-    BOXES: "expand it with --annotations that hold boxes or landmarks",
-    POINTS: "expand it with --annotations that hold landmarks",
-    CLASSES: "class labels are the names of the folders that pictures stand in",
+    BOXES: "expand it with --annotations that have boxes or landmarks",
+    POINTS: "expand it with --annotations that have landmarks",
+    CLASSES: "class labels are the names of the folders that contain the pictures",
 }
 
 
 def register(converter: C) -> C:
-    """Register a converter by its name; its name must be new."""
+    """Register a converter under its name, which must be unique."""
     assert converter.name not in CONVERTERS, f"format {converter.name} is registered twice"
     CONVERTERS[converter.name] = converter
     return converter
@@ -116,10 +116,12 @@ def find_converter(name: str) -> type[Converter]:
 
 
 def check_point_counts(name: str, survey: Survey, allowed: Iterable[int] = ()) -> None:
-    """Raise `LabelError` if faces have different numbers of landmarks, or another one than a format has."""
+    """Raise `LabelError` if faces differ in their number of landmarks, or the format does not allow it."""
     allowed = tuple(allowed)
     found = ", ".join(map(str, sorted(survey.point_counts)))
     if survey.num_points is None:
-        raise LabelError(f"{name} needs the same number of landmarks for every face, and this dataset has {found}")
+        raise LabelError(f"{name} needs the same number of landmarks for every face, but this dataset has {found}")
     if allowed and survey.num_points not in allowed:
-        raise LabelError(f"{name} has faces of {' or '.join(map(str, allowed))} landmarks, and this dataset of {found}")
+        raise LabelError(
+            f"{name} needs {' or '.join(map(str, allowed))} landmarks for each face, but this dataset has {found}"
+        )

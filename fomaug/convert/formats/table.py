@@ -1,4 +1,4 @@
-"""A table of all pictures with everything that is known of them but landmarks: for head poses, ages and the like."""
+"""A table of all pictures with all labels but landmarks, for tasks such as head pose and age."""
 
 from __future__ import annotations
 

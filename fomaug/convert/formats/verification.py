@@ -1,4 +1,4 @@
-"""Verification sets of originals that no model was trained on: `.bin` files, and LFW's folders and `pairs.txt`."""
+"""Verification sets of held-out originals: `.bin` files, and LFW's folders and `pairs.txt`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SEED: Final = 0
 
 
 class Pair(NamedTuple):
-    """Two pictures, each by its person and its number among the person's pictures, from 0.
+    """Two pictures; each is given by a person and an index among the person's pictures.
 
     Attributes:
         one: (person, number) of the first picture.
@@ -38,24 +38,24 @@ class Pair(NamedTuple):
 
 
 def draw_pairs(counts: dict[str, int], *, most: int = _MOST_PAIRS, folds: int = _FOLDS) -> list[list[Pair]]:
-    """Draw as many pairs of one person as of two persons; equal numbers give equal pairs.
+    """Draw as many pairs of one person as of two persons; the result depends only on the arguments.
 
     Args:
         counts: number of pictures of each person.
         most: largest number of pairs of either kind.
-        folds: number of folds; fewer if there are fewer pairs.
+        folds: number of folds; it is lower if there are fewer pairs.
 
     Returns:
-        Pairs of each fold, those of one person first; all folds are equally large.
+        Pairs of each fold, those of one person first; all folds have the same size.
 
     Raises:
-        LabelError: there are fewer than two persons, or nobody has two pictures.
+        LabelError: there are fewer than two persons, or no person has two pictures.
     """
     draw = random.Random(_SEED)
     persons = sorted(counts)
     same = [Pair((name, a), (name, b)) for name in persons for a, b in combinations(range(counts[name]), 2)]
     if len(persons) < 2 or not same:
-        raise LabelError("pairs need two persons or more, one of them with two held-out originals or more")
+        raise LabelError("pairs need at least two persons, one of them with at least two held-out originals")
     draw.shuffle(same)
     different = _different(counts, min(most, len(same)), draw)
     number = min(most, len(same), len(different))
@@ -76,7 +76,7 @@ def _different(counts: dict[str, int], most: int, draw: random.Random) -> list[P
 
 
 class VerificationConverter(Converter):
-    """Base of the formats of pairs; only held-out originals take part.
+    """Base class of the formats of pairs, which use only held-out originals.
 
     Attributes:
         counts: number of pictures of each person so far.
@@ -92,29 +92,29 @@ class VerificationConverter(Converter):
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
-        """Require held-out originals: copies and their sources are trained on."""
+        """Require held-out originals, because copies and their sources are used for training."""
         if not survey.held_out:
             raise LabelError(
-                f"{cls.name} is made of originals that were held out, and this dataset has none; put them in a folder "
+                f"{cls.name} needs held-out originals, but this dataset has none; put them in a folder "
                 "named test or val beside train, and keep include_sources"
             )
-        return [*super().check(survey, plan), f"only the {survey.held_out} held-out originals take part"]
+        return [*super().check(survey, plan), f"only the {survey.held_out} held-out originals are used"]
 
     def add(self, entry: Entry) -> None:
-        """Take a held-out original."""
+        """Add a picture if it is a held-out original."""
         if entry.held_out and entry.label:
             number = self.counts.get(entry.label, 0)
             self.take(entry, number)
             self.counts[entry.label] = number + 1
 
     def take(self, entry: Entry, number: int) -> None:
-        """Take the picture with this number, from 0, of its person."""
+        """Add a picture with its index among the pictures of its person."""
         raise NotImplementedError
 
 
 @register
 class BinConverter(VerificationConverter):
-    """Writer of `verification.bin`: a pickle of the pictures of all pairs, and whether each pair shows one person."""
+    """Writer of `verification.bin`: a pickle of the pictures of all pairs, and a boolean for each pair."""
 
     name: ClassVar[str] = "verification"
     summary: ClassVar[str] = "verification .bin of pairs of held-out originals"
@@ -124,7 +124,7 @@ class BinConverter(VerificationConverter):
         self.loaders: dict[tuple[str, int], Callable[[], bytes]] = {}
 
     def take(self, entry: Entry, number: int) -> None:
-        """Remember how a picture is read, since only drawn ones are needed."""
+        """Store the function that reads a picture, because only drawn pictures are needed."""
         self.loaders[entry.label, number] = lambda: self.pictures.content(entry)
 
     def finish(self) -> None:
@@ -149,7 +149,7 @@ class LfwConverter(VerificationConverter):
         self.names_of = dict(zip(context.survey.class_names, self.names, strict=True))
 
     def take(self, entry: Entry, number: int) -> None:
-        """Write a picture under the name that LFW gives it."""
+        """Write a picture under its name in LFW's scheme."""
         name = self.names_of[entry.label]
         self.pictures.place(entry, f"lfw/{name}/{name}_{number + 1:04d}.jpg")
 
@@ -164,7 +164,7 @@ class LfwConverter(VerificationConverter):
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """Append a number to names that appear before."""
+    """Append a number to repeated names."""
     seen: dict[str, int] = {}
     found = []
     for name in names:

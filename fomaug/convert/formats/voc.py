@@ -32,10 +32,10 @@ class VocConverter(Converter):
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
-        """Also tell that boxes are rounded."""
+        """Add notes on categories, names and rounding."""
         notes = super().check(survey, plan)
         if plan.categories == "face" and CLASSES in survey.kinds:
-            notes.append("every object is a face; class labels become names of objects with categories=label")
+            notes.append("every object is named face; categories=label names objects by their class labels")
         return [*notes, "pictures become JPEGs in one folder, and boxes are rounded to whole pixels"]
 
     def add(self, entry: Entry) -> None:
@@ -73,6 +73,6 @@ class VocConverter(Converter):
 
 def _texts(parent: ElementTree.Element, values: dict[str, str | int]) -> None:
     for name, value in values.items():
-        # XML has no way to write control characters and lone surrogates.
+        # XML cannot represent control characters and lone surrogates.
         text = "".join(sign if sign.isprintable() else "?" for sign in str(value))
         ElementTree.SubElement(parent, name).text = text

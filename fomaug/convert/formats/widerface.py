@@ -1,4 +1,4 @@
-"""WIDER FACE: one list for each split, with the picture, the number of faces and a line for each face."""
+"""WIDER FACE: a list for each split; a picture has its path, its number of faces, and a line for each face."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class WiderFaceConverter(Converter):
         if entry.labels is None:
             return
         root = f"{_FOLDERS[entry.split]}/images"
-        # The readers of WIDER FACE expect pictures in a folder of their event.
+        # Readers of WIDER FACE expect each picture in the folder of an event.
         name = entry.name if "/" in entry.name else f"0--Faces/{entry.name}"
         file = self.pictures.place(entry, f"{root}/{name}").removeprefix(f"{root}/")
         lines = [self._line(face) for face in single_faces(entry.labels) if face.in_picture]
@@ -40,7 +40,7 @@ class WiderFaceConverter(Converter):
 
     @staticmethod
     def _line(face: SingleFace) -> str:
-        """Return x, y, width, height and the six attributes of a face; attributes that are no numbers are 0."""
+        """Return x, y, width, height and the six attributes of a face; attributes without a number are 0."""
         if (edges := edges_of(face)) is None:
             return ""
         x0, y0, x1, y1 = map(round, edges)

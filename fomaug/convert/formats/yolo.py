@@ -1,4 +1,4 @@
-"""YOLO: a text file for each picture, with boxes or with boxes and keypoints, and `data.yaml`."""
+"""YOLO: `data.yaml`, and a text file for each picture with boxes, and keypoints in one of the two formats."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class YoloConverter(Converter):
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
-        """Also tell which split is missing: training with YOLO needs one for validation."""
+        """Add notes on categories and on a missing validation split."""
         notes = super().check(survey, plan)
         if plan.categories == "face" and CLASSES in survey.kinds:
-            notes.append("every object is a face; class labels become classes with categories=label")
+            notes.append("every object is of class face; categories=label uses class labels")
         if "val" not in survey.splits:
-            notes.append("there is no split for validation, so val in data.yaml names the training pictures, too")
+            notes.append("there is no validation split, so val in data.yaml is the folder of training pictures")
         return notes
 
     def add(self, entry: Entry) -> None:
@@ -64,7 +64,7 @@ class YoloConverter(Converter):
         return {}
 
     def finish(self) -> None:
-        """Write data.yaml; paths in it are relative to its own folder."""
+        """Write data.yaml with paths relative to its folder."""
         splits: dict[str, Any] = {
             split: f"images/{split}" for split in ("train", "val", "test") if split in self.survey.splits
         }
@@ -85,27 +85,27 @@ class YoloPoseConverter(YoloConverter):
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
-        """Also require the same number of landmarks, and tell if their mirror is unknown."""
+        """Require the same number of landmarks for every face, and add a note if their mirror order is unknown."""
         notes = super().check(survey, plan)
         check_point_counts(cls.name, survey)
         if not has_scheme(survey.num_points):
-            notes.append(f"the mirror of {survey.num_points} landmarks is unknown, so data.yaml has no flip_idx")
+            notes.append(f"the mirror order of {survey.num_points} landmarks is unknown, so data.yaml has no flip_idx")
         return notes
 
     def keypoints(self, entry: Entry, face: SingleFace) -> list[float]:
-        """Return x, y and visibility of each landmark, relative to the picture; zeros for one that cannot be seen."""
+        """Return x, y and visibility of each landmark, relative to the picture; zeros for a missing one."""
         height, width = entry.size
         numbers: list[float] = []
         points = [[0.0, 0.0]] * (self.survey.num_points or 0) if face.points is None else face.points.tolist()
         flags = [0.0] * len(points) if face.flags is None else face.flags.tolist()
         for (x, y), flag in zip(points, flags, strict=True):
             seen = flag > 0 and -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
-            # The centre of the first pixel is half a pixel from the edge that YOLO counts from.
+            # YOLO measures from the edge of the first pixel, landmarks from its centre.
             numbers += [(x + 0.5) / width, (y + 0.5) / height, int(flag) or 1] if seen else [0, 0, 0]
         return numbers
 
     def extra(self) -> dict[str, Any]:
-        """Return the shape of the keypoints, and the order of their mirror image."""
+        """Return the shape of the keypoints and their mirror order."""
         count = self.survey.num_points
         assert count is not None
         mirror = {"flip_idx": find_scheme(count).mirror.tolist()} if has_scheme(count) else {}
@@ -113,7 +113,7 @@ class YoloPoseConverter(YoloConverter):
 
 
 def _relative(edges: tuple[float, float, float, float], size: tuple[int, int]) -> list[float]:
-    """Return centre, width and height of a box as shares of the picture; parts outside of it are cut off."""
+    """Return centre, width and height of a box, clipped to the picture, as shares of its size."""
     height, width = size
     (x0, x1), (y0, y1) = (
         (min(max(low, 0), length), min(max(high, 0), length))

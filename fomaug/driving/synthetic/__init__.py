@@ -1,4 +1,4 @@
-"""Synthetic motion without clips: the canonical face is turned and deformed."""
+"""Make synthetic motion without clips: rotate and deform the canonical face."""
 
 from fomaug.driving.synthetic.expressions import expression_fields as expression_fields
 from fomaug.driving.synthetic.gestures import gesture_tracks as gesture_tracks
@@ -8,6 +8,8 @@ from fomaug.driving.synthetic.parametric import DEFAULT_EXPRESSIONS as DEFAULT_E
 from fomaug.driving.synthetic.parametric import EXPRESSIONS as EXPRESSIONS
 from fomaug.driving.synthetic.parametric import Range as Range
 from fomaug.driving.synthetic.parametric import check_face_model as check_face_model
+from fomaug.driving.synthetic.parametric import mirrored_expression as mirrored_expression
+from fomaug.driving.synthetic.parametric import mirrored_fields as mirrored_fields
 from fomaug.driving.synthetic.parametric import parametric_tracks as parametric_tracks
 from fomaug.driving.synthetic.views import PITCHES as PITCHES
 from fomaug.driving.synthetic.views import ROLLS as ROLLS
@@ -22,6 +24,8 @@ __all__ = [
     "EXPRESSIONS",
     "Range",
     "check_face_model",
+    "mirrored_expression",
+    "mirrored_fields",
     "parametric_tracks",
     "DEFAULT_EXPRESSIONS",
     "PITCHES",

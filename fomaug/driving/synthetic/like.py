@@ -1,4 +1,4 @@
-"""The views that the pictures of a dataset show."""
+"""Choose views that cover the poses of a dataset's pictures."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch import Tensor
 
 from fomaug.errors import ArgumentError
 
-_USUAL: Final = 0.9  # Share of the pictures whose poses decide; the others may be errors of the estimate.
+_USUAL: Final = 0.9  # Share of the pictures whose poses are covered; the others may be errors of the estimate.
 _WIDER: Final = (10.0, 5.0)  # Degrees beyond the poses of the pictures, in yaw and pitch.
 _LEAST: Final = (20.0, 10.0)
 _MOST: Final = (60.0, 25.0)
 
 
 def views_like(poses: Tensor) -> str:
-    """Name the pool of views that covers the poses of a dataset's pictures, a little widened and on both sides.
+    """Return the specification of views that cover the poses of a dataset's pictures, with a margin, on both sides.
 
     Args:
         poses: (N, 3) yaw, pitch and roll in degrees, as `fomaug.faces.head_pose` returns them.
 
     Returns:
-        The specification of a pool, which `MotionAugment` and studies take as `driving`.
+        The specification of a pool, a value of `driving` for `MotionAugment` and studies.
 
     Raises:
         ArgumentError: there is no pose.
@@ -34,7 +34,7 @@ def views_like(poses: Tensor) -> str:
     known = poses[poses.isfinite().all(1)]
     if not len(known):
         raise ArgumentError("no picture has a face whose pose can be estimated; give the angles of the views instead")
-    # Pitch has an offset of its own in each dataset, since cameras look down or up at faces; only its range counts.
+    # Each dataset has an offset in pitch, because cameras look down or up at faces; only the range of pitch counts.
     away = torch.stack([known[:, 0], known[:, 1] - known[:, 1].median()], 1).abs()
     usual = torch.quantile(away.double(), _USUAL, dim=0).tolist()
     yaw, pitch = (

@@ -13,7 +13,7 @@ from fomaug.types import Keypoints
 def neutral_like(source: Keypoints, driving: Keypoints, model: Animator) -> Keypoints:
     """Make the reference keypoints for a driving picture that is no frame of a clip.
 
-    For models whose keypoints are face points, the reference is the mean face without expression, turned like the
+    For models whose keypoints are face points, the reference is the mean face without expression, rotated like the
     source's head: relative transfer then gives the source the driving picture's pose and expression, and the source
     keeps its own shape. An unusual shape of the driving face cannot be distinguished from an expression and is
     transferred as well. For other models the reference is the source itself: relative transfer then copies the driving
@@ -36,7 +36,7 @@ def neutral_like(source: Keypoints, driving: Keypoints, model: Animator) -> Keyp
 
 
 def _lay(points: Keypoints, driving: Keypoints) -> Keypoints:
-    """Bring a face to the position and the size of another."""
+    """Move and scale a face to the position and the size of another."""
     other = driving.to("cpu", torch.float32)
     scale = (hull_area(other.value) / hull_area(points.value).clamp(min=1e-12)).sqrt()[:, None, None]
     value = (points.value - points.value.mean(1, keepdim=True)) * scale + other.value.mean(1, keepdim=True)

@@ -41,6 +41,29 @@ EXPRESSIONS: Final[Mapping[str, Mapping[str, float]]] = {
 }
 """The strength of each expression field by expression; left and right of a gaze are the person's own."""
 
+_SIDED: Final = ("look aside", "mouth aside")
+_MIRRORS: Final = {"blink right": "blink left", "blink left": "blink right"}
+_MIRRORED_NAMES: Final = {"look left": "look right", "look right": "look left"}
+
+
+def mirrored_expression(name: str) -> str:
+    """Return the name of an expression in a mirrored picture.
+
+    >>> mirrored_expression("look left"), mirrored_expression("smile")
+    ('look right', 'smile')
+    """
+    return _MIRRORED_NAMES.get(name, name)
+
+
+def mirrored_fields(strengths: Mapping[str, float]) -> dict[str, float]:
+    """Return the strengths of the fields of an expression in a mirrored picture.
+
+    >>> mirrored_fields({"blink left": 1.0, "look aside": 0.5, "smile": 0.3})
+    {'blink right': 1.0, 'look aside': -0.5, 'smile': 0.3}
+    """
+    return {_MIRRORS.get(name, name): -value if name in _SIDED else value for name, value in strengths.items()}
+
+
 DEFAULT_EXPRESSIONS: Final = ("neutral", "smile", "talk", "surprise", "frown", "blink")
 
 
@@ -113,7 +136,7 @@ def parametric_tracks(
         expression.
 
     Raises:
-        ArgumentError: for an unknown expression, or ranges whose ends are swapped or beyond a right angle.
+        ArgumentError: an expression is unknown, or a range is reversed or exceeds a right angle.
     """
     _check_ranges(yaw_range=yaw_range, pitch_range=pitch_range, roll_range=roll_range)
     mixes = [expression_mix(name) for name in expressions]

@@ -1,4 +1,4 @@
-"""Views: head poses that are asked for by their angles, each with every expression."""
+"""Views: head poses for all combinations of given angles, each with every expression."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def view_tracks(
         expressions: names in `EXPRESSIONS`.
 
     Raises:
-        ArgumentError: an expression is unknown, or an angle is none or too wide to be shown.
+        ArgumentError: an expression is unknown, or an angle is no number or out of range.
     """
     angles = [_checked(name, values) for name, values in (("yaw", yaw), ("pitch", pitch), ("roll", roll))]
     poses = tuple((y, p, r) for y, p, r in product(*angles))
@@ -72,7 +72,7 @@ def expression_offset(name: str) -> Tensor:
 
 
 def _checked(name: str, values: Sequence[float]) -> tuple[float, ...]:
-    """Return the angles as plain numbers, each once."""
+    """Return the distinct angles as plain numbers."""
     widest = _WIDEST[name]
     try:
         angles = tuple(dict.fromkeys(float(value) + 0.0 for value in values))  # -0.0 is 0.0

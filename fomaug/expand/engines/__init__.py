@@ -1,7 +1,7 @@
-"""Engines: they run the workers of a job, in this process, in several, or on a cluster.
+"""Engines run the workers of a job, in this process, in several, or on a cluster.
 
-An engine takes tasks, passes each to a worker, and returns its result; a task whose worker died goes back by
-`Tasks.lost`. Which worker makes a group changes no byte of it.
+An engine takes tasks, passes each to a worker, and returns its result; a task whose worker died is returned by
+`Tasks.lost`. The bytes of a group do not depend on its worker.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Engine", "Job", "make_engine"]
 
 @dataclass(frozen=True)
 class Job:
-    """A job as an engine sees it.
+    """The input of an engine.
 
     Attributes:
         tasks: queue of its tasks.

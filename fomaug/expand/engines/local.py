@@ -25,9 +25,9 @@ from fomaug.expand.tasks import Done, Task, Tasks
 from fomaug.expand.worker import WorkerSetup, work
 from fomaug.weights import pick_device
 
-_WORKER_BYTES: Final = 1 << 30  # memory of one process on a CPU, with some to spare
+_WORKER_BYTES: Final = 1 << 30  # memory of one process on a CPU, with a margin
 _MOST_DEATHS: Final = 10
-_PATIENCE: Final = 10.0  # seconds that workers have to end by themselves
+_PATIENCE: Final = 10.0  # seconds in which workers must end by themselves
 
 
 class LocalEngine:
@@ -88,20 +88,20 @@ def count_cores() -> int:
 def _free_bytes() -> int:
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):  # other systems do not tell
+    except (ValueError, OSError, AttributeError):  # not available on other systems
         return count_cores() * _WORKER_BYTES
 
 
 @dataclass
 class _Process:
-    """A worker process, seen from the job's process.
+    """The job's side of a worker process.
 
     Attributes:
         process: the process.
         pipe: connection to it.
         part: name of its manifest part.
-        device: its device.
-        tasks: tasks that it was given and has not finished.
+        device: device of the worker's model.
+        tasks: assigned tasks that are not finished.
     """
 
     process: Any
@@ -121,7 +121,7 @@ class _Processes:
         on_cpu = all(device == "cpu" for device in devices)
         self.threads = max(1, torch.get_num_threads() // len(devices)) if on_cpu else None
         _check_picklable(job.setup)
-        self._deaths = 0  # since a worker last made something
+        self._deaths = 0  # in a row, without a copy in between
         self.workers = [self._start(device) for device in devices]
 
     def run(self) -> None:
@@ -143,20 +143,22 @@ class _Processes:
         part = new_part_name()
         arguments = (self.job.setup.on(device), part, theirs, self.threads)
         process = self.context.Process(target=serve, args=arguments, daemon=True)
-        with _deaf_to_interrupts():  # inherited by the process, which would print a traceback while it starts
+        with (
+            _deaf_to_interrupts()
+        ):  # inherited by the process, which would otherwise print a traceback during its start
             process.start()
         theirs.close()
         return _Process(process, ours, part, device)
 
     def _give(self, worker: _Process) -> None:
-        """Give a worker its next task, and one more in advance while there are enough for all."""
+        """Send a worker its next task, and another one in advance while there are enough for all."""
         wanted = 2 if len(self.tasks) > len(self.workers) else 1
         while len(worker.tasks) < wanted and (task := self.tasks.take()) is not None:
             worker.tasks.append(task)
             try:
                 worker.pipe.send(task)
             except OSError:
-                return  # it has died, and `_listen` notices
+                return  # the process has died, which `_listen` handles
 
     def _listen(self, busy: list[_Process]) -> None:
         connection.wait([worker.pipe for worker in busy])
@@ -198,7 +200,7 @@ class _Processes:
         self._give(successor)
 
     def _end(self) -> None:
-        """Let all workers end, and wait for them."""
+        """Send the end of tasks to all workers, and wait for them."""
         for worker in self.workers:
             try:
                 worker.pipe.send(None)

@@ -1,4 +1,4 @@
-"""A worker process of the local engine, seen from within."""
+"""The code in a worker process of the local engine."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class _Actors:
             try:
                 done, copies = self._ray.get(ready)
             except self._ray.exceptions.RayActorError as error:
-                self._ray.kill(actor)  # it may be out of reach and still at work
+                self._ray.kill(actor)  # it may be unreachable and still work
                 self._replace(part, task, error)
                 continue
             except self._ray.exceptions.RayTaskError as error:
@@ -105,7 +105,7 @@ class _Actors:
             self._busy[actor.make.remote(task)] = (actor, part, task)
 
     def _replace(self, part: str, task: Task, error: Exception) -> None:
-        """Start another actor in the place of one that has died, maybe with its machine."""
+        """Start another actor in place of one that has died, possibly with its machine."""
         reason = f"was lost ({str(error).splitlines()[0]})"
         self._deaths += 1
         if self._deaths > _MOST_DEATHS:
@@ -116,7 +116,7 @@ class _Actors:
 
 
 def _count(plan: ExpandPlan, resources: float) -> int:
-    """Count the actors: as many as the plan says, or one for each GPU or core of the cluster."""
+    """Return the number of actors: that of the plan, or one for each GPU or core of the cluster."""
     return max(1, int(resources)) if plan.processes == "auto" else plan.processes
 
 

@@ -38,4 +38,4 @@ class FolderWriter(FormatWriter):
         return self.rows
 
     def abandon(self) -> None:
-        """Keep whole files: a resumed job replaces them by equal ones."""
+        """Keep complete files, which a resumed job replaces by equal ones."""

@@ -35,7 +35,7 @@ class ParquetWriter(ArchiveWriter):
         self._writer = self._stack.enter_context(self._parquet.ParquetWriter(temporary, self._schema))
 
     def add(self, sample: Sample) -> None:
-        """Append a copy to the table; rows are written in groups, so that memory stays bounded."""
+        """Append a copy to the table; rows are written in groups, which limits the memory."""
         row = {"file": self.file, "member": sample.name, **sample.row}
         picture = {"bytes": sample.content, "path": _text(sample.name)}
         texts = {name: _text(sample.row.get(name) or "") for name in _TEXTS}
@@ -51,7 +51,7 @@ class ParquetWriter(ArchiveWriter):
 
     @staticmethod
     def read(archive: BinaryIO, names: Sequence[str]) -> dict[str, bytes]:
-        """Read images of a table, by name; only the row groups that hold one of them are read, and each once."""
+        """Read images of a table by name; only row groups with such images are read, each once."""
         _, parquet = import_pyarrow()
         wanted = {_text(name): name for name in names}
         found: dict[str, bytes] = {}
@@ -66,7 +66,7 @@ class ParquetWriter(ArchiveWriter):
 
     @staticmethod
     def is_whole(archive: BinaryIO, count: int, last: Row) -> bool:
-        """Whether the table has a footer that fits its size, with as many rows as there are copies."""
+        """Return whether the table has a footer that fits its size, with as many rows as there are copies."""
         arrow, parquet = import_pyarrow()
         try:
             starts = archive.read(len(_MAGIC)) == _MAGIC
@@ -81,7 +81,7 @@ class ParquetWriter(ArchiveWriter):
 
 
 def _text(name: str) -> str:
-    """Escape bytes that are not UTF-8, which file names may hold and strings of parquet may not."""
+    """Escape bytes that are not UTF-8, which are allowed in file names, but not in strings of parquet."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 

@@ -79,7 +79,7 @@ class ArchiveWriter(FormatWriter):
     @staticmethod
     @abstractmethod
     def is_whole(archive: BinaryIO, count: int, last: Row) -> bool:
-        """Whether an archive is complete, without reading all of it.
+        """Return whether an archive is complete, without reading all of it.
 
         Args:
             archive: the archive, open for reading.
@@ -118,6 +118,16 @@ def register(name: str) -> Callable[[W], W]:
     return add
 
 
+def archive_suffix(format: str) -> str:
+    """Return the suffix of the archives of a format; empty for folders.
+
+    >>> archive_suffix("webdataset"), archive_suffix("folder")
+    ('.tar', '')
+    """
+    writer = FORMATS[format]
+    return writer.suffix if issubclass(writer, ArchiveWriter) else ""
+
+
 def open_writer(out: Path, format: str, classes: tuple[str, ...]) -> FormatWriter:
     """Make the writer of a format.
 
@@ -148,7 +158,7 @@ def load_outputs(out: str | Path, rows: Sequence[Row]) -> list[bytes]:
 
 
 def is_whole_archive(name: str, count: int, last: Row) -> bool:
-    """Whether an archive of a known format is there and complete, see `ArchiveWriter.is_whole`.
+    """Return whether an archive of a known format is there and complete, see `ArchiveWriter.is_whole`.
 
     Args:
         name: path or URL of the archive.
@@ -163,8 +173,9 @@ def is_whole_archive(name: str, count: int, last: Row) -> bool:
 
 
 def _read_archive(name: str, names: Sequence[str]) -> Mapping[str, bytes]:
+    writer = _format_of(name)
     with open_any(name, ARCHIVE) as archive:
-        return _format_of(name).read(archive, names)
+        return writer.read(archive, names)
 
 
 def _format_of(name: str) -> type[ArchiveWriter]:

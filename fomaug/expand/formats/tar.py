@@ -52,7 +52,7 @@ class TarWriter(ArchiveWriter):
 
     @staticmethod
     def is_whole(archive: BinaryIO, count: int, last: Row) -> bool:
-        """Whether the archive starts with a header and ends with the row of its last copy and an end mark."""
+        """Return whether the archive starts with a header and ends with the row of its last copy and an end mark."""
         line = json.dumps(last).encode()
         size = archive.seek(0, io.SEEK_END)
         if size < tarfile.RECORDSIZE or size % tarfile.RECORDSIZE:

@@ -1,4 +1,4 @@
-"""The kind of an input, by its path or URL: a list, archives, or a folder on remote storage."""
+"""Choose the reader of an input by its path or URL: a list, archives, or a folder on remote storage."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def list_input(dataset: str) -> Listed | None:
 
 
 def has_annotations(dataset: str) -> bool:
-    """Whether an input is a list of this machine with landmarks or boxes in its columns."""
+    """Return whether an input is a list of this machine with landmarks or boxes in its columns."""
     suffix = Path(dataset).suffix.lower()
     if is_url(dataset) or suffix not in LISTS or not Path(dataset).is_file():
         return False

@@ -1,4 +1,4 @@
-"""Labels and splits that the folders of a dataset name."""
+"""Read labels and splits from the folder names of a dataset."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def named_by_folders(keys: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _is_divided(keys: Iterable[str]) -> bool:
-    """Whether top folders are splits: one is named train, or all of them have names of splits.
+    """Return whether top folders are splits: one is named train, or all of them have names of splits.
 
     Beside a train folder, every folder with the name of a split is a split, whatever the other folders are, so that
     test images stay test images. Without a train folder, a folder named dev among others is a class.

@@ -100,9 +100,12 @@ def _is_csv(name: str) -> bool:
 @contextmanager
 def _opened(name: str) -> Iterator[TextIO]:
     try:
-        with open_any(name, LABELS) as file, TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        with (
+            open_any(name, LABELS) as file,
+            TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text,
+        ):
             yield text
-    except (OSError, UnicodeDecodeError, csv.Error) as cause:
+    except (OSError, csv.Error) as cause:
         raise ArgumentError(f"{name} cannot be read as a list of pictures: {reason_of(cause)}") from cause
 
 
@@ -112,7 +115,14 @@ def _csv_rows(name: str, file: TextIO) -> Iterator[ListRow]:
     if not set(CSV_FILES) & set(columns):
         named = ", ".join(columns)[:200] or "none"
         raise ArgumentError(f"{name}, line 1: a column {' or '.join(CSV_FILES)} was expected, got {named}")
-    for row in reader:
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as cause:
+            yield ListRow(reader.reader.line_num, {}, f"cannot be read: {reason_of(cause)}")
+            continue
+        if row is None:
+            return
         # The csv module uses None as the name of cells without a column, and as the value of columns without a cell.
         reason = "has more cells than columns" if None in row else ""
         yield ListRow(reader.line_num, {} if reason else row, reason)

@@ -22,7 +22,7 @@ def labelled_by_metadata(dataset: Path, sources: Sequence[SourceFile]) -> Listed
 
     Args:
         dataset: dataset folder.
-        sources: its pictures.
+        sources: pictures of the dataset.
 
     Raises:
         ArgumentError: a file of metadata cannot be read.

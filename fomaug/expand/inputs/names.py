@@ -1,4 +1,4 @@
-"""Names from lists and archives, which may come from strangers: keys stay below OUT, and labels can name folders."""
+"""Check names from lists and archives of unknown sources: keys stay below OUT, and labels are valid folder names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Found(NamedTuple):
 
     Attributes:
         source: the source.
-        home: name of the archive that holds it; empty outside of archives.
+        home: name of the archive of the source; empty outside of archives.
         where: file and row, for messages.
     """
 
@@ -49,7 +49,7 @@ class Listed(NamedTuple):
 
     Attributes:
         sources: sources, in the order of the input.
-        failed: what the input names and cannot be a source.
+        failed: entries of the input that are no valid sources.
     """
 
     sources: list[SourceFile]
@@ -70,7 +70,7 @@ def safe_key(name: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or one of its folders is hidden, as those are that file systems and browsers leave behind.
+    """Return whether a file or one of its folders is hidden, like the leftovers of file systems and browsers.
 
     >>> is_hidden("a/._1.jpg"), is_hidden("./a/1.jpg"), is_hidden("../1.jpg")
     (True, False, False)
@@ -90,13 +90,13 @@ def split_of(file: str) -> str:
 
 
 def check_listed(found: Iterable[Found], failed: Iterable[Failure] = ()) -> Listed:
-    """Check the names of sources; those that cannot be used are named.
+    """Check the names of sources; unusable ones are failures.
 
-    If two archives hold pictures of one name, all keys begin with the name of their archive.
+    If two archives have pictures of one name, all keys begin with the name of their archive.
 
     Args:
         found: sources of an input.
-        failed: failures that are known already.
+        failed: earlier failures.
     """
     everything = list(found)
     if _repeats_between_homes(everything):
@@ -132,7 +132,7 @@ def _reason_against(item: Found, seen: dict[str, str]) -> str:
 
 
 def can_name_a_file(name: str) -> bool:
-    """Whether a name has neither a null character nor halves of characters, which only JSON can hold."""
+    """Return whether a name has no null characters and no lone surrogates, which only JSON can represent."""
     try:
         return b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:
@@ -143,7 +143,7 @@ def _reasons_against(parts: list[str], label: str) -> Iterator[str]:
     if any(len(os.fsencode(part)) > _MAX_NAME_BYTES for part in parts[:-1]):
         yield "is in a folder whose name is too long"
     if len(parts) > 1 and parts[0] in _OWN:
-        yield f"is in a folder called {parts[0]}, as a file of fomaug is"
+        yield f"is in a folder called {parts[0]}, which is the name of a file of fomaug"
     if not label:
         return
     try:

@@ -18,7 +18,7 @@ from fomaug.remote import open_any
 
 _PICTURES: Final = ("image", "img", "picture", "jpg", "jpeg", "png", "webp", "image_bytes", "bytes")
 _LABELS: Final = ("label", "class", "cls")
-_BATCH: Final = 4096  # rows of which names and labels are read at a time
+_BATCH: Final = 16  # rows whose names and labels are read at a time; a few bytes may stand for many long names
 
 
 class _Table(NamedTuple):
@@ -70,7 +70,7 @@ def _list_table(file: str, failed: list[Failure]) -> Iterator[Found]:
 
 
 def _check_count(file: str, metadata: Any) -> None:
-    """Refuse a file that claims more rows than pictures can be in it."""
+    """Raise an error for a file that states more rows than it can contain pictures."""
     size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
     if metadata.num_rows > size:
         raise ArgumentError(f"{file} claims {metadata.num_rows:,} rows in {size:,} bytes, so it holds no pictures")

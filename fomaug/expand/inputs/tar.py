@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
 from fomaug.errors import ArgumentError, FomaugError, MediaError, reason_of
 from fomaug.expand.inputs.names import Found, Listed, check_listed, is_hidden, safe_key, split_of
@@ -23,6 +23,7 @@ from fomaug.strict_json import load_json
 
 _SUFFIXES: Final = frozenset((*read_suffixes, *unread_suffixes))
 _MOST_LABEL_BYTES: Final = 1 << 20  # of a file with the label of a sample
+_MOST_READ: Final = 16 << 20  # bytes at a time
 _LABELS: Final = ("label", "class", "cls")  # keys of a .json file
 
 
@@ -47,7 +48,7 @@ def _list_tar(archive: str, failed: list[Failure]) -> Iterator[Found]:
     try:
         with open_any(archive, ARCHIVE) as file:
             yield from _samples(archive, file, failed)
-    except tarfile.TarError as cause:
+    except (tarfile.TarError, RecursionError, ValueError, OverflowError) as cause:  # of hostile headers
         raise ArgumentError(
             f"{archive} cannot be read as a tar file ({reason_of(cause)}); compressed ones must be unpacked first"
         ) from cause
@@ -55,8 +56,22 @@ def _list_tar(archive: str, failed: list[Failure]) -> Iterator[Found]:
         raise ArgumentError(f"{archive} cannot be read: {reason_of(cause)}") from cause
 
 
+class _Headers:
+    """A tar file of which no more than headers and labels are read at a time, whatever length a header claims."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        """Read a header, or the file with a label."""
+        if not 0 <= size <= _MOST_READ:
+            raise tarfile.ReadError(f"a header claims {size:,} bytes")
+        return self._file.read(size)
+
+
 def _samples(archive: str, file: BinaryIO, failed: list[Failure]) -> Iterator[Found]:
-    with tarfile.open(fileobj=file, mode="r:") as opened:
+    with tarfile.open(fileobj=cast(Any, _Headers(file)), mode="r:") as opened:
         for _, group in groupby(_members(opened), lambda member: _stem(member.name)):
             members = list(group)
             pictures = _pictures([member for member in members if _suffix(member.name) in _SUFFIXES])
@@ -76,6 +91,8 @@ def _samples(archive: str, file: BinaryIO, failed: list[Failure]) -> Iterator[Fo
 
 def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (member := archive.next()) is not None:
+        if member.size < 0:  # the archive would never end
+            raise tarfile.ReadError("a member has a negative size")
         archive.members = []  # type: ignore[attr-defined] # the archive would keep all of them
         if not member.isdir() and not is_hidden(member.name):
             yield member

@@ -26,9 +26,9 @@ def save_contact_sheet(
     *,
     url: str = "",
 ) -> tuple[Path | None, list[Failure]]:
-    """Save an image of some sources and their copies; pictures are decoded one by one, and kept as thumbnails.
+    """Save an image of some sources and their copies; pictures are decoded one by one, and only thumbnails are kept.
 
-    A sheet of unchanged copies only has no provenance mark. Sources and copies that cannot be read, such as deleted
+    A sheet with only unchanged copies has no provenance mark. Sources and copies that cannot be read, such as deleted
     ones, are left out.
 
     Args:

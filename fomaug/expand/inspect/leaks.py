@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from fomaug.errors import ArgumentError
 from fomaug.expand.dataset import find_sources
-from fomaug.expand.manifest import MANIFEST, SUMMARY, Row, explained_rows, read_job_rows, read_summary
+from fomaug.expand.manifest import SUMMARY, Row, read_job_rows, read_summary
 
 Kind = Literal["source", "driver"]
 Trace = tuple[Kind, str, str, str]  # kind, identity, dataset or split, name
@@ -21,7 +21,7 @@ class Leak:
     """One source or driver that several datasets or splits share.
 
     Attributes:
-        kind: "source" for an image, "driver" for a person or clip whose motion was borrowed.
+        kind: "source" for an image, "driver" for a person or clip of a driving motion.
         names: names of the source or driver in the datasets.
         places: datasets or splits that share it, two or more.
     """
@@ -40,7 +40,7 @@ def find_leaks(sets: Sequence[Path], *, drivers: bool = True) -> list[Leak]:
     Args:
         sets: folders that `expand` wrote, or folders of images, such as a test set. Each folder, and each split in it,
             counts as a dataset.
-        drivers: True to compare drivers, too.
+        drivers: whether drivers are compared, too.
 
     Returns:
         The leaks, sources first.
@@ -63,9 +63,7 @@ def _traces(folder: Path) -> Iterator[Trace]:
     if (folder / SUMMARY).exists():
         read_summary(folder)
         for row in read_job_rows(folder):
-            with explained_rows(folder / MANIFEST):
-                traces = _row_traces(folder, row)
-            yield from traces
+            yield from _row_traces(folder, row)
         return
     if not folder.is_dir():
         raise ArgumentError(f"{folder} is no folder; give folders that fomaug expand wrote, or folders of pictures")
@@ -77,12 +75,11 @@ def _traces(folder: Path) -> Iterator[Trace]:
         yield "source", hashlib.sha256(source.read()).hexdigest(), subset, source.key
 
 
-def _row_traces(folder: Path, row: Row) -> list[Trace]:
+def _row_traces(folder: Path, row: Row) -> Iterator[Trace]:
     subset = f"{folder}:{row['split']}" if row["split"] else str(folder)
-    traces: list[Trace] = [("source", str(row["source_hash"]), subset, str(row["source"]))]
+    yield "source", row["source_hash"], subset, row["source"]
     for motion in (row["motion"], *row["motion"].get("others", ())):
-        traces.append(("driver", _driver(motion), subset, str(motion["driver"] or motion["clip"])))
-    return traces
+        yield "driver", _driver(motion), subset, motion["driver"] or motion["clip"]
 
 
 def _driver(motion: Mapping[str, Any]) -> str:

@@ -41,7 +41,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Summary:
-    """An expanded dataset in numbers.
+    """The numbers of an expanded dataset.
 
     Attributes:
         out: folder of the dataset.

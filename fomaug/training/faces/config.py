@@ -62,7 +62,7 @@ class FaceTrainConfig:
         joint_weight: weight of this gradient.
         ema: decay of the averaged weights.
         seed: seed of all random numbers.
-        framing: squares that pictures are cut to around their faces.
+        framing: crop squares around the faces.
         degradation: shares of the pairs of low resolution, without colour, and compressed.
         fold_weight: weight of the loss on folds of the flow.
         precision: "bf16" for networks in bfloat16 where this is safe, or "fp32".
@@ -92,7 +92,7 @@ class FaceTrainConfig:
         """Copy the configuration with `count` pairs in a batch, and a number of further pictures in proportion.
 
         Raises:
-            ArgumentError: for fewer than 2 pairs, one of portraits and one of clips.
+            ArgumentError: `count` is less than 2, one pair of portraits and one of clips.
         """
         if count < 2:
             raise ArgumentError(f"the number of pairs in a batch must be 2 or more, got {count}")

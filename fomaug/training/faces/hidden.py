@@ -100,7 +100,7 @@ def mouth_gap(mesh: Tensor) -> Tensor:
 
 
 def is_closed(mesh: Tensor) -> Tensor:
-    """Tell (B,) whether the mouths are closed."""
+    """Return (B,) bool, whether the mouths are closed."""
     return mouth_gap(mesh) < _CLOSED
 
 

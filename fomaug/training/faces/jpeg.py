@@ -1,4 +1,4 @@
-"""JPEG artefacts on tensors: the frequencies of each block of 8 x 8 pixels are rounded."""
+"""JPEG artefacts on tensors: round the frequencies of each block of 8 x 8 pixels."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _CLOSE: Final = sorted({point for row in (*EYES, MOUTH, NOSE) for point in row})
 _VARIANCE: Final = 0.0015
 """Variance of a keypoint's target heatmap: a standard deviation of 1.2 cells of 64."""
 _ABSENT_MARGIN: Final = -0.04
-"""Margin that the paint must be better by where the source does not show the pixel: it may be a little worse there."""
+"""Margin by which the paint must be better at pixels that the source does not show; it may be slightly worse."""
 _LEAST_AREA: Final = 0.1
 """Smallest area in the source, in cells, that a cell of the result may come from without a loss."""
 _FINE: Final = torch.tensor(
@@ -48,7 +48,7 @@ def detector_losses(found: Keypoints, true: Keypoints) -> dict[str, Tensor]:
     weight = (_FINE / _FINE.mean()).to(found.value.device)[:, None]
     gap = _gaps(found.value) - _gaps(true.value)
     return {
-        "place": 10 * ((found.value - true.value).abs() * weight).mean(),
+        "position": 10 * ((found.value - true.value).abs() * weight).mean(),
         "gap": 20 * (gap.abs() * _GAP_WEIGHT.to(gap.device)[:, None]).mean(),
         "jacobian": 5 * (found.jacobian - true.jacobian).abs().mean(),
     }
@@ -58,7 +58,7 @@ def closeup_losses(found: Keypoints, true: Keypoints) -> dict[str, Tensor]:
     """Compute losses of the keypoints of close-ups: positions, and distances of neighbours."""
     gap = _gaps(found.value) - _gaps(true.value)
     return {
-        "close place": 20 * (found.value - true.value)[:, _CLOSE].abs().mean(),
+        "close position": 20 * (found.value - true.value)[:, _CLOSE].abs().mean(),
         "close gap": 20 * (gap.abs() * _GAP_WEIGHT.to(gap.device)[:, None]).mean(),
     }
 
@@ -110,7 +110,7 @@ def generator_losses(output: GeneratorOutput, painted: Tensor, pair: Pair, true:
 
 def from_outside(pair: Pair) -> Tensor:
     """Mark (B, 1, 64, 64) where the known flow leaves the source's picture."""
-    edge = 1 + 1 / (GRID - 1)  # half a cell: edge pixels stand for what is nearer, and rounding errors are smaller
+    edge = 1 + 1 / (GRID - 1)  # a tolerance of half a cell
     beyond = (pair.flow.abs().amax(-1) > edge)[:, None]
     return (beyond & (pair.known > 0)).to(pair.source.dtype)
 
@@ -127,8 +127,8 @@ def turned_away(pair: Pair) -> Tensor:
 def fold_loss(flow: Tensor) -> Tensor:
     """Compute the mean loss of backward flows (B, h, w, 2) on cells whose area in the source vanishes or is negative.
 
-    A negative area is a fold. The loss of a cell is at most 1, because the flow is right to jump from a person to the
-    background.
+    A negative area is a fold. The loss of a cell is at most 1, because a jump of the flow from a person to the
+    background is correct.
     """
     return (_LEAST_AREA - flow_area(resize_flow(flow, (GRID, GRID)))).clamp(0, 1).mean()
 

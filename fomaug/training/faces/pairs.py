@@ -78,7 +78,7 @@ def clip_pair(
         flow: (B, 64, 64, 2) stored backward flow from driving to source, with -1 and 1 at the image's edges.
         known: (B, 1, 64, 64), 1 where the flow is known; all 0 for pairs without flow.
         generator: random generator.
-        framing: squares that the frames are cut to, around the source's face.
+        framing: crop squares around the source's face.
     """
     size = frames[0].shape[2]
     camera = Camera.framed(meshes[0][..., :2], generator, framing)

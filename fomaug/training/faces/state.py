@@ -68,7 +68,7 @@ class TrainState:
                 group["lr"] = rates[name] * factor
 
     def autocast(self) -> torch.autocast:
-        """Make the context in which the networks run in bfloat16, if the configuration says so."""
+        """Make an autocast context for bfloat16; it is disabled unless `precision` is "bf16"."""
         kind = self.device.type
         return torch.autocast(kind, torch.bfloat16, enabled=self.config.precision == "bf16")
 
@@ -89,14 +89,14 @@ class TrainState:
         """Load the weights of a model file; optimisers and step are not changed.
 
         Raises:
-            WeightsError: if the file's networks have another configuration.
+            WeightsError: the file's networks have another configuration.
         """
         tensors = read_tensors(weights)
         for networks in (self.networks, self.average):
             load_strictly(networks, tensors, str(weights))
 
     def save(self, path: Path) -> None:
-        """Write the state, whole or not at all."""
+        """Write the state atomically."""
         state: dict[str, Any] = {
             "step": self.step,
             "device": self.device.type,

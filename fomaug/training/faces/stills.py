@@ -1,4 +1,4 @@
-"""Training pairs from still portraits: the face mesh is turned and deformed in space, and the image is warped."""
+"""Training pairs from still portraits: rotate and deform the face mesh in space, and warp the image."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def still_pair(
         mesh: (B, 478, 3) normalised face meshes.
         matte: (B, 1, S, S) in [0, 1], the share of the person in each pixel.
         generator: random generator.
-        framing: squares that the pictures are cut to, around the source's face.
+        framing: crop squares around the source's face.
     """
     b = len(image)
     frame = _frame(b, generator)
@@ -161,7 +161,7 @@ def _outline(mesh: Tensor) -> Tensor:
 
 
 def _body(frame: Tensor) -> Tensor:
-    """Estimate the weights (B, A, 1) with which points around the image are body, which moves with the head."""
+    """Estimate the weights (B, A, 1) of points around the image: 1 for the body, which moves with the head."""
     x, y = frame.unbind(-1)
     return (torch.sigmoid((y - 0.7) / 0.12) * torch.exp(-((x / 0.9) ** 2)))[..., None]
 

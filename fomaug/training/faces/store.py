@@ -1,4 +1,4 @@
-"""Training pictures: packed from folders into arrays, and drawn from the arrays at random."""
+"""Training pictures: pack them from folders into arrays, and draw them from the arrays at random."""
 
 from __future__ import annotations
 

@@ -18,11 +18,11 @@ _STIFFNESS = 1e-3  # regularisation of a spline's fit
 
 @dataclass(frozen=True)
 class Framing:
-    """Squares that training pictures are cut to around their faces.
+    """Random crop squares around the faces of training pictures.
 
     Attributes:
-        share: share of the pictures that are cut anew; the others keep about the square that they were cut to.
-        side_range: interval of the squares' sides, in faces; their logarithm is uniform.
+        share: share of the pictures with a new square; the others keep about the square of the stored picture.
+        side_range: interval of the sides of new squares, in faces; the logarithm of the side is uniform.
         shift: standard deviation of the face's offset from the middle, in sides, for a square of one face; that of
             larger squares is as many times larger, up to twice.
         far_share: share of the new squares with three times this offset, whose edge often cuts the face.
@@ -35,7 +35,7 @@ class Framing:
 
 
 AS_CUT = Framing(share=0.0)
-"""Pictures keep about the square that they were cut to."""
+"""Framing that keeps about the squares of the stored pictures."""
 
 
 class Camera(NamedTuple):
@@ -58,7 +58,7 @@ class Camera(NamedTuple):
 
     @staticmethod
     def framed(mesh: Tensor, generator: torch.Generator, framing: Framing, *, strength: float = 1.0) -> Camera:
-        """Draw cameras, a share of which cut other squares around the faces of normalised meshes (B, M, 2)."""
+        """Draw cameras; for a share of them, draw new squares around the faces of normalised meshes (B, M, 2)."""
         usual = Camera.draw(len(mesh), generator, strength=strength)
         if framing.share == 0:
             return usual
@@ -106,7 +106,7 @@ def _framing_draws(count: int, generator: torch.Generator, framing: Framing) -> 
 
 
 def _cut(mesh: Tensor, side: Tensor, angle: Tensor, offset: Tensor) -> Camera:
-    """Make cameras that see squares around the faces of normalised meshes (B, M, 2)."""
+    """Make cameras for squares around the faces of normalised meshes (B, M, 2)."""
     low, high = mesh.amin(1), mesh.amax(1)
     zoom = side * (high - low).amax(1) / 2  # a picture is 2 wide
     return Camera(zoom[:, None, None] * _turn(angle), (low + high) / 2 + 2 * zoom[:, None] * offset)

@@ -23,7 +23,7 @@ def generator() -> torch.Generator:
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three portraits and two clips of noise, with the mean face for a mesh."""
+    """Pack three portraits and two clips of noise, with the mean face as mesh."""
     folder = tmp_path_factory.mktemp("faces")
     rng = np.random.default_rng(0)
     mesh = (mean_mesh().numpy() * 0.8 + [1, 1, 0]) * 127.5
@@ -54,7 +54,7 @@ def smooth_picture() -> torch.Tensor:
 
 @pytest.fixture
 def matte() -> torch.Tensor:
-    """A head and shoulders, about."""
+    """Draw the rough matte of a head and shoulders."""
     x, y = identity_grid((64, 64)).unbind(-1)
     return ((x.square() + (y / 1.3).square() < 0.4) | ((y > 0.6) & (x.abs() < 0.8))).float()[None, None]
 

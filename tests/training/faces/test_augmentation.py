@@ -17,7 +17,7 @@ NONE = Degradation(small_share=0, grey_share=0, jpeg_share=0)
 
 @pytest.fixture
 def pictures(generator: torch.Generator) -> torch.Tensor:
-    """Eight pictures of soft shapes with sharp edges."""
+    """Draw eight pictures of shapes with sharp edges."""
     coarse = torch.rand(8, 3, 8, 8, generator=generator)
     return torch.nn.functional.interpolate(coarse, size=(64, 64), mode="nearest")
 
@@ -32,7 +32,7 @@ def test_both_pictures_of_a_pair_are_degraded_alike(
     assert first.min() >= 0 and first.max() <= 1
 
 
-def test_a_share_of_nought_changes_nothing(pictures: torch.Tensor, generator: torch.Generator) -> None:
+def test_a_share_of_zero_changes_nothing(pictures: torch.Tensor, generator: torch.Generator) -> None:
     assert torch.equal(degrade((pictures, pictures), generator, NONE)[0], pictures)
 
 

@@ -30,9 +30,9 @@ def test_true_keypoints_have_no_loss_and_a_shift_has() -> None:
     assert all(loss == 0 for loss in detector_losses(true, true).values())
     assert all(loss == 0 for loss in closeup_losses(true, true).values())
     shifted = Keypoints(true.value + 0.1, true.jacobian)
-    assert closeup_losses(shifted, true)["close gap"] < 1e-5 < closeup_losses(shifted, true)["close place"]
+    assert closeup_losses(shifted, true)["close gap"] < 1e-5 < closeup_losses(shifted, true)["close position"]
     losses = detector_losses(shifted, true)
-    assert losses["place"] > 0.9
+    assert losses["position"] > 0.9
     assert losses["gap"] < 1e-5
 
 

@@ -31,7 +31,7 @@ def test_meshes_of_a_posed_still_agree_with_the_flow(generator: torch.Generator,
 
 
 def test_flow_is_unknown_where_closed_lips_open(smooth_picture: torch.Tensor) -> None:
-    """A portrait that smiles is closed in some pictures and open in others: then its teeth come from nowhere."""
+    """Where lips open that are closed in the source, the teeth have no true source."""
     smiling = 0.8 * mean_mesh().clone()
     smiling[[95, 88, 178, 87, 14, 317, 402, 318, 324], 1] += 0.05
     whole, found = torch.ones(24, 1, 64, 64), []
@@ -61,7 +61,7 @@ def test_flow_is_unknown_where_the_person_hid_the_background(
 ) -> None:
     mesh, matte = 0.8 * mean_mesh().expand(8, -1, -1), matte.expand(8, -1, -1, -1)
     layered = still_pair(smooth_picture.expand(8, -1, -1, -1), mesh, matte, generator)
-    within = layered.flow.abs().amax(-1) <= 1  # what lies beyond the border is not known, either
+    within = layered.flow.abs().amax(-1) <= 1  # the flow from beyond the border is unknown, too
     hidden = ((layered.known[:, 0] == 0) & within).float().mean((1, 2))
     assert (hidden > 0.005).any() and hidden.max() < 0.3
 

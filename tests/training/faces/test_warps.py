@@ -38,8 +38,8 @@ def test_spline_of_an_affine_map_is_that_map(generator: torch.Generator) -> None
 
 def test_back_is_the_inverse_of_forth(generator: torch.Generator) -> None:
     camera = Camera.draw(3, generator)
-    places = torch.randn(3, 5, 4, 2, generator=generator)
-    assert torch.allclose(camera.back(camera.forth(places)), places, atol=1e-5)
+    points = torch.randn(3, 5, 4, 2, generator=generator)
+    assert torch.allclose(camera.back(camera.forth(points)), points, atol=1e-5)
 
 
 def extents(camera: Camera, mesh: torch.Tensor) -> torch.Tensor:
