@@ -39,8 +39,8 @@ _WIDE: Final = {"driving": "views", "views": "yaw=-40:40:20 pitch=-20,0,20"}
 PRESETS: Final[Mapping[Purpose, Preset]] = {
     "recognition": Preset(
         _WIDE,
-        "One training picture a person, heads turned by up to 45 degrees: +5.4 points over classic augmentation, +2.9 "
-        "over the built-in pool; on ORL, with little pose, no difference was found.",
+        "One training picture a person, heads turned by up to 45 degrees: +5.4 points over classic augmentation "
+        "where chosen, +2.6 on other people, and 3 more than the built-in pool; on ORL, with little pose, none.",
     ),
     "landmarks": Preset(
         {"driving": "builtin"},
@@ -48,7 +48,7 @@ PRESETS: Final[Mapping[Purpose, Preset]] = {
     ),
     "expression": Preset(
         {"driving": "views", "views": "yaw=-40:40:20 pitch=-20,0,20 expressions=neutral", "labels": "keep"},
-        "Only the pose changes, so that the label stays true; see docs/evidence/downstream.md.",
+        "Only the pose changes, so that the label stays true; the study of expressions was too small for an answer.",
     ),
     "detection": Preset(
         {**_WIDE, "faces": "boxes"}, "The views of recognition, in each annotated face; not measured for detectors."
@@ -58,7 +58,7 @@ PRESETS: Final[Mapping[Purpose, Preset]] = {
         "Every copy is a fake of one kind; not measured for detectors of fakes.",
     ),
     "auto": Preset(
-        {"driving": "views"}, "What helps is the variation of the test pictures; not compared with fixed ranges."
+        {"driving": "views"}, "Turned heads: +2.8 points, as much as fixed views to 40 degrees; no difference on ORL."
     ),
 }
 
