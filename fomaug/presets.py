@@ -1,4 +1,4 @@
-"""Presets: ordinary options for a purpose, each with its evidence; options that the user gives win.
+"""Presets: ordinary options for a purpose, each with its evidence; options that the user gives take precedence.
 
 This module imports neither torch nor NumPy, so that the command line can show its help at once.
 """
@@ -68,7 +68,7 @@ def preset_options(purpose: Purpose, given: Collection[str], known: Collection[s
 
     Args:
         purpose: name of the preset.
-        given: names of the options that the user gives; they win.
+        given: names of the options that the user gives; they take precedence.
         known: names of all options of the call. Without `views` among them, the angles are part of `driving`.
 
     >>> preset_options("recognition", given=["copies"], known=["driving", "copies"])

@@ -76,7 +76,7 @@ class ExpandPlan:
         default=None, metadata={"help": "Angles of --driving views in degrees: 'yaw=-40:40:20 pitch=-20,0,20 roll=0'."}
     )
     purpose: Purpose | None = field(
-        default=None, metadata={"help": "Preset of options for a purpose; options that are given win."}
+        default=None, metadata={"help": "Preset of options for a purpose; options that are given take precedence."}
     )
     copies: int = field(default=8, metadata={"help": "Number of copies of each source."})
     model: str = field(default="lite-256", metadata={"help": "An installed model, or a model file."})
