@@ -123,6 +123,8 @@ def make_copies(
     for attempt in range(tries):
         waiting = [(source, own, _missing(source, own)) for source, own in zip(sources, found, strict=True)]
         waiting = [(source, outcomes, copies) for source, outcomes, copies in waiting if copies]
+        if not waiting:
+            break
         parts = [
             _Part(source, picture, own)
             for source, _, copies in waiting

@@ -131,7 +131,7 @@ class _Cursor:
             self._cells = table.iter_batches(1, row_groups=[group], columns=[column])
 
     def reaches(self, row: int) -> bool:
-        """Whether a cell was decoded recently, or comes later."""
+        """Return whether a cell was decoded recently, or comes later."""
         return row >= self._next or row in self._recent
 
     def read(self, row: int) -> Any:

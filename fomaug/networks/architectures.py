@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from fomaug.errors import ArgumentError, did_you_mean, shortened
-from fomaug.networks.blocks import ResBlock, SameBlock
+from fomaug.networks.blocks import ResBlock, SameBlock, UpBlock
 from fomaug.networks.config import (
     CommonConfig,
     DenseMotionConfig,
@@ -101,6 +101,11 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
                 _fold(module, convolution, norm)
         if isinstance(module, nn.Sequential):
             _fold_sequence(module)
+    for generator in network.modules():
+        if isinstance(generator, Generator):  # whose maps are large enough, unlike those of hourglasses
+            for block in generator.up_blocks:
+                assert isinstance(block, UpBlock)
+                block.fold()
     return network
 
 

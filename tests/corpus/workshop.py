@@ -234,7 +234,8 @@ def _listing(root: Path) -> dict[str, Any]:
     """Every path below a folder but for `out` and `home`, with its kind, its size and when it was written."""
     found = {}
     for path in sorted(root.rglob("*")):
-        if path.relative_to(root).parts[0] in ("out", "home"):
+        # Python itself writes a file to TMPDIR, and removes it, to see whether it can.
+        if path.relative_to(root).parts[0] in ("out", "home") or path == root / "tmp":
             continue
         status = path.lstat()
         found[str(path.relative_to(root))] = status.st_mode, status.st_size, status.st_mtime_ns

@@ -182,7 +182,7 @@ def test_json_is_read_as_json(tmp_path: Path, tiny_config: dict) -> None:
 def test_a_file_that_nests_without_end_is_no_configuration(tmp_path: Path) -> None:
     for name in ("deep.yaml", "deep.json"):
         (tmp_path / name).write_text("[" * 60_000)
-        with pytest.raises(ArgumentError, match=r"is no (YAML file|JSON)"):
+        with pytest.raises(ArgumentError, match=r"is no (YAML file|JSON)|nested too deeply"):
             read_config(tmp_path / name)
 
 

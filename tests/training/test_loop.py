@@ -214,4 +214,4 @@ def test_options_that_faces_would_ignore_are_refused(
     option: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", "faces", "--data", str(tmp_path), "--out", str(tmp_path / "run"), *option]) == 2
-    assert f"{option[0]} is not for `faces`" in capsys.readouterr().err
+    assert f"{option[0]} is fixed by the recipe of `faces`" in capsys.readouterr().err
