@@ -41,6 +41,7 @@ class Survey:
         sizes: sizes (H, W) of pictures, the first two that differ.
         category_ids: ids of the categories of faces.
         held_out: number of originals outside of the expanded split.
+        held_out_classes: number of those originals by class label, without unlabelled ones.
         views: names of the columns of copies by views, in the order of their first appearance.
     """
 
@@ -56,6 +57,7 @@ class Survey:
     sizes: list[Size] = field(default_factory=list)
     category_ids: set[int] = field(default_factory=set)
     held_out: int = 0
+    held_out_classes: dict[str, int] = field(default_factory=dict)
     views: dict[str, None] = field(default_factory=dict)
 
     @property
@@ -83,6 +85,8 @@ class Survey:
         self.originals += entry.copy is None
         self.copies += entry.copy is not None
         self.held_out += entry.held_out
+        if entry.held_out and entry.label:
+            self.held_out_classes[entry.label] = self.held_out_classes.get(entry.label, 0) + 1
         self.classes[entry.label] = self.classes.get(entry.label, 0) + 1
         if entry.split == TRAIN:
             self.train_classes[entry.label] = self.train_classes.get(entry.label, 0) + 1

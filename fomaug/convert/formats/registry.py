@@ -81,8 +81,8 @@ class Converter(ABC):
         return notes
 
     @abstractmethod
-    def add(self, entry: Entry) -> None:
-        """Write a picture and its labels."""
+    def add(self, entry: Entry) -> bool:
+        """Write a picture and its labels; return whether the format uses the picture."""
 
     def finish(self) -> None:  # noqa: B027 - most formats have nothing left to write
         """Write the files that depend on all pictures."""
@@ -90,6 +90,8 @@ class Converter(ABC):
 
 C = TypeVar("C", bound=type[Converter])
 CONVERTERS: Final[dict[str, type[Converter]]] = {}
+
+UNALIGNED: Final = "recognition models expect aligned faces of one size; align=112 makes them"
 
 _REMEDIES: Final = {
     BOXES: "expand it with --annotations that have boxes or landmarks",
@@ -123,5 +125,6 @@ def check_point_counts(name: str, survey: Survey, allowed: Iterable[int] = ()) -
         raise LabelError(f"{name} needs the same number of landmarks for every face, but this dataset has {found}")
     if allowed and survey.num_points not in allowed:
         raise LabelError(
-            f"{name} needs {' or '.join(map(str, allowed))} landmarks for each face, but this dataset has {found}"
+            f"{name} needs {' or '.join(map(str, allowed))} landmarks for each face, but this dataset has {found}; "
+            "300w, csv, coco-keypoints and yolo-pose take any number"
         )

@@ -38,10 +38,10 @@ class VocConverter(Converter):
             notes.append("every object is named face; categories=label names objects by their class labels")
         return [*notes, "pictures become JPEGs in one folder, and boxes are rounded to whole pixels"]
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Write a picture, its XML file and its line in the list of its split."""
         if entry.labels is None:
-            return
+            return False
         flat = f"{entry.split}-{entry.name}".replace("/", "-")
         file = PurePosixPath(self.pictures.place(entry, f"{_ROOT}/JPEGImages/{flat}", spaces=False))
         root = ElementTree.Element("annotation")
@@ -57,6 +57,7 @@ class VocConverter(Converter):
         text = ElementTree.tostring(root, encoding="unicode")
         self.outputs.write(f"{_ROOT}/Annotations/{file.stem}.xml", f"{text}\n")
         self.outputs.text(f"{_ROOT}/ImageSets/Main/{entry.split}.txt").write(f"{file.stem}\n")
+        return True
 
     def _add_object(self, root: ElementTree.Element, entry: Entry, face: SingleFace) -> None:
         assert face.outline is not None

@@ -41,10 +41,10 @@ class YoloConverter(Converter):
             notes.append("there is no validation split, so val in data.yaml is the folder of training pictures")
         return notes
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Write a picture and its text file; a picture without faces has an empty one."""
         if entry.labels is None:
-            return
+            return False
         file = self.pictures.place(entry, self.stems.claim(f"images/{entry.split}/{entry.name}"))
         lines = []
         for face in single_faces(entry.labels):
@@ -53,6 +53,7 @@ class YoloConverter(Converter):
                 lines.append(" ".join([str(self.groups.index_of(entry, face)), *(f"{number:g}" for number in numbers)]))
         path = PurePosixPath("labels", *PurePosixPath(file).parts[1:]).with_suffix(".txt")
         self.outputs.write(str(path), "".join(f"{line}\n" for line in lines))
+        return True
 
     def keypoints(self, entry: Entry, face: SingleFace) -> list[float]:
         """Return the numbers that follow the box."""
