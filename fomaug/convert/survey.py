@@ -34,6 +34,7 @@ class Survey:
         classes: number of pictures by class label.
         train_classes: number of pictures to train on by class label.
         splits: number of pictures by split.
+        annotated_splits: splits with annotated pictures.
         kinds: kinds of labels of the dataset.
         point_counts: numbers of landmarks of the faces.
         fields: names of other fields, in the order of their first appearance.
@@ -51,6 +52,7 @@ class Survey:
     classes: dict[str, int] = field(default_factory=dict)
     train_classes: dict[str, int] = field(default_factory=dict)
     splits: dict[str, int] = field(default_factory=dict)
+    annotated_splits: set[str] = field(default_factory=set)
     kinds: set[str] = field(default_factory=set)
     point_counts: set[int] = field(default_factory=set)
     fields: dict[str, bool] = field(default_factory=dict)
@@ -101,6 +103,7 @@ class Survey:
         if entry.labels is None:
             self.unannotated += 1
             return
+        self.annotated_splits.add(entry.split)
         faces = single_faces(entry.labels)
         if len(faces) > 1:
             self.kinds.add(SEVERAL)

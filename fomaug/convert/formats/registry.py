@@ -72,8 +72,10 @@ class Converter(ABC):
         notes = []
         lost = [kind for kind in _ORDER if kind in survey.kinds and kind not in cls.holds]
         if lost:
-            fields = f" ({', '.join(survey.fields)})" if FIELDS in lost else ""
-            notes.append(f"{cls.name} cannot store {', '.join(lost)}{fields}; they are left out")
+            named = {FIELDS: f"{FIELDS} ({', '.join(survey.fields)})"}
+            notes.append(
+                f"{cls.name} cannot store {', '.join(named.get(kind, kind) for kind in lost)}; they are left out"
+            )
         if BOXES in cls.needs and BOXES not in survey.kinds:
             notes.append("the annotations have no boxes; each box is computed from the landmarks of its face")
         if cls.needs and CLASSES not in cls.needs and survey.unannotated:

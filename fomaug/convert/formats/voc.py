@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 from xml.etree import ElementTree
 
 from fomaug.convert.entries import Entry
-from fomaug.convert.formats.categories import Categories
+from fomaug.convert.formats.categories import Categories, note_on_categories
 from fomaug.convert.formats.registry import Context, Converter, register
 from fomaug.convert.plan import ConvertPlan
 from fomaug.convert.survey import BOXES, CLASSES, SEVERAL, Survey
@@ -34,9 +34,11 @@ class VocConverter(Converter):
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
         """Add notes on categories, names and rounding."""
         notes = super().check(survey, plan)
-        if plan.categories == "face" and CLASSES in survey.kinds:
-            notes.append("every object is named face; categories=label names objects by their class labels")
-        return [*notes, "pictures become JPEGs in one folder, and boxes are rounded to whole pixels"]
+        return [
+            *notes,
+            *note_on_categories(survey, plan),
+            "pictures become JPEGs in one folder, and boxes are rounded to whole pixels",
+        ]
 
     def add(self, entry: Entry) -> bool:
         """Write a picture, its XML file and its line in the list of its split."""

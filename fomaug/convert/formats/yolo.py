@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import yaml
 
 from fomaug.convert.entries import Entry
-from fomaug.convert.formats.categories import Categories
+from fomaug.convert.formats.categories import Categories, note_on_categories
 from fomaug.convert.formats.coco import edges_of
 from fomaug.convert.formats.registry import Context, Converter, check_point_counts, register
 from fomaug.convert.outputs import UniqueStems
@@ -34,10 +34,8 @@ class YoloConverter(Converter):
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
         """Add notes on categories and on a missing validation split."""
-        notes = super().check(survey, plan)
-        if plan.categories == "face" and CLASSES in survey.kinds:
-            notes.append("every object is of class face; categories=label uses class labels")
-        if "val" not in survey.splits:
+        notes = [*super().check(survey, plan), *note_on_categories(survey, plan)]
+        if "val" not in survey.annotated_splits:
             notes.append("there is no validation split, so val in data.yaml is the folder of training pictures")
         return notes
 
@@ -67,7 +65,7 @@ class YoloConverter(Converter):
     def finish(self) -> None:
         """Write data.yaml with paths relative to its folder."""
         splits: dict[str, Any] = {
-            split: f"images/{split}" for split in ("train", "val", "test") if split in self.survey.splits
+            split: f"images/{split}" for split in ("train", "val", "test") if split in self.survey.annotated_splits
         }
         first = next(iter(splits.values()), "images/train")
         names = dict(enumerate(self.groups.names))
