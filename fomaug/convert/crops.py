@@ -95,7 +95,7 @@ def _by_annotations(picture: Picture, labels: FaceLabels | None) -> Points:
 def _by_detector(detector: PointDetector) -> Callable[[Picture, FaceLabels | None], Points]:
     def locate(picture: Picture, labels: FaceLabels | None) -> Points:
         del labels
-        found = np.asarray(detector(picture.rgb), float)
+        found = _to_points(detector(picture.rgb))
         if not len(found):
             raise LabelError("has no face that the detector could find")
         if found.ndim != 3 or found.shape[1:] != (5, 2):
@@ -104,6 +104,14 @@ def _by_detector(detector: PointDetector) -> Callable[[Picture, FaceLabels | Non
         return points
 
     return locate
+
+
+def _to_points(returned: object) -> Points:
+    try:
+        return np.atleast_1d(np.asarray(returned, float))
+    except (TypeError, ValueError) as cause:
+        kind = type(returned).__name__
+        raise ShapeError(f"the detector must return five points (N, 5, 2) of each face, got {kind}") from cause
 
 
 def _by_model(model: Animator) -> Callable[[Picture, FaceLabels | None], Points]:

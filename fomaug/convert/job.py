@@ -53,8 +53,8 @@ class ConvertReport:
     Attributes:
         dest: folder of the converted dataset.
         files: label files below it.
-        originals: number of converted originals.
-        copies: number of converted copies.
+        originals: number of originals in the result.
+        copies: number of copies in the result.
         notes: labels that the format cannot store, as sentences.
         failed: unusable pictures with their reasons.
         left_out: number of left-out faces and pictures by reason.
@@ -179,8 +179,7 @@ def _run(job: _Job, converter: type[Converter], dest: Path, notes: Iterable[str]
         for entry in tqdm(_entries(job, converter), total=job.survey.pictures, disable=not progress, unit="picture"):
             try:
                 _check_whole(entry, job.aligner)
-                writer.add(_aligned(entry, job.aligner, plan))
-                counts[entry.copy is None] += 1
+                counts[entry.copy is None] += writer.add(_aligned(entry, job.aligner, plan))
             except (MediaError, LabelError) as cause:
                 failed[entry.name] = Failure(entry.name, str(cause))
         writer.finish()

@@ -34,6 +34,7 @@ class Survey:
         classes: number of pictures by class label.
         train_classes: number of pictures to train on by class label.
         splits: number of pictures by split.
+        annotated_splits: splits with annotated pictures.
         kinds: kinds of labels of the dataset.
         point_counts: numbers of landmarks of the faces.
         fields: names of other fields, in the order of their first appearance.
@@ -41,6 +42,7 @@ class Survey:
         sizes: sizes (H, W) of pictures, the first two that differ.
         category_ids: ids of the categories of faces.
         held_out: number of originals outside of the expanded split.
+        held_out_classes: number of those originals by class label, without unlabelled ones.
         views: names of the columns of copies by views, in the order of their first appearance.
     """
 
@@ -50,12 +52,14 @@ class Survey:
     classes: dict[str, int] = field(default_factory=dict)
     train_classes: dict[str, int] = field(default_factory=dict)
     splits: dict[str, int] = field(default_factory=dict)
+    annotated_splits: set[str] = field(default_factory=set)
     kinds: set[str] = field(default_factory=set)
     point_counts: set[int] = field(default_factory=set)
     fields: dict[str, bool] = field(default_factory=dict)
     sizes: list[Size] = field(default_factory=list)
     category_ids: set[int] = field(default_factory=set)
     held_out: int = 0
+    held_out_classes: dict[str, int] = field(default_factory=dict)
     views: dict[str, None] = field(default_factory=dict)
 
     @property
@@ -83,6 +87,8 @@ class Survey:
         self.originals += entry.copy is None
         self.copies += entry.copy is not None
         self.held_out += entry.held_out
+        if entry.held_out and entry.label:
+            self.held_out_classes[entry.label] = self.held_out_classes.get(entry.label, 0) + 1
         self.classes[entry.label] = self.classes.get(entry.label, 0) + 1
         if entry.split == TRAIN:
             self.train_classes[entry.label] = self.train_classes.get(entry.label, 0) + 1
@@ -97,6 +103,7 @@ class Survey:
         if entry.labels is None:
             self.unannotated += 1
             return
+        self.annotated_splits.add(entry.split)
         faces = single_faces(entry.labels)
         if len(faces) > 1:
             self.kinds.add(SEVERAL)

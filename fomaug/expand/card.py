@@ -24,6 +24,9 @@ _SPLITS: Final = {"train": "train", "val": "validation", "test": "test"}
 _ARCHIVES: Final = {"webdataset": "tar", "parquet": "parquet"}
 _JSON: Final = {"source": "string", "source_id": "string", "copy": "int64", "label": "string", "hash": "string"}
 """Entries of the rows in tar files that every row has, with their types in Hugging Face datasets."""
+_ORIGINALS: Final = """
+The originals are here, too, unchanged and without a mark; in `manifest.jsonl`, their rows have `"original": true`.
+"""
 _READERS: Final = {
     "folder": "`torchvision.datasets.ImageFolder`",
     "webdataset": "`webdataset.WebDataset`",
@@ -106,18 +109,22 @@ def _tar_info(plan: ExpandPlan, sources: Iterable[SourceFile], classes: Sequence
 
 def _body(plan: ExpandPlan) -> str:
     name = Path(plan.dataset).resolve().name
-    return f"""# Synthetic copies of {name}
+    has_originals = plan.include_sources != "none"
+    title = f"{name} with synthetic copies" if has_originals else f"Synthetic copies of {name}"
+    originals = _ORIGINALS if has_originals else ""
+    rows = "a row for each copy and each original" if has_originals else "a row for each copy"
+    return f"""# {title}
 
 fomaug {__version__} made these copies of the pictures in `{name}` with the model {plan.model}. Each face moves as
 that of a driving clip does. Every animated copy is marked as synthetic in its file (`fomaug verify`).
-
+{originals}
 ![Some pictures, left, and their copies]({CONTACT_SHEET})
 
 Read the folder with `datasets.load_dataset(FOLDER)`, with {_READERS[plan.format]}, or convert it with `fomaug convert`.
 
 | file | content |
 | --- | --- |
-| `manifest.jsonl` | a row for each copy: its file, source, class, split, scores and motion |
+| `manifest.jsonl` | {rows}: its file, source, class, split, scores and motion |
 | `rejected.jsonl` | a row for each copy that the quality gates rejected |
 | `sources.jsonl` | a row for each picture that the dataset had when the job began |
 | `expand.json` | settings, model, counts, and everything that could not be used |

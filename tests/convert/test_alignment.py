@@ -160,6 +160,8 @@ def test_a_detector_takes_precedence_and_is_checked(
     assert "has no face that the detector could find" in report.failed[0].reason
     with pytest.raises(ShapeError, match=r"five points \(N, 5, 2\)"):
         to(data, "folder", "third", align=40, detector=lambda picture: np.zeros((1, 4, 2)))
+    with pytest.raises(ShapeError, match=r"five points \(N, 5, 2\) of each face, got str"):
+        to(data, "folder", "fourth", align=40, detector=lambda picture: "left eye")
 
 
 def test_the_models_own_keypoints_align_a_face(face_model: Any, shared: Path) -> None:

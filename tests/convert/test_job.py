@@ -160,12 +160,12 @@ def test_an_interrupted_conversion_resumes_to_the_same_bytes(
     whole = contents(to(data, "yolo").dest)
     add, count = CONVERTERS["yolo"].add, 0
 
-    def interrupt(self: Converter, entry: Any) -> None:
+    def interrupt(self: Converter, entry: Any) -> bool:
         nonlocal count
         count += 1
         if count == 6:
             raise KeyboardInterrupt
-        add(self, entry)
+        return add(self, entry)
 
     with monkeypatch.context() as patch:
         patch.setattr(CONVERTERS["yolo"], "add", interrupt)

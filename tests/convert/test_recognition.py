@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -227,3 +228,32 @@ def test_a_damaged_held_out_original_is_named_and_all_others_are_used(
         assert sum(same) == 3 + 3 + 1, "two persons with three pictures, one with two"
     else:
         assert sorted(path.name for path in (report.dest / "lfw/ben").iterdir()) == ["ben_0001.jpg", "ben_0002.jpg"]
+
+
+@pytest.mark.parametrize("format", ["verification", "lfw-pairs"])
+def test_the_report_of_pairs_counts_only_held_out_originals(held_out: Path, tmp_path: Path, format: str) -> None:
+    report = convert(held_out, tmp_path / "pairs", to=format, on_note=quiet)
+    assert (report.originals, report.copies) == (len(list((tmp_path / "set/test").rglob("*.png"))), 0)
+
+
+def test_the_report_of_recordio_counts_the_records(held_out: Path, tmp_path: Path) -> None:
+    report = convert(held_out, tmp_path / "rec", to="recordio", on_note=quiet)
+    rows = (report.dest / "train.lst").read_text().splitlines()
+    assert report.originals + report.copies == len(rows)
+    assert report.originals == len(list((tmp_path / "set/train").rglob("*.png")))
+
+
+@pytest.mark.parametrize("format", ["verification", "lfw-pairs"])
+def test_too_few_persons_for_pairs_are_an_error_before_the_work(held_out: Path, tmp_path: Path, format: str) -> None:
+    persons = sorted((tmp_path / "set/test").iterdir())
+    for person in persons[1:]:
+        shutil.rmtree(person)
+    with pytest.raises(LabelError, match=f"pairs need at least two persons.*'{persons[0].name}': 3"):
+        convert(held_out, tmp_path / "pairs", to=format, on_note=quiet)
+    assert not (tmp_path / "pairs").exists()
+
+
+def test_pairs_without_alignment_have_a_note(held_out: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    convert(held_out, tmp_path / "pairs", to="verification", on_note=notes.append)
+    assert any("align=112" in note for note in notes)

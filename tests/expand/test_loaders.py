@@ -245,3 +245,10 @@ def test_a_folder_of_an_older_layout_is_refused(run: Callable[..., ExpandReport]
     with pytest.raises(ResumeError, match="version 3 of the output layout, and this fomaug writes version 4; finish"):
         run(resume=True)
     assert summarise(report.out).copies == 10
+
+
+@pytest.mark.parametrize("include", ["none", "link", "copy"])
+def test_the_card_says_whether_there_are_originals(run: Callable[..., ExpandReport], include: str) -> None:
+    text = (run(include_sources=include).out / "README.md").read_text()
+    assert ("The originals are here, too" in text) == (include != "none")
+    assert ("# Synthetic copies of" in text) == (include == "none")

@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from fomaug.convert.entries import Entry
-from fomaug.convert.plan import CategoryOption
-from fomaug.convert.survey import Survey
+from fomaug.convert.plan import CategoryOption, ConvertPlan
+from fomaug.convert.survey import CLASSES, Survey
 from fomaug.labels import SingleFace
 
 FACE: Final = "face"
+
+
+def note_on_categories(survey: Survey, plan: ConvertPlan) -> list[str]:
+    """Return the note that objects are not named by their class labels, if there are such labels."""
+    if plan.categories == "label" or CLASSES not in survey.kinds:
+        return []
+    name = "its annotated category" if survey.category_ids else FACE
+    return [f"the name of each object is {name}; categories=label names objects by their class labels"]
 
 
 class Categories:

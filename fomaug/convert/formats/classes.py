@@ -62,14 +62,15 @@ class FolderConverter(Converter):
     needs = (CLASSES,)
     holds = frozenset({CLASSES})
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Write a picture into the folder of its class."""
         if not entry.label:
             self.left_out["pictures without a class label"] += 1
-            return
+            return False
         parts = PurePosixPath(entry.name).parts
         name = PurePosixPath(*parts[parts[0] == entry.label and len(parts) > 1 :])
         self.pictures.place(entry, str(PurePosixPath(entry.split, entry.label, name)))
+        return True
 
 
 @register
@@ -95,13 +96,13 @@ class CelebaConverter(Converter):
         notes = super().check(survey, plan)
         others = [name for name, is_truth in survey.fields.items() if not is_truth]
         if others:
-            notes.append(f"celeba stores only attributes that are true or false; {', '.join(others)} are left out")
+            notes.append(f"celeba stores only attributes that are true or false, and leaves out: {', '.join(others)}")
         if POINTS in survey.kinds:
             five = "five points are derived" if has_scheme(survey.num_points) else "five points cannot be derived"
             notes.append(f"{five} from the landmarks")
         return [*notes, "pictures become JPEGs with numbers for names; celeba/names.txt has the names"]
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Write a picture and its line in every list; an unknown attribute is -1."""
         name = f"{self.number + 1:06d}.jpg"
         self.pictures.place(entry, f"celeba/img_align_celeba/{name}")
@@ -114,6 +115,7 @@ class CelebaConverter(Converter):
         self._row("list_attr_celeba", name, [truth(fields.get(field)) or -1 for field in self.attributes])
         self._row("list_bbox_celeba", name, _celeba_box(faces))
         self._row("list_landmarks_align_celeba", name, self._points(faces))
+        return True
 
     def finish(self) -> None:
         """Write each list with its head: the number of pictures and the names of the columns."""
@@ -169,16 +171,17 @@ class FerConverter(Converter):
         side = plan.align or _FER_SIDE
         return [*super().check(survey, plan), f"pictures become grey, {side} x {side} pixels; names are not kept"]
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Append the row of a picture."""
         if entry.label not in self.numbers:
             self.left_out["pictures without a class label"] += 1
-            return
+            return False
         side = self.plan.align or _FER_SIDE
         grey = Image.fromarray(decode_picture(entry.load(), Path(entry.name).suffix).rgb).convert("L")
         pixels = np.asarray(grey.resize((side, side), Image.Resampling.LANCZOS)).reshape(-1)
         file = self.outputs.text("fer2013.csv", "emotion,pixels,Usage\n")
         file.write(f"{self.numbers[entry.label]},{' '.join(map(str, pixels.tolist()))},{_FER_USAGE[entry.split]}\n")
+        return True
 
     def finish(self) -> None:
         """Write the names of the numbers."""
@@ -201,11 +204,11 @@ class AffectnetConverter(Converter):
         self.others = [name for name in context.survey.fields if name not in own]
         self.views = [name for name in context.survey.views if name not in self.others]
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Write a picture and its row; other annotated fields and views are appended as columns."""
         if entry.label not in self.numbers:
             self.left_out["pictures without a class label"] += 1
-            return
+            return False
         root = "Manually_Annotated_Images"
         file = self.pictures.place(entry, f"{root}/{entry.split}/{entry.name}").removeprefix(f"{root}/")
         faces = [] if entry.labels is None else [face for face in single_faces(entry.labels) if face.in_picture]
@@ -223,6 +226,7 @@ class AffectnetConverter(Converter):
         if is_new:
             table.writerow([*_AFFECTNET_HEAD, *self.others, *self.views])
         table.writerow(cells)
+        return True
 
     def finish(self) -> None:
         """Write the names of the numbers."""

@@ -71,10 +71,10 @@ class CocoConverter(Converter):
         self.groups = Categories(context.plan.categories, context.survey, context.categories)
         self.splits: dict[str, _Split] = {}
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Write a picture, and append it and its faces to the lists of its split."""
         if entry.labels is None:
-            return
+            return False
         file = self.pictures.place(entry, f"images/{entry.split}/{entry.name}").removeprefix("images/")
         if entry.split not in self.splits:
             spools = (self.outputs.spool(f"{entry.split} {part}") for part in ("images", "annotations"))
@@ -85,6 +85,7 @@ class CocoConverter(Converter):
         for face in single_faces(entry.labels):
             if face.in_picture and (box := edges_of(face)) is not None:
                 split.add_annotation({"image_id": image, **self.annotation(entry, face, box)})
+        return True
 
     def annotation(self, entry: Entry, face: SingleFace, box: tuple[float, float, float, float]) -> dict[str, Any]:
         """Return the annotation of a face without its ids."""

@@ -30,7 +30,7 @@ class ForgeryConverter(Converter):
             )
         return super().check(survey, plan)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Write a picture and its row; an unchanged copy of an original without a face counts as real."""
         is_fake = entry.provenance is not None
         kind = "fake" if is_fake else "real"
@@ -38,3 +38,4 @@ class ForgeryConverter(Converter):
         key = str(PurePosixPath(entry.source).with_suffix(""))
         table = csv.writer(self.outputs.text("pairs.csv", "key,file,fake,split,label,source\n"), lineterminator="\n")
         table.writerow([key, file, int(is_fake), entry.split, entry.label, entry.source])
+        return True

@@ -38,7 +38,7 @@ class LandmarkConverter(Converter):
         check_point_counts(cls.name, survey, cls.counts)
         return notes
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Write a picture and its faces; a picture without landmarks is left out."""
         faces = [] if entry.labels is None else list(filter(self._fits, single_faces(entry.labels)))
         if faces:
@@ -46,6 +46,7 @@ class LandmarkConverter(Converter):
             for number, face in enumerate(faces):
                 assert face.points is not None
                 self.add_face(entry, file.removeprefix("images/"), face, face.points, number)
+        return bool(faces)
 
     def name_of(self, entry: Entry) -> str:
         """Return the path of a picture, relative to the folder of the conversion."""

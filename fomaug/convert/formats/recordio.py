@@ -13,7 +13,7 @@ import struct
 from typing import BinaryIO, ClassVar, Final
 
 from fomaug.convert.entries import Entry
-from fomaug.convert.formats.registry import Context, Converter, register
+from fomaug.convert.formats.registry import UNALIGNED, Context, Converter, register
 from fomaug.convert.plan import ConvertPlan
 from fomaug.convert.survey import CLASSES, Survey
 from fomaug.errors import LabelError
@@ -105,16 +105,16 @@ class RecordConverter(Converter):
         if others:
             notes.append(f"{others} pictures of other splits are left out; verification and lfw-pairs use them")
         if plan.align is None:
-            notes.append("recognition models expect aligned faces; align=112 aligns them")
+            notes.append(UNALIGNED)
         return notes
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Append the record of a picture."""
         if entry.split != "train":
-            return
+            return False
         if entry.label not in self.numbers:
             self.left_out["pictures without a class label"] += 1
-            return
+            return False
         content = self.pictures.content(entry)
         number, label = self.number + 1, self.numbers[entry.label]
         if self.number == 0:
@@ -125,6 +125,7 @@ class RecordConverter(Converter):
         first, _ = self.ranges.get(label, (number, 0))
         self.ranges[label] = first, number + 1
         self.outputs.text("train.lst").write(f"1\t{entry.split}/{entry.name}\t{label}\n")
+        return True
 
     def finish(self) -> None:
         """Append the records of the identities, and write record 0 and the properties."""

@@ -72,8 +72,10 @@ class Converter(ABC):
         notes = []
         lost = [kind for kind in _ORDER if kind in survey.kinds and kind not in cls.holds]
         if lost:
-            fields = f" ({', '.join(survey.fields)})" if FIELDS in lost else ""
-            notes.append(f"{cls.name} cannot store {', '.join(lost)}{fields}; they are left out")
+            named = {FIELDS: f"{FIELDS} ({', '.join(survey.fields)})"}
+            notes.append(
+                f"{cls.name} cannot store {', '.join(named.get(kind, kind) for kind in lost)}; they are left out"
+            )
         if BOXES in cls.needs and BOXES not in survey.kinds:
             notes.append("the annotations have no boxes; each box is computed from the landmarks of its face")
         if cls.needs and CLASSES not in cls.needs and survey.unannotated:
@@ -81,8 +83,8 @@ class Converter(ABC):
         return notes
 
     @abstractmethod
-    def add(self, entry: Entry) -> None:
-        """Write a picture and its labels."""
+    def add(self, entry: Entry) -> bool:
+        """Write a picture and its labels; return whether the format uses the picture."""
 
     def finish(self) -> None:  # noqa: B027 - most formats have nothing left to write
         """Write the files that depend on all pictures."""
@@ -90,6 +92,8 @@ class Converter(ABC):
 
 C = TypeVar("C", bound=type[Converter])
 CONVERTERS: Final[dict[str, type[Converter]]] = {}
+
+UNALIGNED: Final = "recognition models expect aligned faces of one size; align=112 makes them"
 
 _REMEDIES: Final = {
     BOXES: "expand it with --annotations that have boxes or landmarks",
@@ -123,5 +127,6 @@ def check_point_counts(name: str, survey: Survey, allowed: Iterable[int] = ()) -
         raise LabelError(f"{name} needs the same number of landmarks for every face, but this dataset has {found}")
     if allowed and survey.num_points not in allowed:
         raise LabelError(
-            f"{name} needs {' or '.join(map(str, allowed))} landmarks for each face, but this dataset has {found}"
+            f"{name} needs {' or '.join(map(str, allowed))} landmarks for each face, but this dataset has {found}; "
+            "300w, csv, coco-keypoints and yolo-pose take any number"
         )

@@ -26,7 +26,7 @@ class TableConverter(Converter):
         self.fields = [name for name in self.survey.fields if name not in _HEAD]
         self.views = [name for name in self.survey.views if name not in self.fields]
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Write a picture and its row; a cell without a value is empty."""
         file = self.pictures.place(entry, f"images/{entry.split}/{entry.name}")
         faces = [] if entry.labels is None else single_faces(entry.labels)
@@ -39,3 +39,4 @@ class TableConverter(Converter):
         copy = "" if entry.copy is None else entry.copy
         others = [fields.get(field, "") for field in self.fields] + [entry.view.get(view, "") for view in self.views]
         table.writerow([file, entry.label, entry.source, copy, int(entry.provenance is not None), *others])
+        return True

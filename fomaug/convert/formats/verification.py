@@ -5,12 +5,12 @@ from __future__ import annotations
 import pickle
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import ClassVar, Final, NamedTuple
 
 from fomaug.convert.entries import Entry
-from fomaug.convert.formats.registry import Context, Converter, register
+from fomaug.convert.formats.registry import UNALIGNED, Context, Converter, register
 from fomaug.convert.plan import ConvertPlan
 from fomaug.convert.survey import CLASSES, Survey
 from fomaug.errors import LabelError
@@ -51,17 +51,25 @@ def draw_pairs(counts: dict[str, int], *, most: int = _MOST_PAIRS, folds: int = 
     Raises:
         LabelError: there are fewer than two persons, or no person has two pictures.
     """
+    check_persons(counts)
     draw = random.Random(_SEED)
     persons = sorted(counts)
     same = [Pair((name, a), (name, b)) for name in persons for a, b in combinations(range(counts[name]), 2)]
-    if len(persons) < 2 or not same:
-        raise LabelError("pairs need at least two persons, one of them with at least two held-out originals")
     draw.shuffle(same)
     different = _different(counts, min(most, len(same)), draw)
     number = min(most, len(same), len(different))
     size = number // (folds := min(folds, number))
     parts = [slice(fold * size, (fold + 1) * size) for fold in range(folds)]
     return [[*same[part], *different[part]] for part in parts]
+
+
+def check_persons(counts: Mapping[str, int]) -> None:
+    """Raise `LabelError` unless there are two persons, one of them with two pictures or more."""
+    if len(counts) < 2 or max(counts.values()) < 2:
+        raise LabelError(
+            "pairs need at least two persons, one of them with at least two held-out originals, but the numbers of "
+            f"held-out originals by person are {dict(counts)}; put more of them in the folder test or val"
+        )
 
 
 def _different(counts: dict[str, int], most: int, draw: random.Random) -> list[Pair]:
@@ -98,14 +106,20 @@ class VerificationConverter(Converter):
                 f"{cls.name} needs held-out originals, but this dataset has none; put them in a folder "
                 "named test or val beside train, and keep include_sources"
             )
-        return [*super().check(survey, plan), f"only the {survey.held_out} held-out originals are used"]
+        check_persons(survey.held_out_classes)
+        notes = [*super().check(survey, plan), f"only the {survey.held_out} held-out originals are used"]
+        if plan.align is None:
+            notes.append(UNALIGNED)
+        return notes
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Add a picture if it is a held-out original."""
-        if entry.held_out and entry.label:
-            number = self.counts.get(entry.label, 0)
-            self.take(entry, number)
-            self.counts[entry.label] = number + 1
+        if not entry.held_out or not entry.label:
+            return False
+        number = self.counts.get(entry.label, 0)
+        self.take(entry, number)
+        self.counts[entry.label] = number + 1
+        return True
 
     def take(self, entry: Entry, number: int) -> None:
         """Add a picture with its index among the pictures of its person."""

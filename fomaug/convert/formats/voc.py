@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 from xml.etree import ElementTree
 
 from fomaug.convert.entries import Entry
-from fomaug.convert.formats.categories import Categories
+from fomaug.convert.formats.categories import Categories, note_on_categories
 from fomaug.convert.formats.registry import Context, Converter, register
 from fomaug.convert.plan import ConvertPlan
 from fomaug.convert.survey import BOXES, CLASSES, SEVERAL, Survey
@@ -34,14 +34,16 @@ class VocConverter(Converter):
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
         """Add notes on categories, names and rounding."""
         notes = super().check(survey, plan)
-        if plan.categories == "face" and CLASSES in survey.kinds:
-            notes.append("every object is named face; categories=label names objects by their class labels")
-        return [*notes, "pictures become JPEGs in one folder, and boxes are rounded to whole pixels"]
+        return [
+            *notes,
+            *note_on_categories(survey, plan),
+            "pictures become JPEGs in one folder, and boxes are rounded to whole pixels",
+        ]
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Write a picture, its XML file and its line in the list of its split."""
         if entry.labels is None:
-            return
+            return False
         flat = f"{entry.split}-{entry.name}".replace("/", "-")
         file = PurePosixPath(self.pictures.place(entry, f"{_ROOT}/JPEGImages/{flat}", spaces=False))
         root = ElementTree.Element("annotation")
@@ -57,6 +59,7 @@ class VocConverter(Converter):
         text = ElementTree.tostring(root, encoding="unicode")
         self.outputs.write(f"{_ROOT}/Annotations/{file.stem}.xml", f"{text}\n")
         self.outputs.text(f"{_ROOT}/ImageSets/Main/{entry.split}.txt").write(f"{file.stem}\n")
+        return True
 
     def _add_object(self, root: ElementTree.Element, entry: Entry, face: SingleFace) -> None:
         assert face.outline is not None

@@ -25,10 +25,10 @@ class WiderFaceConverter(Converter):
     holds = frozenset({BOXES, SEVERAL})
     encode: ClassVar[str] = "jpeg"
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Write a picture, and append its faces to the list of its split."""
         if entry.labels is None:
-            return
+            return False
         root = f"{_FOLDERS[entry.split]}/images"
         # Readers of WIDER FACE expect each picture in the folder of an event.
         name = entry.name if "/" in entry.name else f"0--Faces/{entry.name}"
@@ -37,6 +37,7 @@ class WiderFaceConverter(Converter):
         found = [line for line in lines if line]
         text = "".join(f"{line}\n" for line in (file, str(len(found)), *(found or [_NO_FACE])))
         self.outputs.text(f"wider_face_split/wider_face_{entry.split}_bbx_gt.txt").write(text)
+        return True
 
     @staticmethod
     def _line(face: SingleFace) -> str:

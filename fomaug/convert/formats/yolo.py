@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import yaml
 
 from fomaug.convert.entries import Entry
-from fomaug.convert.formats.categories import Categories
+from fomaug.convert.formats.categories import Categories, note_on_categories
 from fomaug.convert.formats.coco import edges_of
 from fomaug.convert.formats.registry import Context, Converter, check_point_counts, register
 from fomaug.convert.outputs import UniqueStems
@@ -34,17 +34,15 @@ class YoloConverter(Converter):
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
         """Add notes on categories and on a missing validation split."""
-        notes = super().check(survey, plan)
-        if plan.categories == "face" and CLASSES in survey.kinds:
-            notes.append("every object is of class face; categories=label uses class labels")
-        if "val" not in survey.splits:
+        notes = [*super().check(survey, plan), *note_on_categories(survey, plan)]
+        if "val" not in survey.annotated_splits:
             notes.append("there is no validation split, so val in data.yaml is the folder of training pictures")
         return notes
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> bool:
         """Write a picture and its text file; a picture without faces has an empty one."""
         if entry.labels is None:
-            return
+            return False
         file = self.pictures.place(entry, self.stems.claim(f"images/{entry.split}/{entry.name}"))
         lines = []
         for face in single_faces(entry.labels):
@@ -53,6 +51,7 @@ class YoloConverter(Converter):
                 lines.append(" ".join([str(self.groups.index_of(entry, face)), *(f"{number:g}" for number in numbers)]))
         path = PurePosixPath("labels", *PurePosixPath(file).parts[1:]).with_suffix(".txt")
         self.outputs.write(str(path), "".join(f"{line}\n" for line in lines))
+        return True
 
     def keypoints(self, entry: Entry, face: SingleFace) -> list[float]:
         """Return the numbers that follow the box."""
@@ -66,7 +65,7 @@ class YoloConverter(Converter):
     def finish(self) -> None:
         """Write data.yaml with paths relative to its folder."""
         splits: dict[str, Any] = {
-            split: f"images/{split}" for split in ("train", "val", "test") if split in self.survey.splits
+            split: f"images/{split}" for split in ("train", "val", "test") if split in self.survey.annotated_splits
         }
         first = next(iter(splits.values()), "images/train")
         names = dict(enumerate(self.groups.names))
