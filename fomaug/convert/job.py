@@ -171,7 +171,13 @@ def _run(job: _Job, converter: type[Converter], dest: Path, notes: Iterable[str]
     """Convert all pictures; the label files get their final names at the end."""
     plan = job.plan
     outputs = Outputs(dest)
-    pictures = Pictures(dest, plan.include_sources, encode=converter.encode, quality=plan.quality)
+    pictures = Pictures(
+        dest,
+        plan.include_sources,
+        encode=converter.encode,
+        suffixes=converter.suffixes,
+        quality=plan.quality,
+    )
     writer = converter(Context(outputs, pictures, job.survey, plan, _category_names(job.dataset)))
     failed: dict[str, Failure] = {}
     counts = {True: 0, False: 0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -83,11 +84,20 @@ class Pictures:
         dest: folder of the converted dataset.
         mode: value of `ConvertPlan.include_sources`; a re-encoded picture is never a link.
         encode: "jpeg" or "png", the format of re-encoded pictures; empty to keep all bytes.
+        suffixes: suffixes of the files that are kept; others become PNGs. Empty to keep all.
         quality: quality of re-encoded JPEGs.
     """
 
-    def __init__(self, dest: Path, mode: IncludeSources, *, encode: str = "", quality: int = 95) -> None:
-        self.dest, self.mode, self.encode, self.quality = dest, mode, encode, quality
+    def __init__(
+        self,
+        dest: Path,
+        mode: IncludeSources,
+        *,
+        encode: str = "",
+        suffixes: Collection[str] = (),
+        quality: int = 95,
+    ) -> None:
+        self.dest, self.mode, self.encode, self.suffixes, self.quality = dest, mode, encode, suffixes, quality
         self._taken: set[str] = set()
 
     def place(self, entry: Entry, name: str, *, spaces: bool = True) -> str:
@@ -101,8 +111,8 @@ class Pictures:
         Returns:
             Path of the file below the folder; it differs from `name` if another picture has that name.
         """
-        if self.encode:
-            name = str(PurePosixPath(name).with_suffix(_SUFFIXES[self.encode][0]))
+        if encode := self._encode(entry):
+            name = str(PurePosixPath(name).with_suffix(_SUFFIXES[encode][0]))
         name = self._free(name if spaces else re.sub(r"\s+", "_", name))
         path = path_inside(self.dest, name)
         if path.is_symlink() or not path.exists():
@@ -111,11 +121,11 @@ class Pictures:
 
     def content(self, entry: Entry) -> bytes:
         """Return the bytes of a picture, upright and in the format of the conversion."""
-        content = entry.load()
-        if not entry.turned and (not self.encode or content.startswith(_STARTS[self.encode])):
+        content, encode = entry.load(), self._encode(entry)
+        if not entry.turned and (not encode or content.startswith(_STARTS[encode])):
             return content
         picture = decode_picture(content, Path(entry.name).suffix)
-        encode_format = self.encode or picture.encode_format
+        encode_format = encode or picture.encode_format
         return encode_image(
             picture.whole,
             encode_format,
@@ -136,7 +146,13 @@ class Pictures:
     def _is_link(self, entry: Entry) -> bool:
         if entry.path is None or entry.turned:
             return False
-        return not self.encode or entry.load().startswith(_STARTS[self.encode])
+        encode = self._encode(entry)
+        return not encode or entry.load().startswith(_STARTS[encode])
+
+    def _encode(self, entry: Entry) -> str:
+        """Return the format that a picture is re-encoded in; empty to keep its bytes."""
+        kept = not self.suffixes or PurePosixPath(entry.name).suffix.lower() in self.suffixes
+        return self.encode or ("" if kept else "png")
 
     def _free(self, name: str) -> str:
         path = PurePosixPath(name)

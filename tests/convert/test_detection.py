@@ -13,8 +13,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from fomaug.convert import ConvertReport
+from fomaug.media import read_picture
 
 Convert = Callable[..., ConvertReport]
 Make = Callable[..., Any]  # `labelled` and `Labelled` of conftest.py
@@ -136,6 +138,27 @@ def test_pictures_of_one_stem_have_text_files_of_their_own(
     report = to(data, "yolo")
     assert (report.dest / "labels/train/anna/1-jpg-2.txt").read_text() == "0 0.5 0.5 1 1\n"
     assert (report.dest / "images/train/anna/1-jpg-2.jpg").is_file()
+
+
+@pytest.mark.parametrize("mode", ["link", "copy"])
+def test_pictures_that_yolo_would_skip_become_png(
+    labelled: Make, to: Convert, faces: Path, tmp_path: Path, mode: str
+) -> None:
+    data = labelled()
+    picture = read_picture(faces / "ben" / "2.jpg")
+    Image.fromarray(picture.rgb).save(faces / "anna" / "3.ppm")
+    lines = (data.out / "sources.jsonl").read_text()
+    (data.out / "sources.jsonl").write_text(lines + json.dumps(["anna/3.ppm", "anna", "", 1]) + "\n")
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    content["images"].append({"id": 9, "file_name": "anna/3.ppm", "width": 48, "height": 48})
+    content["annotations"].append({"id": 9, "image_id": 9, "category_id": 1, "bbox": [0, 0, 48, 48]})
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    report = to(data, "yolo", include_sources=mode)
+    written = report.dest / "images/train/anna/3.png"
+    assert not written.is_symlink() and written.read_bytes().startswith(b"\x89PNG")
+    np.testing.assert_array_equal(read_picture(written).rgb, picture.rgb)
+    assert (report.dest / "labels/train/anna/3.txt").read_text() == "0 0.5 0.5 1 1\n"
+    assert not list(report.dest.rglob("*.ppm"))
 
 
 def test_widerface_lists_pictures_numbers_and_faces(labelled: Make, to: Convert) -> None:

@@ -43,6 +43,7 @@ class Converter(ABC):
         needs: kinds of labels that the format requires.
         holds: kinds of labels that the format can store; a note lists the others before the work begins.
         encode: "jpeg" or "png" if the format requires it; empty to keep the pictures' files.
+        suffixes: suffixes of the pictures that readers of the format open; others become PNGs. Empty for any.
         by_label: whether pictures come in the order of their class labels.
         left_out: number of left-out faces and pictures by reason.
     """
@@ -52,6 +53,7 @@ class Converter(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     holds: ClassVar[frozenset[str]] = frozenset()
     encode: ClassVar[str] = ""
+    suffixes: ClassVar[frozenset[str]] = frozenset()
     by_label: ClassVar[bool] = False
 
     def __init__(self, context: Context) -> None:

@@ -25,6 +25,8 @@ class YoloConverter(Converter):
     summary: ClassVar[str] = "YOLO detection: boxes in text files"
     needs = (BOXES,)
     holds = frozenset({CLASSES, BOXES, SEVERAL})
+    # Trainers find pictures by these suffixes, and skip all others without a word.
+    suffixes: ClassVar[frozenset[str]] = frozenset({".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
