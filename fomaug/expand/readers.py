@@ -155,7 +155,8 @@ class _Cursor:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (self._error, KeyError) as cause:
+        # pyarrow decodes names of columns only as they are looked at.
+        except (self._error, KeyError, UnicodeDecodeError) as cause:
             raise OSError(errno.EIO, f"it is damaged: {str(cause)[:200]}", self._file) from cause
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fomaug.errors import MediaError
 from fomaug.expand.manifest import THUMBNAILS, Row
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.sources import SourceFile
 from fomaug.expand.storage import push
 from fomaug.files import write_file
 from fomaug.media import decode_picture, encode_image, read_picture, thumbnail
@@ -61,5 +62,7 @@ def remove_thumbnails(out: Path) -> None:
     shutil.rmtree(out / THUMBNAILS, ignore_errors=True)
 
 
-def _name(row: dict[str, Any]) -> str:
-    return f"{THUMBNAILS}/{row['source_id']}-{row['copy']}.png"
+def _name(row: Row) -> str:
+    # The row of a manifest may be damaged, but for what every reader of rows checks.
+    source = SourceFile(Path(), row["source"])
+    return f"{THUMBNAILS}/{source.id}-{row['copy']}.png"

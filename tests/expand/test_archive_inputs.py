@@ -295,3 +295,10 @@ def test_an_image_folder_that_datasets_reads_has_its_labels(faces: Path, tmp_pat
     ours = find_sources(faces, out=tmp_path / "out")
     assert {source.label for source in ours.chosen} == set(theirs["label"])
     assert (len(ours.chosen), ours.failed) == (len(keys), [])
+
+
+def test_a_table_whose_columns_have_no_names_is_refused(as_parquet: Path, tmp_path: Path) -> None:
+    path = next(as_parquet.glob("*.parquet")) if as_parquet.is_dir() else as_parquet
+    path.write_bytes(path.read_bytes().replace(b"label", b"labe\xff"))
+    with pytest.raises(ArgumentError, match="cannot be read"):
+        find_sources(path, out=tmp_path / "out")

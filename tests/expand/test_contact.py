@@ -96,3 +96,7 @@ def test_thumbnails_are_kept_as_copies_are_made(
     (out / ".contact_sheet.png").unlink()
     expand(faces, out, resume=True, **options)
     assert (out / ".contact_sheet.png").read_bytes() == kept, "thumbnails of files are the same"
+
+
+def test_a_row_of_a_damaged_manifest_has_no_thumbnail(tmp_path: Path) -> None:
+    assert thumbnails.kept_thumbnail(tmp_path, {"source": "a.png", "copy": 0}) is None

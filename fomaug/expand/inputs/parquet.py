@@ -63,7 +63,7 @@ def _list_table(file: str, failed: list[Failure]) -> Iterator[Found]:
             _check_count(file, table.metadata)
             for group in range(table.num_row_groups):
                 yield from _list_group(file, table, group, columns, failed)
-    except arrow.ArrowException as cause:
+    except (arrow.ArrowException, UnicodeDecodeError) as cause:
         raise ArgumentError(f"{file} cannot be read as a parquet file ({str(cause)[:200]})") from cause
     except OSError as cause:
         raise ArgumentError(f"{file} cannot be read: {reason_of(cause)}") from cause
