@@ -24,7 +24,7 @@ def test_pictures_are_reduced_one_by_one(
     rows: list[dict[str, Any]] = []
     for number in range(4):
         save_image(tmp_path / "out" / f"{number}.jpg", face(number, 900, 1200))
-        rows.append({"file": f"{number}.jpg", "source_id": "a", "copy": number, "motion": {"skipped": False}})
+        rows.append({"file": f"{number}.jpg", "source": "0.jpg", "copy": number, "motion": {"skipped": False}})
     shown: list[tuple[int, ...]] = []
     decoded: list[tuple[int, int]] = []
     lay_out, reduce = contact.contact_sheet, thumbnails.thumbnail
