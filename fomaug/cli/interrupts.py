@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -40,11 +43,19 @@ class Received:
 
 @contextmanager
 def interruptible() -> Iterator[Received]:
-    """Raise `Interruption` on both signals during the block; ignored signals stay ignored."""
+    """Raise `Interruption` on both signals during the block; ignored signals stay ignored.
+
+    While a module is imported, a signal ends the process at once: compiled modules do not expect exceptions there, and
+    abort.
+    """
     received = Received()
 
-    def interrupt(number: int, frame: object) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
         received.number = number
+        if _imports(frame):
+            sys.stderr.write(f"\n{received.word}.\n")
+            sys.stderr.flush()
+            os._exit(received.exit_code)
         raise Interruption
 
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
@@ -59,3 +70,12 @@ def interruptible() -> Iterator[Received]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Return whether a module is being imported at this frame."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
