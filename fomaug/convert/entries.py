@@ -45,7 +45,7 @@ class Entry:
         turned: whether the EXIF orientation of the file rotates the picture.
         labels: landmarks, boxes and the like, in upright pixels; None for a picture without annotations.
         provenance: provenance mark of the copy; None for an original, and for a copy of an original without a face.
-        held_out: whether it is an original of another split than the expanded one.
+        held_out: True for an original of another split than the expanded one.
         view: columns of a copy by views, see `view_columns`; empty for all other pictures.
     """
 

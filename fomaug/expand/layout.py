@@ -38,7 +38,7 @@ def shard_name(split: str, number: int, *, divided: bool = False, originals: boo
         split: split of its pictures; empty for none.
         number: number of the archive in its split.
         divided: whether other pictures of the dataset are in splits.
-        originals: whether it holds originals, and no copies.
+        originals: True for an archive of originals, which holds no copies.
 
     >>> shard_name("val", 2), shard_name("", 0), shard_name("", 0, divided=True)
     ('val/00002', 'train-00000', 'unsplit-00000')

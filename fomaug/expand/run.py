@@ -237,8 +237,6 @@ class Pipeline:
         run.flaws += loaded.flaws
 
     def _make(self, sources: Sequence[Loaded], batch: _Batch, threads: ThreadPoolExecutor) -> None:
-        if not sources:
-            return
         with self.clock("model"):
             made = make_planned(self.plan, self.stages.augment, sources, self.stages.judge)
         for loaded, outcomes in zip(sources, made, strict=True):

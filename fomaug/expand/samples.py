@@ -145,7 +145,7 @@ def original_name(source: SourceFile, stem: str, label: str, *, archived: bool) 
         source: source file.
         stem: stem of the file names of the copies, without their ending.
         label: label of the original; empty for none.
-        archived: whether it is a member of an archive, where all suffixes of a format become one.
+        archived: True for a member of an archive, where all suffixes of a format become one.
     """
     parts = [part for part in (source.split_folder, label) if part]
     suffix = PurePosixPath(source.key).suffix

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from abc import abstractmethod
 from pathlib import PurePosixPath
 from typing import ClassVar, Final
 
@@ -52,6 +53,7 @@ class LandmarkConverter(Converter):
         """Return the path of a picture, relative to the folder of the conversion."""
         return f"images/{entry.split}/{entry.name}"
 
+    @abstractmethod
     def add_face(self, entry: Entry, file: str, face: SingleFace, points: Points, number: int) -> None:
         """Write the landmarks of a face.
 
@@ -62,7 +64,6 @@ class LandmarkConverter(Converter):
             points: (P, 2) landmarks of the face in pixels.
             number: index of the face in its picture.
         """
-        raise NotImplementedError
 
     def _fits(self, face: SingleFace) -> bool:
         if face.points is None or not face.present.any() or not face.in_picture:

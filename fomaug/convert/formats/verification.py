@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import ClassVar, Final, NamedTuple
@@ -121,9 +122,9 @@ class VerificationConverter(Converter):
         self.counts[entry.label] = number + 1
         return True
 
+    @abstractmethod
     def take(self, entry: Entry, number: int) -> None:
         """Add a picture with its index among the pictures of its person."""
-        raise NotImplementedError
 
 
 @register
