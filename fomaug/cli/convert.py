@@ -10,7 +10,7 @@ import click
 from fomaug.cli.help import Command, json_option, print_json, quiet_option
 from fomaug.cli.options import options_of
 from fomaug.convert import ConvertPlan
-from fomaug.plugins import named_callable
+from fomaug.names import named_callable
 
 if TYPE_CHECKING:
     from fomaug.convert import ConvertReport

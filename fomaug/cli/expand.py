@@ -10,8 +10,7 @@ import click
 from click.core import ParameterSource
 
 from fomaug.cli.help import Command, json_option, print_json, quiet_option
-from fomaug.cli.options import options_of
-from fomaug.cli.values import read_gates, read_labels, read_processes, read_reference, read_weights
+from fomaug.cli.options import options_of, read_gates, read_labels, read_processes, read_reference, read_weights
 from fomaug.expand import ExpandPlan, ExpandReport, Failure
 
 _SHOWN = 10  # failures that the terminal shows; expand.json lists all of them

@@ -34,7 +34,7 @@ COMMANDS: Final = {
         "fomaug.cli.convert:convert", "Convert an expanded dataset to a format that trainers read.", _RESUME
     ),
     "study": _Entry(
-        "fomaug.cli.study:study",
+        "fomaug.cli.evaluate:study",
         "Measure whether copies help on a dataset: train without and with them.",
         "finished runs are kept; the same command continues",
     ),
@@ -51,7 +51,7 @@ COMMANDS: Final = {
         "fomaug.cli.evaluate:reconstruct", "Rebuild clips from their first frames and measure the result."
     ),
     "evaluate": _Entry("fomaug.cli.evaluate:evaluate", "Compare models on the same clips."),
-    "bench": _Entry("fomaug.cli.bench:bench", "Measure speed and memory on this machine."),
+    "bench": _Entry("fomaug.cli.model:bench", "Measure speed and memory on this machine."),
     "export": _Entry("fomaug.cli.model:export", "Export a model to ONNX."),
 }
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing_extensions import TypedDict
 
 from fomaug.expand.plan import EngineName, FaceOption, GateOption, ImageFormat, Processes, Split
-from fomaug.options import Crop, FrameChoice, IncludeSources, Interval, OnMissing, Region
-from fomaug.presets import Purpose
+from fomaug.options import Crop, FrameChoice, IncludeSources, Interval, OnMissing, Purpose, Region
 
 
 class ExpandOptions(TypedDict, total=False):

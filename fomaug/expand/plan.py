@@ -16,10 +16,10 @@ from fomaug.options import (
     Interval,
     OnError,
     OnMissing,
+    Purpose,
     Region,
     Selection,
 )
-from fomaug.presets import Purpose
 
 Format = Literal["folder", "webdataset", "parquet"]
 ImageFormat = Literal["same", "jpeg", "png", "webp"]

@@ -137,7 +137,7 @@ def _read_pairs(path: Path) -> None:
 
 
 def _read_clip_labels(path: Path) -> None:
-    from fomaug.driving.clip_labels import resolve_labels
+    from fomaug.driving.pool import resolve_labels
 
     resolve_labels(path, {name: Path("clips") / f"{name}.mp4" for name in ("nod", "shake")})
 
