@@ -14,7 +14,7 @@ import torch
 
 import fomaug
 from fomaug import Animator, MotionAugment
-from fomaug.cli.expand import expand as command
+from fomaug.cli.datasets import expand as command
 from fomaug.driving import load_pool, views_like
 from fomaug.errors import ArgumentError, ResumeError
 from fomaug.expand import Expander, ExpandPlan

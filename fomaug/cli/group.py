@@ -28,10 +28,10 @@ _RESUME: Final = "all written files are complete; the same command with --resume
 
 COMMANDS: Final = {
     "expand": _Entry(
-        "fomaug.cli.expand:expand", "Enlarge a face dataset: animate its faces and move their labels.", _RESUME
+        "fomaug.cli.datasets:expand", "Enlarge a face dataset: animate its faces and move their labels.", _RESUME
     ),
     "convert": _Entry(
-        "fomaug.cli.convert:convert", "Convert an expanded dataset to a format that trainers read.", _RESUME
+        "fomaug.cli.datasets:convert", "Convert an expanded dataset to a format that trainers read.", _RESUME
     ),
     "study": _Entry(
         "fomaug.cli.evaluate:study",
@@ -46,7 +46,7 @@ COMMANDS: Final = {
     ),
     "pool": _Entry("fomaug.cli.pool:pool", "Build driving pools and list their tracks."),
     "model": _Entry("fomaug.cli.model:model", "List, describe and import models."),
-    "train": _Entry("fomaug.cli.train:train", "Train a model on videos.", _RESUME),
+    "train": _Entry("fomaug.cli.model:train", "Train a model on videos.", _RESUME),
     "reconstruct": _Entry(
         "fomaug.cli.evaluate:reconstruct", "Rebuild clips from their first frames and measure the result."
     ),

@@ -84,7 +84,7 @@ def _read_source(source: SourceFile) -> NDArray[np.uint8]:
 
 def _read_copies(out: Path, url: str, rows: Sequence[Row]) -> list[NDArray[np.uint8]]:
     """Return the thumbnails of copies: those that were kept, and those of files; every archive is opened once."""
-    kept = [_kept(out, row) for row in rows]
+    kept = [kept_thumbnail(out, row) for row in rows]
     members = [row for row, found in zip(rows, kept, strict=True) if found is None and "member" in row]
     contents = dict(zip(map(_member, members), load_outputs(url or out, members), strict=True))
     return [_read(out, row, contents) if found is None else found for row, found in zip(rows, kept, strict=True)]
@@ -104,7 +104,7 @@ def _read(out: Path, row: Row, contents: Mapping[tuple[str, str], bytes]) -> NDA
         raise MediaError(f"its copy {row['file']} {reason}") from cause
 
 
-def _kept(out: Path, row: Row) -> NDArray[np.uint8] | None:
+def kept_thumbnail(out: Path, row: Row) -> NDArray[np.uint8] | None:
     """Return the thumbnail of a copy; None if it was not kept, or is damaged."""
     path = out / thumbnail_name(row)
     try:

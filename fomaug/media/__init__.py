@@ -2,6 +2,8 @@
 
 from fomaug.media.clips import Clip as Clip
 from fomaug.media.clips import DamagedClipWarning as DamagedClipWarning
+from fomaug.media.clips import Sound as Sound
+from fomaug.media.clips import clip_sound as clip_sound
 from fomaug.media.clips import find_clips as find_clips
 from fomaug.media.clips import is_clip as is_clip
 from fomaug.media.clips import read_clip as read_clip
@@ -22,12 +24,11 @@ from fomaug.media.frames import to_rgb as to_rgb
 from fomaug.media.images import contact_sheet as contact_sheet
 from fomaug.media.images import encode_image as encode_image
 from fomaug.media.images import save_image as save_image
-from fomaug.media.images import sidecar_of as sidecar_of
 from fomaug.media.images import suffix_formats as suffix_formats
 from fomaug.media.images import thumbnail as thumbnail
-from fomaug.media.inputs import MediaInput as MediaInput
-from fomaug.media.inputs import on_disk as on_disk
 from fomaug.media.opening import DAMAGE as DAMAGE
+from fomaug.media.opening import MediaInput as MediaInput
+from fomaug.media.opening import on_disk as on_disk
 from fomaug.media.opening import open_picture as open_picture
 from fomaug.media.picture import Picture as Picture
 from fomaug.media.picture import decode_picture as decode_picture
@@ -39,14 +40,13 @@ from fomaug.media.picture import to_tensor as to_tensor
 from fomaug.media.picture import to_unit as to_unit
 from fomaug.media.picture import upright_size as upright_size
 from fomaug.media.picture import written_format as written_format
+from fomaug.media.provenance import Mark as Mark
 from fomaug.media.provenance import Provenance as Provenance
 from fomaug.media.provenance import SourceType as SourceType
+from fomaug.media.provenance import read_mark as read_mark
+from fomaug.media.provenance import sidecar_of as sidecar_of
 from fomaug.media.stills import folder_pictures as folder_pictures
 from fomaug.media.stills import read_frame as read_frame
-from fomaug.media.verify import Mark as Mark
-from fomaug.media.verify import read_mark as read_mark
-from fomaug.media.video import Sound as Sound
-from fomaug.media.video import clip_sound as clip_sound
 from fomaug.media.video_writer import VideoWriter as VideoWriter
 from fomaug.media.video_writer import open_video as open_video
 

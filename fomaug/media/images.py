@@ -15,7 +15,7 @@ from fomaug.errors import ArgumentError, ShapeError, check_choice
 from fomaug.files import write_file
 from fomaug.media.formats import check_suffix
 from fomaug.media.opening import imopen
-from fomaug.media.provenance import Provenance
+from fomaug.media.provenance import Provenance, sidecar_of
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -105,11 +105,6 @@ def _encoded(array: Pixels, encode_format: str, options: dict[str, Any]) -> byte
 def format_of(path: Path) -> str:
     """Return the image format of a path's suffix."""
     return suffix_formats[check_suffix(path, suffix_formats)]
-
-
-def sidecar_of(path: Path) -> Path:
-    """Return the path of the separate file for the mark of a picture whose format cannot contain it."""
-    return path.with_name(f"{path.name}.xmp")
 
 
 def _check_pixels(array: Pixels) -> None:

@@ -17,8 +17,7 @@ from fomaug.errors import MediaError, reason_of
 from fomaug.files import PICTURE, open_regular, read_regular
 from fomaug.media.formats import PICTURE_FORMATS, why_unread
 from fomaug.media.images import suffix_formats
-from fomaug.media.inputs import MediaInput, media_file
-from fomaug.media.opening import DAMAGE, identify
+from fomaug.media.opening import DAMAGE, MediaInput, identify, media_file
 
 
 def to_tensor(pixels: NDArray[Any]) -> Tensor:

@@ -19,9 +19,8 @@ from torch.utils.data import DataLoader
 
 from fomaug.animator import Animator
 from fomaug.errors import MediaError, ResumeError
-from fomaug.geometry.tps import ThinPlateSpline
 from fomaug.training.config import TrainConfig
-from fomaug.training.model import Batch, Features, TrainedNetworks
+from fomaug.training.model import Batch, Features, ThinPlateSpline, TrainedNetworks
 from fomaug.training.pairs import ClipPairs, Frames, epoch_order
 from fomaug.weights import pick_device
 

@@ -98,4 +98,4 @@ def test_thumbnails_are_kept_as_copies_are_made(
 
 
 def test_a_row_of_a_damaged_manifest_has_no_thumbnail(tmp_path: Path) -> None:
-    assert thumbnails.kept_thumbnail(tmp_path, {"source": "a.png", "copy": 0}) is None
+    assert contact.kept_thumbnail(tmp_path, {"source": "a.png", "copy": 0}) is None

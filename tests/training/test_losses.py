@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from fomaug import Keypoints
-from fomaug.geometry.tps import ThinPlateSpline
 from fomaug.networks.discriminator import Judgement
 from fomaug.training import TrainConfig
 from fomaug.training.model import (
     Batch,
     ImagePyramid,
+    ThinPlateSpline,
     TrainedNetworks,
     discriminator_gan,
     equivariance,

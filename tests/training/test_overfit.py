@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from fomaug.geometry.tps import ThinPlateSpline
 from fomaug.training import TrainConfig
 from fomaug.training.config import AugmentParams, LossWeights
-from fomaug.training.model import Batch, pixels
+from fomaug.training.model import Batch, ThinPlateSpline, pixels
 from fomaug.training.pairs import ClipPairs, open_clips
 from fomaug.training.trainer import Ranks, Trainer
 

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 import fomaug
 from fomaug import Animator, load_model, save_model
-from fomaug.geometry.tps import ThinPlateSpline
 from fomaug.training import TrainConfig
-from fomaug.training.model import Batch, pixels
+from fomaug.training.model import Batch, ThinPlateSpline, pixels
 from fomaug.training.trainer import Ranks, Trainer, own_device, share_statistics
 
 CPU = torch.device("cpu")
