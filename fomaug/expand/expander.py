@@ -15,13 +15,11 @@ from typing import Any, Final, Literal, get_args
 from typing_extensions import Unpack
 
 from fomaug.errors import ArgumentError, LabelError, MediaError, check_choice, did_you_mean
-from fomaug.expand.annotate import move_labels
 from fomaug.expand.columns import BatchRow, check_columns, read_rows
 from fomaug.expand.copies import Outcome, make_planned
 from fomaug.expand.gates import make_judge, read_gates
-from fomaug.expand.keywords import ExpandOptions
-from fomaug.expand.labels import check_clip_labels, check_mapped
-from fomaug.expand.plan import ExpandPlan, LabelOption
+from fomaug.expand.labels import check_clip_labels, check_mapped, move_labels
+from fomaug.expand.plan import ExpandOptions, ExpandPlan, LabelOption
 from fomaug.expand.resources import load_augment
 from fomaug.expand.samples import encode_copy
 from fomaug.expand.shards import plan_units

@@ -20,10 +20,9 @@ from fomaug.expand.formats import is_whole_archive
 from fomaug.expand.gates import Embed, read_gates
 from fomaug.expand.index import RowIndex, is_written
 from fomaug.expand.inputs import has_annotations
-from fomaug.expand.keywords import ExpandOptions
 from fomaug.expand.locks import locked, remove_temporary, wait_for_workers
 from fomaug.expand.manifest import explained_writes, list_parts, read_summary
-from fomaug.expand.plan import EngineName, ExpandPlan, Format, LabelOption, Processes, plan_of
+from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes, plan_of
 from fomaug.expand.prepare import (
     Given,
     Prepared,

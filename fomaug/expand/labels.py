@@ -1,15 +1,21 @@
-"""Class labels of the copies, by the policy of the plan."""
+"""Labels of the copies: classes by the policy of the plan, views, and annotations, which move and become plain JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fomaug.driving import EXPRESSIONS, DrivingPool, mirrored_expression, mirrored_fields
 from fomaug.errors import ArgumentError, LabelError
+from fomaug.expand.copies import AnimatedCopy
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import SourceFile
+from fomaug.labels import FaceLabels, move
 from fomaug.motion import Angles, MotionParams, mirrored_angles
+from fomaug.strict_json import without_nan
 
 
 def parse_labels(text: str) -> str | dict[str, str]:
@@ -174,3 +180,46 @@ def view_columns(view: Mapping[str, Any]) -> dict[str, Any]:
     if view.get("expression"):
         columns["view_expression"] = view["expression"]
     return columns | {f"view_{name}": value for name, value in (view.get("values") or {}).items()}
+
+
+def move_labels(labels: FaceLabels | None, moved: AnimatedCopy) -> FaceLabels | None:
+    """Move the labels of a source to one of its copies; None for a source without labels."""
+    if labels is None:
+        return None
+    return move(labels, moved.flow, moved.picture.size, occlusion=moved.occlusion)
+
+
+def to_json(labels: FaceLabels) -> dict[str, Any]:
+    """Convert labels to plain JSON, without the mask, which is a file."""
+    arrays = {name: _rounded(getattr(labels, name)) for name in _ARRAYS}
+    segments = None if labels.segments is None else list(labels.segments)
+    values = {**arrays, "segments": segments}
+    return {name: value for name, value in values.items() if value is not None} | {"fields": labels.fields}
+
+
+def from_json(values: dict[str, Any]) -> FaceLabels:
+    """Convert the result of `to_json` to labels."""
+    arrays: dict[str, Any] = {}
+    for name, (kind, width) in _ARRAYS.items():
+        if name in values:
+            array: NDArray[Any] = np.array(values[name], kind)
+            count = len(values[name])
+            arrays[name] = array.reshape((count, width) if width else (count,))
+    segments = tuple(values["segments"]) if "segments" in values else None
+    return FaceLabels(**arrays, segments=segments, fields=values.get("fields", {}))
+
+
+_ARRAYS: Final[dict[str, tuple[type, int]]] = {
+    "points": (float, 2),
+    "visible": (bool, 0),
+    "boxes": (float, 4),
+    "box_visible": (bool, 0),
+}
+"""Type of each array and length of its rows; 0 for one-dimensional arrays."""
+
+
+def _rounded(array: NDArray[Any] | None) -> list[Any] | None:
+    if array is None:
+        return None
+    found: list[Any] = (array if array.dtype == bool else array.round(3)).tolist()
+    return list(without_nan(found))

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from fomaug import files
 from fomaug.errors import MediaError, reason_of
-from fomaug.expand.annotate import Annotator, to_json
+from fomaug.expand.annotate import Annotator
 from fomaug.expand.formats import archive_suffix, is_whole_archive, open_writer
-from fomaug.expand.labels import copy_label
+from fomaug.expand.labels import copy_label, to_json
 from fomaug.expand.manifest import MANIFEST, Row, to_line
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from fomaug.errors import MediaError
-from fomaug.expand.annotate import move_labels
 from fomaug.expand.copies import Outcome, make_planned
 from fomaug.expand.formats import ArchiveWriter, FormatWriter, open_writer
+from fomaug.expand.labels import move_labels
 from fomaug.expand.manifest import Part, Row, copy_id_of, explained_writes
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from fomaug.animator import Animator
 from fomaug.driving import mirrored_expression
 from fomaug.errors import ArgumentError
-from fomaug.expand.annotate import to_json
 from fomaug.expand.copies import AnimatedCopy, Outcome
-from fomaug.expand.labels import copy_label, view_labels
+from fomaug.expand.labels import copy_label, to_json, view_labels
 from fomaug.expand.manifest import THUMBNAILS, Row
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Loaded, SourceFile

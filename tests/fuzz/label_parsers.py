@@ -112,7 +112,7 @@ def _in_dataset(name: str) -> Callable[[Path], None]:
 
 
 def _carry_over(path: Path, root: Path) -> None:
-    from fomaug.expand.annotate import from_json, to_json
+    from fomaug.expand.labels import from_json, to_json
     from fomaug.geometry import identity_grid
     from fomaug.labels import Flaw, find_format, fit, move, read_annotations, write_annotations
 
