@@ -14,12 +14,12 @@ with the 468 points of a face mesh, by the distance between the outer eye corner
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scripts import load_script
 
 SIZE, TRIES, EYES = 256, 3, (33, 263)
 SELECTIONS = ("uniform", "diverse")
@@ -148,12 +148,7 @@ def _landmarks(mesh: Any, picture: Any) -> Any:
 def _embedder(metrics: Path | None) -> Any:
     if metrics is None:
         return None
-    spec = importlib.util.spec_from_file_location("metrics", metrics)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Networks().embed
+    return load_script(metrics).Networks().embed
 
 
 def main() -> None:

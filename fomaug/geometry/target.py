@@ -1,4 +1,4 @@
-"""Motion transfer: apply the motion of driving keypoints to the source's keypoints."""
+"""Target keypoints of a source: a driving motion, transferred in part, confined to a region, and bounded."""
 
 from __future__ import annotations
 

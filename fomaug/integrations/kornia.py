@@ -19,7 +19,7 @@ from fomaug.animator import Animator
 from fomaug.augment import MotionAugment as _Engine
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError
-from fomaug.integrations.engine import apply_there, movement_of, own_engine, random_numbers, require
+from fomaug.integrations.engine import SETTINGS, apply_there, movement_of, own_engine, random_numbers, require
 from fomaug.labels import Movement
 from fomaug.motion import Interval, MotionParams, Region, Selection
 
@@ -76,18 +76,8 @@ class MotionAugment(GeometricAugmentationBase2D):
         keepdim: bool = False,
     ) -> None:
         super().__init__(p=p, p_batch=p_batch, same_on_batch=same_on_batch, keepdim=keepdim)
-        self.flags = {
-            "strength_range": strength_range,
-            "selection": selection,
-            "relative": relative,
-            "relative_jacobian": relative_jacobian,
-            "adapt_scale": adapt_scale,
-            "reference": reference,
-            "region": region,
-            "yaw_range": yaw_range,
-            "pitch_range": pitch_range,
-            "mirror_probability": mirror_probability,
-        }
+        given = locals()
+        self.flags = {name: given[name] for name in SETTINGS}
         settings = {**self.flags, "p": 1.0, "batch_size": batch_size, "differentiable": differentiable}
         # In a tuple it is no submodule: it has no state to save, and it follows the images, not `.to(...)`.
         self._engines = (own_engine(driving, model, settings),)

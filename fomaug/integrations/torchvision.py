@@ -22,7 +22,7 @@ from fomaug.augment import MotionAugment as _Engine
 from fomaug.augment import MotionResult
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, ShapeError
-from fomaug.integrations.engine import apply_there, own_engine, random_numbers, require
+from fomaug.integrations.engine import SETTINGS, apply_there, own_engine, random_numbers, require
 from fomaug.labels import Movement
 from fomaug.motion import Interval, MotionParams, Region, Selection
 
@@ -84,22 +84,8 @@ class MotionAugment(v2.Transform):  # type: ignore[misc]
         differentiable: bool = False,
     ) -> None:
         super().__init__()
-        settings = {
-            "p": p,
-            "strength_range": strength_range,
-            "selection": selection,
-            "relative": relative,
-            "relative_jacobian": relative_jacobian,
-            "adapt_scale": adapt_scale,
-            "reference": reference,
-            "region": region,
-            "yaw_range": yaw_range,
-            "pitch_range": pitch_range,
-            "mirror_probability": mirror_probability,
-            "value_range": value_range,
-            "batch_size": batch_size,
-            "differentiable": differentiable,
-        }
+        given = locals()
+        settings = {name: given[name] for name in ("p", *SETTINGS, "value_range", "batch_size", "differentiable")}
         for name, value in settings.items():
             setattr(self, name, value)
         # In a tuple it is no submodule: it has no state to save, and it follows the images, not `.to(...)`.

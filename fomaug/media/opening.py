@@ -1,4 +1,12 @@
-"""Accepted inputs of pictures and clips: a path, the bytes of a file, or an open file."""
+"""The one place where pictures and clips are opened: paths, bytes and open files, by imageio with fomaug's plugins.
+
+imageio receives only open files and a plugin. So it never searches for a plugin, never interprets a name (as an
+address, a member of an archive or a camera), and never downloads. Files must be regular and within the size limit of
+their kind.
+
+Pillow identifies a format by the content of a file and not by its name, and for some formats it starts other programs:
+an EPS file named x.jpg would run Ghostscript. So the allowed formats are passed to Pillow.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conversions between arrays of pixels (channels last) and tensors (channels first)."""
+"""Picture files of every common kind, decoded so that they can be written back, as arrays or as tensors."""
 
 from __future__ import annotations
 

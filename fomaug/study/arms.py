@@ -1,4 +1,4 @@
-"""How the copies of an arm are mixed into its batches: share, number, gates, order and degradation."""
+"""The arms of a study: no augmentation, classic augmentation, and copies, mixed into the batches in several ways."""
 
 from __future__ import annotations
 

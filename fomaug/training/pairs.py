@@ -1,4 +1,4 @@
-"""Clips for training: videos, gifs, folders of frames, and pictures with the frames side by side."""
+"""Training pairs: two random frames of a clip, with the same random changes, and the clips of all kinds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training in one process or in several: the rank of this process, its device, and shared gradients."""
+"""The trainer: batches, training steps and the state of one process, alone or among the ranks of `torchrun`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read settings from YAML and JSON files, which may come from unknown sources."""
+"""Read official checkpoints (`.pth.tar`) of any layout, convert them to model files, and read their settings."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import fomaug
-from fomaug import Animator, DrivingPool, Expander, MotionParams, load_model, save_model
+from fomaug import Expander, MotionParams
 from fomaug.errors import ArgumentError, LabelError, MediaError
 from fomaug.expand import UnusedRowsWarning, expand
 from fomaug.media import read_mark, save_image
@@ -27,13 +27,9 @@ Batch = dict[str, list[object]]
 
 
 @pytest.fixture
-def options(tiny_model: Animator, tiny_pool: DrivingPool, tmp_path: Path) -> dict[str, object]:
+def options(saved: dict[str, str]) -> dict[str, object]:
     """Options that name a small model and its pool by their files."""
-    save_model(tiny_model, tmp_path / "tiny.safetensors")
-    loaded = load_model(tmp_path / "tiny.safetensors", device="cpu")
-    DrivingPool(tiny_pool.tracks, loaded.name, loaded.hash).save(tmp_path / "pool.safetensors")
-    paths = {"model": str(tmp_path / "tiny.safetensors"), "driving": str(tmp_path / "pool.safetensors")}
-    return {**paths, "copies": 3, "gates": "off", "device": "cpu"}
+    return {**saved, "copies": 3, "gates": "off", "device": "cpu"}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from PIL import Image
 
 from fomaug import Animator, DrivingPool, save_model
 from fomaug.errors import ResumeError
-from fomaug.expand import ExpandReport, expand
+from fomaug.expand import ExpandReport
 from fomaug.expand.manifest import Part, list_parts
 from fomaug.files import is_temporary
 
@@ -32,12 +32,8 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def run(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path) -> Callable[..., ExpandReport]:
-    def call(out: str, **options: object) -> ExpandReport:
-        options = {"gates": "off", "copies": 2, "samples_per_shard": 4, "batch_size": 4, "workers": 1, **options}
-        return expand(faces, tmp_path / out, model=tiny_model, **{"driving": tiny_pool, **options})
-
-    return call
+def run(run_small: Callable[..., ExpandReport]) -> Callable[..., ExpandReport]:
+    return run_small
 
 
 def count_down(function: Callable[..., object], steps: int) -> Callable[..., object]:
@@ -325,14 +321,6 @@ def test_odd_but_right_rows_are_kept_as_they_are(run: Callable[..., ExpandReport
     manifest.write_bytes(edited)
     assert run("out", resume=True).new == 0
     assert manifest.read_bytes() == edited
-
-
-@pytest.fixture
-def heard_interrupts() -> Iterator[None]:
-    """Let child processes hear of interrupts: those of a job that a shell put into the background ignore them."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("heard_interrupts")

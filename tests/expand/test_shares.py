@@ -9,7 +9,7 @@ import pytest
 
 from fomaug import Animator, DrivingPool
 from fomaug.errors import ArgumentError, ResumeError
-from fomaug.expand import ExpandReport, expand, finish, parse_share, summarise
+from fomaug.expand import ExpandReport, finish, parse_share, summarise
 from fomaug.expand.locks import locked
 from fomaug.expand.manifest import list_parts, read_job_rows
 from fomaug.expand.shares import Share
@@ -19,12 +19,8 @@ FORMATS = ["folder", "webdataset", "parquet"]
 
 
 @pytest.fixture
-def run(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path) -> Callable[..., ExpandReport]:
-    def call(out: str, **options: object) -> ExpandReport:
-        options = {"gates": "off", "copies": 2, "samples_per_shard": 4, "batch_size": 4, "workers": 1, **options}
-        return expand(faces, tmp_path / out, model=tiny_model, **{"driving": tiny_pool, **options})
-
-    return call
+def run(run_small: Callable[..., ExpandReport]) -> Callable[..., ExpandReport]:
+    return run_small
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""Categories of faces in detection formats: annotated categories, class labels, or the one category `face`."""
+"""COCO: a JSON file for each split, with boxes and segmentations, and keypoints in one of the two formats.
+
+Formats of detection share its categories: annotated ones, class labels, or the one category `face`.
+"""
 
 from __future__ import annotations
 

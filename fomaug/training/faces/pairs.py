@@ -1,4 +1,4 @@
-"""Smooth warps of training images: similarity maps of cameras, thin-plate splines, and sampling through them."""
+"""Training pairs: two images of one face with the flow between them, and the smooth warps that make them."""
 
 from __future__ import annotations
 
