@@ -8,8 +8,9 @@ other arguments of `fomaug.study`. A study whose sets are not given is left out 
 OUT; OUT/downstream.md is the table, and OUT/downstream.json has all results. If the command is interrupted, run it
 again to continue.
 
-For your own pictures, write a file of such studies, or give your folders as the sets. `people` is what `render_people.py` makes,
-`orl` has a folder for each person, and `landmarks` has a folder `images` and a table `landmarks.csv`.
+For your own pictures, write a file of such studies, or give your folders as the sets. `people` is the output of
+`render_people.py`, `orl` has a folder for each person, and `landmarks` has a folder `images` and a table
+`landmarks.csv`.
 """
 
 from __future__ import annotations
