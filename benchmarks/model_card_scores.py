@@ -1,12 +1,12 @@
-"""Score what `model_card.py` made, with networks that the model was not trained with.
+"""Score the pictures that `model_card.py` made, with networks that were not used to train the model.
 
     python benchmarks/model_card_scores.py across OUT
     python benchmarks/model_card_scores.py heads OUT
     python benchmarks/model_card_scores.py features OUT --clips CLIPS
-    python benchmarks/model_card_scores.py videos OUT          what `tight_crops.py` made
+    python benchmarks/model_card_scores.py videos OUT          frames that `tight_crops.py` made
 
-Needs an environment of its own with mediapipe 0.10.21, dlib, face_recognition_models, opencv, scipy, numpy < 2, and the
-script that scores reconstructions (its classes find landmarks and embed faces): `--metrics PATH/face_metrics.py`.
+It needs a separate environment with mediapipe 0.10.21, dlib, face_recognition_models, opencv, scipy and numpy < 2, and
+the script that scores reconstructions (its classes find landmarks and embed faces): `--metrics PATH/face_metrics.py`.
 """
 
 from __future__ import annotations

@@ -3,16 +3,16 @@
     python benchmarks/tight_crops.py clips CLIPS OUT [--border edge]   each clip from its first frame, absolute transfer
     python benchmarks/tight_crops.py portraits PORTRAITS OUT           pictures for landmark_agreement.py
 
-Both folders hold face meshes beside their pictures, `landmarks.npz`. A clip is cut by one square for all its frames,
-1.12 times its face, whose edge pixels are repeated where the picture ends; it is animated at 256 pixels, reduced to
-112, 64 and 48, and in grey. Results of the clip as given, cut by the same square afterwards, show what the model does
-when it sees the surroundings. With `--border` the tight frames are also padded to `--padded` times the face before the
-model sees them, and the results are cut back. `clips` writes OUT/VARIANT/NAME.npz, with the mark `whole` where the
-square holds every point of the first frame's mesh, and
+Both folders have face meshes with their pictures, `landmarks.npz`. One square is used for all frames of a clip. Its
+side is 1.12 times the face, and edge pixels are repeated where it extends beyond the picture. The clip is animated at
+256 pixels, reduced to 112, 64 and 48, and in grey. The results of the clip as given are also cropped to the square:
+they show the model with all surroundings. With `--border`, the tight frames are also padded to `--padded` times the
+face before the animation, and the results are cropped again. `clips` writes OUT/VARIANT/NAME.npz, with the mark `whole`
+where the square contains every point of the first frame's mesh. They are scored by
 
     python benchmarks/model_card_scores.py videos OUT --metrics PATH/face_metrics.py
 
-scores them. Small frames are enlarged to 256 pixels for that, the true ones alike.
+For this, true and resulting small frames are enlarged to 256 pixels.
 """
 
 from __future__ import annotations
