@@ -27,6 +27,11 @@ _MOST_CONSTANTS: Final = 256  # of each function
 _ALIGNMENT: Final = 8  # bytes; every dtype can be read at multiples of it
 
 _caches: list[Callable[[], None]] = []
+Done = TypeVar("Done")
+_PART: Final = 8
+"""Number of rows of a part: more rows occupy too few threads, and with fewer rows the operations are too short."""
+_LARGE: Final = 20_000_000
+"""Weights of a network whose maps of a single row fill the caches of a processor; the official ones have 45 million."""
 
 
 def constants(make: Callable[Parameters, Value]) -> Callable[Parameters, Value]:
@@ -158,15 +163,6 @@ def _pinned(tensor: Tensor, device: torch.device) -> Tensor:
 def _record(device: torch.device) -> torch.cuda.Event:
     event: torch.cuda.Event = torch.cuda.current_stream(device).record_event()
     return event
-
-
-Done = TypeVar("Done")
-
-_PART: Final = 8
-"""Number of rows of a part: more rows occupy too few threads, and with fewer rows the operations are too short."""
-
-_LARGE: Final = 20_000_000
-"""Weights of a network whose maps of a single row fill the caches of a processor; the official ones have 45 million."""
 
 
 def rows_of_part(weights: int) -> int:

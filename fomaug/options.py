@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 COPIED: Final = ("relative", "relative_jacobian", "adapt_scale", "region")
 """Settings that every draw takes over unchanged."""
+Purpose = Literal["recognition", "landmarks", "expression", "detection", "forgery", "auto"]
+_WIDE: Final = {"driving": "views", "views": "yaw=-40:40:20 pitch=-20,0,20"}
 
 
 def option(default: T, description: str, **more: Any) -> T:
@@ -125,9 +127,6 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-Purpose = Literal["recognition", "landmarks", "expression", "detection", "forgery", "auto"]
-
-
 @dataclass(frozen=True)
 class Preset:
     """Options for a purpose.
@@ -140,8 +139,6 @@ class Preset:
     options: Mapping[str, Any]
     evidence: str
 
-
-_WIDE: Final = {"driving": "views", "views": "yaw=-40:40:20 pitch=-20,0,20"}
 
 PRESETS: Final[Mapping[Purpose, Preset]] = {
     "recognition": Preset(

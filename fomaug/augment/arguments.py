@@ -23,6 +23,9 @@ from fomaug.weights import load_model
 
 Driving = DrivingPool | str | Path
 Model = Animator | str | Path
+Probability = float | Sequence[tuple[int, float]] | Callable[[int], float]
+"""A probability, pairs (epoch, probability), or a function from the epoch to the probability."""
+_SOURCES: Final = ("driving", "model", "pool_hash", "model_hash")
 
 
 class Resources:
@@ -104,10 +107,6 @@ def _load_pool(driving: Driving, animator: Animator) -> DrivingPool:
     return pool
 
 
-Probability = float | Sequence[tuple[int, float]] | Callable[[int], float]
-"""A probability, pairs (epoch, probability), or a function from the epoch to the probability."""
-
-
 def p_at(p: Probability, epoch: int) -> float:
     """Return the probability in a pass over the data.
 
@@ -157,7 +156,6 @@ def _pairs(p: Any) -> list[tuple[int, float]]:
 
 SETTINGS: Final = tuple(field.name for field in fields(DrawSettings))
 ARGUMENTS: Final = (*SETTINGS, "value_range", "batch_size", "differentiable", "on_missing")
-_SOURCES: Final = ("driving", "model", "pool_hash", "model_hash")
 
 
 def name_resources(resources: Resources) -> dict[str, str | None]:

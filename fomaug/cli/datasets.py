@@ -168,9 +168,6 @@ def _size(count: int) -> str:
     return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"
 
 
-_SHOWN_FAILED = 10  # failures that the terminal shows
-
-
 def _list_formats(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
     """Print the formats and exit."""
     if not value or ctx.resilient_parsing:
@@ -224,13 +221,13 @@ def _print_note(note: str) -> None:
 def _print_result(report: ConvertReport) -> None:
     if report.failed:
         click.echo(f"{len(report.failed)} pictures or annotations could not be used:", err=True)
-    for failure in report.failed[:_SHOWN_FAILED]:
+    for failure in report.failed[:_SHOWN]:
         click.echo(f"  {failure.source}: {failure.reason}", err=True)
-    if len(report.failed) > _SHOWN_FAILED:
+    if len(report.failed) > _SHOWN:
         click.echo("  ... and so on", err=True)
     for reason, count in report.left_out.items():
         if count:
             click.echo(f"{count} {reason} were left out", err=True)
     click.echo(f"{report.originals} originals and {report.copies} copies in {report.dest}")
-    for name in report.files[:_SHOWN_FAILED]:
+    for name in report.files[:_SHOWN]:
         click.echo(f"  {name}")

@@ -20,6 +20,23 @@ from fomaug.study import StudyPlan
 if TYPE_CHECKING:
     from fomaug.evaluation import Extractors, Figure, Reconstruction
 
+_FILE = click.Path(path_type=Path)
+_OPTIONS = (
+    click.option("-o", "--output", type=_FILE, help="JSON file to write the results to."),
+    click.option(
+        "--video",
+        type=_FILE,
+        help="Video to write, clip after clip, with columns for source, driving frame and each model.",
+    ),
+    click.option("--landmarks", help="module:attribute of a landmark detector, for AKD."),
+    click.option("--embedding", help="module:attribute of a face embedder, for AED."),
+    click.option("--features", help="module:attribute of a feature extractor, for FID."),
+    click.option("--step", type=click.IntRange(1), default=1, help="Measure every step-th frame."),
+    click.option("--max-frames", type=click.IntRange(2), help="Largest number of frames of each clip."),
+    click.option("--device", default="auto", help="auto, cpu, cuda, ..."),
+)
+_SHOWN = 10  # Largest number of skipped pictures that are printed; study.json names all.
+
 
 @dataclass(frozen=True)
 class Measuring:
@@ -84,23 +101,6 @@ class Measuring:
 
         named = {"landmarks": self.landmarks, "embedding": self.embedding, "features": self.features}
         return Extractors(**{part: named_callable(name) for part, name in named.items() if name})
-
-
-_FILE = click.Path(path_type=Path)
-_OPTIONS = (
-    click.option("-o", "--output", type=_FILE, help="JSON file to write the results to."),
-    click.option(
-        "--video",
-        type=_FILE,
-        help="Video to write, clip after clip, with columns for source, driving frame and each model.",
-    ),
-    click.option("--landmarks", help="module:attribute of a landmark detector, for AKD."),
-    click.option("--embedding", help="module:attribute of a face embedder, for AED."),
-    click.option("--features", help="module:attribute of a feature extractor, for FID."),
-    click.option("--step", type=click.IntRange(1), default=1, help="Measure every step-th frame."),
-    click.option("--max-frames", type=click.IntRange(2), help="Largest number of frames of each clip."),
-    click.option("--device", default="auto", help="auto, cpu, cuda, ..."),
-)
 
 
 def with_measuring(command: Callable[..., int]) -> Callable[..., int]:
@@ -187,13 +187,9 @@ def reconstruct(model_name: str, clips: Path, measuring: Measuring, *, as_json: 
     return measuring.run((model_name,), clips, as_json=as_json)
 
 
-_SHOWN = 10  # Largest number of skipped pictures that are printed; study.json names all.
-_PATH = click.Path(path_type=Path)
-
-
 @click.command(cls=Command)
-@click.argument("dataset", type=_PATH)
-@click.option("-o", "--out", type=_PATH, help="Folder for runs and results.  [the dataset's name with -study]")
+@click.argument("dataset", type=_FILE)
+@click.option("-o", "--out", type=_FILE, help="Folder for runs and results.  [the dataset's name with -study]")
 @options_of(StudyPlan)
 @click.option(
     "--arm",

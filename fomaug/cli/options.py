@@ -14,6 +14,8 @@ from fomaug.errors import ArgumentError, did_you_mean
 
 Callback = Callable[[click.Context, click.Parameter, Any], Any]
 F = TypeVar("F", bound=Callable[..., Any])
+_T = TypeVar("_T")
+_Read = Callable[[click.Context, click.Parameter, Any], Any]
 
 
 class Choice(click.Choice):  # type: ignore[type-arg]  # before click 8.2, the class has no parameter
@@ -117,10 +119,6 @@ def _kind(hint: Any, name: str) -> dict[str, Any]:
         return {"type": get_args(hint)[0], "nargs": len(get_args(hint))}
     assert hint in (bool, int, float, str), f"option {name} of type {hint} needs a callback"
     return {"type": hint}
-
-
-_T = TypeVar("_T")
-_Read = Callable[[click.Context, click.Parameter, Any], Any]
 
 
 def _unless_completing(read: _Read) -> _Read:

@@ -32,6 +32,19 @@ from fomaug.files import write_file
 from fomaug.labels import Flaw
 from fomaug.media import Provenance, written_format
 
+_SPLITS: Final = {"train": "train", "val": "validation", "test": "test"}
+_ARCHIVES: Final = {"webdataset": "tar", "parquet": "parquet"}
+_JSON: Final = {"source": "string", "source_id": "string", "copy": "int64", "label": "string", "hash": "string"}
+"""Entries of the rows in tar files that every row has, with their types in Hugging Face datasets."""
+_ORIGINALS: Final = """
+The originals are here, too, unchanged and without a mark; in `manifest.jsonl`, their rows have `"original": true`.
+"""
+_READERS: Final = {
+    "folder": "`torchvision.datasets.ImageFolder`",
+    "webdataset": "`webdataset.WebDataset`",
+    "parquet": "any reader of parquet",
+}
+
 
 def complete(prepared: Prepared, index: RowIndex, tasks: Tasks, report: ExpandReport) -> ExpandReport:
     """Write all that describes the whole dataset, and complete the report of the job."""
@@ -113,20 +126,6 @@ def _list_flaws(prepared: Prepared, index: RowIndex, unrecorded: Sequence[Flaw])
         return ()
     others = {(flaw.where, flaw.described) for flaw in (*annotator.flaws, *unrecorded)}
     return tuple(Failure(*found) for found in sorted(index.flaws | others))
-
-
-_SPLITS: Final = {"train": "train", "val": "validation", "test": "test"}
-_ARCHIVES: Final = {"webdataset": "tar", "parquet": "parquet"}
-_JSON: Final = {"source": "string", "source_id": "string", "copy": "int64", "label": "string", "hash": "string"}
-"""Entries of the rows in tar files that every row has, with their types in Hugging Face datasets."""
-_ORIGINALS: Final = """
-The originals are here, too, unchanged and without a mark; in `manifest.jsonl`, their rows have `"original": true`.
-"""
-_READERS: Final = {
-    "folder": "`torchvision.datasets.ImageFolder`",
-    "webdataset": "`webdataset.WebDataset`",
-    "parquet": "any reader of parquet",
-}
 
 
 def save_card(

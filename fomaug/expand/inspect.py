@@ -25,6 +25,8 @@ from fomaug.expand.manifest import (
 )
 
 _MAX_BYTES = 2**50  # of one image file
+Kind = Literal["source", "driver"]
+Trace = tuple[Kind, str, str, str]  # kind, identity, dataset or split, name
 
 
 @dataclass(frozen=True)
@@ -175,10 +177,6 @@ def _reasons(rows: Iterable[Row]) -> dict[str, int]:
         # A reason starts with the name of its gate; numbers follow.
         reasons.update(reason.split()[0] for reason in row["reasons"])
     return dict(reasons.most_common())
-
-
-Kind = Literal["source", "driver"]
-Trace = tuple[Kind, str, str, str]  # kind, identity, dataset or split, name
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ from fomaug.weights import load_model
 
 _SAVED_FIRST: Final = (SOURCES, POOL_FILE, LOCK)
 """Files that are saved before the summary, whose presence says that a job is prepared."""
+_MOST: Final = 100  # Most pictures whose poses are estimated; they are spread evenly over the dataset.
 
 
 @dataclass(frozen=True)
@@ -220,9 +221,6 @@ def _facts(plan: ExpandPlan, sources: Sequence[SourceFile], stages: Stages) -> d
         "clip_labels": digest_clip_labels(plan),
         "annotations": None if annotator is None else {"format": annotator.format, "digest": annotator.digest()},
     }
-
-
-_MOST: Final = 100  # Most pictures whose poses are estimated; they are spread evenly over the dataset.
 
 
 def choose_views(

@@ -21,6 +21,9 @@ from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Group, SourceFile, SourceJob, Unit
 from fomaug.media import written_format
 
+_COPY: Final = re.compile(r"(.*)_m\d{3,}", re.DOTALL)  # the stem of a copy's file
+_FOLDER_GROUPS: Final = 64  # least number of groups of a job that is written to folders, where units allow it
+
 
 class ShardKey(NamedTuple):
     """What the pictures of an archive have in common; keys are sorted as the archives are.
@@ -67,10 +70,6 @@ def shard_keys(plan: ExpandPlan, sources: Iterable[SourceFile]) -> Callable[[Sou
 
 def _format_of(source: SourceFile) -> str:
     return written_format(PurePosixPath(source.key).suffix)
-
-
-_COPY: Final = re.compile(r"(.*)_m\d{3,}", re.DOTALL)  # the stem of a copy's file
-_FOLDER_GROUPS: Final = 64  # least number of groups of a job that is written to folders, where units allow it
 
 
 class Division:

@@ -32,6 +32,24 @@ from fomaug.media.stills import (
 if TYPE_CHECKING:
     from fomaug.media.video_plugin import VideoPlugin
 
+VIDEOS: Final = (
+    ".mp4",
+    ".webm",
+    ".avi",
+    ".mov",
+    ".mkv",
+    ".m4v",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".wmv",
+    ".flv",
+    ".ogv",
+    ".3gp",
+)
+_PERHAPS_ANIMATED: Final = (".webp", ".png", ".avif")
+OnDamage = Callable[[str], object]
+
 
 class Sound(NamedTuple):
     """The first sound track of a clip.
@@ -88,25 +106,6 @@ def clip_sound(clip: MediaInput) -> Iterator[Sound | None]:
         return
     with opened_video(file) as video:
         yield video.sound()
-
-
-VIDEOS: Final = (
-    ".mp4",
-    ".webm",
-    ".avi",
-    ".mov",
-    ".mkv",
-    ".m4v",
-    ".mpg",
-    ".mpeg",
-    ".ts",
-    ".wmv",
-    ".flv",
-    ".ogv",
-    ".3gp",
-)
-_PERHAPS_ANIMATED: Final = (".webp", ".png", ".avif")
-OnDamage = Callable[[str], object]
 
 
 class DamagedClipWarning(UserWarning):

@@ -36,6 +36,24 @@ MediaInput = str | Path | bytes | BinaryIO
 _BLOCK: Final = 1 << 20
 _ADDRESS: Final = re.compile(r"(https?|ftps?|s3|gs|hf|file|rtsp|rtmp)://?", re.IGNORECASE)  # a Path has one slash
 _PICTURE_STARTS: Final = (b"GIF8", b"\x89PNG", b"\xff\xd8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+DAMAGE: Final = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,  # where warnings are errors
+)
+"""Errors that the picture libraries raise for damaged files, as observed in practice."""
 
 
 @dataclass(frozen=True)
@@ -189,25 +207,6 @@ if TYPE_CHECKING:  # importing imageio takes a tenth of a second, too long for `
     from fomaug.media.picture_plugin import PicturePlugin
 
     Plugin = TypeVar("Plugin", bound=PluginV3)
-
-DAMAGE: Final = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    ArithmeticError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,  # where warnings are errors
-)
-"""Errors that the picture libraries raise for damaged files, as observed in practice."""
 
 
 @contextmanager

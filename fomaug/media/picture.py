@@ -19,6 +19,9 @@ from fomaug.media.formats import PICTURE_FORMATS, why_unread
 from fomaug.media.images import suffix_formats
 from fomaug.media.opening import DAMAGE, MediaInput, identify, media_file
 
+MIN_SIDE: Final = 16
+_MOST_PIXELS: Final = 1 << 30
+
 
 def to_tensor(pixels: NDArray[Any]) -> Tensor:
     """Turn (..., H, W, C) pixels into a tensor (..., C, H, W) of the same dtype; memory is shared where possible.
@@ -72,10 +75,6 @@ def from_unit(image: Tensor, dtype: DTypeLike = np.uint8) -> NDArray[Any]:
     """
     top = float(np.iinfo(dtype).max)
     return to_array((image * top).round().clamp(0, top)).astype(dtype)
-
-
-MIN_SIDE: Final = 16
-_MOST_PIXELS: Final = 1 << 30
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,10 @@ _EASIEST: Final = 0.25  # Share of a picture's copies, those that moved least, t
 _ALL: Final = 0.6  # Share of the steps after which all copies are used.
 _QUALITIES: Final = (15, 70)  # JPEG qualities of degraded copies.
 _SIDES: Final = (0.35, 0.9)  # Sides of degraded copies, as shares of the side of the input.
+NONE, CLASSIC, COPIES = "none", "classic", "copies"
+Options = Mapping[str, Any] | str | Path | MotionAugment
+"""Keyword arguments of `MotionAugment` and `Mixture`, a JSON file with them, a pool specification, or a
+`MotionAugment`."""
 
 
 def _check_pairs(pairs: tuple[Any, ...]) -> None:
@@ -140,13 +144,6 @@ def _coded(image: Tensor, side: int, quality: int) -> Tensor:
     coarse = to_input(small, len(pixels)).permute(1, 2, 0).numpy()
     content = encode_image(coarse[..., 0] if coarse.shape[2] == 1 else coarse, "jpeg", quality=quality)
     return torch.from_numpy(decode_picture(content, ".jpg").pixels.astype(np.uint8)).permute(2, 0, 1)
-
-
-NONE, CLASSIC, COPIES = "none", "classic", "copies"
-
-Options = Mapping[str, Any] | str | Path | MotionAugment
-"""Keyword arguments of `MotionAugment` and `Mixture`, a JSON file with them, a pool specification, or a
-`MotionAugment`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,11 @@ from fomaug.networks.discriminator import Judgement
 from fomaug.training.config import TrainConfig
 from fomaug.types import Keypoints
 
+_EPSILON = 1e-6
+Features = Callable[[Tensor], Sequence[Tensor]]
+Pyramid = dict[float, Tensor]
+Losses = dict[str, Tensor]
+
 
 @dataclass(frozen=True, eq=False)
 class ThinPlateSpline:
@@ -79,13 +84,6 @@ class ThinPlateSpline:
 
     def _distance(self, xy: Tensor) -> Tensor:
         return (xy[:, :, None] - self._control(xy)).abs()
-
-
-_EPSILON = 1e-6
-
-
-Features = Callable[[Tensor], Sequence[Tensor]]
-Pyramid = dict[float, Tensor]
 
 
 class ImagePyramid(nn.Module):
@@ -160,9 +158,6 @@ def equivariance(plain: Keypoints, deformed: Keypoints, spline: ThinPlateSpline)
     mapped = spline.jacobian(deformed.value) @ deformed.jacobian
     ratio = inverse_2x2(plain.jacobian) @ mapped
     return value, (torch.eye(2, device=ratio.device) - ratio).abs().mean()
-
-
-Losses = dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,9 @@ from fomaug.media import PICTURE_FORMATS, Clip, find_clips, folder_pictures, ope
 from fomaug.training.config import AugmentParams
 
 Picture = NDArray[np.uint8]
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_LUMA = torch.tensor([0.299, 0.587, 0.114])
+_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
 class Frames(Protocol):
@@ -87,9 +90,6 @@ class _Strip:
         strip = read_frame(self.path)
         side = strip.shape[0]
         return [strip[:, index * side : (index + 1) * side] for index in indices]
-
-
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 def open_clips(root: Path) -> list[Frames]:
@@ -189,10 +189,6 @@ def epoch_order(count: int, seed: int, epoch: int, rank: int, ranks: int) -> Ite
     order = np.random.default_rng([seed, epoch]).permutation(count)
     even = len(order) - len(order) % ranks
     return iter(int(i) for i in order[rank:even:ranks])
-
-
-_LUMA = torch.tensor([0.299, 0.587, 0.114])
-_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
 def vary(source: Tensor, driving: Tensor, params: AugmentParams, *, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,9 @@ _MOST_NODES: Final = 10_000  # Most nodes of a document, with repetitions by ali
 _LONGEST: Final = 1000  # Most characters of one value.
 # Beside its own errors, PyYAML raises these for values that are no valid date, number or boolean.
 _BAD_VALUES: Final = (ValueError, AttributeError, LookupError, TypeError, OverflowError, RecursionError)
+Config = str | os.PathLike[str] | Mapping[str, Any] | None
+_PICKLE, _GZIP = b"\x80", b"\x1f\x8b"
+_PARTS = {"detector": "kp_detector", "generator": "generator"}
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -97,11 +100,6 @@ def _count(node: yaml.Node, counted: dict[int, int]) -> int:
                 raise ValueError(f"its aliases stand for more than {_MOST_NODES} values")
         counted[id(node)] = total
     return counted[id(node)]
-
-
-Config = str | os.PathLike[str] | Mapping[str, Any] | None
-_PICKLE, _GZIP = b"\x80", b"\x1f\x8b"
-_PARTS = {"detector": "kp_detector", "generator": "generator"}
 
 
 def import_official(

@@ -22,6 +22,7 @@ from fomaug.labels import FIVE_NAMES, SingleFace, single_faces
 from fomaug.labels.segments import segment_area
 
 FACE: Final = "face"
+_DERIVED: Final = ("category_id", "iscrowd")
 
 
 def note_on_categories(survey: Survey, plan: ConvertPlan) -> list[str]:
@@ -55,9 +56,6 @@ class Categories:
             return self.names.index(entry.label or FACE)
         number = face.fields.get("category_id")
         return self.ids.index(number) if number in self.ids else 0
-
-
-_DERIVED: Final = ("category_id", "iscrowd")
 
 
 class _Split:

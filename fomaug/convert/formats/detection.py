@@ -16,6 +16,11 @@ from fomaug.convert.plan import ConvertPlan
 from fomaug.convert.survey import BOXES, CLASSES, HIDDEN, POINTS, SEVERAL, Survey, has_scheme
 from fomaug.labels import SingleFace, find_scheme, single_faces
 
+_ROOT: Final = "VOCdevkit/VOC2012"
+_ATTRIBUTES: Final = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
+_FOLDERS: Final = {"train": "WIDER_train", "val": "WIDER_val", "test": "WIDER_test"}
+_NO_FACE: Final = "0 0 0 0 0 0 0 0 0 0"
+
 
 @register
 class YoloConverter(Converter):
@@ -123,9 +128,6 @@ def _relative(edges: tuple[float, float, float, float], size: tuple[int, int]) -
     return [(x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height]
 
 
-_ROOT: Final = "VOCdevkit/VOC2012"
-
-
 @register
 class VocConverter(Converter):
     """Writer of `JPEGImages/`, `Annotations/` and `ImageSets/Main/` below `VOCdevkit/VOC2012`."""
@@ -189,11 +191,6 @@ def _texts(parent: ElementTree.Element, values: dict[str, str | int]) -> None:
         # XML cannot represent control characters and lone surrogates.
         text = "".join(sign if sign.isprintable() else "?" for sign in str(value))
         ElementTree.SubElement(parent, name).text = text
-
-
-_ATTRIBUTES: Final = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
-_FOLDERS: Final = {"train": "WIDER_train", "val": "WIDER_val", "test": "WIDER_test"}
-_NO_FACE: Final = "0 0 0 0 0 0 0 0 0 0"
 
 
 @register
