@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool, load_pool
-from fomaug.errors import ArgumentError, PoolError, did_you_mean, shortened
+from fomaug.errors import ArgumentError, PoolError, check_mapping, shortened
 from fomaug.motion import DrawSettings
 from fomaug.options import check_flag
 from fomaug.weights import load_model
@@ -174,12 +174,11 @@ def plain_arguments(module: Any) -> dict[str, Any]:
 
 def read_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
     """Check the names and convert lists to intervals; hashes are left out."""
-    if not isinstance(values, Mapping):
-        raise ArgumentError(f"the arguments of MotionAugment must be a mapping of their names, got {shortened(values)}")
-    known = (*_SOURCES, *ARGUMENTS)
-    for name in values:
-        if name not in known:
-            raise ArgumentError(f"unknown argument {name!r} of MotionAugment{did_you_mean(name, known)}")
+    whole, entry = (
+        "the arguments of MotionAugment must be a mapping of their names",
+        "unknown argument {} of MotionAugment",
+    )
+    check_mapping(values, (*_SOURCES, *ARGUMENTS), whole, entry)
     for name in _SOURCES:
         if not isinstance(values.get(name), str | None):
             raise ArgumentError(f"{name} of MotionAugment must be a text, got {shortened(values[name])}")

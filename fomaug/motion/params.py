@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from torch import Tensor
 
-from fomaug.errors import ArgumentError, did_you_mean, shortened
+from fomaug.errors import ArgumentError, check_mapping, shortened
 from fomaug.motion.view import View
 from fomaug.types import Keypoints
 
@@ -99,12 +99,10 @@ class MotionParams:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MotionParams:
         """Read the result of `to_dict`; an unknown, missing or ill-typed field is an error."""
-        if not isinstance(values, Mapping):
-            raise ArgumentError(f"motion parameters must be a mapping of their fields, got {shortened(values)}")
         known = {field.name for field in fields(cls)}
-        for name in values:
-            if name not in known:
-                raise ArgumentError(f"unknown motion parameter {name!r}{did_you_mean(name, known)}")
+        check_mapping(
+            values, known, "motion parameters must be a mapping of their fields", "unknown motion parameter {}"
+        )
         if "key" not in values:
             raise ArgumentError("motion parameters need a 'key' that names the image")
         for name, value in values.items():
