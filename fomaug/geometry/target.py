@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from fomaug.device import constants
+from fomaug.device import constant, constants
 from fomaug.geometry.region import confine
-from fomaug.geometry.transfer import Strength, take_share, transfer
+from fomaug.geometry.transfer import Strength, add_motion, take_share, transfer
 from fomaug.types import Keypoints
 
 _POINTS: Final = ("forehead", "chin", "nose bridge", "nose tip", "ear right", "ear left")
@@ -33,6 +33,23 @@ class TransferMode(NamedTuple):
     relative_jacobian: bool = True
     adapt_scale: bool = True
     region: str = "all"
+
+
+class Measures(NamedTuple):
+    """Facts of a source and a reference frame that `transfer` would compute for every pair.
+
+    Attributes:
+        scale: (B,) ratio of the source's size to that of the reference frame, by the roots of the hull areas; None if
+            no row adapts the scale.
+        inverse: (B, K, 2, 2) inverses of the reference frame's jacobians; None for models of zero order.
+    """
+
+    scale: Tensor | None
+    inverse: Tensor | None
+
+    def take(self, rows: Tensor) -> Measures:
+        """Take some rows."""
+        return Measures(*(None if part is None else part[rows] for part in self))
 
 
 def target_keypoints(
@@ -59,6 +76,20 @@ def target_keypoints(
     return _take(source, _whole(source, driving, reference, mode), mode, names, strength)
 
 
+class Bounded(NamedTuple):
+    """Target keypoints of motions that were reduced where they had to be.
+
+    Attributes:
+        target: B keypoints.
+        share: (B,) share of the strength that was taken: 1 where nothing was reduced.
+        taken: (B,) strength times share.
+    """
+
+    target: Keypoints
+    share: Tensor
+    taken: Tensor
+
+
 def bounded_target(
     source: Keypoints,
     driving: Keypoints,
@@ -66,8 +97,9 @@ def bounded_target(
     mode: TransferMode,
     names: Sequence[str],
     strength: Tensor,
-    bounded: Tensor,
-) -> tuple[Keypoints, Tensor]:
+    free: Tensor,
+    measures: Measures | None = None,
+) -> Bounded:
     """Compute target keypoints, but reduce a motion that would show a side of the face that the source hides.
 
     Args:
@@ -77,19 +109,25 @@ def bounded_target(
         mode: way of transferring the motion.
         names: names of the K keypoints.
         strength: (B,) share of the motion before the reduction.
-        bounded: (B,) bool, rows that are reduced; see `showable_share`.
-
-    Returns:
-        B keypoints, and the (B,) share of `strength` that was taken: 1 where nothing was reduced.
+        free: (B,) bool, rows that are not reduced; see `showable_share`.
+        measures: facts of sources and reference frames, if they are known.
     """
-    whole = _whole(source, driving, reference, mode)
-    moved = _take(source, whole, mode, names, strength)
-    share = showable_share(source, moved, names).detach().masked_fill(~bounded, 1.0)
+    whole = _whole(source, driving, reference, mode, measures)
+    moved = _take(
+        Keypoints(source.value), Keypoints(whole.value), mode, names, strength
+    )  # only the points are measured
+    share = showable_share(source, moved, names).detach().masked_fill(free, 1.0)
     # A share of 1 changes nothing; a test whether it is 1 in all rows would wait for the device.
-    return _take(source, whole, mode, names, strength * share), share
+    taken = strength * share
+    return Bounded(_take(source, whole, mode, names, taken), share, taken)
 
 
-def _whole(source: Keypoints, driving: Keypoints, reference: Keypoints, mode: TransferMode) -> Keypoints:
+def _whole(
+    source: Keypoints, driving: Keypoints, reference: Keypoints, mode: TransferMode, measures: Measures | None = None
+) -> Keypoints:
+    if mode.relative and measures is not None:
+        scale = measures.scale if mode.adapt_scale else None
+        return add_motion(source, driving, reference, scale, measures.inverse if mode.relative_jacobian else None)
     return transfer(
         source,
         driving,
@@ -125,7 +163,7 @@ def showable_share(source: Keypoints, moved: Keypoints, names: Sequence[str]) ->
     rows = _rows(tuple(names), moved.value.device)
     before, after = _both_sides(source.value, moved.value, rows)[0]
     growth = (after / before.clamp(min=_THIN)).amax(1)
-    return (_GROWTH - 1) / (growth - 1).clamp(min=_GROWTH - 1)
+    return constant((_GROWTH - 1,), growth.device, growth.dtype) / (growth - 1).clamp(min=_GROWTH - 1)
 
 
 def side_growth(source: Tensor, moved: Tensor, names: Sequence[str]) -> Tensor:
@@ -163,8 +201,9 @@ def _sides(points: Tensor) -> tuple[Tensor, Tensor]:
         (B, 2) widths from the nose to each ear, in heights of the face, and the (B, 1) heights.
     """
     top, chin, bridge, tip, right, left = points.unbind(1)
-    height = (top - chin).norm(dim=-1, keepdim=True).clamp(min=1e-6)
-    up = (top - chin) / height
+    rise = top - chin
+    height = rise.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    up = rise / height
     across = torch.stack([-up[:, 1], up[:, 0]], -1)  # to the person's left
     middle = (bridge + tip) / 2
     ends = torch.stack([middle - right, left - middle], 1)  # (B, 2, 2)

@@ -42,25 +42,45 @@ def transfer(
     >>> transfer(points, points, points).value.equal(points.value)
     True
     """
+    moved = driving
     if relative:
-        moved = _relative(source, driving, reference, relative_jacobian=relative_jacobian, adapt_scale=adapt_scale)
-    else:
-        moved = driving
+        scale = _scale(source, reference) if adapt_scale else None
+        moved = add_motion(
+            source, driving, reference, scale, inverse_jacobian(reference) if relative_jacobian else None
+        )
     return take_share(source, moved, strength)
 
 
-def _relative(
-    source: Keypoints, driving: Keypoints, reference: Keypoints, *, relative_jacobian: bool, adapt_scale: bool
+def _scale(source: Keypoints, reference: Keypoints) -> Tensor:
+    # One call for both is faster, because a few faces take no longer than one.
+    length = hull_area(torch.cat([source.value, reference.value])).sqrt()
+    return length[: len(source)] / length[len(source) :]
+
+
+def inverse_jacobian(keypoints: Keypoints) -> Tensor | None:
+    """Invert the jacobians of keypoints; None for models of zero order."""
+    return None if keypoints.jacobian is None else inverse_2x2(keypoints.jacobian)
+
+
+def add_motion(
+    source: Keypoints, driving: Keypoints, reference: Keypoints, scale: Tensor | None, inverse: Tensor | None
 ) -> Keypoints:
+    """Add the motion from the reference frames to the driving frames to the source's keypoints.
+
+    Args:
+        source: keypoints of the images.
+        driving: keypoints of the driving frames.
+        reference: keypoints of the reference frames.
+        scale: (B,) factor on the motion, or None.
+        inverse: (B, K, 2, 2) inverses of the reference's jacobians; None keeps the driving jacobians.
+    """
     motion = driving.value - reference.value
-    if adapt_scale:
-        # One call for both is faster, because a few faces take no longer than one.
-        length = hull_area(torch.cat([source.value, reference.value])).sqrt()
-        motion = motion * (length[: len(source)] / length[len(source) :])[:, None, None]
+    if scale is not None:
+        motion = motion * scale[:, None, None]
     jacobian = driving.jacobian
-    if relative_jacobian and source.jacobian is not None:
-        assert driving.jacobian is not None and reference.jacobian is not None
-        jacobian = driving.jacobian @ inverse_2x2(reference.jacobian) @ source.jacobian
+    if inverse is not None and source.jacobian is not None:
+        assert driving.jacobian is not None
+        jacobian = driving.jacobian @ inverse @ source.jacobian
     return Keypoints(source.value + motion, jacobian)
 
 
