@@ -22,16 +22,16 @@ from torch import Tensor
 
 Parameters = ParamSpec("Parameters")
 Value = TypeVar("Value")
+Done = TypeVar("Done")
 
 _MOST_CONSTANTS: Final = 256  # of each function
 _ALIGNMENT: Final = 8  # bytes; every dtype can be read at multiples of it
-
-_caches: list[Callable[[], None]] = []
-Done = TypeVar("Done")
 _PART: Final = 8
 """Number of rows of a part: more rows occupy too few threads, and with fewer rows the operations are too short."""
 _LARGE: Final = 20_000_000
 """Weights of a network whose maps of a single row fill the caches of a processor; the official ones have 45 million."""
+
+_caches: list[Callable[[], None]] = []
 
 
 def constants(make: Callable[Parameters, Value]) -> Callable[Parameters, Value]:
