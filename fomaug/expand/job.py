@@ -17,6 +17,7 @@ from fomaug.expand.auto import choose_views
 from fomaug.expand.complete import complete, report_share
 from fomaug.expand.dataset import Found
 from fomaug.expand.engines import Job, make_engine
+from fomaug.expand.fork_server import start_early
 from fomaug.expand.formats import is_whole_archive
 from fomaug.expand.gates import Embed, read_gates
 from fomaug.expand.index import RowIndex
@@ -213,6 +214,8 @@ def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
     report = _start_report(plan, found, division)
     if mode.dry_run:
         return _estimate(plan, report, division)
+    if not mode.only_prepare:
+        start_early(plan.processes, plan.engine, plan.device)
     prepared = prepare(plan, found.chosen, division, given, progress=mode.progress)
     if mode.share is not None:
         return _run_share(prepared, report, mode, mode.share)
