@@ -172,9 +172,7 @@ def measure_sheet(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def sheet(suffix: str, folder: Path) -> dict[str, Any]:
     copies = range(12)
-    rows = [
-        {"file": f"{copy}{suffix}", "source": "a", "copy": copy, "motion": {"skipped": False}} for copy in copies
-    ]
+    rows = [{"file": f"{copy}{suffix}", "source": "a", "copy": copy, "motion": {"skipped": False}} for copy in copies]
     sources = [SourceFile(folder / "out", f"{number}{suffix}") for number in range(12)]
     with memory() as grown:
         start = time.perf_counter()

@@ -44,6 +44,7 @@ from fomaug.expand.shards import Division
 from fomaug.expand.shares import Share, parse_share
 from fomaug.expand.storage import working_folder
 from fomaug.expand.tasks import Tasks, show_progress
+from fomaug.expand.unfinished import unfinished_archives
 from fomaug.faces import Detector
 from fomaug.motion import Selection
 from fomaug.options import OnError
@@ -249,7 +250,7 @@ def _run(prepared: Prepared, report: ExpandReport, mode: _Mode) -> ExpandReport:
     """Make the missing copies of a whole job, and complete it."""
     with explained_writes(prepared.plan.target):
         wait_for_workers(prepared.out)
-        remove_temporary(prepared.out)
+        remove_temporary(prepared.out, unfinished_archives(prepared.plan, prepared.division))
     index = _index(prepared)
     report = replace(report, written=index.counts()[0])
     tasks = _make(prepared, index, range(prepared.division.num_groups), mode)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from fomaug.expand.manifest import Row, is_still
@@ -14,11 +14,11 @@ from fomaug.media import sidecar_of
 Companion = Callable[[Row], Path | None]
 
 
-def remove_temporary(out: Path) -> None:
-    """Remove the unfinished files of killed processes; no other process may be writing."""
+def remove_temporary(out: Path, kept: Collection[Path] = ()) -> None:
+    """Remove the unfinished files of killed processes, except some; no other process may be writing."""
     for folder, _, names in os.walk(out):
         for name in names:
-            if name.startswith(".") and is_temporary(Path(name)):
+            if name.startswith(".") and is_temporary(Path(name)) and Path(folder, name) not in kept:
                 Path(folder, name).unlink()
 
 
