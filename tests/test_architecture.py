@@ -37,7 +37,7 @@ def loaded_after(statement: str) -> set[str]:
     return {name.split(".")[0] for name in json.loads(found.stdout)}
 
 
-@pytest.mark.parametrize("statement", ["import fomaug", "import fomaug.cli"])
+@pytest.mark.parametrize("statement", ["import fomaug", "import fomaug.cli", "import fomaug.expand.fork_server"])
 def test_importing_loads_nothing_heavy(statement: str) -> None:
     assert not loaded_after(statement) & set(HEAVY)
 

@@ -14,6 +14,7 @@ from fomaug.cli.help import Command, json_option, print_json, quiet_option
 from fomaug.cli.options import options_of, read_gates, read_labels, read_processes, read_reference, read_weights
 from fomaug.convert import ConvertPlan
 from fomaug.expand import ExpandPlan, ExpandReport, Failure
+from fomaug.expand.fork_server import start_early
 from fomaug.names import named_callable
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def expand(dataset: str, out: str | None, *, as_json: bool, **options: Any) -> i
     if options["purpose"] is not None:
         options = _without_defaults(ctx, options)
     finishes, profiles = options.pop("finish"), options.pop("profile")
+    if not (options["dry_run"] or options["prepare"]):
+        start_early(options["processes"], options["engine"], options["device"])
     if out is None:
         if not finishes and options["shard"] is None:
             raise click.UsageError("Missing argument 'OUT'.", ctx)

@@ -16,6 +16,7 @@ from fomaug.errors import ArgumentError, ResumeError, did_you_mean
 from fomaug.expand.complete import complete, report_share
 from fomaug.expand.dataset import Found
 from fomaug.expand.engines import Job, make_engine
+from fomaug.expand.fork_server import start_early
 from fomaug.expand.formats import is_whole_archive
 from fomaug.expand.gates import Embed, read_gates
 from fomaug.expand.index import RowIndex, is_written
@@ -41,6 +42,7 @@ from fomaug.expand.shards import Division
 from fomaug.expand.shares import Share, parse_share
 from fomaug.expand.storage import working_folder
 from fomaug.expand.tasks import Tasks, show_progress
+from fomaug.expand.unfinished import unfinished_archives
 from fomaug.faces import Detector
 from fomaug.motion import Selection
 from fomaug.options import OnError, with_presets
@@ -210,6 +212,8 @@ def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
     report = _start_report(plan, found, division)
     if mode.dry_run:
         return _estimate(plan, report, division)
+    if not mode.only_prepare:
+        start_early(plan.processes, plan.engine, plan.device)
     prepared = prepare(plan, found.chosen, division, given, progress=mode.progress)
     if mode.share is not None:
         return _run_share(prepared, report, mode, mode.share)
@@ -243,7 +247,7 @@ def _run(prepared: Prepared, report: ExpandReport, mode: _Mode) -> ExpandReport:
     """Make the missing copies of a whole job, and complete it."""
     with explained_writes(prepared.plan.target):
         wait_for_workers(list_parts(prepared.out))
-        remove_temporary(prepared.out)
+        remove_temporary(prepared.out, unfinished_archives(prepared.plan, prepared.division))
     index = _index(prepared)
     report = replace(report, written=index.counts()[0])
     tasks = _make(prepared, index, range(prepared.division.num_groups), mode)

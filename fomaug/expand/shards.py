@@ -105,6 +105,11 @@ class Division:
         """Number of groups."""
         return len(self._groups)
 
+    @property
+    def names(self) -> set[str]:
+        """Names of the archives without their suffix."""
+        return {name for name, _, _ in self._groups}
+
     def position(self, copy_id: CopyId) -> int | None:
         """Return the position of a copy in the job; None for a copy that is not planned."""
         key, copy = copy_id

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,56 @@ def test_a_picture_that_kills_workers_is_given_up_and_named(
     assert report.written == 8
     again = run("out", faces="detect", detector=find_middle, batch_size=2, resume=True)
     assert (again.new, again.failed) == (2, ())
+
+
+class ManyTensors:
+    """A detector with more tensors than file descriptors can be sent to a fork server."""
+
+    def __init__(self) -> None:
+        self.tensors = [torch.full((2,), float(number)) for number in range(300)]
+
+    def __call__(self, picture: np.ndarray) -> list[tuple[int, int, int, int]]:
+        assert [float(tensor[1]) for tensor in self.tensors] == list(range(300))
+        return find_middle(picture)
+
+
+def test_objects_of_many_tensors_come_to_other_processes(run: Callable[..., ExpandReport]) -> None:
+    report = run("out", processes=2, faces="detect", detector=ManyTensors())
+    assert (report.new, report.failed) == (10, ())
+
+
+def find_if_told(picture: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """A detector that reads an environment variable."""
+    return find_middle(picture) if os.environ.get("FOMAUG_TEST_FIND") == "yes" else []
+
+
+def test_workers_have_the_environment_of_their_job(
+    run: Callable[..., ExpandReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("without", processes=2, faces="detect", detector=find_if_told).new == 0
+    monkeypatch.setenv("FOMAUG_TEST_FIND", "yes")
+    assert run("with", processes=2, faces="detect", detector=find_if_told).new == 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are spawned")
+def test_a_killed_fork_server_ends_no_job(
+    run: Callable[..., ExpandReport], contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = contents(run("one").out)
+    give, servers = local._Processes._give, []
+
+    def give_and_kill(self: Any, worker: Any) -> None:
+        give(self, worker)
+        if not servers:
+            servers.append(forkserver._forkserver._forkserver_pid)
+            os.kill(servers[0], signal.SIGKILL)
+            worker.process.kill()  # its successor needs another server
+
+    monkeypatch.setattr(local._Processes, "_give", give_and_kill)
+    report = run("two", processes=2)
+    assert forkserver._forkserver._forkserver_pid != servers[0]
+    assert (report.new, report.failed) == (10, ())
+    assert contents(report.out) == whole
 
 
 def test_workers_that_never_make_anything_end_the_job(

@@ -55,6 +55,10 @@ class FormatWriter(ABC):
     def abandon(self) -> None:
         """Remove an unfinished shard."""
 
+    def interrupt(self) -> None:
+        """Keep what the next run can use of an unfinished shard, and remove the rest."""
+        self.abandon()
+
 
 class ArchiveWriter(FormatWriter):
     """Writer of one archive per shard, under a temporary name until the archive is complete.
