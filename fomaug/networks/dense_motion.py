@@ -22,6 +22,11 @@ class DenseMotion(NamedTuple):
     mask: Tensor
     sparse_deformed: Tensor
 
+    def take(self, rows: slice) -> DenseMotion:
+        """Take some rows."""
+        occlusion = None if self.occlusion is None else self.occlusion[rows]
+        return DenseMotion(self.deformation[rows], occlusion, self.mask[rows], self.sparse_deformed[rows])
+
 
 class DenseMotionNetwork(nn.Module):
     """A network that weights the background and K local motions at every pixel."""
