@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from fomaug import Animator, animator
-from fomaug.cpu import _executor, side_by_side
+from fomaug.device import _executor, side_by_side
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_trace_follows_its_input(tiny_model: Animator) -> None:
 
 def test_a_large_batch_can_run_at_interpreter_shutdown() -> None:
     code = (
-        "import atexit, torch; from fomaug.cpu import side_by_side; torch.set_num_threads(2); "
+        "import atexit, torch; from fomaug.device import side_by_side; torch.set_num_threads(2); "
         "atexit.register(lambda: print(sum(side_by_side(lambda rows: rows.stop - rows.start, 24))))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "24\n"
