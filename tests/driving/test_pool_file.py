@@ -119,7 +119,7 @@ def with_track(**changes: object) -> dict[str, Any]:
     return {**HEADER, "tracks": [{**HEADER["tracks"][0], **changes}]}
 
 
-def test_the_plainest_pool_is_read(tmp_path: Path) -> None:
+def test_a_minimal_pool_is_read(tmp_path: Path) -> None:
     assert DrivingPool.load(written(tmp_path / "a", HEADER)).names == ("a",)
 
 
@@ -184,7 +184,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_files_that_are_no_pools_are_refused(case: str, tmp_path: Path) -> None:
+def test_other_files_than_pools_are_refused(case: str, tmp_path: Path) -> None:
     harm, message = FILES[case]
     pool().save(tmp_path / "a")
     (tmp_path / "a").write_bytes(harm((tmp_path / "a").read_bytes()))
@@ -193,7 +193,7 @@ def test_files_that_are_no_pools_are_refused(case: str, tmp_path: Path) -> None:
     assert str(tmp_path / "a") in str(caught.value)
 
 
-def test_a_missing_file_and_a_model_file_are_no_pools(tmp_path: Path) -> None:
+def test_missing_files_and_model_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PoolError, match="cannot read pool"):
         DrivingPool.load(tmp_path / "no")
     save_file(TENSORS, tmp_path / "weights.safetensors")

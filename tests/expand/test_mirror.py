@@ -36,7 +36,7 @@ def pixels_of(report: ExpandReport) -> list[np.ndarray]:
     return [np.asarray(Image.open(report.out / row["file"])).astype(int) for row in rows_of(report.out)]
 
 
-def test_a_probability_of_one_mirrors_every_copy_and_changes_nothing_else(run: Callable[..., ExpandReport]) -> None:
+def test_a_probability_of_one_only_mirrors_every_copy(run: Callable[..., ExpandReport]) -> None:
     plain, mirrored = run("a"), run("b", mirror_probability=1.0)
     for first, second in zip(pixels_of(plain), pixels_of(mirrored), strict=True):
         np.testing.assert_array_equal(first[:, ::-1], second)
@@ -45,7 +45,7 @@ def test_a_probability_of_one_mirrors_every_copy_and_changes_nothing_else(run: C
         assert {**first["motion"], "mirrored": True} == second["motion"]
 
 
-def test_a_share_of_the_copies_is_mirrored_and_the_others_stay(run: Callable[..., ExpandReport]) -> None:
+def test_a_share_of_the_copies_is_mirrored_and_the_others_are_unchanged(run: Callable[..., ExpandReport]) -> None:
     plain, some = run("a", copies=8), run("b", copies=8, mirror_probability=0.5)
     chosen = [row["motion"].get("mirrored", False) for row in rows_of(some.out)]
     assert 10 < sum(chosen) < 30, "of 40"

@@ -27,6 +27,6 @@ from fomaug.motion import DrawSettings
         ({"seed": 1.5}, "seed is a whole number, got 1.5"),
     ],
 )
-def test_wrong_setting_says_what_is_expected(setting, message):
+def test_the_error_for_a_wrong_setting_names_the_expected_value(setting, message):
     with pytest.raises(ArgumentError, match=message):
         DrawSettings(**setting)

@@ -27,7 +27,7 @@ def test_a_map_that_is_convolved_before_it_is_doubled_is_the_same(folded: UpBloc
     torch.testing.assert_close(quick, folded(x), atol=1e-5, rtol=0)
 
 
-def test_gradients_take_the_plain_way(folded: UpBlock) -> None:
+def test_with_gradients_the_plain_implementation_is_used(folded: UpBlock) -> None:
     x = torch.randn(1, 5, 3, 3, requires_grad=True)
     folded(x).sum().backward()
     assert x.grad is not None and folded.conv.weight.grad is not None

@@ -196,7 +196,7 @@ def test_an_unknown_dtype_and_a_surplus_config_are_refused(saved: Path) -> None:
         load_model(saved, config="vox-256")
 
 
-def test_loading_a_model_leaves_the_global_random_state_alone() -> None:
+def test_loading_a_model_does_not_change_the_global_random_state() -> None:
     before = torch.get_rng_state()
     load_model("lite-256", device="cpu")
     assert torch.equal(torch.get_rng_state(), before)

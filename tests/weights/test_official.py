@@ -88,7 +88,9 @@ def test_an_imported_checkpoint_computes_what_the_official_code_did(shared: Path
     torch.testing.assert_close(found, golden["align_true.generator.prediction"], atol=1e-5, rtol=0)
 
 
-def test_the_configuration_beside_a_checkpoint_is_taken(tiny_model: Animator, tmp_path: Path, config: Path) -> None:
+def test_the_configuration_in_the_folder_of_a_checkpoint_is_used(
+    tiny_model: Animator, tmp_path: Path, config: Path
+) -> None:
     path = write(tmp_path / "tiny-cpk.pth.tar", states(tiny_model))
     assert config == tmp_path / "tiny.yaml"
     assert load_model(path, device="cpu").hash == tiny_model.hash
@@ -97,7 +99,7 @@ def test_the_configuration_beside_a_checkpoint_is_taken(tiny_model: Animator, tm
         load_model(path, device="cpu")
 
 
-def test_the_file_beside_a_checkpoint_of_an_official_name_comes_before_the_name(
+def test_a_configuration_file_has_precedence_over_the_official_name(
     tiny_model: Animator, tmp_path: Path, config: Path
 ) -> None:
     config.rename(tmp_path / "vox-256.yaml")
