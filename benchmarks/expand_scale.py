@@ -38,8 +38,8 @@ import torch
 
 import fomaug
 from fomaug.expand.annotate import Annotator
+from fomaug.expand.contact import save_contact_sheet
 from fomaug.expand.dataset import find_sources, save_sources
-from fomaug.expand.inspect.contact import save_contact_sheet
 from fomaug.expand.manifest import MANIFEST, to_line
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.shards import Division

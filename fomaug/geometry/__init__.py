@@ -22,9 +22,9 @@ from fomaug.geometry.target import TransferMode as TransferMode
 from fomaug.geometry.target import bounded_target as bounded_target
 from fomaug.geometry.target import showable_share as showable_share
 from fomaug.geometry.target import side_growth as side_growth
+from fomaug.geometry.target import take_share as take_share
 from fomaug.geometry.target import target_keypoints as target_keypoints
-from fomaug.geometry.transfer import take_share as take_share
-from fomaug.geometry.transfer import transfer as transfer
+from fomaug.geometry.target import transfer as transfer
 
 __all__ = [
     "Frame",

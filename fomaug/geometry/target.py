@@ -1,4 +1,4 @@
-"""Target keypoints of a source: a driving motion, transferred in part, confined to a region, and bounded."""
+"""Motion transfer: apply the motion of driving keypoints to the source's keypoints."""
 
 from __future__ import annotations
 
@@ -9,9 +9,81 @@ import torch
 from torch import Tensor
 
 from fomaug.device import constants
+from fomaug.geometry.plane import inverse_2x2
+from fomaug.geometry.pose import hull_area
 from fomaug.geometry.region import confine
-from fomaug.geometry.transfer import Strength, take_share, transfer
 from fomaug.types import Keypoints
+
+Strength = float | Tensor
+
+
+def transfer(
+    source: Keypoints,
+    driving: Keypoints,
+    reference: Keypoints,
+    *,
+    relative: bool = True,
+    relative_jacobian: bool = True,
+    adapt_scale: bool = True,
+    strength: Strength = 1.0,
+) -> Keypoints:
+    """Apply the motion from the reference frame to the driving frame to the source's keypoints (paper: Sec. 3.3).
+
+    Samples are independent of one another, including their scales; an argument of one sample is used for all samples.
+
+    Args:
+        source: keypoints of the images, (B, K, ...).
+        driving: keypoints of the driving frames.
+        reference: keypoints of the frames in which the driving faces are posed like the sources.
+        relative: whether the driving motion is added to the source; otherwise the driving keypoints are the result.
+        relative_jacobian: whether the change of the driving jacobians is applied to the source's; only with `relative`.
+        adapt_scale: whether the motion is scaled by the root of the ratio of the hull areas; only with `relative`.
+        strength: share of the motion, a float or (B,); 1 is the whole motion, 0 none.
+
+    Returns:
+        Keypoints (B, K, ...) for `Animator.animate`.
+
+    >>> points = Keypoints(torch.rand(2, 10, 2), torch.eye(2).expand(2, 10, 2, 2))
+    >>> transfer(points, points, points).value.equal(points.value)
+    True
+    """
+    if relative:
+        moved = _relative(source, driving, reference, relative_jacobian=relative_jacobian, adapt_scale=adapt_scale)
+    else:
+        moved = driving
+    return take_share(source, moved, strength)
+
+
+def _relative(
+    source: Keypoints, driving: Keypoints, reference: Keypoints, *, relative_jacobian: bool, adapt_scale: bool
+) -> Keypoints:
+    motion = driving.value - reference.value
+    if adapt_scale:
+        # One call for both is faster, because a few faces take no longer than one.
+        length = hull_area(torch.cat([source.value, reference.value])).sqrt()
+        motion = motion * (length[: len(source)] / length[len(source) :])[:, None, None]
+    jacobian = driving.jacobian
+    if relative_jacobian and source.jacobian is not None:
+        assert driving.jacobian is not None and reference.jacobian is not None
+        jacobian = driving.jacobian @ inverse_2x2(reference.jacobian) @ source.jacobian
+    return Keypoints(source.value + motion, jacobian)
+
+
+def take_share(source: Keypoints, moved: Keypoints, strength: Strength) -> Keypoints:
+    """Interpolate between keypoints and moved ones, with `strength` as in `transfer`."""
+    if isinstance(strength, float | int) and strength == 1:
+        return moved
+    weight = torch.as_tensor(strength, dtype=moved.value.dtype, device=moved.value.device)
+    value = torch.lerp(source.value.expand_as(moved.value), moved.value, _align(weight, moved.value))
+    if moved.jacobian is None or source.jacobian is None:
+        return Keypoints(value, None)
+    jacobian = torch.lerp(source.jacobian.expand_as(moved.jacobian), moved.jacobian, _align(weight, moved.jacobian))
+    return Keypoints(value, jacobian)
+
+
+def _align(weight: Tensor, like: Tensor) -> Tensor:
+    return weight.reshape(-1, *[1] * (like.ndim - 1)) if weight.ndim else weight
+
 
 _POINTS: Final = ("forehead", "chin", "nose bridge", "nose tip", "ear right", "ear left")
 # Growth of a side above which the model paints badly; measured on portraits, see docs/evidence/motion.md.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fomaug.device import constant, constants
 from fomaug.geometry import identity_grid
-from fomaug.networks.lite_blocks import AddingHourglass, ConvBlock, full_precision
+from fomaug.networks.blocks import AddingHourglass, ConvBlock, full_precision
 from fomaug.types import Keypoints
 
 

@@ -16,8 +16,18 @@ from fomaug.geometry.eye import EyePoints, read_eyes, set_eyes
 from fomaug.training.faces.augmentation import normal, uniform
 from fomaug.training.faces.config import BRIDGE, EYES
 from fomaug.training.faces.hidden import Layers, Mouths, between_lips, fill_mouth, is_closed, take_apart
-from fomaug.training.faces.pairs import GRID, Pair
-from fomaug.training.faces.warps import AS_CUT, Camera, Framing, composed, eval_spline, fit_spline, grids, sample
+from fomaug.training.faces.pairs import (
+    AS_CUT,
+    GRID,
+    Camera,
+    Framing,
+    Pair,
+    composed,
+    eval_spline,
+    fit_spline,
+    grids,
+    sample,
+)
 
 _WARP_GRID: Final = 40
 _LIPS: Final = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409)
