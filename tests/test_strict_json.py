@@ -12,7 +12,7 @@ from fomaug.strict_json import check_finite, load_json, without_nan
     ("content", "message"),
     [
         (b"\xff{}", r"a\.json: it is not in UTF-8 \(byte 0\)"),
-        (b"{\n1", r"a\.json, line 2: it is no JSON"),
+        (b"{\n1", r"a\.json, line 2: it is not JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[" * 300 + b"]" * 300, "nested too deeply"),
         (b"[Infinity]", "not finite: inf"),

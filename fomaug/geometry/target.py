@@ -86,7 +86,7 @@ def _align(weight: Tensor, like: Tensor) -> Tensor:
 
 
 _POINTS: Final = ("forehead", "chin", "nose bridge", "nose tip", "ear right", "ear left")
-# Growth of a side above which the model paints badly; measured on portraits, see docs/evidence/motion.md.
+# Growth of a side above which results are bad; measured on portraits, see docs/evidence/motion.md.
 _GROWTH: Final = 1.5
 _THIN: Final = 0.1  # least width of a side, in heights of the face: a hidden side would reduce every motion to nothing
 
@@ -152,7 +152,7 @@ def bounded_target(
         bounded: (B,) bool, rows that are reduced; see `showable_share`.
 
     Returns:
-        B keypoints, and the (B,) share of `strength` that was taken: 1 where nothing was reduced.
+        B keypoints, and the (B,) share of `strength` that was used: 1 where nothing was reduced.
     """
     whole = _whole(source, driving, reference, mode)
     moved = _take(source, whole, mode, names, strength)
@@ -201,7 +201,7 @@ def showable_share(source: Keypoints, moved: Keypoints, names: Sequence[str]) ->
 
 
 def side_growth(source: Tensor, moved: Tensor, names: Sequence[str]) -> Tensor:
-    """Compute how much wider that side of a face, from nose to ear, becomes which grows most, by a turn of the head.
+    """Compute the growth of that side of a face, from nose to ear, which grows most when the head turns.
 
     Args:
         source: (B, K, 2) points before the turn, or 1 for all.
@@ -209,7 +209,7 @@ def side_growth(source: Tensor, moved: Tensor, names: Sequence[str]) -> Tensor:
         names: names of the K keypoints, with those of nose, ears, forehead and chin.
 
     Returns:
-        (B,) ratio of the widths. A side that is hidden counts as a thin one, or every growth would be infinite.
+        (B,) ratio of the widths. A hidden side counts as thin, because its growth would otherwise be infinite.
     """
     rows = _rows(tuple(names), moved.device)
     (before, after), (height, new_height) = _both_sides(source, moved, rows)

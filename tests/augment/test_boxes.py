@@ -197,7 +197,7 @@ def test_gradients_flow_inside_and_outside_of_the_box(tiny_model, tiny_pool, ima
     [
         ([[LEFT]], ArgumentError, "boxes of 1 images, but there are 3"),
         ("detect", ArgumentError, "faces must be boxes, a detector or 'auto', got 'detect'"),
-        ("auto", ArgumentError, "does not know which points of a face"),
+        ("auto", ArgumentError, "are not known points of the face, so it cannot find faces"),
         (torch.zeros(3, 2, 3), ShapeError, r"\(M, 4\)"),
     ],
 )

@@ -136,9 +136,9 @@ def test_from_dict_refuses_unknown_arguments(augment):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch_size": [1]}, r"batch_size is 1 or more, or None, got \(1,\)"),
+        ({"batch_size": [1]}, r"batch_size must be 1 or more, or None, got \(1,\)"),
         ({"value_range": 1}, "value_range is .low, high."),
-        ({"differentiable": "no"}, "differentiable is True or False, got 'no'"),
+        ({"differentiable": "no"}, "differentiable must be True or False, got 'no'"),
         ({"driving": {"a": 1}}, "driving of MotionAugment must be a text"),
         ({"model_hash": [1, 2]}, "model_hash of MotionAugment must be a text"),
     ],
@@ -163,7 +163,7 @@ def test_arguments_are_attributes_and_may_change(augment, images):
     augment.p = 0.0
     assert augment(images) is images
     augment.p = 2.0
-    with pytest.raises(ArgumentError, match="p is a probability"):
+    with pytest.raises(ArgumentError, match="p must be a probability"):
         augment(images)
 
 

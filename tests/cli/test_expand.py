@@ -273,7 +273,7 @@ def test_a_job_is_prepared_made_in_shares_and_finished(
     found = capsys.readouterr()
     assert "share 0/2: 4 of 4 copies, 4 of them new" in found.out
     assert f"fomaug expand {out} --finish" in found.out
-    assert "limits: " in found.err
+    assert "limits the speed: " in found.err
     assert main(["report", out]) == 0
     assert "4" in capsys.readouterr().out
     assert main(["expand", out, "--finish", "--no-progress"]) == 0

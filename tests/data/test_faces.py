@@ -137,5 +137,5 @@ def test_only_moved_images_have_the_label_of_the_clip(augment):
 
 
 def test_a_model_that_cannot_find_faces_is_an_error(augment):
-    with pytest.raises(ArgumentError, match="does not know which points of a face"):
+    with pytest.raises(ArgumentError, match="are not known points of the face"):
         MotionDataset(People(), augment, faces="auto")[0]

@@ -149,7 +149,7 @@ def test_a_collate_that_drops_items_needs_keys(dataset, augment):
     loader = MotionLoader(
         DataLoader(dataset, batch_size=4, collate_fn=lambda items: default_collate(items[1:])), augment
     )
-    with pytest.raises(ArgumentError, match="3 images was made from 4 items; say with keys="):
+    with pytest.raises(ArgumentError, match="3 images was made from 4 items; set keys="):
         list(loader)
 
 
@@ -364,5 +364,5 @@ def test_batches_arrive_on_the_requested_device(dataset, augment):
 
 
 def test_other_values_than_images_are_named(augment):
-    with pytest.raises(ArgumentError, match="the value at 0 is no tensor of images but list; set which="):
+    with pytest.raises(ArgumentError, match="the value at 0 is not a tensor of images but list; set which="):
         list(MotionLoader([([1, 2], 3)], augment))

@@ -174,12 +174,12 @@ def huge_header(data: bytes) -> bytes:
 
 
 FILES = {
-    "empty": (lambda data: b"", "is no pool file"),
-    "short": (lambda data: data[:5], "is no pool file"),
-    "html": (lambda data: b"<html>" * 100, "is no pool file"),
-    "a header longer than the file": (huge_header, "is no pool file"),
+    "empty": (lambda data: b"", "is not a pool file"),
+    "short": (lambda data: data[:5], "is not a pool file"),
+    "html": (lambda data: b"<html>" * 100, "is not a pool file"),
+    "a header longer than the file": (huge_header, "is not a pool file"),
     "truncated": (lambda data: data[:-40], "is damaged"),
-    "zip": (lambda data: b"PK\x03\x04" + data, "is no pool file"),
+    "zip": (lambda data: b"PK\x03\x04" + data, "is not a pool file"),
 }
 
 

@@ -173,5 +173,7 @@ def test_a_second_writer_of_a_format_is_refused() -> None:
 
 
 def test_a_row_of_an_unknown_archive_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match=r"00000\.zip is no archive of a known format \(folder, parquet, webdataset\)"):
+    with pytest.raises(
+        MediaError, match=r"00000\.zip is not an archive of a known format \(folder, parquet, webdataset\)"
+    ):
         load_outputs(tmp_path, [{"file": "00000.zip", "member": "a.png"}])

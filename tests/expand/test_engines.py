@@ -189,4 +189,4 @@ def test_ray_names_its_extra(run: Callable[..., ExpandReport], monkeypatch: pyte
 def test_the_profile_names_the_stage_that_limits(run: Callable[..., ExpandReport]) -> None:
     profile = run("out", processes=2).profile
     assert len(profile) == 8
-    assert "limits: " in profile[-1]
+    assert "limits the speed: " in profile[-1]

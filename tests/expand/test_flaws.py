@@ -77,7 +77,7 @@ def test_only_flawed_annotations_are_an_error_that_names_the_first(
     run: Callable[..., ExpandReport], tmp_path: Path
 ) -> None:
     (tmp_path / "points.csv").write_text("file,x0,y0\nanna/1.png,1,x\n")
-    with pytest.raises(LabelError, match=r"none of the annotations .* line 2: a coordinate is no number"):
+    with pytest.raises(LabelError, match=r"none of the annotations .* line 2: a coordinate is not a number"):
         run(tmp_path / "points.csv")
 
 

@@ -94,7 +94,7 @@ def test_splits_of_one_set_are_distinguished(make: Callable[..., Path], tmp_path
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="nowhere is no folder"):
+    with pytest.raises(ArgumentError, match="nowhere is not a folder"):
         find_leaks([tmp_path / "nowhere"])
 
 

@@ -214,7 +214,7 @@ def test_boxes_come_from_the_annotations(run: Callable[..., ExpandReport], tmp_p
 
 
 def test_models_without_known_face_points_cannot_detect_faces(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="'tiny' does not know which points"):
+    with pytest.raises(ArgumentError, match="keypoints of model 'tiny' are not known points"):
         run()
     assert not (tmp_path / "out").exists()
 

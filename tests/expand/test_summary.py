@@ -29,7 +29,7 @@ def test_a_summary_counts_what_the_manifest_says(
 
 
 def test_other_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ResumeError, match="is no expanded dataset"):
+    with pytest.raises(ResumeError, match="is not an expanded dataset"):
         summarise(tmp_path)
     (tmp_path / "expand.json").write_text("[")
     with pytest.raises(ResumeError, match="is damaged"):

@@ -221,7 +221,7 @@ def test_labels_of_skipped_pictures_in_a_batch_are_untouched(always, images, dty
 
 
 def test_labels_that_do_not_say_whose_they_are_are_an_error(always, images):
-    with pytest.raises(ShapeError, match="labels of 4 images carry one row for each"):
+    with pytest.raises(ShapeError, match="labels of 4 images must have one row for each"):
         always(images, _boxes("XYXY"))
 
 

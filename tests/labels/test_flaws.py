@@ -185,7 +185,7 @@ def test_points_of_jsonl_may_have_visibility(root: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("cells", "reason"),
     [
-        ("x,2,1", "a coordinate is no number: 'x'"),
+        ("x,2,1", "a coordinate is not a number: 'x'"),
         ("1,,0", "a coordinate is missing"),
         (",,1", "a visible point has no coordinates"),
         ("1,1e7,1", "beyond 100000 pixels"),

@@ -157,7 +157,7 @@ def test_other_columns_are_kept(root: Path, tmp_path: Path) -> None:
         ("a.json", "{", r"a\.json, line 1"),
         ("a.json", "[]", "a JSON object was expected, got a list"),
         ("a.json", '{"images": [{"id": 1}]}', r"a\.json, image 0 \(id 1\): 'file_name' is missing"),
-        ("a.json", '{"images": {}}', "is no COCO file"),
+        ("a.json", '{"images": {}}', "is not a COCO file"),
         ("a.json", '{"images": [], "annotations": [{"image_id": 3}]}', "annotation 0: no image has the id 3"),
         ("a.csv", "name,x0,y0\n", "a column 'file' was expected, got the columns name, x0, y0"),
         ("a.csv", "file,x0,y0\na,1,2\nb,x,2\n", r"a\.csv, line 3: a coordinate"),

@@ -190,7 +190,7 @@ def test_clips_of_one_frame_are_refused_and_named(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_clips_are_named(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="which is no folder"):
+    with pytest.raises(MediaError, match="which is not a folder"):
         open_clips(tmp_path / "nothing")
     (tmp_path / "bad.png").write_bytes(b"no picture")
     with pytest.raises(MediaError, match=r"bad\.png cannot be read"):

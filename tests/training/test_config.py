@@ -175,7 +175,7 @@ def test_json_is_read_as_json(tmp_path: Path, tiny_config: dict) -> None:
     path.write_text(json.dumps(values))  # 2e-05: a number in JSON, a word in YAML
     assert read_config(path).lr_generator == 2e-5
     path.write_text("{")
-    with pytest.raises(ArgumentError, match=r"tiny\.json: it is no JSON"):
+    with pytest.raises(ArgumentError, match=r"tiny\.json: it is not JSON"):
         read_config(path)
 
 

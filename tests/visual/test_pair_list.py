@@ -65,5 +65,5 @@ def test_a_list_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"pairs .*no\.csv cannot be read \(No such file"):
         read_pairs(tmp_path / "no.csv")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x81source")
-    with pytest.raises(MediaError, match=r"binary\.csv is no CSV file in UTF-8"):
+    with pytest.raises(MediaError, match=r"binary\.csv is not a CSV file in UTF-8"):
         read_pairs(tmp_path / "binary.csv")

@@ -194,7 +194,7 @@ def test_invalid_configurations_are_refused(tiny_model: Animator, tmp_path: Path
     bad = tmp_path / "bad.yaml"
     for text in ("a: [", "[" * 50_000):
         bad.write_text(text)
-        with pytest.raises(ArgumentError, match="is no YAML file"):
+        with pytest.raises(ArgumentError, match="is not a YAML file"):
             load_model(path, config=bad)
     with pytest.raises(ArgumentError, match="unknown key 'num_kps'; did you mean 'num_kp'"):
         load_model(path, config={**tiny_config, "common_params": {"num_kps": 4}})
