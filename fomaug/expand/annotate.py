@@ -160,8 +160,8 @@ def _check_mirror(labels: Iterable[FaceLabels]) -> None:
         for count in point_counts(found):
             if count and str(count) not in scheme_names():
                 raise LabelError(
-                    f"mirrored copies swap left and right landmarks, but the pairs of {count} landmarks are unknown, unlike "
-                    f"those of {', '.join(scheme_names())}; leave mirror_probability at 0"
+                    f"mirrored copies swap left and right landmarks, but the pairs of {count} landmarks are unknown, "
+                    f"unlike those of {', '.join(scheme_names())}; leave mirror_probability at 0"
                 )
 
 

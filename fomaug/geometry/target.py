@@ -1,4 +1,4 @@
-"""Motion transfer: apply the motion of driving keypoints to the source's keypoints."""
+"""Target keypoints: motion transfer, and the bound of turns to what the source shows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from fomaug.device import constants
+from fomaug.device import constant, constants
 from fomaug.geometry.plane import inverse_2x2
 from fomaug.geometry.pose import hull_area
 from fomaug.geometry.region import confine
@@ -47,25 +47,43 @@ def transfer(
     >>> transfer(points, points, points).value.equal(points.value)
     True
     """
+    moved = driving
     if relative:
-        moved = _relative(source, driving, reference, relative_jacobian=relative_jacobian, adapt_scale=adapt_scale)
-    else:
-        moved = driving
+        scale = _scale(source, reference) if adapt_scale else None
+        inverse = inverse_jacobian(reference) if relative_jacobian else None
+        moved = add_motion(source, driving, reference, scale, inverse)
     return take_share(source, moved, strength)
 
 
-def _relative(
-    source: Keypoints, driving: Keypoints, reference: Keypoints, *, relative_jacobian: bool, adapt_scale: bool
+def _scale(source: Keypoints, reference: Keypoints) -> Tensor:
+    length = hull_area(torch.cat([source.value, reference.value])).sqrt()  # one call takes no longer than each of two
+    return length[: len(source)] / length[len(source) :]
+
+
+def inverse_jacobian(keypoints: Keypoints) -> Tensor | None:
+    """Invert the jacobians of keypoints; None for models of zero order."""
+    return None if keypoints.jacobian is None else inverse_2x2(keypoints.jacobian)
+
+
+def add_motion(
+    source: Keypoints, driving: Keypoints, reference: Keypoints, scale: Tensor | None, inverse: Tensor | None
 ) -> Keypoints:
+    """Add the motion from the reference frames to the driving frames to the source's keypoints.
+
+    Args:
+        source: keypoints of the images.
+        driving: keypoints of the driving frames.
+        reference: keypoints of the reference frames.
+        scale: (B,) factors on the motions.
+        inverse: (B, K, 2, 2) inverses of the reference's jacobians; None keeps the driving jacobians.
+    """
     motion = driving.value - reference.value
-    if adapt_scale:
-        # One call for both is faster, because a few faces take no longer than one.
-        length = hull_area(torch.cat([source.value, reference.value])).sqrt()
-        motion = motion * (length[: len(source)] / length[len(source) :])[:, None, None]
+    if scale is not None:
+        motion = motion * scale[:, None, None]
     jacobian = driving.jacobian
-    if relative_jacobian and source.jacobian is not None:
-        assert driving.jacobian is not None and reference.jacobian is not None
-        jacobian = driving.jacobian @ inverse_2x2(reference.jacobian) @ source.jacobian
+    if inverse is not None and source.jacobian is not None:
+        assert driving.jacobian is not None
+        jacobian = driving.jacobian @ inverse @ source.jacobian
     return Keypoints(source.value + motion, jacobian)
 
 
@@ -107,6 +125,23 @@ class TransferMode(NamedTuple):
     region: str = "all"
 
 
+class Measures(NamedTuple):
+    """Facts of a source and a reference frame that `transfer` would compute for every pair.
+
+    Attributes:
+        scale: (B,) ratio of the source's size to that of the reference frame, by the roots of the hull areas; None if
+            no row adapts the scale.
+        inverse: (B, K, 2, 2) inverses of the reference frame's jacobians; None for models of zero order.
+    """
+
+    scale: Tensor | None
+    inverse: Tensor | None
+
+    def take(self, rows: Tensor) -> Measures:
+        """Take some rows."""
+        return Measures(*(None if part is None else part[rows] for part in self))
+
+
 def target_keypoints(
     source: Keypoints,
     driving: Keypoints,
@@ -131,6 +166,20 @@ def target_keypoints(
     return _take(source, _whole(source, driving, reference, mode), mode, names, strength)
 
 
+class Bounded(NamedTuple):
+    """Target keypoints of motions that were reduced where they had to be.
+
+    Attributes:
+        target: B keypoints.
+        share: (B,) share of the strength that was taken: 1 where nothing was reduced.
+        taken: (B,) strength times share.
+    """
+
+    target: Keypoints
+    share: Tensor
+    taken: Tensor
+
+
 def bounded_target(
     source: Keypoints,
     driving: Keypoints,
@@ -138,8 +187,9 @@ def bounded_target(
     mode: TransferMode,
     names: Sequence[str],
     strength: Tensor,
-    bounded: Tensor,
-) -> tuple[Keypoints, Tensor]:
+    free: Tensor,
+    measures: Measures | None = None,
+) -> Bounded:
     """Compute target keypoints, but reduce a motion that would show a side of the face that the source hides.
 
     Args:
@@ -149,19 +199,25 @@ def bounded_target(
         mode: way of transferring the motion.
         names: names of the K keypoints.
         strength: (B,) share of the motion before the reduction.
-        bounded: (B,) bool, rows that are reduced; see `showable_share`.
-
-    Returns:
-        B keypoints, and the (B,) share of `strength` that was used: 1 where nothing was reduced.
+        free: (B,) bool, rows that are not reduced; see `showable_share`.
+        measures: facts of sources and reference frames, if they are known.
     """
-    whole = _whole(source, driving, reference, mode)
-    moved = _take(source, whole, mode, names, strength)
-    share = showable_share(source, moved, names).detach().masked_fill(~bounded, 1.0)
+    whole = _whole(source, driving, reference, mode, measures)
+    moved = _take(
+        Keypoints(source.value), Keypoints(whole.value), mode, names, strength
+    )  # only the points are measured
+    share = showable_share(source, moved, names).detach().masked_fill(free, 1.0)
     # A share of 1 changes nothing; a test whether it is 1 in all rows would wait for the device.
-    return _take(source, whole, mode, names, strength * share), share
+    taken = strength * share
+    return Bounded(_take(source, whole, mode, names, taken), share, taken)
 
 
-def _whole(source: Keypoints, driving: Keypoints, reference: Keypoints, mode: TransferMode) -> Keypoints:
+def _whole(
+    source: Keypoints, driving: Keypoints, reference: Keypoints, mode: TransferMode, measures: Measures | None = None
+) -> Keypoints:
+    if mode.relative and measures is not None:
+        scale = measures.scale if mode.adapt_scale else None
+        return add_motion(source, driving, reference, scale, measures.inverse if mode.relative_jacobian else None)
     return transfer(
         source,
         driving,
@@ -197,7 +253,7 @@ def showable_share(source: Keypoints, moved: Keypoints, names: Sequence[str]) ->
     rows = _rows(tuple(names), moved.value.device)
     before, after = _both_sides(source.value, moved.value, rows)[0]
     growth = (after / before.clamp(min=_THIN)).amax(1)
-    return (_GROWTH - 1) / (growth - 1).clamp(min=_GROWTH - 1)
+    return constant((_GROWTH - 1,), growth.device, growth.dtype) / (growth - 1).clamp(min=_GROWTH - 1)
 
 
 def side_growth(source: Tensor, moved: Tensor, names: Sequence[str]) -> Tensor:
@@ -235,8 +291,9 @@ def _sides(points: Tensor) -> tuple[Tensor, Tensor]:
         (B, 2) widths from the nose to each ear, in heights of the face, and the (B, 1) heights.
     """
     top, chin, bridge, tip, right, left = points.unbind(1)
-    height = (top - chin).norm(dim=-1, keepdim=True).clamp(min=1e-6)
-    up = (top - chin) / height
+    rise = top - chin
+    height = rise.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    up = rise / height
     across = torch.stack([-up[:, 1], up[:, 0]], -1)  # to the person's left
     middle = (bridge + tip) / 2
     ends = torch.stack([middle - right, left - middle], 1)  # (B, 2, 2)

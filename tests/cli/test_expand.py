@@ -287,8 +287,8 @@ def test_a_job_is_prepared_made_in_shares_and_finished(
     ("words", "message"),
     [
         (["out"], "Missing argument 'OUT'"),
-        (["out", "--finish", "--seed", "3"], "--seed is taken from out/expand.json; leave it out, or give DATASET too"),
-        (["out", "--finish", "--dry-run"], "--dry-run is taken from"),
+        (["out", "--finish", "--seed", "3"], "--seed is read from out/expand.json; leave it out, or give DATASET, too"),
+        (["out", "--finish", "--dry-run"], "--dry-run is read from"),
         (["out", "--finish"], "holds no expand.json"),
         (["faces", "out", "--shard", "2/2"], "shard 2/2 is none"),
         (["faces", "out", "--processes", "none"], "'none' is neither auto nor a number from 1"),
