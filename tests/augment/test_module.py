@@ -179,7 +179,7 @@ def test_a_pool_of_another_model_is_refused(tiny_model, tiny_pool):
     ("argument", "message"),
     [
         ({"value_range": (1, 1)}, "must not be empty"),
-        ({"batch_size": 0}, "batch_size is 1 or more"),
+        ({"batch_size": 0}, "batch_size must be 1 or more"),
         ({"p": 3}, "p is"),
     ],
 )

@@ -124,7 +124,7 @@ def test_a_minimal_pool_is_read(tmp_path: Path) -> None:
 
 
 HEADERS = {
-    "no json": ("{", "no JSON"),
+    "no json": ("{", "not JSON"),
     "deep json": ("[" * 100_000, "nested too deeply|no version"),
     "a list": ([], "no version"),
     "no version": ({}, "no version"),

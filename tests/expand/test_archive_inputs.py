@@ -186,7 +186,7 @@ def test_a_missing_archive_is_named(tmp_path: Path, picture: bytes) -> None:
         list_sources(tmp_path / "s-{0..1}.tar")
     with pytest.raises(ArgumentError, match="no file fits"):
         list_sources(tmp_path / "x-*.tar")
-    with pytest.raises(ArgumentError, match="no range of numbers"):
+    with pytest.raises(ArgumentError, match="not a range of numbers"):
         list_sources(tmp_path / "s-{0..9999999999}.tar")
 
 

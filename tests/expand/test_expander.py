@@ -248,7 +248,7 @@ def test_a_batch_without_a_good_row_returns_empty_columns(options: dict[str, obj
 @pytest.mark.parametrize(
     ("annotation", "reason"),
     [
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ([1], "must be a JSON object"),
         ({"point": [[1, 2]]}, "did you mean 'points'"),
         ({"points": [[1, "x"]]}, "points must be rows of 2 numbers"),

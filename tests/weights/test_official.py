@@ -95,7 +95,7 @@ def test_the_configuration_in_the_folder_of_a_checkpoint_is_used(
     assert config == tmp_path / "tiny.yaml"
     assert load_model(path, device="cpu").hash == tiny_model.hash
     config.rename(tmp_path / "other.yaml")
-    with pytest.raises(ArgumentError, match="has no configuration beside it"):
+    with pytest.raises(ArgumentError, match="has no configuration in its folder"):
         load_model(path, device="cpu")
 
 
