@@ -195,7 +195,7 @@ def test_gradients_flow_inside_and_outside_of_the_box(tiny_model, tiny_pool, ima
 @pytest.mark.parametrize(
     ("faces", "error", "message"),
     [
-        ([[LEFT]], ArgumentError, "boxes of 1 images, but there are 3"),
+        ([[LEFT]], ArgumentError, "boxes for 1 images, but there are 3 images"),
         ("detect", ArgumentError, "faces must be boxes, a detector or 'auto', got 'detect'"),
         ("auto", ArgumentError, "are not known points of the face, so it cannot find faces"),
         (torch.zeros(3, 2, 3), ShapeError, r"\(M, 4\)"),

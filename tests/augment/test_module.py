@@ -137,7 +137,7 @@ def test_from_dict_refuses_unknown_arguments(augment):
     ("change", "message"),
     [
         ({"batch_size": [1]}, r"batch_size must be 1 or more, or None, got \(1,\)"),
-        ({"value_range": 1}, "value_range is .low, high."),
+        ({"value_range": 1}, "value_range must be .low, high."),
         ({"differentiable": "no"}, "differentiable must be True or False, got 'no'"),
         ({"driving": {"a": 1}}, "driving of MotionAugment must be a text"),
         ({"model_hash": [1, 2]}, "model_hash of MotionAugment must be a text"),
@@ -180,7 +180,7 @@ def test_a_pool_of_another_model_is_refused(tiny_model, tiny_pool):
     [
         ({"value_range": (1, 1)}, "must not be empty"),
         ({"batch_size": 0}, "batch_size must be 1 or more"),
-        ({"p": 3}, "p is"),
+        ({"p": 3}, "p must be"),
     ],
 )
 def test_wrong_arguments_are_errors_at_once(tiny_model, tiny_pool, argument, message):

@@ -121,7 +121,7 @@ def test_the_error_for_a_misspelt_name_suggests_the_nearest() -> None:
         (b"<!DOCTYPE html><html>", "is a web page"),
         (b"\x1f\x8b\x08rest", "is an archive"),
         (b"\x08\x00\x00\x00\x00\x00\x00\x00{broken}", "not an intact safetensors"),
-        (b"\xff" * 64, "no intact safetensors"),
+        (b"\xff" * 64, "not an intact safetensors"),
     ],
 )
 def test_files_of_another_format_are_refused(tmp_path: Path, content: bytes, message: str) -> None:

@@ -187,7 +187,7 @@ def test_a_zip_that_unpacks_to_more_than_twice_its_size_is_refused(tmp_path: Pat
 
 def test_invalid_configurations_are_refused(tiny_model: Animator, tmp_path: Path, tiny_config: dict) -> None:
     path = write(tmp_path / "some.pth.tar", states(tiny_model))
-    with pytest.raises(ArgumentError, match="has no configuration beside it"):
+    with pytest.raises(ArgumentError, match="has no configuration in its folder"):
         load_model(path)
     with pytest.raises(ArgumentError, match="did you mean 'vox-256'"):
         load_model(path, config="vox256")
