@@ -1,4 +1,4 @@
-"""Annotations of a dataset: labels of its sources are read, and those of the copies written in the same format."""
+"""Annotations of a dataset: read the labels of its sources, and write those of the copies in the same format."""
 
 from __future__ import annotations
 
