@@ -46,7 +46,7 @@ class ResumeError(FomaugError, RuntimeError):
 
 
 class UnsafeFileError(FomaugError, OSError):
-    """A file is no regular file, such as a pipe or a device, or is larger than any file of its kind.
+    """A file is not a regular file, such as a pipe or a device, or is larger than any file of its kind.
 
     Raised as `UnsafeFileError(errno, reason, path)`, like every `OSError`.
     """

@@ -73,7 +73,7 @@ def tiny_config() -> dict[str, object]:
 
 
 def build_tiny():  # type: ignore[no-untyped-def]
-    """Build a small animator of the official architecture with fixed random weights; it is no face model."""
+    """Build a small animator of the official architecture with fixed random weights; it is not a face model."""
     from fomaug.animator import Animator
     from fomaug.networks import build_networks, config_from_dict
 

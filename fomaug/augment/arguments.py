@@ -146,11 +146,11 @@ def _pairs(p: Any) -> list[tuple[int, float]]:
     firsts = [pair[0] for pair in pairs if len(pair) == 2]
     if len(numbers) != 2 * len(pairs) or firsts[:1] != [0] or sorted(set(firsts)) != firsts:
         raise ArgumentError(
-            f"p as a schedule has pairs (epoch, p) with growing epochs from 0, such as [(0, 0.2), (10, 0.5)], "
+            f"p as a schedule must be pairs (epoch, p) with growing epochs from 0, such as [(0, 0.2), (10, 0.5)], "
             f"got {shortened(p)}"
         )
     if any(not 0 <= value <= 1 for _, value in pairs):
-        raise ArgumentError(f"p is a probability in [0, 1], got {shortened(p)}")
+        raise ArgumentError(f"p must be a probability in [0, 1], got {shortened(p)}")
     return [(int(first), float(value)) for first, value in pairs]
 
 

@@ -37,12 +37,12 @@ _SHOWN = 10  # failures that the terminal shows; expand.json lists all of them
         "processes": read_processes,
     },
 )
-@click.option("--resume/--no-resume", default=False, help="Go on with an interrupted job, or start in a new folder.")
+@click.option("--resume/--no-resume", default=False, help="Continue an interrupted job, or start in a new folder.")
 @click.option("--dry-run", is_flag=True, help="Count the copies and write nothing.")
-@click.option("--prepare", is_flag=True, help="Save the plan of the job and make no copies, so that shards can begin.")
-@click.option("--shard", help="I/N: make only the I-th of N shares, from 0; auto: take the numbers of the cluster.")
-@click.option("--finish", is_flag=True, help="Make what is missing in OUT, and join its shares.")
-@click.option("--profile", is_flag=True, help="Say at the end which stage limits the speed.")
+@click.option("--prepare", is_flag=True, help="Save the plan of the job and make no copies, so that shares can begin.")
+@click.option("--shard", help="I/N: make only the I-th of N shares, from 0; auto: the numbers of the cluster.")
+@click.option("--finish", is_flag=True, help="Make the missing copies in OUT, and join its shares.")
+@click.option("--profile", is_flag=True, help="Report at the end which stage limits the speed.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
 @quiet_option
 @json_option
@@ -90,7 +90,7 @@ def expand(dataset: str, out: str | None, *, as_json: bool, **options: Any) -> i
 
 
 def _without_defaults(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the settings of the plan that the user did not give, so that those of the preset take their place."""
+    """Leave out the settings that the user did not give, so that those of the preset are used."""
     settings = {field.name for field in fields(ExpandPlan)}
     return {
         name: value
@@ -100,14 +100,14 @@ def _without_defaults(ctx: click.Context, options: dict[str, Any]) -> dict[str, 
 
 
 def _go_on(ctx: click.Context, out: str, options: dict[str, Any]) -> ExpandReport:
-    """Go on with the job of a folder, whose settings are those that it began with."""
+    """Continue the job of a folder with its own settings."""
     from fomaug.expand import finish
 
     taken = {name: options[name] for name in inspect.signature(finish).parameters if name in options}
     for name in options.keys() - taken.keys() - {"resume"}:
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             flag = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{flag} is taken from {out}/expand.json; leave it out, or give DATASET too", ctx)
+            raise click.UsageError(f"{flag} is read from {out}/expand.json; leave it out, or give DATASET, too", ctx)
     return finish(out, **taken)
 
 
@@ -135,7 +135,7 @@ def _print_report(report: ExpandReport) -> None:
     click.echo(f"{report.written} copies of {report.sources} pictures, {report.new} of them new{rejected}")
     click.echo(f"copies         {_out(report)}")
     if report.originals:
-        click.echo(f"originals      {report.originals} of them beside the copies")
+        click.echo(f"originals      {report.originals} in the same folder")
     if report.written:
         click.echo(f"manifest       {_out(report)}/manifest.jsonl")
     if report.contact_sheet:

@@ -165,10 +165,10 @@ def _fps(paths: Sequence[Path]) -> float:
 @with_measuring
 @json_option
 def evaluate(clips: Path, models: tuple[str, ...], measuring: Measuring, *, as_json: bool) -> int:
-    """Compare models: each rebuilds CLIPS from their first frames, and all are measured on the same frames.
+    """Compare models: each reconstructs CLIPS from their first frames, and all are measured on the same frames.
 
-    Landmark detector, face embedder and feature extractor are functions of yours; each takes a frame (H, W, 3) uint8
-    and returns points, a vector, or None. The exit code is 3 if clips were skipped.
+    Landmark detector, face embedder and feature extractor are your own functions from a frame (H, W, 3) uint8 to
+    points, to a vector, or to None. The exit code is 3 if clips were skipped.
     """
     return measuring.run(models, clips, as_json=as_json)
 
@@ -179,10 +179,10 @@ def evaluate(clips: Path, models: tuple[str, ...], measuring: Measuring, *, as_j
 @with_measuring
 @json_option
 def reconstruct(model_name: str, clips: Path, measuring: Measuring, *, as_json: bool) -> int:
-    """Rebuild CLIPS from their first frames with MODEL, and measure the differences from the true frames.
+    """Reconstruct CLIPS from their first frames with MODEL, and measure the differences from the true frames.
 
-    Landmark detector, face embedder and feature extractor are functions of yours; each takes a frame (H, W, 3) uint8
-    and returns points, a vector, or None. The exit code is 3 if clips were skipped.
+    Landmark detector, face embedder and feature extractor are your own functions from a frame (H, W, 3) uint8 to
+    points, to a vector, or to None. The exit code is 3 if clips were skipped.
     """
     return measuring.run((model_name,), clips, as_json=as_json)
 

@@ -122,7 +122,7 @@ def _kind(hint: Any, name: str) -> dict[str, Any]:
 
 
 def _unless_completing(read: _Read) -> _Read:
-    """Leave values as they are while the shell completes a word: the modules that read them take long to import."""
+    """Return values unread while the shell completes a word, because the modules that read them are slow to import."""
 
     @functools.wraps(read)
     def read_or_keep(ctx: click.Context, param: click.Parameter, value: Any) -> Any:

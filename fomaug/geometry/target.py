@@ -1,4 +1,4 @@
-"""Target keypoints: motion transfer, and the bound of turns to what the source shows."""
+"""Target keypoints: motion transfer, and the limit of turns that would show a hidden side of the face."""
 
 from __future__ import annotations
 

@@ -251,7 +251,7 @@ def _hash_folder(path: Path) -> str:
     for file in folder_pictures(path):
         size = file.stat().st_size if file.exists() else 0
         digest.update(f"{file.name}\0{size}\0".encode("utf-8", "surrogatepass"))
-        with contextlib.suppress(OSError), open_regular(file, PICTURE) as stream:  # an unreadable file is no frame
+        with contextlib.suppress(OSError), open_regular(file, PICTURE) as stream:  # an unreadable file is not a frame
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()

@@ -130,7 +130,7 @@ def _check_name(name: str) -> None:
     if not name:
         raise ArgumentError("the path is empty; give the path of a file or folder")
     if "\0" in name:
-        raise MediaError(f"{name!r} is no path, since it contains a null character")
+        raise MediaError(f"{name!r} is not a path, since it contains a null character")
     if _ADDRESS.match(name) and not exists(Path(name), unclear=MediaError):
         raise MediaError(f"{name} is an address, but only files are read; download it and give the path of the file")
 

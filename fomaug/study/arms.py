@@ -41,7 +41,7 @@ def _check_pairs(pairs: tuple[Any, ...]) -> None:
     begins = [pair[0] for pair in pairs if len(pair) == 2 and all(map(_is_share, pair))]
     if len(begins) != len(pairs) or begins[:1] != [0] or sorted(set(begins)) != begins:
         raise ArgumentError(
-            "share of an arm as a schedule has pairs (begin, share) in [0, 1] with growing begins from 0, such as "
+            "share of an arm as a schedule must be pairs (begin, share) in [0, 1] with growing begins from 0, such as "
             f"[[0, 0.5], [0.8, 0]], got {shortened(pairs)}"
         )
 
@@ -52,7 +52,7 @@ def _is_share(value: object) -> bool:
 
 @dataclass(frozen=True)
 class Mixture:
-    """The settings of an arm beside those of its transform; None takes the study's own.
+    """The settings of an arm in addition to those of its transform; None uses the setting of the study.
 
     Attributes:
         share: share of copies in a batch; or pairs (begin, share), each from that share of the steps on, the first from
@@ -190,7 +190,9 @@ def make_arms(named: Mapping[str, Options], *, seed: int, device: str = "auto") 
     """
     for name in named:
         if name in (NONE, CLASSIC) or not re.fullmatch(r"[\w.+ -]+", name):
-            raise ArgumentError(f"{name!r} cannot name an arm; take letters and digits, and neither none nor classic")
+            raise ArgumentError(
+                f"{name!r} cannot name an arm; use letters and digits, and another name than none and classic"
+            )
     wanted: dict[str, Options] = {COPIES: "builtin", **named}
     with_copies = [_arm(name, options, seed, device) for name, options in wanted.items()]
     return [Arm(NONE), Arm(CLASSIC), *with_copies]

@@ -186,7 +186,7 @@ class TrainedNetworks(nn.Module):
         super().__init__()
         model = config.model
         self.weights = config.weights
-        self._extract = (extract,)  # a tuple, so that a network is no submodule, and is neither trained nor saved
+        self._extract = (extract,)  # a tuple, so that a network is not a submodule, and is neither trained nor saved
         self.kp_detector = KeypointDetector(model.common, model.kp_detector)
         self.generator = Generator(model.common, model.generator)
         self.discriminator = MultiScaleDiscriminator(model.common, model.discriminator or DiscriminatorConfig())

@@ -99,7 +99,7 @@ def open_clips(root: Path) -> list[Frames]:
         MediaError: there is no clip, or a clip cannot be read or has less than two frames.
     """
     if not root.is_dir():
-        raise MediaError(f"the folder of clips is {root}, which is no folder; give a folder with clips below it")
+        raise MediaError(f"the folder of clips is {root}, which is not a folder; give a folder with clips below it")
     found = [path for path in find_clips(root) if path != root]  # pictures in the root itself are strips
     strips = [path for path in sorted(root.iterdir()) if path.suffix.lower() in _PICTURES and path not in found]
     clips = [_open_strip(path) for path in strips] + [_open(path) for path in found]

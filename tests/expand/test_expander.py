@@ -234,7 +234,7 @@ def test_a_bad_row_is_named_and_all_others_are_used(
         Expander(**options, on_error="raise")(mixed)
 
 
-def test_a_batch_without_a_good_row_gives_empty_columns(options: dict[str, object]) -> None:
+def test_a_batch_without_a_good_row_returns_empty_columns(options: dict[str, object]) -> None:
     with pytest.warns(UnusedRowsWarning, match="row 1: has no key"):
         made = Expander(**options)({"image": [b"", b""], "key": ["a", None]})
     assert made == {name: [] for name in OUTPUTS}
@@ -244,7 +244,7 @@ def test_a_batch_without_a_good_row_gives_empty_columns(options: dict[str, objec
 @pytest.mark.parametrize(
     ("annotation", "reason"),
     [
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ([1], "must be a JSON object"),
         ({"point": [[1, 2]]}, "did you mean 'points'"),
         ({"points": [[1, "x"]]}, "points must be rows of 2 numbers"),
@@ -271,7 +271,7 @@ def test_a_flawed_annotation_is_left_out_and_the_copies_are_made(
         Expander(**options, on_error="raise")(given)
 
 
-def test_rejected_copies_are_left_out_as_in_the_job_and_reported_if_asked(
+def test_rejected_copies_are_left_out_as_in_the_job_and_reported_on_request(
     options: dict[str, object], batch: Batch, faces: Path, tmp_path: Path
 ) -> None:
     options = {**options, "gates": {**OPEN, "max_residual": 0.17}, "tries": 2}
@@ -289,7 +289,7 @@ def test_rejected_copies_are_left_out_as_in_the_job_and_reported_if_asked(
     assert len(set(found["key"])) == 15
 
 
-def test_copies_carry_their_mark_and_their_motion_replays(
+def test_copies_have_their_mark_and_their_motion_replays(
     options: dict[str, object], batch: Batch, tmp_path: Path
 ) -> None:
     made = Expander(**options)(part(batch, 0))

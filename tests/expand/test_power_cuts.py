@@ -104,7 +104,7 @@ def test_files_are_on_the_disk_before_their_rows(
 
 
 @pytest.mark.parametrize("format", ["folder", *ARCHIVES])
-def test_a_picture_that_stays_unreadable_is_all_that_is_tried_again(
+def test_only_the_unreadable_picture_is_tried_again(
     run: Callable[..., ExpandReport], contents: Contents, faces: Path, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if format == "parquet":

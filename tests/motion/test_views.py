@@ -37,14 +37,14 @@ def asked(params: list[MotionParams]) -> list[tuple[float, float, float]]:
     return [param.view.asked for param in params if param.view is not None]
 
 
-def test_every_view_comes_once_before_one_comes_again(pool: DrivingPool) -> None:
+def test_every_view_occurs_once_before_any_is_repeated(pool: DrivingPool) -> None:
     for key in range(10):
         views = asked(draw(pool, ALWAYS, [key], copies=42))
         assert len(set(views[:21])) == 21
         assert views[21:] == views[:21]
 
 
-def test_sides_alternate_and_every_yaw_comes_in_each_round(pool: DrivingPool) -> None:
+def test_sides_alternate_and_every_yaw_occurs_in_each_round(pool: DrivingPool) -> None:
     for key in range(20):
         yaws = [view[0] for view in asked(draw(pool, ALWAYS, [key], copies=21))]
         for start in (0, 7, 14):
@@ -59,7 +59,7 @@ def test_pitches_are_spread_over_each_round(pool: DrivingPool) -> None:
         assert sorted(pitches.count(pitch) for pitch in (-25.0, 0.0, 25.0)) == [2, 2, 3]
 
 
-def test_sources_get_their_views_in_different_orders(pool: DrivingPool) -> None:
+def test_sources_have_their_views_in_different_orders(pool: DrivingPool) -> None:
     orders = {tuple(asked(draw(pool, ALWAYS, [key], copies=7))) for key in range(50)}
     assert len(orders) == 50
     first = [asked(draw(pool, ALWAYS, [key]))[0] for key in range(2000)]
@@ -121,7 +121,7 @@ def test_a_mean_face_reaches_the_view_whatever_its_pose(pose, wanted) -> None:
         assert not 20 < pose[0] <= wanted[0], "a face that is turned to this side shows what lies behind"
 
 
-def test_another_shape_of_face_stays() -> None:
+def test_the_shape_of_the_face_is_kept() -> None:
     """The target differs from the mean face in that view by what the source differs from the mean face in its pose."""
     own = faces((10.0, 0.0, 0.0))
     shape = 0.01 * torch.randn(1, len(NAMES), 2)
@@ -155,7 +155,7 @@ def test_a_view_whose_mirror_image_is_hidden_too_is_replaced_by_the_nearest() ->
     assert view.taken[1:] == (10.0, 0.0)
 
 
-def test_views_towards_the_shown_side_are_taken_as_asked() -> None:
+def test_views_towards_the_visible_side_are_not_replaced() -> None:
     for yaw in (-20.0, 0.0, 20.0):
         assert one(View((yaw, 0.0, 0.0)), faces((0.0, 0.0, 0.0)))[1].replaced == "no"
     assert one(View((60.0, 0.0, 0.0)), faces((40.0, 0.0, 0.0)))[1].replaced == "no"

@@ -1,4 +1,4 @@
-"""Formats of face detection beside COCO: YOLO with boxes or keypoints, Pascal VOC and WIDER FACE."""
+"""Formats of face detection other than COCO: YOLO with boxes or keypoints, Pascal VOC and WIDER FACE."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def view_tracks(
         expressions: names in `EXPRESSIONS`.
 
     Raises:
-        ArgumentError: an expression is unknown, or an angle is no number or out of range.
+        ArgumentError: an expression is unknown, or an angle is not a number or out of range.
     """
     angles = [_checked(name, values) for name, values in (("yaw", yaw), ("pitch", pitch), ("roll", roll))]
     poses = tuple((y, p, r) for y, p, r in product(*angles))
