@@ -1,9 +1,9 @@
-"""Rates at which the gates let good frames pass and reject broken ones.
+"""Measure how many undamaged and damaged frames the gates reject.
 
     python benchmarks/calibrate_gates.py PICTURES [--count 60] [--model lite-256] [--seed 0]
 
-Good frames: every picture moved by the built-in pool at strengths from 0.3 to 1, selection "diverse". Broken frames:
-the same frames, spoilt in one of four ways: melted, folded, two noses, blank.
+The undamaged frames are pictures animated with the built-in pool, strengths from 0.3 to 1, and selection "diverse". The
+damaged frames are the same frames, damaged in one of four ways: melted, folded, two noses, blank.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""What a crowded processor costs: many jobs on few cores, and a job of several threads beside busy neighbours.
+"""Measure the speed on a busy machine: many jobs on few cores, and a job of several threads next to busy processes.
 
     python benchmarks/crowd.py --seconds 10 --rounds 5
 
-`jobs` compares eight jobs of one thread with as many as there are cores: the pictures a second of all jobs together, in
-turns. `neighbours` compares threads that sleep where they wait, as under `fomaug ...`, with OpenMP's default, which
-spins: one job with a thread for each core, while as many other processes keep the cores busy. Prints JSON.
+`jobs` compares eight jobs of one thread with as many jobs as there are cores, in turns: the pictures a second of all
+jobs together. `neighbours` compares threads that sleep while they wait, as in the command line, with threads that spin,
+the default of OpenMP: one job with a thread for each core, while as many other processes keep the cores busy. Prints
+JSON.
 """
 
 from __future__ import annotations

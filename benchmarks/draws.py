@@ -1,9 +1,9 @@
-"""Draws a second of `MotionAugment.draw`, for each selection, on one core. Prints JSON.
+"""Measure the draws a second of `MotionAugment.draw`, for each selection, on one core. Prints JSON.
 
     python benchmarks/draws.py --pool builtin parametric "views yaw=-60:60:20 pitch=-25,0,25"
 
-A turn draws 1,000 keys that were not drawn before. `first_seconds` is the time of the first turn, in which the tables
-of the pool are computed; the rate is that of the median of the other turns.
+A turn draws parameters for 1,000 new keys. `first_seconds` is the time of the first turn, in which the tables of the
+pool are computed; the rate is that of the median of the other turns.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
-"""Scale of `fomaug expand`: resume of many rows, planning of many sources, memory, overhead, and speed-up of processes.
+"""Measure `fomaug expand` on large jobs: resume, planning, memory, overhead, and the speed-up by several processes.
 
-    python benchmarks/expand_scale.py resume --rows 1000000       stand-in rows and files; seconds and memory
-    python benchmarks/expand_scale.py plan --sources 200000       stand-in sources; seconds and memory
-    python benchmarks/expand_scale.py run --sources 200000        job of small sources, stand-in animator; the same
+    python benchmarks/expand_scale.py resume --rows 1000000       rows and files without pictures; seconds and memory
+    python benchmarks/expand_scale.py plan --sources 200000       sources without pictures; the same
+    python benchmarks/expand_scale.py run --sources 200000        job of small sources, simple animator; the same
     python benchmarks/expand_scale.py masks --sources 50000       list of a folder of 1-megapixel masks; the same
     python benchmarks/expand_scale.py sheet                       contact sheet of pictures of 12 megapixels; the same
     python benchmarks/expand_scale.py clip --frames 90000         pool of one clip, an hour at 25 fps; the same
-    python benchmarks/expand_scale.py overhead faces/             wall time beside the animator alone, gates off
-    python benchmarks/expand_scale.py processes faces/            two processes of one thread beside one
-    python benchmarks/expand_scale.py ray faces/                  Ray beside the local engine, beyond their start
+    python benchmarks/expand_scale.py overhead faces/             wall time relative to the animator alone, gates off
+    python benchmarks/expand_scale.py processes faces/            two processes of one thread compared with one
+    python benchmarks/expand_scale.py ray faces/                  Ray compared with the local engine, without the start
 
 Prints JSON. Memory is the growth of the peak over that of the process with its model loaded. Run `overhead`,
-`processes` and `ray` on a machine that does nothing else.
+`processes` and `ray` on a machine that is otherwise idle.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ import torch
 
 import fomaug
 from fomaug.expand.annotate import Annotator
+from fomaug.expand.contact import save_contact_sheet
 from fomaug.expand.dataset import find_sources, save_sources
-from fomaug.expand.inspect.contact import save_contact_sheet
 from fomaug.expand.manifest import MANIFEST, to_line
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.shards import Division

@@ -1,11 +1,11 @@
-"""Does the model find faces by its own keypoints, and none where there is none? See docs/decisions/0005.
+"""Measure how many faces the model finds by its own keypoints, and how many it reports in pictures without faces.
 
     python benchmarks/face_finder.py PORTRAITS [--grey FOLDER] [--free FOLDER] [--count 60] [--seed 0]
 
-PORTRAITS holds `images/`, pictures of 256 x 256, and `landmarks.npz` with their face meshes, as training reads them.
---grey is a folder of pictures that a face fills, however deep; --free one of pictures without any face. A face counts
-as found if one box has more than half in common (intersection over union) with the true one, of grey pictures with a
-box around their middle.
+PORTRAITS contains `images/`, pictures of 256 x 256, and `landmarks.npz` with their face meshes, in the form that the
+training reads. --grey is a folder, with any subfolders, of pictures that show one face each and nothing else; --free is
+a folder of pictures without faces. A face counts as found if the overlap (intersection over union) of a box with the
+true box is above one half; the true box of a grey picture is centred. docs/decisions/0005-face-detector.md has results.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Every figure of docs/evidence/benchmarks.md, measured in one run on this machine. Prints JSON.
+"""Measure every figure of docs/evidence/benchmarks.md in one run on this machine. Prints JSON.
 
     python benchmarks/figures.py --out figures.json
     python benchmarks/figures.py --only network draws --seconds 2
 
-Each figure says its method. All candidates of a figure take turns, and ratios are those of this run. A CPU works with
-one thread unless the method says otherwise. The goals for a GPU are measured where there is one.
+Each figure has a description of its method. All candidates of a figure take turns, and ratios compare candidates of the
+same run. On a CPU, one thread is used unless the method has another number. The goals for a GPU are measured only on a
+machine with one.
 """
 
 from __future__ import annotations

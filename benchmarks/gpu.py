@@ -1,9 +1,9 @@
-"""Every goal for a GPU, measured in one run of less than ten minutes. Prints JSON; exit code 1 if a goal is missed.
+"""Measure every goal for a GPU in one run of less than ten minutes. Prints JSON; exit code 1 if a goal is missed.
 
     python benchmarks/gpu.py --out gpu.json
 
-Batches of 64 in bfloat16, except for the single frame and the public procedure, which are in float32. Without a GPU
-nothing is measured, and the exit code is 2.
+Batches have 64 pictures in bfloat16; the single frame and the public procedure are in float32. Without a GPU, nothing
+is measured, and the exit code is 2.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
-"""Do landmarks moved by fomaug lie where a detector finds them on the animated picture?
+"""Compare landmarks that fomaug moves with landmarks that a detector finds on the animated picture.
 
-Three steps, since MediaPipe wants an environment of its own (mediapipe==0.10.21, numpy<2):
+The comparison has three steps, since MediaPipe needs a separate environment (mediapipe==0.10.21, numpy<2):
 
-    python benchmarks/landmark_agreement.py find PICTURES WORK [--count 60]     # MediaPipe's environment
-    python benchmarks/landmark_agreement.py move WORK [--copies 4] [--strengths 1 1]    # fomaug's
-    python benchmarks/landmark_agreement.py compare WORK [--metrics PATH/face_metrics.py]     # MediaPipe's
+    python benchmarks/landmark_agreement.py find PICTURES WORK [--count 60]                   # with MediaPipe
+    python benchmarks/landmark_agreement.py move WORK [--copies 4] [--strengths 1 1]          # with fomaug
+    python benchmarks/landmark_agreement.py compare WORK [--metrics PATH/face_metrics.py]     # with MediaPipe
 
-The first step finds face-mesh landmarks on pictures, padded to squares where they are none; the second one animates
-them with the built-in pool, selection "diverse", and moves the landmarks; the third one finds landmarks anew and prints
-the distance as a share of the distance between the outer eye corners. Part of it is the detector's own noise: its
-answer to the same picture shifted by three pixels is printed beside it, and the distance over those that pass the
-default gates. With --metrics, a file with a class `Networks` that has `embed(picture, landmarks)`, it also prints how
-many copies show the same person.
+The first step finds face-mesh landmarks on pictures, which are padded to squares if necessary. The second animates
+them with the built-in pool and selection "diverse", and moves the landmarks. The third finds landmarks on the results
+and prints the distance as a share of the distance between the outer eye corners, for all copies and for those that pass
+the default gates. It also prints the noise of the detector: the same distance for a picture shifted by three pixels.
+With --metrics, a file with a class `Networks` that has `embed(picture, landmarks)`, it also prints how many copies show
+the same person.
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
-"""Can a flow tell which landmarks a turned head hides? Thresholds, against heads whose true motion is known.
+"""Compare rules that detect, from the flow, which landmarks a turned head hides, on heads whose true motion is known.
 
     python benchmarks/landmark_visibility.py HEADS [--clips 175]
 
-HEADS holds rendered clips: `set/SEED.jpg`, eight frames side by side; `set/SEED.npz` with the exact flow back to frame
-0 and 30 landmarks; and `mesh.npz` with the 478 points of a face mesh in every frame. Frame 0 of each clip is animated
-by the keypoints of the two frames that differ from it most. A landmark that is seen in frame 0 is truly hidden
+HEADS contains rendered clips: `set/SEED.jpg`, eight frames side by side; `set/SEED.npz` with the exact flow to frame 0
+and 30 landmarks; and `mesh.npz` with the 478 points of a face mesh in every frame. Frame 0 of each clip is animated by
+the keypoints of the two frames that differ from it most. A landmark that is visible in frame 0 is truly hidden
 
-- by the flow, if what frame t shows at its place comes from another place of frame 0, more than 6 pixels away;
-- by the mesh, if its surface looks away in frame t, or another part of the face lies before it.
+- by the flow, if the exact flow at its coordinates in frame t leads to another point of frame 0, more than 6 pixels
+  away;
+- by the mesh, if its surface faces away in frame t, or another part of the face covers it.
 
-For each rule and threshold: precision and recall of "hidden", and the share of visible landmarks it hides. scipy is
-needed.
+For each rule and threshold, the script prints precision and recall of "hidden", and the share of visible landmarks that
+the rule hides. It needs scipy.
 """
 
 from __future__ import annotations

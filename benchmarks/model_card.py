@@ -1,12 +1,12 @@
-"""Make the pictures behind the figures of docs/model-card-lite-256.md, and measure the model's cost.
+"""Make the pictures for the figures of docs/model-card-lite-256.md, and measure the cost of the model.
 
     python benchmarks/model_card.py reconstruct CLIPS OUT        each clip from its first frame, absolute transfer
     python benchmarks/model_card.py across PORTRAITS CLIPS OUT   every tenth portrait driven by clips, relative transfer
     python benchmarks/model_card.py heads HEADS OUT              rendered heads: frames 1 to 7 from frame 0, by group
     python benchmarks/model_card.py cost                         floating point operations and frames per second
 
-`reconstruct` writes one `.npy` a clip, which any script that compares videos can score. The others write `.npz` files
-for `model_card_scores.py`, which needs face recognisers and so an environment of its own.
+`reconstruct` writes one `.npy` file for each clip, which any script that compares videos can score. The others write
+`.npz` files for `model_card_scores.py`, which needs face recognisers and therefore a separate environment.
 """
 
 from __future__ import annotations

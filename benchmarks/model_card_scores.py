@@ -1,12 +1,12 @@
-"""Score what `model_card.py` made, with networks that the model was not trained with.
+"""Score the pictures that `model_card.py` made, with networks that were not used to train the model.
 
     python benchmarks/model_card_scores.py across OUT
     python benchmarks/model_card_scores.py heads OUT
     python benchmarks/model_card_scores.py features OUT --clips CLIPS
-    python benchmarks/model_card_scores.py videos OUT          what `tight_crops.py` made
+    python benchmarks/model_card_scores.py videos OUT          frames that `tight_crops.py` made
 
-Needs an environment of its own with mediapipe 0.10.21, dlib, face_recognition_models, opencv, scipy, numpy < 2, and the
-script that scores reconstructions (its classes find landmarks and embed faces): `--metrics PATH/face_metrics.py`.
+It needs a separate environment with mediapipe 0.10.21, dlib, face_recognition_models, opencv, scipy and numpy < 2, and
+the script that scores reconstructions (its classes find landmarks and embed faces): `--metrics PATH/face_metrics.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 SAME_PERSON = 0.6
+SCORES = ("l1", "ssim", "akd", "aed", "lost")
 
 
 def main() -> None:
@@ -137,7 +138,7 @@ def heads(folder: Path, metrics: Any) -> None:
             true, pred = data["true"], data["pred"]
             attrs.append(data["attrs"])
         score = metrics.score(np.concatenate([true[:1], true]), np.concatenate([pred[:1], pred]), networks, 1)
-        rows.append([score[key] for key in ("l1", "ssim", "akd", "aed", "lost")])
+        rows.append([score[key] for key in SCORES])
     table, (male, age, tone) = np.array(rows), np.array(attrs).T
     groups: dict[str, Callable[[], Any]] = {
         "all": lambda: male >= 0,
@@ -158,20 +159,28 @@ def heads(folder: Path, metrics: Any) -> None:
 
 
 def videos(folder: Path, metrics: Any) -> None:
-    """Reconstruction of clips, the mean of each folder; beside it that of a source that never moves."""
+    """Reconstruction of clips, the mean of each folder, of all clips and of those whose source shows the whole face."""
     networks = Remembering(metrics.Networks())
-    keys = ("l1", "ssim", "akd", "aed", "lost")
     for variant in sorted(path for path in folder.iterdir() if path.is_dir()):
-        rows: dict[str, list[list[float]]] = {"": [], ", source repeated": []}
-        for path in sorted(variant.glob("*.npz")):
-            with np.load(path) as data:
-                source, true, pred = data["source"][None], data["true"], data["pred"]
-            for name, frames in zip(rows, (pred, np.repeat(source, len(true), 0)), strict=True):
-                score = metrics.score(np.concatenate([source, true]), np.concatenate([source, frames]), networks, 1)
-                rows[name].append([score[key] for key in keys])
-        for name, scores in rows.items():
-            means = zip(keys, np.nanmean(scores, 0), strict=True)
-            print(f"{variant.name + name:32s}" + "  ".join(f"{key} {mean:.4f}" for key, mean in means), flush=True)
+        paths = sorted(variant.glob("*.npz"))
+        scores = np.array([scores_of(path, metrics, networks) for path in paths])
+        whole = np.array([bool(np.load(path)["whole"]) for path in paths])
+        for clips, chosen in (("", whole | True), (f", {whole.sum()} whole", whole)):
+            for kind, name in enumerate(("", ", source repeated")):
+                means = zip(SCORES, np.nanmean(scores[chosen, kind], 0), strict=True)
+                label = f"{variant.name}{clips}{name}"
+                print(f"{label:52s}" + "  ".join(f"{key} {mean:.4f}" for key, mean in means), flush=True)
+
+
+def scores_of(path: Path, metrics: Any, networks: Any) -> list[list[float]]:
+    """Scores (2, 5) of a result and of its source repeated."""
+    with np.load(path) as data:
+        source, true, pred = data["source"][None], data["true"], data["pred"]
+    rows = []
+    for frames in (pred, np.repeat(source, len(true), 0)):
+        score = metrics.score(np.concatenate([source, true]), np.concatenate([source, frames]), networks, 1)
+        rows.append([score[key] for key in SCORES])
+    return rows
 
 
 class Remembering:

@@ -1,12 +1,12 @@
-"""The official architecture on a CPU: fomaug beside the public procedure, at equal pixels. Prints JSON.
+"""Compare the speed of fomaug and of the public procedure with the official architecture on a CPU. Prints JSON.
 
     python benchmarks/official.py --sources 2 --frames 4 --threads 1
 
-B sources are animated by T frames of one clip. The public procedure takes source by source and frame by frame, in
-batches of one: it finds the keypoints of the frame, transfers the motion, and runs the whole generator, which encodes
-the source again. fomaug finds the keypoints of the clip once, encodes each source once, folds batch norms and works in
-batches. Both have the same random weights. The time is that of the processor, so that other programs count little;
-both take turns.
+B sources are animated by T frames of one clip. The public procedure processes one source and one frame at a time: it
+finds the keypoints of the frame, transfers the motion, and runs the whole generator, which encodes the source again.
+fomaug finds the keypoints of the clip once, encodes each source once, folds batch norms and processes batches. Both
+have the same random weights, and their pixels are compared. The processor time is measured, on which other programs
+have little effect, and both take turns.
 """
 
 from __future__ import annotations

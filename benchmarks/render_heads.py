@@ -6,14 +6,14 @@
 RENDERER is a folder with `render.py`, which makes people, lights and pictures, and its `assets.npz`. Each head is one
 file, OUT/SEED.npz:
 
-    frames      (T, 256, 256, 3) uint8; of heads that do not move in between, nothing but the pose changes
-    relit       the same under another light; only without --moving
-    rotation    (T, 3) yaw, pitch and roll in degrees as `fomaug.faces.rotation` takes them: yaw is positive to the
-                viewer's left, pitch looks down, roll tilts clockwise; 0 faces the camera
-    landmarks   (T, 30, 3), flow (T, 64, 64, 3) as the renderer gives them
+    frames      (T, 256, 256, 3) uint8; without --moving, only the pose changes between them
+    relit       the same frames under another light; only without --moving
+    rotation    (T, 3) yaw, pitch and roll in degrees, as in `fomaug.faces.rotation`: positive yaw turns to the viewer's
+                left, positive pitch down, and positive roll clockwise; 0 faces the camera
+    landmarks   (T, 30, 3), flow (T, 64, 64, 3), in the form of the renderer
     attrs       male, age, skin tone
 
-Needs an environment of its own, with moderngl and scipy.
+It needs a separate environment with moderngl and scipy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A network of ResNet-18's size in plain torch: the training step that the augmentation is measured beside."""
+"""A network of the size of ResNet-18 in plain torch; its training step is the baseline of the benchmarks."""
 
 from __future__ import annotations
 

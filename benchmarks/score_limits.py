@@ -1,21 +1,21 @@
-"""Show how much of the reconstruction scores any model could win, with true frames disturbed and with motion looked up.
+"""Measure the limits of the reconstruction scores: score true frames that were changed, and motion by optical flow.
 
     python benchmarks/score_limits.py CLIPS PREDICTIONS --metrics PATH/face_metrics.py
 
-PREDICTIONS is what `model_card.py reconstruct CLIPS PREDICTIONS` wrote. The rows, each scored against the true frame:
+PREDICTIONS is the output of `model_card.py reconstruct CLIPS PREDICTIONS`. Each row is scored against the true frame:
 
-    prediction   what the model made
+    prediction   the result of the model
     true parts   the prediction with the true frame's eyes, brows and mouth pasted in
-    looked up    the prediction, moved by the dense optical flow to the true frame: errors of places taken away
-    first frame  the clip's first frame, moved by the dense optical flow to the true frame: a warp that knows the answer
-    both         the first frame moved so, with the true eyes, brows and mouth pasted in
+    looked up    the prediction, warped by the dense optical flow to the true frame, which removes errors of position
+    first frame  the first frame of the clip, warped by the dense optical flow to the true frame
+    both         the warped first frame with the true eyes, brows and mouth pasted in
     blurred      the true frame, blurred with a standard deviation of 0.7 pixels
     stored       the true frame, stored as a JPEG of quality 80
 
-`aed` cuts each face out by the mesh found in it, so it also measures how that mesh trembles; `aligned` is the same
-with both faces cut out by the true frame's mesh.
+`aed` crops each face by the mesh found in it, so it also depends on the noise of that mesh; in `aligned`, both faces
+are cropped by the mesh of the true frame.
 
-Needs the environment of `model_card_scores.py`.
+It needs the environment of `model_card_scores.py`.
 """
 
 from __future__ import annotations

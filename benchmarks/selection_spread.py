@@ -1,14 +1,15 @@
-"""How far apart are the copies of a picture? The selections side by side, at equal strength and behind the same gates.
+"""Measure how much the copies of a picture differ with each selection, at equal strengths and with the same gates.
 
-    python benchmarks/selection_spread.py move PICTURES WORK [--count 20] [--copies 8] [--clips CLIPS]   # fomaug's
-    python benchmarks/selection_spread.py compare WORK [--metrics face_metrics.py]                       # MediaPipe's
+    python benchmarks/selection_spread.py move PICTURES WORK [--count 20] [--copies 8] [--clips CLIPS]  # with fomaug
+    python benchmarks/selection_spread.py compare WORK [--metrics face_metrics.py]                      # with MediaPipe
 
-The first step animates pictures with every pool and selection as `fomaug expand` does: strengths from the default
-range, the same for every selection; copies that the default gates refuse are drawn anew, three times in all. It prints
-the mean distance between the keypoints of each two copies of a picture, as the model finds them on the results, by the
-size of the face, and what the gates measured. The second step, in an environment with mediapipe==0.10.21, does the same
-with the 468 points of a face mesh, by the distance between the outer eye corners; with --metrics, a file with a class
-`Networks` that has `embed(picture, landmarks)`, also how far the copies' embeddings are from the source's.
+The first step animates pictures with every pool and selection as `fomaug expand` does: the strengths are drawn from the
+default range and are the same for every selection, and copies that the default gates reject are drawn again, up to
+three times in all. It prints the scores of the gates, and the mean distance between the keypoints of two copies of a
+picture, in face sizes; the model finds these keypoints on the copies. The second step needs an environment with
+mediapipe==0.10.21. It computes the same distance with the 468 points of a face mesh, as a share of the distance between
+the outer eye corners. With --metrics, a file with a class `Networks` that has `embed(picture, landmarks)`, it also
+prints the distance between the embeddings of copies and sources.
 """
 
 from __future__ import annotations

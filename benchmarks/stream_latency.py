@@ -1,10 +1,10 @@
-"""How long after a frame has come its animated frame is there.
+"""Measure the time from the arrival of a frame to its animated frame.
 
     python benchmarks/stream_latency.py --threads 1 --frames 200
 
-Frames of noise move through `Animator.stream` one by one, as from a camera; the clock runs from the moment a frame is
-handed over until its animated picture lies in main memory as uint8. The first frames are left out: they load and
-allocate. Prints JSON, one line for each size of the source picture.
+`Animator.stream` animates frames of noise one by one, as from a camera. The time is measured from the moment when a
+frame is passed until its animated picture is in main memory as uint8. The first frames are not counted, since they
+include loading and allocation. Prints JSON, one line for each size of the source picture.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Images a second: MotionAugment beside plain loading and beside the deformations people use now. Prints JSON.
+"""Measure the images a second of MotionAugment, of plain loading, and of common random deformations. Prints JSON.
 
     python benchmarks/throughput.py --part deformations --threads 1
     python benchmarks/throughput.py --part loading training --device cuda
     python benchmarks/throughput.py --out throughput.json             all parts on the best device here
 
-All candidates of a part take turns in one run, so that whatever else the machine does hits them alike; each gets the
-median of its turns. docs/evidence/benchmarks.md says what the parts and the regimes mean.
+All candidates of a part take turns in one run, so that other programs on the machine affect all alike; the result of
+each is the median of its turns. docs/evidence/benchmarks.md describes the parts.
 """
 
 from __future__ import annotations

@@ -3,14 +3,16 @@
     python benchmarks/tight_crops.py clips CLIPS OUT [--border edge]   each clip from its first frame, absolute transfer
     python benchmarks/tight_crops.py portraits PORTRAITS OUT           pictures for landmark_agreement.py
 
-Both folders hold face meshes beside their pictures, `landmarks.npz`. A clip is cut by one square for all its frames,
-1.12 times its face, whose edge pixels are repeated where the picture ends; it is animated at 256 pixels, reduced to
-112, 64 and 48, and in grey. With `--border` the tight frames are also padded to `--padded` times the face before the
-model sees them, and the results are cut back. `clips` writes OUT/VARIANT/NAME.npz, which
+Both folders have face meshes with their pictures, `landmarks.npz`. One square is used for all frames of a clip. Its
+side is 1.12 times the face, and edge pixels are repeated where it extends beyond the picture. The clip is animated at
+256 pixels, reduced to 112, 64 and 48, and in grey. The results of the clip as given are also cropped to the square:
+they show the model with all surroundings. With `--border`, the tight frames are also padded to `--padded` times the
+face before the animation, and the results are cropped again. `clips` writes OUT/VARIANT/NAME.npz, with the mark `whole`
+where the square contains every point of the first frame's mesh. They are scored by
 
     python benchmarks/model_card_scores.py videos OUT --metrics PATH/face_metrics.py
 
-scores. Small frames are enlarged to 256 pixels for that, the true ones alike.
+For this, true and resulting small frames are enlarged to 256 pixels.
 """
 
 from __future__ import annotations
@@ -58,9 +60,12 @@ def animate_clips(model: Animator, args: argparse.Namespace) -> None:
     for path in sorted(args.clips.glob("*.mp4")):
         frames = read_clip(path)
         rows = [0, *range(args.step, len(frames), args.step)]
-        square = face_square(meshes[path.stem].astype(np.float32), TIGHT)
+        mesh = meshes[path.stem].astype(np.float32)
+        square = face_square(mesh, TIGHT)
         given, tight = frames[rows], cut(frames[rows], square)
-        made = {"as given": (given, animated(model, given)), "tight": (tight, animated(model, tight))}
+        result = animated(model, given)
+        made = {"as given": (given, result), "tight": (tight, animated(model, tight))}
+        made["as given, cut afterwards"] = (tight, cut(result, square))
         for name, change in VARIANTS.items():
             changed = change(tight)
             made[name] = (enlarged(changed), enlarged(animated(model, changed)))
@@ -68,7 +73,8 @@ def animate_clips(model: Animator, args: argparse.Namespace) -> None:
             made[f"tight, {border}"] = (tight, through_padding(model, tight, border, args.padded / TIGHT))
         for name, (true, pred) in made.items():
             (args.out / name).mkdir(parents=True, exist_ok=True)
-            np.savez(args.out / name / f"{path.stem}.npz", source=true[0], true=true[1:], pred=pred)
+            arrays = {"source": true[0], "true": true[1:], "pred": pred, "whole": shows(square, mesh[0])}
+            np.savez(args.out / name / f"{path.stem}.npz", **arrays)
         print(path.stem, len(rows) - 1, flush=True)
 
 
@@ -106,6 +112,13 @@ def face_square(meshes: Mesh, share: float) -> tuple[float, float, float]:
     left, top, right, bottom = np.nanmedian(boxes, 0)
     side = share * max(right - left, bottom - top)
     return (left + right - side) / 2, (top + bottom - side) / 2, side
+
+
+def shows(square: tuple[float, float, float], mesh: Mesh) -> bool:
+    """Whether a square holds every point of a mesh (P, 2 or 3)."""
+    left, top, side = square
+    within = (mesh[:, :2] - [left, top]) / side
+    return bool(((within > 0) & (within < 1)).all())
 
 
 def cut(frames: Frames, square: tuple[float, float, float]) -> Frames:

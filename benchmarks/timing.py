@@ -1,4 +1,4 @@
-"""What the measuring scripts share: candidates that take turns, pictures to work on, the machine's name."""
+"""Shared parts of the measuring scripts: candidates that take turns, test pictures, and the machine's name."""
 
 from __future__ import annotations
 

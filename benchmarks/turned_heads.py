@@ -1,18 +1,18 @@
-"""How well is the turn of a head read, and how does a frontal source look when it is turned as far?
+"""Measure the error of the estimated yaw, and the quality of frontal sources that are turned.
 
-    python benchmarks/turned_heads.py animate HEADS OUT                             fomaug's environment
-    python benchmarks/turned_heads.py score OUT --metrics PATH/face_metrics.py      that of model_card_scores.py
+    python benchmarks/turned_heads.py animate HEADS OUT                             with fomaug
+    python benchmarks/turned_heads.py score OUT --metrics PATH/face_metrics.py      environment of model_card_scores.py
 
-HEADS is what `render_heads.py` wrote: the same head frontal and turned, and the same views under another light. The
-first step prints how far the estimated yaw, see `fomaug.faces.head_pose`, is from the true one, and
-drives the frontal view by the keypoints of every view. The second one compares each result with the true view:
+HEADS is the output of `render_heads.py`: the same head frontal and turned, and the same views under another light. The
+first step prints the error of the estimated yaw, see `fomaug.faces.head_pose`, and animates the frontal view with the
+keypoints of every view. The second step compares each result with the true view:
 
     akd            mean distance of 468 mesh points, in pixels
     found          share of pictures in which a face is found
-    same person    share whose embedding is within 0.6 of the frontal source's; none where no face is found
+    same person    share of pictures whose embedding is within 0.6 of the frontal source's; those without a face do not
 
-and does the same with the true view under another light in place of the result: no animation can be expected to
-agree better than that. `same person` of the true views themselves is the third to compare with.
+It does the same with the true view under another light as the result: no animation can be expected to agree better.
+`same person` of the true views themselves is another limit.
 """
 
 from __future__ import annotations

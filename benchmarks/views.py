@@ -1,14 +1,18 @@
-"""How well are head poses read, and how do views come out? Rendered heads with known rotations.
+"""Measure the error of estimated head poses, and the poses that views reach, on rendered heads with known rotations.
 
     python benchmarks/views.py HEADS [--model lite-256] [--first 0] [--count 60] [--gain 1]
 
-HEADS is what `render_heads.py` wrote. The first table compares the estimated pose of the sources with the true one.
-For the others, every source is turned to yaws from -60 to 60, to nods from -30 to 30, and to both at once, without any
-replacement; the gates judge the copies, and the pose is estimated anew on each accepted one. The second table gives, by
-the growth of the side of the face that grows most, how many copies pass, and a third one does by the turn; the fourth
-one, for views within both bounds, how far the reached pose is from the one asked for; the last one how many of the
-views of the default pool are replaced. `--gain` replaces the factor on nods, for
-comparison; with 1, faces are also not rolled back.
+HEADS is the output of `render_heads.py`. The first table compares the estimated pose of the sources with the true one.
+For the next three tables, every source is turned to yaws from -60 to 60, to pitches from -30 to 30, and to some
+of both, without replacement of views; the gates judge the copies, and the pose of each accepted copy is estimated.
+These tables have
+
+- the share of copies that pass the gates, by the growth of the side of the face that grows most;
+- the same share by the turn;
+- for views within both limits, the difference between the reached and the requested pose.
+
+The last table has the shares of replaced views in the default pool. `--gain` replaces the factor on nods, for
+comparison; with 1, faces are also not rolled.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from fomaug.cpu import keep_freed_memory, rows_of_part, side_by_side
+from fomaug.device import keep_freed_memory, rows_of_part, side_by_side
 from fomaug.errors import ShapeError
 from fomaug.geometry import Frame, resize_map, warp_image
 from fomaug.networks import GeneratorOutput

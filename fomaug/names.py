@@ -1,4 +1,4 @@
-"""Names of modules and packages that are imported on demand, moved to another module, or called as a function."""
+"""Names of modules, functions and packages that are imported on demand, moved, given by users, or callable."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from fomaug.errors import ArgumentError
 
 
 def names_on_demand(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
@@ -74,3 +77,32 @@ def make_callable(module: str) -> None:
         module: full name of the package; see `docs/decisions/0013-callable-expand.md`.
     """
     sys.modules[module].__class__ = _CallableModule
+
+
+def named_callable(name: str) -> Callable[..., Any]:
+    """Import the function `module:attribute`; a class is instantiated without arguments.
+
+    The current folder is searched last, however the program was started, so that the function may be in a file there.
+    The folder stays in `sys.path` for later imports of this file and for worker processes.
+
+    Raises:
+        ArgumentError: there is no such module or attribute, or it cannot be called.
+
+    >>> named_callable("math:sqrt")(9)
+    3.0
+    """
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise ArgumentError(f"a function must be given as module:attribute, got {name!r}")
+    folder = str(Path.cwd())
+    if not {"", folder} & set(sys.path):
+        sys.path.append(folder)
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ArgumentError(f"{name!r} cannot be imported: {error}") from error
+    made = found() if isinstance(found, type) else found
+    if not callable(made):
+        raise ArgumentError(f"{name!r} must be a function or a class, got a {type(made).__name__}")
+    function: Callable[..., Any] = made
+    return function

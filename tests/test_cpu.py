@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from fomaug import Animator, animator, cpu
-from fomaug.cpu import _executor, side_by_side
+from fomaug import Animator, animator, device
+from fomaug.device import _executor, side_by_side
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_large_generator_works_on_one_row_at_a_time(tiny_model: Animator, monk
     expected = tiny_model.animate(source, target)
     rows: list[int] = []
     tiny_model.generator.register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
-    monkeypatch.setattr(cpu, "_LARGE", 1)
+    monkeypatch.setattr(device, "_LARGE", 1)
     try:
         found = tiny_model.animate(source, target)
     finally:
@@ -134,7 +134,7 @@ def test_a_trace_follows_its_input(tiny_model: Animator) -> None:
 
 def test_a_large_batch_can_run_at_interpreter_shutdown() -> None:
     code = (
-        "import atexit, torch; from fomaug.cpu import side_by_side; torch.set_num_threads(2); "
+        "import atexit, torch; from fomaug.device import side_by_side; torch.set_num_threads(2); "
         "atexit.register(lambda: print(sum(side_by_side(lambda rows: rows.stop - rows.start, 24))))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "24\n"

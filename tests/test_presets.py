@@ -14,12 +14,12 @@ import torch
 
 import fomaug
 from fomaug import Animator, MotionAugment
-from fomaug.cli.expand import expand as command
+from fomaug.cli.datasets import expand as command
 from fomaug.driving import load_pool, views_like
 from fomaug.errors import ArgumentError, ResumeError
 from fomaug.expand import Expander, ExpandPlan
 from fomaug.media import save_image
-from fomaug.presets import PRESETS, Purpose, preset_options, with_presets
+from fomaug.options import PRESETS, Purpose, preset_options, with_presets
 from fomaug.study.arms import make_arms
 
 ALL = [field.name for field in fields(ExpandPlan)]
@@ -121,7 +121,7 @@ def test_auto_takes_the_views_of_the_dataset_and_keeps_them(
     faces: Path, tmp_path: Path, face_model: Animator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poses = iter([torch.tensor([[yaw, 0.0, 0.0]]) for yaw in (-45.0, 45.0, 44.0)])
-    monkeypatch.setattr("fomaug.expand.auto.head_pose", lambda *_: next(poses))
+    monkeypatch.setattr("fomaug.expand.prepare.head_pose", lambda *_: next(poses))
     options = {"purpose": "auto", "copies": 1, "gates": "off", "model": face_model}
     fomaug.expand(faces, tmp_path / "out", **options)
     assert summary(tmp_path / "out")["settings"]["views"] == "yaw=-50:50:25 pitch=-10,0,10"

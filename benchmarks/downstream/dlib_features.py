@@ -1,8 +1,8 @@
 """dlib's face recogniser as a frozen model of features for `fomaug study --embedding dlib_features:embed --size 150`.
 
-Needs `pip install --no-deps dlib-bin face_recognition_models` (the network of dlib's author, trained on other pictures,
-public domain). A picture is taken as it is, without a search for its face. Results are kept in memory, since the same
-test pictures come again in every arm.
+It needs `pip install --no-deps dlib-bin face_recognition_models` (the network of dlib's author, trained on other
+pictures, public domain). A picture is used as a whole, without a search for its face. Results are kept in memory,
+because every arm has the same test pictures.
 """
 
 from __future__ import annotations

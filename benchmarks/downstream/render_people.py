@@ -2,15 +2,15 @@
 
     python benchmarks/downstream/render_people.py RENDERER OUT --people 40 --yaw 45 --pitch 20
 
-RENDERER is a folder with `render.py`, which makes people, lights and pictures, and its `assets.npz`. Each picture has a
-head pose of its own, and is cut to a square around the face. With `--light studio`, all pictures of all people have the
-same light, background and camera; with `--light varied`, each has its own. It is written twice:
+RENDERER is a folder with `render.py`, which makes people, lights and pictures, and its `assets.npz`. Each picture has
+its own head pose, and is cropped to a square around the face. With `--light studio`, all pictures of all people have
+the same light, background and camera; with `--light varied`, each has its own. Each picture is written twice:
 
     OUT/people/p07/smile_1.jpg        a folder for each person
     OUT/expressions/smile/p07_1.jpg   a folder for each expression
     OUT/pictures.csv                  person, expression, yaw, pitch and roll of each picture
 
-Needs an environment of its own, with moderngl, scipy and Pillow.
+It needs a separate environment with moderngl, scipy and Pillow.
 """
 
 from __future__ import annotations

@@ -3,13 +3,14 @@
     python benchmarks/downstream/run.py benchmarks/downstream/small.json OUT \\
         --set people=FOLDER --set orl=FOLDER --set landmarks=FOLDER
 
-The file names the studies: for each, the dataset (`{people}` stands for the folder of the set that is called people),
-the arms, and other arguments of `fomaug.study`. A study whose sets are not given is left out and named. Each study is
-in a folder of OUT, OUT/downstream.md is the table, and OUT/downstream.json holds all results. If it is interrupted, the
-same command goes on.
+The file describes the studies. Each has a dataset (`{people}` is the folder that --set gives for people), arms, and
+other arguments of `fomaug.study`. A study whose sets are not given is left out and named. Each study has a folder in
+OUT; OUT/downstream.md is the table, and OUT/downstream.json has all results. If the command is interrupted, run it
+again to continue.
 
-Own pictures: write a file of such studies, or give own folders as the sets. `people` is what `render_people.py` makes,
-`orl` has a folder for each person, and `landmarks` has a folder `images` and a table `landmarks.csv`.
+For your own pictures, write a file of such studies, or give your folders as the sets. `people` is the output of
+`render_people.py`, `orl` has a folder for each person, and `landmarks` has a folder `images` and a table
+`landmarks.csv`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 import fomaug
 from fomaug.files import write_file
-from fomaug.plugins import named_callable
+from fomaug.names import named_callable
 from fomaug.study import ArmResult, StudyResult
 
 ROW = "| {study} | {arm} | {score:.4f} | {gain} |"

@@ -1,22 +1,159 @@
-"""A `MotionAugment` as plain JSON."""
+"""The arguments of a `MotionAugment`: model and pool, the schedule of `p`, and all of them as plain JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Final
+from multiprocessing.context import get_spawning_popen
+from pathlib import Path
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import get_worker_info
 from typing_extensions import Self
 
 from fomaug.animator import Animator
-from fomaug.augment.resources import Driving, Model, Resources
-from fomaug.augment.schedule import plain_p
-from fomaug.driving import DrivingPool
+from fomaug.driving import DrivingPool, load_pool
 from fomaug.errors import ArgumentError, PoolError, did_you_mean, shortened
 from fomaug.motion import DrawSettings
 from fomaug.options import check_flag
+from fomaug.weights import load_model
+
+Driving = DrivingPool | str | Path
+Model = Animator | str | Path
+
+
+class Resources:
+    """An animator and a pool that fit each other.
+
+    A model or pool given by name is pickled as its name and loaded again on first use. A given animator is pickled as a
+    copy on the CPU and moves to its device on first use. So an unused copy in a worker process takes no memory, and
+    never uses a GPU.
+
+    Args:
+        driving: driving pool, its name, or the path of a pool file; see `fomaug.driving.load_pool`.
+        model: an animator, a model's name, or the path of a model file.
+    """
+
+    def __init__(self, driving: Driving, model: Model) -> None:
+        self.driving = driving
+        self.given = model
+        animator = model if isinstance(model, Animator) else load_model(str(model))
+        self._target = (animator.device, animator.dtype)
+        self._animator: Animator | None = animator
+        self._pool: DrivingPool | None = _load_pool(driving, animator)
+        self._sent: tuple[object, object] | None = None
+
+    @property
+    def animator(self) -> Animator:
+        """The model, on its device."""
+        self._refuse_cuda_in_worker()
+        if self._animator is None:
+            self._animator = load_model(str(self.given), device=self._target[0], dtype=self._target[1])
+        device, dtype = self._target
+        if (self._animator.device, self._animator.dtype) != self._target:
+            self._animator.to(device=device, dtype=dtype)
+        return self._animator
+
+    @property
+    def pool(self) -> DrivingPool:
+        """The driving pool."""
+        if self._pool is None:
+            self._pool = _load_pool(self.driving, self.animator)
+        return self._pool
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the model, which moves there on first use."""
+        return self._target[0]
+
+    def move(self, fn: Callable[[Tensor], Tensor]) -> None:
+        """Move or cast the model as `torch.nn.Module.to` would."""
+        device, dtype = self._target
+        probe = fn(torch.empty(0, device=device, dtype=dtype))
+        self._target = (probe.device, probe.dtype)
+
+    def _refuse_cuda_in_worker(self) -> None:
+        if self._target[0].type == "cuda" and get_worker_info() is not None:
+            raise ArgumentError(
+                "MotionAugment runs on CUDA, which does not work in a worker process of a DataLoader; wrap the loader "
+                "in fomaug.data.MotionLoader, which animates whole batches on the GPU, or move the module to the CPU"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        if not isinstance(self.given, Animator):
+            state["_animator"] = None
+        elif self.device.type != "cpu":
+            state["given"] = state["_animator"] = copy.deepcopy(self.given).cpu()
+        if isinstance(self.driving, DrivingPool):
+            state["driving"] = state["_pool"] = self.driving.to("cpu")
+        else:
+            state["_pool"] = None
+        # A spawned process inherits the file descriptors of this memory after pickling has returned, so it is kept.
+        self._sent = (state["given"], state["driving"]) if get_spawning_popen() is not None else None
+        state["_sent"] = None
+        return state
+
+
+def _load_pool(driving: Driving, animator: Animator) -> DrivingPool:
+    pool = driving if isinstance(driving, DrivingPool) else load_pool(driving, animator)
+    pool.check_model(animator)
+    return pool
+
+
+Probability = float | Sequence[tuple[int, float]] | Callable[[int], float]
+"""A probability, pairs (epoch, probability), or a function from the epoch to the probability."""
+
+
+def p_at(p: Probability, epoch: int) -> float:
+    """Return the probability in a pass over the data.
+
+    Raises:
+        ArgumentError: a schedule has no pairs, begins later than with epoch 0, or is not ordered.
+
+    >>> [p_at([(0, 0.2), (3, 0.5)], epoch) for epoch in (0, 2, 3, 9)]
+    [0.2, 0.2, 0.5, 0.5]
+    >>> p_at(lambda epoch: min(0.5, 0.1 * epoch), 2)
+    0.2
+    """
+    if callable(p):
+        return p(epoch)
+    if not _is_schedule(p):
+        return cast(float, p)  # `DrawSettings` checks it.
+    return [value for first, value in _pairs(p) if first <= epoch][-1]
+
+
+def plain_p(p: Probability) -> Any:
+    """Return a probability or the pairs of a schedule as plain JSON.
+
+    Raises:
+        ArgumentError: the schedule is a function.
+    """
+    if callable(p):
+        raise ArgumentError("a function as p cannot be written as JSON; give pairs (epoch, p) instead")
+    return [list(pair) for pair in _pairs(p)] if _is_schedule(p) else p
+
+
+def _is_schedule(p: object) -> bool:
+    return isinstance(p, Sequence) and not isinstance(p, str | bytes)
+
+
+def _pairs(p: Any) -> list[tuple[int, float]]:
+    pairs = [tuple(pair) if isinstance(pair, Sequence) else () for pair in p]
+    numbers = [n for pair in pairs for n in pair if isinstance(n, int | float) and not isinstance(n, bool)]
+    firsts = [pair[0] for pair in pairs if len(pair) == 2]
+    if len(numbers) != 2 * len(pairs) or firsts[:1] != [0] or sorted(set(firsts)) != firsts:
+        raise ArgumentError(
+            f"p as a schedule has pairs (epoch, p) with growing epochs from 0, such as [(0, 0.2), (10, 0.5)], "
+            f"got {shortened(p)}"
+        )
+    if any(not 0 <= value <= 1 for _, value in pairs):
+        raise ArgumentError(f"p is a probability in [0, 1], got {shortened(p)}")
+    return [(int(first), float(value)) for first, value in pairs]
+
 
 SETTINGS: Final = tuple(field.name for field in fields(DrawSettings))
 ARGUMENTS: Final = (*SETTINGS, "value_range", "batch_size", "differentiable", "on_missing")

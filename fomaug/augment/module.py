@@ -9,18 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from fomaug.animator import Animator
-from fomaug.augment.arguments import SETTINGS, PlainModule
+from fomaug.augment.arguments import SETTINGS, Driving, Model, PlainModule, Probability, Resources, p_at
 from fomaug.augment.pixels import LateChecks, Range, check_tensor
 from fomaug.augment.place import Faces, make_locator, place
 from fomaug.augment.render import apply, value_check
-from fomaug.augment.resources import Driving, Model, Resources
-from fomaug.augment.schedule import Probability, p_at
 from fomaug.device import send
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, check_choice
 from fomaug.motion import DrawSettings, Key, MotionParams, MotionResult, counted_keys, draw
-from fomaug.options import FrameChoice, Interval, OnMissing, Region, Selection, check_sizes
-from fomaug.presets import Purpose, with_presets
+from fomaug.options import FrameChoice, Interval, OnMissing, Purpose, Region, Selection, check_sizes, with_presets
 
 
 class MotionAugment(PlainModule):
@@ -56,7 +53,7 @@ class MotionAugment(PlainModule):
         on_missing: treatment of images without a face if faces are to move: "copy" keeps them unchanged; "skip" leaves
             them out of `multiply` and keeps them elsewhere; "error" raises an error.
         mirror_probability: probability that a copy that moves is also mirrored, left to right.
-        purpose: preset that the arguments which are not given are taken from, see `fomaug.presets`; "auto" is for
+        purpose: preset that the arguments which are not given are taken from, see `fomaug.options`; "auto" is for
             `fomaug.expand`.
     """
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from fomaug.cli.help import Command, quiet_option
-from fomaug.cli.options import options_of
-from fomaug.cli.values import read_face, read_reference
+from fomaug.cli.options import options_of, read_face, read_reference
 from fomaug.visual import AnimateOptions
 
 if TYPE_CHECKING:

@@ -28,13 +28,13 @@ _RESUME: Final = "all written files are complete; the same command with --resume
 
 COMMANDS: Final = {
     "expand": _Entry(
-        "fomaug.cli.expand:expand", "Enlarge a face dataset: animate its faces and move their labels.", _RESUME
+        "fomaug.cli.datasets:expand", "Enlarge a face dataset: animate its faces and move their labels.", _RESUME
     ),
     "convert": _Entry(
-        "fomaug.cli.convert:convert", "Convert an expanded dataset to a format that trainers read.", _RESUME
+        "fomaug.cli.datasets:convert", "Convert an expanded dataset to a format that trainers read.", _RESUME
     ),
     "study": _Entry(
-        "fomaug.cli.study:study",
+        "fomaug.cli.evaluate:study",
         "Measure whether copies help on a dataset: train without and with them.",
         "finished runs are kept; the same command continues",
     ),
@@ -46,12 +46,12 @@ COMMANDS: Final = {
     ),
     "pool": _Entry("fomaug.cli.pool:pool", "Build driving pools and list their tracks."),
     "model": _Entry("fomaug.cli.model:model", "List, describe and import models."),
-    "train": _Entry("fomaug.cli.train:train", "Train a model on videos.", _RESUME),
+    "train": _Entry("fomaug.cli.model:train", "Train a model on videos.", _RESUME),
     "reconstruct": _Entry(
         "fomaug.cli.evaluate:reconstruct", "Rebuild clips from their first frames and measure the result."
     ),
     "evaluate": _Entry("fomaug.cli.evaluate:evaluate", "Compare models on the same clips."),
-    "bench": _Entry("fomaug.cli.bench:bench", "Measure speed and memory on this machine."),
+    "bench": _Entry("fomaug.cli.model:bench", "Measure speed and memory on this machine."),
     "export": _Entry("fomaug.cli.model:export", "Export a model to ONNX."),
 }
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from fomaug.names import make_callable, names_on_demand
 
 if TYPE_CHECKING:
-    from fomaug.convert.alignment import similarity as similarity
-    from fomaug.convert.alignment import template as template
+    from fomaug.convert.crops import similarity as similarity
+    from fomaug.convert.crops import template as template
     from fomaug.convert.job import ConvertReport as ConvertReport
     from fomaug.convert.job import convert as convert
     from fomaug.convert.plan import ConvertPlan as ConvertPlan
@@ -21,8 +21,8 @@ _HOMES = {
     "convert": "job",
     "ConvertPlan": "plan",
     "ConvertReport": "job",
-    "similarity": "alignment",
-    "template": "alignment",
+    "similarity": "crops",
+    "template": "crops",
 }
 
 __getattr__ = names_on_demand(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()})

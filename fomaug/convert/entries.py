@@ -9,15 +9,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from fomaug.errors import ArgumentError, MediaError, reason_of
-from fomaug.expand.annotate import from_json, rekeyed
+from fomaug.expand.annotate import rekeyed
 from fomaug.expand.dataset import SOURCES, find_sources, read_sources
 from fomaug.expand.formats import load_outputs
 from fomaug.expand.inputs import pictures_root
+from fomaug.expand.labels import from_json, view_columns
 from fomaug.expand.manifest import MANIFEST, Row, explained_rows, is_still, read_rows, read_summary
 from fomaug.expand.report import Failure
 from fomaug.expand.samples import path_inside
 from fomaug.expand.sources import SourceFile
-from fomaug.expand.views import view_columns
 from fomaug.files import PICTURE, read_regular
 from fomaug.labels import Annotations, FaceLabels, Flaw, fit, read_annotations
 from fomaug.media import Provenance, upright_size

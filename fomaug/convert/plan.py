@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from fomaug.errors import ArgumentError, check_choice
-from fomaug.options import IncludeSources
+from fomaug.options import IncludeSources, option
 
 CategoryOption = Literal["face", "label"]
 PointSource = Literal["auto", "annotations", "model"]
@@ -27,33 +27,22 @@ class ConvertPlan:
     """
 
     to: str
-    include_sources: IncludeSources = field(
-        default="copy",
-        metadata={
-            "help": "Originals beside the copies: copy all pictures; link all pictures that are files of their own; "
-            "or none, for the copies alone."
-        },
+    include_sources: IncludeSources = option(
+        "copy",
+        "Originals beside the copies: copy all pictures; link all pictures that are files of their own; "
+        "or none, for the copies alone.",
     )
-    align: int | None = field(
-        default=None, metadata={"help": "Align every face by five points, in a square crop with this side in pixels."}
+    align: int | None = option(None, "Align every face by five points, in a square crop with this side in pixels.")
+    margin: float = option(0.0, "Share of the crop's side that is added at each edge of an aligned crop.")
+    points: PointSource = option(
+        "auto",
+        "Origin of the points for the alignment: annotated landmarks, the model's keypoints, or "
+        "annotations if there are some (auto).",
     )
-    margin: float = field(
-        default=0.0, metadata={"help": "Share of the crop's side that is added at each edge of an aligned crop."}
+    categories: CategoryOption = option(
+        "face", "Category of a face in detection formats: face (or its annotated category), or its class label."
     )
-    points: PointSource = field(
-        default="auto",
-        metadata={
-            "help": "Origin of the points for the alignment: annotated landmarks, the model's keypoints, or "
-            "annotations if there are some (auto)."
-        },
-    )
-    categories: CategoryOption = field(
-        default="face",
-        metadata={
-            "help": "Category of a face in detection formats: face (or its annotated category), or its class label."
-        },
-    )
-    quality: int = field(default=95, metadata={"help": "Quality of re-encoded JPEGs, 1 to 100."})
+    quality: int = option(95, "Quality of re-encoded JPEGs, 1 to 100.")
 
     def __post_init__(self) -> None:
         for name, kind in _CHOICES.items():

@@ -13,8 +13,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from fomaug.animator import Animator
-from fomaug.driving.clip_labels import Labels, resolve_labels
 from fomaug.driving.crop import FaceCrop, FaceSearch, FaceTest, FaceWatch, search_face, spread
+from fomaug.driving.pool import Labels, resolve_labels
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import ArgumentError, MediaError, PoolError, check_choice
 from fomaug.faces import Detector, Square, is_steady

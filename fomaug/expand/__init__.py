@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from fomaug.names import make_callable, names_on_demand
 
 if TYPE_CHECKING:
-    from fomaug.expand.classes import parse_labels as parse_labels
     from fomaug.expand.expander import Expander as Expander
     from fomaug.expand.expander import UnusedRowsWarning as UnusedRowsWarning
     from fomaug.expand.gates import parse_gates as parse_gates
-    from fomaug.expand.inspect.leaks import Leak as Leak
-    from fomaug.expand.inspect.leaks import find_leaks as find_leaks
-    from fomaug.expand.inspect.summary import Summary as Summary
-    from fomaug.expand.inspect.summary import summarise as summarise
+    from fomaug.expand.inspect import Leak as Leak
+    from fomaug.expand.inspect import Summary as Summary
+    from fomaug.expand.inspect import find_leaks as find_leaks
+    from fomaug.expand.inspect import summarise as summarise
     from fomaug.expand.job import expand as expand
     from fomaug.expand.job import finish as finish
+    from fomaug.expand.labels import parse_labels as parse_labels
     from fomaug.expand.plan import ExpandPlan as ExpandPlan
     from fomaug.expand.report import ExpandReport as ExpandReport
     from fomaug.expand.report import Failure as Failure
@@ -53,14 +53,14 @@ _HOMES = {
     "Expander": "expander",
     "Failure": "report",
     "UnusedRowsWarning": "expander",
-    "parse_labels": "classes",
+    "parse_labels": "labels",
     "parse_gates": "gates",
     "parse_weights": "resources",
     "parse_share": "shares",
-    "Summary": "inspect.summary",
-    "summarise": "inspect.summary",
-    "Leak": "inspect.leaks",
-    "find_leaks": "inspect.leaks",
+    "Summary": "inspect",
+    "summarise": "inspect",
+    "Leak": "inspect",
+    "find_leaks": "inspect",
 }
 
 __getattr__ = names_on_demand(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()})

@@ -1,4 +1,4 @@
-"""Annotations of the copies: points, boxes and masks that move with the face."""
+"""Annotations of a dataset: labels of its sources are read, and those of the copies written in the same format."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fomaug.errors import LabelError
-from fomaug.expand.copies import AnimatedCopy
 from fomaug.expand.dataset import SOURCES
 from fomaug.expand.inputs import pictures_root, safe_key
+from fomaug.expand.labels import from_json
 from fomaug.expand.manifest import MANIFEST, REJECTED, SUMMARY, Row, explained_rows
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import SourceFile
@@ -28,13 +24,11 @@ from fomaug.labels import (
     fit,
     list_annotations,
     load_labels,
-    move,
     point_counts,
     scheme_names,
     write_annotations,
 )
 from fomaug.media import file_size
-from fomaug.strict_json import without_nan
 
 
 class Annotator:
@@ -148,52 +142,9 @@ def rekeyed(labels: Annotations, sources: Iterable[SourceFile]) -> Annotations:
     return {safe_key(name): found for name, found in labels.items()}
 
 
-def move_labels(labels: FaceLabels | None, moved: AnimatedCopy) -> FaceLabels | None:
-    """Move the labels of a source to one of its copies; None for a source without labels."""
-    if labels is None:
-        return None
-    return move(labels, moved.flow, moved.picture.size, occlusion=moved.occlusion)
-
-
 def make_annotator(plan: ExpandPlan, sources: Sequence[SourceFile]) -> Annotator | None:
     """Read the annotations of a plan; None for a plan without annotations."""
     return None if plan.annotations is None else Annotator(plan, sources)
-
-
-def to_json(labels: FaceLabels) -> dict[str, Any]:
-    """Convert labels to plain JSON, without the mask, which is a file."""
-    arrays = {name: _rounded(getattr(labels, name)) for name in _ARRAYS}
-    segments = None if labels.segments is None else list(labels.segments)
-    values = {**arrays, "segments": segments}
-    return {name: value for name, value in values.items() if value is not None} | {"fields": labels.fields}
-
-
-def from_json(values: dict[str, Any]) -> FaceLabels:
-    """Convert the result of `to_json` to labels."""
-    arrays: dict[str, Any] = {}
-    for name, (kind, width) in _ARRAYS.items():
-        if name in values:
-            array: NDArray[Any] = np.array(values[name], kind)
-            count = len(values[name])
-            arrays[name] = array.reshape((count, width) if width else (count,))
-    segments = tuple(values["segments"]) if "segments" in values else None
-    return FaceLabels(**arrays, segments=segments, fields=values.get("fields", {}))
-
-
-_ARRAYS: Final[dict[str, tuple[type, int]]] = {
-    "points": (float, 2),
-    "visible": (bool, 0),
-    "boxes": (float, 4),
-    "box_visible": (bool, 0),
-}
-"""Type of each array and length of its rows; 0 for one-dimensional arrays."""
-
-
-def _rounded(array: NDArray[Any] | None) -> list[Any] | None:
-    if array is None:
-        return None
-    found: list[Any] = (array if array.dtype == bool else array.round(3)).tolist()
-    return list(without_nan(found))
 
 
 def _entries(rows: Iterable[Row]) -> Iterator[tuple[str, tuple[int, int], FaceLabels]]:

@@ -7,30 +7,27 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, get_args
 
 from typing_extensions import Unpack
 
-from fomaug.augment import MotionAugment
 from fomaug.errors import ArgumentError, LabelError, MediaError, check_choice, did_you_mean
-from fomaug.expand.annotate import move_labels
-from fomaug.expand.classes import check_clip_labels, check_mapped
 from fomaug.expand.columns import BatchRow, check_columns, read_rows
-from fomaug.expand.copies import Judge, Outcome, make_planned
+from fomaug.expand.copies import Outcome, make_planned
 from fomaug.expand.gates import make_judge, read_gates
-from fomaug.expand.keywords import ExpandOptions
-from fomaug.expand.plan import ExpandPlan, LabelOption
+from fomaug.expand.labels import check_clip_labels, check_mapped, move_labels
+from fomaug.expand.plan import ExpandOptions, ExpandPlan, LabelOption
 from fomaug.expand.resources import load_augment
 from fomaug.expand.samples import encode_copy
 from fomaug.expand.shards import plan_units
-from fomaug.expand.sources import Loaded, Locate, SourceFile, SourceJob, decode, make_locator, prepare
+from fomaug.expand.sources import Loaded, SourceFile, SourceJob, decode, make_locator, prepare
+from fomaug.expand.worker import Stages
 from fomaug.labels import FaceLabels, Flaw, fit
 from fomaug.motion import Selection
-from fomaug.options import OnError
-from fomaug.presets import with_presets
+from fomaug.options import OnError, with_presets
 
 Flaws = Literal["warn", "column"]
 
@@ -47,21 +44,6 @@ _Record = dict[str, Any]
 
 class UnusedRowsWarning(UserWarning):
     """Some rows of a batch could not be used; the copies of all others were made."""
-
-
-@dataclass(frozen=True)
-class _Stages:
-    """The model with all that it needs, loaded once in a process.
-
-    Attributes:
-        augment: transform that draws and applies motion.
-        judge: gates; None accepts every copy.
-        locate: function that finds the faces of a source; None for whole pictures.
-    """
-
-    augment: MotionAugment
-    judge: Judge | None
-    locate: Locate | None
 
 
 class Expander:
@@ -189,7 +171,7 @@ class Expander:
             else:
                 yield from (self._record(loaded, outcome, stages) for outcome in next(made))
 
-    def _load(self, row: BatchRow, job: SourceJob, stages: _Stages) -> Loaded:
+    def _load(self, row: BatchRow, job: SourceJob, stages: Stages) -> Loaded:
         if row.content is None:
             loaded = Loaded(job, None, reason=row.reason)
         else:
@@ -208,7 +190,7 @@ class Expander:
             raise LabelError(f"{flaws[0]}; mend it, or leave such annotations out with on_error='skip'")
         return fitting, flaws
 
-    def _record(self, loaded: Loaded, outcome: Outcome, stages: _Stages) -> _Record:
+    def _record(self, loaded: Loaded, outcome: Outcome, stages: Stages) -> _Record:
         """Return the row of a copy, or of a copy that the gates have rejected."""
         if outcome.verdict.reasons:
             return {
@@ -251,15 +233,15 @@ def _restore(settings: str) -> Expander:
 
 
 @lru_cache(maxsize=2)
-def _load_stages(settings: str) -> _Stages:
+def _load_stages(settings: str) -> Stages:
     plan = _restore(settings).plan
     augment = load_augment(plan)
     if plan.labels == "from_clip":
         check_clip_labels(augment.driving)
-    return _Stages(
-        augment,
-        make_judge(read_gates(plan.gates), augment.model, batch_size=plan.batch_size),
-        make_locator(plan, augment.model, None, annotated=True),
+    return Stages(
+        augment=augment,
+        judge=make_judge(read_gates(plan.gates), augment.model, batch_size=plan.batch_size),
+        locate=make_locator(plan, augment.model, None, annotated=True),
     )
 
 

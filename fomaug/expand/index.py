@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
@@ -23,16 +25,19 @@ from fomaug.expand.manifest import (
     copy_id_of,
     is_original,
     is_rejected,
+    is_still,
     list_parts,
     read_lines,
 )
 from fomaug.expand.shards import Division
 from fomaug.files import open_regular, replacing
+from fomaug.media import sidecar_of
 from fomaug.strict_json import load_json
 
 Ints = NDArray[np.int64]
 IsWritten = Callable[[Row], bool]
 IsWhole = Callable[[str, int, Row], bool]
+Companion = Callable[[Row], Path | None]
 
 _BLOCK: Final = 1 << 20
 _NO_LABEL: Final = -1  # in the column of labels: a rejected copy
@@ -243,3 +248,28 @@ def _copy(source: BinaryIO, target: BinaryIO, start: int, end: int) -> None:
         block = source.read(min(_BLOCK, end - start))
         target.write(block)
         start += len(block)
+
+
+def is_written(out: Path, row: Row, companion: Companion | None = None) -> bool:
+    """Return whether the file of a copy exists with its size, and its mark and annotation file exist.
+
+    Args:
+        out: output folder.
+        row: row of a copy in a separate file.
+        companion: function from a row to the path of the copy's annotation file, or None.
+    """
+    path = os.path.join(out, str(row["file"]))  # noqa: PTH118 - there may be millions of rows
+    if _size_of(path) != row["bytes"]:
+        return False
+    mark = sidecar_of(Path(path)) if path.endswith(".bmp") and not is_still(row) else None
+    others = [mark, companion(row) if companion else None]
+    return all(other is None or _size_of(other) > 0 for other in others)
+
+
+def _size_of(path: str | Path) -> int:
+    """Return the size of a regular file, -1 if there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):
+        return -1
+    return status.st_size if stat.S_ISREG(status.st_mode) else -1

@@ -13,30 +13,28 @@ from typing_extensions import Unpack
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, ResumeError, did_you_mean
-from fomaug.expand.auto import choose_views
 from fomaug.expand.complete import complete, report_share
 from fomaug.expand.dataset import Found
 from fomaug.expand.engines import Job, make_engine
 from fomaug.expand.formats import is_whole_archive
 from fomaug.expand.gates import Embed, read_gates
-from fomaug.expand.index import RowIndex
+from fomaug.expand.index import RowIndex, is_written
 from fomaug.expand.inputs import has_annotations
-from fomaug.expand.keywords import ExpandOptions
-from fomaug.expand.locks import locked, wait_for_workers
-from fomaug.expand.manifest import explained_writes, read_summary
-from fomaug.expand.plan import EngineName, ExpandPlan, Format, LabelOption, Processes, plan_of
+from fomaug.expand.locks import locked, remove_temporary, wait_for_workers
+from fomaug.expand.manifest import explained_writes, list_parts, read_summary
+from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes, plan_of
 from fomaug.expand.prepare import (
     Given,
     Prepared,
     begin,
     check_share,
+    choose_views,
     find_job_sources,
     is_prepared,
     list_unsplit,
     list_unusable,
     prepare,
 )
-from fomaug.expand.recover import is_written, remove_temporary
 from fomaug.expand.report import ExpandReport, estimate_bytes
 from fomaug.expand.resources import GIVEN, on_own_device
 from fomaug.expand.shards import Division
@@ -45,8 +43,7 @@ from fomaug.expand.storage import working_folder
 from fomaug.expand.tasks import Tasks, show_progress
 from fomaug.faces import Detector
 from fomaug.motion import Selection
-from fomaug.options import OnError
-from fomaug.presets import with_presets
+from fomaug.options import OnError, with_presets
 from fomaug.remote import local_name
 
 
@@ -245,7 +242,7 @@ def _estimate(plan: ExpandPlan, report: ExpandReport, division: Division) -> Exp
 def _run(prepared: Prepared, report: ExpandReport, mode: _Mode) -> ExpandReport:
     """Make the missing copies of a whole job, and complete it."""
     with explained_writes(prepared.plan.target):
-        wait_for_workers(prepared.out)
+        wait_for_workers(list_parts(prepared.out))
         remove_temporary(prepared.out)
     index = _index(prepared)
     report = replace(report, written=index.counts()[0])

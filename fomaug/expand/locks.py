@@ -1,17 +1,17 @@
-"""Locks of an output folder and of its manifest parts; the system releases them when their process ends."""
+"""Locks of an output folder and its manifest parts, which end with their process, and what killed processes leave."""
 
 from __future__ import annotations
 
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 from fomaug.errors import MediaError, ResumeError
-from fomaug.expand.manifest import list_parts
+from fomaug.files import is_temporary
 
 _fcntl: Any
 try:
@@ -83,16 +83,19 @@ def lock_file(file: TextIO, *, shared: bool = False, patient: bool = False) -> b
     return True
 
 
-def wait_for_workers(out: Path) -> None:
+def wait_for_workers(parts: Iterable[Path]) -> None:
     """Wait until no worker of an earlier run writes to its manifest part.
 
     The workers of a killed job end by themselves, but not at the same moment.
+
+    Args:
+        parts: manifest parts of the job.
 
     Raises:
         ResumeError: a worker is still there after ten seconds.
     """
     deadline = time.monotonic() + _PATIENCE
-    for path in list_parts(out):
+    for path in parts:
         while not _is_free(path):
             if time.monotonic() > deadline:
                 raise ResumeError(f"a worker of an earlier run still writes to {path}; end it, and resume")
@@ -116,3 +119,11 @@ def _open_lock(path: Path) -> TextIO:
         return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o666), "w")
     except OSError as cause:
         raise MediaError(f"cannot write to {path.parent}: {cause.strerror or cause}; give another folder") from cause
+
+
+def remove_temporary(out: Path) -> None:
+    """Remove the unfinished files of killed processes; no other process may be writing."""
+    for folder, _, names in os.walk(out):
+        for name in names:
+            if name.startswith(".") and is_temporary(Path(name)):
+                Path(folder, name).unlink()

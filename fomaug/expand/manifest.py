@@ -1,18 +1,22 @@
-"""The manifest of an output folder and the summary of its job."""
+"""The manifest of an output folder, the parts to which workers append their rows, and the summary of the job."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from fomaug import files
 from fomaug.errors import FomaugError, MediaError, ResumeError, UnsafeFileError, reason_of
+from fomaug.expand.locks import lock_file, open_part
 from fomaug.expand.row_checks import check_original, check_rejected, check_row
-from fomaug.files import open_regular, read_regular, write_file
+from fomaug.files import append_line, flush_folder, open_regular, read_regular, write_file
 from fomaug.media import EXPAND_SUMMARY
+from fomaug.remote import write_url
 from fomaug.strict_json import load_json
 
 SUMMARY: Final = EXPAND_SUMMARY
@@ -243,3 +247,46 @@ def to_line(row: Row) -> str:
     """Return the line of a row."""
     # Names that are not UTF-8 hold lone surrogates; written as JSON escapes they survive.
     return json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace").decode() + "\n"
+
+
+class Part:
+    """The part of one worker, locked until it is closed. A row is appended only after its file is on the disk.
+
+    Args:
+        out: output folder.
+        name: name of the part, new for every worker of every run, so that no part continues after an incomplete line.
+        url: URL of the output, which gets an object for each call of `append`; empty without one.
+    """
+
+    def __init__(self, out: Path, name: str, url: str = "") -> None:
+        self._objects = f"{url}/{PARTS}/{name}" if url else ""
+        self._appended = 0
+        self.path = part_path(out, name)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open_part(self.path)
+        lock_file(self._file)
+        flush_folder(self.path.parent)
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Append rows of written and of rejected copies in one write, and wait until they are on the disk."""
+        lines = "".join(map(to_line, rows))
+        if not lines:
+            return
+        append_line(self.path, lines, durable=True)
+        if self._objects:
+            write_url(f"{self._objects}-{self._appended:06d}.jsonl", lines.encode())
+            self._appended += 1
+
+    def close(self) -> None:
+        """Release the lock."""
+        self._file.close()
+
+
+def part_path(out: Path, name: str) -> Path:
+    """Return the path of a part."""
+    return out / PARTS / f"{name}.jsonl"
+
+
+def new_part_name() -> str:
+    """Return a name that is unique among the workers of all machines."""
+    return f"{os.getpid()}-{secrets.token_hex(6)}"

@@ -11,15 +11,14 @@ from pathlib import Path, PurePosixPath
 
 from fomaug import files
 from fomaug.errors import MediaError, reason_of
-from fomaug.expand.annotate import Annotator, to_json
-from fomaug.expand.classes import copy_label
+from fomaug.expand.annotate import Annotator
 from fomaug.expand.formats import archive_suffix, is_whole_archive, open_writer
-from fomaug.expand.layout import shard_name
+from fomaug.expand.labels import copy_label, to_json
 from fomaug.expand.manifest import MANIFEST, Row, to_line
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
 from fomaug.expand.samples import Sample, archived_suffix, original_name, path_inside
-from fomaug.expand.shards import choose_stems
+from fomaug.expand.shards import choose_stems, shard_name
 from fomaug.expand.sources import SourceFile
 from fomaug.expand.storage import push_archive
 from fomaug.files import link_relative, open_regular, replacing, write_file

@@ -1,11 +1,13 @@
-"""The settings of an expansion, as one value that prints as JSON."""
+"""The settings of an expansion, as one value that prints as JSON, and the types of its keyword arguments."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
+
+from typing_extensions import TypedDict
 
 from fomaug.errors import ArgumentError, ResumeError, check_choice
 from fomaug.options import (
@@ -16,10 +18,11 @@ from fomaug.options import (
     Interval,
     OnError,
     OnMissing,
+    Purpose,
     Region,
     Selection,
+    option,
 )
-from fomaug.presets import Purpose
 
 Format = Literal["folder", "webdataset", "parquet"]
 ImageFormat = Literal["same", "jpeg", "png", "webp"]
@@ -65,148 +68,88 @@ class ExpandPlan:
 
     dataset: str
     out: str
-    driving: str = field(
-        default="builtin",
-        metadata={
-            "help": "Motion to borrow: builtin, gestures, parametric (also with ranges: 'parametric yaw=-45:45 "
-            "pitch=-25:25'), views (head poses, see --views), a pool file, a clip or a folder of clips."
-        },
+    driving: str = option(
+        "builtin",
+        "Motion to borrow: builtin, gestures, parametric (also with ranges: 'parametric yaw=-45:45 "
+        "pitch=-25:25'), views (head poses, see --views), a pool file, a clip or a folder of clips.",
     )
-    views: str | None = field(
-        default=None, metadata={"help": "Angles of --driving views in degrees: 'yaw=-40:40:20 pitch=-20,0,20 roll=0'."}
+    views: str | None = option(None, "Angles of --driving views in degrees: 'yaw=-40:40:20 pitch=-20,0,20 roll=0'.")
+    purpose: Purpose | None = option(None, "Preset of options for a purpose; options that are given take precedence.")
+    copies: int = option(8, "Number of copies of each source.")
+    model: str = option("lite-256", "An installed model, or a model file.")
+    config: str | None = option(
+        None, "Configuration of an official checkpoint given as model: a YAML file or an official name."
     )
-    purpose: Purpose | None = field(
-        default=None, metadata={"help": "Preset of options for a purpose; options that are given take precedence."}
+    seed: int = option(0, "Seed of all draws; equal settings give equal files.")
+    format: Format = option(
+        "folder", "Layout of the output: folders of images, numbered tar or numbered parquet files."
     )
-    copies: int = field(default=8, metadata={"help": "Number of copies of each source."})
-    model: str = field(default="lite-256", metadata={"help": "An installed model, or a model file."})
-    config: str | None = field(
-        default=None,
-        metadata={"help": "Configuration of an official checkpoint given as model: a YAML file or an official name."},
+    include_sources: IncludeSources = option(
+        "none",
+        "Originals beside the copies: none, or all of them by relative links (link) or as files (copy); in "
+        "archives, both have their bytes.",
     )
-    seed: int = field(default=0, metadata={"help": "Seed of all draws; equal settings give equal files."})
-    format: Format = field(
-        default="folder",
-        metadata={"help": "Layout of the output: folders of images, numbered tar or numbered parquet files."},
+    image_format: ImageFormat = option("same", "Format of the written images; same keeps the format of each source.")
+    quality: int = option(95, "Quality of JPEG and WebP, 1 to 100.")
+    samples_per_shard: int = option(1000, "Number of copies in each tar or parquet file.")
+    selection: Selection = option(
+        "diverse", "Spread of motions: diverse copies, uniform draws, or a sequence of consecutive frames of one clip."
     )
-    include_sources: IncludeSources = field(
-        default="none",
-        metadata={
-            "help": "Originals beside the copies: none, or all of them by relative links (link) or as files (copy); in "
-            "archives, both have their bytes."
-        },
+    strength_range: Interval = option((0.3, 1.0), "Interval that the share of motion is drawn from: LOW HIGH.")
+    region: Region = option("all", "Part of the face that moves.")
+    reference: FrameChoice = option(
+        "closest", "Frame of a clip that counts as no motion: closest, first or a number, at most the last frame."
     )
-    image_format: ImageFormat = field(
-        default="same", metadata={"help": "Format of the written images; same keeps the format of each source."}
+    relative: bool = option(
+        True, "Add the clip's motion to the source's pose; otherwise the clip's pose replaces it.", off="absolute"
     )
-    quality: int = field(default=95, metadata={"help": "Quality of JPEG and WebP, 1 to 100."})
-    samples_per_shard: int = field(default=1000, metadata={"help": "Number of copies in each tar or parquet file."})
-    selection: Selection = field(
-        default="diverse",
-        metadata={
-            "help": "Spread of motions: diverse copies, uniform draws, or a sequence of consecutive frames of one clip."
-        },
+    relative_jacobian: bool = option(
+        True, "Add the clip's local deformation; otherwise it replaces the source's.", off="absolute-jacobian"
     )
-    strength_range: Interval = field(
-        default=(0.3, 1.0), metadata={"help": "Interval that the share of motion is drawn from: LOW HIGH."}
+    adapt_scale: bool = option(True, "Scale the motion to the size of the face.")
+    yaw_range: Interval | None = option(None, "Interval of the driving head's turn in degrees: LOW HIGH.")
+    pitch_range: Interval | None = option(None, "Interval of the driving head's nod in degrees: LOW HIGH.")
+    mirror_probability: float = option(
+        0.0, "Probability that a copy is mirrored, too; its labels follow, left and right swapped."
     )
-    region: Region = field(default="all", metadata={"help": "Part of the face that moves."})
-    reference: FrameChoice = field(
-        default="closest",
-        metadata={
-            "help": "Frame of a clip that counts as no motion: closest, first or a number, at most the last frame."
-        },
+    labels: LabelOption = option(
+        "keep", "Label of a copy: keep, from_clip, drop, or OLD=NEW,... with * for all other labels."
     )
-    relative: bool = field(
-        default=True,
-        metadata={
-            "help": "Add the clip's motion to the source's pose; otherwise the clip's pose replaces it.",
-            "off": "absolute",
-        },
+    faces: FaceOption = option(
+        "frame", "Part of a source that is animated: the whole frame, annotated boxes, or detected faces."
     )
-    relative_jacobian: bool = field(
-        default=True,
-        metadata={
-            "help": "Add the clip's local deformation; otherwise it replaces the source's.",
-            "off": "absolute-jacobian",
-        },
+    on_missing: OnMissing = option(
+        "skip", "Treatment of a source without a face: skip it, copy it once as it is, or stop (error)."
     )
-    adapt_scale: bool = field(default=True, metadata={"help": "Scale the motion to the size of the face."})
-    yaw_range: Interval | None = field(
-        default=None, metadata={"help": "Interval of the driving head's turn in degrees: LOW HIGH."}
+    annotations: str | None = option(
+        None, "Landmarks, boxes or masks that move along: a COCO, CSV or .jsonl file, or a folder of files."
     )
-    pitch_range: Interval | None = field(
-        default=None, metadata={"help": "Interval of the driving head's nod in degrees: LOW HIGH."}
+    annotation_format: str | None = option(None, "Format of the annotations, where the path does not tell it.")
+    clip_labels: str | None = option(
+        None, "CSV file with columns clip,label; or folders, where driving is a folder of clips."
     )
-    mirror_probability: float = field(
-        default=0.0,
-        metadata={"help": "Probability that a copy is mirrored, too; its labels follow, left and right swapped."},
+    clip_weights: Mapping[str, float] | None = option(
+        None, "CLIP=WEIGHT,...: relative frequency of clips by name or label; 0 excludes a clip."
     )
-    labels: LabelOption = field(
-        default="keep",
-        metadata={"help": "Label of a copy: keep, from_clip, drop, or OLD=NEW,... with * for all other labels."},
+    clip_crop: Crop = option("face", "Part of a clip that is used: the moving face, or the whole frame.")
+    split: Split = option(
+        "train", "Split folder to expand, or all; datasets without split folders are expanded as a whole."
     )
-    faces: FaceOption = field(
-        default="frame",
-        metadata={"help": "Part of a source that is animated: the whole frame, annotated boxes, or detected faces."},
+    balance: bool = option(False, "Make more copies in small classes, so that all classes become equally large.")
+    max_copies: int = option(100, "Largest number of copies of one source in a balanced dataset.")
+    gates: GateOption = option("on", "Quality gates for copies: on, off, or NAME=THRESHOLD,... for some of them.")
+    tries: int = option(3, "Number of draws for a copy that the gates reject; a sequence has one draw.")
+    on_error: OnError = option(
+        "skip", "Treatment of images, clips and annotations that cannot be used: skip and report, or raise."
     )
-    on_missing: OnMissing = field(
-        default="skip",
-        metadata={"help": "Treatment of a source without a face: skip it, copy it once as it is, or stop (error)."},
-    )
-    annotations: str | None = field(
-        default=None,
-        metadata={
-            "help": "Landmarks, boxes or masks that move along: a COCO, CSV or .jsonl file, or a folder of files."
-        },
-    )
-    annotation_format: str | None = field(
-        default=None, metadata={"help": "Format of the annotations, where the path does not tell it."}
-    )
-    clip_labels: str | None = field(
-        default=None,
-        metadata={"help": "CSV file with columns clip,label; or folders, where driving is a folder of clips."},
-    )
-    clip_weights: Mapping[str, float] | None = field(
-        default=None,
-        metadata={"help": "CLIP=WEIGHT,...: relative frequency of clips by name or label; 0 excludes a clip."},
-    )
-    clip_crop: Crop = field(
-        default="face", metadata={"help": "Part of a clip that is used: the moving face, or the whole frame."}
-    )
-    split: Split = field(
-        default="train",
-        metadata={"help": "Split folder to expand, or all; datasets without split folders are expanded as a whole."},
-    )
-    balance: bool = field(
-        default=False, metadata={"help": "Make more copies in small classes, so that all classes become equally large."}
-    )
-    max_copies: int = field(
-        default=100, metadata={"help": "Largest number of copies of one source in a balanced dataset."}
-    )
-    gates: GateOption = field(
-        default="on", metadata={"help": "Quality gates for copies: on, off, or NAME=THRESHOLD,... for some of them."}
-    )
-    tries: int = field(
-        default=3,
-        metadata={"help": "Number of draws for a copy that the gates reject; a sequence has one draw."},
-    )
-    on_error: OnError = field(
-        default="skip",
-        metadata={"help": "Treatment of images, clips and annotations that cannot be used: skip and report, or raise."},
-    )
-    max_pixels: int = field(default=64_000_000, metadata={"help": "Largest number of pixels of a source that is read."})
-    batch_size: int = field(default=16, metadata={"help": "Number of copies in one pass through the model."})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, ..."})
-    dtype: str = field(default="auto", metadata={"help": "auto, float32, bfloat16 or float16."})
-    workers: int = field(default=2, metadata={"help": "Number of threads that read and write, in each process."})
-    engine: EngineName = field(
-        default="local", metadata={"help": "Where processes run: on this machine, or on a Ray cluster."}
-    )
-    processes: Processes = field(
-        default=1, metadata={"help": "Number of processes, or auto: one for each GPU, or as many as the CPUs serve."}
-    )
-    address: str | None = field(default=None, metadata={"help": "Address of the Ray cluster; without one, Ray's own."})
+    max_pixels: int = option(64_000_000, "Largest number of pixels of a source that is read.")
+    batch_size: int = option(16, "Number of copies in one pass through the model.")
+    device: str = option("auto", "auto, cpu, cuda, ...")
+    dtype: str = option("auto", "auto, float32, bfloat16 or float16.")
+    workers: int = option(2, "Number of threads that read and write, in each process.")
+    engine: EngineName = option("local", "Where processes run: on this machine, or on a Ray cluster.")
+    processes: Processes = option(1, "Number of processes, or auto: one for each GPU, or as many as the CPUs serve.")
+    address: str | None = option(None, "Address of the Ray cluster; without one, Ray's own.")
     out_url: str = ""
 
     def __post_init__(self) -> None:
@@ -286,3 +229,43 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return list(value) if isinstance(value, tuple) else value
+
+
+class ExpandOptions(TypedDict, total=False):
+    """Keyword arguments of `fomaug.expand` that its signature does not name; the fields of `ExpandPlan` say more."""
+
+    config: str | None
+    include_sources: IncludeSources
+    image_format: ImageFormat
+    quality: int
+    samples_per_shard: int
+    region: Region
+    reference: FrameChoice
+    relative: bool
+    relative_jacobian: bool
+    adapt_scale: bool
+    yaw_range: Interval | None
+    pitch_range: Interval | None
+    mirror_probability: float
+    faces: FaceOption
+    on_missing: OnMissing
+    annotations: str | None
+    annotation_format: str | None
+    clip_labels: str | None
+    clip_weights: Mapping[str, float] | None
+    views: str | None
+    purpose: Purpose | None
+    clip_crop: Crop
+    split: Split
+    balance: bool
+    max_copies: int
+    gates: GateOption
+    tries: int
+    max_pixels: int
+    batch_size: int
+    device: str
+    dtype: str
+    workers: int
+    engine: EngineName
+    processes: Processes
+    address: str | None

@@ -1,19 +1,23 @@
-"""Preparation of a job: its sources, their division, model and pool, and the facts that a resumed job must have."""
+"""Preparation of a job: sources, views, division, model and pool, and the facts that a resumed job must have."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from fomaug import __version__
 from fomaug.animator import Animator
-from fomaug.driving import DrivingPool
+from fomaug.driving import DrivingPool, views_like
 from fomaug.errors import ArgumentError, MediaError, ResumeError
 from fomaug.expand.annotate import make_annotator
-from fomaug.expand.classes import check_policy, list_classes
+from fomaug.expand.contact import choose_sources
 from fomaug.expand.dataset import (
     SOURCES,
     Found,
@@ -25,20 +29,20 @@ from fomaug.expand.dataset import (
 )
 from fomaug.expand.formats import open_writer
 from fomaug.expand.gates import Embed
-from fomaug.expand.inspect.contact import choose_sources
+from fomaug.expand.labels import check_policy, list_classes
 from fomaug.expand.locks import LOCK
-from fomaug.expand.manifest import MANIFEST_FORMAT, SUMMARY, check_facts, save_summary
+from fomaug.expand.manifest import MANIFEST_FORMAT, SUMMARY, check_facts, read_summary, save_summary
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
 from fomaug.expand.resources import POOL_FILE, digest_clip_labels, is_from_clips, load_augment, save_pool
-from fomaug.expand.run import Stages
 from fomaug.expand.shards import Division
-from fomaug.expand.sources import SourceFile
+from fomaug.expand.sources import SourceFile, SourceJob, load
 from fomaug.expand.storage import check_format, holds_objects, push
-from fomaug.expand.worker import WorkerSetup, make_stages
-from fomaug.faces import Detector
+from fomaug.expand.worker import Stages, WorkerSetup, make_stages
+from fomaug.faces import Detector, find_squares, head_pose
 from fomaug.files import is_temporary
 from fomaug.motion import DRAWS
+from fomaug.weights import load_model
 
 _SAVED_FIRST: Final = (SOURCES, POOL_FILE, LOCK)
 """Files that are saved before the summary, whose presence says that a job is prepared."""
@@ -216,3 +220,45 @@ def _facts(plan: ExpandPlan, sources: Sequence[SourceFile], stages: Stages) -> d
         "clip_labels": digest_clip_labels(plan),
         "annotations": None if annotator is None else {"format": annotator.format, "digest": annotator.digest()},
     }
+
+
+_MOST: Final = 100  # Most pictures whose poses are estimated; they are spread evenly over the dataset.
+
+
+def choose_views(
+    plan: ExpandPlan, sources: Sequence[SourceFile], model: Animator | None, detector: Detector | None
+) -> ExpandPlan:
+    """Return the plan with views in the range of its dataset, if its purpose is "auto" and no views are given.
+
+    A job that has begun keeps its views.
+
+    Args:
+        plan: settings of the job.
+        sources: pictures of the dataset.
+        model: animator; None to load the one that the plan names.
+        detector: face detector for `faces="detect"`; None to detect faces by the model.
+    """
+    if plan.purpose != "auto" or plan.driving != "views" or plan.views is not None:
+        return plan
+    begun = read_summary(Path(plan.out))["settings"].get("views") if (Path(plan.out) / SUMMARY).exists() else None
+    if begun is not None:
+        return replace(plan, views=begun)
+    animator = model or load_model(plan.model, config=plan.config, device=plan.device, dtype=plan.dtype)
+    chosen = np.linspace(0, len(sources) - 1, min(len(sources), _MOST)).round().astype(int)
+    poses = [pose for index in chosen for pose in _poses(plan, sources[index], animator, detector)]
+    views = views_like(torch.cat(poses) if poses else torch.zeros(0, 3))
+    return replace(plan, views=views.removeprefix("views "))
+
+
+def _poses(plan: ExpandPlan, source: SourceFile, animator: Animator, detector: Detector | None) -> Iterator[Tensor]:
+    """Estimate the head pose (1, 3) of each face of a picture; a picture that cannot be read has none."""
+    picture = load(SourceJob(source, "", 1), plan.max_pixels).picture
+    if picture is None:
+        return
+    pixels = [picture.rgb]
+    if plan.faces != "frame":
+        squares = find_squares(picture.rgb, animator, detector=detector)
+        pixels = [square.cut_picture(picture).rgb for square in squares]
+    for face in pixels:
+        image = torch.from_numpy(np.ascontiguousarray(face.transpose(2, 0, 1)))[None].float() / 255
+        yield head_pose(animator.detect(image.to(animator.device)), animator).cpu()

@@ -1,11 +1,22 @@
-"""The report of an expansion."""
+"""The report of an expansion, with the time that its stages took."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+STAGES: Final = {
+    "tasks": ("waiting for tasks", "fewer processes do as well, or smaller --samples-per-shard"),
+    "reading": ("waiting for sources that are read and decoded", "more --workers, a faster disk or smaller pictures"),
+    "faces": ("finding faces and fitting annotations", "--faces frame, or boxes from annotations"),
+    "model": ("drawing and animating", "more --processes, a GPU, or --dtype float16 on one"),
+    "gates": ("judging copies", "--gates off"),
+    "writing": ("waiting for copies that are encoded and written", "more --workers, or JPEG instead of PNG"),
+    "recording": ("flushing files and rows to the disk", "archives instead of folders, or a faster disk"),
+}
+"""The work of each stage, and remedies for a long stage."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +99,21 @@ class ExpandReport:
 def estimate_bytes(sizes: Sequence[int], copies: Sequence[int]) -> int:
     """Estimate the size of all copies; a copy is about as large as its source."""
     return sum(size * count for size, count in zip(sizes, copies, strict=True))
+
+
+def describe_profile(seconds: Mapping[str, float]) -> list[str]:
+    """Return lines about the stages of all workers, and about the stage that limits the job.
+
+    >>> describe_profile({"model": 3.0, "reading": 1.0})[-1]
+    'drawing and animating limits: 75 %; what helps: more --processes, a GPU, or --dtype float16 on one'
+    """
+    total = sum(seconds.values())
+    if not total:
+        return ["no copy was made, so no stage limits"]
+    lines = [
+        f"{seconds.get(name, 0):9.1f} s  {seconds.get(name, 0) / total:4.0%}  {STAGES[name][0]}" for name in STAGES
+    ]
+    longest = max(STAGES, key=lambda name: seconds.get(name, 0))
+    does, remedy = STAGES[longest]
+    share = f"{100 * seconds[longest] / total:.0f} %"
+    return [*lines, f"{does} limits: {share}; what helps: {remedy}"]

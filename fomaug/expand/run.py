@@ -6,43 +6,24 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
-from fomaug.augment import MotionAugment
 from fomaug.errors import MediaError
-from fomaug.expand.annotate import Annotator, move_labels
-from fomaug.expand.copies import Judge, Outcome, make_planned
-from fomaug.expand.formats import ArchiveWriter, FormatWriter
-from fomaug.expand.manifest import Row, copy_id_of, explained_writes
-from fomaug.expand.parts import Part
+from fomaug.expand.copies import Outcome, make_planned
+from fomaug.expand.formats import ArchiveWriter, FormatWriter, open_writer
+from fomaug.expand.labels import move_labels
+from fomaug.expand.manifest import Part, Row, copy_id_of, explained_writes
 from fomaug.expand.plan import ExpandPlan
-from fomaug.expand.profile import Clock
 from fomaug.expand.report import Failure
-from fomaug.expand.samples import Sample, encode_copy, rejected_row
-from fomaug.expand.sources import FitLabels, Loaded, Locate, SourceJob, Unit, load, prepare
+from fomaug.expand.samples import Sample, encode_copy, keep_thumbnail, rejected_row
+from fomaug.expand.sources import FitLabels, Loaded, SourceJob, Unit, load, prepare
 from fomaug.expand.storage import push_archive
-from fomaug.expand.tasks import Done, Feed, Task
-from fomaug.expand.thumbnails import keep_thumbnail
+from fomaug.expand.tasks import Clock, Done, Feed, Task
+from fomaug.expand.worker import Stages, WorkerSetup
 from fomaug.labels import Flaw
 
 _AHEAD: Final = 2  # units that are loaded before the current unit of the model, and written after it
-
-
-@dataclass(frozen=True)
-class Stages:
-    """The stages that every source passes.
-
-    Attributes:
-        augment: transform that draws and applies motion.
-        judge: gates; None accepts every copy.
-        annotator: reader and writer of annotations; None without annotations.
-        locate: function that finds the faces of a source; None for whole pictures.
-    """
-
-    augment: MotionAugment
-    judge: Judge | None = None
-    annotator: Annotator | None = None
-    locate: Locate | None = None
 
 
 @dataclass
@@ -121,6 +102,7 @@ class Pipeline:
         self.writer = writer
         self.part = part
         self.feed = feed
+        self._target = plan.target
         self._ahead: deque[_Batch] = deque()
         self._behind: deque[_Batch] = deque()
         self._units: Iterator[tuple[_Run, Unit]] = iter(())
@@ -255,7 +237,7 @@ class Pipeline:
         annotation = move_labels(loaded.labels, outcome.moved)
         sample = self.writer.prepare(encode_copy(loaded, outcome, model, self.plan, annotation))
         if loaded.job.source.key in self.shown:
-            keep_thumbnail(self.plan, sample.row, sample.content, sample.name)
+            keep_thumbnail(self.plan, sample)
         if annotator and annotation:
             annotator.write_with(sample.name, outcome.moved.picture.size, annotation)
         return sample
@@ -265,7 +247,7 @@ class Pipeline:
         # Write errors of the threads are raised here, too. Errors of a user's detector or embedder are raised elsewhere
         # and keep their type.
         run, per_unit = batch.run, self.writer.per_unit
-        with explained_writes(self.plan.target):
+        with explained_writes(self._target):
             if per_unit or batch.is_first:
                 self.writer.begin(run.task.group.name)
             with self.clock("writing"):
@@ -281,7 +263,7 @@ class Pipeline:
     def _record(self, run: _Run) -> None:
         with self.clock("recording"):
             rows = [*self.writer.finish(), *run.rejected]
-            if isinstance(self.writer, ArchiveWriter):
+            if self.plan.out_url and isinstance(self.writer, ArchiveWriter):
                 push_archive(self.plan, self.writer.file)
             self.part.append(row for row in rows if copy_id_of(row) not in run.task.recorded)
         run.rejected.clear()
@@ -289,3 +271,9 @@ class Pipeline:
     def _finish(self, run: _Run) -> None:
         self.feed.made(0, len(run.failed))
         self.feed.done(Done(run.task.group.number, tuple(run.failed), tuple(run.flaws), self.clock.reset()))
+
+
+def work(setup: WorkerSetup, stages: Stages, part: Part, feed: Feed) -> None:
+    """Make the copies of all tasks of a feed."""
+    writer = open_writer(Path(setup.plan.out), setup.plan.format, setup.classes)
+    Pipeline(setup.plan, stages, writer, part, feed, setup.shown).run()

@@ -1,4 +1,4 @@
-"""Samples: copies, encoded and named, with their manifest rows."""
+"""Samples: copies, encoded and named, with their manifest rows and their thumbnails for the contact sheet."""
 
 from __future__ import annotations
 
@@ -8,23 +8,30 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fomaug.animator import Animator
 from fomaug.driving import mirrored_expression
 from fomaug.errors import ArgumentError
-from fomaug.expand.annotate import to_json
-from fomaug.expand.classes import copy_label
 from fomaug.expand.copies import AnimatedCopy, Outcome
-from fomaug.expand.manifest import Row
+from fomaug.expand.labels import copy_label, to_json, view_labels
+from fomaug.expand.manifest import THUMBNAILS, Row
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Loaded, SourceFile
-from fomaug.expand.views import view_labels
+from fomaug.expand.storage import push
+from fomaug.files import write_file
 from fomaug.labels import FaceLabels
-from fomaug.media import Provenance, encode_image, sidecar_of
+from fomaug.media import Provenance, decode_picture, encode_image, sidecar_of, thumbnail
 from fomaug.motion import MotionParams
 
 SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
 _ARCHIVED: Final = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
 _MAX_NAME_BYTES: Final = 255  # limit of all common file systems
+
+MOST_SHOWN: Final = 12  # sources on the contact sheet, and copies of each
+CELL: Final = 128  # side of a picture on the sheet
+_LEAST_SIDE: Final = 3 * CELL  # of a reduced JPEG: the thumbnail then looks as if it were made from all pixels
 
 
 @dataclass(frozen=True)
@@ -185,3 +192,29 @@ def path_inside(out: Path, name: str) -> Path:
     if leaves or not path.parent.resolve().is_relative_to(out.resolve()):
         raise ArgumentError(f"{name!r} would be written outside of {out}; nothing was")
     return path
+
+
+def thumbnail_of(content: bytes, name: str) -> NDArray[np.uint8]:
+    """Make the thumbnail of a picture from the bytes of its file; a JPEG is reduced while it is decoded.
+
+    Raises:
+        MediaError: the picture cannot be read.
+    """
+    picture = decode_picture(content, PurePosixPath(name).suffix, least_side=_LEAST_SIDE)
+    return thumbnail(picture.eight_bits, CELL)
+
+
+def keep_thumbnail(plan: ExpandPlan, sample: Sample) -> None:
+    """Save the thumbnail of a copy that may be on the contact sheet, so that no archive is read again for it."""
+    if sample.row["copy"] < MOST_SHOWN:
+        name = thumbnail_name(sample.row)
+        write_file(Path(plan.out, name), encode_image(thumbnail_of(sample.content, sample.name), "png"))
+        if plan.out_url:
+            push(plan, name)
+
+
+def thumbnail_name(row: Row) -> str:
+    """Return the path of a copy's thumbnail below the output folder."""
+    # The row of a manifest may be damaged, but for what every reader of rows checks.
+    source = SourceFile(Path(), row["source"])
+    return f"{THUMBNAILS}/{source.id}-{row['copy']}.png"

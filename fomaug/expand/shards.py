@@ -1,4 +1,9 @@
-"""Division of an expansion into units and groups; it depends on settings and sources alone, so jobs can be resumed."""
+"""Division of an expansion into units, groups and archives; it depends on settings and sources alone, for resumed jobs.
+
+Hugging Face datasets takes every file of a folder for data unless files are named after splits. So archives of a
+dataset without splits are called train, and the files beside them (manifest, summary) are ignored. Its reader of tar
+files takes the members of the first samples for those of all, so a tar file holds pictures of one format.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,61 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, groupby
-from typing import Final
+from pathlib import PurePosixPath
+from typing import Final, NamedTuple
 
-from fomaug.expand.layout import ShardKey, shard_keys, shard_name
 from fomaug.expand.manifest import CopyId
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Group, SourceFile, SourceJob, Unit
+from fomaug.media import written_format
+
+
+class ShardKey(NamedTuple):
+    """What the pictures of an archive have in common; keys are sorted as the archives are.
+
+    Attributes:
+        split: split; empty without splits.
+        rank: position of the format among all formats, the most frequent one first.
+        format: image format; empty where archives may hold several.
+    """
+
+    split: str
+    rank: int = 0
+    format: str = ""
+
+
+def shard_name(split: str, number: int, *, divided: bool = False, originals: bool = False) -> str:
+    """Return the name of an archive without its suffix.
+
+    Args:
+        split: split of its pictures; empty for none.
+        number: number of the archive in its split.
+        divided: whether other pictures of the dataset are in splits.
+        originals: True for an archive of originals, which holds no copies.
+
+    >>> shard_name("val", 2), shard_name("", 0), shard_name("", 0, divided=True)
+    ('val/00002', 'train-00000', 'unsplit-00000')
+    >>> shard_name("val", 2, originals=True), shard_name("", 0, originals=True)
+    ('val/originals-00002', 'train-originals-00000')
+    """
+    name = f"originals-{number:05d}" if originals else f"{number:05d}"
+    if split:
+        return f"{split}/{name}"
+    return f"{'unsplit' if divided else 'train'}-{name}"
+
+
+def shard_keys(plan: ExpandPlan, sources: Iterable[SourceFile]) -> Callable[[SourceFile], ShardKey]:
+    """Make the function that tells which copies may share an archive: those whose sources have equal keys."""
+    if plan.format != "webdataset" or plan.image_format != "same":
+        return lambda source: ShardKey(source.split)
+    counts = Counter(map(_format_of, sources))
+    ranks = {name: rank for rank, (name, _) in enumerate(sorted(counts.items(), key=lambda item: (-item[1], item[0])))}
+    return lambda source: ShardKey(source.split, ranks[_format_of(source)], _format_of(source))
+
+
+def _format_of(source: SourceFile) -> str:
+    return written_format(PurePosixPath(source.key).suffix)
+
 
 _COPY: Final = re.compile(r"(.*)_m\d{3,}", re.DOTALL)  # the stem of a copy's file
 _FOLDER_GROUPS: Final = 64  # least number of groups of a job that is written to folders, where units allow it

@@ -1,18 +1,18 @@
-"""The tasks of a job: one for each group that has missing copies, given to the workers of any engine."""
+"""The tasks of a job: one for each group with missing copies, given to the workers of any engine, and their times."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, ParamSpec, Protocol, TypeVar
 
 from tqdm import tqdm
 
 from fomaug.expand.index import RowIndex
-from fomaug.expand.manifest import CopyId
-from fomaug.expand.parts import part_path
+from fomaug.expand.manifest import CopyId, part_path
 from fomaug.expand.report import Failure
 from fomaug.expand.shards import Division
 from fomaug.expand.sources import Group
@@ -22,6 +22,8 @@ MOST_DEATHS: Final = 3  # of workers, by one group, before the group is given up
 
 Seconds = dict[str, float]
 OnMade = Callable[[int, int], None]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,41 @@ class Done:
     failed: tuple[Failure, ...] = ()
     flaws: tuple[Flaw, ...] = ()
     seconds: Seconds = field(default_factory=dict)
+
+
+class Clock:
+    """Sums of the time in each stage; the time of an inner stage is not part of the outer one."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._stack: list[float] = []
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Count the time of a block."""
+        start = time.perf_counter()
+        self._stack.append(0.0)
+        try:
+            yield
+        finally:
+            spent, within = time.perf_counter() - start, self._stack.pop()
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent - within
+            if self._stack:
+                self._stack[-1] += spent
+
+    def timed(self, stage: str, function: Callable[P, R]) -> Callable[P, R]:
+        """Wrap a function so that its time is counted."""
+
+        def call(*args: P.args, **options: P.kwargs) -> R:
+            with self(stage):
+                return function(*args, **options)
+
+        return call
+
+    def reset(self) -> dict[str, float]:
+        """Return the sums so far, and reset them."""
+        seconds, self.seconds = self.seconds, {}
+        return seconds
 
 
 class Feed(Protocol):

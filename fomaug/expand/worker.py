@@ -1,4 +1,4 @@
-"""Workers: each process is one worker, which loads model and pool once, and makes its assigned groups."""
+"""The setup of workers: each process is one worker, which loads model and pool once, for all of its groups."""
 
 from __future__ import annotations
 
@@ -10,15 +10,30 @@ from fomaug.augment import MotionAugment
 from fomaug.driving import DrivingPool
 from fomaug.errors import ResumeError
 from fomaug.expand.annotate import Annotator
-from fomaug.expand.formats import open_writer
+from fomaug.expand.copies import Judge
 from fomaug.expand.gates import Embed, make_judge, read_gates
-from fomaug.expand.parts import Part
+from fomaug.expand.manifest import Part
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.resources import load_worker_augment
-from fomaug.expand.run import Pipeline, Stages
-from fomaug.expand.sources import make_locator
-from fomaug.expand.tasks import Feed
+from fomaug.expand.sources import Locate, make_locator
 from fomaug.faces import Detector
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages that every source passes.
+
+    Attributes:
+        augment: transform that draws and applies motion.
+        judge: gates; None accepts every copy.
+        annotator: reader and writer of annotations; None without annotations.
+        locate: function that finds the faces of a source; None for whole pictures.
+    """
+
+    augment: MotionAugment
+    judge: Judge | None = None
+    annotator: Annotator | None = None
+    locate: Locate | None = None
 
 
 @dataclass(frozen=True)
@@ -88,9 +103,3 @@ def make_stages(
         annotator=annotator,
         locate=make_locator(plan, augment.model, detector, annotated=annotator is not None),
     )
-
-
-def work(setup: WorkerSetup, stages: Stages, part: Part, feed: Feed) -> None:
-    """Make the copies of all tasks of a feed."""
-    writer = open_writer(Path(setup.plan.out), setup.plan.format, setup.classes)
-    Pipeline(setup.plan, stages, writer, part, feed, setup.shown).run()

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from fomaug.device import constant
+from fomaug.device import axis, constant, constants
 from fomaug.geometry.plane import inverse_2x2
 from fomaug.types import Keypoints
 
@@ -83,21 +83,21 @@ def take_out_eyes(source: Keypoints, driving: Keypoints, points: EyePoints) -> t
     inverse = inverse_2x2(axes, least=_FLAT)
     own = _own_coordinates(both, centre, inverse, points)
     eyes = _eyes(centre, axes, inverse, own)
-    rows, new = _lids_and_irises(points, axes.device), axes[b:, :, None]  # (E, 3), (B, E, 1, 2, 2)
+    rows, new = _lids_and_irises(points, axes.device), axes[b:]  # (E, 3), (B, E, 2, 2)
     value, jacobian = both.value[b:].clone(), both.jacobian[b:].clone()
-    value[:, rows] = (centre[b:, :, None] + (new @ own[:b, ..., None])[..., 0]).to(value.dtype)
-    jacobian[:, rows] = (new @ inverse[:b, :, None] @ both.jacobian[:b, rows].to(axes.dtype)).to(jacobian.dtype)
+    value[:, rows] = (centre[b:, :, None] + own[:b] @ new.mT).to(value.dtype)
+    carried = (new @ inverse[:b])[:, :, None] @ both.jacobian[:b, rows].to(axes.dtype)
+    jacobian[:, rows] = carried.to(jacobian.dtype)
     return Keypoints(value, jacobian), Eyes(*(x[:b] for x in eyes)), Eyes(*(x[b:] for x in eyes))
 
 
-def set_eyes(source: Eyes, driving: Eyes, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def set_eyes(source: Eyes, driving: Eyes, grid: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the backward flow of the eyes in the driving pose, without the motion of the head.
 
     Args:
         source: eyes of the source.
         driving: eyes of the driving face.
-        x: (w,) x coordinates of a grid's columns, in [-1, 1].
-        y: (h,) y coordinates of its rows.
+        grid: (2, h, w) x and y in [-1, 1] of the cells of a grid, see `coordinates`.
 
     Returns:
         (B, h, w, 2) coordinates in the driving pose with the source's eyes, from which each cell of the grid is read,
@@ -106,30 +106,39 @@ def set_eyes(source: Eyes, driving: Eyes, x: Tensor, y: Tensor) -> tuple[Tensor,
     >>> lids = torch.tensor([[[-0.2, 0.2]]])
     >>> unit = torch.eye(2).view(1, 1, 2, 2)
     >>> eyes = Eyes(torch.zeros(1, 1, 2), 0.5 * unit, 2 * unit, lids, torch.zeros(1, 1, 2))
-    >>> x = torch.linspace(-1, 1, 9)
-    >>> flow, maps = set_eyes(eyes, eyes._replace(lids=lids.abs()), x, x[2:6])
+    >>> grid = coordinates(9, torch.device("cpu"), torch.float32)
+    >>> flow, maps = set_eyes(eyes, eyes._replace(lids=lids.abs()), grid[:, 2:6])
     >>> flow.shape, maps.shape
     (torch.Size([1, 4, 9, 2]), torch.Size([1, 3, 4, 9]))
     """
-    offset = -(driving.inverse @ driving.centre[..., None])[..., 0]
+    x, y = grid[0, :1], grid[1, :, :1]  # (1, w), (h, 1)
+    middle = (driving.inverse @ driving.centre[..., None])[..., 0]
     across, down = (_plane(part) for part in driving.inverse.unbind(-1))
-    own = (across * x + _plane(offset)) + down * y[:, None]  # (B, E, 2, h, w) u and v
+    own = (across * x - _plane(middle)) + down * y  # (B, E, 2, h, w) u and v
     u, v = own.unbind(2)
     arch = (1 - u.square()).clamp(min=0)
+    lids = _lids(source, driving)
     # Distances into the eye from its upper and its lower lid, (B, E, 2, h, w).
     depths = (_plane(driving.lids) * arch[:, :, None] - v[:, :, None]) * _column((-1.0, 1.0), own)
     inside = (depths.amin(2) / _SOFT).clamp(0, 1)  # a soft edge, because rounding must not decide the source of a pixel
-    turned, hidden = _eyeball(source, driving, own)
+    turned, hidden = _eyeball(source.iris - driving.iris, lids, own, arch)
     weight = _facing(source, driving)
     shift_u = inside * turned[:, :, 0] * weight
-    shift_v = torch.lerp(_lid_shift(source, driving, arch, v, depths), turned[:, :, 1], inside) * weight
+    lid_shift = _lid_shift(source.lids - driving.lids, depths, v > _plane(lids.new_middle) * arch) * arch
+    shift_v = torch.lerp(lid_shift, turned[:, :, 1], inside) * weight
     along, down = (_plane(part) for part in driving.axes.unbind(-1))  # (B, E, 2, 1, 1) each
-    grid = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))])
     flow = grid + (along * shift_u[:, :, None] + down * shift_v[:, :, None]).sum(1)  # (B, 2, h, w)
     away = (own - _plane(driving.iris)).square().sum(2)
     between = inside * weight
     maps = torch.stack([between, between * hidden, between * torch.exp(away * (-0.5 / _IRIS**2))], 2)
     return flow.permute(0, 2, 3, 1), maps.amax(1)
+
+
+@constants
+def coordinates(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return the x and y (2, S, S) of the cells of an S x S grid, from -1 to 1, which must not be modified."""
+    line = axis(size, device, dtype)
+    return torch.stack([line.expand(size, size), line[:, None].expand(size, size)])
 
 
 def eyes_box(eyes: Eyes, size: int) -> tuple[slice, slice]:
@@ -143,34 +152,57 @@ def eyes_box(eyes: Eyes, size: int) -> tuple[slice, slice]:
     return slice(upper, lower), slice(left, right)
 
 
-def _eyeball(source: Eyes, driving: Eyes, own: Tensor) -> tuple[Tensor, Tensor]:
+class _Lids(NamedTuple):
+    """Numbers (B, E) of the lids: half of their distance and the v between them; `new_` for the driving face."""
+
+    half: Tensor
+    new_half: Tensor
+    middle: Tensor
+    new_middle: Tensor
+
+
+def _lids(source: Eyes, driving: Eyes) -> _Lids:
+    upper, lower = (torch.stack([source.lids, driving.lids]) / 2).unbind(-1)
+    return _Lids(*(lower - upper), *(lower + upper))
+
+
+def _eyeball(look: Tensor, lids: _Lids, own: Tensor, arch: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the shift (B, E, 2, h, w) to the source of points between the driving lids.
+
+    Args:
+        look: (B, E, 2) shift of the irises to the source.
+        lids: numbers of the lids.
+        own: (B, E, 2, h, w) points in the frames of the eyes.
+        arch: (B, E, h, w) height of a parabola through the corners.
 
     Returns:
         The shift in u and v, and how far the source hides each point (B, E, h, w).
     """
     u = own[:, :, 0]
-    freedom = (2 - 2 * u.square()).clamp(0, 1)  # 0 at the corners, which do not move
-    true = own + _plane(source.iris - driving.iris) * freedom[:, :, None]
+    freedom = (2 * arch).clamp(max=1)  # 0 at the corners, which do not move
+    true = own + _plane(look) * freedom[:, :, None]
     true_u, true_v = true.unbind(2)
     side = u.abs().clamp(min=_SIDE)
     seen_u = true_u.clamp(-side, side)
     arch = (1 - seen_u.square()).clamp(min=0)
-    upper, lower = torch.stack([source.lids, driving.lids]).unbind(-1)
-    (half, new_half), middle = (lower - upper) / 2, (source.lids[..., 0] + source.lids[..., 1]) / 2
-    half = (_plane(half) * arch - _plane((new_half - half).clamp(0.0, _EDGE))).clamp(min=0)
-    middle = _plane(middle) * arch
+    half = (_plane(lids.half) * arch - _plane((lids.new_half - lids.half).clamp(0.0, _EDGE))).clamp(min=0)
+    middle = _plane(lids.middle) * arch
     seen = torch.stack([seen_u, true_v.clamp(middle - half, middle + half)], 2)
     hidden = 4 * (seen - true).abs().sum(2)
     return seen - own, hidden.clamp(max=1)
 
 
-def _lid_shift(source: Eyes, driving: Eyes, arch: Tensor, v: Tensor, depths: Tensor) -> Tensor:
-    """Compute the shift in v to the source of skin outside of the lids."""
+def _lid_shift(shift: Tensor, depths: Tensor, below: Tensor) -> Tensor:
+    """Compute the shift in v to the source of skin outside of the lids, over the height of the parabola.
+
+    Args:
+        shift: (B, E, 2) shift in v of the lids to the source.
+        depths: (B, E, 2, h, w) distances into the eye from its lids.
+        below: (B, E, h, w) bool, whether the lower lid is nearer.
+    """
     near = (1 + depths / _column((_ABOVE, _BELOW), depths)).clamp(0, 1)
-    of_upper, of_lower = (_plane(source.lids - driving.lids) * near).unbind(2)
-    upper, lower = driving.lids.unbind(-1)
-    return torch.where(v > _plane((upper + lower) / 2) * arch, of_lower, of_upper) * arch
+    of_upper, of_lower = (_plane(shift) * near).unbind(2)
+    return torch.where(below, of_lower, of_upper)
 
 
 def _facing(source: Eyes, driving: Eyes) -> Tensor:
@@ -189,15 +221,15 @@ def _frames(keypoints: Keypoints, points: EyePoints) -> tuple[Tensor, Tensor]:
     assert keypoints.jacobian is not None
     value = keypoints.value.to(torch.promote_types(keypoints.value.dtype, torch.float32))
     corners = value[:, constant(tuple(row[:2] for row in points.eyes), value.device)]  # (B, E, 2, 2)
-    outer, inner = corners.unbind(2)
+    outer, inner = (corners / 2).unbind(2)
     down = _HALF_WIDTH * keypoints.jacobian[:, points.bridge, :, 1].to(value.dtype)
-    return (outer + inner) / 2, torch.stack([(inner - outer) / 2, down[:, None].expand_as(outer)], -1)
+    return outer + inner, torch.stack([inner - outer, down[:, None].expand_as(outer)], -1)
 
 
 def _own_coordinates(keypoints: Keypoints, centre: Tensor, inverse: Tensor, points: EyePoints) -> Tensor:
     """Compute (B, E, 3, 2) coordinates of upper lids, lower lids and irises in the eyes' own frames."""
     away = keypoints.value.to(centre.dtype)[:, _lids_and_irises(points, centre.device)] - centre[:, :, None]
-    return (inverse[:, :, None] @ away[..., None])[..., 0]
+    return away @ inverse.mT
 
 
 def _eyes(centre: Tensor, axes: Tensor, inverse: Tensor, own: Tensor) -> Eyes:

@@ -32,25 +32,30 @@ def hull_area(value: Tensor) -> Tensor:
     side = side - side.transpose(2, 3)  # (B, K, K, K), positive where the third point is on the left
     # Of points on one line only the outer two are an edge: no point of the line is beyond its end or before its start.
     along = edge_x[..., None] * edge_x[:, :, None] + edge_y[..., None] * edge_y[:, :, None]
-    length = edges.square().sum(-1)
+    length = along.diagonal(dim1=2, dim2=3)  # (B, K, K), squared
     between = torch.minimum(along, length[..., None] - along)
-    on_hull = (torch.where(side == 0, between, side).amin(-1) >= 0) & (length > 0)
-    # Edges of points that coincide would be counted several times.
-    same = (points[:, :, None] == points[:, None]).all(-1)
-    first = ~(same & _earlier(points.shape[1], points.device)).any(-1)
-    counted = on_hull & first[:, :, None] & first[:, None]
-    start, end = value[:, :, None], value[:, None]
-    shoelace = start[..., 0] * end[..., 1] - start[..., 1] * end[..., 0]
-    return 0.5 * (shoelace * counted).sum((1, 2)).abs()
+    on_hull = torch.where(side == 0, between, side).amin(-1) >= 0
+    # Edges of points that coincide would be counted several times, so the later ones are moved to the origin, where
+    # their terms are 0. So is the term of an edge without a length.
+    first = ((length > 0) | _not_earlier(points.shape[1], points.device)).all(-1)
+    x, y = (value * first[..., None]).unbind(-1)
+    product = x[:, :, None] * y[:, None]
+    return 0.5 * ((product - product.mT) * on_hull).sum((1, 2)).abs()
 
 
 @constants
-def _earlier(count: int, device: torch.device) -> Tensor:
-    """Return (K, K) bool: whether the second point comes before the first."""
-    return torch.ones(count, count, dtype=torch.bool, device=device).tril(-1)
+def _not_earlier(count: int, device: torch.device) -> Tensor:
+    """Return (K, K) bool: whether the second point does not come before the first."""
+    return torch.ones(count, count, dtype=torch.bool, device=device).triu()
 
 
-_HULL_ROWS: Final = 64  # samples in a call of hull_area, which limits its memory of K^3 for each
+_HULL_ROWS: Final = 128  # samples in a call of hull_area, which limits its memory of K^3 for each
+
+
+def hull_areas(value: Tensor) -> Tensor:
+    """Do as `hull_area`, for any number of samples."""
+    parts = [hull_area(value[row : row + _HULL_ROWS]) for row in range(0, len(value), _HULL_ROWS)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def normalise(value: Tensor) -> Tensor:
@@ -60,9 +65,13 @@ def normalise(value: Tensor) -> Tensor:
     torch.Size([3, 10, 2])
     """
     centred = value - value.mean(1, keepdim=True)
-    area = torch.cat([hull_area(centred[row : row + _HULL_ROWS]) for row in range(0, len(centred), _HULL_ROWS)])
+    return scaled(centred, hull_areas(centred).sqrt())
+
+
+def scaled(centred: Tensor, size: Tensor) -> Tensor:
+    """Divide centred points (N, K, 2) by the roots (N,) of the areas of their hulls."""
     # Points on one line span no area; the lower bound keeps the result finite.
-    return centred / area.sqrt().clamp(min=1e-6)[:, None, None]
+    return centred / size.clamp(min=1e-6)[:, None, None]
 
 
 def pose_distance(source: Tensor, frames: Tensor) -> Tensor:

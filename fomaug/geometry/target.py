@@ -1,4 +1,4 @@
-"""Target keypoints of a source: a driving motion, transferred in part, confined to a region, and bounded."""
+"""Target keypoints: motion transfer, and the bound of turns to what the source shows."""
 
 from __future__ import annotations
 
@@ -8,10 +8,100 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from fomaug.device import constants
+from fomaug.device import constant, constants
+from fomaug.geometry.plane import inverse_2x2
+from fomaug.geometry.pose import hull_area
 from fomaug.geometry.region import confine
-from fomaug.geometry.transfer import Strength, take_share, transfer
 from fomaug.types import Keypoints
+
+Strength = float | Tensor
+
+
+def transfer(
+    source: Keypoints,
+    driving: Keypoints,
+    reference: Keypoints,
+    *,
+    relative: bool = True,
+    relative_jacobian: bool = True,
+    adapt_scale: bool = True,
+    strength: Strength = 1.0,
+) -> Keypoints:
+    """Apply the motion from the reference frame to the driving frame to the source's keypoints (paper: Sec. 3.3).
+
+    Samples are independent of one another, including their scales; an argument of one sample is used for all samples.
+
+    Args:
+        source: keypoints of the images, (B, K, ...).
+        driving: keypoints of the driving frames.
+        reference: keypoints of the frames in which the driving faces are posed like the sources.
+        relative: whether the driving motion is added to the source; otherwise the driving keypoints are the result.
+        relative_jacobian: whether the change of the driving jacobians is applied to the source's; only with `relative`.
+        adapt_scale: whether the motion is scaled by the root of the ratio of the hull areas; only with `relative`.
+        strength: share of the motion, a float or (B,); 1 is the whole motion, 0 none.
+
+    Returns:
+        Keypoints (B, K, ...) for `Animator.animate`.
+
+    >>> points = Keypoints(torch.rand(2, 10, 2), torch.eye(2).expand(2, 10, 2, 2))
+    >>> transfer(points, points, points).value.equal(points.value)
+    True
+    """
+    moved = driving
+    if relative:
+        scale = _scale(source, reference) if adapt_scale else None
+        inverse = inverse_jacobian(reference) if relative_jacobian else None
+        moved = add_motion(source, driving, reference, scale, inverse)
+    return take_share(source, moved, strength)
+
+
+def _scale(source: Keypoints, reference: Keypoints) -> Tensor:
+    length = hull_area(torch.cat([source.value, reference.value])).sqrt()  # one call takes no longer than each of two
+    return length[: len(source)] / length[len(source) :]
+
+
+def inverse_jacobian(keypoints: Keypoints) -> Tensor | None:
+    """Invert the jacobians of keypoints; None for models of zero order."""
+    return None if keypoints.jacobian is None else inverse_2x2(keypoints.jacobian)
+
+
+def add_motion(
+    source: Keypoints, driving: Keypoints, reference: Keypoints, scale: Tensor | None, inverse: Tensor | None
+) -> Keypoints:
+    """Add the motion from the reference frames to the driving frames to the source's keypoints.
+
+    Args:
+        source: keypoints of the images.
+        driving: keypoints of the driving frames.
+        reference: keypoints of the reference frames.
+        scale: (B,) factors on the motions.
+        inverse: (B, K, 2, 2) inverses of the reference's jacobians; None keeps the driving jacobians.
+    """
+    motion = driving.value - reference.value
+    if scale is not None:
+        motion = motion * scale[:, None, None]
+    jacobian = driving.jacobian
+    if inverse is not None and source.jacobian is not None:
+        assert driving.jacobian is not None
+        jacobian = driving.jacobian @ inverse @ source.jacobian
+    return Keypoints(source.value + motion, jacobian)
+
+
+def take_share(source: Keypoints, moved: Keypoints, strength: Strength) -> Keypoints:
+    """Interpolate between keypoints and moved ones, with `strength` as in `transfer`."""
+    if isinstance(strength, float | int) and strength == 1:
+        return moved
+    weight = torch.as_tensor(strength, dtype=moved.value.dtype, device=moved.value.device)
+    value = torch.lerp(source.value.expand_as(moved.value), moved.value, _align(weight, moved.value))
+    if moved.jacobian is None or source.jacobian is None:
+        return Keypoints(value, None)
+    jacobian = torch.lerp(source.jacobian.expand_as(moved.jacobian), moved.jacobian, _align(weight, moved.jacobian))
+    return Keypoints(value, jacobian)
+
+
+def _align(weight: Tensor, like: Tensor) -> Tensor:
+    return weight.reshape(-1, *[1] * (like.ndim - 1)) if weight.ndim else weight
+
 
 _POINTS: Final = ("forehead", "chin", "nose bridge", "nose tip", "ear right", "ear left")
 # Growth of a side above which the model paints badly; measured on portraits, see docs/evidence/motion.md.
@@ -33,6 +123,23 @@ class TransferMode(NamedTuple):
     relative_jacobian: bool = True
     adapt_scale: bool = True
     region: str = "all"
+
+
+class Measures(NamedTuple):
+    """Facts of a source and a reference frame that `transfer` would compute for every pair.
+
+    Attributes:
+        scale: (B,) ratio of the source's size to that of the reference frame, by the roots of the hull areas; None if
+            no row adapts the scale.
+        inverse: (B, K, 2, 2) inverses of the reference frame's jacobians; None for models of zero order.
+    """
+
+    scale: Tensor | None
+    inverse: Tensor | None
+
+    def take(self, rows: Tensor) -> Measures:
+        """Take some rows."""
+        return Measures(*(None if part is None else part[rows] for part in self))
 
 
 def target_keypoints(
@@ -59,6 +166,20 @@ def target_keypoints(
     return _take(source, _whole(source, driving, reference, mode), mode, names, strength)
 
 
+class Bounded(NamedTuple):
+    """Target keypoints of motions that were reduced where they had to be.
+
+    Attributes:
+        target: B keypoints.
+        share: (B,) share of the strength that was taken: 1 where nothing was reduced.
+        taken: (B,) strength times share.
+    """
+
+    target: Keypoints
+    share: Tensor
+    taken: Tensor
+
+
 def bounded_target(
     source: Keypoints,
     driving: Keypoints,
@@ -66,8 +187,9 @@ def bounded_target(
     mode: TransferMode,
     names: Sequence[str],
     strength: Tensor,
-    bounded: Tensor,
-) -> tuple[Keypoints, Tensor]:
+    free: Tensor,
+    measures: Measures | None = None,
+) -> Bounded:
     """Compute target keypoints, but reduce a motion that would show a side of the face that the source hides.
 
     Args:
@@ -77,19 +199,25 @@ def bounded_target(
         mode: way of transferring the motion.
         names: names of the K keypoints.
         strength: (B,) share of the motion before the reduction.
-        bounded: (B,) bool, rows that are reduced; see `showable_share`.
-
-    Returns:
-        B keypoints, and the (B,) share of `strength` that was taken: 1 where nothing was reduced.
+        free: (B,) bool, rows that are not reduced; see `showable_share`.
+        measures: facts of sources and reference frames, if they are known.
     """
-    whole = _whole(source, driving, reference, mode)
-    moved = _take(source, whole, mode, names, strength)
-    share = showable_share(source, moved, names).detach().masked_fill(~bounded, 1.0)
+    whole = _whole(source, driving, reference, mode, measures)
+    moved = _take(
+        Keypoints(source.value), Keypoints(whole.value), mode, names, strength
+    )  # only the points are measured
+    share = showable_share(source, moved, names).detach().masked_fill(free, 1.0)
     # A share of 1 changes nothing; a test whether it is 1 in all rows would wait for the device.
-    return _take(source, whole, mode, names, strength * share), share
+    taken = strength * share
+    return Bounded(_take(source, whole, mode, names, taken), share, taken)
 
 
-def _whole(source: Keypoints, driving: Keypoints, reference: Keypoints, mode: TransferMode) -> Keypoints:
+def _whole(
+    source: Keypoints, driving: Keypoints, reference: Keypoints, mode: TransferMode, measures: Measures | None = None
+) -> Keypoints:
+    if mode.relative and measures is not None:
+        scale = measures.scale if mode.adapt_scale else None
+        return add_motion(source, driving, reference, scale, measures.inverse if mode.relative_jacobian else None)
     return transfer(
         source,
         driving,
@@ -125,7 +253,7 @@ def showable_share(source: Keypoints, moved: Keypoints, names: Sequence[str]) ->
     rows = _rows(tuple(names), moved.value.device)
     before, after = _both_sides(source.value, moved.value, rows)[0]
     growth = (after / before.clamp(min=_THIN)).amax(1)
-    return (_GROWTH - 1) / (growth - 1).clamp(min=_GROWTH - 1)
+    return constant((_GROWTH - 1,), growth.device, growth.dtype) / (growth - 1).clamp(min=_GROWTH - 1)
 
 
 def side_growth(source: Tensor, moved: Tensor, names: Sequence[str]) -> Tensor:
@@ -163,8 +291,9 @@ def _sides(points: Tensor) -> tuple[Tensor, Tensor]:
         (B, 2) widths from the nose to each ear, in heights of the face, and the (B, 1) heights.
     """
     top, chin, bridge, tip, right, left = points.unbind(1)
-    height = (top - chin).norm(dim=-1, keepdim=True).clamp(min=1e-6)
-    up = (top - chin) / height
+    rise = top - chin
+    height = rise.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    up = rise / height
     across = torch.stack([-up[:, 1], up[:, 0]], -1)  # to the person's left
     middle = (bridge + tip) / 2
     ends = torch.stack([middle - right, left - middle], 1)  # (B, 2, 2)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fomaug.errors import MediaError
+from fomaug.media.clips import Sound
 from fomaug.media.formats import Kind
-from fomaug.media.video import Sound
 
 # Codecs that MP4 players support. MP4 allows others, such as PCM, which few players support.
 _COPIED: Final = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")

@@ -18,8 +18,7 @@ from fomaug.errors import MediaError, reason_of
 from fomaug.files import CLIP, PICTURE
 from fomaug.media.formats import PICTURE_FORMATS
 from fomaug.media.frames import Frame, check_pixels
-from fomaug.media.inputs import MediaFile, MediaInput, media_file
-from fomaug.media.opening import DAMAGE, identify
+from fomaug.media.opening import DAMAGE, MediaFile, MediaInput, identify, media_file
 from fomaug.media.pace import DEFAULT_FPS, choose_fps
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from imageio.plugins.pyav import PyAVPlugin
 from PIL import Image
 
 from fomaug.errors import MediaError, reason_of
+from fomaug.media.clips import Sound
 from fomaug.media.frames import Frame, check_pixels, to_rgb, turn_by_matrix
 from fomaug.media.pace import choose_fps, is_even, true_fps
-from fomaug.media.video import Sound
 
 # Playlists and scripts refer to other files and addresses, which an untrusted clip must not open.
 _CONTAINERS: Final = (

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from fomaug.errors import ArgumentError, FomaugError, MediaError, ShapeError, reason_of
 from fomaug.files import replacing
+from fomaug.media.clips import Sound
 from fomaug.media.formats import kind_of
 from fomaug.media.opening import imopen
 from fomaug.media.provenance import Provenance, mark_gif, mark_iso_media, mark_webp
-from fomaug.media.video import Sound
 
 if TYPE_CHECKING:
     from fomaug.media.encoder_plugin import EncoderPlugin

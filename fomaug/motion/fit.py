@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from fomaug.device import send
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, did_you_mean
-from fomaug.geometry import normalise, shape_distance
+from fomaug.geometry import Measures, hull_areas, inverse_jacobian, scaled, shape_distance
 from fomaug.motion.params import MotionParams
 from fomaug.motion.targets import Fitted, Fitting, find_targets
 from fomaug.motion.turn import fit_views
@@ -21,8 +22,44 @@ from fomaug.types import Keypoints
 _MOVING = 0.25
 
 
+class Columns(NamedTuple):
+    """The frames of N draws among all frames of a pool, as lists or as tensors (N,).
+
+    Attributes:
+        tracks: number of each track.
+        starts: first row of each track.
+        driving: row of each driving frame.
+        given: row of each reference frame; any row if it depends on the source.
+        chosen: whether the reference frame depends on the source.
+        moving: whether the reference is "moving".
+    """
+
+    tracks: Any
+    starts: Any
+    driving: Any
+    given: Any
+    chosen: Any
+    moving: Any
+
+
+class Gathered(NamedTuple):
+    """The frames of N draws.
+
+    Attributes:
+        driving: keypoints of the driving frames.
+        reference: keypoints of the reference frames.
+        numbers: (N,) number of each reference frame in its track.
+        measures: facts of the sources and the reference frames.
+    """
+
+    driving: Keypoints
+    reference: Keypoints
+    numbers: Tensor
+    measures: Measures
+
+
 class PoolFrames:
-    """The keypoints of every frame of every track.
+    """The keypoints of every frame of every track, and everything that follows from them alone.
 
     Args:
         pool: driving pool.
@@ -32,58 +69,59 @@ class PoolFrames:
     def __init__(self, pool: DrivingPool, device: torch.device) -> None:
         lengths = [len(track.keypoints) for track in pool.tracks]
         starts = torch.tensor([0, *lengths]).cumsum(0).tolist()
-        self.keypoints = Keypoints.cat([track.keypoints for track in pool.tracks]).to(device, torch.float32)
+        keypoints = Keypoints.cat([track.keypoints for track in pool.tracks]).to(device, torch.float32)
         self._tracks = {track.name: number for number, track in enumerate(pool.tracks)}
         self._hashes = [track.clip_hash for track in pool.tracks]
         self._starts, self._lengths = starts, lengths
         self._owner = torch.repeat_interleave(torch.tensor(lengths)).to(device)  # (F,)
-        poses = torch.cat([track.poses for track in pool.tracks])
-        self._poses = poses.to(device, torch.float32)  # (F, K, 2)
+        poses = [track.poses.to(device, torch.float32) for track in pool.tracks]
+        self._poses = torch.cat(poses)  # (F, K, 2)
+        self._near = torch.cat([_MOVING * shape_distance(pose, pose).amax(1, keepdim=True) for pose in poses])  # (F, 1)
+        # On a CPU, the sizes of all frames take longer than those of the frames that are used.
+        self._sizes = None if device.type == "cpu" else hull_areas(keypoints.value).sqrt()  # (F,)
+        self._table = _table(keypoints)
 
-    def rows(self, params: Sequence[MotionParams]) -> list[list[int]]:
-        """Find the frames of N draws among all frames of the pool.
-
-        Returns:
-            Four columns of N numbers: the first row of each track, and the rows of the driving frames and of the
-            reference frames, the latter -1 if it depends on the source; and whether the reference is "moving".
-        """
+    def rows(self, params: Sequence[MotionParams]) -> Columns:
+        """Find the frames of N draws among all frames of the pool."""
         tracks = [self._track(param) for param in params]
         starts = [self._starts[track] for track in tracks]
-        driving = [start + param.frame for start, param in zip(starts, params, strict=True)]
-        given = [
-            -1 if isinstance(param.reference, str) else start + param.reference
-            for start, param in zip(starts, params, strict=True)
-        ]
-        return [starts, driving, given, [param.reference == "moving" for param in params]]
+        pairs = list(zip(starts, params, strict=True))
+        return Columns(
+            tracks,
+            starts,
+            [start + param.frame for start, param in pairs],
+            [start if isinstance(param.reference, str) else start + param.reference for start, param in pairs],
+            [isinstance(param.reference, str) for param in params],
+            [param.reference == "moving" for param in params],
+        )
 
-    def gather(
-        self, params: Sequence[MotionParams], columns: Sequence[Tensor], source: Keypoints
-    ) -> tuple[Keypoints, Keypoints, Tensor]:
+    def gather(self, params: Sequence[MotionParams], columns: Columns, source: Keypoints) -> Gathered:
         """Find the driving and reference keypoints of N draws.
 
         Args:
             params: N draws.
-            columns: the four columns of `rows`, on the device of the frames.
+            columns: result of `rows`, on the device of the frames.
             source: keypoints of the N images, on which the reference frames depend that are not settled.
-
-        Returns:
-            Driving keypoints, reference keypoints (N each), and the number (N,) of each reference frame.
         """
-        starts, driving, references, moving = columns
-        if not all(param.settled for param in params):
+        chosen = [isinstance(param.reference, str) for param in params]
+        shapes, sizes = _measure(source.value, posed=any(chosen))
+        references = columns.given
+        if shapes is not None:
             asked = any(param.reference == "moving" for param in params)
-            closest = self._closest(driving, moving if asked else None, source)
-            references = torch.where(references < 0, closest, references)
-        return self.keypoints[driving], self.keypoints[references], references - starts
+            closest = self._closest(columns, shapes, moving=asked)
+            references = closest if all(chosen) else torch.where(columns.chosen, closest, references)
+        driving, table = _keypoints(self._table[columns.driving]), self._table[references]
+        reference = _keypoints(table)
+        own = hull_areas(reference.value).sqrt() if self._sizes is None else self._sizes[references]
+        return Gathered(driving, reference, references - columns.starts, Measures(sizes / own, _matrices(table, 6)))
 
-    def _closest(self, driving: Tensor, moving: Tensor | None, source: Keypoints) -> Tensor:
+    def _closest(self, columns: Columns, shapes: Tensor, *, moving: bool) -> Tensor:
         """Return the rows in which the driving faces are posed most like the sources."""
-        elsewhere = self._owner != self._owner[driving][:, None]  # (N, F)
-        if moving is not None:
-            motion = shape_distance(self._poses[driving], self._poses).masked_fill(elsewhere, 0)
-            near = motion < _MOVING * motion.amax(1, keepdim=True)
-            elsewhere |= near & moving[:, None]
-        away = shape_distance(normalise(source.value.detach().to(self._poses)), self._poses)
+        elsewhere = self._owner != columns.tracks[:, None]  # (N, F)
+        if moving:
+            motion = shape_distance(self._poses[columns.driving], self._poses)
+            elsewhere |= (motion < self._near[columns.driving]) & columns.moving[:, None]
+        away = shape_distance(shapes.to(self._poses), self._poses)
         return away.masked_fill(elsewhere, torch.inf).argmin(1)
 
     def _track(self, param: MotionParams) -> int:
@@ -105,6 +143,34 @@ class PoolFrames:
                 f"{param.frame} and reference {param.reference}"
             )
         return track
+
+
+def _table(keypoints: Keypoints) -> Tensor:
+    """Join points, jacobians and inverse jacobians to (F, K, 10), or (F, K, 2) without jacobians: one row a frame."""
+    if keypoints.jacobian is None:
+        return keypoints.value
+    inverse = inverse_jacobian(keypoints)
+    assert inverse is not None
+    return torch.cat([keypoints.value, keypoints.jacobian.flatten(2), inverse.flatten(2)], 2)
+
+
+def _keypoints(table: Tensor) -> Keypoints:
+    return Keypoints(table[..., :2], _matrices(table, 2))
+
+
+def _matrices(table: Tensor, start: int) -> Tensor | None:
+    return None if table.shape[2] == 2 else table[..., start : start + 4].view(*table.shape[:2], 2, 2)
+
+
+def _measure(value: Tensor, *, posed: bool) -> tuple[Tensor | None, Tensor]:
+    """Compute the poses (N, K, 2) of faces, see `normalise`, and their sizes (N,): the roots of their hulls' areas."""
+    if not posed:
+        return None, hull_areas(value).sqrt()
+    # One call for the points and the centred points is faster. Only the sizes have a gradient.
+    centred = value.detach() - value.detach().mean(1, keepdim=True)
+    sizes = hull_areas(torch.cat([centred, value])).sqrt()
+    count = len(value)
+    return scaled(centred, sizes[:count].detach()), sizes[count:]
 
 
 def pool_frames(pool: DrivingPool, device: torch.device) -> PoolFrames:
@@ -171,18 +237,19 @@ def _fit_motions(
     """Fit draws from clips."""
     frames = pool_frames(pool, keypoints.value.device)
     strengths = [float(param.strength) for param in params]
-    bounds = [param.relative and not param.settled for param in params]
-    *columns, strength, bounded = send([*frames.rows(params), strengths, bounds], keypoints.value.device)
-    driving, reference, numbers = frames.gather(params, columns, keypoints)
+    fixed = [param.settled or not param.relative for param in params]
+    *columns, strength, free = send([*frames.rows(params), strengths, fixed], keypoints.value.device)
+    gathered = frames.gather(params, Columns(*columns), keypoints)
     strength = strength.to(keypoints.value.dtype)
-    target, share = find_targets(params, (keypoints, driving, reference), strength, bounded, keypoint_names)
+    triple = keypoints, gathered.driving, gathered.reference
+    found = find_targets(params, triple, strength, free, keypoint_names, gathered.measures)
     if all(param.settled for param in params):
-        return Fitting(target, strength[:0], lambda _: list(params))
-    found = torch.stack([numbers.to(strength.dtype), (share == 1).to(strength.dtype), strength * share])
+        return Fitting(found.target, strength[:0], lambda _: list(params))
+    numbers = torch.stack([gathered.numbers.to(strength.dtype), found.share, found.taken])
 
     def settle(values: Sequence[float]) -> list[MotionParams]:
         count = len(params)
         rows = zip(params, values[:count], values[count : 2 * count], values[2 * count :], strict=True)
-        return [p.settle(int(number), p.strength if is_full else bounded) for p, number, is_full, bounded in rows]
+        return [p.settle(int(number), p.strength if share == 1 else taken) for p, number, share, taken in rows]
 
-    return Fitting(target, found.flatten(), settle)
+    return Fitting(found.target, numbers.flatten(), settle)

@@ -11,10 +11,9 @@ import numpy as np
 
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError
-from fomaug.motion.bins import Bins, cover, make_bins
 from fomaug.motion.numbers import FRAME, Hashes, uniform
 from fomaug.motion.space import Array, MotionSpace, motion_space, on_grid
-from fomaug.motion.spread import Candidates, Rows, spread_frames
+from fomaug.motion.spread import Bins, Candidates, Rows, cover, make_bins, spread_frames
 from fomaug.options import Interval
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fomaug.device import send
-from fomaug.geometry import TransferMode, bounded_target
+from fomaug.geometry import Bounded, Measures, TransferMode, bounded_target
 from fomaug.motion.params import MotionParams
 from fomaug.types import Keypoints
 
@@ -45,22 +45,23 @@ def find_targets(
     params: Sequence[MotionParams],
     keypoints: tuple[Keypoints, Keypoints, Keypoints],
     strength: Tensor,
-    bounded: Tensor,
+    free: Tensor,
     names: Sequence[str],
-) -> tuple[Keypoints, Tensor]:
-    """Compute targets and bounded shares of rows whose modes of transfer may differ, grouped by mode."""
+    measures: Measures | None = None,
+) -> Bounded:
+    """Do as `bounded_target` for rows whose modes of transfer may differ, grouped by mode."""
     modes = [TransferMode(param.relative, param.relative_jacobian, param.adapt_scale, param.region) for param in params]
     if len(set(modes)) == 1:
-        return bounded_target(*keypoints, modes[0], names, strength, bounded)
+        return bounded_target(*keypoints, modes[0], names, strength, free, measures)
     order = sorted(range(len(params)), key=modes.__getitem__)
     groups = [list(group) for _, group in groupby(order, key=modes.__getitem__)]
     back = sorted(range(len(order)), key=order.__getitem__)
     *parts, there = send([*groups, back], strength.device)
-    targets, shares = [], []
+    found = []
     for group, rows in zip(groups, parts, strict=True):
         source, driving, reference = (part[rows] for part in keypoints)
+        own = None if measures is None else measures.take(rows)
         mode = modes[group[0]]
-        target, share = bounded_target(source, driving, reference, mode, names, strength[rows], bounded[rows])
-        targets.append(target)
-        shares.append(share)
-    return Keypoints.cat(targets)[there], torch.cat(shares)[there]
+        found.append(bounded_target(source, driving, reference, mode, names, strength[rows], free[rows], own))
+    targets, shares, taken = zip(*found, strict=True)
+    return Bounded(Keypoints.cat(targets)[there], torch.cat(shares)[there], torch.cat(taken)[there])

@@ -61,8 +61,8 @@ def fit_views(params: Sequence[MotionParams], keypoints: Keypoints, names: Seque
         poses = torch.where(given.settled, poses, pose_of_points(keypoints.value).to(poses))
         taken, choice = _takeable(given, poses, keypoints)
     pair = keypoints, posed_face(overshoot_nods(taken, poses), given.offset), posed_face(poses)
-    unbounded = torch.zeros_like(given.settled[:, 0])
-    target, _ = find_targets(params, pair, torch.ones_like(poses[:, 0]), unbounded, names)
+    free = torch.ones_like(given.settled[:, 0])
+    target = find_targets(params, pair, torch.ones_like(poses[:, 0]), free, names).target
     if choice is None:
         return Fitting(target, poses.new_empty(0), lambda _: list(params))
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fomaug.device import constant, constants
 from fomaug.geometry import identity_grid
-from fomaug.networks.lite_blocks import AddingHourglass, ConvBlock, full_precision
+from fomaug.networks.blocks import AddingHourglass, ConvBlock, full_precision
 from fomaug.types import Keypoints
 
 
@@ -56,20 +56,19 @@ class Closeup(nn.Module):
         Returns:
             (B, N, P, 2) points in [-1, 1].
         """
-        return find_parts(image, coarse, [(self, rows)], bridge)[0]
+        return find_parts(image, coarse, [(self, rows)], bridge).view(-1, len(rows), self.num_points, 2)
 
     def find(self, cut: Tensor) -> Tensor:
-        """Find the keypoints (B, N, P, 2) in crops (B, N, 3, h, w), in the frames of the crops."""
-        b, n = cut.shape[:2]
-        found: Tensor = self.places(self.convolutions(cut.flatten(0, 1)).flatten(1)).float()
-        return found.view(b, n, self.num_points, 2)
+        """Find the keypoints (B, N P, 2) in crops (B, N, 3, h, w), in the frames of the crops."""
+        found: Tensor = self.places(self.convolutions(cut.flatten(0, 1)).flatten(1))
+        return found.view(cut.shape[0], -1, 2)
 
 
 Part = tuple[Closeup, tuple[tuple[int, ...], ...]]
 """A close-up, and for each part of the face that it is used for the indices of its keypoints."""
 
 
-def find_parts(image: Tensor, coarse: Keypoints, parts: Sequence[Part], bridge: int) -> list[Tensor]:
+def find_parts(image: Tensor, coarse: Keypoints, parts: Sequence[Part], bridge: int) -> Tensor:
     """Find the keypoints of all parts, with as few operations as possible: crops of one size are cut out together.
 
     Args:
@@ -79,13 +78,12 @@ def find_parts(image: Tensor, coarse: Keypoints, parts: Sequence[Part], bridge: 
         bridge: keypoint whose jacobian gives the downward direction of the face.
 
     Returns:
-        Points (B, N, P, 2) in [-1, 1] of each close-up.
+        (B, M, 2) points in [-1, 1]: those of all parts in their order.
     """
     exact, counts = image.float(), [len(rows) for _, rows in parts]
     cuts: list[Tensor] = []
     with full_precision(image):
         centre, axes = _frames(coarse, parts, bridge)
-        frames = list(zip(torch.split(centre, counts, 1), torch.split(axes, counts, 1), strict=True))
         first = 0
         for size, group in groupby(closeup.size for closeup, _ in parts):
             last = first + len(list(group))
@@ -93,12 +91,11 @@ def find_parts(image: Tensor, coarse: Keypoints, parts: Sequence[Part], bridge: 
             cut = _cut_out(exact, centre[:, together], axes[:, together], size).to(image.dtype)
             cuts += torch.split(cut, counts[first:last], 1)
             first = last
-    found = [closeup.find(cut) for (closeup, _), cut in zip(parts, cuts, strict=True)]
+    found = torch.cat([closeup.find(cut) for (closeup, _), cut in zip(parts, cuts, strict=True)], 1).float()
+    owners = [number for number, row in enumerate(row for _, rows in parts for row in rows) for _ in row]
+    part = constant(tuple(owners), image.device)
     with full_precision(image):
-        return [
-            points @ axes.transpose(2, 3) + centre[:, :, None]
-            for points, (centre, axes) in zip(found, frames, strict=True)
-        ]
+        return (axes[:, part] @ found[..., None])[..., 0] + centre[:, part]
 
 
 def _frames(coarse: Keypoints, parts: Sequence[Part], bridge: int) -> tuple[Tensor, Tensor]:
@@ -223,10 +220,9 @@ class LiteDetector(nn.Module):
         parts += [(self.nose, (config.nose,))] if config.nose else []
         if not parts:
             return coarse
-        value, count = coarse.value.clone(), coarse.value.shape[0]
-        found = find_parts(image, coarse.detach(), parts, config.bridge)
+        value = coarse.value.clone()
         rows = tuple(point for _, rows in parts for row in rows for point in row)
-        value[:, constant(rows, value.device)] = torch.cat([points.view(count, -1, 2) for points in found], 1)
+        value[:, constant(rows, value.device)] = find_parts(image, coarse.detach(), parts, config.bridge)
         return Keypoints(value, coarse.jacobian)
 
     def _reduced(self, image: Tensor) -> Tensor:

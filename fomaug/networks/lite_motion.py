@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from fomaug.device import axis, constant, constants
 from fomaug.geometry import inverse_2x2, resize_flow
-from fomaug.geometry.eye import Eyes, eyes_box, set_eyes
+from fomaug.geometry.eye import Eyes, coordinates, eyes_box, set_eyes
 from fomaug.geometry.sampling import can_be_rearranged
-from fomaug.networks.lite_blocks import AddingHourglass, Pointwise, full_precision
+from fomaug.networks.blocks import AddingHourglass, Pointwise, full_precision
 from fomaug.types import Keypoints
 
 
@@ -169,7 +169,7 @@ def _spots(value: Tensor, size: tuple[int, int], variance: float) -> Tensor:
 
 def _bell(centre: Tensor, length: int, variance: float) -> Tensor:
     """Draw one-dimensional Gaussians around centres (..., 1): (..., length)."""
-    return torch.exp(-0.5 * (axis(length, centre.device, centre.dtype) - centre).square() / variance)
+    return torch.exp((axis(length, centre.device, centre.dtype) - centre).square() / (-2 * variance))
 
 
 class EyeFlow(NamedTuple):
@@ -199,13 +199,13 @@ def flow_with_eyes(flow: Tensor, source: Eyes, driving: Eyes, size: int) -> EyeF
         size: side S of the result.
     """
     with full_precision(flow):
-        line = axis(size, flow.device, flow.dtype)
+        grid = coordinates(size, flow.device, flow.dtype)
         if not can_be_rearranged(flow):
-            eyes, maps = set_eyes(source, driving, line, line)
+            eyes, maps = set_eyes(source, driving, grid)
             return EyeFlow(_sample(flow, eyes), F.avg_pool2d(maps, 2), slice(None), slice(None))
         # Only the box around the eyes is computed, because the result is the head's flow elsewhere.
         rows, columns = (_even(part, size) for part in eyes_box(driving, size))
-        eyes, maps = set_eyes(source, driving, line[columns], line[rows])
+        eyes, maps = set_eyes(source, driving, grid[:, rows, columns])
         fine = resize_flow(flow, (size, size)).clone()
         fine[:, rows, columns] = _sample(flow, eyes)
         return EyeFlow(fine, F.avg_pool2d(maps, 2), _half(rows), _half(columns))

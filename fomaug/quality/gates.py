@@ -1,12 +1,210 @@
-"""Gates: thresholds for the scores of animated images."""
+"""Scores: measures of animated images without ground truth; and gates: thresholds for them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from fomaug.errors import ArgumentError, did_you_mean
-from fomaug.quality.scores import Scores
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fomaug.animator import Animator
+from fomaug.errors import ArgumentError, ShapeError, did_you_mean
+from fomaug.geometry import Frame, coarsen_flow, hull_area, identity_grid, resize_flow, resize_map, warp_image
+from fomaug.geometry.sampling import cell_determinant
+from fomaug.types import Keypoints
+
+Embed = Callable[[Tensor], Tensor]
+
+_SIDE = 128  # side of the reduced images that are measured; finer flaws are invisible
+_CELLS = (64, 64)  # largest grid of a measured flow; on finer grids, edges of lids and outlines would count as folds
+_PATCH = 12  # side of a patch of the residual
+_LARGEST, _SMALLEST = 8.0, 0.05  # limits of the area that a cell of the flow covers, relative to the cell
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Measures of the face in one animated image.
+
+    Attributes:
+        folded: share of the flow's cells that are flipped, or cover an area of the source far from their own.
+        stretch: unevenness of the flow in the oval of the face: standard deviation of the logarithm of the areas that
+            its cells cover. It is small for a face that is rotated or scaled as a whole, large for a distorted one.
+        occluded: share of the face that is painted.
+        keypoint_error: mean distance of the result's keypoints, mapped by the flow, from the source's keypoints, as a
+            share of the face's size.
+        residual: largest mean difference of a patch between the result and the warped source, where that is visible;
+            in [0, 1].
+        sharpness: ratio of the Laplacian energy to the source's.
+        motion: mean motion of the keypoints, as a share of the face's size.
+        identity: cosine similarity of the embeddings of source and result; None without an embedder.
+    """
+
+    folded: float
+    stretch: float
+    occluded: float
+    keypoint_error: float
+    residual: float
+    sharpness: float
+    motion: float
+    identity: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to plain JSON values with five decimals."""
+        return {name: None if value is None else round(value, 5) for name, value in asdict(self).items()}
+
+
+def score(
+    animator: Animator,
+    source: Tensor,
+    result: Tensor,
+    flow: Tensor,
+    occlusion: Tensor,
+    *,
+    keypoints: Keypoints | None = None,
+    found: Keypoints | None = None,
+    embed: Embed | None = None,
+) -> list[Scores]:
+    """Measure animated images against their sources.
+
+    Args:
+        animator: model that made the results, or any other model with keypoints on the face.
+        source: (B, 3, H, W) float in [0, 1]; each source has N / B results.
+        result: (N, 3, H, W) float in [0, 1], all results of the first source first.
+        flow: (N, h, w, 2) backward flow.
+        occlusion: (N, 1, h, w) in [0, 1].
+        keypoints: keypoints of the B sources, such as those of `Animator.encode`; None to detect them.
+        found: keypoints of the N results; None to detect them.
+        embed: face embedder for `identity`, (N, 3, H, W) in [0, 1] to (N, D).
+
+    Returns:
+        The scores of each image.
+    """
+    copies = _count_copies(source, result, flow, occlusion)
+    once = animator.detect(source) if keypoints is None else keypoints
+    if len(once) != len(source):
+        raise ShapeError(f"{len(source)} sources need the keypoints of {len(source)} frames, got {len(once)}")
+    before, after = once.repeat_interleave(copies), animator.detect(result) if found is None else found
+    size = source.shape[2], source.shape[3]
+    points = _in_picture(after, animator, size)
+    face = _face_weight(points)  # (N, 1, S, S)
+    small, moved = _small(source), _small(result)
+    energy = _energy(small, _face_weight(_in_picture(once, animator, size))).clamp(min=1e-4)
+    folded, stretch = _distortion(flow, face, _oval(points))
+    length = _size(once).repeat_interleave(copies)
+    parts = {
+        "folded": folded,
+        "stretch": stretch,
+        "occluded": _average(1 - resize_map(occlusion.to(face), (_SIDE, _SIDE)), face),
+        "keypoint_error": _keypoint_error(animator, before, after, flow, size) / length,
+        "residual": _residual(small.repeat_interleave(copies, 0), moved, flow, occlusion, face),
+        "sharpness": _energy(moved, face) / energy.repeat_interleave(copies),
+        "motion": (after.value - before.value).norm(dim=-1).mean(1) / length,
+    }
+    identity = _identity(embed, source, result, copies)
+    rows = torch.stack(list(parts.values()), dim=1).double().cpu().tolist()
+    return [
+        Scores(**dict(zip(parts, row, strict=True)), identity=None if identity is None else identity[i])
+        for i, row in enumerate(rows)
+    ]
+
+
+def _count_copies(source: Tensor, result: Tensor, flow: Tensor, occlusion: Tensor) -> int:
+    copies = len(result) // max(len(source), 1)
+    if len(source) * copies != len(result) or not len(result) == len(flow) == len(occlusion):
+        raise ShapeError(
+            f"each of {len(result)} results needs one source, one flow and one occlusion map; "
+            f"got {len(source)}, {len(flow)} and {len(occlusion)}"
+        )
+    return copies
+
+
+def _in_picture(keypoints: Keypoints, animator: Animator, size: tuple[int, int]) -> Tensor:
+    """Convert keypoints to (N, K, 2) points in the image's own frame."""
+    return Frame(size, animator.size).points_to_picture(keypoints.value)
+
+
+def _face_weight(value: Tensor) -> Tensor:
+    """Draw a slightly enlarged box of the keypoints as (N, 1, S, S) of zeros and ones."""
+    low, high = value.amin(1), value.amax(1)  # (N, 2)
+    middle, half = (low + high) / 2, (high - low) / 2 * 1.1
+    axis = torch.linspace(-1, 1, _SIDE, device=value.device)
+    inside = (axis - middle[..., None]).abs() <= half[..., None]  # (N, 2, S)
+    weight = (inside[:, 1, :, None] & inside[:, 0, None, :]).float()
+    return weight[:, None]
+
+
+def _oval(value: Tensor) -> Tensor:
+    """Draw the oval in the box of the keypoints as (N, 1, S, S), because the background may move differently."""
+    low, high = value.amin(1), value.amax(1)
+    middle, half = (low + high) / 2, ((high - low) / 2).clamp(min=1e-3)
+    axis = torch.linspace(-1, 1, _SIDE, device=value.device)
+    away = ((axis - middle[..., None]) / half[..., None]).square()  # (N, 2, S)
+    return (away[:, 1, :, None] + away[:, 0, None, :] < 1).float()[:, None]
+
+
+def _average(maps: Tensor, weight: Tensor) -> Tensor:
+    return (maps * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1)
+
+
+def _distortion(flow: Tensor, face: Tensor, oval: Tensor) -> tuple[Tensor, Tensor]:
+    """Measure the shares of cells that are folded in the faces, and the unevenness of the cells in their ovals."""
+    area = cell_determinant(coarsen_flow(flow.float(), _CELLS))[:, None]
+    bad = ((area < _SMALLEST) | (area > _LARGEST)).float()
+    maps = torch.cat([bad, area.clamp(min=1e-2).log()], 1)
+    bad, size = torch.split(F.interpolate(maps, size=(_SIDE, _SIDE), mode="nearest"), 1, 1)
+    spread = (_average(size.square(), oval) - _average(size, oval).square()).clamp(min=0).sqrt()
+    return _average(bad, face), spread
+
+
+def _keypoint_error(
+    animator: Animator, before: Keypoints, after: Keypoints, flow: Tensor, size: tuple[int, int]
+) -> Tensor:
+    """Measure (N,) distances of the source's keypoints from the coordinates that the flow gives for the result's."""
+    points = _in_picture(after, animator, size)
+    # The shift is sampled instead of the flow, because it is continued beyond the border, where keypoints may be.
+    grid = identity_grid((flow.shape[1], flow.shape[2]), device=flow.device)
+    shift = (flow.float() - grid).permute(0, 3, 1, 2)
+    read = F.grid_sample(shift, points[:, None], padding_mode="border", align_corners=True)  # (N, 2, 1, K)
+    mapped = points + read[:, :, 0].transpose(1, 2)
+    expected = _in_picture(before, animator, size)
+    longer = max(size)
+    aspect = torch.tensor([size[1] / longer, size[0] / longer], device=flow.device)
+    distance: Tensor = torch.linalg.vector_norm((mapped - expected) * aspect, dim=-1)  # (N, K)
+    return distance.mean(1)
+
+
+def _residual(small: Tensor, result: Tensor, flow: Tensor, occlusion: Tensor, face: Tensor) -> Tensor:
+    """Measure the residual of reduced images; see `Scores`."""
+    warped = warp_image(small, resize_flow(flow.float(), (_SIDE, _SIDE)), padding="border")
+    visible = resize_map(occlusion.float(), (_SIDE, _SIDE)) * face
+    difference = (result - warped).abs().mean(1, keepdim=True) * visible
+    return F.avg_pool2d(difference, _PATCH, stride=_PATCH // 3).flatten(1).amax(1)
+
+
+def _energy(small: Tensor, face: Tensor) -> Tensor:
+    grey = small.mean(1, keepdim=True)
+    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]], device=grey.device)
+    edges = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), kernel[None, None])
+    return _average(edges.abs(), face)
+
+
+def _small(image: Tensor) -> Tensor:
+    return F.interpolate(image.float(), size=(_SIDE, _SIDE), mode="bilinear", antialias=True)
+
+
+def _size(keypoints: Keypoints) -> Tensor:
+    return hull_area(keypoints.value).sqrt().clamp(min=1e-3)
+
+
+def _identity(embed: Embed | None, source: Tensor, result: Tensor, copies: int) -> list[float] | None:
+    if embed is None:
+        return None
+    before, after = embed(source).float().repeat_interleave(copies, 0), embed(result).float()
+    found: list[float] = F.cosine_similarity(before, after).cpu().tolist()
+    return found
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fomaug.names import make_callable, names_on_demand
 
 if TYPE_CHECKING:
-    from fomaug.study.mixture import Mixture as Mixture
+    from fomaug.study.arms import Mixture as Mixture
     from fomaug.study.plan import StudyPlan as StudyPlan
     from fomaug.study.report import ArmResult as ArmResult
     from fomaug.study.report import StudyResult as StudyResult
@@ -22,7 +22,7 @@ __all__ = ["study", "Mixture", "StudyPlan", "StudyResult", "ArmResult", "Estimat
 __getattr__ = names_on_demand(
     __name__,
     {
-        "Mixture": "fomaug.study.mixture",
+        "Mixture": "fomaug.study.arms",
         "StudyPlan": "fomaug.study.plan",
         "ArmResult": "fomaug.study.report",
         "StudyResult": "fomaug.study.report",

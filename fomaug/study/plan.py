@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from fomaug.errors import ArgumentError, check_choice
+from fomaug.options import option
 
 Task = Literal["recognition", "landmarks", "expression"]
 Switch = Literal["on", "off"]
@@ -18,44 +19,28 @@ _NETWORK_SIZE, _FEATURE_SIZE = 64, 112
 class StudyPlan:
     """The settings of a study; `fomaug.study` has arguments of the same names."""
 
-    task: Task = field(default="recognition", metadata={"help": "Task of the networks."})
-    per_class: int | None = field(
-        default=None, metadata={"help": "Number of training pictures of each class.  [1; expression: all]", "least": 1}
+    task: Task = option("recognition", "Task of the networks.")
+    per_class: int | None = option(None, "Number of training pictures of each class.  [1; expression: all]", least=1)
+    train_images: int | None = option(
+        None, "Number of training pictures for landmarks.  [all of half the people]", least=1
     )
-    train_images: int | None = field(
-        default=None,
-        metadata={"help": "Number of training pictures for landmarks.  [all of half the people]", "least": 1},
+    annotations: str | None = option(None, "File or folder of landmarks in any format that expand reads.")
+    annotation_format: str | None = option(None, "Name of the format of the annotations.  [by the path]")
+    group_pattern: str | None = option(None, "Regular expression whose group finds the person in a picture's path.")
+    normaliser: str = option(
+        "auto",
+        "Length that landmark errors are divided by: auto, box, or the distance of two landmarks, such as 36,45.",
     )
-    annotations: str | None = field(
-        default=None, metadata={"help": "File or folder of landmarks in any format that expand reads."}
-    )
-    annotation_format: str | None = field(
-        default=None, metadata={"help": "Name of the format of the annotations.  [by the path]"}
-    )
-    group_pattern: str | None = field(
-        default=None, metadata={"help": "Regular expression whose group finds the person in a picture's path."}
-    )
-    normaliser: str = field(
-        default="auto",
-        metadata={
-            "help": "Length that landmark errors are divided by: auto, box, or the distance of two landmarks, such as "
-            "36,45."
-        },
-    )
-    choices: int = field(default=6, metadata={"help": "Number of random choices of the training pictures.", "least": 2})
-    seeds: int = field(default=2, metadata={"help": "Number of networks for each choice and arm.", "least": 1})
-    steps: int = field(default=400, metadata={"help": "Number of training steps in every arm.", "least": 1})
-    batch_size: int = field(default=32, metadata={"help": "Number of pictures in a training step.", "least": 2})
-    share: float = field(default=0.5, metadata={"help": "Share of copies in each batch, above 0 and at most 1."})
-    copies: int = field(default=16, metadata={"help": "Number of copies of each training picture.", "least": 1})
-    gates: Switch = field(default="on", metadata={"help": "Whether the gates judge the copies."})
-    size: int | None = field(
-        default=None, metadata={"help": "Side of the square input in pixels.  [64; with --embedding: 112]", "least": 16}
-    )
-    worth: float | None = field(
-        default=None, metadata={"help": "Smallest gain that matters.  [0.01; landmarks: 0.001]"}
-    )
-    seed: int = field(default=0, metadata={"help": "Seed of all random numbers.", "least": 0})
+    choices: int = option(6, "Number of random choices of the training pictures.", least=2)
+    seeds: int = option(2, "Number of networks for each choice and arm.", least=1)
+    steps: int = option(400, "Number of training steps in every arm.", least=1)
+    batch_size: int = option(32, "Number of pictures in a training step.", least=2)
+    share: float = option(0.5, "Share of copies in each batch, above 0 and at most 1.")
+    copies: int = option(16, "Number of copies of each training picture.", least=1)
+    gates: Switch = option("on", "Whether the gates judge the copies.")
+    size: int | None = option(None, "Side of the square input in pixels.  [64; with --embedding: 112]", least=16)
+    worth: float | None = option(None, "Smallest gain that matters.  [0.01; landmarks: 0.001]")
+    seed: int = option(0, "Seed of all random numbers.", least=0)
 
     def __post_init__(self) -> None:
         check_choice("task", self.task, get_args(Task))

@@ -16,12 +16,10 @@ from tqdm import tqdm
 from fomaug.animator import Animator
 from fomaug.errors import FomaugError, MissingExtraError, ResumeError
 from fomaug.files import MANIFEST, read_text, replacing, write_file
-from fomaug.training.clips import open_clips
 from fomaug.training.config import TrainConfig
-from fomaug.training.losses import Features, pixels
-from fomaug.training.model import Batch
-from fomaug.training.ranks import Ranks
-from fomaug.training.trainer import Precision, Trainer
+from fomaug.training.model import Batch, Features, pixels
+from fomaug.training.pairs import open_clips
+from fomaug.training.trainer import Precision, Ranks, Trainer
 from fomaug.weights import read_pickle, save_model
 
 

@@ -1,27 +1,166 @@
-"""The networks of a training run, and their losses for a batch."""
+"""The networks of a training run, their losses (paper: Sec. 3.3), and the random deformations that a loss compares."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fomaug.geometry.tps import ThinPlateSpline
+from fomaug.geometry import inverse_2x2
+from fomaug.geometry.plane import identity_grid
 from fomaug.networks import Generator, KeypointDetector, MultiScaleDiscriminator
+from fomaug.networks.blocks import downsampler
 from fomaug.networks.config import DiscriminatorConfig
+from fomaug.networks.discriminator import Judgement
 from fomaug.training.config import TrainConfig
-from fomaug.training.losses import (
-    Features,
-    ImagePyramid,
-    Pyramid,
-    discriminator_gan,
-    equivariance,
-    feature_matching,
-    generator_gan,
-    perceptual,
-)
 from fomaug.types import Keypoints
+
+
+@dataclass(frozen=True, eq=False)
+class ThinPlateSpline:
+    """A deformation of the plane for each of B samples.
+
+    Attributes:
+        theta: (B, 2, 3) affine maps.
+        control_params: (B, 1, P * P) weights of the radial functions on a P x P grid of control points over [-1, 1].
+    """
+
+    theta: Tensor
+    control_params: Tensor
+
+    @classmethod
+    def draw(
+        cls,
+        batch: int,
+        *,
+        rng: np.random.Generator,
+        sigma_affine: float = 0.05,
+        sigma_tps: float = 0.005,
+        points_tps: int = 5,
+    ) -> ThinPlateSpline:
+        """Draw deformations around the identity."""
+        theta = rng.normal(0, sigma_affine, (batch, 2, 3)) + np.eye(2, 3)
+        bumps = rng.normal(0, sigma_tps, (batch, 1, points_tps**2))
+        return cls(torch.from_numpy(theta).float(), torch.from_numpy(bumps).float())
+
+    def to(self, device: torch.device | str) -> ThinPlateSpline:
+        """Move both tensors."""
+        return ThinPlateSpline(self.theta.to(device), self.control_params.to(device))
+
+    def points(self, xy: Tensor) -> Tensor:
+        """Move points (B, M, 2)."""
+        moved = xy @ self.theta[:, :, :2].transpose(1, 2) + self.theta[:, None, :, 2]
+        distance = self._distance(xy).sum(-1)  # (B, M, P * P)
+        bumps = distance.square() * torch.log(distance + _EPSILON)
+        return moved + (bumps * self.control_params).sum(-1, keepdim=True)
+
+    def jacobian(self, xy: Tensor) -> Tensor:
+        """Differentiate `points` at (B, M, 2), in closed form, to (B, M, 2, 2)."""
+        toward = xy[:, :, None] - self._control(xy)
+        distance = toward.abs().sum(-1)
+        slope = 2 * distance * torch.log(distance + _EPSILON) + distance.square() / (distance + _EPSILON)
+        # A radial function moves both coordinates alike, so both rows have the same gradient.
+        gradient = ((slope * self.control_params)[..., None] * toward.sign()).sum(2)  # (B, M, 2)
+        return self.theta[:, None, :, :2] + gradient[:, :, None]
+
+    def image(self, image: Tensor) -> Tensor:
+        """Deform images (B, C, H, W); they are continued by reflection outside."""
+        b, _, h, w = image.shape
+        grid = identity_grid((h, w), device=image.device, dtype=image.dtype).view(1, -1, 2).expand(b, -1, -1)
+        return F.grid_sample(image, self.points(grid).view(b, h, w, 2), padding_mode="reflection", align_corners=True)
+
+    def _control(self, xy: Tensor) -> Tensor:
+        side = round(self.control_params.shape[-1] ** 0.5)
+        return identity_grid((side, side), device=xy.device, dtype=xy.dtype).reshape(1, 1, -1, 2)
+
+    def _distance(self, xy: Tensor) -> Tensor:
+        return (xy[:, :, None] - self._control(xy)).abs()
+
+
+_EPSILON = 1e-6
+
+
+Features = Callable[[Tensor], Sequence[Tensor]]
+Pyramid = dict[float, Tensor]
+
+
+class ImagePyramid(nn.Module):
+    """A module that reduces images (B, C, H, W) to several scales."""
+
+    def __init__(self, scales: Sequence[float], channels: int = 3) -> None:
+        super().__init__()
+        self.scales = tuple(scales)
+        self.down = nn.ModuleList(downsampler(channels, scale) for scale in scales)
+
+    def forward(self, image: Tensor) -> Pyramid:
+        """Reduce images (B, C, H, W) to {scale: (B, C, H * scale, W * scale)}."""
+        return {scale: down(image) for scale, down in zip(self.scales, self.down, strict=True)}
+
+
+def pixels(image: Tensor) -> list[Tensor]:
+    """Return the pixels as features; with this extractor, the perceptual loss is an L1 pyramid."""
+    return [image]
+
+
+def perceptual(extract: Features, real: Pyramid, fake: Pyramid, weights: Sequence[float]) -> Tensor:
+    """Compute the L1 distance of the features of real and predicted images at every scale.
+
+    Args:
+        extract: feature extractor from (B, 3, h, w) in [0, 1] to feature maps, finest first.
+        real: driving frames at every scale.
+        fake: predictions at every scale.
+        weights: weights of the maps; maps without a weight are ignored.
+    """
+    total = torch.zeros((), device=next(iter(fake.values())).device)
+    for scale, image in fake.items():
+        with torch.no_grad():
+            target = extract(real[scale])
+        for found, wanted, weight in zip(extract(image), target, weights, strict=False):
+            total = total + weight * (found - wanted).abs().mean()
+    return total
+
+
+def generator_gan(fake: dict[float, Judgement]) -> Tensor:
+    """Compute the least-squares loss of the generator: the target of the discriminator's map for predictions is 1."""
+    return torch.stack([(1 - judged.prediction_map).square().mean() for judged in fake.values()]).sum()
+
+
+def discriminator_gan(real: dict[float, Judgement], fake: dict[float, Judgement]) -> Tensor:
+    """Compute the least-squares loss of the discriminator: the targets are 1 for driving frames, 0 for predictions."""
+    parts = [
+        (1 - real[scale].prediction_map).square().mean() + fake[scale].prediction_map.square().mean() for scale in real
+    ]
+    return torch.stack(parts).sum()
+
+
+def feature_matching(real: dict[float, Judgement], fake: dict[float, Judgement], weights: Sequence[float]) -> Tensor:
+    """Compute the L1 distance of the discriminator's feature maps of predictions and driving frames."""
+    total = torch.zeros((), device=next(iter(real.values())).prediction_map.device)
+    for scale, judged in real.items():
+        for wanted, found, weight in zip(judged.feature_maps, fake[scale].feature_maps, weights, strict=False):
+            total = total + weight * (wanted.detach() - found).abs().mean()
+    return total
+
+
+def equivariance(plain: Keypoints, deformed: Keypoints, spline: ThinPlateSpline) -> tuple[Tensor, Tensor | None]:
+    """Compute the equivariance losses of keypoints and jacobians under a deformation (Eq. 9 and 11).
+
+    Args:
+        plain: keypoints of an image.
+        deformed: keypoints of `spline.image(image)`.
+        spline: deformation of the image.
+    """
+    value = (plain.value - spline.points(deformed.value)).abs().mean()
+    if plain.jacobian is None or deformed.jacobian is None:
+        return value, None
+    mapped = spline.jacobian(deformed.value) @ deformed.jacobian
+    ratio = inverse_2x2(plain.jacobian) @ mapped
+    return value, (torch.eye(2, device=ratio.device) - ratio).abs().mean()
+
 
 Losses = dict[str, Tensor]
 

@@ -39,9 +39,8 @@ from fomaug.media import (
 )
 from fomaug.types import Animated, Keypoints
 from fomaug.visual.drawing import draw_flow, draw_keypoints, draw_occlusion, side_by_side
-from fomaug.visual.motion import Motion, OnNote, read_motion
+from fomaug.visual.inputs import Motion, OnNote, Portrait, choose_frame, read_motion, read_portrait
 from fomaug.visual.options import AnimateKeywords, AnimateOptions, Overlay, make_options
-from fomaug.visual.portrait import Portrait, choose_frame, read_portrait
 from fomaug.weights import load_model
 
 _MOST_PIXELS: Final = 8 << 20  # limit of a batch, some hundred megabytes

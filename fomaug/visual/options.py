@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, get_args
 
 from fomaug.errors import ArgumentError, check_choice, did_you_mean
-from fomaug.options import Crop, FrameChoice, Region
+from fomaug.options import Crop, FrameChoice, Region, option
 
 Overlay = Literal["keypoints", "flow", "occlusion"]
 Face = Literal["auto", "whole"] | tuple[int, int, int, int]
@@ -38,42 +38,23 @@ class AnimateOptions:
         batch_size: number of frames in a pass through the model; it is lower for large pictures.
     """
 
-    relative: bool = field(
-        default=True,
-        metadata={"help": "Add the clip's motion to the source, or copy the clip's pose.", "off": "absolute"},
+    relative: bool = option(True, "Add the clip's motion to the source, or copy the clip's pose.", off="absolute")
+    strength: float = option(1.0, "Share of the motion.")
+    region: Region = option("all", "Part of the face that moves.")
+    reference: FrameChoice = option(
+        "closest", "Frame of the clip that counts as no motion: closest (in pose to the source), first or a number."
     )
-    strength: float = field(default=1.0, metadata={"help": "Share of the motion."})
-    region: Region = field(default="all", metadata={"help": "Part of the face that moves."})
-    reference: FrameChoice = field(
-        default="closest",
-        metadata={
-            "help": "Frame of the clip that counts as no motion: closest (in pose to the source), first or a number."
-        },
+    source_frame: FrameChoice = option(
+        "closest", "Frame of a source video that is animated: closest (in pose to the clip), first or a number."
     )
-    source_frame: FrameChoice = field(
-        default="closest",
-        metadata={
-            "help": "Frame of a source video that is animated: closest (in pose to the clip), first or a number."
-        },
-    )
-    face: Face = field(
-        default="auto", metadata={"help": "Part of the picture that is animated: auto, whole or X,Y,WIDTH,HEIGHT."}
-    )
-    crop: Crop = field(
-        default="face", metadata={"help": "Part of the clip that drives: a square around the face, or the whole frame."}
-    )
-    compare: bool = field(
-        default=False, metadata={"help": "Show source, driving frame and result side by side.", "off": ""}
-    )
-    overlay: Overlay | None = field(
-        default=None, metadata={"help": "Output of the networks that is drawn over the result."}
-    )
-    audio: bool = field(default=True, metadata={"help": "Copy the clip's sound to an .mp4 file."})
-    max_frames: int | None = field(default=None, metadata={"help": "Largest number of frames of the clip.", "least": 1})
-    max_pixels: int = field(
-        default=64_000_000, metadata={"help": "Largest number of pixels of a picture; larger ones fail."}
-    )
-    batch_size: int = field(default=8, metadata={"help": "Number of frames in a batch of the model.", "least": 1})
+    face: Face = option("auto", "Part of the picture that is animated: auto, whole or X,Y,WIDTH,HEIGHT.")
+    crop: Crop = option("face", "Part of the clip that drives: a square around the face, or the whole frame.")
+    compare: bool = option(False, "Show source, driving frame and result side by side.", off="")
+    overlay: Overlay | None = option(None, "Output of the networks that is drawn over the result.")
+    audio: bool = option(True, "Copy the clip's sound to an .mp4 file.")
+    max_frames: int | None = option(None, "Largest number of frames of the clip.", least=1)
+    max_pixels: int = option(64_000_000, "Largest number of pixels of a picture; larger ones fail.")
+    batch_size: int = option(8, "Number of frames in a batch of the model.", least=1)
 
     def __post_init__(self) -> None:
         check_choice("region", self.region, get_args(Region))

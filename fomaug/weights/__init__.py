@@ -9,12 +9,12 @@ from fomaug.weights.files import save_model as save_model
 from fomaug.weights.load import load_model as load_model
 from fomaug.weights.load import pick_device as pick_device
 from fomaug.weights.official import import_official as import_official
+from fomaug.weights.official import read_settings as read_settings
+from fomaug.weights.official import settings_of as settings_of
 from fomaug.weights.onnx import export_onnx as export_onnx
 from fomaug.weights.paths import find_model as find_model
 from fomaug.weights.paths import models_folder as models_folder
 from fomaug.weights.pickles import read_pickle as read_pickle
-from fomaug.weights.settings import read_settings as read_settings
-from fomaug.weights.settings import settings_of as settings_of
 
 __all__ = [
     "ModelInfo",

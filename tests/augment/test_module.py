@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fomaug.augment import MotionAugment, resources
+from fomaug.augment import MotionAugment, arguments
 from fomaug.errors import ArgumentError, PoolError, ShapeError
 
 
@@ -94,7 +94,7 @@ def test_pickles_with_given_tools(augment, images):
 def named(augment, tmp_path, monkeypatch):
     """The same augmentation, its model and pool given by name; and how often the model was loaded."""
     loads = []
-    monkeypatch.setattr(resources, "load_model", lambda name, **_: loads.append(name) or copy.deepcopy(augment.model))
+    monkeypatch.setattr(arguments, "load_model", lambda name, **_: loads.append(name) or copy.deepcopy(augment.model))
     augment.driving.save(tmp_path / "pool.safetensors")
     return MotionAugment(tmp_path / "pool.safetensors", "tiny", p=1.0, seed=3), loads
 
@@ -199,7 +199,7 @@ def test_an_empty_batch_stays_empty(augment):
 
 
 def test_cuda_in_a_worker_names_the_class_to_use(augment, images, monkeypatch):
-    monkeypatch.setattr(resources, "get_worker_info", lambda: SimpleNamespace(seed=1))
+    monkeypatch.setattr(arguments, "get_worker_info", lambda: SimpleNamespace(seed=1))
     augment._resources._target = (torch.device("cuda:0"), torch.float32)
     with pytest.raises(ArgumentError, match="MotionLoader"):
         augment(images)

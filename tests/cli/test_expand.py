@@ -12,11 +12,11 @@ import pytest
 
 from fomaug.animator import Animator
 from fomaug.cli import main
-from fomaug.cli.expand import expand as command
+from fomaug.cli.datasets import expand as command
 from fomaug.driving import DrivingPool
 from fomaug.expand import ExpandPlan, ExpandReport, Failure
 from fomaug.expand import expand as function
-from fomaug.expand.keywords import ExpandOptions
+from fomaug.expand.plan import ExpandOptions
 from fomaug.media import save_image
 
 

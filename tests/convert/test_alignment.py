@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from fomaug.convert import similarity, template
-from fomaug.convert.alignment import carry, invert
-from fomaug.convert.crops import carry_labels, make_aligner, warp_pixels
+from fomaug.convert.crops import carry, carry_labels, invert, make_aligner, warp_pixels
 from fomaug.errors import ArgumentError, LabelError, ShapeError
 from fomaug.labels import FaceLabels, five_points
 from fomaug.media import Picture, read_mark, read_picture

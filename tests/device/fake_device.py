@@ -94,7 +94,8 @@ class FakeCuda:
     def load(self, pool: DrivingPool, frames: PoolFrames) -> None:
         """Put the frames of a pool, which were gathered outside of this context, on the fake device."""
         there = copy.copy(frames)
-        there.keypoints = frames.keypoints.to(CUDA)
+        there._table, there._near = frames._table.to(CUDA), frames._near.to(CUDA)
+        there._sizes = torch.empty(len(frames._table), device=CUDA)
         there._owner, there._poses = frames._owner.to(CUDA), frames._poses.to(CUDA)
         self._monkeypatch.setattr(sys.modules[PoolFrames.__module__], "pool_frames", lambda given, device: there)
 

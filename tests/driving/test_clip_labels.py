@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fomaug.driving.clip_labels import read_labels, resolve_labels
+from fomaug.driving.pool import read_labels, resolve_labels
 from fomaug.errors import LabelError
 
 CLIPS = {"a": Path("clips/happy/a.mp4"), "b": Path("clips/sad/b.gif"), "x/c": Path("clips/x/c.mp4")}

@@ -13,7 +13,7 @@ from PIL import Image
 from fomaug import Animator, DrivingPool, MotionAugment, MotionParams, warp
 from fomaug.errors import LabelError, ResumeError
 from fomaug.expand import ExpandReport
-from fomaug.expand.annotate import from_json, to_json
+from fomaug.expand.labels import from_json, to_json
 from fomaug.labels import FaceLabels, Flaw, list_annotations, load_labels
 from fomaug.labels.rle import decode_mask, encode_mask
 from fomaug.labels.segments import move_segment

@@ -11,9 +11,8 @@ import pytest
 
 from fomaug import Animator, DrivingPool
 from fomaug.errors import MediaError
-from fomaug.expand import expand, thumbnails
-from fomaug.expand.inspect import contact
-from fomaug.expand.inspect.contact import choose_sources, save_contact_sheet
+from fomaug.expand import contact, expand, samples
+from fomaug.expand.contact import choose_sources, save_contact_sheet
 from fomaug.expand.sources import SourceFile
 from fomaug.media import Provenance, read_picture, save_image, thumbnail
 
@@ -27,7 +26,7 @@ def test_pictures_are_reduced_one_by_one(
         rows.append({"file": f"{number}.jpg", "source": "0.jpg", "copy": number, "motion": {"skipped": False}})
     shown: list[tuple[int, ...]] = []
     decoded: list[tuple[int, int]] = []
-    lay_out, reduce = contact.contact_sheet, thumbnails.thumbnail
+    lay_out, reduce = contact.contact_sheet, samples.thumbnail
     monkeypatch.setattr(
         contact,
         "contact_sheet",
@@ -36,7 +35,7 @@ def test_pictures_are_reduced_one_by_one(
         ),
     )
     monkeypatch.setattr(
-        thumbnails, "thumbnail", lambda picture, side: decoded.append(picture.shape[:2]) or reduce(picture, side)
+        samples, "thumbnail", lambda picture, side: decoded.append(picture.shape[:2]) or reduce(picture, side)
     )
     sources = [SourceFile(tmp_path / "out", "0.jpg")]
     path, failed = save_contact_sheet(tmp_path / "out", {"0.jpg": rows}, sources, Provenance("tiny"))
@@ -99,4 +98,4 @@ def test_thumbnails_are_kept_as_copies_are_made(
 
 
 def test_a_row_of_a_damaged_manifest_has_no_thumbnail(tmp_path: Path) -> None:
-    assert thumbnails.kept_thumbnail(tmp_path, {"source": "a.png", "copy": 0}) is None
+    assert contact.kept_thumbnail(tmp_path, {"source": "a.png", "copy": 0}) is None

@@ -55,7 +55,7 @@ def test_an_interrupted_job_goes_on_with_the_same_bytes(
     run: Callable[..., ExpandReport], contents: Contents, tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = contents(run(dataset, "whole").out)
-    from fomaug.expand.parts import Part
+    from fomaug.expand.manifest import Part
 
     append, calls = Part.append, []
 

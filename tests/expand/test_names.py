@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fomaug.errors import ArgumentError, LabelError
-from fomaug.expand.classes import check_label, check_policy, copy_label, parse_labels
+from fomaug.expand.labels import check_label, check_policy, copy_label, parse_labels
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.samples import copy_name, path_inside
 from fomaug.expand.shards import fold, unique_stems

@@ -99,11 +99,11 @@ def test_files_are_on_the_disk_before_their_rows(
         assert options == {"durable": True}
         append(path, lines, **options)
 
-    from fomaug.expand import parts as _parts
+    from fomaug.expand import manifest
 
-    append = _parts.append_line
+    append = manifest.append_line
     monkeypatch.setattr("os.fsync", note)
-    monkeypatch.setattr(_parts, "append_line", check)
+    monkeypatch.setattr(manifest, "append_line", check)
     run("out", format=format)
     assert rows == 10
 

@@ -209,7 +209,7 @@ def test_a_job_on_storage_goes_on_after_any_write(
     options = {"format": "webdataset", "samples_per_shard": 4}
     whole = contents(run(faces, tmp_path / "local", **options).out)
     url = f"{storage}/killed-{calls}"
-    from fomaug.expand.parts import Part
+    from fomaug.expand.manifest import Part
 
     append, made = Part.append, []
 

@@ -20,8 +20,7 @@ from PIL import Image
 from fomaug import Animator, DrivingPool, save_model
 from fomaug.errors import ResumeError
 from fomaug.expand import ExpandReport, expand
-from fomaug.expand.manifest import list_parts
-from fomaug.expand.parts import Part
+from fomaug.expand.manifest import Part, list_parts
 from fomaug.files import is_temporary
 
 Contents = Callable[[Path], dict[str, bytes]]
@@ -60,7 +59,7 @@ def test_death_at_every_rename_and_every_row_is_survived(
         pytest.importorskip("pyarrow")
     whole = contents(run("whole", format=format).out)
     died = 0
-    for target in ("os.replace", "fomaug.expand.parts.append_line"):
+    for target in ("os.replace", "fomaug.expand.manifest.append_line"):
         module, _, name = target.rpartition(".")
         for steps in range(0, 40, 4 if format == "folder" else 2):
             out = tmp_path / "broken"
@@ -219,7 +218,7 @@ def test_a_job_goes_on_without_a_source_that_was_deleted(
         pytest.importorskip("pyarrow")
     whole = contents(run("whole", format=format).out)
     with monkeypatch.context() as patch:
-        patch.setattr("fomaug.expand.parts.append_line", count_down(sys.modules[Part.__module__].append_line, 1))
+        patch.setattr("fomaug.expand.manifest.append_line", count_down(sys.modules[Part.__module__].append_line, 1))
         with pytest.raises(Killed):
             run("broken", format=format)
     (faces / "carla" / "1.png").rename(tmp_path / "aside.png")

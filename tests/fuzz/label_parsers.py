@@ -112,7 +112,7 @@ def _in_dataset(name: str) -> Callable[[Path], None]:
 
 
 def _carry_over(path: Path, root: Path) -> None:
-    from fomaug.expand.annotate import from_json, to_json
+    from fomaug.expand.labels import from_json, to_json
     from fomaug.geometry import identity_grid
     from fomaug.labels import Flaw, find_format, fit, move, read_annotations, write_annotations
 
@@ -137,7 +137,7 @@ def _read_pairs(path: Path) -> None:
 
 
 def _read_clip_labels(path: Path) -> None:
-    from fomaug.driving.clip_labels import resolve_labels
+    from fomaug.driving.pool import resolve_labels
 
     resolve_labels(path, {name: Path("clips") / f"{name}.mp4" for name in ("nod", "shake")})
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from fomaug.geometry import identity_grid
-from fomaug.geometry.eye import EyePoints, Eyes, eyes_box, read_eyes, set_eyes, take_out_eyes
+from fomaug.geometry.eye import EyePoints, Eyes, coordinates, eyes_box, read_eyes, set_eyes, take_out_eyes
 from fomaug.types import Keypoints
 
 POINTS = EyePoints(((0, 1, 2, 3, 4), (5, 6, 7, 8, 9)), 10)
-AXIS = torch.linspace(-1, 1, 256)
+GRID = coordinates(256, torch.device("cpu"), torch.float32)
 TURN = torch.tensor([[0.9, -0.3], [0.25, 1.1]])
 
 
@@ -25,7 +25,7 @@ def _face(upper: float, lower: float, gaze: tuple[float, float] = (0.0, 0.0), tu
 
 
 def _set(source: Keypoints, driving: Keypoints) -> tuple[torch.Tensor, torch.Tensor]:
-    return set_eyes(read_eyes(source, POINTS), read_eyes(driving, POINTS), AXIS, AXIS)
+    return set_eyes(read_eyes(source, POINTS), read_eyes(driving, POINTS), GRID)
 
 
 def _at(grid: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
@@ -120,5 +120,5 @@ def test_impossible_states_of_eyes_are_bounded() -> None:
     wild = Keypoints(5 * torch.randn(3, 11, 2, generator=torch.Generator().manual_seed(0)), torch.ones(3, 11, 2, 2))
     eyes: Eyes = read_eyes(wild, POINTS)
     assert (eyes.lids[..., 0] <= eyes.lids[..., 1]).all()
-    grid, signs = set_eyes(eyes, eyes._replace(iris=-eyes.iris), AXIS, AXIS)
+    grid, signs = set_eyes(eyes, eyes._replace(iris=-eyes.iris), GRID)
     assert grid.isfinite().all() and signs.isfinite().all()

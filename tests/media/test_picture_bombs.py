@@ -11,7 +11,7 @@ import pytest
 from fomaug import Animator
 from fomaug.errors import MediaError
 from fomaug.media import find_clips, is_clip, read_mark
-from fomaug.training.clips import open_clips
+from fomaug.training.pairs import open_clips
 from fomaug.visual import animate_clip
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 from fomaug.device import send
 from fomaug.driving import closest_frame
 from fomaug.errors import ArgumentError, PoolError
+from fomaug.geometry import hull_area
 from fomaug.motion import DrawSettings, draw
-from fomaug.motion.fit import PoolFrames, pool_frames
+from fomaug.motion.fit import Columns, PoolFrames, pool_frames
 from fomaug.types import Keypoints
 
 
@@ -29,7 +31,8 @@ def source():
 
 
 def gather(frames, params, source):
-    driving, reference, numbers = frames.gather(params, send(frames.rows(params), torch.device("cpu")), source)
+    columns = Columns(*send(frames.rows(params), torch.device("cpu")))
+    driving, reference, numbers, _ = frames.gather(params, columns, source)
     return driving, reference, numbers.tolist()
 
 
@@ -40,6 +43,17 @@ def test_gathers_what_the_tracks_hold(frames, tiny_pool, params, source):
         assert torch.equal(driving.value[row], track.value[param.frame])
         assert torch.equal(driving.jacobian[row], track.jacobian[param.frame])
         assert torch.equal(reference.value[row], track.value[numbers[row]])
+
+
+def test_measures_are_those_of_the_gathered_frames(frames, params, source):
+    columns = Columns(*send(frames.rows(params), torch.device("cpu")))
+    found = frames.gather(params, columns, source)
+    scale = (hull_area(source.value) / hull_area(found.reference.value)).sqrt()
+    torch.testing.assert_close(found.measures.scale, scale)
+    torch.testing.assert_close(found.measures.inverse @ found.reference.jacobian, torch.eye(2).expand(10, 4, 2, 2))
+    ahead = copy.copy(frames)  # as on a GPU, where the sizes of all frames are computed once
+    ahead._sizes = hull_area(frames._table[..., :2]).sqrt()
+    assert torch.equal(ahead.gather(params, columns, source).measures.scale, found.measures.scale)
 
 
 def test_closest_reference_is_that_of_the_driving_package(frames, tiny_pool, params, source):

@@ -18,7 +18,7 @@ from fomaug.faces.canonical import mean_mesh, mesh_keypoints
 from fomaug.geometry import gaussian_heatmap, identity_grid, resize_flow
 from fomaug.geometry.eye import EyePoints, read_eyes
 from fomaug.networks import LiteConfig, fold_batch_norms
-from fomaug.networks.lite_blocks import add_doubled, sum_of_views
+from fomaug.networks.blocks import add_doubled, sum_of_views
 from fomaug.networks.lite_detector import Closeup, LiteDetector, LiteDetectorConfig
 from fomaug.networks.lite_generator import LiteGenerator, LiteGeneratorConfig
 from fomaug.networks.lite_motion import _spots, carried_grids, flow_with_eyes, local_affine_maps, mixed_motion

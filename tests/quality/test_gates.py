@@ -13,7 +13,7 @@ import fomaug
 from fomaug.errors import ArgumentError, ShapeError
 from fomaug.geometry import identity_grid
 from fomaug.quality import Gates, Scores, judge, score
-from fomaug.quality.scores import _oval
+from fomaug.quality.gates import _oval
 
 ROOT = Path(__file__).parents[2]
 GOOD = Scores(

@@ -15,7 +15,7 @@ import fomaug
 from fomaug import Animator, DrivingPool, MotionAugment
 from fomaug.errors import ArgumentError, ResumeError
 from fomaug.study import StudyPlan, arms, run
-from fomaug.study.mixture import Mixture, degrade, read_mixture
+from fomaug.study.arms import Mixture, degrade, read_mixture
 
 Write = Callable[..., Path]
 

@@ -9,9 +9,8 @@ from PIL import Image
 
 from fomaug.errors import ArgumentError, MediaError
 from fomaug.media import DamagedClipWarning, open_video
-from fomaug.training.clips import open_clips
 from fomaug.training.config import AugmentParams
-from fomaug.training.pairs import ClipPairs, epoch_order, vary
+from fomaug.training.pairs import ClipPairs, epoch_order, open_clips, vary
 
 
 def strip(path: Path, frames: int = 5, side: int = 16) -> None:

@@ -9,11 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from fomaug import Keypoints
-from fomaug.geometry.tps import ThinPlateSpline
 from fomaug.networks.discriminator import Judgement
 from fomaug.training import TrainConfig
-from fomaug.training.losses import (
+from fomaug.training.model import (
+    Batch,
     ImagePyramid,
+    ThinPlateSpline,
+    TrainedNetworks,
     discriminator_gan,
     equivariance,
     feature_matching,
@@ -21,7 +23,6 @@ from fomaug.training.losses import (
     perceptual,
     pixels,
 )
-from fomaug.training.model import Batch, TrainedNetworks
 
 REACHED = {
     "perceptual": {"generator", "kp_detector"},

@@ -9,15 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from fomaug.geometry.tps import ThinPlateSpline
 from fomaug.training import TrainConfig
-from fomaug.training.clips import open_clips
 from fomaug.training.config import AugmentParams, LossWeights
-from fomaug.training.losses import pixels
-from fomaug.training.model import Batch
-from fomaug.training.pairs import ClipPairs
-from fomaug.training.ranks import Ranks
-from fomaug.training.trainer import Trainer
+from fomaug.training.model import Batch, ThinPlateSpline, pixels
+from fomaug.training.pairs import ClipPairs, open_clips
+from fomaug.training.trainer import Ranks, Trainer
 
 NONE = LossWeights((0,), 0, 0, (0,), 0, 0)
 STILL = {"lr_generator": 0, "lr_kp_detector": 0}

@@ -18,12 +18,9 @@ from torch import Tensor, nn
 
 import fomaug
 from fomaug import Animator, load_model, save_model
-from fomaug.geometry.tps import ThinPlateSpline
 from fomaug.training import TrainConfig
-from fomaug.training.losses import pixels
-from fomaug.training.model import Batch
-from fomaug.training.ranks import Ranks, own_device, share_statistics
-from fomaug.training.trainer import Trainer
+from fomaug.training.model import Batch, ThinPlateSpline, pixels
+from fomaug.training.trainer import Ranks, Trainer, own_device, share_statistics
 
 CPU = torch.device("cpu")
 
@@ -99,8 +96,8 @@ SCRIPT = """
     import torch
     torch.set_num_threads(1)
     from fomaug.training import train
-    from fomaug.training.losses import pixels
-    from fomaug.training.ranks import Ranks
+    from fomaug.training.model import pixels
+    from fomaug.training.trainer import Ranks
     from fomaug.training.trainer import Trainer
     from test_ranks import make_batch
     config, clips, run = (Path(word) for word in sys.argv[1:])

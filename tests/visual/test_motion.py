@@ -12,7 +12,7 @@ from fomaug.driving import neutral_like
 from fomaug.errors import ArgumentError
 from fomaug.media import save_image
 from fomaug.visual import AnimateOptions, animate_clip
-from fomaug.visual.motion import read_motion
+from fomaug.visual.inputs import read_motion
 
 
 def test_a_driving_picture_gives_a_picture(face_model, face, other_face, tmp_path) -> None:

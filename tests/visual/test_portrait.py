@@ -12,8 +12,7 @@ from fomaug.errors import ArgumentError
 from fomaug.faces import face_square
 from fomaug.media import read_mark, save_image
 from fomaug.visual import AnimateOptions, animate_clip
-from fomaug.visual.motion import read_motion
-from fomaug.visual.portrait import choose_frame, read_portrait
+from fomaug.visual.inputs import choose_frame, read_motion, read_portrait
 
 
 def ignore(_: str) -> None:

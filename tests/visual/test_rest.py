@@ -14,8 +14,7 @@ from fomaug.driving import MotionTrack, closest_frame
 from fomaug.media import read_clip
 from fomaug.types import Keypoints
 from fomaug.visual import AnimateOptions, animate_clip
-from fomaug.visual.motion import Motion
-from fomaug.visual.portrait import choose_frame
+from fomaug.visual.inputs import Motion, choose_frame
 
 NOD = Path(__file__).parents[2] / "examples" / "clips" / "nod.mp4"
 

@@ -1,9 +1,8 @@
 """Make synthetic motion without clips: rotate and deform the canonical face."""
 
 from fomaug.driving.synthetic.expressions import expression_fields as expression_fields
+from fomaug.driving.synthetic.expressions import neutral_like as neutral_like
 from fomaug.driving.synthetic.gestures import gesture_tracks as gesture_tracks
-from fomaug.driving.synthetic.like import views_like as views_like
-from fomaug.driving.synthetic.neutral import neutral_like as neutral_like
 from fomaug.driving.synthetic.parametric import DEFAULT_EXPRESSIONS as DEFAULT_EXPRESSIONS
 from fomaug.driving.synthetic.parametric import EXPRESSIONS as EXPRESSIONS
 from fomaug.driving.synthetic.parametric import Range as Range
@@ -16,6 +15,7 @@ from fomaug.driving.synthetic.views import ROLLS as ROLLS
 from fomaug.driving.synthetic.views import YAWS as YAWS
 from fomaug.driving.synthetic.views import expression_offset as expression_offset
 from fomaug.driving.synthetic.views import view_tracks as view_tracks
+from fomaug.driving.synthetic.views import views_like as views_like
 
 __all__ = [
     "expression_fields",

@@ -1,4 +1,4 @@
-"""Expressions of the canonical face, as displacement fields of its mesh."""
+"""Expressions of the canonical face, as displacement fields of its mesh, and the neutral face that they start from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from fomaug.faces import mean_mesh
+from fomaug.animator import Animator
+from fomaug.faces import head_pose, is_face_model, mean_mesh, posed_face
+from fomaug.geometry import hull_area
+from fomaug.types import Keypoints
 
 _UPPER_LID: Final = {"right": (246, 161, 160, 159, 158, 157, 173), "left": (466, 388, 387, 386, 385, 384, 398)}
 _LOWER_LID: Final = {"right": (7, 163, 144, 145, 153, 154, 155), "left": (249, 390, 373, 374, 380, 381, 382)}
@@ -81,3 +84,37 @@ def _irises(shift: tuple[float, float, float]) -> Tensor:
     field = torch.zeros(478, 3)
     field[list(_IRIS)] = torch.tensor(shift)
     return field
+
+
+def neutral_like(source: Keypoints, driving: Keypoints, model: Animator) -> Keypoints:
+    """Make the reference keypoints for a driving picture that is no frame of a clip.
+
+    For models whose keypoints are face points, the reference is the mean face without expression, rotated like the
+    source's head: relative transfer then gives the source the driving picture's pose and expression, and the source
+    keeps its own shape. An unusual shape of the driving face cannot be distinguished from an expression and is
+    transferred as well. For other models the reference is the source itself: relative transfer then copies the driving
+    picture's pose together with the shape of its face. Both references have the position and the size of the driving
+    face, so that the source keeps its own.
+
+    Args:
+        source: keypoints of one picture.
+        driving: keypoints of one picture.
+        model: model that found both.
+
+    Returns:
+        Keypoints of one frame.
+    """
+    own = source.to("cpu", torch.float32)
+    if not is_face_model(model):
+        return _lay(own, driving)
+    mean = posed_face(head_pose(own, model))
+    return _lay(mean if driving.jacobian is not None else Keypoints(mean.value), driving)
+
+
+def _lay(points: Keypoints, driving: Keypoints) -> Keypoints:
+    """Move and scale a face to the position and the size of another."""
+    other = driving.to("cpu", torch.float32)
+    scale = (hull_area(other.value) / hull_area(points.value).clamp(min=1e-12)).sqrt()[:, None, None]
+    value = (points.value - points.value.mean(1, keepdim=True)) * scale + other.value.mean(1, keepdim=True)
+    jacobian = None if points.jacobian is None else points.jacobian * scale[..., None]
+    return Keypoints(value, jacobian)

@@ -19,10 +19,11 @@ import torch
 from fomaug.errors import ArgumentError, FomaugError
 from fomaug.expand.engines import Job
 from fomaug.expand.engines.process import serve
-from fomaug.expand.parts import new_part_name, part_path
+from fomaug.expand.manifest import new_part_name, part_path
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.run import work
 from fomaug.expand.tasks import Done, Task, Tasks
-from fomaug.expand.worker import WorkerSetup, work
+from fomaug.expand.worker import WorkerSetup
 from fomaug.weights import pick_device
 
 _WORKER_BYTES: Final = 1 << 30  # memory of one process on a CPU, with a margin

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 from fomaug.errors import ArgumentError
-from fomaug.expand.classes import check_label
+from fomaug.expand.labels import check_label
 from fomaug.expand.manifest import (
     CARD,
     CONTACT_SHEET,

@@ -3,11 +3,11 @@
 from fomaug.training.faces.augmentation import Degradation as Degradation
 from fomaug.training.faces.config import FaceTrainConfig as FaceTrainConfig
 from fomaug.training.faces.loop import train_faces as train_faces
+from fomaug.training.faces.pairs import Framing as Framing
 from fomaug.training.faces.state import TrainState as TrainState
 from fomaug.training.faces.state import export_model as export_model
 from fomaug.training.faces.store import pack_clips as pack_clips
 from fomaug.training.faces.store import pack_stills as pack_stills
-from fomaug.training.faces.warps import Framing as Framing
 
 __all__ = [
     "Degradation",

@@ -10,7 +10,7 @@ from fomaug.faces import KEYPOINT_POINTS
 from fomaug.networks.lite_detector import LiteDetectorConfig
 from fomaug.networks.lite_generator import LiteGeneratorConfig
 from fomaug.training.faces.augmentation import Degradation
-from fomaug.training.faces.warps import Framing
+from fomaug.training.faces.pairs import Framing
 
 
 def _rows(*names: str) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fomaug.training.faces.augmentation import uniform
-from fomaug.training.faces.warps import eval_spline, fit_spline, grids, sample
+from fomaug.training.faces.pairs import eval_spline, fit_spline, grids, sample
 
 _TRUSTED: Final = 0.85  # least share of the face's points inside a matte
 _MARGIN: Final = 9  # pixels around a person that may still show a part of it

@@ -12,12 +12,22 @@ from torch import Tensor
 from fomaug.driving.synthetic import expression_fields
 from fomaug.faces import mean_mesh, mesh_keypoints, rotation
 from fomaug.geometry import identity_grid
-from fomaug.geometry.eye import EyePoints, read_eyes, set_eyes
+from fomaug.geometry.eye import EyePoints, coordinates, read_eyes, set_eyes
 from fomaug.training.faces.augmentation import normal, uniform
 from fomaug.training.faces.config import BRIDGE, EYES
 from fomaug.training.faces.hidden import Layers, Mouths, between_lips, fill_mouth, is_closed, take_apart
-from fomaug.training.faces.pairs import GRID, Pair
-from fomaug.training.faces.warps import AS_CUT, Camera, Framing, composed, eval_spline, fit_spline, grids, sample
+from fomaug.training.faces.pairs import (
+    AS_CUT,
+    GRID,
+    Camera,
+    Framing,
+    Pair,
+    composed,
+    eval_spline,
+    fit_spline,
+    grids,
+    sample,
+)
 
 _WARP_GRID: Final = 40
 _LIPS: Final = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409)
@@ -114,8 +124,7 @@ def _rendered(layers: Layers, flow: Tensor, camera: Camera, pose: Pose) -> Tenso
 def _eye_flow(source: Tensor, driving: Tensor, size: int) -> Tensor:
     """Compute the backward flow (B, S, S, 2) of the eyes in the driving mesh's pose, see `set_eyes`."""
     old, new = (read_eyes(mesh_keypoints(mesh), _EYE_POINTS) for mesh in (source, driving))
-    axis = torch.linspace(-1, 1, size, device=driving.device)
-    return set_eyes(old, new, axis, axis)[0]
+    return set_eyes(old, new, coordinates(size, driving.device, torch.float32))[0]
 
 
 class _Spline:

@@ -16,9 +16,8 @@ from fomaug.faces import mirror_order
 from fomaug.files import ARRAYS, check_regular, open_regular
 from fomaug.media import PICTURE_FORMATS, open_picture
 from fomaug.training.faces.augmentation import integers, uniform
-from fomaug.training.faces.pairs import GRID, Pair, Views, clip_pair
+from fomaug.training.faces.pairs import AS_CUT, GRID, Framing, Pair, Views, clip_pair
 from fomaug.training.faces.stills import still_pair
-from fomaug.training.faces.warps import AS_CUT, Framing
 
 FLOW_UNIT = 8192
 """The number of int16 steps of stored flow in a normalised unit."""

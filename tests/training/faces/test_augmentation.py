@@ -9,8 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fomaug.training.faces.augmentation import Degradation, degrade, tint
-from fomaug.training.faces.jpeg import compress
+from fomaug.training.faces.augmentation import Degradation, compress, degrade, tint
 
 NONE = Degradation(small_share=0, grey_share=0, jpeg_share=0)
 

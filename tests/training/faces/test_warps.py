@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fomaug.faces.canonical import mean_mesh
-from fomaug.training.faces.warps import AS_CUT, Camera, Framing, eval_spline, fit_spline
+from fomaug.training.faces.pairs import AS_CUT, Camera, Framing, eval_spline, fit_spline
 
 
 def test_spline_passes_through_its_points(generator: torch.Generator) -> None:

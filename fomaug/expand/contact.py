@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 
 from fomaug.errors import MediaError, reason_of
 from fomaug.expand.formats import load_outputs
-from fomaug.expand.manifest import CONTACT_SHEET, Row, is_still
+from fomaug.expand.manifest import CONTACT_SHEET, THUMBNAILS, Row, is_still
 from fomaug.expand.report import Failure
+from fomaug.expand.samples import CELL, MOST_SHOWN, thumbnail_name, thumbnail_of
 from fomaug.expand.sources import SourceFile
-from fomaug.expand.thumbnails import CELL, MOST, kept_thumbnail, reduce
 from fomaug.files import PICTURE, read_regular
-from fomaug.media import Provenance, contact_sheet, save_image
+from fomaug.media import Provenance, contact_sheet, read_picture, save_image
 
 
 def save_contact_sheet(
@@ -58,7 +59,7 @@ def save_contact_sheet(
     return save_image(out / CONTACT_SHEET, contact_sheet(pictures, cell=CELL), provenance=mark), unshown
 
 
-def choose_sources(keys: Sequence[str], most: int = MOST) -> list[str]:
+def choose_sources(keys: Sequence[str], most: int = MOST_SHOWN) -> list[str]:
     """Choose keys at even distances; every class has one key before any class has two."""
     seen: dict[str, int] = {}
     order = []
@@ -78,7 +79,7 @@ def _read_source(source: SourceFile) -> NDArray[np.uint8]:
         content = source.read()
     except OSError as cause:
         raise MediaError(f"cannot be read: {reason_of(cause)}") from cause
-    return reduce(content, source.key)
+    return thumbnail_of(content, source.key)
 
 
 def _read_copies(out: Path, url: str, rows: Sequence[Row]) -> list[NDArray[np.uint8]]:
@@ -95,9 +96,23 @@ def _member(row: Row) -> tuple[str, str]:
 
 def _read(out: Path, row: Row, contents: Mapping[tuple[str, str], bytes]) -> NDArray[np.uint8]:
     if "member" in row:
-        return reduce(contents[_member(row)], row["member"])
+        return thumbnail_of(contents[_member(row)], row["member"])
     try:
-        return reduce(read_regular(out / row["file"], PICTURE), row["file"])
+        return thumbnail_of(read_regular(out / row["file"], PICTURE), row["file"])
     except (MediaError, OSError) as cause:
         reason = str(cause) if isinstance(cause, MediaError) else f"cannot be read: {reason_of(cause)}"
         raise MediaError(f"its copy {row['file']} {reason}") from cause
+
+
+def kept_thumbnail(out: Path, row: Row) -> NDArray[np.uint8] | None:
+    """Return the thumbnail of a copy; None if it was not kept, or is damaged."""
+    path = out / thumbnail_name(row)
+    try:
+        return read_picture(path).rgb if path.is_file() else None
+    except MediaError:
+        return None
+
+
+def remove_thumbnails(out: Path) -> None:
+    """Remove the thumbnails of a job that has its sheet."""
+    shutil.rmtree(out / THUMBNAILS, ignore_errors=True)

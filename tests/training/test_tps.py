@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fomaug.geometry.tps import ThinPlateSpline
+from fomaug.training.model import ThinPlateSpline
 
 
 def drawn(seed: int = 0) -> ThinPlateSpline:

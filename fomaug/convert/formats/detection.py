@@ -1,15 +1,15 @@
-"""YOLO: `data.yaml`, and a text file for each picture with boxes, and keypoints in one of the two formats."""
+"""Formats of face detection beside COCO: YOLO with boxes or keypoints, Pascal VOC and WIDER FACE."""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+from xml.etree import ElementTree
 
 import yaml
 
 from fomaug.convert.entries import Entry
-from fomaug.convert.formats.categories import Categories, note_on_categories
-from fomaug.convert.formats.coco import edges_of
+from fomaug.convert.formats.coco import Categories, edges_of, note_on_categories
 from fomaug.convert.formats.registry import Context, Converter, check_point_counts, register
 from fomaug.convert.outputs import UniqueStems
 from fomaug.convert.plan import ConvertPlan
@@ -121,3 +121,111 @@ def _relative(edges: tuple[float, float, float, float], size: tuple[int, int]) -
         for low, high, length in ((edges[0], edges[2], width), (edges[1], edges[3], height))
     )
     return [(x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height]
+
+
+_ROOT: Final = "VOCdevkit/VOC2012"
+
+
+@register
+class VocConverter(Converter):
+    """Writer of `JPEGImages/`, `Annotations/` and `ImageSets/Main/` below `VOCdevkit/VOC2012`."""
+
+    name: ClassVar[str] = "voc"
+    summary: ClassVar[str] = "Pascal VOC: boxes in XML files"
+    needs = (BOXES,)
+    holds = frozenset({CLASSES, BOXES, SEVERAL})
+    encode: ClassVar[str] = "jpeg"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.groups = Categories(context.plan.categories, context.survey, context.categories)
+
+    @classmethod
+    def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
+        """Add notes on categories, names and rounding."""
+        notes = super().check(survey, plan)
+        return [
+            *notes,
+            *note_on_categories(survey, plan),
+            "pictures become JPEGs in one folder, and boxes are rounded to whole pixels",
+        ]
+
+    def add(self, entry: Entry) -> bool:
+        """Write a picture, its XML file and its line in the list of its split."""
+        if entry.labels is None:
+            return False
+        flat = f"{entry.split}-{entry.name}".replace("/", "-")
+        file = PurePosixPath(self.pictures.place(entry, f"{_ROOT}/JPEGImages/{flat}", spaces=False))
+        root = ElementTree.Element("annotation")
+        _texts(root, {"folder": "VOC2012", "filename": file.name})
+        _texts(ElementTree.SubElement(root, "source"), {"database": "fomaug", "image": entry.source})
+        height, width = entry.size
+        _texts(ElementTree.SubElement(root, "size"), {"width": width, "height": height, "depth": 3})
+        _texts(root, {"segmented": 0})
+        for face in single_faces(entry.labels):
+            if face.in_picture and face.outline is not None:
+                self._add_object(root, entry, face)
+        ElementTree.indent(root)
+        text = ElementTree.tostring(root, encoding="unicode")
+        self.outputs.write(f"{_ROOT}/Annotations/{file.stem}.xml", f"{text}\n")
+        self.outputs.text(f"{_ROOT}/ImageSets/Main/{entry.split}.txt").write(f"{file.stem}\n")
+        return True
+
+    def _add_object(self, root: ElementTree.Element, entry: Entry, face: SingleFace) -> None:
+        assert face.outline is not None
+        found = ElementTree.SubElement(root, "object")
+        name = self.groups.names[self.groups.index_of(entry, face)]
+        _texts(found, {"name": name, "pose": "Unspecified", "truncated": 0, "difficult": 0})
+        # The first pixel has the number 1, and the box ends at the number of its last pixel.
+        height, width = entry.size
+        limits = (width, height, width, height)
+        corners = [min(max(round(edge) + 1, 1), most) for edge, most in zip(face.outline, limits, strict=True)]
+        names = ("xmin", "ymin", "xmax", "ymax")
+        _texts(ElementTree.SubElement(found, "bndbox"), dict(zip(names, corners, strict=True)))
+
+
+def _texts(parent: ElementTree.Element, values: dict[str, str | int]) -> None:
+    for name, value in values.items():
+        # XML cannot represent control characters and lone surrogates.
+        text = "".join(sign if sign.isprintable() else "?" for sign in str(value))
+        ElementTree.SubElement(parent, name).text = text
+
+
+_ATTRIBUTES: Final = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
+_FOLDERS: Final = {"train": "WIDER_train", "val": "WIDER_val", "test": "WIDER_test"}
+_NO_FACE: Final = "0 0 0 0 0 0 0 0 0 0"
+
+
+@register
+class WiderFaceConverter(Converter):
+    """Writer of `WIDER_SPLIT/images/` and `wider_face_split/wider_face_SPLIT_bbx_gt.txt`."""
+
+    name: ClassVar[str] = "widerface"
+    summary: ClassVar[str] = "WIDER FACE: lists of boxes"
+    needs = (BOXES,)
+    holds = frozenset({BOXES, SEVERAL})
+    encode: ClassVar[str] = "jpeg"
+
+    def add(self, entry: Entry) -> bool:
+        """Write a picture, and append its faces to the list of its split."""
+        if entry.labels is None:
+            return False
+        root = f"{_FOLDERS[entry.split]}/images"
+        # Readers of WIDER FACE expect each picture in the folder of an event.
+        name = entry.name if "/" in entry.name else f"0--Faces/{entry.name}"
+        file = self.pictures.place(entry, f"{root}/{name}").removeprefix(f"{root}/")
+        lines = [self._line(face) for face in single_faces(entry.labels) if face.in_picture]
+        found = [line for line in lines if line]
+        text = "".join(f"{line}\n" for line in (file, str(len(found)), *(found or [_NO_FACE])))
+        self.outputs.text(f"wider_face_split/wider_face_{entry.split}_bbx_gt.txt").write(text)
+        return True
+
+    @staticmethod
+    def _line(face: SingleFace) -> str:
+        """Return x, y, width, height and the six attributes of a face; attributes without a number are 0."""
+        if (edges := edges_of(face)) is None:
+            return ""
+        x0, y0, x1, y1 = map(round, edges)
+        box = (x0, y0, max(x1 - x0, 1), max(y1 - y0, 1))
+        values = (str(face.fields.get(name, 0)) for name in _ATTRIBUTES)
+        return " ".join(map(str, (*box, *(value if value.isdigit() else "0" for value in values))))

@@ -1,13 +1,21 @@
-"""Class labels of the copies, by the policy of the plan."""
+"""Labels of the copies: classes by the policy of the plan, views, and annotations, which move and become plain JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
-from fomaug.driving import DrivingPool, mirrored_expression
+import numpy as np
+from numpy.typing import NDArray
+
+from fomaug.driving import EXPRESSIONS, DrivingPool, mirrored_expression, mirrored_fields
 from fomaug.errors import ArgumentError, LabelError
+from fomaug.expand.copies import AnimatedCopy
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import SourceFile
+from fomaug.labels import FaceLabels, move
+from fomaug.motion import Angles, MotionParams, mirrored_angles
+from fomaug.strict_json import without_nan
 
 
 def parse_labels(text: str) -> str | dict[str, str]:
@@ -120,3 +128,98 @@ def list_classes(plan: ExpandPlan, sources: Iterable[SourceFile], pool: DrivingP
     if plan.include_sources != "none":
         labels |= {copy_label(plan.labels, label, None, still=True) for label in own}
     return tuple(sorted(labels - {""}))
+
+
+_AXES: Final = ("yaw", "pitch", "roll")
+
+
+def view_labels(params: MotionParams, poses: Sequence[Angles | None]) -> dict[str, Any]:
+    """Return the row's entry "view", which describes the first face; "others" in it describes the further ones.
+
+    Args:
+        params: fitted parameters of a copy; if it is mirrored, the labels are those of the mirrored picture.
+        poses: estimated head pose of each face before the copy was mirrored.
+    """
+    pairs = zip(params.faces, poses, strict=False)
+    labels = [_labels(face, pose, mirrored=params.mirrored) for face, pose in pairs]
+    if not labels or labels[0] is None:
+        return {}
+    return {"view": {**labels[0], **({"others": labels[1:]} if labels[1:] else {})}}
+
+
+def _labels(params: MotionParams, pose: Angles | None, *, mirrored: bool) -> dict[str, Any] | None:
+    view = params.view
+    if view is None or view.taken is None:
+        return None
+    mix, name = EXPRESSIONS.get(view.expression, {}), view.expression
+    asked, taken, reached = view.asked, view.taken, pose
+    if mirrored:
+        mix, name = mirrored_fields(mix), mirrored_expression(name)
+        asked, taken = mirrored_angles(asked), mirrored_angles(taken)
+        reached = None if pose is None else mirrored_angles(pose)
+    return {
+        "asked": list(asked),
+        "taken": list(taken),
+        "replaced": view.replaced,
+        "reached": None if reached is None else list(reached),
+        "expression": name,
+        "values": {name: round(strength * params.strength, 5) for name, strength in mix.items()},
+    }
+
+
+def view_columns(view: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten the entry "view" of a manifest row, which describes the first face, to columns.
+
+    >>> view_columns({"asked": [30, 0, 0], "reached": None, "expression": "smile", "values": {"smile": 0.8}})
+    {'asked_yaw': 30, 'asked_pitch': 0, 'asked_roll': 0, 'view_expression': 'smile', 'view_smile': 0.8}
+    """
+    columns: dict[str, Any] = {}
+    for kind in ("asked", "reached"):
+        angles = view.get(kind) or ()
+        columns |= {f"{kind}_{axis}": angle for axis, angle in zip(_AXES, angles, strict=False)}
+    if view.get("expression"):
+        columns["view_expression"] = view["expression"]
+    return columns | {f"view_{name}": value for name, value in (view.get("values") or {}).items()}
+
+
+def move_labels(labels: FaceLabels | None, moved: AnimatedCopy) -> FaceLabels | None:
+    """Move the labels of a source to one of its copies; None for a source without labels."""
+    if labels is None:
+        return None
+    return move(labels, moved.flow, moved.picture.size, occlusion=moved.occlusion)
+
+
+def to_json(labels: FaceLabels) -> dict[str, Any]:
+    """Convert labels to plain JSON, without the mask, which is a file."""
+    arrays = {name: _rounded(getattr(labels, name)) for name in _ARRAYS}
+    segments = None if labels.segments is None else list(labels.segments)
+    values = {**arrays, "segments": segments}
+    return {name: value for name, value in values.items() if value is not None} | {"fields": labels.fields}
+
+
+def from_json(values: dict[str, Any]) -> FaceLabels:
+    """Convert the result of `to_json` to labels."""
+    arrays: dict[str, Any] = {}
+    for name, (kind, width) in _ARRAYS.items():
+        if name in values:
+            array: NDArray[Any] = np.array(values[name], kind)
+            count = len(values[name])
+            arrays[name] = array.reshape((count, width) if width else (count,))
+    segments = tuple(values["segments"]) if "segments" in values else None
+    return FaceLabels(**arrays, segments=segments, fields=values.get("fields", {}))
+
+
+_ARRAYS: Final[dict[str, tuple[type, int]]] = {
+    "points": (float, 2),
+    "visible": (bool, 0),
+    "boxes": (float, 4),
+    "box_visible": (bool, 0),
+}
+"""Type of each array and length of its rows; 0 for one-dimensional arrays."""
+
+
+def _rounded(array: NDArray[Any] | None) -> list[Any] | None:
+    if array is None:
+        return None
+    found: list[Any] = (array if array.dtype == bool else array.round(3)).tolist()
+    return list(without_nan(found))
