@@ -29,7 +29,7 @@ from model_card import to_tensor
 import fomaug
 from fomaug.faces import head_pose
 from fomaug.motion import MotionParams, View, fit
-from fomaug.motion import turn as _turn
+from fomaug.motion import targets as _turn
 from fomaug.quality import Gates, judge, score
 
 ASKED = [
