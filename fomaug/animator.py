@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from fomaug.device import keep_freed_memory, rows_of_part, side_by_side
+from fomaug.device import keep_freed_memory, side_by_side
 from fomaug.errors import ShapeError
 from fomaug.geometry import Frame, resize_map, warp_image
 from fomaug.networks import GeneratorOutput
@@ -163,7 +163,7 @@ class Animator(nn.Module):
                 output = self.generator(small, tuple(features), part.keypoints, keypoints[rows])
                 return _compose(part.image, output, self._frame(part.image))
 
-        return Animated.cat(_in_parts(animate, source.image, differentiable, self.generator))
+        return Animated.cat(_in_parts(animate, source.image, differentiable))
 
     def stream(
         self,
@@ -228,15 +228,13 @@ def _in_parts(
     work: Callable[[slice], Done],
     images: Tensor,
     differentiable: bool,  # noqa: FBT001
-    network: nn.Module | None = None,
 ) -> list[Done]:
     """Process the parts of a batch in parallel where that is faster, otherwise the whole batch at once."""
     on_cpu = images.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     if differentiable or traced or not on_cpu:
         return [work(slice(None))]
-    weights = 0 if network is None else sum(weight.numel() for weight in network.parameters())
-    return side_by_side(work, len(images), rows_of_part(weights))
+    return side_by_side(work, len(images))
 
 
 def _compose(image: Tensor, output: GeneratorOutput, frame: Frame) -> Animated:

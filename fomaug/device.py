@@ -22,9 +22,12 @@ from torch import Tensor
 
 Parameters = ParamSpec("Parameters")
 Value = TypeVar("Value")
+Done = TypeVar("Done")
 
 _MOST_CONSTANTS: Final = 256  # of each function
 _ALIGNMENT: Final = 8  # bytes; every dtype can be read at multiples of it
+_PART: Final = 8
+"""Number of rows of a part: more rows occupy too few threads, and with fewer rows the operations are too short."""
 
 _caches: list[Callable[[], None]] = []
 
@@ -160,21 +163,7 @@ def _record(device: torch.device) -> torch.cuda.Event:
     return event
 
 
-Done = TypeVar("Done")
-
-_PART: Final = 8
-"""Number of rows of a part: more rows occupy too few threads, and with fewer rows the operations are too short."""
-
-_LARGE: Final = 20_000_000
-"""Weights of a network whose maps of a single row fill the caches of a processor; the official ones have 45 million."""
-
-
-def rows_of_part(weights: int) -> int:
-    """Choose the number of rows of a part for a network with so many weights."""
-    return 1 if weights >= _LARGE else _PART
-
-
-def side_by_side(work: Callable[[slice], Done], count: int, rows: int = _PART) -> list[Done]:
+def side_by_side(work: Callable[[slice], Done], count: int) -> list[Done]:
     """Process the parts of a batch in parallel, on torch's number of threads.
 
     The division of a batch does not depend on the number of threads, so the results are the same to the bit. Gradient
@@ -183,12 +172,11 @@ def side_by_side(work: Callable[[slice], Done], count: int, rows: int = _PART) -
     Args:
         work: function of a slice of rows; it may be called in any thread.
         count: number of rows of the batch.
-        rows: largest number of rows of a part.
 
     Returns:
         The results of the parts, in order.
     """
-    parts = _parts(count, rows)
+    parts = _parts(count)
     threads = torch.get_num_threads()
     workers = min(threads, len(parts))
     if workers == 1:
@@ -209,8 +197,8 @@ def side_by_side(work: Callable[[slice], Done], count: int, rows: int = _PART) -
         torch.set_num_threads(threads)  # for later threads, and for libraries with one number for all threads
 
 
-def _parts(count: int, rows: int) -> list[slice]:
-    number = max(1, -(-count // rows))
+def _parts(count: int) -> list[slice]:
+    number = max(1, -(-count // _PART))
     ends = [count * i // number for i in range(number + 1)]
     return [slice(*pair) for pair in itertools.pairwise(ends)]
 

@@ -70,7 +70,7 @@ def open_regular(path: Path, kind: Kind) -> BinaryIO:
         kind: kind of the file, which limits its size.
 
     Raises:
-        UnsafeFileError: it is no regular file, or larger than the limit of its kind; or no file can have this name.
+        UnsafeFileError: it is not a regular file, or larger than the limit of its kind; or no file can have this name.
         OSError: it cannot be opened.
     """
     try:

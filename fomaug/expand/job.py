@@ -51,10 +51,10 @@ from fomaug.remote import local_name
 
 @dataclass(frozen=True)
 class _Mode:
-    """Which part of a job is done.
+    """The part of a job that a call does.
 
     Attributes:
-        resume: True to go on with a job.
+        resume: True to continue a job.
         dry_run: True to count the copies and write nothing.
         only_prepare: True to prepare the job and make no copies.
         share: share of the copies that is made; None for all, which are then joined.
@@ -108,9 +108,9 @@ def expand(
         strength_range: interval that the share of motion is drawn from.
         labels: "keep", "from_clip", "drop", or a mapping from old to new labels.
         on_error: "skip" to leave out and report sources, clips and annotations that cannot be used, or "raise".
-        resume: True to go on with an interrupted job; refused if its settings or inputs have changed.
+        resume: True to continue an interrupted job; refused if its settings or inputs have changed.
         dry_run: True to count the copies and write nothing.
-        prepare: True to save the plan of the job and make no copies, so that shards can begin.
+        prepare: True to save the plan of the job and make no copies, so that shares can begin.
         shard: "I/N" to make only the I-th of N shares, counted from 0, or "auto" for the numbers of a cluster, see
             `fomaug.expand.parse_share`; the shares are joined by `fomaug.expand.finish`, or by `resume=True`.
         progress: True to show a progress bar.
@@ -160,7 +160,7 @@ def finish(
     on_error: OnError = "skip",
     progress: bool = False,
 ) -> ExpandReport:
-    """Go on with the job of an output folder by its own settings: make what is missing, and join all shares.
+    """Continue the job of an output folder with its own settings: make the missing copies, and join all shares.
 
     Args:
         out: output folder or URL of a job that was prepared, interrupted, or divided into shards.
@@ -256,7 +256,7 @@ def _run(prepared: Prepared, report: ExpandReport, mode: _Mode) -> ExpandReport:
 
 
 def _run_share(prepared: Prepared, report: ExpandReport, mode: _Mode, share: Share) -> ExpandReport:
-    """Make the missing copies of one share beside the processes that make the others."""
+    """Make the missing copies of one share; other processes make the other shares at the same time."""
     # The first share prepares the job, the others wait for it.
     lock = nullcontext() if is_prepared(prepared.out) else locked(prepared.out, patient=True)
     with lock, explained_writes(prepared.plan.target):
@@ -270,7 +270,7 @@ def _run_share(prepared: Prepared, report: ExpandReport, mode: _Mode, share: Sha
 
 
 def _index(prepared: Prepared) -> RowIndex:
-    """Index the rows that are there, of copies that are there."""
+    """Index the existing rows of existing copies."""
     annotator = prepared.stages.annotator
     companion = None if annotator is None else annotator.file_with
     index = RowIndex(

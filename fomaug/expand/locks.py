@@ -1,4 +1,4 @@
-"""Locks of an output folder and its manifest parts, which end with their process, and what killed processes leave."""
+"""Locks of an output folder and its manifest parts, and removal of the files that killed processes left."""
 
 from __future__ import annotations
 

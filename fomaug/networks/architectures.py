@@ -103,8 +103,8 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
             _fold_sequence(module)
     for generator in network.modules():
         if isinstance(generator, Generator):  # whose maps are large enough, unlike those of hourglasses
-            for block in generator.up_blocks:
-                assert isinstance(block, UpBlock)
+            for block in (*generator.bottleneck, *generator.up_blocks):
+                assert isinstance(block, ResBlock | UpBlock)
                 block.fold()
     return network
 

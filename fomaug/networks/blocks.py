@@ -1,17 +1,17 @@
-"""Building blocks and the hourglass (paper: Sec. 7.1), with the attribute names of the official checkpoints."""
+"""Building blocks of all networks; those of the official one (paper: Sec. 7.1) have its attribute names."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 from collections.abc import Sequence
-from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomaug.geometry.sampling import can_be_rearranged
+from fomaug.networks.convolutions import convolve_positive, has_tiles, is_large, transform_kernels
 
 
 class SameBlock(nn.Module):
@@ -47,7 +47,7 @@ class UpBlock(SameBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (B, C, H, W) to (B, C', 2 H, 2 W)."""
-        if self.quarters is not None and x[0].numel() >= _LARGE and can_be_rearranged(x):
+        if self.quarters is not None and is_large(x):
             return self._by_quarters(x, self.quarters)
         larger: Tensor = F.interpolate(x, scale_factor=2)
         return super().forward(larger)
@@ -64,18 +64,16 @@ class UpBlock(SameBlock):
             self.quarters = kernels.transpose(0, 1).contiguous()
 
     def _by_quarters(self, x: Tensor, kernels: Tensor) -> Tensor:
-        b, _, h, w = x.shape
-        padded = F.pad(x, (1, 1, 1, 1))
-        larger = x.new_empty(b, self.conv.out_channels, h, 2, w, 2)
+        b, c, h, w = x.shape
+        padded = x.new_zeros(b, h + 2, w + 2, c).permute(0, 3, 1, 2)
+        padded[:, :, 1:-1, 1:-1] = x
+        larger = x.new_empty(b, h, 2, w, 2, self.conv.out_channels)  # channels innermost
         for down in range(2):
             for across in range(2):
                 part = padded[:, :, down : down + h + 1, across : across + w + 1]
-                larger[:, :, :, down, :, across] = F.conv2d(part, kernels[down, across], self.conv.bias)
-        return larger.view(b, -1, 2 * h, 2 * w).relu_()
-
-
-_LARGE: Final = 2**19
-"""Values of a map from which on `UpBlock` saves time; smaller ones wait for their weights."""
+                quarter = F.conv2d(part, kernels[down, across], self.conv.bias)
+                larger[:, :, down, :, across] = quarter.permute(0, 2, 3, 1)
+        return larger.view(b, 2 * h, 2 * w, -1).permute(0, 3, 1, 2).relu_()
 
 
 def _halves(kernels: Tensor, axis: int) -> Tensor:
@@ -88,18 +86,32 @@ def _halves(kernels: Tensor, axis: int) -> Tensor:
 class ResBlock(nn.Module):
     """Two pre-activated convolutions around a shortcut."""
 
+    columns1: Tensor | None
+    columns2: Tensor | None
+
     def __init__(self, features: int, kernel_size: int = 3) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(features, features, kernel_size, padding=kernel_size // 2)
         self.conv2 = nn.Conv2d(features, features, kernel_size, padding=kernel_size // 2)
         self.norm1 = nn.BatchNorm2d(features)
         self.norm2 = nn.BatchNorm2d(features)
+        self.register_buffer("columns1", None, persistent=False)  # transformed kernels, see `fold`
+        self.register_buffer("columns2", None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform (B, C, H, W) to the same shape."""
+        if self.columns1 is not None and self.columns2 is not None and has_tiles(x):
+            inner = convolve_positive(self.norm1(x), self.columns1, self.conv1.bias)
+            return x + convolve_positive(inner, self.columns2, self.conv2.bias)
         inner = self.conv1(F.relu(self.norm1(x)))
         outer: Tensor = self.conv2(F.relu(self.norm2(inner)))
         return x + outer
+
+    def fold(self) -> None:
+        """Prepare for evaluation without a batch norm between the convolutions, see `convolve_positive`."""
+        if self.conv1.kernel_size == (3, 3) and isinstance(self.norm2, nn.Identity):
+            self.columns1 = transform_kernels(self.conv1.weight.detach())
+            self.columns2 = transform_kernels(self.conv2.weight.detach())
 
 
 class AntiAliasDownsample(nn.Module):

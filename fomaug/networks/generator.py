@@ -1,4 +1,4 @@
-"""Dense motion network: one flow and one occlusion map from K local affine motions (paper: Sec. 3.2)."""
+"""Occlusion-aware generator, its dense motion network (paper: Sec. 3.2), and the output that all generators share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomaug.geometry import gaussian_heatmap, identity_grid, inverse_2x2, warp_image
+from fomaug.geometry.sampling import can_be_rearranged
 from fomaug.networks.blocks import DownBlock, Hourglass, ResBlock, SameBlock, UpBlock, downsampler
 from fomaug.networks.config import CommonConfig, DenseMotionConfig, GeneratorConfig
+from fomaug.networks.convolutions import convolve_by_columns, is_large
 from fomaug.types import Keypoints
 
 
@@ -21,6 +23,11 @@ class DenseMotion(NamedTuple):
     occlusion: Tensor | None
     mask: Tensor
     sparse_deformed: Tensor
+
+    def take(self, rows: slice) -> DenseMotion:
+        """Take some rows."""
+        occlusion = None if self.occlusion is None else self.occlusion[rows]
+        return DenseMotion(self.deformation[rows], occlusion, self.mask[rows], self.sparse_deformed[rows])
 
 
 class DenseMotionNetwork(nn.Module):
@@ -137,7 +144,7 @@ class Generator(nn.Module):
 
     def encode(self, image: Tensor) -> tuple[Tensor, ...]:
         """Compute everything that depends on the source (B, 3, S, S) alone: its features and its reduced image."""
-        features = self.first(image)
+        features = self.first(_channels_innermost(image))
         for block in self.down_blocks:
             features = block(features)
         return features, self.dense_motion_network.down(image)
@@ -155,20 +162,41 @@ class Generator(nn.Module):
         """
         encoded, small = features
         motion = self.dense_motion_network(small, source, driving)
-        x = warp_features(encoded, motion.deformation)
-        if motion.occlusion is not None:
-            x = x * _fit(motion.occlusion, x).to(x.dtype)
-        x = self.bottleneck(x)
-        for block in self.up_blocks:
-            x = block(x)
         return GeneratorOutput(
-            prediction=self.final(x).sigmoid(),
+            prediction=self._paint(encoded, motion),
             deformation=motion.deformation,
             occlusion=motion.occlusion,
             mask=motion.mask,
             deformed=warp_features(image, motion.deformation),
             sparse_deformed=motion.sparse_deformed,
         )
+
+    def _paint(self, encoded: Tensor, motion: DenseMotion) -> Tensor:
+        """Warp and decode features; on a CPU one by one, since the maps of one image fill its caches."""
+        if can_be_rearranged(encoded) and len(encoded) > 1:
+            return torch.cat([self._paint(encoded[row], motion.take(row)) for row in map(_row, range(len(encoded)))])
+        x = warp_features(encoded, motion.deformation)
+        if motion.occlusion is not None:
+            x = x * _fit(motion.occlusion, x).to(x.dtype)
+        x = self.bottleneck(_channels_innermost(x))
+        for block in self.up_blocks:
+            x = block(x)
+        return self._last(x).sigmoid()
+
+    def _last(self, x: Tensor) -> Tensor:
+        if is_large(x) and self.final.bias is not None:
+            return convolve_by_columns(x, self.final.weight, self.final.bias)
+        image: Tensor = self.final(x)
+        return image
+
+
+def _row(number: int) -> slice:
+    return slice(number, number + 1)
+
+
+def _channels_innermost(x: Tensor) -> Tensor:
+    """Arrange maps for the convolutions of a CPU, which otherwise rearrange them before and after each."""
+    return x.contiguous(memory_format=torch.channels_last) if can_be_rearranged(x) else x
 
 
 def warp_features(features: Tensor, deformation: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ def test_workers_load_models_and_pools_by_name(
     assert contents(two.out) == contents(one.out)
 
 
-def test_annotations_faces_and_bad_pictures_come_through_other_processes(
+def test_annotations_faces_and_bad_pictures_work_in_other_processes(
     run: Callable[..., ExpandReport], contents: Contents, faces: Path, tmp_path: Path
 ) -> None:
     (faces / "ben" / "1.png").write_bytes(b"no picture")
@@ -80,20 +80,22 @@ def test_annotations_faces_and_bad_pictures_come_through_other_processes(
     assert len(two.flawed) == 1
 
 
-def test_an_error_of_a_worker_is_raised_here(run: Callable[..., ExpandReport], faces: Path, tmp_path: Path) -> None:
+def test_an_error_of_a_worker_is_raised_in_the_main_process(
+    run: Callable[..., ExpandReport], faces: Path, tmp_path: Path
+) -> None:
     (faces / "ben" / "1.png").write_bytes(b"no picture")
     with pytest.raises(MediaError, match=r"^ben/1\.png: cannot be read"):
         run("out", processes=2, on_error="raise")
     assert not list((tmp_path / "out").rglob("*.fomaug-tmp"))
 
 
-def test_what_cannot_be_passed_on_is_named(run: Callable[..., ExpandReport]) -> None:
+def test_objects_that_cannot_be_passed_to_processes_are_named(run: Callable[..., ExpandReport]) -> None:
     with pytest.raises(ArgumentError, match=r"detector cannot be passed to other processes .* top of a module"):
         run("out", processes=2, faces="detect", detector=lambda picture: find_middle(picture))
 
 
 @pytest.mark.parametrize("processes", [0, -1, "many", 1.5])
-def test_numbers_of_processes_that_are_none_are_refused(run: Callable[..., ExpandReport], processes: object) -> None:
+def test_invalid_numbers_of_processes_are_refused(run: Callable[..., ExpandReport], processes: object) -> None:
     with pytest.raises(ArgumentError, match="processes must be a number from 1, or 'auto'"):
         run("out", processes=processes)
 
@@ -238,4 +240,4 @@ def test_ray_names_its_extra(run: Callable[..., ExpandReport], monkeypatch: pyte
 def test_the_profile_names_the_stage_that_limits(run: Callable[..., ExpandReport]) -> None:
     profile = run("out", processes=2).profile
     assert len(profile) == 8
-    assert "limits: " in profile[-1]
+    assert "limits the speed: " in profile[-1]

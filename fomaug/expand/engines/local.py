@@ -61,7 +61,7 @@ def _run_here(job: Job) -> None:
 def choose_devices(plan: ExpandPlan, tasks: int) -> list[str]:
     """Choose the device of each worker process; there are no more workers than tasks.
 
-    With `processes="auto"`, there is one process for each GPU, or for each core of a CPU as far as memory allows.
+    With `processes="auto"`, there is one process for each GPU, or for each core of a CPU if the memory is sufficient.
     """
     if plan.processes == 1:
         return [plan.device]

@@ -186,4 +186,4 @@ def _format_of(name: str) -> type[ArchiveWriter]:
     for writer in FORMATS.values():
         if issubclass(writer, ArchiveWriter) and name.endswith(writer.suffix):
             return writer
-    raise MediaError(f"{name} is no archive of a known format ({', '.join(FORMATS)}); restore the manifest")
+    raise MediaError(f"{name} is not an archive of a known format ({', '.join(FORMATS)}); restore the manifest")
