@@ -12,8 +12,10 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, lru_cache, wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -27,6 +29,7 @@ _MOST_CONSTANTS: Final = 256  # of each function
 _ALIGNMENT: Final = 8  # bytes; every dtype can be read at multiples of it
 
 _caches: list[Callable[[], None]] = []
+_kept: ContextVar[list[Any] | None] = ContextVar("kept", default=None)
 
 
 def constants(make: Callable[Parameters, Value]) -> Callable[Parameters, Value]:
@@ -41,9 +44,24 @@ def constants(make: Callable[Parameters, Value]) -> Callable[Parameters, Value]:
     def constant(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Value:
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             return make(*args, **kwargs)
-        return cached(*args, **kwargs)  # type: ignore[arg-type]
+        value = cached(*args, **kwargs)  # type: ignore[arg-type]
+        kept = _kept.get()
+        if kept is not None:
+            kept.append(value)
+        return value
 
     return constant
+
+
+@contextmanager
+def keep_constants() -> Iterator[list[Any]]:
+    """Collect the constants that are used in this context, so that they stay in memory when the caches drop them."""
+    kept: list[Any] = []
+    token = _kept.set(kept)
+    try:
+        yield kept
+    finally:
+        _kept.reset(token)
 
 
 def _outside_of_inference(make: Callable[Parameters, Value]) -> Callable[Parameters, Value]:

@@ -47,6 +47,14 @@ def test_goals_are_judged_in_their_direction(load: Any) -> None:
     assert goals["training"]["at_most"] == 1.3
 
 
+@torch.no_grad()
+def test_graphs_are_compared_with_the_module(load: Any) -> None:
+    found = load("gpu").graphs(torch.device("cpu"), "float32", 1, 0.0)  # on a CPU nothing is recorded
+    assert found["recordings"] == 0
+    assert found["largest_difference_of_255"] == 0
+    assert found["times_as_fast"] > 0 and found["images_per_second"].keys() == {"without", "with"}
+
+
 def test_the_time_of_overlapping_kernels_counts_once(load: Any) -> None:
     assert load("gpu").union([(4.0, 5.0), (0.0, 2.0), (1.0, 3.0), (1.5, 2.0)]) == 4.0
 
