@@ -99,9 +99,10 @@ def compare(work: Path, metrics: Path | None) -> None:
 
 
 def _print_same_person(metrics: Path, mesh: Any, known: Any, moved: Any) -> None:
-    from model_card_scores import SAME_PERSON, load_metrics
+    from model_card_scores import SAME_PERSON
+    from scripts import load_script
 
-    embed = load_metrics(metrics).Networks().embed
+    embed = load_script(metrics).Networks().embed
     same = []
     for source, own, copies in zip(known["images"], known["points"], moved["pictures"], strict=True):
         identity = embed(source, own)

@@ -12,12 +12,12 @@ the script that scores reconstructions (its classes find landmarks and embed fac
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scripts import load_script
 
 SAME_PERSON = 0.6
 SCORES = ("l1", "ssim", "akd", "aed", "lost")
@@ -33,20 +33,11 @@ def main() -> None:
     args = parser.parse_args()
     if args.what == "features" and args.clips is None:
         parser.error("features needs --clips")
-    metrics = load_metrics(args.metrics)
+    metrics = load_script(args.metrics)
     if args.what == "features":
         features(args.clips, args.out, metrics, args.step)
     else:
         {"across": across, "heads": heads, "videos": videos}[args.what](args.out, metrics)
-
-
-def load_metrics(path: Path) -> Any:
-    """Import the script that scores reconstructions."""
-    spec = importlib.util.spec_from_file_location("face_metrics", path)
-    assert spec is not None and spec.loader is not None
-    metrics = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(metrics)
-    return metrics
 
 
 def across(folder: Path, metrics: Any) -> None:

@@ -19,12 +19,12 @@ It needs a separate environment with moderngl and scipy.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scripts import open_renderer
 
 Angles = NDArray[np.float64]
 LIGHT = ("L", "Lc", "F", "Fc", "R", "Rc", "sh", "LM", "soft")
@@ -41,23 +41,13 @@ def main() -> None:
     parser.add_argument("--yaws", type=float, nargs="+", default=[0.0, 20.0, 40.0, 60.0], help="signs alternate")
     parser.add_argument("--moving", type=int, help="frames of a clip, instead of the yaws")
     args = parser.parse_args()
-    render = load_renderer(args.renderer / "render.py")
-    assets = render.Assets(str(args.renderer / "assets.npz"))
-    renderer = render.Renderer(assets)
+    render, assets, renderer = open_renderer(args.renderer)
     args.out.mkdir(parents=True, exist_ok=True)
     for seed in range(args.seed, args.seed + args.count):
         yaws = np.array(args.yaws) * (1 if seed % 2 else -1)
         made = head(render, assets, renderer, seed, yaws, args.moving)
         np.savez(args.out / f"{seed}.npz", **made)
         print(seed, made["rotation"][:, 0].round(1).tolist(), flush=True)
-
-
-def load_renderer(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location("render", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def head(render: Any, assets: Any, renderer: Any, seed: int, yaws: Angles, moving: int | None) -> dict[str, Any]:

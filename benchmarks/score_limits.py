@@ -26,8 +26,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from model_card_scores import load_metrics
 from numpy.typing import NDArray
+from scripts import load_script
 
 Frame = NDArray[np.uint8]
 SCORES = ("l1", "ssim", "akd", "aed")
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--step", type=int, default=5)
     args = parser.parse_args()
-    metrics = load_metrics(args.metrics)
+    metrics = load_script(args.metrics)
     networks = metrics.Networks()
     totals: dict[str, list[list[float]]] = {}
     for path in sorted(args.clips.glob("*.mp4")):

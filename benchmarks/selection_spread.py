@@ -15,12 +15,12 @@ prints the distance between the embeddings of copies and sources.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scripts import load_script
 
 SIZE, TRIES, EYES = 256, 3, (33, 263)
 SELECTIONS = ("uniform", "diverse")
@@ -149,12 +149,7 @@ def _landmarks(mesh: Any, picture: Any) -> Any:
 def _embedder(metrics: Path | None) -> Any:
     if metrics is None:
         return None
-    spec = importlib.util.spec_from_file_location("metrics", metrics)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Networks().embed
+    return load_script(metrics).Networks().embed
 
 
 def main() -> None:

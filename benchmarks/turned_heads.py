@@ -67,9 +67,9 @@ def animate(heads: Path, out: Path, model_name: str) -> None:
 
 
 def score(out: Path, metrics_path: Path) -> None:
-    from model_card_scores import load_metrics
+    from scripts import load_script
 
-    networks = load_metrics(metrics_path).Networks()
+    networks = load_script(metrics_path).Networks()
     rows: dict[tuple[float, str], list[list[float]]] = {}
     for path in sorted(out.glob("*.npz")):
         with np.load(path) as data:

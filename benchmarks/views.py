@@ -1,16 +1,18 @@
 """Measure the error of estimated head poses, and the poses that views reach, on rendered heads with known rotations.
 
-    python benchmarks/views.py HEADS [--model lite-256] [--count 60]
+    python benchmarks/views.py HEADS [--model lite-256] [--first 0] [--count 60] [--gain 1]
 
 HEADS is the output of `render_heads.py`. The first table compares the estimated pose of the sources with the true one.
-For the next three tables, every source is turned to yaws from -60 to 60 and to two pitches, without replacement of
-views; the gates judge the copies, and the pose of each accepted copy is estimated. These tables have
+For the next three tables, every source is turned to yaws from -60 to 60, to pitches from -30 to 30, and to some
+of both, without replacement of views; the gates judge the copies, and the pose of each accepted copy is estimated.
+These tables have
 
 - the share of copies that pass the gates, by the growth of the side of the face that grows most;
 - the same share by the turn;
 - for views within both limits, the difference between the reached and the requested pose.
 
-The last table has the shares of replaced views in the default pool.
+The last table has the shares of replaced views in the default pool. `--gain` replaces the factor on nods, for
+comparison; with 1, faces are also not rolled.
 """
 
 from __future__ import annotations
@@ -30,9 +32,10 @@ from fomaug.motion import MotionParams, View, fit
 from fomaug.motion import turn as _turn
 from fomaug.quality import Gates, judge, score
 
-ASKED = [(yaw, 0.0, 0.0) for yaw in (-60.0, -40.0, -20.0, 0.0, 20.0, 40.0, 60.0)] + [
-    (0.0, -20.0, 0.0),
-    (0.0, 20.0, 0.0),
+ASKED = [
+    *((yaw, 0.0, 0.0) for yaw in (-60.0, -40.0, -20.0, 0.0, 20.0, 40.0, 60.0)),
+    *((0.0, pitch, 0.0) for pitch in (-30.0, -20.0, -10.0, 10.0, 20.0, 30.0)),
+    *((yaw, pitch, 0.0) for yaw in (-40.0, -20.0, 20.0, 40.0) for pitch in (-20.0, 20.0)),
 ]
 EDGES = (0.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, np.inf)
 
@@ -41,11 +44,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("heads", type=Path)
     parser.add_argument("--model", default="lite-256")
-    parser.add_argument("--count", type=int, help="heads that are taken; all if left out")
+    parser.add_argument("--first", type=int, default=0, help="index of the first head that is taken")
+    parser.add_argument("--count", type=int, default=10_000, help="heads that are taken; all if left out")
+    parser.add_argument("--gain", type=float, default=_turn.NOD_GAIN, help="factor on nods")
     args = parser.parse_args()
+    vars(_turn)["NOD_GAIN"] = args.gain
+    if args.gain == 1:
+        vars(_turn)["_TILT"] = 0.0
     model = fomaug.load_model(args.model, device="cpu")
     read, copies = [], []
-    for path in sorted(args.heads.glob("*.npz"))[: args.count]:
+    for path in sorted(args.heads.glob("*.npz"))[args.first : args.first + args.count]:
         with np.load(path) as data:
             frames, true = to_tensor(data["frames"]), data["rotation"]
         poses = head_pose(model.detect(frames), model).numpy()
@@ -115,6 +123,7 @@ def report_reached(rows: Any) -> None:
         own = shown[(shown[:, 1:4] == asked).all(1)]
         good = own[own[:, 8] > 0]
         if not len(good):
+            print(f"{asked[:2]!s:>16} {len(own):6d}")
             continue
         error, mean = np.abs(good[:, 4:7] - good[:, 1:4]).mean(0).round(1), good[:, 4:6].mean(0).round(1)
         print(f"{asked[:2]!s:>16} {len(own):6d} {100 * own[:, 8].mean():9.1f}  {error.tolist()}  {mean.tolist()}")

@@ -62,23 +62,6 @@ _HOMES = {
     "save_model": "weights",
     "transfer": "geometry",
 }
-_MODULES = (
-    "convert",
-    "data",
-    "driving",
-    "evaluation",
-    "expand",
-    "integrations",
-    "labels",
-    "media",
-    "motion",
-    "quality",
-    "study",
-    "training",
-    "visual",
-    "warp",
-)
-
 __all__ = [
     "Animated",
     "Animator",
@@ -111,6 +94,8 @@ __all__ = [
     "visual",
     "warp",
 ]
+
+_MODULES = tuple(name for name in __all__ if name not in _HOMES and name != "__version__")
 
 
 def __getattr__(name: str) -> Any:

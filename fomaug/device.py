@@ -24,9 +24,12 @@ from torch import Tensor
 
 Parameters = ParamSpec("Parameters")
 Value = TypeVar("Value")
+Done = TypeVar("Done")
 
 _MOST_CONSTANTS: Final = 256  # of each function
 _ALIGNMENT: Final = 8  # bytes; every dtype can be read at multiples of it
+_PART: Final = 8
+"""Number of rows of a part: more rows occupy too few threads, and with fewer rows the operations are too short."""
 
 _caches: list[Callable[[], None]] = []
 _kept: ContextVar[list[Any] | None] = ContextVar("kept", default=None)
@@ -176,12 +179,6 @@ def _pinned(tensor: Tensor, device: torch.device) -> Tensor:
 def _record(device: torch.device) -> torch.cuda.Event:
     event: torch.cuda.Event = torch.cuda.current_stream(device).record_event()
     return event
-
-
-Done = TypeVar("Done")
-
-_PART: Final = 8
-"""Number of rows of a part: more rows occupy too few threads, and with fewer rows the operations are too short."""
 
 
 def side_by_side(work: Callable[[slice], Done], count: int) -> list[Done]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 _MOST_BITS = 1024  # of a number that is written out
 
@@ -46,7 +46,7 @@ class ResumeError(FomaugError, RuntimeError):
 
 
 class UnsafeFileError(FomaugError, OSError):
-    """A file is no regular file, such as a pipe or a device, or is larger than any file of its kind.
+    """A file is not a regular file, such as a pipe or a device, or is larger than any file of its kind.
 
     Raised as `UnsafeFileError(errno, reason, path)`, like every `OSError`.
     """
@@ -99,6 +99,25 @@ def check_choice(name: str, value: object, known: Iterable[str]) -> None:
     if value not in (known := tuple(known)):
         hint = did_you_mean(value, known) if isinstance(value, str) else ""
         raise ArgumentError(f"{name} must be one of {', '.join(known)}, got {value!r}{hint}")
+
+
+def check_mapping(values: object, known: Iterable[str], whole: str, entry: str) -> None:
+    """Raise `ArgumentError` unless a value is a mapping with known names only.
+
+    Args:
+        values: value to check.
+        known: allowed names.
+        whole: beginning of the message about a value that is no mapping.
+        entry: beginning of the message about an unknown name, which replaces the braces in it.
+
+    >>> check_mapping({"seed": 1}, ["seed"], "options must be a mapping of their names", "unknown option {}")
+    """
+    if not isinstance(values, Mapping):
+        raise ArgumentError(f"{whole}, got {shortened(values)}")
+    known = tuple(known)
+    for name in values:
+        if name not in known:
+            raise ArgumentError(f"{entry.format(repr(name))}{did_you_mean(name, known)}")
 
 
 def shortened(value: object) -> str:

@@ -70,7 +70,7 @@ def open_regular(path: Path, kind: Kind) -> BinaryIO:
         kind: kind of the file, which limits its size.
 
     Raises:
-        UnsafeFileError: it is no regular file, or larger than the limit of its kind; or no file can have this name.
+        UnsafeFileError: it is not a regular file, or larger than the limit of its kind; or no file can have this name.
         OSError: it cannot be opened.
     """
     try:
@@ -171,6 +171,14 @@ def is_safetensors(path: Path) -> bool:
     return head[8:] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
 
 
+def temporary_of(path: Path) -> Path:
+    """Return the temporary path of a file that is being written, see `replacing`."""
+    # The name has a fixed length, because the final name may have the maximal length, and it is always the same for a
+    # path, so that the next write replaces what a killed process left.
+    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
+    return path.with_name(f".{name}{_TEMPORARY}")
+
+
 @contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside the final one; the file is renamed to the final path if the block raises no error.
@@ -183,10 +191,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
         OSError: the file cannot be written; the message has the final path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The name has a fixed length, because the final name may have the maximal length, and it is always the same for a
-    # path, so that the next write replaces what a killed process left.
-    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
-    temporary = path.with_name(f".{name}{_TEMPORARY}")
+    temporary = temporary_of(path)
     try:
         yield temporary
         if durable:

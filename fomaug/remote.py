@@ -62,7 +62,7 @@ def open_any(name: str, kind: Kind) -> BinaryIO:
     """Open a file by its path or URL to read its bytes at any position.
 
     Raises:
-        UnsafeFileError: it is no regular file, or larger than the limit of its kind.
+        UnsafeFileError: it is not a regular file, or larger than the limit of its kind.
         OSError: it cannot be opened.
     """
     if not is_url(name):
@@ -83,7 +83,7 @@ def read_any(name: str, kind: Kind, start: int = 0, size: int | None = None) -> 
         size: number of bytes; None for all.
 
     Raises:
-        UnsafeFileError: it is no regular file, or larger than the limit of its kind.
+        UnsafeFileError: it is not a regular file, or larger than the limit of its kind.
         OSError: the file cannot be read, or is too short.
     """
     most = kind.most if size is None else size

@@ -24,7 +24,7 @@ def load_json(content: bytes | str, name: object, error: type[FomaugError], *, f
         finite: whether NaN and infinite numbers are errors; otherwise they become floats, which the caller must check.
 
     Raises:
-        FomaugError: the text is no JSON, or a number is not finite; the error has the class `error`.
+        FomaugError: the text is not JSON, or a number is not finite; the error has the class `error`.
 
     >>> load_json(b'{"a": [1, 2.5]}', "a.json", FomaugError)
     {'a': [1, 2.5]}
@@ -38,7 +38,7 @@ def load_json(content: bytes | str, name: object, error: type[FomaugError], *, f
         raise error(f"{name}: it is not in UTF-8 (byte {cause.start})") from cause
     except json.JSONDecodeError as cause:
         line = f", line {cause.lineno}" if "\n" in text or isinstance(content, bytes) else ""
-        raise error(f"{name}{line}: it is no JSON: {cause.msg} (column {cause.colno})") from cause
+        raise error(f"{name}{line}: it is not JSON: {cause.msg} (column {cause.colno})") from cause
     except RecursionError as cause:
         raise error(f"{name}: its lists are nested too deeply") from cause
     except ValueError as cause:
@@ -65,7 +65,7 @@ def check_finite(value: Any, *, nan: bool = False, depth: int = _DEEPEST) -> Non
 
 
 def without_nan(value: Any) -> Any:
-    """Replace each NaN in some JSON by null, since NaN is no JSON."""
+    """Replace each NaN in some JSON by null, since NaN is not JSON."""
     if isinstance(value, dict):
         return {name: without_nan(part) for name, part in value.items()}
     if isinstance(value, list):

@@ -28,7 +28,7 @@ def open_tensors(path: Path, kind: Kind, *, most_header: int) -> Iterator[Any]:
     Raises:
         UnsafeFileError: the file is not regular, or larger than the limit of its kind.
         OSError: the file cannot be opened.
-        SafetensorError: the file is no intact safetensors file.
+        SafetensorError: the file is not an intact safetensors file.
     """
     with open_regular(path, kind) as file:
         length = int.from_bytes(file.read(8), "little")

@@ -36,7 +36,7 @@ class Keypoints:
         return self.value.shape[0]
 
     def __getitem__(self, index: Index) -> Keypoints:
-        """Take some frames; an int keeps the frame axis."""
+        """Select frames; an int keeps the frame axis."""
         rows = _rows(index)
         return Keypoints(self.value[rows], None if self.jacobian is None else self.jacobian[rows])
 
@@ -87,7 +87,7 @@ class Source:
         return self.image.shape[0]
 
     def __getitem__(self, index: Index) -> Source:
-        """Take some images; an int keeps the batch axis."""
+        """Select images; an int keeps the batch axis."""
         rows = _rows(index)
         return Source(self.image[rows], tuple(part[rows] for part in self.features), self.keypoints[rows])
 

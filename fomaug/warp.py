@@ -178,7 +178,7 @@ def centres_to_edges(xyxy_px: Tensor) -> Tensor:
 
 
 def _unmirrored(values: Tensor, mirrored: Tensor, axis: int) -> Tensor:
-    """Mirror back the rows of a flow or an occlusion that are mirrored: the inverse takes mirrored cells for folds."""
+    """Undo the mirroring in rows of a flow or an occlusion; otherwise mirrored cells would count as folds."""
     if not mirrored.any():
         return values
     return torch.where(mirrored.to(values.device).view(-1, *[1] * (values.ndim - 1)), values.flip(axis), values)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -71,7 +73,7 @@ def tiny_config() -> dict[str, object]:
 
 
 def build_tiny():  # type: ignore[no-untyped-def]
-    """Build a small animator of the official architecture with fixed random weights; it is no face model."""
+    """Build a small animator of the official architecture with fixed random weights; it is not a face model."""
     from fomaug.animator import Animator
     from fomaug.networks import build_networks, config_from_dict
 
@@ -215,3 +217,11 @@ def face_model():  # type: ignore[no-untyped-def]
     from fomaug import load_model
 
     return load_model(device="cpu")
+
+
+@pytest.fixture
+def heard_interrupts() -> Iterator[None]:
+    """Make child processes receive interrupts, which background jobs of a shell ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

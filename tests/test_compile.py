@@ -46,11 +46,11 @@ def test_the_default_backend_compiles_the_detector(tiny_model: Animator) -> None
 
 
 @pytest.mark.parametrize("method", ["detect", "animate"])
-def test_pictures_that_are_resized_inside_are_no_break(tiny_model: Animator, method: str) -> None:
+def test_resizing_pictures_causes_no_graph_break(tiny_model: Animator, method: str) -> None:
     check(tiny_model, method, "eager", side=90)
 
 
-def test_compiled_methods_can_take_the_place_of_the_plain_ones() -> None:
+def test_compiled_methods_can_replace_the_plain_ones() -> None:
     plain, model = (load_model("lite-256", device="cpu") for _ in range(2))
     for method in ("detect", "animate"):
         setattr(model, method, torch.compile(getattr(model, method), backend="eager"))

@@ -28,7 +28,7 @@ def three_threads() -> Iterator[None]:
 
 @pytest.mark.parametrize("count", [0, 1, 8, 9, 16, 17, 63])
 @pytest.mark.usefixtures("three_threads")
-def test_every_row_is_done_once_and_in_order(count: int) -> None:
+def test_every_row_is_processed_once_and_in_order(count: int) -> None:
     parts = side_by_side(lambda rows: list(range(count))[rows], count)
     assert list(itertools.chain(*parts)) == list(range(count))
     assert max(map(len, parts)) <= 8
@@ -48,7 +48,7 @@ def test_parts_are_worked_on_at_the_same_time_and_share_the_threads() -> None:
 
 
 @pytest.mark.usefixtures("three_threads")
-def test_new_threads_find_as_many_threads_as_before() -> None:
+def test_new_threads_have_the_earlier_number_of_torch_threads() -> None:
     side_by_side(lambda _: None, 24)
     found: list[int] = []
     thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
@@ -86,7 +86,7 @@ def test_results_do_not_depend_on_the_number_of_threads(tiny_model: Animator) ->
 
 
 @pytest.mark.usefixtures("three_threads")
-def test_a_large_batch_takes_gradients_and_equals_its_parts(tiny_model: Animator) -> None:
+def test_a_large_batch_has_gradients_and_equals_its_parts(tiny_model: Animator) -> None:
     images = torch.rand(10, 3, 64, 64, requires_grad=True)
     whole = tiny_model.animate(
         tiny_model.encode(images, differentiable=True), tiny_model.detect(images.flip(3)), differentiable=True
@@ -99,7 +99,7 @@ def test_a_large_batch_takes_gradients_and_equals_its_parts(tiny_model: Animator
 
 
 @pytest.mark.usefixtures("three_threads")
-def test_autocast_reaches_a_large_batch(tiny_model: Animator) -> None:
+def test_autocast_applies_to_a_large_batch(tiny_model: Animator) -> None:
     images = torch.rand(10, 3, 64, 64)
     with torch.autocast("cpu", torch.bfloat16):
         together, alone = tiny_model.detect(images), tiny_model.detect(images[:8])

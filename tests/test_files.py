@@ -36,7 +36,7 @@ def test_lines_are_appended(tmp_path: Path) -> None:
     assert (tmp_path / "a.jsonl").read_text() == "one\ntwo\nthree\n"
 
 
-def test_temporary_names_are_known_by_sight() -> None:
+def test_temporary_names_are_recognised() -> None:
     assert is_temporary(Path("x/.a.png.fomaug-tmp"))
     assert not is_temporary(Path("x/a.png"))
     assert not is_temporary(Path("x/a.fomaug-tmp"))
@@ -48,7 +48,7 @@ def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == b"hello"
 
 
-def test_temporary_files_of_a_folder_do_not_meet(tmp_path: Path) -> None:
+def test_temporary_files_of_a_folder_have_different_names(tmp_path: Path) -> None:
     with replacing(tmp_path / "a") as first, replacing(tmp_path / "b") as second:
         assert first != second
         assert first.parent == second.parent == tmp_path
@@ -61,7 +61,7 @@ def test_temporary_files_of_a_folder_do_not_meet(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
-def test_an_error_names_the_file_that_was_meant(tmp_path: Path) -> None:
+def test_an_error_names_the_final_file(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b").mkdir()
     for name, reason in (("a", IsADirectoryError), ("a/b", IsADirectoryError)):
@@ -71,13 +71,13 @@ def test_an_error_names_the_file_that_was_meant(tmp_path: Path) -> None:
         assert "fomaug-tmp" not in str(caught.value)
 
 
-def test_an_error_while_writing_names_the_file_that_was_meant(tmp_path: Path) -> None:
+def test_an_error_while_writing_names_the_final_file(tmp_path: Path) -> None:
     with pytest.raises(PermissionError) as caught, replacing(tmp_path / "a") as temporary:
         raise PermissionError(13, "Permission denied", str(temporary))
     assert str(caught.value) == f"[Errno 13] Permission denied: '{tmp_path / 'a'}'"
 
 
-def test_the_errors_of_other_files_are_their_own(tmp_path: Path) -> None:
+def test_errors_of_other_files_are_unchanged(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "a"):
         (tmp_path / "other").read_bytes()
     assert caught.value.filename == str(tmp_path / "other")
@@ -129,7 +129,7 @@ def test_a_refused_file_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_reading_takes_memory_for_what_a_file_has_and_not_for_what_it_claims(tmp_path: Path) -> None:
+def test_memory_depends_on_the_size_of_a_file_and_not_on_stated_lengths(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
     with open_regular(tmp_path / "a", NOTE) as file:
         assert file.read(2) == b"12"

@@ -28,7 +28,7 @@ def heads(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("render_heads")
 
 
-def test_a_square_lies_around_the_middle_of_a_face(crops: Any) -> None:
+def test_a_square_is_centred_on_a_face(crops: Any) -> None:
     mesh = np.array([[[10, 20, 0], [50, 100, 0], [30, 60, 5]]], np.float32)
     left, top, side = crops.face_square(mesh, 1.25)
     assert (left, top, side) == (-20, 10, 100)

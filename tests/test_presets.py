@@ -54,7 +54,7 @@ def test_an_unknown_purpose_is_an_error_with_a_suggestion() -> None:
         MotionAugment(purpose="recogniton")  # type: ignore[arg-type]
 
 
-def test_the_module_takes_what_it_knows(face_model: Animator) -> None:
+def test_the_module_uses_only_its_own_options(face_model: Animator) -> None:
     augment = MotionAugment(model=face_model, purpose="recognition", p=1.0)
     plain = MotionAugment(f"views {PRESETS['recognition'].options['views']}", face_model, p=1.0)
     assert augment.to_dict() == plain.to_dict()
@@ -104,7 +104,7 @@ def summary(out: Path) -> dict[str, Any]:
     return found
 
 
-def test_the_summary_holds_the_purpose_and_what_it_stands_for(
+def test_the_summary_has_the_purpose_and_its_options(
     faces: Path, tmp_path: Path, face_model: Animator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fomaug.expand.resources.load_model", lambda *_, **__: face_model)
@@ -117,7 +117,7 @@ def test_the_summary_holds_the_purpose_and_what_it_stands_for(
     assert (tmp_path / "out" / "fake").is_dir()
 
 
-def test_auto_takes_the_views_of_the_dataset_and_keeps_them(
+def test_auto_chooses_views_by_the_dataset_and_keeps_them(
     faces: Path, tmp_path: Path, face_model: Animator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poses = iter([torch.tensor([[yaw, 0.0, 0.0]]) for yaw in (-45.0, 45.0, 44.0)])

@@ -48,7 +48,7 @@ def test_a_stream_moves_a_region_of_the_face() -> None:
         torch.testing.assert_close(found, wanted.image, atol=1e-5, rtol=0)
 
 
-def test_a_region_that_is_not_known_is_refused_before_a_frame_comes(tiny_model: Animator) -> None:
+def test_an_unknown_region_is_refused_before_the_first_frame(tiny_model: Animator) -> None:
     source = tiny_model.encode(torch.rand(1, 3, 64, 64))
     with pytest.raises(ArgumentError, match="did you mean 'mouth'"):
         tiny_model.stream(source, iter(()), region="mouht")

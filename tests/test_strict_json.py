@@ -12,7 +12,7 @@ from fomaug.strict_json import check_finite, load_json, without_nan
     ("content", "message"),
     [
         (b"\xff{}", r"a\.json: it is not in UTF-8 \(byte 0\)"),
-        (b"{\n1", r"a\.json, line 2: it is no JSON"),
+        (b"{\n1", r"a\.json, line 2: it is not JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[" * 300 + b"]" * 300, "nested too deeply"),
         (b"[Infinity]", "not finite: inf"),
@@ -22,7 +22,7 @@ from fomaug.strict_json import check_finite, load_json, without_nan
         (b"[-1" + b"0" * 400 + b"]", "not finite: -inf"),
     ],
 )
-def test_what_is_no_strict_json_is_an_error_that_names_the_file(content: bytes, message: str) -> None:
+def test_invalid_json_is_an_error_that_names_the_file(content: bytes, message: str) -> None:
     with pytest.raises(LabelError, match=message):
         load_json(content, "a.json", LabelError)
 
@@ -33,7 +33,7 @@ def test_a_byte_order_mark_and_large_numbers_are_read() -> None:
     assert load_json(str(2**80), "a.json", LabelError) == 2**80
 
 
-def test_numbers_that_are_not_finite_are_kept_for_those_who_expect_them() -> None:
+def test_numbers_that_are_not_finite_are_kept_on_request() -> None:
     infinite, missing = load_json(b"[-Infinity, NaN]", "a.json", LabelError, finite=False)
     assert infinite == -math.inf
     assert math.isnan(missing)

@@ -24,7 +24,7 @@ def test_masks_keep_their_dtype_and_have_no_new_class(dtype: torch.dtype) -> Non
 
 
 @pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])
-def test_large_class_numbers_stay_what_they_are(dtype: torch.dtype) -> None:
+def test_large_class_numbers_are_kept(dtype: torch.dtype) -> None:
     most = torch.iinfo(dtype).max
     masks = torch.full((1, 8, 9), most, dtype=dtype)
     assert warp.mask(masks, ZOOM).tolist() == masks.tolist()
@@ -101,7 +101,7 @@ def test_results_do_not_depend_on_the_resolution_of_the_flow(cells: tuple[int, i
     assert visible.tolist() == [[True, False]]
 
 
-def test_points_behind_something_are_not_visible() -> None:
+def test_hidden_points_are_not_visible() -> None:
     occlusion = torch.ones(1, 1, 64, 64)
     occlusion[..., :32] = 0
     _, visible = warp.points(torch.tensor([[[-0.25, 0.0], [0.25, 0.0]]]), ZOOM, occlusion=occlusion)
@@ -117,7 +117,7 @@ def test_points_on_a_surface_that_turns_away_are_not_visible() -> None:
     assert warp.points(xy, flow)[1].all(), "of a flow alone nobody knows what it shows"
 
 
-def test_points_at_an_edge_finer_than_the_occlusion_stay_visible() -> None:
+def test_points_at_an_edge_finer_than_the_occlusion_remain_visible() -> None:
     """Lids move like this: far, within few rows."""
     x, y = identity_grid((257, 257))[None].unbind(-1)
     flow = torch.stack([x, y + (2 * y).clamp(0, 0.032)], -1)
@@ -126,7 +126,7 @@ def test_points_at_an_edge_finer_than_the_occlusion_stay_visible() -> None:
     assert not warp.points(xy, flow, occlusion=torch.ones(1, 1, 257, 257))[1].any(), "as wide, it would turn away"
 
 
-def test_a_face_that_becomes_small_stays_visible() -> None:
+def test_a_face_that_becomes_small_remains_visible() -> None:
     xy, occlusion = torch.tensor([[[-0.5, 0.0], [0.5, 0.3]]]), torch.ones(1, 1, 64, 64)
     angle = torch.tensor(1.2)
     turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()]).view(2, 2)

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from render_heads import absolute, load_renderer
+from render_heads import absolute
+from scripts import open_renderer
 
 Rng = np.random.Generator
 EXPRESSIONS: dict[str, dict[str, float]] = {
@@ -55,9 +56,7 @@ def main() -> None:
     parser.add_argument("--yaw", type=float, default=45.0, help="largest turn to either side, in degrees")
     parser.add_argument("--pitch", type=float, default=20.0, help="largest nod up or down, in degrees")
     args = parser.parse_args()
-    render = load_renderer(args.renderer / "render.py")
-    assets = render.Assets(str(args.renderer / "assets.npz"))
-    renderer = render.Renderer(assets)
+    render, assets, renderer = open_renderer(args.renderer)
     rows = []
     for person in range(args.people):
         rows += [write(args.out, *made) for made in pictures(render, assets, renderer, args, person)]

@@ -16,13 +16,16 @@ from typing_extensions import Self
 
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool, load_pool
-from fomaug.errors import ArgumentError, PoolError, did_you_mean, shortened
+from fomaug.errors import ArgumentError, PoolError, check_mapping, shortened
 from fomaug.motion import DrawSettings
 from fomaug.options import check_flag
 from fomaug.weights import load_model
 
 Driving = DrivingPool | str | Path
 Model = Animator | str | Path
+Probability = float | Sequence[tuple[int, float]] | Callable[[int], float]
+"""A probability, pairs (epoch, probability), or a function from the epoch to the probability."""
+_SOURCES: Final = ("driving", "model", "pool_hash", "model_hash")
 
 
 class Resources:
@@ -104,10 +107,6 @@ def _load_pool(driving: Driving, animator: Animator) -> DrivingPool:
     return pool
 
 
-Probability = float | Sequence[tuple[int, float]] | Callable[[int], float]
-"""A probability, pairs (epoch, probability), or a function from the epoch to the probability."""
-
-
 def p_at(p: Probability, epoch: int) -> float:
     """Return the probability in a pass over the data.
 
@@ -147,17 +146,16 @@ def _pairs(p: Any) -> list[tuple[int, float]]:
     firsts = [pair[0] for pair in pairs if len(pair) == 2]
     if len(numbers) != 2 * len(pairs) or firsts[:1] != [0] or sorted(set(firsts)) != firsts:
         raise ArgumentError(
-            f"p as a schedule has pairs (epoch, p) with growing epochs from 0, such as [(0, 0.2), (10, 0.5)], "
+            f"p as a schedule must be pairs (epoch, p) with growing epochs from 0, such as [(0, 0.2), (10, 0.5)], "
             f"got {shortened(p)}"
         )
     if any(not 0 <= value <= 1 for _, value in pairs):
-        raise ArgumentError(f"p is a probability in [0, 1], got {shortened(p)}")
+        raise ArgumentError(f"p must be a probability in [0, 1], got {shortened(p)}")
     return [(int(first), float(value)) for first, value in pairs]
 
 
 SETTINGS: Final = tuple(field.name for field in fields(DrawSettings))
 ARGUMENTS: Final = (*SETTINGS, "value_range", "batch_size", "differentiable", "on_missing")
-_SOURCES: Final = ("driving", "model", "pool_hash", "model_hash")
 
 
 def name_resources(resources: Resources) -> dict[str, str | None]:
@@ -176,12 +174,11 @@ def plain_arguments(module: Any) -> dict[str, Any]:
 
 def read_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
     """Check the names and convert lists to intervals; hashes are left out."""
-    if not isinstance(values, Mapping):
-        raise ArgumentError(f"the arguments of MotionAugment must be a mapping of their names, got {shortened(values)}")
-    known = (*_SOURCES, *ARGUMENTS)
-    for name in values:
-        if name not in known:
-            raise ArgumentError(f"unknown argument {name!r} of MotionAugment{did_you_mean(name, known)}")
+    whole, entry = (
+        "the arguments of MotionAugment must be a mapping of their names",
+        "unknown argument {} of MotionAugment",
+    )
+    check_mapping(values, (*_SOURCES, *ARGUMENTS), whole, entry)
     for name in _SOURCES:
         if not isinstance(values.get(name), str | None):
             raise ArgumentError(f"{name} of MotionAugment must be a text, got {shortened(values[name])}")

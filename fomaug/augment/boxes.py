@@ -118,14 +118,14 @@ def make_result(
     read: Callable[[], list[MotionParams]],
     keypoints: Keypoints | None = None,
 ) -> MotionResult:
-    """Make a result, whose parameters are read now if the host computed them, and otherwise when they are looked at."""
+    """Make a result; its parameters are read now if the host computed them, otherwise on first access."""
     if flow.device.type == "cpu":
         return MotionResult(image, flow, occlusion, read(), keypoints)
     return PendingResult(image, flow, occlusion, drawn, read, keypoints=keypoints)
 
 
 def mirror_rows(result: MotionResult, params: Sequence[MotionParams]) -> MotionResult:
-    """Mirror the rows whose parameters say so, with the flow and the occlusion that move their labels.
+    """Mirror the rows with mirrored parameters, and the flow and the occlusion that move their labels.
 
     Args:
         result: result of the parameters.
@@ -168,7 +168,7 @@ def _square(param: MotionParams, size: tuple[int, int]) -> Square:
     square = whole_picture(size) if param.box is None else Square(*param.box)
     if not square.lies_in(size):
         raise ArgumentError(
-            f"the motion of {param.key!r} is for a face at {param.box}, which an image of {size} does not hold; give "
+            f"the motion of {param.key!r} is for a face at {param.box}, which is not inside an image of {size}; give "
             "the image it was drawn for"
         )
     return square

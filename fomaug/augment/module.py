@@ -44,7 +44,7 @@ class MotionAugment(PlainModule):
             their keypoints.
         seed: seed of all draws.
         value_range: lowest and highest value of float images; uint8 images have values from 0 to 255. On a GPU, the
-            error for images outside of it is raised by the next batch, or when a result's parameters are looked at.
+            error for images outside of it is raised by the next batch, or when a result's parameters are read.
         batch_size: number of images per pass through the model; None for 64 on an accelerator, 8 on the CPU.
         differentiable: whether gradients flow to float images.
         yaw_range: interval of head turns, in degrees, to which driving frames are restricted (estimated; 0 is the usual
@@ -53,7 +53,7 @@ class MotionAugment(PlainModule):
         on_missing: treatment of images without a face if faces are to move: "copy" keeps them unchanged; "skip" leaves
             them out of `multiply` and keeps them elsewhere; "error" raises an error.
         mirror_probability: probability that a copy that moves is also mirrored, left to right.
-        purpose: preset that the arguments which are not given are taken from, see `fomaug.options`; "auto" is for
+        purpose: preset for the arguments that are not given, see `fomaug.options`; "auto" is for
             `fomaug.expand`.
     """
 

@@ -44,7 +44,7 @@ class LateChecks:
         self._last: ValueCheck | None = None
 
     def follow(self, check: ValueCheck | None) -> None:
-        """Raise if the last check has failed meanwhile, and remember the next one."""
+        """Raise an error if the last check has failed, and store the next one."""
         last, self._last = self._last, check
         if last is not None and last.ready:
             last.finish()
@@ -57,7 +57,7 @@ def check_images(images: Tensor, value_range: Range) -> ValueCheck | None:
     """Raise unless the images are a tensor (B, 3, H, W) or (B, 1, H, W), uint8 or float in the range.
 
     Returns:
-        The check of the range, where it would be to wait for a device; None where it is made.
+        The check of the range, if it must wait for a device; None if it was made.
     """
     check_tensor(images)
     check_shape("images", images, "B C H W")

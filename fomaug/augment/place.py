@@ -49,7 +49,7 @@ def make_locator(images: Tensor, faces: Faces, animator: Animator, value_range: 
         return lambda row: find_squares(_to_frame(images[row], value_range), animator, detector=detector)
     if len(faces) != len(images):
         raise ArgumentError(
-            f"faces holds boxes of {len(faces)} images, but there are {len(images)}; give some for each"
+            f"faces has boxes for {len(faces)} images, but there are {len(images)} images; give boxes for each"
         )
     boxes = on_host(faces)
     return lambda row: face_squares(_boxes(boxes[row]), size)

@@ -39,7 +39,7 @@ def apply(
     batch_size: int | None = None,
     differentiable: bool = False,
 ) -> MotionResult:
-    """Move images as their parameters say; skipped ones stay untouched, bit for bit.
+    """Move images by their parameters; skipped images are unchanged, bit for bit.
 
     Every image is encoded once, however many copies it has. Memory is bounded by `batch_size`.
 
@@ -187,7 +187,7 @@ def _gather(images: Tensor, copies: int, params: Sequence[MotionParams], moved: 
 
 
 def _with_skipped(new: Animated, rows: list[int], image: Tensor) -> Animated:
-    """Add the skipped rows of images, which are at rest."""
+    """Add the rows of skipped images, which do not move."""
     (there,) = send([rows], image.device)
     count, grid = len(image), identity_grid((new.flow.shape[1], new.flow.shape[2]), device=new.flow.device)
     return Animated(
@@ -208,7 +208,7 @@ def _with_unknown(keypoints: Keypoints, rows: list[int], count: int) -> Keypoint
 
 
 def _reader(params: Sequence[MotionParams], moved: Sequence[_Moved]) -> Callable[[], list[MotionParams]]:
-    """Begin to read the numbers of the settled parameters; the result waits for them, and settles."""
+    """Begin to read the settled numbers; the returned function waits for them, and settles the parameters."""
     sizes = [len(part.fitting.numbers) for part in moved]
     numbers = Readback(_join([part.fitting.numbers for part in moved])) if any(sizes) else None
     steps = [(part.rows, part.fitting.settle) for part in moved]  # the images need not stay in memory

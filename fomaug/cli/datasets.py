@@ -14,6 +14,7 @@ from fomaug.cli.help import Command, json_option, print_json, quiet_option
 from fomaug.cli.options import options_of, read_gates, read_labels, read_processes, read_reference, read_weights
 from fomaug.convert import ConvertPlan
 from fomaug.expand import ExpandPlan, ExpandReport, Failure
+from fomaug.expand.fork_server import start_early
 from fomaug.names import named_callable
 
 if TYPE_CHECKING:
@@ -36,12 +37,12 @@ _SHOWN = 10  # failures that the terminal shows; expand.json lists all of them
         "processes": read_processes,
     },
 )
-@click.option("--resume/--no-resume", default=False, help="Go on with an interrupted job, or start in a new folder.")
+@click.option("--resume/--no-resume", default=False, help="Continue an interrupted job, or start in a new folder.")
 @click.option("--dry-run", is_flag=True, help="Count the copies and write nothing.")
-@click.option("--prepare", is_flag=True, help="Save the plan of the job and make no copies, so that shards can begin.")
-@click.option("--shard", help="I/N: make only the I-th of N shares, from 0; auto: take the numbers of the cluster.")
-@click.option("--finish", is_flag=True, help="Make what is missing in OUT, and join its shares.")
-@click.option("--profile", is_flag=True, help="Say at the end which stage limits the speed.")
+@click.option("--prepare", is_flag=True, help="Save the plan of the job and make no copies, so that shares can begin.")
+@click.option("--shard", help="I/N: make only the I-th of N shares, from 0; auto: the numbers of the cluster.")
+@click.option("--finish", is_flag=True, help="Make the missing copies in OUT, and join its shares.")
+@click.option("--profile", is_flag=True, help="Report at the end which stage limits the speed.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
 @quiet_option
 @json_option
@@ -64,6 +65,8 @@ def expand(dataset: str, out: str | None, *, as_json: bool, **options: Any) -> i
     if options["purpose"] is not None:
         options = _without_defaults(ctx, options)
     finishes, profiles = options.pop("finish"), options.pop("profile")
+    if not (options["dry_run"] or options["prepare"]):
+        start_early(options["processes"], options["engine"], options["device"])
     if out is None:
         if not finishes and options["shard"] is None:
             raise click.UsageError("Missing argument 'OUT'.", ctx)
@@ -87,7 +90,7 @@ def expand(dataset: str, out: str | None, *, as_json: bool, **options: Any) -> i
 
 
 def _without_defaults(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the settings of the plan that the user did not give, so that those of the preset take their place."""
+    """Leave out the settings that the user did not give, so that those of the preset are used."""
     settings = {field.name for field in fields(ExpandPlan)}
     return {
         name: value
@@ -97,14 +100,14 @@ def _without_defaults(ctx: click.Context, options: dict[str, Any]) -> dict[str, 
 
 
 def _go_on(ctx: click.Context, out: str, options: dict[str, Any]) -> ExpandReport:
-    """Go on with the job of a folder, whose settings are those that it began with."""
+    """Continue the job of a folder with its own settings."""
     from fomaug.expand import finish
 
     taken = {name: options[name] for name in inspect.signature(finish).parameters if name in options}
     for name in options.keys() - taken.keys() - {"resume"}:
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             flag = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{flag} is taken from {out}/expand.json; leave it out, or give DATASET too", ctx)
+            raise click.UsageError(f"{flag} is read from {out}/expand.json; leave it out, or give DATASET, too", ctx)
     return finish(out, **taken)
 
 
@@ -132,7 +135,7 @@ def _print_report(report: ExpandReport) -> None:
     click.echo(f"{report.written} copies of {report.sources} pictures, {report.new} of them new{rejected}")
     click.echo(f"copies         {_out(report)}")
     if report.originals:
-        click.echo(f"originals      {report.originals} of them beside the copies")
+        click.echo(f"originals      {report.originals} in the same folder")
     if report.written:
         click.echo(f"manifest       {_out(report)}/manifest.jsonl")
     if report.contact_sheet:
@@ -166,9 +169,6 @@ def _size(count: int) -> str:
             break
         number /= 1000
     return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"
-
-
-_SHOWN_FAILED = 10  # failures that the terminal shows
 
 
 def _list_formats(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
@@ -224,13 +224,13 @@ def _print_note(note: str) -> None:
 def _print_result(report: ConvertReport) -> None:
     if report.failed:
         click.echo(f"{len(report.failed)} pictures or annotations could not be used:", err=True)
-    for failure in report.failed[:_SHOWN_FAILED]:
+    for failure in report.failed[:_SHOWN]:
         click.echo(f"  {failure.source}: {failure.reason}", err=True)
-    if len(report.failed) > _SHOWN_FAILED:
+    if len(report.failed) > _SHOWN:
         click.echo("  ... and so on", err=True)
     for reason, count in report.left_out.items():
         if count:
             click.echo(f"{count} {reason} were left out", err=True)
     click.echo(f"{report.originals} originals and {report.copies} copies in {report.dest}")
-    for name in report.files[:_SHOWN_FAILED]:
+    for name in report.files[:_SHOWN]:
         click.echo(f"  {name}")

@@ -20,6 +20,23 @@ from fomaug.study import StudyPlan
 if TYPE_CHECKING:
     from fomaug.evaluation import Extractors, Figure, Reconstruction
 
+_FILE = click.Path(path_type=Path)
+_OPTIONS = (
+    click.option("-o", "--output", type=_FILE, help="JSON file to write the results to."),
+    click.option(
+        "--video",
+        type=_FILE,
+        help="Video to write, clip after clip, with columns for source, driving frame and each model.",
+    ),
+    click.option("--landmarks", help="module:attribute of a landmark detector, for AKD."),
+    click.option("--embedding", help="module:attribute of a face embedder, for AED."),
+    click.option("--features", help="module:attribute of a feature extractor, for FID."),
+    click.option("--step", type=click.IntRange(1), default=1, help="Measure every step-th frame."),
+    click.option("--max-frames", type=click.IntRange(2), help="Largest number of frames of each clip."),
+    click.option("--device", default="auto", help="auto, cpu, cuda, ..."),
+)
+_SHOWN = 10  # Largest number of skipped pictures that are printed; study.json names all.
+
 
 @dataclass(frozen=True)
 class Measuring:
@@ -86,23 +103,6 @@ class Measuring:
         return Extractors(**{part: named_callable(name) for part, name in named.items() if name})
 
 
-_FILE = click.Path(path_type=Path)
-_OPTIONS = (
-    click.option("-o", "--output", type=_FILE, help="JSON file to write the results to."),
-    click.option(
-        "--video",
-        type=_FILE,
-        help="Video to write, clip after clip, with columns for source, driving frame and each model.",
-    ),
-    click.option("--landmarks", help="module:attribute of a landmark detector, for AKD."),
-    click.option("--embedding", help="module:attribute of a face embedder, for AED."),
-    click.option("--features", help="module:attribute of a feature extractor, for FID."),
-    click.option("--step", type=click.IntRange(1), default=1, help="Measure every step-th frame."),
-    click.option("--max-frames", type=click.IntRange(2), help="Largest number of frames of each clip."),
-    click.option("--device", default="auto", help="auto, cpu, cuda, ..."),
-)
-
-
 def with_measuring(command: Callable[..., int]) -> Callable[..., int]:
     """Add the shared options to a command, and pass them to it as one argument `measuring`."""
 
@@ -165,10 +165,10 @@ def _fps(paths: Sequence[Path]) -> float:
 @with_measuring
 @json_option
 def evaluate(clips: Path, models: tuple[str, ...], measuring: Measuring, *, as_json: bool) -> int:
-    """Compare models: each rebuilds CLIPS from their first frames, and all are measured on the same frames.
+    """Compare models: each reconstructs CLIPS from their first frames, and all are measured on the same frames.
 
-    Landmark detector, face embedder and feature extractor are functions of yours; each takes a frame (H, W, 3) uint8
-    and returns points, a vector, or None. The exit code is 3 if clips were skipped.
+    Landmark detector, face embedder and feature extractor are your own functions from a frame (H, W, 3) uint8 to
+    points, to a vector, or to None. The exit code is 3 if clips were skipped.
     """
     return measuring.run(models, clips, as_json=as_json)
 
@@ -179,21 +179,17 @@ def evaluate(clips: Path, models: tuple[str, ...], measuring: Measuring, *, as_j
 @with_measuring
 @json_option
 def reconstruct(model_name: str, clips: Path, measuring: Measuring, *, as_json: bool) -> int:
-    """Rebuild CLIPS from their first frames with MODEL, and measure the differences from the true frames.
+    """Reconstruct CLIPS from their first frames with MODEL, and measure the differences from the true frames.
 
-    Landmark detector, face embedder and feature extractor are functions of yours; each takes a frame (H, W, 3) uint8
-    and returns points, a vector, or None. The exit code is 3 if clips were skipped.
+    Landmark detector, face embedder and feature extractor are your own functions from a frame (H, W, 3) uint8 to
+    points, to a vector, or to None. The exit code is 3 if clips were skipped.
     """
     return measuring.run((model_name,), clips, as_json=as_json)
 
 
-_SHOWN = 10  # Largest number of skipped pictures that are printed; study.json names all.
-_PATH = click.Path(path_type=Path)
-
-
 @click.command(cls=Command)
-@click.argument("dataset", type=_PATH)
-@click.option("-o", "--out", type=_PATH, help="Folder for runs and results.  [the dataset's name with -study]")
+@click.argument("dataset", type=_FILE)
+@click.option("-o", "--out", type=_FILE, help="Folder for runs and results.  [the dataset's name with -study]")
 @options_of(StudyPlan)
 @click.option(
     "--arm",

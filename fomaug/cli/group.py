@@ -40,7 +40,7 @@ COMMANDS: Final = {
     ),
     "animate": _Entry("fomaug.cli.animate:animate", "Animate a picture by a clip, or many pictures from a list."),
     "report": _Entry("fomaug.cli.inspection:report", "Summarise an expanded dataset."),
-    "check": _Entry("fomaug.cli.inspection:check", "Find sources and drivers that several datasets share."),
+    "check": _Entry("fomaug.cli.inspection:check", "Find sources and driving clips that several datasets share."),
     "verify": _Entry(
         "fomaug.cli.inspection:verify", "Report whether files are marked as synthetic, and by which model."
     ),
@@ -48,7 +48,7 @@ COMMANDS: Final = {
     "model": _Entry("fomaug.cli.model:model", "List, describe and import models."),
     "train": _Entry("fomaug.cli.model:train", "Train a model on videos.", _RESUME),
     "reconstruct": _Entry(
-        "fomaug.cli.evaluate:reconstruct", "Rebuild clips from their first frames and measure the result."
+        "fomaug.cli.evaluate:reconstruct", "Reconstruct clips from their first frames and measure the result."
     ),
     "evaluate": _Entry("fomaug.cli.evaluate:evaluate", "Compare models on the same clips."),
     "bench": _Entry("fomaug.cli.model:bench", "Measure speed and memory on this machine."),

@@ -148,9 +148,9 @@ def quiet_option(command: F) -> F:
     def keep(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's
         ctx.meta[_QUIET] = value
 
-    return click.option(
-        "-q", "--quiet", is_flag=True, expose_value=False, callback=keep, help="Print nothing but problems."
-    )(command)
+    return click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=keep, help="Print only problems.")(
+        command
+    )
 
 
 def json_option(command: F) -> F:

@@ -39,7 +39,7 @@ def _print(summary: Summary) -> None:
     click.echo(f"{summary.bytes / 1e6:.1f} MB, {summary.failed} pictures failed{flawed}")
     for title, counts in (("label", summary.labels), ("split", summary.splits), ("clip", summary.clips)):
         _print_counts(title, counts)
-    _print_counts("refused", summary.rejected)
+    _print_counts("rejected", summary.rejected)
     spreads = {"strength": summary.strength, **summary.scores}
     click.echo(f"\n{'':30} {'least':>8} {'mean':>8} {'most':>8}")
     for name, spread in spreads.items():
@@ -62,11 +62,11 @@ def _print_counts(title: str, counts: Mapping[str, int]) -> None:
 
 @click.command(cls=Command)
 @click.argument("sets", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--drivers/--no-drivers", default=True, help="Also find drivers that several sets share.")
+@click.option("--drivers/--no-drivers", default=True, help="Also find driving clips that several sets share.")
 @quiet_option
 @json_option
 def check(sets: tuple[Path, ...], *, drivers: bool, as_json: bool) -> int:
-    """Find pictures and drivers that appear in two of the SETS, or in two splits of one.
+    """Find pictures and driving clips that appear in two of the SETS, or in two splits of one.
 
     A set is a folder that fomaug expand wrote, or any folder of pictures, such as a test set.
 

@@ -225,7 +225,7 @@ def train(
         max_steps=max_steps,
     )
     if first:
-        click.echo(f"{path}: the model; losses.jsonl and pictures/ beside it")
+        click.echo(f"{path}: the model; losses.jsonl and pictures/ are in the same folder")
 
 
 def _refuse_for_faces(**options: object) -> None:

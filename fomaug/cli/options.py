@@ -14,6 +14,8 @@ from fomaug.errors import ArgumentError, did_you_mean
 
 Callback = Callable[[click.Context, click.Parameter, Any], Any]
 F = TypeVar("F", bound=Callable[..., Any])
+_T = TypeVar("_T")
+_Read = Callable[[click.Context, click.Parameter, Any], Any]
 
 
 class Choice(click.Choice):  # type: ignore[type-arg]  # before click 8.2, the class has no parameter
@@ -119,12 +121,8 @@ def _kind(hint: Any, name: str) -> dict[str, Any]:
     return {"type": hint}
 
 
-_T = TypeVar("_T")
-_Read = Callable[[click.Context, click.Parameter, Any], Any]
-
-
 def _unless_completing(read: _Read) -> _Read:
-    """Leave values as they are while the shell completes a word: the modules that read them take long to import."""
+    """Return values unread while the shell completes a word, because the modules that read them are slow to import."""
 
     @functools.wraps(read)
     def read_or_keep(ctx: click.Context, param: click.Parameter, value: Any) -> Any:

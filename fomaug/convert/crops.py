@@ -29,6 +29,11 @@ _TEMPLATE: Final = (
     (70.7299, 92.2041),
 )
 _LEAST_SPREAD: Final = 1e-6  # in squared pixels; points that all coincide have no size or direction
+PointSource = Literal["auto", "annotations", "model"]
+PointDetector = Callable[[Frame], "Points | Sequence[Sequence[Sequence[float]]]"]
+"""Function from (H, W, 3) uint8 RGB to five points (N, 5, 2) of each face in pixels, the most certain face first."""
+_FIVE: Final = ("iris right", "iris left", "nose tip", "mouth corner right", "mouth corner left")
+"""Keypoints of face models in the order of the template; their names are by the person's own sides."""
 
 
 def template(side: int = _SIDE, *, margin: float = 0.0) -> Points:
@@ -92,14 +97,6 @@ def invert(matrix: Matrix) -> Matrix:
     """Invert a (2, 3) matrix."""
     inverse = np.linalg.inv(matrix[:, :2])
     return np.concatenate([inverse, -inverse @ matrix[:, 2:]], axis=1)
-
-
-PointSource = Literal["auto", "annotations", "model"]
-PointDetector = Callable[[Frame], "Points | Sequence[Sequence[Sequence[float]]]"]
-"""Function from (H, W, 3) uint8 RGB to five points (N, 5, 2) of each face in pixels, the most certain face first."""
-
-_FIVE: Final = ("iris right", "iris left", "nose tip", "mouth corner right", "mouth corner left")
-"""Keypoints of face models in the order of the template; their names are by the person's own sides."""
 
 
 @dataclass(frozen=True)

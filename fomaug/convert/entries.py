@@ -176,7 +176,7 @@ def open_expanded(
         annotations: path of the annotations of the originals; None for the annotations that were expanded.
 
     Raises:
-        ResumeError: the folder is no expanded dataset, or its job is unfinished.
+        ResumeError: the folder is not an expanded dataset, or its job is unfinished.
         ArgumentError: the originals or their annotations are missing.
     """
     summary = read_summary(out)
@@ -221,7 +221,7 @@ def _annotations(path: Path, folder: Path, summary: Mapping[str, Any], flaws: di
 def _below_split(name: str, split: str | None) -> str:
     parts = PurePosixPath(name).parts[bool(split) :]
     if not parts or ".." in parts or PurePosixPath(*parts).is_absolute():
-        raise ArgumentError(f"{name!r} is no path below a dataset")
+        raise ArgumentError(f"{name!r} is not a path below a dataset")
     return str(PurePosixPath(*parts))
 
 

@@ -29,7 +29,7 @@ class ConvertPlan:
     to: str
     include_sources: IncludeSources = option(
         "copy",
-        "Originals beside the copies: copy all pictures; link all pictures that are files of their own; "
+        "Originals in the result: copy all pictures; link all pictures that are separate files; "
         "or none, for the copies alone.",
     )
     align: int | None = option(None, "Align every face by five points, in a square crop with this side in pixels.")

@@ -27,7 +27,7 @@ from fomaug.faces import Detector
 from fomaug.motion import Key, MotionParams
 
 IS_SYNTHETIC: Final = "is_synthetic"
-"""Name of the value that says which images moved, in batches and items that are dicts."""
+"""Name of the flag for images that moved, in batches and items that are dicts."""
 
 NO_FACES: Final[tuple[()]] = ()
 """The boxes of a batch or item whose boxes are None: it has no faces."""
@@ -154,7 +154,9 @@ def move_batch(
     for path in fields.images(batch):
         images = get_at(batch, path)
         if not isinstance(images, Tensor):
-            raise ArgumentError(f"the value at {path!r} is no tensor of images but {type(images).__name__}; set which=")
+            raise ArgumentError(
+                f"the value at {path!r} is not a tensor of images but {type(images).__name__}; set which="
+            )
         result = augment.apply(images, settled, faces=faces)
         settled, movement = result.params, movement or BatchMovement.of(result)
         batch = set_at(batch, path, result.image)

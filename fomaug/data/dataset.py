@@ -42,7 +42,7 @@ class MotionDataset(Dataset[Any]):
         dataset: map-style dataset; its images are tensors (C, H, W), arrays (H, W, C) or PIL images.
         augment: augmentation; in worker processes its model must be on the CPU.
         copies: number of copies of each item. Copies of one item are neighbours.
-        originals: whether every item also comes as it is, before its copies.
+        originals: whether every item is also returned unchanged, before its copies.
         which: path of the image in the item, or list of the paths of several that move alike; None for the first value
             of a tuple, or the value named "image".
         masks: paths of (H, W), (C, H, W) or (H, W, C) masks.
@@ -54,8 +54,8 @@ class MotionDataset(Dataset[Any]):
             None for whole images. Items without a face stay as they are, or are an error: `augment.on_missing`.
         relabel: function from a moved item and its parameters to the item to use; for labels that come from the clip.
             None keeps all labels.
-        is_synthetic: whether items say if they moved: dicts get "is_synthetic", and tuples and lists a further last
-            value, True or False.
+        is_synthetic: whether items have a flag for motion: dicts get "is_synthetic", and tuples and lists a further
+            last value, True or False.
     """
 
     def __init__(

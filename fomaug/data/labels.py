@@ -1,4 +1,4 @@
-"""Images and labels of every kind that batches and items hold, moved as their images moved."""
+"""Move images and labels of every kind in batches and items."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def move_mask(mask: Tensor, movement: Movement) -> Tensor:
 
 
 def move_points(points: Tensor, movement: Movement) -> Tensor:
-    """Move (B, M, 2) pixel points; a third column is visibility, set to 0 where a point can no longer be seen."""
+    """Move (B, M, 2) pixel points; a third column is visibility, set to 0 for points that the motion hides."""
     _check_columns("points", points, (2, 3))
     return _with_visibility(*movement.points(points[..., :2]), movement.swapped(points[..., 2:]))
 

@@ -133,8 +133,8 @@ class MotionLoader:
     Each pass is an epoch with draws of its own; `set_epoch` sets its number. An image is named by its dataset index, so
     that draws depend neither on the batch size nor on workers, order or rank. Where the index is unknown (iterable
     datasets, loaders of other libraries, subclasses of DataLoader), images are counted, by each rank on its own, unless
-    `keys` is the path of their names in the batch. A name that comes again in a pass, as a sampler with replacement has
-    it, draws its next copy: the first time copy 0, then copy 1, and so on, each rank on its own.
+    `keys` is the path of their names in the batch. If a name occurs several times in a pass, as with a sampler with
+    replacement, it draws copy 0 the first time, then copy 1, and so on, separately on each rank.
 
     Args:
         loader: iterable of batches, for example a DataLoader.
@@ -153,8 +153,8 @@ class MotionLoader:
         relabel: function from a moved batch and its parameters to the batch to use; for labels that come from the clip.
             None keeps all labels.
         log: function that is called with the parameters of every batch, in order, when the batch is returned.
-        is_synthetic: whether batches say which of their images moved: dicts get "is_synthetic", and tuples and lists a
-            further last value, a (B,) bool tensor on the device of the batch.
+        is_synthetic: whether batches have a flag for each image that moved: dicts get "is_synthetic", and tuples and
+            lists a further last value, a (B,) bool tensor on the device of the batch.
     """
 
     def __init__(
@@ -253,8 +253,8 @@ class _Draws:
             return self.augment.draw(keys, epoch=self.epoch)
         if len(keys) != count:
             raise ArgumentError(
-                f"a batch of {count} images was made from {len(keys)} items; say with keys= where the batch holds the "
-                "names of its images"
+                f"a batch of {count} images was made from {len(keys)} items; set keys= to the "
+                "path of the names in the batch"
             )
         return [self._next_copy(param) for param in self.augment.draw(keys, epoch=self.epoch)]
 

@@ -1,4 +1,4 @@
-"""Labels of views for trainers of head pose and expression: what was asked of each picture, and what it shows."""
+"""Labels of views, for training on head pose and expression: the requested, the chosen and the reached pose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels of clips: names of their motions, from a mapping, a CSV file or the names of folders."""
+"""Driving pools: the motion tracks that one model can draw from, and the labels of their clips."""
 
 from __future__ import annotations
 

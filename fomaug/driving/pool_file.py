@@ -82,7 +82,7 @@ def read(path: Path) -> tuple[list[MotionTrack], str, str]:
         raise PoolError(f"cannot read pool {path} ({reason_of(error)})") from error
     except (SafetensorError, RuntimeError) as error:  # RuntimeError: torch cannot allocate the shape
         raise PoolError(
-            f"{path} is no pool file or is damaged ({reason_of(error)}); build one with `fomaug pool build`"
+            f"{path} is not a pool file or is damaged ({reason_of(error)}); build one with `fomaug pool build`"
         ) from error
     return tracks, header["model_name"], header["model_hash"]
 

@@ -1,4 +1,4 @@
-"""Evaluation of models: speed, memory, and the quality of rebuilt clips."""
+"""Evaluation of models: speed, memory, and the quality of reconstructed clips."""
 
 from fomaug.evaluation.measures import Extractors as Extractors
 from fomaug.evaluation.measures import l1 as l1

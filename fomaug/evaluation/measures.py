@@ -1,4 +1,7 @@
-"""Measures of rebuilt frames: L1, PSNR, SSIM (Wang et al. 2004), MS-SSIM (Wang et al. 2003), extractor-based ones."""
+"""Measures of reconstructed frames.
+
+These are L1, PSNR, SSIM (Wang et al. 2004), MS-SSIM (Wang et al. 2003), and measures that need an extractor.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +90,7 @@ def confidence(values: list[float], *, seed: int = 0, rounds: int = 2000) -> tup
 
 
 class FeatureSets:
-    """Features of true and of rebuilt frames, collected frame by frame for the Frechet distance."""
+    """Features of true and of reconstructed frames, collected frame by frame for the Frechet distance."""
 
     def __init__(self) -> None:
         self.true: list[NDArray[np.float64]] = []
@@ -155,7 +158,7 @@ def extract_all(frame: Frame, extractors: Extractors) -> Extracted:
 
 
 def compare(result: Tensor, frame: Frame, true: Extracted, found: Extracted, features: FeatureSets) -> dict[str, float]:
-    """Measure a rebuilt frame (1, 3, H, W) in [0, 1] against the true one, and add their features to `features`."""
+    """Compare a reconstructed frame (1, 3, H, W) in [0, 1] with the true one; add their features to `features`."""
     wanted = to_tensor(frame)
     measures = {"l1": l1(result, wanted), "psnr": psnr(result, wanted), "ssim": ssim(result, wanted)}
     if min(wanted.shape[2:]) >= 176:

@@ -1,4 +1,4 @@
-"""Reconstruction: rebuild clips from their first frames, and measure the differences."""
+"""Reconstruct clips from their first frames, and measure the differences."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Reconstruction:
     damaged: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Convert to plain JSON values; None stands for a value that could not be measured."""
+        """Convert to plain JSON values; None is a value that could not be measured."""
         plain: dict[str, Any] = _without_nan(asdict(self))
         return plain
 

@@ -1,4 +1,4 @@
-"""Annotations of a dataset: labels of its sources are read, and those of the copies written in the same format."""
+"""Annotations of a dataset: read the labels of its sources, and write those of the copies in the same format."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Annotator:
 
     def _check_flaws(self, flaws: Sequence[Flaw]) -> None:
         if flaws and self._stops:
-            raise LabelError(f"{flaws[0]}; mend it, or leave such annotations out with on_error='skip'")
+            raise LabelError(f"{flaws[0]}; correct it, or leave such annotations out with on_error='skip'")
 
     def digest(self) -> str:
         """Return the sha256 of the file, or of the names and sizes of the files in the folder."""
@@ -160,8 +160,8 @@ def _check_mirror(labels: Iterable[FaceLabels]) -> None:
         for count in point_counts(found):
             if count and str(count) not in scheme_names():
                 raise LabelError(
-                    f"mirrored copies swap left and right of landmarks, which is not known of {count} landmarks, but "
-                    f"of {', '.join(scheme_names())}; leave mirror_probability at 0"
+                    f"mirrored copies swap left and right landmarks, but the pairs of {count} landmarks are unknown, "
+                    f"unlike those of {', '.join(scheme_names())}; leave mirror_probability at 0"
                 )
 
 
@@ -170,9 +170,9 @@ def _check_use(plan: ExpandPlan, format: str, nothing_fits: bool, flaws: Sequenc
         raise LabelError(f"none of the annotations in {plan.annotations} can be used; the first: {flaws[0]}")
     if nothing_fits:
         raise LabelError(
-            f"{plan.annotations} says nothing about any picture of {plan.dataset}; its names must be paths below it"
+            f"{plan.annotations} has no annotation of a picture of {plan.dataset}; its names must be paths below it"
         )
     if Path(plan.annotations or "").name in (SUMMARY, MANIFEST, REJECTED, SOURCES):
         raise LabelError(f"{plan.annotations} has the name of a file that fomaug writes; rename it")
     if format == "masks" and plan.format != "folder":
-        raise LabelError(f"masks are files of their own, which format={plan.format!r} has no room for; use 'folder'")
+        raise LabelError(f"masks are separate files, which format={plan.format!r} cannot store; use format='folder'")

@@ -32,9 +32,22 @@ from fomaug.files import write_file
 from fomaug.labels import Flaw
 from fomaug.media import Provenance, written_format
 
+_SPLITS: Final = {"train": "train", "val": "validation", "test": "test"}
+_ARCHIVES: Final = {"webdataset": "tar", "parquet": "parquet"}
+_JSON: Final = {"source": "string", "source_id": "string", "copy": "int64", "label": "string", "hash": "string"}
+"""Entries of the rows in tar files that every row has, with their types in Hugging Face datasets."""
+_ORIGINALS: Final = """
+The originals are here, too, unchanged and without a mark; in `manifest.jsonl`, their rows have `"original": true`.
+"""
+_READERS: Final = {
+    "folder": "`torchvision.datasets.ImageFolder`",
+    "webdataset": "`webdataset.WebDataset`",
+    "parquet": "any reader of parquet",
+}
+
 
 def complete(prepared: Prepared, index: RowIndex, tasks: Tasks, report: ExpandReport) -> ExpandReport:
-    """Write all that describes the whole dataset, and complete the report of the job."""
+    """Write all files that describe the whole dataset, and complete the report of the job."""
     out, annotator = prepared.out, prepared.stages.annotator
     shown = _choose_rows(prepared, index)
     setup = prepared.setup()
@@ -115,20 +128,6 @@ def _list_flaws(prepared: Prepared, index: RowIndex, unrecorded: Sequence[Flaw])
     return tuple(Failure(*found) for found in sorted(index.flaws | others))
 
 
-_SPLITS: Final = {"train": "train", "val": "validation", "test": "test"}
-_ARCHIVES: Final = {"webdataset": "tar", "parquet": "parquet"}
-_JSON: Final = {"source": "string", "source_id": "string", "copy": "int64", "label": "string", "hash": "string"}
-"""Entries of the rows in tar files that every row has, with their types in Hugging Face datasets."""
-_ORIGINALS: Final = """
-The originals are here, too, unchanged and without a mark; in `manifest.jsonl`, their rows have `"original": true`.
-"""
-_READERS: Final = {
-    "folder": "`torchvision.datasets.ImageFolder`",
-    "webdataset": "`webdataset.WebDataset`",
-    "parquet": "any reader of parquet",
-}
-
-
 def save_card(
     plan: ExpandPlan, sources: Sequence[SourceFile], classes: Sequence[str], *, metadata: bool = False
 ) -> None:
@@ -157,7 +156,7 @@ def make_head(
     if plan.format == "folder" and metadata and set(files) == {"train"} and not any(source.split for source in sources):
         files["train"].append("metadata.jsonl")
     elif plan.format == "folder" and classes:
-        # Classes are the folders right above the pictures, or datasets would take other folders for them.
+        # Classes are the folders directly above the pictures; datasets would use other folders.
         config["drop_labels"] = not all(source.label and not source.folder for source in sources)
     config["data_files"] = [{"split": split, "path": paths} for split, paths in files.items()]
     head = {"tags": ["synthetic", "fomaug"], "configs": [config]}
@@ -182,7 +181,7 @@ def _archive_files(plan: ExpandPlan, sources: Iterable[SourceFile]) -> dict[str,
 
 
 def _tar_info(plan: ExpandPlan, sources: Iterable[SourceFile], classes: Sequence[str]) -> dict[str, Any]:
-    """Describe the members of tar files: datasets would take those of the first file for those of all."""
+    """Describe the members of tar files: datasets would expect those of the first file in all files."""
     keys = [PurePosixPath(source.key) for source in sources]
     if plan.image_format == "same":
         members = {SUFFIXES[written_format(key.suffix)] for key in keys}
@@ -223,5 +222,5 @@ Read the folder with `datasets.load_dataset(FOLDER)`, with {_READERS[plan.format
 | `rejected.jsonl` | a row for each copy that the quality gates rejected |
 | `sources.jsonl` | a row for each picture that the dataset had when the job began |
 | `expand.json` | settings, model, counts, and everything that could not be used |
-| `{CONTACT_SHEET}` | some pictures and their copies; hidden, since loaders take every picture for a sample |
+| `{CONTACT_SHEET}` | some pictures and their copies; hidden, since loaders read every picture as a sample |
 """

@@ -129,7 +129,7 @@ def with_deleted(sources: Sequence[SourceFile], dataset: Path, out: Path) -> lis
 
 
 def _with_recorded_sizes(sources: Sequence[SourceFile], listed: Sequence[SourceFile]) -> list[SourceFile]:
-    """Take the recorded size of files that a list of pictures names and that were deleted since."""
+    """Use the recorded sizes of deleted files that a list of pictures names."""
     recorded = {source.key: source for source in listed}
     return [source if _is_there(source) else recorded.get(source.key, source) for source in sources]
 

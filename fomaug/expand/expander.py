@@ -187,7 +187,7 @@ class Expander:
         fitting, misfits = (None, []) if row.labels is None else fit(row.labels, size, picture=key)
         flaws = (*row.flaws, *misfits)
         if flaws and self.plan.on_error == "raise":
-            raise LabelError(f"{flaws[0]}; mend it, or leave such annotations out with on_error='skip'")
+            raise LabelError(f"{flaws[0]}; correct it, or leave such annotations out with on_error='skip'")
         return fitting, flaws
 
     def _record(self, loaded: Loaded, outcome: Outcome, stages: Stages) -> _Record:
@@ -269,7 +269,7 @@ def _empty(loaded: Loaded, flaw: str) -> _Record:
 
 
 def _warn(records: Sequence[_Record], count: int) -> None:
-    """Warn of the sources and annotations that could not be used; gates reject copies as they are told to."""
+    """Warn of the sources and annotations that could not be used, but not of copies that the gates reject."""
     used = [record for record in records if record["image"] or record["copy"] < 0]
     flawed = {record["source_key"]: record["flaw"] for record in used if record["flaw"]}
     if flawed:

@@ -1,4 +1,4 @@
-"""The index of a job's rows: it holds where the row of each copy is, not the rows, and joins them in planned order."""
+"""The index of a job's rows: it stores the position of each row, not the row, and joins the rows in planned order."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class RowIndex:
     def join(self) -> None:
         """Write the manifest and the file of rejected copies, each in planned order, and remove the parts.
 
-        A file that is in order already, and holds nothing else, stays as it is.
+        A file that has only these rows, in this order, is not changed.
         """
         for name, is_rejects in ((MANIFEST, False), (REJECTED, True)):
             order = self._order(rejected=is_rejects)
@@ -170,7 +170,7 @@ class RowIndex:
         return self._orders[rejected]
 
     def _damaged_archives(self) -> list[int]:
-        """List the archives that are missing, or are not what their last rows say."""
+        """List the archives that are missing, or do not match their last rows."""
         order = self._order(rejected=False)
         archives = self._column("archives")[order]
         by_archive = order[np.argsort(archives, kind="stable")]

@@ -25,6 +25,8 @@ from fomaug.expand.manifest import (
 )
 
 _MAX_BYTES = 2**50  # of one image file
+Kind = Literal["source", "driver"]
+Trace = tuple[Kind, str, str, str]  # kind, identity, dataset or split, name
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def summarise(out: Path) -> Summary:
     """Summarise an expanded dataset; the manifest is read as a stream.
 
     Raises:
-        ResumeError: the folder is no expanded dataset, or its manifest is damaged.
+        ResumeError: the folder is not an expanded dataset, or its manifest is damaged.
     """
     summary = read_summary(out)
     with explained_rows(out / MANIFEST):
@@ -177,10 +179,6 @@ def _reasons(rows: Iterable[Row]) -> dict[str, int]:
     return dict(reasons.most_common())
 
 
-Kind = Literal["source", "driver"]
-Trace = tuple[Kind, str, str, str]  # kind, identity, dataset or split, name
-
-
 @dataclass(frozen=True)
 class Leak:
     """One source or driver that several datasets or splits share.
@@ -231,7 +229,7 @@ def _traces(folder: Path) -> Iterator[Trace]:
             yield from _row_traces(folder, row)
         return
     if not folder.is_dir():
-        raise ArgumentError(f"{folder} is no folder; give folders that fomaug expand wrote, or folders of pictures")
+        raise ArgumentError(f"{folder} is not a folder; give folders that fomaug expand wrote, or folders of pictures")
     found = find_sources(folder, out=folder / ".nothing", split="all")
     for name in found.expanded:
         yield from _traces(folder / name)

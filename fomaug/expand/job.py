@@ -16,6 +16,7 @@ from fomaug.errors import ArgumentError, ResumeError, did_you_mean
 from fomaug.expand.complete import complete, report_share
 from fomaug.expand.dataset import Found
 from fomaug.expand.engines import Job, make_engine
+from fomaug.expand.fork_server import start_early
 from fomaug.expand.formats import is_whole_archive
 from fomaug.expand.gates import Embed, read_gates
 from fomaug.expand.index import RowIndex, is_written
@@ -41,6 +42,7 @@ from fomaug.expand.shards import Division
 from fomaug.expand.shares import Share, parse_share
 from fomaug.expand.storage import working_folder
 from fomaug.expand.tasks import Tasks, show_progress
+from fomaug.expand.unfinished import unfinished_archives
 from fomaug.faces import Detector
 from fomaug.motion import Selection
 from fomaug.options import OnError, with_presets
@@ -49,10 +51,10 @@ from fomaug.remote import local_name
 
 @dataclass(frozen=True)
 class _Mode:
-    """Which part of a job is done.
+    """The part of a job that a call does.
 
     Attributes:
-        resume: True to go on with a job.
+        resume: True to continue a job.
         dry_run: True to count the copies and write nothing.
         only_prepare: True to prepare the job and make no copies.
         share: share of the copies that is made; None for all, which are then joined.
@@ -106,9 +108,9 @@ def expand(
         strength_range: interval that the share of motion is drawn from.
         labels: "keep", "from_clip", "drop", or a mapping from old to new labels.
         on_error: "skip" to leave out and report sources, clips and annotations that cannot be used, or "raise".
-        resume: True to go on with an interrupted job; refused if its settings or inputs have changed.
+        resume: True to continue an interrupted job; refused if its settings or inputs have changed.
         dry_run: True to count the copies and write nothing.
-        prepare: True to save the plan of the job and make no copies, so that shards can begin.
+        prepare: True to save the plan of the job and make no copies, so that shares can begin.
         shard: "I/N" to make only the I-th of N shares, counted from 0, or "auto" for the numbers of a cluster, see
             `fomaug.expand.parse_share`; the shares are joined by `fomaug.expand.finish`, or by `resume=True`.
         progress: True to show a progress bar.
@@ -158,7 +160,7 @@ def finish(
     on_error: OnError = "skip",
     progress: bool = False,
 ) -> ExpandReport:
-    """Go on with the job of an output folder by its own settings: make what is missing, and join all shares.
+    """Continue the job of an output folder with its own settings: make the missing copies, and join all shares.
 
     Args:
         out: output folder or URL of a job that was prepared, interrupted, or divided into shards.
@@ -210,6 +212,8 @@ def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
     report = _start_report(plan, found, division)
     if mode.dry_run:
         return _estimate(plan, report, division)
+    if not mode.only_prepare:
+        start_early(plan.processes, plan.engine, plan.device)
     prepared = prepare(plan, found.chosen, division, given, progress=mode.progress)
     if mode.share is not None:
         return _run_share(prepared, report, mode, mode.share)
@@ -243,7 +247,7 @@ def _run(prepared: Prepared, report: ExpandReport, mode: _Mode) -> ExpandReport:
     """Make the missing copies of a whole job, and complete it."""
     with explained_writes(prepared.plan.target):
         wait_for_workers(list_parts(prepared.out))
-        remove_temporary(prepared.out)
+        remove_temporary(prepared.out, unfinished_archives(prepared.plan, prepared.division))
     index = _index(prepared)
     report = replace(report, written=index.counts()[0])
     tasks = _make(prepared, index, range(prepared.division.num_groups), mode)
@@ -252,7 +256,7 @@ def _run(prepared: Prepared, report: ExpandReport, mode: _Mode) -> ExpandReport:
 
 
 def _run_share(prepared: Prepared, report: ExpandReport, mode: _Mode, share: Share) -> ExpandReport:
-    """Make the missing copies of one share beside the processes that make the others."""
+    """Make the missing copies of one share; other processes make the other shares at the same time."""
     # The first share prepares the job, the others wait for it.
     lock = nullcontext() if is_prepared(prepared.out) else locked(prepared.out, patient=True)
     with lock, explained_writes(prepared.plan.target):
@@ -266,7 +270,7 @@ def _run_share(prepared: Prepared, report: ExpandReport, mode: _Mode, share: Sha
 
 
 def _index(prepared: Prepared) -> RowIndex:
-    """Index the rows that are there, of copies that are there."""
+    """Index the existing rows of existing copies."""
     annotator = prepared.stages.annotator
     companion = None if annotator is None else annotator.file_with
     index = RowIndex(

@@ -17,6 +17,15 @@ from fomaug.labels import FaceLabels, move
 from fomaug.motion import Angles, MotionParams, mirrored_angles
 from fomaug.strict_json import without_nan
 
+_AXES: Final = ("yaw", "pitch", "roll")
+_ARRAYS: Final[dict[str, tuple[type, int]]] = {
+    "points": (float, 2),
+    "visible": (bool, 0),
+    "boxes": (float, 4),
+    "box_visible": (bool, 0),
+}
+"""Type of each array and length of its rows; 0 for one-dimensional arrays."""
+
 
 def parse_labels(text: str) -> str | dict[str, str]:
     """Parse the option `labels`: a policy, or OLD=NEW pairs separated by commas.
@@ -130,9 +139,6 @@ def list_classes(plan: ExpandPlan, sources: Iterable[SourceFile], pool: DrivingP
     return tuple(sorted(labels - {""}))
 
 
-_AXES: Final = ("yaw", "pitch", "roll")
-
-
 def view_labels(params: MotionParams, poses: Sequence[Angles | None]) -> dict[str, Any]:
     """Return the row's entry "view", which describes the first face; "others" in it describes the further ones.
 
@@ -207,15 +213,6 @@ def from_json(values: dict[str, Any]) -> FaceLabels:
             arrays[name] = array.reshape((count, width) if width else (count,))
     segments = tuple(values["segments"]) if "segments" in values else None
     return FaceLabels(**arrays, segments=segments, fields=values.get("fields", {}))
-
-
-_ARRAYS: Final[dict[str, tuple[type, int]]] = {
-    "points": (float, 2),
-    "visible": (bool, 0),
-    "boxes": (float, 4),
-    "box_visible": (bool, 0),
-}
-"""Type of each array and length of its rows; 0 for one-dimensional arrays."""
 
 
 def _rounded(array: NDArray[Any] | None) -> list[Any] | None:

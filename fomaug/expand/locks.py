@@ -1,11 +1,11 @@
-"""Locks of an output folder and its manifest parts, which end with their process, and what killed processes leave."""
+"""Locks of an output folder and its manifest parts, and removal of the files that killed processes left."""
 
 from __future__ import annotations
 
 import errno
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -121,9 +121,9 @@ def _open_lock(path: Path) -> TextIO:
         raise MediaError(f"cannot write to {path.parent}: {cause.strerror or cause}; give another folder") from cause
 
 
-def remove_temporary(out: Path) -> None:
-    """Remove the unfinished files of killed processes; no other process may be writing."""
+def remove_temporary(out: Path, kept: Collection[Path] = ()) -> None:
+    """Remove the unfinished files of killed processes, except some; no other process may be writing."""
     for folder, _, names in os.walk(out):
         for name in names:
-            if name.startswith(".") and is_temporary(Path(name)):
+            if name.startswith(".") and is_temporary(Path(name)) and Path(folder, name) not in kept:
                 Path(folder, name).unlink()

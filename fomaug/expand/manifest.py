@@ -24,16 +24,16 @@ MANIFEST: Final = "manifest.jsonl"
 REJECTED: Final = "rejected.jsonl"
 SOURCES: Final = "sources.jsonl"
 POOL_FILE: Final = "driving.safetensors"
-CONTACT_SHEET: Final = ".contact_sheet.png"  # hidden, since loaders take every picture for a sample
+CONTACT_SHEET: Final = ".contact_sheet.png"  # hidden, since loaders read every picture as a sample
 CARD: Final = "README.md"
 PARTS: Final = ".fomaug-parts"
 """Folder of the manifest parts of an unfinished job."""
 THUMBNAILS: Final = ".fomaug-thumbnails"
 """Folder of the thumbnails of an unfinished job."""
-# 1: all faces of a picture moved by one draw, and their regions stood in "faces".
+# 1: all faces of a picture moved by one draw, and their regions were stored in "faces".
 # 2: pictures without a face, copied as they are, were marked and labelled as the animated ones.
 # 3: archives of a dataset without splits had no split in their names, tar files held pictures of several formats, and
-#    masks stood in a folder of their own.
+#    masks were in a separate folder.
 MANIFEST_FORMAT: Final = 4
 
 _LONGEST_LINE: Final = 1 << 26  # characters; a row with the annotations of a crowd has a few hundred thousand
@@ -170,7 +170,7 @@ def read_summary(out: Path, url: str = "") -> dict[str, Any]:
     try:
         content = read_regular(out / SUMMARY, files.SUMMARY)
     except FileNotFoundError as cause:
-        raise ResumeError(f"{url or out} holds no {SUMMARY}, so it is no expanded dataset") from cause
+        raise ResumeError(f"{url or out} holds no {SUMMARY}, so it is not an expanded dataset") from cause
     except UnsafeFileError as cause:
         raise ResumeError(str(cause)) from cause
     except OSError as cause:
@@ -226,7 +226,9 @@ def check_facts(out: Path, facts: Mapping[str, Any]) -> None:
         for name, was, now in _differences({name: summary.get(name) for name in facts}, facts)
     ]
     if changes:
-        raise ResumeError(f"{out} was made with other settings; take those again or a new folder: {'; '.join(changes)}")
+        raise ResumeError(
+            f"{out} was made with other settings; use the same settings or a new folder: {'; '.join(changes)}"
+        )
 
 
 def _differences(was: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -52,12 +52,12 @@ class Originals:
         return Path(self.plan.out)
 
     def add(self, without: Collection[str]) -> int:
-        """Put the originals into the output folder, and append their rows to a manifest that holds copies only.
+        """Write the originals to the output folder, and append their rows to a manifest that has only copies.
 
-        Links, files and archives that are there already stay.
+        Existing links, files and archives are kept.
 
         Args:
-            without: keys of the sources that could not be used; they are no use as originals, either.
+            without: keys of the sources that could not be used, which are left out of the originals, too.
 
         Returns:
             The number of originals.
@@ -133,7 +133,7 @@ class Originals:
                 yield from self._write_archive(name, part)
 
     def _key(self, source: SourceFile) -> tuple[str, str]:
-        """Return what the originals of an archive have in common."""
+        """Return the split and the format that the originals of an archive share."""
         suffix = archived_suffix(PurePosixPath(source.key).suffix)
         return source.split, suffix if self.plan.format == "webdataset" else ""
 

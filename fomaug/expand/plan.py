@@ -86,8 +86,8 @@ class ExpandPlan:
     )
     include_sources: IncludeSources = option(
         "none",
-        "Originals beside the copies: none, or all of them by relative links (link) or as files (copy); in "
-        "archives, both have their bytes.",
+        "Originals in the output: none, or all of them as relative links (link) or as files (copy); in "
+        "archives, their bytes are stored in both cases.",
     )
     image_format: ImageFormat = option("same", "Format of the written images; same keeps the format of each source.")
     quality: int = option(95, "Quality of JPEG and WebP, 1 to 100.")
@@ -119,12 +119,12 @@ class ExpandPlan:
         "frame", "Part of a source that is animated: the whole frame, annotated boxes, or detected faces."
     )
     on_missing: OnMissing = option(
-        "skip", "Treatment of a source without a face: skip it, copy it once as it is, or stop (error)."
+        "skip", "Treatment of a source without a face: skip it, copy it once unchanged, or stop (error)."
     )
     annotations: str | None = option(
         None, "Landmarks, boxes or masks that move along: a COCO, CSV or .jsonl file, or a folder of files."
     )
-    annotation_format: str | None = option(None, "Format of the annotations, where the path does not tell it.")
+    annotation_format: str | None = option(None, "Format of the annotations, if the path does not identify it.")
     clip_labels: str | None = option(
         None, "CSV file with columns clip,label; or folders, where driving is a folder of clips."
     )
@@ -148,7 +148,7 @@ class ExpandPlan:
     dtype: str = option("auto", "auto, float32, bfloat16 or float16.")
     workers: int = option(2, "Number of threads that read and write, in each process.")
     engine: EngineName = option("local", "Where processes run: on this machine, or on a Ray cluster.")
-    processes: Processes = option(1, "Number of processes, or auto: one for each GPU, or as many as the CPUs serve.")
+    processes: Processes = option(1, "Number of processes, or auto: one for each GPU, or as many as the CPUs can run.")
     address: str | None = option(None, "Address of the Ray cluster; without one, Ray's own.")
     out_url: str = ""
 

@@ -45,7 +45,8 @@ from fomaug.motion import DRAWS
 from fomaug.weights import load_model
 
 _SAVED_FIRST: Final = (SOURCES, POOL_FILE, LOCK)
-"""Files that are saved before the summary, whose presence says that a job is prepared."""
+"""Files that are saved before the summary; a job with a summary is prepared."""
+_MOST: Final = 100  # Most pictures whose poses are estimated; they are spread evenly over the dataset.
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def find_job_sources(plan: ExpandPlan, *, resume: bool, listed: bool) -> Found:
 
 def list_unsplit(plan: ExpandPlan, unsplit: Sequence[SourceFile]) -> tuple[Failure, ...]:
     """Return a failure for each source without a split, or raise `MediaError` if the plan says so."""
-    reason = "is outside the split folders and in no split; move it into one of them, or take split 'all'"
+    reason = "is outside the split folders and in no split; move it into one of them, or use split 'all'"
     skipped = tuple(Failure(source.key, reason) for source in unsplit)
     if skipped and plan.on_error == "raise":
         raise MediaError(f"{skipped[0].source}: {reason}")
@@ -131,7 +132,7 @@ def list_unsplit(plan: ExpandPlan, unsplit: Sequence[SourceFile]) -> tuple[Failu
 
 
 def list_unusable(plan: ExpandPlan, failed: Sequence[Failure]) -> tuple[Failure, ...]:
-    """Return what a list or an archive names and cannot be a source, or raise `MediaError` if the plan says so."""
+    """Return the entries of a list or an archive that cannot be sources, or raise `MediaError` if the plan says so."""
     if failed and plan.on_error == "raise":
         raise MediaError(f"{failed[0].source} {failed[0].reason}")
     return tuple(failed)
@@ -166,7 +167,7 @@ def begin(prepared: Prepared, *, resume: bool) -> None:
     filled = out.exists() and any(path.name != LOCK for path in out.iterdir())
     if not resume and (filled or holds_objects(plan)):
         raise ResumeError(
-            f"{plan.target} is not empty; give a new folder, or resume=True (--resume) to go on with its job"
+            f"{plan.target} is not empty; give a new folder, or resume=True (--resume) to continue its job"
         )
     out.mkdir(parents=True, exist_ok=True)
     if filled and (is_prepared(out) or not _is_unfinished(out)):
@@ -179,7 +180,7 @@ def begin(prepared: Prepared, *, resume: bool) -> None:
 
 
 def check_share(plan: ExpandPlan) -> None:
-    """Refuse to divide a job among machines that no single one has prepared, if they could prepare it differently.
+    """Check that a job is prepared before machines share it, if they could prepare it differently.
 
     Raises:
         ArgumentError: the pool is made from clips, and every machine would make its own.
@@ -220,9 +221,6 @@ def _facts(plan: ExpandPlan, sources: Sequence[SourceFile], stages: Stages) -> d
         "clip_labels": digest_clip_labels(plan),
         "annotations": None if annotator is None else {"format": annotator.format, "digest": annotator.digest()},
     }
-
-
-_MOST: Final = 100  # Most pictures whose poses are estimated; they are spread evenly over the dataset.
 
 
 def choose_views(

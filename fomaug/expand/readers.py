@@ -1,4 +1,4 @@
-"""Readers of sources that are no files of a dataset folder; a job saves them as plain values."""
+"""Readers of sources that are not files of a dataset folder; a job saves them as plain values."""
 
 from __future__ import annotations
 

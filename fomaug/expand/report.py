@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 STAGES: Final = {
-    "tasks": ("waiting for tasks", "fewer processes do as well, or smaller --samples-per-shard"),
+    "tasks": ("waiting for tasks", "fewer processes, which are as fast, or smaller --samples-per-shard"),
     "reading": ("waiting for sources that are read and decoded", "more --workers, a faster disk or smaller pictures"),
     "faces": ("finding faces and fitting annotations", "--faces frame, or boxes from annotations"),
     "model": ("drawing and animating", "more --processes, a GPU, or --dtype float16 on one"),
@@ -105,15 +105,15 @@ def describe_profile(seconds: Mapping[str, float]) -> list[str]:
     """Return lines about the stages of all workers, and about the stage that limits the job.
 
     >>> describe_profile({"model": 3.0, "reading": 1.0})[-1]
-    'drawing and animating limits: 75 %; what helps: more --processes, a GPU, or --dtype float16 on one'
+    'drawing and animating limits the speed: 75 %; remedies: more --processes, a GPU, or --dtype float16 on one'
     """
     total = sum(seconds.values())
     if not total:
-        return ["no copy was made, so no stage limits"]
+        return ["no copy was made, so no stage limits the speed"]
     lines = [
         f"{seconds.get(name, 0):9.1f} s  {seconds.get(name, 0) / total:4.0%}  {STAGES[name][0]}" for name in STAGES
     ]
     longest = max(STAGES, key=lambda name: seconds.get(name, 0))
     does, remedy = STAGES[longest]
     share = f"{100 * seconds[longest] / total:.0f} %"
-    return [*lines, f"{does} limits: {share}; what helps: {remedy}"]
+    return [*lines, f"{does} limits the speed: {share}; remedies: {remedy}"]

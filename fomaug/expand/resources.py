@@ -108,7 +108,7 @@ def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -
     if not exists(path):
         hint = did_you_mean(plan.driving, NAMED_POOLS)
         raise PoolError(
-            f"driving must be {', '.join(NAMED_POOLS)}, a pool file or clips; no {plan.driving!r} is here{hint}"
+            f"driving must be {', '.join(NAMED_POOLS)}, a pool file or clips; there is no {plan.driving!r}{hint}"
         )
     return _reload(path, plan, animator) or _build(path, plan, animator, progress=progress)
 

@@ -20,6 +20,7 @@ from fomaug.expand.samples import Sample, encode_copy, keep_thumbnail, rejected_
 from fomaug.expand.sources import FitLabels, Loaded, SourceJob, Unit, load, prepare
 from fomaug.expand.storage import push_archive
 from fomaug.expand.tasks import Clock, Done, Feed, Task
+from fomaug.expand.unfinished import Unfinished, open_unfinished
 from fomaug.expand.worker import Stages, WorkerSetup
 from fomaug.labels import Flaw
 
@@ -36,6 +37,7 @@ class _Run:
         failed: sources that could not be used.
         flaws: annotations of these sources.
         rejected: rows of rejected copies of an unfinished shard.
+        unfinished: samples of its archive that an earlier run has left.
     """
 
     task: Task
@@ -43,6 +45,7 @@ class _Run:
     failed: list[Failure] = field(default_factory=list)
     flaws: list[Flaw] = field(default_factory=list)
     rejected: list[Row] = field(default_factory=list)
+    unfinished: Unfinished = field(default_factory=Unfinished)
 
 
 @dataclass
@@ -116,6 +119,10 @@ class Pipeline:
         with ThreadPoolExecutor(self.plan.workers, thread_name_prefix="fomaug") as threads:
             try:
                 self._run(threads)
+            except KeyboardInterrupt:
+                threads.shutdown(wait=True, cancel_futures=True)
+                self.writer.interrupt()
+                raise
             finally:
                 threads.shutdown(wait=True, cancel_futures=True)
                 self.writer.abandon()
@@ -138,7 +145,7 @@ class Pipeline:
             found = next(self._units, None)
             if found is not None:
                 run, unit = found
-                missing = [job for job in unit if self._is_wanted(job, run.task)]
+                missing = [] if run.unfinished.has(unit) else [job for job in unit if self._is_wanted(job, run.task)]
                 self._ahead.append(_Batch(run, unit, {job: self._load(job, threads) for job in missing}))
                 continue
             with self.clock("tasks"):
@@ -156,7 +163,7 @@ class Pipeline:
 
     def _start(self, task: Task) -> Iterator[tuple[_Run, Unit]]:
         """Find the units of a task with missing copies."""
-        run = _Run(task, [])
+        run = _Run(task, [], unfinished=open_unfinished(self.plan, task.group.name))
         missing = [unit for unit in task.group.units if any(self._has_missing(job, task) for job in unit)]
         if self.writer.per_unit or not task.recorded:
             run.units += missing
@@ -251,14 +258,22 @@ class Pipeline:
             if per_unit or batch.is_first:
                 self.writer.begin(run.task.group.name)
             with self.clock("writing"):
-                for future in batch.samples:
-                    self.writer.add(future.result())
+                count = self._write(batch)
             run.rejected += batch.rejected
             if per_unit or batch.is_last:
                 self._record(run)
-        self.feed.made(len(batch.samples) + len(batch.rejected), 0)
+        self.feed.made(count + len(batch.rejected), 0)
         if batch.is_last:
             self._finish(run)
+
+    def _write(self, batch: _Batch) -> int:
+        """Write the samples of a unit, and return their number."""
+        count, unfinished = 0, batch.run.unfinished
+        made = (future.result() for future in batch.samples)
+        for sample in unfinished.samples(batch.unit) if unfinished.has(batch.unit) else made:
+            self.writer.add(sample)
+            count += 1
+        return count
 
     def _record(self, run: _Run) -> None:
         with self.clock("recording"):
@@ -269,6 +284,7 @@ class Pipeline:
         run.rejected.clear()
 
     def _finish(self, run: _Run) -> None:
+        run.unfinished.close()
         self.feed.made(0, len(run.failed))
         self.feed.done(Done(run.task.group.number, tuple(run.failed), tuple(run.flaws), self.clock.reset()))
 

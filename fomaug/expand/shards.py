@@ -1,8 +1,8 @@
 """Division of an expansion into units, groups and archives; it depends on settings and sources alone, for resumed jobs.
 
-Hugging Face datasets takes every file of a folder for data unless files are named after splits. So archives of a
+Hugging Face datasets reads every file of a folder as data unless files are named after splits. So archives of a
 dataset without splits are called train, and the files beside them (manifest, summary) are ignored. Its reader of tar
-files takes the members of the first samples for those of all, so a tar file holds pictures of one format.
+files expects all samples to have the members of the first ones, so a tar file has pictures of one format.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Group, SourceFile, SourceJob, Unit
 from fomaug.media import written_format
 
+_COPY: Final = re.compile(r"(.*)_m\d{3,}", re.DOTALL)  # the stem of a copy's file
+_FOLDER_GROUPS: Final = 64  # least number of groups of a job that is written to folders, where units allow it
+
 
 class ShardKey(NamedTuple):
-    """What the pictures of an archive have in common; keys are sorted as the archives are.
+    """The split and the format that the pictures of an archive share; keys sort like archives.
 
     Attributes:
         split: split; empty without splits.
@@ -57,7 +60,7 @@ def shard_name(split: str, number: int, *, divided: bool = False, originals: boo
 
 
 def shard_keys(plan: ExpandPlan, sources: Iterable[SourceFile]) -> Callable[[SourceFile], ShardKey]:
-    """Make the function that tells which copies may share an archive: those whose sources have equal keys."""
+    """Make the function that assigns copies to archives: sources with equal keys may share an archive."""
     if plan.format != "webdataset" or plan.image_format != "same":
         return lambda source: ShardKey(source.split)
     counts = Counter(map(_format_of, sources))
@@ -67,10 +70,6 @@ def shard_keys(plan: ExpandPlan, sources: Iterable[SourceFile]) -> Callable[[Sou
 
 def _format_of(source: SourceFile) -> str:
     return written_format(PurePosixPath(source.key).suffix)
-
-
-_COPY: Final = re.compile(r"(.*)_m\d{3,}", re.DOTALL)  # the stem of a copy's file
-_FOLDER_GROUPS: Final = 64  # least number of groups of a job that is written to folders, where units allow it
 
 
 class Division:
@@ -105,6 +104,11 @@ class Division:
     def num_groups(self) -> int:
         """Number of groups."""
         return len(self._groups)
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the archives without their suffix."""
+        return {name for name, _, _ in self._groups}
 
     def position(self, copy_id: CopyId) -> int | None:
         """Return the position of a copy in the job; None for a copy that is not planned."""
@@ -236,8 +240,8 @@ def unique_stems(
         sources: source files; earlier ones keep their stem.
         merged: True if copies of several classes share a folder.
         dotless: True to replace dots by dashes, for archives in which the first dot ends a name.
-        originals: True if the originals stand beside the copies; an original that is called like a copy of another one,
-            `1_m000`, then keeps its name, and the other one's copies get another stem.
+        originals: True if the originals are in the same folders as the copies; an original with the name of a copy of
+            another one, `1_m000`, then keeps its name, and the copies of the other one get another stem.
     """
     taken: set[str] = set()
     stems: dict[str, str] = {}

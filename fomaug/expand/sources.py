@@ -191,7 +191,7 @@ def load(job: SourceJob, max_pixels: int) -> Loaded:
 
 
 def decode(job: SourceJob, content: bytes, max_pixels: int) -> Loaded:
-    """Decode the bytes of a source's file; the result has a reason if they are no picture."""
+    """Decode the bytes of a source's file; the result has a reason if they are not a picture."""
     try:
         picture = decode_picture(content, Path(job.source.key).suffix, max_pixels=max_pixels)
     except MediaError as cause:

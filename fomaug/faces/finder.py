@@ -111,7 +111,7 @@ def check_finder(model: Animator, detector: Detector | None) -> None:
     """Raise `ArgumentError` if neither the detector nor the model can find faces."""
     if detector is None and not is_face_model(model):
         raise ArgumentError(
-            f"model {model.name!r} does not know which points of a face its keypoints are, so it finds none; give a "
+            f"the keypoints of model {model.name!r} are not known points of the face, so it cannot find faces; give a "
             "detector or face boxes, or animate whole frames"
         )
 
@@ -159,7 +159,7 @@ def face_boxes(picture: Frame, model: Animator, *, detector: Detector | None = N
         return [_checked(box) for box in detector(picture)]
     if not is_face_model(model):
         raise ArgumentError(
-            f"model {model.name!r} does not know which points of a face its keypoints are, so it finds none; "
+            f"the keypoints of model {model.name!r} are not known points of the face, so it cannot find faces; "
             "give a detector"
         )
     return _search(picture, model)

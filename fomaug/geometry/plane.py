@@ -37,7 +37,7 @@ def _axis(length: int, device: torch.device | str | None, dtype: torch.dtype) ->
 
 
 def is_mirrored(flow: Tensor) -> Tensor:
-    """Tell which flows mirror their images: the area that their cells cover in the source, with its sign, is negative.
+    """Return which flows mirror their images: those whose cells cover a negative signed area of the source.
 
     Args:
         flow: (B, h, w, 2) backward flow.
@@ -78,7 +78,7 @@ def gaussian_heatmap(value: Tensor, size: tuple[int, int], variance: float) -> T
 def inverse_2x2(matrix: Tensor, *, least: float = 0.0) -> Tensor:
     """Invert 2 x 2 matrices in closed form: differentiable, exportable, and the same on every device.
 
-    A singular matrix gives infinities, like a division by 0.
+    The result for a singular matrix is infinite, like a division by 0.
 
     Args:
         matrix: (..., 2, 2).

@@ -1,13 +1,20 @@
-"""Poses of faces: the area that keypoints span, and distances between poses that ignore position and size."""
+"""Poses of faces: the area of keypoints, distances that ignore position and size, and growth of the visible sides."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from fomaug.device import constants
+from fomaug.device import constant, constants
+from fomaug.types import Keypoints
+
+_POINTS: Final = ("forehead", "chin", "nose bridge", "nose tip", "ear right", "ear left")
+# Growth of a side above which the model paints badly; measured on portraits, see docs/evidence/motion.md.
+_GROWTH: Final = 1.5
+_THIN: Final = 0.1  # least width of a side, in heights of the face: a hidden side would reduce every motion to nothing
 
 
 def hull_area(value: Tensor) -> Tensor:
@@ -99,3 +106,69 @@ def shape_distance(shapes: Tensor, others: Tensor) -> Tensor:
     # A matrix product would be faster, but it loses the digits that distinguish neighbouring frames, and its last
     # digits depend on the number of rows.
     return torch.cdist(shapes.flatten(1), others.flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def showable_share(source: Keypoints, moved: Keypoints, names: Sequence[str]) -> Tensor:
+    """Compute the largest share of a motion that shows no side of the face that the source hides.
+
+    A side, from nose to ear, of a frontal face grows at most 1.3 times when the face turns. The far side of a turned
+    face would grow several times if the face turned back, and the source shows too little of it.
+
+    Args:
+        source: B keypoints before the motion, or 1 for all.
+        moved: B keypoints after the motion.
+        names: names of the K keypoints; if those of nose and ears are missing, the share is 1.
+
+    Returns:
+        (B,) in (0, 1]: 1 where no side grows more than 1.5 times.
+    """
+    if not set(_POINTS) <= set(names):
+        return moved.value.new_ones(len(moved))
+    rows = _rows(tuple(names), moved.value.device)
+    before, after = _both_sides(source.value, moved.value, rows)[0]
+    growth = (after / before.clamp(min=_THIN)).amax(1)
+    return constant((_GROWTH - 1,), growth.device, growth.dtype) / (growth - 1).clamp(min=_GROWTH - 1)
+
+
+def side_growth(source: Tensor, moved: Tensor, names: Sequence[str]) -> Tensor:
+    """Compute how much wider that side of a face, from nose to ear, becomes which grows most, by a turn of the head.
+
+    Args:
+        source: (B, K, 2) points before the turn, or 1 for all.
+        moved: (B, K, 2) points after it, of a face of the same size; so a nod, which lowers the face, widens nothing.
+        names: names of the K keypoints, with those of nose, ears, forehead and chin.
+
+    Returns:
+        (B,) ratio of the widths. A side that is hidden counts as a thin one, or every growth would be infinite.
+    """
+    rows = _rows(tuple(names), moved.device)
+    (before, after), (height, new_height) = _both_sides(source, moved, rows)
+    return (after * new_height / height / before.clamp(min=_THIN)).amax(1)
+
+
+@constants
+def _rows(names: tuple[str, ...], device: torch.device) -> Tensor:
+    return torch.tensor([names.index(name) for name in _POINTS], device=device)
+
+
+def _both_sides(source: Tensor, moved: Tensor, rows: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Measure sides and heights, see `_sides`, before and after a motion."""
+    counts = [len(source), len(moved)]
+    sides, heights = _sides(torch.cat([source, moved])[:, rows])
+    return torch.split(sides, counts), torch.split(heights, counts)
+
+
+def _sides(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Measure sides of faces, from points (B, 6, 2).
+
+    Returns:
+        (B, 2) widths from the nose to each ear, in heights of the face, and the (B, 1) heights.
+    """
+    top, chin, bridge, tip, right, left = points.unbind(1)
+    rise = top - chin
+    height = rise.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    up = rise / height
+    across = torch.stack([-up[:, 1], up[:, 0]], -1)  # to the person's left
+    middle = (bridge + tip) / 2
+    ends = torch.stack([middle - right, left - middle], 1)  # (B, 2, 2)
+    return (ends * across[:, None]).sum(-1) / height, height

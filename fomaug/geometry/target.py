@@ -1,16 +1,15 @@
-"""Target keypoints: motion transfer, and the bound of turns to what the source shows."""
+"""Target keypoints: motion transfer, and the limit of turns that would show a hidden side of the face."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from fomaug.device import constant, constants
 from fomaug.geometry.plane import inverse_2x2
-from fomaug.geometry.pose import hull_area
+from fomaug.geometry.pose import hull_area, showable_share
 from fomaug.geometry.region import confine
 from fomaug.types import Keypoints
 
@@ -101,12 +100,6 @@ def take_share(source: Keypoints, moved: Keypoints, strength: Strength) -> Keypo
 
 def _align(weight: Tensor, like: Tensor) -> Tensor:
     return weight.reshape(-1, *[1] * (like.ndim - 1)) if weight.ndim else weight
-
-
-_POINTS: Final = ("forehead", "chin", "nose bridge", "nose tip", "ear right", "ear left")
-# Growth of a side above which the model paints badly; measured on portraits, see docs/evidence/motion.md.
-_GROWTH: Final = 1.5
-_THIN: Final = 0.1  # least width of a side, in heights of the face: a hidden side would reduce every motion to nothing
 
 
 class TransferMode(NamedTuple):
@@ -232,69 +225,3 @@ def _take(
     source: Keypoints, whole: Keypoints, mode: TransferMode, names: Sequence[str], strength: Strength
 ) -> Keypoints:
     return confine(source, take_share(source, whole, strength), mode.region, names)
-
-
-def showable_share(source: Keypoints, moved: Keypoints, names: Sequence[str]) -> Tensor:
-    """Compute the largest share of a motion that shows no side of the face that the source hides.
-
-    A side, from nose to ear, of a frontal face grows at most 1.3 times when the face turns. The far side of a turned
-    face would grow several times if the face turned back, and the source shows too little of it.
-
-    Args:
-        source: B keypoints before the motion, or 1 for all.
-        moved: B keypoints after the motion.
-        names: names of the K keypoints; if those of nose and ears are missing, the share is 1.
-
-    Returns:
-        (B,) in (0, 1]: 1 where no side grows more than 1.5 times.
-    """
-    if not set(_POINTS) <= set(names):
-        return moved.value.new_ones(len(moved))
-    rows = _rows(tuple(names), moved.value.device)
-    before, after = _both_sides(source.value, moved.value, rows)[0]
-    growth = (after / before.clamp(min=_THIN)).amax(1)
-    return constant((_GROWTH - 1,), growth.device, growth.dtype) / (growth - 1).clamp(min=_GROWTH - 1)
-
-
-def side_growth(source: Tensor, moved: Tensor, names: Sequence[str]) -> Tensor:
-    """Compute how much wider that side of a face, from nose to ear, becomes which grows most, by a turn of the head.
-
-    Args:
-        source: (B, K, 2) points before the turn, or 1 for all.
-        moved: (B, K, 2) points after it, of a face of the same size; so a nod, which lowers the face, widens nothing.
-        names: names of the K keypoints, with those of nose, ears, forehead and chin.
-
-    Returns:
-        (B,) ratio of the widths. A side that is hidden counts as a thin one, or every growth would be infinite.
-    """
-    rows = _rows(tuple(names), moved.device)
-    (before, after), (height, new_height) = _both_sides(source, moved, rows)
-    return (after * new_height / height / before.clamp(min=_THIN)).amax(1)
-
-
-@constants
-def _rows(names: tuple[str, ...], device: torch.device) -> Tensor:
-    return torch.tensor([names.index(name) for name in _POINTS], device=device)
-
-
-def _both_sides(source: Tensor, moved: Tensor, rows: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Measure sides and heights, see `_sides`, before and after a motion."""
-    counts = [len(source), len(moved)]
-    sides, heights = _sides(torch.cat([source, moved])[:, rows])
-    return torch.split(sides, counts), torch.split(heights, counts)
-
-
-def _sides(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Measure sides of faces, from points (B, 6, 2).
-
-    Returns:
-        (B, 2) widths from the nose to each ear, in heights of the face, and the (B, 1) heights.
-    """
-    top, chin, bridge, tip, right, left = points.unbind(1)
-    rise = top - chin
-    height = rise.norm(dim=-1, keepdim=True).clamp(min=1e-6)
-    up = rise / height
-    across = torch.stack([-up[:, 1], up[:, 0]], -1)  # to the person's left
-    middle = (bridge + tip) / 2
-    ends = torch.stack([middle - right, left - middle], 1)  # (B, 2, 2)
-    return (ends * across[:, None]).sum(-1) / height, height

@@ -25,7 +25,7 @@ from fomaug.augment import MotionAugment as _Engine
 from fomaug.augment import counted_keys
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError
-from fomaug.integrations.engine import movement_of, name_of, require, shared_engine
+from fomaug.integrations.engine import SETTINGS, movement_of, name_of, require, shared_engine
 from fomaug.labels import Movement
 from fomaug.media import like_array, to_tensor
 from fomaug.motion import Interval, MotionParams, Region, Selection
@@ -36,19 +36,6 @@ from albumentations.core.transforms_interface import BaseTransformInitSchema, Du
 from albumentations.core.type_definitions import Targets  # noqa: E402
 
 Array = NDArray[Any]
-
-_SETTINGS = (
-    "strength_range",
-    "selection",
-    "relative",
-    "relative_jacobian",
-    "adapt_scale",
-    "reference",
-    "region",
-    "yaw_range",
-    "pitch_range",
-    "mirror_probability",
-)
 
 
 class MotionAugment(DualTransform):  # type: ignore[misc]
@@ -131,7 +118,7 @@ class MotionAugment(DualTransform):  # type: ignore[misc]
     def engine(self) -> _Engine:
         """The `fomaug.MotionAugment` of this transform; it is built again on first use after unpickling."""
         if self._engine is None:
-            settings = {name: getattr(self, name) for name in _SETTINGS}
+            settings = {name: getattr(self, name) for name in SETTINGS}
             self._engine = shared_engine(self.driving, self.model, {"p": 1.0, **settings}, self.device)
         return self._engine
 

@@ -24,6 +24,19 @@ from fomaug.weights import load_model
 Driving = DrivingPool | str | Path
 Model = Animator | str | Path
 
+SETTINGS: Final = (
+    "strength_range",
+    "selection",
+    "relative",
+    "relative_jacobian",
+    "adapt_scale",
+    "reference",
+    "region",
+    "yaw_range",
+    "pitch_range",
+    "mirror_probability",
+)
+"""Settings of a draw that all adapters take as arguments."""
 _MARK: Final = "sha256:"
 _NUMBERS: Final = 2**62
 _STRIDE: Final = 2850178134226440149  # 2**62 by the golden ratio: multiples of it are far from one another

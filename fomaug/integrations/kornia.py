@@ -19,7 +19,7 @@ from fomaug.animator import Animator
 from fomaug.augment import MotionAugment as _Engine
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError
-from fomaug.integrations.engine import apply_there, movement_of, own_engine, random_numbers, require
+from fomaug.integrations.engine import SETTINGS, apply_there, movement_of, own_engine, random_numbers, require
 from fomaug.labels import Movement
 from fomaug.motion import Interval, MotionParams, Region, Selection
 
@@ -37,7 +37,7 @@ class MotionAugment(GeometricAugmentationBase2D):
 
     `AugmentationSequential` supports it with every data key. Its parameters are `motion`, a random number for each
     image that determines its draw, and `flow`, (B, h, w, 2), and `occlusion`, (B, 1, h, w), which move the labels. If
-    they are passed again as `params`, pixels and labels are the same. A face's motion is no matrix, so
+    they are passed again as `params`, pixels and labels are the same. A face's motion is not a matrix, so
     `transform_matrix` is the identity and `inverse` an error.
 
     Random numbers come from torch's generator, on the device of `.to(...)`, as everywhere in kornia; everything else
@@ -76,20 +76,10 @@ class MotionAugment(GeometricAugmentationBase2D):
         keepdim: bool = False,
     ) -> None:
         super().__init__(p=p, p_batch=p_batch, same_on_batch=same_on_batch, keepdim=keepdim)
-        self.flags = {
-            "strength_range": strength_range,
-            "selection": selection,
-            "relative": relative,
-            "relative_jacobian": relative_jacobian,
-            "adapt_scale": adapt_scale,
-            "reference": reference,
-            "region": region,
-            "yaw_range": yaw_range,
-            "pitch_range": pitch_range,
-            "mirror_probability": mirror_probability,
-        }
+        given = locals()
+        self.flags = {name: given[name] for name in SETTINGS}
         settings = {**self.flags, "p": 1.0, "batch_size": batch_size, "differentiable": differentiable}
-        # In a tuple it is no submodule: it has no state to save, and it follows the images, not `.to(...)`.
+        # In a tuple it is not a submodule: it has no state to save, and it follows the images, not `.to(...)`.
         self._engines = (own_engine(driving, model, settings),)
         self._movements: list[Movement] = []  # of the current batch, from `apply_transform` to `forward`
 
@@ -136,7 +126,7 @@ class MotionAugment(GeometricAugmentationBase2D):
         return _movement(params, points).points(points)[1]
 
     def compute_transformation(self, input: Tensor, params: Params, flags: dict[str, Any]) -> Tensor:
-        """Return the identity (B, 3, 3): a face's motion is no matrix."""
+        """Return the identity (B, 3, 3): a face's motion is not a matrix."""
         return self.identity_matrix(input)
 
     def apply_transform(

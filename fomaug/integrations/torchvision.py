@@ -22,7 +22,7 @@ from fomaug.augment import MotionAugment as _Engine
 from fomaug.augment import MotionResult
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, ShapeError
-from fomaug.integrations.engine import apply_there, own_engine, random_numbers, require
+from fomaug.integrations.engine import SETTINGS, apply_there, own_engine, random_numbers, require
 from fomaug.labels import Movement
 from fomaug.motion import Interval, MotionParams, Region, Selection
 
@@ -84,25 +84,11 @@ class MotionAugment(v2.Transform):  # type: ignore[misc]
         differentiable: bool = False,
     ) -> None:
         super().__init__()
-        settings = {
-            "p": p,
-            "strength_range": strength_range,
-            "selection": selection,
-            "relative": relative,
-            "relative_jacobian": relative_jacobian,
-            "adapt_scale": adapt_scale,
-            "reference": reference,
-            "region": region,
-            "yaw_range": yaw_range,
-            "pitch_range": pitch_range,
-            "mirror_probability": mirror_probability,
-            "value_range": value_range,
-            "batch_size": batch_size,
-            "differentiable": differentiable,
-        }
+        given = locals()
+        settings = {name: given[name] for name in ("p", *SETTINGS, "value_range", "batch_size", "differentiable")}
         for name, value in settings.items():
             setattr(self, name, value)
-        # In a tuple it is no submodule: it has no state to save, and it follows the images, not `.to(...)`.
+        # In a tuple it is not a submodule: it has no state to save, and it follows the images, not `.to(...)`.
         self._engines = (own_engine(driving, model, settings),)
 
     @property
@@ -128,7 +114,7 @@ class MotionAugment(v2.Transform):  # type: ignore[misc]
         return {"motions": list(motions), "first": _MovedPicture(self.engine, picture, list(motions))}
 
     def visible_points(self, points: Any, params: dict[str, Any]) -> Tensor:
-        """Return which points the moved picture shows: `KeyPoints` have no room for that.
+        """Return which points the moved picture shows, because `KeyPoints` have no visibility.
 
         Args:
             points: (..., 2) `KeyPoints` of the first picture before it was moved.
@@ -164,7 +150,7 @@ class _MovedPicture:
         copies = len(images) // max(len(self._motions), 1)
         if copies * len(self._motions) != len(images):
             raise ShapeError(
-                f"a sample's pictures get the same {len(self._motions)} motions, and one has {len(images)} images; "
+                f"the pictures of a sample share {len(self._motions)} motions, but one has {len(images)} images; "
                 "give pictures of one batch size"
             )
         return apply_there(self._engine, images, [motion for motion in self._motions for _ in range(copies)])
@@ -220,7 +206,7 @@ class _MovedPicture:
         return torch.where(missing, given, clamped.as_subclass(torch.Tensor))
 
     def _move_points(self, xy: Tensor, size: Size) -> tuple[Tensor, Tensor]:
-        """Move (..., 2) points of one image, or (B, ..., 2) points of B; with them comes whether they are visible."""
+        """Move (..., 2) points of one image, or (B, ..., 2) points of B, and return whether each is visible."""
         movement = self._movement(xy, size)
         moved, visible = movement.points(xy.reshape(len(movement.flow), -1, 2))
         return moved.reshape(xy.shape), visible.reshape(xy.shape[:-1])
@@ -241,7 +227,7 @@ class _MovedPicture:
         flow, occlusion = self._result.flow, self._result.occlusion
         if len(flow) > 1 and (labels.ndim == 0 or len(labels) != len(flow)):
             raise ShapeError(
-                f"the labels of {len(flow)} images carry one row for each of them, got {tuple(labels.shape)}; move "
+                f"the labels of {len(flow)} images must have one row for each of them, got {tuple(labels.shape)}; move "
                 "samples before they are batched if they have several boxes each"
             )
         return Movement(flow, occlusion, size).of(slice(None), labels.device)

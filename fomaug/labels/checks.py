@@ -98,7 +98,7 @@ def read_table(values: Any, name: str, columns: Sequence[int]) -> Array:
         (N, one of `columns`); (0, `columns[0]`) for an empty list.
 
     Raises:
-        LabelError: the values are no numbers, or the rows have another length.
+        LabelError: the values are not numbers, or the rows have another length.
     """
     expected = f"rows of {' or '.join(map(str, columns))} numbers"
     table = _to_array(values, name, expected)
@@ -113,7 +113,7 @@ def read_numbers(values: Any, name: str) -> Array:
     """Turn a list of numbers into an array (N,); null becomes NaN.
 
     Raises:
-        LabelError: the value is no list of numbers.
+        LabelError: the value is not a list of numbers.
     """
     numbers = _to_array(values, name, "a list of numbers")
     if numbers.ndim != 1:

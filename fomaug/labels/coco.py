@@ -66,7 +66,7 @@ def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
     content = _load(path)
     images, annotations = content.get("images"), content.get("annotations", [])
     if not isinstance(images, list) or not isinstance(annotations, list):
-        raise LabelError(f"{path} is no COCO file: its images and annotations must be lists")
+        raise LabelError(f"{path} is not a COCO file: its images and annotations must be lists")
     pictures = _pictures_by_id(path, images, root, on_flaw)
     flawed: set[str] = set()
 
@@ -135,7 +135,7 @@ def _load(path: Path) -> dict[str, Any]:
     # A number that is not finite is a flaw of its annotation, not an error of the file.
     loaded = load_json(content, path, LabelError, finite=False)
     if not isinstance(loaded, dict):
-        raise LabelError(f"{path} is no COCO file: a JSON object was expected, got a {type(loaded).__name__}")
+        raise LabelError(f"{path} is not a COCO file: a JSON object was expected, got a {type(loaded).__name__}")
     try:
         return {**loaded, **{key: read_fields(loaded[key]) for key in _FILE_FIELDS if key in loaded}}
     except LabelError as error:

@@ -96,7 +96,7 @@ def _number(cell: str | None) -> float:
     try:
         return float(cell) if cell.strip() else math.nan
     except ValueError as error:
-        raise LabelError(f"a coordinate is no number: {cell[:40]!r}") from error
+        raise LabelError(f"a coordinate is not a number: {cell[:40]!r}") from error
 
 
 def _is_visibility(name: str, pairs: int) -> bool:

@@ -145,7 +145,7 @@ def move(labels: FaceLabels, flow: Tensor, size: Size, *, occlusion: Tensor | No
 
 
 def _swap_flags(labels: FaceLabels, movement: Movement, counts: Sequence[int]) -> FaceLabels:
-    """Swap what is known of the visibility of landmarks where their picture is mirrored."""
+    """Swap the visibility of left and right landmarks where their picture is mirrored."""
     if labels.visible is not None:
         (visible,) = movement.swapped(torch.from_numpy(labels.visible)[None], counts).numpy()
         labels = replace(labels, visible=visible)

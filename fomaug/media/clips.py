@@ -32,6 +32,24 @@ from fomaug.media.stills import (
 if TYPE_CHECKING:
     from fomaug.media.video_plugin import VideoPlugin
 
+VIDEOS: Final = (
+    ".mp4",
+    ".webm",
+    ".avi",
+    ".mov",
+    ".mkv",
+    ".m4v",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".wmv",
+    ".flv",
+    ".ogv",
+    ".3gp",
+)
+_PERHAPS_ANIMATED: Final = (".webp", ".png", ".avif")
+OnDamage = Callable[[str], object]
+
 
 class Sound(NamedTuple):
     """The first sound track of a clip.
@@ -88,25 +106,6 @@ def clip_sound(clip: MediaInput) -> Iterator[Sound | None]:
         return
     with opened_video(file) as video:
         yield video.sound()
-
-
-VIDEOS: Final = (
-    ".mp4",
-    ".webm",
-    ".avi",
-    ".mov",
-    ".mkv",
-    ".m4v",
-    ".mpg",
-    ".mpeg",
-    ".ts",
-    ".wmv",
-    ".flv",
-    ".ogv",
-    ".3gp",
-)
-_PERHAPS_ANIMATED: Final = (".webp", ".png", ".avif")
-OnDamage = Callable[[str], object]
 
 
 class DamagedClipWarning(UserWarning):
@@ -252,7 +251,7 @@ def _hash_folder(path: Path) -> str:
     for file in folder_pictures(path):
         size = file.stat().st_size if file.exists() else 0
         digest.update(f"{file.name}\0{size}\0".encode("utf-8", "surrogatepass"))
-        with contextlib.suppress(OSError), open_regular(file, PICTURE) as stream:  # an unreadable file is no frame
+        with contextlib.suppress(OSError), open_regular(file, PICTURE) as stream:  # an unreadable file is not a frame
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()

@@ -48,7 +48,7 @@ unread_suffixes: Final[dict[str, str]] = {
 
 
 def why_unread(suffix: str) -> str | None:
-    """Explain why a picture of this suffix cannot be read; return None if it can be, or is no picture.
+    """Explain why a picture of this suffix cannot be read; return None if it can be, or is not a picture.
 
     >>> why_unread(".HEIC")
     'cannot be read: HEIC; convert it to PNG or JPEG'

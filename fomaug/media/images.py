@@ -33,6 +33,7 @@ suffix_formats: Final[dict[str, str]] = {
 _XMP_TAG: Final = 700
 _NO_ALPHA: Final = ("jpeg", "bmp")
 _SIXTEEN: Final = ("png", "tiff")
+_PAPER = 255
 
 
 def save_image(
@@ -153,9 +154,6 @@ def _xmp_option(encode_format: str, xmp: bytes) -> dict[str, Any]:
         tags[_XMP_TAG] = xmp
         return {"tiffinfo": tags}
     return {"xmp": xmp} if encode_format in ("jpeg", "webp") else {}
-
-
-_PAPER = 255
 
 
 def contact_sheet(

@@ -1,4 +1,12 @@
-"""Accepted inputs of pictures and clips: a path, the bytes of a file, or an open file."""
+"""The one place where pictures and clips are opened: paths, bytes and open files, by imageio with fomaug's plugins.
+
+imageio receives only open files and a plugin. So it never searches for a plugin, never interprets a name (as an
+address, a member of an archive or a camera), and never downloads. Files must be regular and within the size limit of
+their kind.
+
+Pillow identifies a format by the content of a file and not by its name, and for some formats it starts other programs:
+an EPS file named x.jpg would run Ghostscript. So the allowed formats are passed to Pillow.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +36,24 @@ MediaInput = str | Path | bytes | BinaryIO
 _BLOCK: Final = 1 << 20
 _ADDRESS: Final = re.compile(r"(https?|ftps?|s3|gs|hf|file|rtsp|rtmp)://?", re.IGNORECASE)  # a Path has one slash
 _PICTURE_STARTS: Final = (b"GIF8", b"\x89PNG", b"\xff\xd8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+DAMAGE: Final = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,  # where warnings are errors
+)
+"""Errors that the picture libraries raise for damaged files, as observed in practice."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +130,7 @@ def _check_name(name: str) -> None:
     if not name:
         raise ArgumentError("the path is empty; give the path of a file or folder")
     if "\0" in name:
-        raise MediaError(f"{name!r} is no path, since it contains a null character")
+        raise MediaError(f"{name!r} is not a path, since it contains a null character")
     if _ADDRESS.match(name) and not exists(Path(name), unclear=MediaError):
         raise MediaError(f"{name} is an address, but only files are read; download it and give the path of the file")
 
@@ -181,25 +207,6 @@ if TYPE_CHECKING:  # importing imageio takes a tenth of a second, too long for `
     from fomaug.media.picture_plugin import PicturePlugin
 
     Plugin = TypeVar("Plugin", bound=PluginV3)
-
-DAMAGE: Final = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    ArithmeticError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,  # where warnings are errors
-)
-"""Errors that the picture libraries raise for damaged files, as observed in practice."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Conversions between arrays of pixels (channels last) and tensors (channels first)."""
+"""Picture files of every common kind, decoded so that they can be written back, as arrays or as tensors."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from fomaug.files import PICTURE, open_regular, read_regular
 from fomaug.media.formats import PICTURE_FORMATS, why_unread
 from fomaug.media.images import suffix_formats
 from fomaug.media.opening import DAMAGE, MediaInput, identify, media_file
+
+MIN_SIDE: Final = 16
+_MOST_PIXELS: Final = 1 << 30
 
 
 def to_tensor(pixels: NDArray[Any]) -> Tensor:
@@ -72,10 +75,6 @@ def from_unit(image: Tensor, dtype: DTypeLike = np.uint8) -> NDArray[Any]:
     """
     top = float(np.iinfo(dtype).max)
     return to_array((image * top).round().clamp(0, top)).astype(dtype)
-
-
-MIN_SIDE: Final = 16
-_MOST_PIXELS: Final = 1 << 30
 
 
 @dataclass(frozen=True, eq=False)

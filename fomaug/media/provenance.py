@@ -43,6 +43,12 @@ _GIF_TAIL: Final = (
     b"\x01" + bytes(range(255, -1, -1)) + b"\0"
 )  # ends the block for readers that follow its length bytes
 _PACKET_LIMIT: Final = 1 << 20
+_SYNTHETIC: Final = (
+    "trainedAlgorithmicMedia",
+    "compositeWithTrainedAlgorithmicMedia",
+    "compositeSynthetic",
+    "algorithmicMedia",
+)
 
 
 @dataclass(frozen=True)
@@ -157,14 +163,6 @@ def mark_webp(path: Path, xmp: bytes) -> None:
 def sidecar_of(path: Path) -> Path:
     """Return the path of the separate file for the mark of a picture whose format cannot contain it."""
     return path.with_name(f"{path.name}.xmp")
-
-
-_SYNTHETIC: Final = (
-    "trainedAlgorithmicMedia",
-    "compositeWithTrainedAlgorithmicMedia",
-    "compositeSynthetic",
-    "algorithmicMedia",
-)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Motion parameters: drawn from a driving pool, and fitted to the face that is to move."""
+"""Motion parameters: draw them from a driving pool, and fit them to the face of a source."""
 
 from fomaug.motion.draw import counted_keys as counted_keys
 from fomaug.motion.draw import draw as draw

@@ -146,8 +146,8 @@ def _plain_key(key: Key) -> Key:
     if isinstance(key, str):
         return str(key)
     if isinstance(key, bool):
-        raise ArgumentError(f"a key is a name or a number, got {key!r}")
+        raise ArgumentError(f"a key must be a name or a number, got {key!r}")
     try:
         return operator.index(key)
     except TypeError as error:
-        raise ArgumentError(f"a key is a str or an int, got {key!r} of type {type(key).__name__}") from error
+        raise ArgumentError(f"a key must be a str or an int, got {key!r} of type {type(key).__name__}") from error

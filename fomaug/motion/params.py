@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from torch import Tensor
 
-from fomaug.errors import ArgumentError, did_you_mean, shortened
+from fomaug.errors import ArgumentError, check_mapping, shortened
 from fomaug.motion.view import View
 from fomaug.types import Keypoints
 
@@ -99,12 +99,10 @@ class MotionParams:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MotionParams:
         """Read the result of `to_dict`; an unknown, missing or ill-typed field is an error."""
-        if not isinstance(values, Mapping):
-            raise ArgumentError(f"motion parameters must be a mapping of their fields, got {shortened(values)}")
         known = {field.name for field in fields(cls)}
-        for name in values:
-            if name not in known:
-                raise ArgumentError(f"unknown motion parameter {name!r}{did_you_mean(name, known)}")
+        check_mapping(
+            values, known, "motion parameters must be a mapping of their fields", "unknown motion parameter {}"
+        )
         if "key" not in values:
             raise ArgumentError("motion parameters need a 'key' that names the image")
         for name, value in values.items():
@@ -144,14 +142,14 @@ _LARGEST = 2**62  # seeds and keys are hashed, and may be larger
 
 @dataclass(frozen=True, eq=False)
 class MotionResult:
-    """Animated images and what moves their labels along.
+    """Animated images, and the flow that moves their labels.
 
     Attributes:
         image: (N, C, H, W) with the dtype, device, memory layout and range of the images given.
         flow: (N, h, w, 2) float32 backward flow, for `fomaug.warp`; the identity where skipped.
         occlusion: (N, 1, h, w) float32 in [0, 1], 1 where taken from the source; ones where skipped.
-        params: the N parameters with settled reference frames; replaying them gives the same pixels. On a GPU, looking
-            at them waits until they are computed.
+        params: the N parameters with settled reference frames; replaying them gives the same pixels. On a GPU, reading
+            them waits until they are computed.
         keypoints: keypoints of the N sources, NaN where skipped; None if nothing moved, or if faces moved in boxes.
     """
 
@@ -163,7 +161,7 @@ class MotionResult:
 
     @property
     def moving(self) -> list[int]:
-        """Rows of the images that are not skipped; looking at them does not wait for a device."""
+        """Rows of the images that are not skipped; reading them does not wait for a device."""
         return [row for row, param in enumerate(self.params) if not param.skipped]
 
 
@@ -175,7 +173,7 @@ class Check(Protocol):
 
 
 class PendingResult(MotionResult):
-    """A result whose settled parameters are read when they are first looked at.
+    """A result whose settled parameters are read on first access.
 
     Args:
         image: see `MotionResult`.

@@ -13,6 +13,11 @@ from fomaug.motion.numbers import BLOCK, FRAME, OFFSET, SHIFT, TILT, YAW, Hashes
 from fomaug.motion.space import Array, MotionSpace, on_grid
 
 Rows = NDArray[np.int64]
+Lengths = NDArray[np.float32]
+CANDIDATES: Final = 384  # frames of a block; enough to spread the copies of a source, and few enough for a table
+MIRROR_WEIGHT: Final = 4.0  # weight on the distance to a mirrored motion
+_LEAST_BLOCKS, _MOST_BLOCKS = 32, 128  # numbers of blocks of pools with more frames than one block has
+_LEAST_STEPS: Final = 8  # length of the shortest table, so that a few more copies do not need another table
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +96,6 @@ def _ranks(numbers: Array) -> Rows:
     """Return the rank of each number in its row: a random permutation."""
     ranks: Rows = numbers.argsort(1, kind="stable").argsort(1, kind="stable")
     return ranks
-
-
-Lengths = NDArray[np.float32]
-
-CANDIDATES: Final = 384  # frames of a block; enough to spread the copies of a source, and few enough for a table
-MIRROR_WEIGHT: Final = 4.0  # weight on the distance to a mirrored motion
-_LEAST_BLOCKS, _MOST_BLOCKS = 32, 128  # numbers of blocks of pools with more frames than one block has
-_LEAST_STEPS: Final = 8  # length of the shortest table, so that a few more copies do not need another table
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,13 @@ GROWTH: Final = 1.5
 """Growth of a side of the face above which a view is replaced; measured, see docs/evidence/motion.md."""
 FARTHEST: Final = 30.0
 """Largest turn from the source's yaw, in degrees, above which a view is replaced; measured, too."""
+NOD_GAIN: Final = 1.6
+"""Factor on the nod of a face that looks ahead, since pictures nod less than their keypoints; measured, too."""
+NOD_LIMITS: Final = (-38.0, 32.0)
+"""Pitches in degrees beyond which the gain moves no keypoints."""
 
+_SIDEWAYS: Final = 40.0  # degrees of yaw from which nods have no gain, because the gates would reject such copies
+_TILT: Final = 0.3  # degrees of roll that pictures of faces in profile get for each degree of nod
 _NAMES: Final = tuple(KEYPOINT_POINTS)
 _STEPS: Final = 16  # views between the drawn view and the yaw of the source
 _FRACTION: Final = 64.0  # of a degree, so that angles are the same after writing and reading
@@ -34,7 +40,8 @@ def fit_views(params: Sequence[MotionParams], keypoints: Keypoints, names: Seque
     """Rotate faces to their views, and apply the expressions.
 
     The target is the source's keypoints, plus the difference between the mean face in the view with the expression and
-    the mean face in the source's pose, at the source's size.
+    the mean face in the source's pose, at the source's size. The mean face nods farther than the view, so that the
+    picture reaches it, see `overshoot_nods`.
 
     Args:
         params: N draws with a view. Settled ones are used as they are.
@@ -53,7 +60,7 @@ def fit_views(params: Sequence[MotionParams], keypoints: Keypoints, names: Seque
     if not all(view.settled for view in views):
         poses = torch.where(given.settled, poses, pose_of_points(keypoints.value).to(poses))
         taken, choice = _takeable(given, poses, keypoints)
-    pair = keypoints, posed_face(taken, given.offset), posed_face(poses)
+    pair = keypoints, posed_face(overshoot_nods(taken, poses), given.offset), posed_face(poses)
     free = torch.ones_like(given.settled[:, 0])
     target = find_targets(params, pair, torch.ones_like(poses[:, 0]), free, names).target
     if choice is None:
@@ -64,6 +71,28 @@ def fit_views(params: Sequence[MotionParams], keypoints: Keypoints, names: Seque
         return [replace(p, view=_settle(view, own)) for p, view, own in zip(params, views, found, strict=True)]
 
     return Fitting(target, torch.cat([taken, poses, choice[:, None].to(poses.dtype)], 1).flatten(), settle)
+
+
+def overshoot_nods(views: Tensor, poses: Tensor) -> Tensor:
+    """Choose the poses of the mean face with which pictures reach the views.
+
+    Pictures follow about half of a nod. If the face is turned aside, they follow less of the nod than of the tilt that
+    it causes in the picture, so they get a roll. The factors are measured on heads that are turned by up to 40 degrees.
+
+    Args:
+        views: (N, 3) yaw, pitch and roll in degrees.
+        poses: (N, 3) head poses of the sources.
+
+    Returns:
+        (N, 3) angles. Their pitch differs from the source's by up to `NOD_GAIN` times as much as the view's. A pitch
+        beyond `NOD_LIMITS` is moved back to the limit, or to the view if that is beyond the limit, too.
+    """
+    (yaw, pitch, roll), start = views.unbind(1), poses[:, 1]
+    gain = 1 + (NOD_GAIN - 1) * (1 - yaw.abs() / _SIDEWAYS).clamp(min=0.0)
+    low, high = (torch.full_like(pitch, limit) for limit in NOD_LIMITS)
+    farther = (start + gain * (pitch - start)).clamp(pitch.minimum(low), pitch.maximum(high))
+    tilted = roll + _TILT * yaw.deg2rad().sin() * (farther - start)
+    return torch.stack([yaw, farther, tilted], 1)
 
 
 class _Given(NamedTuple):

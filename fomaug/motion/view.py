@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Literal
 
-from fomaug.errors import ArgumentError, did_you_mean, shortened
+from fomaug.errors import ArgumentError, check_mapping, shortened
 
 Angles = tuple[float, float, float]
 
@@ -53,12 +53,10 @@ class View:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> View:
         """Read the result of `to_dict`; an unknown, missing or ill-typed field is an error."""
-        if not isinstance(values, Mapping):
-            raise ArgumentError(f"motion parameter 'view' must be a mapping of its fields, got {shortened(values)}")
         known = {field.name for field in fields(cls)}
-        for name in values:
-            if name not in known:
-                raise ArgumentError(f"unknown field {name!r} of a view{did_you_mean(name, known)}")
+        check_mapping(
+            values, known, "motion parameter 'view' must be a mapping of its fields", "unknown field {} of a view"
+        )
         expression = values.get("expression", "neutral")
         if not isinstance(expression, str):
             raise ArgumentError(f"'expression' of a view must be a name, got {shortened(expression)}")

@@ -1,4 +1,4 @@
-"""Networks: the First Order Motion Model with the names of the official checkpoints, and the light model."""
+"""Networks: the First Order Motion Model, with the weight names of official checkpoints, and the light model."""
 
 from fomaug.networks.architectures import OFFICIAL as OFFICIAL
 from fomaug.networks.architectures import AnyConfig as AnyConfig

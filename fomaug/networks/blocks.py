@@ -1,4 +1,4 @@
-"""Building blocks and the hourglass (paper: Sec. 7.1), with the attribute names of the official checkpoints."""
+"""Building blocks of all networks; those of the official one (paper: Sec. 7.1) have its attribute names."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def check_side(name: str, value: object) -> int | None:
     """Check the side of an image, and return it; None stands for a model of any size.
 
     Raises:
-        ArgumentError: the side is no whole number of pixels in range.
+        ArgumentError: the side is not a whole number of pixels in range.
     """
     if value is None:
         return None
@@ -89,7 +89,7 @@ def check_divisible(name: str, side: int, halvings: int) -> None:
         halvings: number of halvings.
 
     Raises:
-        ArgumentError: the side is no multiple of 2 ** halvings.
+        ArgumentError: the side is not a multiple of 2 ** halvings.
     """
     if side % 2**halvings:
         raise ArgumentError(f"{name} works on {side} pixels, which must be a multiple of {2**halvings}")

@@ -156,7 +156,7 @@ def build(kind: type[T], name: str, values: Mapping[str, Any]) -> T:
     """Build a frozen configuration from a mapping.
 
     Raises:
-        ArgumentError: a key is unknown or missing, a value is no number as expected, or a number is out of range.
+        ArgumentError: a key is unknown or missing, a value is not a number as expected, or a number is out of range.
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     _refuse_surplus(name, values, fields)

@@ -1,4 +1,4 @@
-"""Dense motion network: one flow and one occlusion map from K local affine motions (paper: Sec. 3.2)."""
+"""Occlusion-aware generator, its dense motion network (paper: Sec. 3.2), and the output that all generators share."""
 
 from __future__ import annotations
 

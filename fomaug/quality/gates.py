@@ -241,7 +241,7 @@ class Gates:
         """Read thresholds by name; others keep their defaults.
 
         Raises:
-            ArgumentError: a gate is unknown, or a threshold is no number.
+            ArgumentError: a gate is unknown, or a threshold is not a number.
         """
         known = {field.name for field in fields(cls)}
         for name, value in values.items():

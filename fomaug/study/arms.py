@@ -1,4 +1,4 @@
-"""How the copies of an arm are mixed into its batches: share, number, gates, order and degradation."""
+"""The arms of a study: no augmentation, classic augmentation, and copies, mixed into the batches in several ways."""
 
 from __future__ import annotations
 
@@ -31,13 +31,17 @@ _EASIEST: Final = 0.25  # Share of a picture's copies, those that moved least, t
 _ALL: Final = 0.6  # Share of the steps after which all copies are used.
 _QUALITIES: Final = (15, 70)  # JPEG qualities of degraded copies.
 _SIDES: Final = (0.35, 0.9)  # Sides of degraded copies, as shares of the side of the input.
+NONE, CLASSIC, COPIES = "none", "classic", "copies"
+Options = Mapping[str, Any] | str | Path | MotionAugment
+"""Keyword arguments of `MotionAugment` and `Mixture`, a JSON file with them, a pool specification, or a
+`MotionAugment`."""
 
 
 def _check_pairs(pairs: tuple[Any, ...]) -> None:
     begins = [pair[0] for pair in pairs if len(pair) == 2 and all(map(_is_share, pair))]
     if len(begins) != len(pairs) or begins[:1] != [0] or sorted(set(begins)) != begins:
         raise ArgumentError(
-            "share of an arm as a schedule has pairs (begin, share) in [0, 1] with growing begins from 0, such as "
+            "share of an arm as a schedule must be pairs (begin, share) in [0, 1] with growing begins from 0, such as "
             f"[[0, 0.5], [0.8, 0]], got {shortened(pairs)}"
         )
 
@@ -48,7 +52,7 @@ def _is_share(value: object) -> bool:
 
 @dataclass(frozen=True)
 class Mixture:
-    """The settings of an arm beside those of its transform; None takes the study's own.
+    """The settings of an arm in addition to those of its transform; None uses the setting of the study.
 
     Attributes:
         share: share of copies in a batch; or pairs (begin, share), each from that share of the steps on, the first from
@@ -142,13 +146,6 @@ def _coded(image: Tensor, side: int, quality: int) -> Tensor:
     return torch.from_numpy(decode_picture(content, ".jpg").pixels.astype(np.uint8)).permute(2, 0, 1)
 
 
-NONE, CLASSIC, COPIES = "none", "classic", "copies"
-
-Options = Mapping[str, Any] | str | Path | MotionAugment
-"""Keyword arguments of `MotionAugment` and `Mixture`, a JSON file with them, a pool specification, or a
-`MotionAugment`."""
-
-
 @dataclass(frozen=True, eq=False)
 class Arm:
     """One way to train.
@@ -193,7 +190,9 @@ def make_arms(named: Mapping[str, Options], *, seed: int, device: str = "auto") 
     """
     for name in named:
         if name in (NONE, CLASSIC) or not re.fullmatch(r"[\w.+ -]+", name):
-            raise ArgumentError(f"{name!r} cannot name an arm; take letters and digits, and neither none nor classic")
+            raise ArgumentError(
+                f"{name!r} cannot name an arm; use letters and digits, and another name than none and classic"
+            )
     wanted: dict[str, Options] = {COPIES: "builtin", **named}
     with_copies = [_arm(name, options, seed, device) for name, options in wanted.items()]
     return [Arm(NONE), Arm(CLASSIC), *with_copies]

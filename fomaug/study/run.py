@@ -133,7 +133,7 @@ def study(
 
     Args:
         dataset: folder of class folders; for landmarks, folder of pictures.
-        out: folder for finished runs and results, which is new or holds the same study.
+        out: folder for finished runs and results; a new one, or that of the same study.
         arms: options of further arms with copies by name: keyword arguments of `MotionAugment` and of
             `fomaug.study.Mixture`, a JSON file with them, a pool specification such as "parametric yaw=-20:20", or a
             `MotionAugment`. The name "copies" replaces the built-in pool.
@@ -238,7 +238,7 @@ def _units(work: _Work, left: Sequence[RunId]) -> int:
 def _copies(
     work: _Work, choice: int, arm: Arm, made: dict[str, Copies], update: Callable[[int], object]
 ) -> Copies | None:
-    """Make the copies of an arm, or take those of an arm with the same transform, number and gates."""
+    """Make the copies of an arm, or return those of an arm with the same transform, number and gates."""
     if arm.augment is None:
         return None
     recipe, gates = _recipe(arm, work.plan), arm.mixture.gates or work.plan.gates

@@ -95,7 +95,7 @@ def last_checkpoint(run: Path) -> dict[str, Any] | None:
     """Read the newest checkpoint of a run; None if there is none.
 
     Raises:
-        ResumeError: the file is no checkpoint.
+        ResumeError: the file is not a checkpoint.
         WeightsError: the file is damaged.
     """
     found = sorted(run.glob(_PATTERN))
@@ -103,7 +103,7 @@ def last_checkpoint(run: Path) -> dict[str, Any] | None:
         return None
     content = read_pickle(found[-1])
     if not isinstance(content, dict) or "step" not in content:
-        raise ResumeError(f"{found[-1]} is no checkpoint of a training run; delete it, or train into another folder")
+        raise ResumeError(f"{found[-1]} is not a checkpoint of a training run; delete it, or train into another folder")
     return content
 
 

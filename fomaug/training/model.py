@@ -19,6 +19,11 @@ from fomaug.networks.discriminator import Judgement
 from fomaug.training.config import TrainConfig
 from fomaug.types import Keypoints
 
+_EPSILON = 1e-6
+Features = Callable[[Tensor], Sequence[Tensor]]
+Pyramid = dict[float, Tensor]
+Losses = dict[str, Tensor]
+
 
 @dataclass(frozen=True, eq=False)
 class ThinPlateSpline:
@@ -79,13 +84,6 @@ class ThinPlateSpline:
 
     def _distance(self, xy: Tensor) -> Tensor:
         return (xy[:, :, None] - self._control(xy)).abs()
-
-
-_EPSILON = 1e-6
-
-
-Features = Callable[[Tensor], Sequence[Tensor]]
-Pyramid = dict[float, Tensor]
 
 
 class ImagePyramid(nn.Module):
@@ -162,9 +160,6 @@ def equivariance(plain: Keypoints, deformed: Keypoints, spline: ThinPlateSpline)
     return value, (torch.eye(2, device=ratio.device) - ratio).abs().mean()
 
 
-Losses = dict[str, Tensor]
-
-
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Pairs of frames, each pair from one clip, and a deformation.
@@ -191,7 +186,7 @@ class TrainedNetworks(nn.Module):
         super().__init__()
         model = config.model
         self.weights = config.weights
-        self._extract = (extract,)  # a tuple, so that a network is no submodule, and is neither trained nor saved
+        self._extract = (extract,)  # a tuple, so that a network is not a submodule, and is neither trained nor saved
         self.kp_detector = KeypointDetector(model.common, model.kp_detector)
         self.generator = Generator(model.common, model.generator)
         self.discriminator = MultiScaleDiscriminator(model.common, model.discriminator or DiscriminatorConfig())

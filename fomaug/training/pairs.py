@@ -1,4 +1,4 @@
-"""Clips for training: videos, gifs, folders of frames, and pictures with the frames side by side."""
+"""Training pairs: two random frames of a clip, with the same random changes, and the clips of all kinds."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ from fomaug.media import PICTURE_FORMATS, Clip, find_clips, folder_pictures, ope
 from fomaug.training.config import AugmentParams
 
 Picture = NDArray[np.uint8]
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_LUMA = torch.tensor([0.299, 0.587, 0.114])
+_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
 class Frames(Protocol):
@@ -89,9 +92,6 @@ class _Strip:
         return [strip[:, index * side : (index + 1) * side] for index in indices]
 
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-
-
 def open_clips(root: Path) -> list[Frames]:
     """Open every clip below a folder; damaged ends of videos are left out with a warning.
 
@@ -99,7 +99,7 @@ def open_clips(root: Path) -> list[Frames]:
         MediaError: there is no clip, or a clip cannot be read or has less than two frames.
     """
     if not root.is_dir():
-        raise MediaError(f"the folder of clips is {root}, which is no folder; give a folder with clips below it")
+        raise MediaError(f"the folder of clips is {root}, which is not a folder; give a folder with clips below it")
     found = [path for path in find_clips(root) if path != root]  # pictures in the root itself are strips
     strips = [path for path in sorted(root.iterdir()) if path.suffix.lower() in _PICTURES and path not in found]
     clips = [_open_strip(path) for path in strips] + [_open(path) for path in found]
@@ -189,10 +189,6 @@ def epoch_order(count: int, seed: int, epoch: int, rank: int, ranks: int) -> Ite
     order = np.random.default_rng([seed, epoch]).permutation(count)
     even = len(order) - len(order) % ranks
     return iter(int(i) for i in order[rank:even:ranks])
-
-
-_LUMA = torch.tensor([0.299, 0.587, 0.114])
-_TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
 def vary(source: Tensor, driving: Tensor, params: AugmentParams, *, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Training in one process or in several: the rank of this process, its device, and shared gradients."""
+"""The trainer: batches, training steps and the state of one process, alone or among the ranks of `torchrun`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ from fomaug.training.pairs import ClipPairs, Frames, epoch_order
 from fomaug.weights import pick_device
 
 Network = TypeVar("Network", bound=nn.Module)
+Precision = Literal["float32", "bfloat16"]
+_PARTS = {"generator": "lr_generator", "discriminator": "lr_discriminator", "kp_detector": "lr_kp_detector"}
+_MAY_CHANGE = ("num_epochs", "checkpoint_steps", "keep_checkpoints")
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,6 @@ def share_statistics(networks: Network) -> Network:
     """Replace every batch norm by `SyncBatchNorm`; names and values of the weights stay the same."""
     converted: Network = nn.SyncBatchNorm.convert_sync_batchnorm(networks)  # type: ignore[no-untyped-call]
     return converted
-
-
-Precision = Literal["float32", "bfloat16"]
-_PARTS = {"generator": "lr_generator", "discriminator": "lr_discriminator", "kp_detector": "lr_kp_detector"}
 
 
 def _frozen(extract: Features, device: torch.device) -> Features:
@@ -224,6 +223,3 @@ class Trainer:
 
     def _autocast(self, precision: Precision) -> AbstractContextManager[None]:
         return torch.autocast(self.ranks.device.type, torch.bfloat16, enabled=precision == "bfloat16")
-
-
-_MAY_CHANGE = ("num_epochs", "checkpoint_steps", "keep_checkpoints")

@@ -1,4 +1,4 @@
-"""Animate one picture by one clip; frames are streamed, so memory is that of a batch."""
+"""Animate one picture by one clip; only one batch of frames is in memory."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _cropped(frame: Frame, motion: Motion) -> Frame:
 
 
 PICTURES: Final = tuple(suffix for suffix in suffix_formats if suffix != ".webp")
-"""Suffixes of results that are no videos."""
+"""Suffixes of results that are not videos."""
 
 VIDEO_FORMATS: Final = ("mp4", "gif", "webp")
 

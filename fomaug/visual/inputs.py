@@ -1,4 +1,4 @@
-"""Read the motion of a clip, or the pose of a driving picture."""
+"""Read the inputs of an animation: the motion of a clip or a driving picture, and the picture with its face."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class AnimateOptions:
     """The options of `animate_clip` and `animate_pairs`.
 
     Attributes:
-        relative: whether the clip's motion is added to the picture's pose; otherwise the picture takes the clip's pose.
+        relative: whether the clip's motion is added to the picture's pose; otherwise the picture gets the clip's pose.
         strength: share of the motion; 1 is all of it.
         region: part of the face that moves; all but "all" need a model that names its keypoints.
         reference: frame of the clip that counts as no motion: the one "closest" to the picture's pose, the "first", or

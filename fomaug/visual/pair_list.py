@@ -57,7 +57,7 @@ def read_pairs(path: str | Path, *, root: str | Path | None = None) -> list[Pair
     except OSError as error:
         raise MediaError(f"the list of pairs {path} cannot be read ({reason_of(error)})") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise MediaError(f"the list of pairs {path} is no CSV file in UTF-8 ({error})") from error
+        raise MediaError(f"the list of pairs {path} is not a CSV file in UTF-8 ({error})") from error
     if not pairs:
         raise ArgumentError(f"the list of pairs {path} has no rows")
     return pairs

@@ -117,7 +117,7 @@ class ModelFile:
         """Read name, configuration and facts.
 
         Raises:
-            WeightsError: the file is no model file of fomaug, or its header is damaged.
+            WeightsError: the file is not a model file of fomaug, or its header is damaged.
         """
         path, metadata = self.path, self.tensors.metadata() or {}
         if metadata.get("format") != FORMAT:
@@ -138,7 +138,7 @@ class ModelFile:
 
     def layouts(self) -> dict[str, Layout]:
         """Read the layouts of all weights, without their numbers."""
-        parts = {name: self.tensors.get_slice(name) for name in self.tensors.keys()}  # noqa: SIM118 (it is no mapping)
+        parts = {name: self.tensors.get_slice(name) for name in self.tensors.keys()}  # noqa: SIM118 (it is not a mapping)
         return {
             name: Layout(tuple(part.get_shape()), _DTYPES.get(part.get_dtype(), str(part.get_dtype())))
             for name, part in parts.items()
@@ -146,7 +146,7 @@ class ModelFile:
 
     def read(self) -> dict[str, Tensor]:
         """Read all weights in the dtypes of the file."""
-        return {name: self.tensors.get_tensor(name) for name in self.tensors.keys()}  # noqa: SIM118 (it is no mapping)
+        return {name: self.tensors.get_tensor(name) for name in self.tensors.keys()}  # noqa: SIM118 (it is not a mapping)
 
 
 @contextmanager
@@ -154,7 +154,7 @@ def open_model(path: Path) -> Iterator[ModelFile]:
     """Open a model file; only its header is read.
 
     Raises:
-        WeightsError: the file is no intact safetensors file.
+        WeightsError: the file is not an intact safetensors file.
     """
     try:
         with open_tensors(path, MODEL, most_header=_MOST_HEADER) as tensors:
@@ -163,7 +163,7 @@ def open_model(path: Path) -> Iterator[ModelFile]:
         raise WeightsError(str(error)) from error
     except (SafetensorError, OSError) as error:
         raise WeightsError(
-            f"{path} is no intact safetensors file ({reason_of(error)}); was the download cut short?"
+            f"{path} is not an intact safetensors file ({reason_of(error)}); was the download cut short?"
         ) from error
 
 
@@ -171,7 +171,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read all weights of a model file in the dtypes of the file.
 
     Raises:
-        WeightsError: the file is no intact safetensors file.
+        WeightsError: the file is not an intact safetensors file.
     """
     with open_model(path) as file:
         return file.read()
@@ -245,7 +245,7 @@ def model_info(name: str | os.PathLike[str]) -> ModelInfo:
 
     Raises:
         ModelNotFoundError: there is no such model.
-        WeightsError: the file is no intact model file.
+        WeightsError: the file is not an intact model file.
     """
     path = find_model(name)
     with open_model(path) as file:
@@ -267,8 +267,8 @@ def list_models(*, on_damage: Callable[[str], object] | None = None) -> list[Mod
     """Describe every model that can be loaded by name.
 
     Args:
-        on_damage: function that is called with a message about each file that is no intact model file; by default the
-            message is a warning.
+        on_damage: function that is called with a message about each file that is not an intact model file; by
+            default the message is a warning.
     """
     found = []
     for name in installed_models():

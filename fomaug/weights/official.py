@@ -1,4 +1,4 @@
-"""Read settings from YAML and JSON files, which may come from unknown sources."""
+"""Read official checkpoints (`.pth.tar`) of any layout, convert them to model files, and read their settings."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ from fomaug.weights.pickles import ZIP, check_zip, read_lazily
 
 _MOST_NODES: Final = 10_000  # Most nodes of a document, with repetitions by aliases; official ones have 200.
 _LONGEST: Final = 1000  # Most characters of one value.
-# Beside its own errors, PyYAML raises these for values that are no valid date, number or boolean.
+# Beside its own errors, PyYAML raises these for values that are not valid date, number or boolean.
 _BAD_VALUES: Final = (ValueError, AttributeError, LookupError, TypeError, OverflowError, RecursionError)
+Config = str | os.PathLike[str] | Mapping[str, Any] | None
+_PICKLE, _GZIP = b"\x80", b"\x1f\x8b"
+_PARTS = {"detector": "kp_detector", "generator": "generator"}
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def _load_yaml(text: str, path: Path) -> Any:
     try:
         return _parse(text)
     except (yaml.YAMLError, *_BAD_VALUES) as error:
-        raise ArgumentError(f"{path} is no YAML file of settings: {reason_of(error)}") from error
+        raise ArgumentError(f"{path} is not a YAML file of settings: {reason_of(error)}") from error
 
 
 @contextmanager
@@ -97,11 +100,6 @@ def _count(node: yaml.Node, counted: dict[int, int]) -> int:
                 raise ValueError(f"its aliases stand for more than {_MOST_NODES} values")
         counted[id(node)] = total
     return counted[id(node)]
-
-
-Config = str | os.PathLike[str] | Mapping[str, Any] | None
-_PICKLE, _GZIP = b"\x80", b"\x1f\x8b"
-_PARTS = {"detector": "kp_detector", "generator": "generator"}
 
 
 def import_official(
@@ -163,7 +161,9 @@ def is_pickle(path: Path) -> bool:
 def read_official(path: Path, config: Config) -> Animator:
     """Load an official checkpoint as an animator with unfolded batch norms."""
     if not is_pickle(path):
-        raise WeightsError(f"{path} is no official checkpoint, which is a pickle or a torch archive; give another file")
+        raise WeightsError(
+            f"{path} is not an official checkpoint, which is a pickle or a torch archive; give another file"
+        )
     model_config = official_config(path, config)
     checkpoint, fill = read_lazily(path)
     states = _states(checkpoint, path)
@@ -201,7 +201,7 @@ def official_config(path: Path, config: Config) -> AnyConfig:
         return OFFICIAL[name]
     if config is None:
         raise ArgumentError(
-            f"{path} has no configuration beside it; give config, the path of its YAML file or one of "
+            f"{path} has no configuration in its folder; give config, the path of its YAML file or one of "
             f"{', '.join(OFFICIAL)}"
         )
     if not exists(Path(config)):

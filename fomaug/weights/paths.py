@@ -61,7 +61,7 @@ def find_model(name: str | os.PathLike[str]) -> Path:
 
 
 def check_model_file(path: Path) -> None:
-    """Raise `WeightsError` if a file is no regular file, or larger than any model."""
+    """Raise `WeightsError` if a file is not a regular file, or larger than any model."""
     try:
         check_regular(path, MODEL)
     except UnsafeFileError as error:

@@ -222,7 +222,7 @@ class _Scan:
     def _grow(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, _Parts):
-            raise RefusedPickleError("is damaged: it adds an item to a value that is no container")
+            raise RefusedPickleError("is damaged: it adds an item to a value that is not a container")
         target.size += sum(_size(item) for item in items)
         if target.size > _MOST_PARTS:
             raise RefusedPickleError(

@@ -34,6 +34,24 @@ from fomaug.weights.pickle_scan import MOST_BYTES, Budget, ForeignCodeError, Ref
 
 _PICKLES_BEFORE_CONTENT: Final = 3
 _NO_KEYS: Final = pickle.dumps([], protocol=2)
+ZIP: Final = b"PK\x03\x04"
+_MOST_DIRECTORY: Final = 2**22  # Largest central directory of a zip file in bytes, enough for 40,000 members.
+_TAIL: Final = 2**16 + 200  # Bytes at the end of a zip file that contain the records of its directory.
+_DAMAGES: Final = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    ArithmeticError,
+    MemoryError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class OldCheckpoint(NamedTuple):
@@ -134,26 +152,6 @@ class _Capped:
     def readline(self, size: int = -1) -> bytes:
         """Read a line, which contains a name or a number."""
         return self.file.readline(min(4096, max(0, MOST_BYTES - self.file.tell())))
-
-
-ZIP: Final = b"PK\x03\x04"
-_MOST_DIRECTORY: Final = 2**22  # Largest central directory of a zip file in bytes, enough for 40,000 members.
-_TAIL: Final = 2**16 + 200  # Bytes at the end of a zip file that contain the records of its directory.
-_DAMAGES: Final = (
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    TypeError,
-    AssertionError,
-    ArithmeticError,
-    MemoryError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def read_pickle(path: Path) -> Any:

@@ -154,7 +154,7 @@ def test_images_without_a_face_follow_the_policy(tiny_model, tiny_pool, images):
     assert MotionAugment.from_dict(strict.to_dict(), driving=tiny_pool, model=tiny_model).on_missing == "error"
 
 
-def test_what_does_not_move_is_not_looked_at_and_stays(tiny_model, tiny_pool, images):
+def test_images_that_do_not_move_are_neither_searched_nor_changed(tiny_model, tiny_pool, images):
     def detect(picture):
         raise AssertionError("looked")
 
@@ -177,7 +177,7 @@ def test_labels_move_with_the_composed_flow(augment, images):
     torch.testing.assert_close(moved, inner + corner, atol=0.5, rtol=0)
 
 
-def test_the_input_is_left_alone(augment, images):
+def test_the_input_is_not_modified(augment, images):
     before = images.clone()
     augment(images, faces=BOXES)
     assert torch.equal(images, before)
@@ -195,13 +195,13 @@ def test_gradients_flow_inside_and_outside_of_the_box(tiny_model, tiny_pool, ima
 @pytest.mark.parametrize(
     ("faces", "error", "message"),
     [
-        ([[LEFT]], ArgumentError, "boxes of 1 images, but there are 3"),
+        ([[LEFT]], ArgumentError, "boxes for 1 images, but there are 3 images"),
         ("detect", ArgumentError, "faces must be boxes, a detector or 'auto', got 'detect'"),
-        ("auto", ArgumentError, "does not know which points of a face"),
+        ("auto", ArgumentError, "are not known points of the face, so it cannot find faces"),
         (torch.zeros(3, 2, 3), ShapeError, r"\(M, 4\)"),
     ],
 )
-def test_faces_that_make_no_sense_are_refused(augment, images, faces, error, message):
+def test_invalid_faces_are_refused(augment, images, faces, error, message):
     with pytest.raises(error, match=message):
         augment(images, faces=faces)
 
@@ -217,7 +217,7 @@ def test_an_unknown_policy_is_refused(tiny_model, tiny_pool):
         MotionAugment(tiny_pool, tiny_model, on_missing="drop")
 
 
-def test_autocast_around_changes_nothing(augment, images):
+def test_a_surrounding_autocast_changes_nothing(augment, images):
     plain = augment.apply(images, augment.draw("abc"), faces=BOXES)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = augment.apply(images, augment.draw("abc"), faces=BOXES)
@@ -225,7 +225,7 @@ def test_autocast_around_changes_nothing(augment, images):
     assert torch.equal(plain.flow, inside.flow)
 
 
-def test_no_gradients_flow_unless_asked_for(augment, images):
+def test_no_gradients_flow_by_default(augment, images):
     images.requires_grad_()
     assert not augment(images, faces=BOXES).requires_grad
 

@@ -72,7 +72,7 @@ def test_skipped_images_and_further_faces_are_not_mirrored(
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, float("nan"), "often"])
 def test_it_is_a_probability(make: Any, value: Any) -> None:
-    with pytest.raises(ArgumentError, match=r"mirror_probability is a probability in \[0, 1\]"):
+    with pytest.raises(ArgumentError, match=r"mirror_probability must be a probability in \[0, 1\]"):
         make(value)
 
 

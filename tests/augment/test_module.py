@@ -46,7 +46,7 @@ def test_every_batch_and_every_epoch_is_fresh(augment, images):
     assert not torch.equal(first, third)
 
 
-def test_evaluation_mode_gives_the_input_back(augment, images):
+def test_evaluation_mode_returns_the_input(augment, images):
     assert augment.eval()(images) is images
     assert augment.train()(images) is not images
 
@@ -56,7 +56,7 @@ def test_a_net_around_it_switches_it_off(augment, images):
     assert torch.equal(net.eval()(images), images.flatten(1))
 
 
-def test_multiply_gives_copies_and_their_sources(augment, images):
+def test_multiply_returns_copies_and_their_sources(augment, images):
     big, index = augment.multiply(images, 3)
     assert big.shape == (12, 3, 64, 64)
     assert index.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
@@ -74,7 +74,7 @@ def test_state_dict_holds_the_count_and_no_weights(augment, images):
     assert torch.equal(again(images), augment(images))
 
 
-def test_the_model_is_no_part_to_be_trained(augment):
+def test_the_model_is_not_trained(augment):
     assert list(augment.parameters()) == []
     assert not any(module is augment.model for module in augment.modules())
 
@@ -85,7 +85,7 @@ def test_moves_with_its_model(augment):
     assert augment.model.dtype == torch.float32
 
 
-def test_pickles_with_given_tools(augment, images):
+def test_pickles_with_a_given_model_and_pool(augment, images):
     again = pickle.loads(pickle.dumps(augment))
     assert torch.equal(again(images, range(4)), augment(images, range(4)))
 
@@ -117,13 +117,13 @@ def test_survives_json_by_name(named, images):
     assert again.to_dict() == by_name.to_dict()
 
 
-def test_survives_json_with_given_tools(augment):
+def test_survives_json_with_a_given_model_and_pool(augment):
     values = json.loads(json.dumps(augment.to_dict()))
     again = MotionAugment.from_dict(values, driving=augment.driving, model=augment.model)
     assert again.draw(range(4)) == augment.draw(range(4))
 
 
-def test_from_dict_refuses_what_it_does_not_know(augment):
+def test_from_dict_refuses_unknown_arguments(augment):
     tools = {"driving": augment.driving, "model": augment.model}
     with pytest.raises(ArgumentError, match=r"'strenght_range'.*did you mean 'strength_range'"):
         MotionAugment.from_dict({"strenght_range": [0, 1]}, **tools)
@@ -136,19 +136,19 @@ def test_from_dict_refuses_what_it_does_not_know(augment):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch_size": [1]}, r"batch_size is 1 or more, or None, got \(1,\)"),
-        ({"value_range": 1}, "value_range is .low, high."),
-        ({"differentiable": "no"}, "differentiable is True or False, got 'no'"),
+        ({"batch_size": [1]}, r"batch_size must be 1 or more, or None, got \(1,\)"),
+        ({"value_range": 1}, "value_range must be .low, high."),
+        ({"differentiable": "no"}, "differentiable must be True or False, got 'no'"),
         ({"driving": {"a": 1}}, "driving of MotionAugment must be a text"),
         ({"model_hash": [1, 2]}, "model_hash of MotionAugment must be a text"),
     ],
 )
-def test_from_dict_says_what_kind_an_argument_has(augment, change, message):
+def test_from_dict_names_the_expected_type(augment, change, message):
     with pytest.raises(ArgumentError, match=message):
         MotionAugment.from_dict({**augment.to_dict(), **change}, driving=augment.driving, model=augment.model)
 
 
-def test_from_dict_takes_a_mapping_only(augment):
+def test_from_dict_accepts_only_a_mapping(augment):
     with pytest.raises(ArgumentError, match="must be a mapping of their names, got None"):
         MotionAugment.from_dict(None, driving=augment.driving, model=augment.model)
 
@@ -163,7 +163,7 @@ def test_arguments_are_attributes_and_may_change(augment, images):
     augment.p = 0.0
     assert augment(images) is images
     augment.p = 2.0
-    with pytest.raises(ArgumentError, match="p is a probability"):
+    with pytest.raises(ArgumentError, match="p must be a probability"):
         augment(images)
 
 
@@ -179,11 +179,11 @@ def test_a_pool_of_another_model_is_refused(tiny_model, tiny_pool):
     ("argument", "message"),
     [
         ({"value_range": (1, 1)}, "must not be empty"),
-        ({"batch_size": 0}, "batch_size is 1 or more"),
-        ({"p": 3}, "p is"),
+        ({"batch_size": 0}, "batch_size must be 1 or more"),
+        ({"p": 3}, "p must be"),
     ],
 )
-def test_wrong_arguments_speak_up_at_once(tiny_model, tiny_pool, argument, message):
+def test_wrong_arguments_are_errors_at_once(tiny_model, tiny_pool, argument, message):
     with pytest.raises(ArgumentError, match=message):
         MotionAugment(tiny_pool, tiny_model, **argument)
 
@@ -229,7 +229,7 @@ def test_works_inside_a_distributed_net(augment, images, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_works_under_autocast_beside_a_net_of_another_precision(augment, images, dtype):
+def test_works_under_autocast_with_a_net_of_another_precision(augment, images, dtype):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         moved = augment(images.to(dtype), range(4))
         features = nn.Conv2d(3, 4, 3)(moved)
@@ -238,7 +238,7 @@ def test_works_under_autocast_beside_a_net_of_another_precision(augment, images,
 
 @pytest.mark.parametrize("kind", ["array", "list", "picture", "none"])
 @pytest.mark.parametrize("name", ["call", "apply", "multiply", "place"])
-def test_what_is_no_tensor_is_an_error_with_a_remedy(augment, images, kind, name):
+def test_other_types_than_tensors_are_errors_with_a_remedy(augment, images, kind, name):
     given = {
         "array": np.zeros((64, 64, 3), np.uint8),
         "list": [images[0], images[1]],

@@ -48,7 +48,7 @@ def test_there_and_back_is_the_same(dtype, value_range, tolerance, channels):
         (None, ShapeError, "tensor, got NoneType; check what your dataset returns"),
     ],
 )
-def test_what_is_no_picture_is_an_error(images, error, message):
+def test_invalid_pictures_are_errors(images, error, message):
     with pytest.raises(error, match=message):
         check_images(images, (0.0, 1.0))
 

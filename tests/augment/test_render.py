@@ -67,7 +67,7 @@ def test_batch_size_bounds_every_pass_and_changes_nothing(tiny_model, tiny_pool,
     close(parts.image, whole.image)
 
 
-def test_skipped_rows_stay_bit_for_bit_with_the_identity_flow(tiny_model, tiny_pool, images):
+def test_skipped_rows_are_unchanged_with_the_identity_flow(tiny_model, tiny_pool, images):
     params = draw(tiny_pool, replace(ALWAYS, p=0.5), range(4), copies=4)
     skipped = [row for row, param in enumerate(params) if param.skipped]
     assert 0 < len(skipped) < 16
@@ -87,7 +87,7 @@ def test_all_skipped_is_the_input_itself(tiny_model, tiny_pool, images):
     assert result.params == params
 
 
-def test_strength_zero_of_relative_motion_asks_for_the_source_keypoints(tiny_model, tiny_pool, images, params):
+def test_strength_zero_of_relative_motion_targets_the_source_keypoints(tiny_model, tiny_pool, images, params):
     still = [replace(param, strength=0.0) for param in params[::3]]
     result = apply(tiny_model, tiny_pool, images, still)
     source = tiny_model.encode(images)
@@ -101,7 +101,7 @@ def test_settled_references_replay_the_same_pixels(tiny_model, tiny_pool, images
     assert torch.equal(first.image, again.image)
 
 
-def test_what_a_source_hides_is_not_shown_and_the_taken_share_is_written_down(
+def test_motions_that_show_hidden_sides_are_reduced_and_the_share_is_recorded(
     tiny_model, tiny_pool, images, params, monkeypatch
 ):
     plain = apply(tiny_model, tiny_pool, images, params)
@@ -117,7 +117,7 @@ def test_what_a_source_hides_is_not_shown_and_the_taken_share_is_written_down(
 
 
 @pytest.mark.parametrize("change", [{"relative": False}, {"reference": 0}])
-def test_a_motion_that_is_to_be_as_drawn_is_not_bounded(tiny_model, tiny_pool, images, params, monkeypatch, change):
+def test_a_motion_with_a_fixed_reference_is_not_reduced(tiny_model, tiny_pool, images, params, monkeypatch, change):
     drawn = [replace(param, **change) for param in params]
     plain = apply(tiny_model, tiny_pool, images, drawn)
     monkeypatch.setattr(
@@ -126,7 +126,7 @@ def test_a_motion_that_is_to_be_as_drawn_is_not_bounded(tiny_model, tiny_pool, i
     assert torch.equal(apply(tiny_model, tiny_pool, images, drawn).image, plain.image)
 
 
-def test_grey_pictures_stay_grey(tiny_model, tiny_pool, images, params):
+def test_grey_pictures_remain_grey(tiny_model, tiny_pool, images, params):
     grey = images[:, :1]
     result = apply(tiny_model, tiny_pool, grey, params)
     assert result.image.shape == (12, 1, 64, 64)
@@ -134,12 +134,12 @@ def test_grey_pictures_stay_grey(tiny_model, tiny_pool, images, params):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (80, 48), (40, 100)])
-def test_pictures_of_any_size_keep_it(tiny_model, tiny_pool, size, params):
+def test_the_size_of_pictures_is_kept(tiny_model, tiny_pool, size, params):
     images = torch.rand(4, 3, *size)
     assert apply(tiny_model, tiny_pool, images, params).image.shape == (12, 3, *size)
 
 
-def test_autocast_around_changes_nothing(tiny_model, tiny_pool, images, params):
+def test_a_surrounding_autocast_changes_nothing(tiny_model, tiny_pool, images, params):
     plain = apply(tiny_model, tiny_pool, images, params)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = apply(tiny_model, tiny_pool, images, params)

@@ -98,7 +98,7 @@ OPTIONS = [
 ]
 
 
-def test_names_types_and_defaults_of_the_options_stay() -> None:
+def test_names_types_and_defaults_of_the_options_are_fixed() -> None:
     values = command.make_context("expand", ["faces", "out"]).params
     found = []
     for option in command.params:
@@ -143,7 +143,7 @@ def faces(tmp_path: Path, rng: np.random.Generator) -> Path:
     return tmp_path / "faces"
 
 
-def test_expand_says_where_things_are(
+def test_expand_prints_the_paths_of_its_output(
     faces: Path, tmp_path: Path, tools: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -154,7 +154,7 @@ def test_expand_says_where_things_are(
     assert len((out / "manifest.jsonl").read_text().splitlines()) == 4
 
 
-def test_expand_again_is_refused_and_resume_has_nothing_to_do(
+def test_a_second_expand_is_refused_and_resume_does_nothing(
     faces: Path, tmp_path: Path, tools: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["expand", str(faces), str(tmp_path / "out"), *tools]
@@ -195,7 +195,7 @@ def test_a_dry_run_names_pictures_in_no_split(faces: Path, tmp_path: Path, capsy
     assert "1 picture could not be used:\n  preview.png: is outside the split folders" in found.err
 
 
-def test_values_of_all_options_arrive(faces: Path, tmp_path: Path, tools: list[str]) -> None:
+def test_values_of_all_options_are_passed(faces: Path, tmp_path: Path, tools: list[str]) -> None:
     words = ["--strength-range", "0.5", "0.6", "--labels", "anna=x,*=y", "--reference", "3", "--absolute", "--balance"]
     words += ["--clip-weights", "nod=2"]
     assert main(["expand", str(faces), str(tmp_path / "out"), *tools, *words]) == 0
@@ -206,7 +206,7 @@ def test_values_of_all_options_arrive(faces: Path, tmp_path: Path, tools: list[s
     assert (settings["reference"], settings["relative"], settings["balance"]) == (3, False, True)
 
 
-def test_copies_within_the_dataset_are_no_sources_of_the_next_job(
+def test_copies_within_the_dataset_are_not_sources_of_the_next_job(
     faces: Path, tmp_path: Path, tools: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["expand", str(faces), str(faces / "copies"), *tools]) == 0
@@ -273,7 +273,7 @@ def test_a_job_is_prepared_made_in_shares_and_finished(
     found = capsys.readouterr()
     assert "share 0/2: 4 of 4 copies, 4 of them new" in found.out
     assert f"fomaug expand {out} --finish" in found.out
-    assert "limits: " in found.err
+    assert "limits the speed: " in found.err
     assert main(["report", out]) == 0
     assert "4" in capsys.readouterr().out
     assert main(["expand", out, "--finish", "--no-progress"]) == 0
@@ -287,8 +287,8 @@ def test_a_job_is_prepared_made_in_shares_and_finished(
     ("words", "message"),
     [
         (["out"], "Missing argument 'OUT'"),
-        (["out", "--finish", "--seed", "3"], "--seed is taken from out/expand.json; leave it out, or give DATASET too"),
-        (["out", "--finish", "--dry-run"], "--dry-run is taken from"),
+        (["out", "--finish", "--seed", "3"], "--seed is read from out/expand.json; leave it out, or give DATASET, too"),
+        (["out", "--finish", "--dry-run"], "--dry-run is read from"),
         (["out", "--finish"], "holds no expand.json"),
         (["faces", "out", "--shard", "2/2"], "shard 2/2 is none"),
         (["faces", "out", "--processes", "none"], "'none' is neither auto nor a number from 1"),

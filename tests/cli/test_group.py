@@ -122,7 +122,7 @@ def test_system_errors_are_one_line_and_end_with_2(
     assert capsys.readouterr().err == said
 
 
-def test_a_closed_pipe_is_no_error() -> None:
+def test_a_closed_pipe_is_not_an_error() -> None:
     code = f"{sys.executable} -m fomaug model info lite-256 --json"
     done = subprocess.run(["bash", "-c", f"{code} | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
     assert done.stderr == ""
@@ -130,7 +130,9 @@ def test_a_closed_pipe_is_no_error() -> None:
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99"])
-def test_a_device_that_is_not_here_is_named_with_what_is(device: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unavailable_device_is_named_with_the_available_ones(
+    device: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["bench", "--device", device, "--against", "none", "--rounds", "1"]) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"Error: device {device!r} cannot be used here (") and said.count("\n") == 1

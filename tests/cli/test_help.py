@@ -71,7 +71,7 @@ def test_help_of_every_command_comes_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_commands_stand_in_sections_of_the_first_page() -> None:
+def test_commands_are_in_sections_of_the_first_page() -> None:
     listed = [name for names in help.COMMAND_SECTIONS.values() for name in names.split()]
     assert sorted(listed) == sorted(group.COMMANDS)
 
@@ -97,7 +97,7 @@ def test_every_default_is_shown(name: str) -> None:
         (["study", "a", "--task", "recogntion"], "did you mean 'recognition'?"),
     ],
 )
-def test_wrong_words_are_answered_with_the_nearest(
+def test_errors_for_wrong_words_suggest_the_nearest(
     words: list[str], hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == 2
@@ -166,7 +166,7 @@ def test_words_are_completed_without_loading_torch(words: str, expected: set[str
 
 
 @pytest.mark.parametrize("words", [["--help"], ["expand", "--help"], ["expnad"]])
-def test_terminals_get_no_colours_so_no_color_holds(words: list[str]) -> None:
+def test_the_output_has_no_colours(words: list[str]) -> None:
     ours, theirs = pty.openpty()
     env = {**os.environ, "TERM": "xterm-256color", "NO_COLOR": "1"}
     subprocess.run([sys.executable, "-m", "fomaug", *words], stdout=theirs, stderr=theirs, stdin=theirs, env=env)

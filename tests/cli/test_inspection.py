@@ -44,7 +44,7 @@ def test_an_unfinished_job_is_reported_as_unfinished(out: Path, capsys: pytest.C
 
 def test_other_folders_end_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path)]) == 2
-    assert "no expanded dataset" in capsys.readouterr().err
+    assert "not an expanded dataset" in capsys.readouterr().err
 
 
 def test_check_ends_with_1_if_something_is_shared(

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +18,6 @@ from fomaug.media import save_image
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = "import sys; from fomaug.cli import main; print('ready', flush=True); sys.exit(main(sys.argv[1:]))"
-
-
-@pytest.fixture
-def heard_interrupts() -> Iterator[None]:
-    """Make child processes receive interrupts, which background jobs of a shell ignore."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("heard_interrupts")

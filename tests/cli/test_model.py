@@ -24,7 +24,7 @@ def test_list_names_every_model_with_its_licence(models: Path, capsys: pytest.Ca
     assert str(models) in found.err
 
 
-def test_list_names_a_broken_file_beside_the_others(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_names_a_broken_file_and_the_others(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (models / "broken.safetensors").write_bytes(b"")
     assert main(["model", "list"]) == 3
     found = capsys.readouterr()

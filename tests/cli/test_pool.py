@@ -73,7 +73,7 @@ def test_skipped_clips_are_named_and_change_the_exit_code(clips: Path, model: Pa
 def test_a_file_that_is_no_pool_is_an_error_with_a_remedy(clips: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("no pool at all")
     failed = run("show", tmp_path / "a", fails=PoolError)
-    assert "is no pool file" in str(failed.exception)
+    assert "is not a pool file" in str(failed.exception)
     assert "build one with `fomaug pool build`" in str(failed.exception)
     run("build", clips, "-o", tmp_path / "b", "--model", model, "--gestures", "--crop", "frame", fails=PoolError)
 

@@ -29,9 +29,7 @@ def run(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
         ("import fomaug; fomaug.Animator", {}, "None"),
     ],
 )
-def test_only_the_command_line_sets_a_policy_that_nobody_has_set(
-    before: str, variables: dict[str, str], policy: str
-) -> None:
+def test_only_the_command_line_sets_a_missing_policy(before: str, variables: dict[str, str], policy: str) -> None:
     assert run(f"{before}; {ASK}", **variables).stdout.split()[-1] == policy
 
 

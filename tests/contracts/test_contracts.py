@@ -25,7 +25,7 @@ def typed(build, images, kinds):
 
 
 @pytest.mark.parametrize("dtype", ALL_DTYPES)
-def test_p_zero_gives_the_input_back_untouched(build, images, kinds, dtype):
+def test_p_zero_returns_the_input(build, images, kinds, dtype):
     face = build(p=0.0)
     if dtype not in face.dtypes:
         pytest.skip(f"its library takes no {dtype}")
@@ -50,7 +50,7 @@ def test_input_is_never_modified(build, images):
 
 
 @pytest.mark.parametrize("dtype", ALL_DTYPES)
-def test_dtype_shape_device_and_range_stay(typed, dtype):
+def test_dtype_shape_device_and_range_are_kept(typed, dtype):
     face, images = typed(dtype)
     moved, _ = face.run(face.thing, images)
     assert (moved.dtype, moved.shape, moved.device) == (images.dtype, images.shape, images.device)
@@ -62,7 +62,7 @@ def test_dtype_shape_device_and_range_stay(typed, dtype):
 
 @pytest.mark.parametrize("p", [0.5, 1.0])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_layout_stays(build, images, layout, p, request):
+def test_the_layout_is_kept(build, images, layout, p, request):
     if any(name in request.node.name for name in ("dataset", "collate", "albumentations")):
         pytest.skip("single pictures have no batch layout")
     face = build(p=p)
@@ -71,14 +71,14 @@ def test_layout_stays(build, images, layout, p, request):
 
 
 @pytest.mark.parametrize("dtype", ALL_DTYPES)
-def test_replay_of_the_log_gives_the_same_pixels(typed, dtype, kinds):
+def test_replay_of_the_log_makes_the_same_pixels(typed, dtype, kinds):
     face, images = typed(dtype)
     moved, record = face.run(face.thing, images)
     again = face.replay(face.thing, images, record)
     torch.testing.assert_close(again, moved, atol=kinds.tolerance[dtype], rtol=0)
 
 
-def test_the_same_seed_gives_the_same_draws(build, images):
+def test_the_same_seed_makes_the_same_draws(build, images):
     faces = build(p=0.5, seed=7), build(p=0.5, seed=7)
     moved = []
     for face in faces:
@@ -87,7 +87,7 @@ def test_the_same_seed_gives_the_same_draws(build, images):
     assert torch.equal(*moved)
 
 
-def test_another_seed_gives_other_draws(build, images):
+def test_another_seed_makes_other_draws(build, images):
     first, second = build(p=1.0, seed=7), build(p=1.0, seed=8)
     first.restart(first.thing)
     moved = first.run(first.thing, images)[0]
@@ -148,14 +148,14 @@ def test_gradients_flow_on_request(build, images):
     assert bool((images.grad.abs().amax((1, 2, 3)) > 0).all())
 
 
-def test_no_gradients_unless_asked_for(build, images):
+def test_there_are_no_gradients_by_default(build, images):
     face = build(p=1.0)
     if not face.differentiable:
         pytest.skip("its library hands no gradients on")
     assert not face.run(face.thing, images.requires_grad_())[0].requires_grad
 
 
-def test_grey_pictures_stay_grey(build, images):
+def test_grey_pictures_remain_grey(build, images):
     face = build(p=1.0)
     grey = images[:, :1].contiguous()
     moved, _ = face.run(face.thing, grey)
@@ -164,13 +164,13 @@ def test_grey_pictures_stay_grey(build, images):
 
 
 @pytest.mark.parametrize("size", [(48, 80), (96, 96)])
-def test_pictures_of_any_size_keep_it(build, images, size):
+def test_the_size_of_pictures_is_kept(build, images, size):
     face = build(p=1.0)
     resized = torch.nn.functional.interpolate(images, size)
     assert face.run(face.thing, resized)[0].shape == (*images.shape[:2], *size)
 
 
-def test_global_generators_are_left_alone_but_by_libraries_that_draw_from_them(build, images, request):
+def test_global_generators_are_used_only_by_libraries_that_draw_from_them(build, images, request):
     if any(name in request.node.name for name in ("kornia", "torchvision", "collate")):
         pytest.skip("its library draws from torch's generator")
     face = build(p=0.5)

@@ -104,7 +104,7 @@ def _in_time() -> Iterator[None]:
 
 @pytest.mark.parametrize("strange", STRANGE)
 @pytest.mark.parametrize("reader", READERS)
-def test_what_is_no_file_of_its_kind_is_refused_by_name(reader: str, strange: str, tmp_path: Path) -> None:
+def test_other_kinds_of_files_are_refused_by_name(reader: str, strange: str, tmp_path: Path) -> None:
     name, read = READERS[reader]
     STRANGE[strange](tmp_path / name)
     with pytest.raises(FomaugError, match=f"it (is )?{strange}") as caught:
@@ -113,7 +113,7 @@ def test_what_is_no_file_of_its_kind_is_refused_by_name(reader: str, strange: st
 
 
 @pytest.mark.parametrize("reader", ["COCO", "model's configuration", "training configuration", "pts", "summary"])
-def test_the_limit_of_a_kind_is_said(reader: str, tmp_path: Path) -> None:
+def test_the_error_names_the_limit_of_a_kind(reader: str, tmp_path: Path) -> None:
     name, read = READERS[reader]
     make_sparse(tmp_path / name)
     with pytest.raises(FomaugError, match=r"more than the [\d,]+ that an? [a-z ]+ may have"):
@@ -197,7 +197,7 @@ def test_pictures_of_other_kinds_are_none_of_a_dataset(encode_format: str, tmp_p
 
 
 @pytest.mark.parametrize("encode_format", ["JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
-def test_promised_pictures_are_read_under_any_name(encode_format: str, tmp_path: Path) -> None:
+def test_documented_formats_are_read_under_any_name(encode_format: str, tmp_path: Path) -> None:
     Image.new("RGB", (64, 48)).save(tmp_path / "x.jpg", encode_format)
     assert read_picture(tmp_path / "x.jpg").size == (48, 64)
 
@@ -214,6 +214,6 @@ def test_promised_pictures_are_read_under_any_name(encode_format: str, tmp_path:
         lambda name: read_annotations(name, "."),
     ],
 )
-def test_a_name_that_is_too_long_for_a_file_is_of_none(read: Callable[[str], Any]) -> None:
+def test_a_name_that_is_too_long_belongs_to_no_file(read: Callable[[str], Any]) -> None:
     with pytest.raises(FomaugError):
         read("long" * 2000)

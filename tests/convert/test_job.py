@@ -45,7 +45,7 @@ def test_the_package_is_the_function() -> None:
     assert fomaug.convert.convert is convert
 
 
-def test_originals_and_copies_stand_under_one_root(labelled: Make, to: Convert) -> None:
+def test_originals_and_copies_are_in_one_folder(labelled: Make, to: Convert) -> None:
     data = labelled()
     report = to(data, "coco")
     assert (report.originals, report.copies) == (4, 8)
@@ -55,7 +55,7 @@ def test_originals_and_copies_stand_under_one_root(labelled: Make, to: Convert) 
         assert not (report.dest / "images" / "train" / name).is_symlink()
 
 
-def test_none_takes_copies_only(labelled: Make, to: Convert) -> None:
+def test_include_sources_none_converts_copies_only(labelled: Make, to: Convert) -> None:
     data = labelled()
     report = to(data, "coco", include_sources="none")
     assert (report.originals, report.copies) == (0, 8)
@@ -75,7 +75,7 @@ def test_links_are_relative_and_survive_a_move_of_everything(labelled: Make, to:
     assert contents(tmp_path / "moved" / "dest" / "images") == before
 
 
-def test_pictures_that_are_encoded_anew_are_no_links(labelled: Make, to: Convert) -> None:
+def test_re_encoded_pictures_are_not_links(labelled: Make, to: Convert) -> None:
     report = to(labelled(), "voc", include_sources="link")
     folder = report.dest / "VOCdevkit/VOC2012/JPEGImages"
     kinds = {path.name: path.is_symlink() for path in folder.iterdir()}
@@ -122,7 +122,7 @@ def test_archives_are_unpacked(labelled: Make, to: Convert, format: str) -> None
         assert hashlib.sha256(path.read_bytes()).hexdigest() == row["hash"]
 
 
-def test_splits_keep_apart_and_held_out_originals_come_along(
+def test_splits_are_separate_and_held_out_originals_are_included(
     tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool
 ) -> None:
     for split in ("training", "valid", "test"):
@@ -320,7 +320,7 @@ def test_the_command_lists_formats_and_prints_notes(
 
 @pytest.mark.parametrize("include", ["copy", "link"])
 @pytest.mark.parametrize("format", ["coco", "folder", "recordio"])
-def test_cut_originals_are_named_and_not_passed_on(
+def test_cut_originals_are_named_and_left_out(
     labelled: Make, to: Convert, faces: Path, format: str, include: str
 ) -> None:
     data = labelled()

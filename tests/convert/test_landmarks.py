@@ -23,7 +23,7 @@ def name_of(key: str, row: dict | None) -> str:
     return f"train/{key if row is None else row['file']}"
 
 
-def test_pts_files_stand_beside_their_pictures(labelled: Make, to: Convert) -> None:
+def test_pts_files_are_in_the_folders_of_their_pictures(labelled: Make, to: Convert) -> None:
     data = labelled(68)
     report = to(data, "300w")
     read = read_annotations(report.dest / "images", report.dest / "images")

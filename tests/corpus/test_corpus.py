@@ -61,11 +61,11 @@ def test_memory_grows_by_less_than_a_gigabyte(shop: Workshop) -> None:
     assert shop.growth < GROWTH
 
 
-def test_nothing_is_written_elsewhere_and_nothing_is_run(shop: Workshop) -> None:
+def test_no_other_file_is_written_and_no_program_is_started(shop: Workshop) -> None:
     assert shop.after == shop.before
 
 
-def test_good_pictures_are_done_and_bad_ones_named(shop: Workshop) -> None:
+def test_good_pictures_are_expanded_and_bad_ones_named(shop: Workshop) -> None:
     items = shop.items["picture"]
     failed = {failure["source"]: failure["reason"] for failure in shop.result("pictures")["failed"]}
     assert set(failed) == names(items, good=False)
@@ -136,6 +136,6 @@ def test_other_good_files_are_read_and_bad_ones_refused_by_name(kind: str, shop:
         assert item.is_good or Path(item.name).name in result["text"], (item.name, result["text"])
 
 
-def test_jobs_do_not_go_on_with_broken_manifests(shop: Workshop) -> None:
+def test_jobs_are_not_resumed_with_broken_manifests(shop: Workshop) -> None:
     for item in shop.items["manifest"]:
         assert shop.results[f"resumed {item.name}"]["code"] == 2, item.name

@@ -27,7 +27,7 @@ def wait_for(condition) -> None:
     assert condition()
 
 
-def test_gives_every_batch_in_order():
+def test_yields_every_batch_in_order():
     assert list(work_ahead(iter(range(20)), lambda x: x * 2, CPU)) == list(range(0, 40, 2))
     assert threads() == 0
 
@@ -43,12 +43,12 @@ def test_is_one_batch_ahead_and_no_more():
     batches.close()
 
 
-def test_works_in_a_thread_of_its_own():
+def test_works_in_a_separate_thread():
     (name,) = work_ahead(iter([0]), lambda _: threading.current_thread().name, CPU)
     assert name == "fomaug"
 
 
-def test_a_thread_that_rests_is_taken_again_and_two_passes_at_once_have_two():
+def test_idle_threads_are_reused_and_two_passes_at_once_have_two():
     def name_of(_: int) -> threading.Thread:
         return threading.current_thread()
 
@@ -76,7 +76,7 @@ def test_a_pass_that_is_collected_in_its_own_thread_is_over():
     wait_for(lambda: threads() == 0)
 
 
-def test_a_thread_that_rested_works_with_as_many_threads_as_its_taker():
+def test_a_reused_thread_has_the_number_of_threads_of_its_caller():
     before = torch.get_num_threads()
     try:
         for number in (2, 1, 2):
@@ -105,7 +105,7 @@ def test_leaving_early_stops_the_thread():
     assert threads() == 0
 
 
-def test_an_error_in_the_work_comes_with_the_place_where_it_happened():
+def test_an_error_in_the_work_has_its_traceback():
     def divide(number: int) -> float:
         return 1 / (2 - number)
 
@@ -117,7 +117,7 @@ def test_an_error_in_the_work_comes_with_the_place_where_it_happened():
     assert threads() == 0
 
 
-def test_an_error_in_the_loader_surfaces_too():
+def test_an_error_in_the_loader_is_raised_too():
     def broken():
         yield 1
         raise OSError("disk")
@@ -128,7 +128,7 @@ def test_an_error_in_the_loader_surfaces_too():
         next(batches)
 
 
-def test_nothing_starts_before_the_first_batch_is_asked_for():
+def test_nothing_starts_before_the_first_batch_is_requested():
     batches = work_ahead(iter(range(3)), lambda x: x, CPU)
     assert threads() == 0
     batches.close()

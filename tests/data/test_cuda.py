@@ -31,12 +31,12 @@ def test_the_module_moves_alike_on_both_devices(augment, on_cuda, images):
         torch.testing.assert_close(there.cpu(), augment(images, range(7)), atol=2e-2, rtol=0)
 
 
-def test_images_elsewhere_come_back_to_where_they_were(on_cuda, images):
+def test_images_return_to_their_device(on_cuda, images):
     assert on_cuda(images, range(7)).device.type == "cpu"
 
 
 @pytest.mark.parametrize("pinned", [True, False])
-def test_the_loader_hands_finished_batches_over(augment, on_cuda, dataset, pinned):
+def test_the_loader_yields_finished_batches(augment, on_cuda, dataset, pinned):
     loader = MotionLoader(DataLoader(dataset, batch_size=2, pin_memory=pinned), on_cuda)
     for epoch in range(5):
         expected = augment.apply(dataset.tensors[0], augment.draw(range(7), epoch=epoch)).image

@@ -17,7 +17,7 @@ def same(first, second) -> bool:
     return all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(first, second, strict=True))
 
 
-def test_items_are_the_copies_of_each_item_side_by_side(dataset, augment):
+def test_the_copies_of_an_item_are_neighbours(dataset, augment):
     motion = MotionDataset(dataset, augment, copies=3)
     assert len(motion) == 21
     for index in (0, 4, 20, -1):
@@ -47,7 +47,7 @@ def test_a_skipped_item_is_the_item_itself(augment, images):
     assert MotionDataset([{"image": image} for image in items], augment)[2]["image"] is items[2]
 
 
-def test_evaluation_mode_leaves_all_as_it_is(images, augment):
+def test_evaluation_mode_changes_nothing(images, augment):
     augment.p = 1.0
     items = list(images)
     motion = MotionDataset(items, augment, copies=2, relabel=lambda item, params: None)
@@ -128,7 +128,7 @@ class _Threads(MotionDataset):
         return torch.get_num_threads()
 
 
-def test_workers_keep_to_one_thread(dataset, augment):
+def test_workers_use_one_thread(dataset, augment):
     loader = DataLoader(_Threads(dataset, augment), num_workers=2, multiprocessing_context="fork")
     assert {int(threads) for threads in loader} == {1}
 

@@ -64,7 +64,7 @@ def test_the_loader_moves_faces_and_labels_by_the_composed_flow(augment, expecte
     assert torch.equal(batch["boxes"][:2, :, 4], BOXES[:2, :, 4] * seen[:2])
 
 
-def test_pictures_without_a_face_and_their_labels_stay(augment):
+def test_pictures_without_a_face_and_their_labels_are_unchanged(augment):
     (batch,) = MotionLoader(DataLoader(People(), batch_size=3), augment, **PLACES)
     for name, value in People()[2].items():
         assert torch.equal(batch[name][2], torch.as_tensor(value))
@@ -97,7 +97,7 @@ def reference(expected, name: str) -> torch.Tensor:
     return moved if name == "boxes" else torch.cat([moved, seen[..., None].float()], -1)
 
 
-def test_a_detector_may_look_instead(augment, expected):
+def test_a_detector_can_find_the_faces(augment, expected):
     shown = {tuple(np.asarray(picture[0, 0])): number for number, picture in enumerate(bytes_of(People.images))}
 
     def detect(picture: np.ndarray) -> list[list[float]]:
@@ -131,11 +131,11 @@ def test_a_missing_face_can_be_an_error(tiny_model, tiny_pool):
         MotionDataset(People(), strict, faces="boxes")[2]
 
 
-def test_a_label_of_the_clip_is_not_given_where_nothing_moved(augment):
+def test_only_moved_images_have_the_label_of_the_clip(augment):
     relabel = MotionDataset(People(), augment, faces="boxes", relabel=lambda item, params: params.clip)
     assert [isinstance(relabel[number], str) for number in range(3)] == [True, True, False]
 
 
-def test_a_model_that_finds_no_faces_says_so(augment):
-    with pytest.raises(ArgumentError, match="does not know which points of a face"):
+def test_a_model_that_cannot_find_faces_is_an_error(augment):
+    with pytest.raises(ArgumentError, match="are not known points of the face"):
         MotionDataset(People(), augment, faces="auto")[0]

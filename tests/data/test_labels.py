@@ -96,7 +96,7 @@ def test_the_loader_moves_every_label_with_its_picture(augment, sample, expected
         assert {name: value.dtype for name, value in found.items()} == {n: v.dtype for n, v in sample.items()}
 
 
-def test_the_dataset_moves_them_alike(augment, sample, expected):
+def test_the_dataset_moves_every_label_alike(augment, sample, expected):
     dataset = MotionDataset(Samples(sample), augment, **FIELDS)
     for row in range(7):
         check(dataset[row], expected(row), row)
@@ -119,7 +119,7 @@ def test_lists_of_labels_may_have_any_lengths(augment, sample, images):
     assert torch.equal(boxes[1], sample["boxes"][1])
 
 
-def test_arrays_and_pil_masks_stay_what_they_are(augment, sample, expected):
+def test_arrays_and_pil_masks_keep_their_type(augment, sample, expected):
     augment.p = 0.8
     row = next(row for row in range(7) if not expected(row).skipped)
     items = [None] * 7
@@ -160,7 +160,7 @@ def test_masks_with_channels_move_as_their_pictures_do(augment, sample, expected
     np.testing.assert_array_equal(array, wanted[..., :1] if kind == "one channel" else wanted)
 
 
-def test_a_loader_tells_where_the_channels_of_masks_are(augment, sample, expected):
+def test_a_loader_recognises_the_channels_of_masks(augment, sample, expected):
     colours = torch.from_numpy(COLOURS)[sample["mask"]]
     (found,) = MotionLoader([{"image": sample["image"], "mask": colours}], augment, masks="mask")
     for row in range(7):
@@ -185,7 +185,7 @@ def test_masks_may_be_of_any_dtype(augment, sample, expected, dtype):
 
 @pytest.mark.parametrize("nothing", [[], torch.tensor([]), torch.zeros(0, 4), np.zeros((0, 4)), np.array([])])
 @pytest.mark.parametrize("name", ["boxes", "points", "masks"])
-def test_pictures_without_objects_are_no_trouble(augment, images, nothing, name):
+def test_pictures_may_have_no_objects(augment, images, nothing, name):
     augment.p = 1.0
     item = {"image": images[0], "labels": nothing}
     assert MotionDataset([item], augment, **{name: "labels"})[0]["labels"] is nothing
@@ -194,7 +194,7 @@ def test_pictures_without_objects_are_no_trouble(augment, images, nothing, name)
 
 
 @pytest.mark.parametrize("nothing", [[], torch.zeros(7, 0, 4), torch.tensor([])])
-def test_batches_without_objects_are_no_trouble(augment, images, nothing):
+def test_batches_may_have_no_objects(augment, images, nothing):
     (found,) = MotionLoader([{"image": images, "labels": nothing}], augment, boxes="labels")
     assert found["labels"] is nothing
 
@@ -268,6 +268,6 @@ def test_a_palette_mask_keeps_its_palette():
         ("picture.jpg", "got str"),
     ],
 )
-def test_what_is_no_picture_is_an_error(picture, message):
+def test_invalid_pictures_are_errors(picture, message):
     with pytest.raises(ShapeError, match=message):
         image_tensor(picture)

@@ -94,7 +94,7 @@ def collate_dict(items):
     return {"image": images, "extra": {"labels": labels}, "list": [images, 3]}
 
 
-def test_structure_stays(dataset, augment, expected):
+def test_the_structure_is_kept(dataset, augment, expected):
     (batch,) = MotionLoader(DataLoader(dataset, batch_size=7, collate_fn=collate_dict), augment)
     torch.testing.assert_close(batch["image"], torch.stack(list(expected().values())))
     assert torch.equal(batch["list"][0], dataset.tensors[0])
@@ -110,7 +110,7 @@ def test_structure_stays(dataset, augment, expected):
     assert type(found) is type(batch)
 
 
-def test_images_lie_where_which_says(dataset, augment, expected):
+def test_which_selects_the_image(dataset, augment, expected):
     loader = MotionLoader(DataLoader(dataset, batch_size=7, collate_fn=collate_dict), augment, which=("list", 0))
     (batch,) = loader
     assert torch.equal(batch["image"], dataset.tensors[0])
@@ -139,7 +139,7 @@ def test_images_of_a_stream_are_counted(augment, images, expected):
         torch.testing.assert_close(found, torch.stack(list(expected().values())), atol=1e-5, rtol=0)
 
 
-def test_any_iterable_will_do(augment, images, expected):
+def test_any_iterable_is_accepted(augment, images, expected):
     loader = MotionLoader([images[:4], images[4:]], augment)
     torch.testing.assert_close(torch.cat(list(loader)), torch.stack(list(expected().values())), atol=1e-5, rtol=0)
     assert len(loader) == 2
@@ -149,11 +149,11 @@ def test_a_collate_that_drops_items_needs_keys(dataset, augment):
     loader = MotionLoader(
         DataLoader(dataset, batch_size=4, collate_fn=lambda items: default_collate(items[1:])), augment
     )
-    with pytest.raises(ArgumentError, match="3 images was made from 4 items; say with keys="):
+    with pytest.raises(ArgumentError, match="3 images was made from 4 items; set keys="):
         list(loader)
 
 
-def test_ranks_share_out_the_images_and_their_draws(dataset, augment, expected):
+def test_ranks_divide_the_images_and_their_draws(dataset, augment, expected):
     parts = {}
     for rank in (0, 1):
         sampler = DistributedSampler(dataset, num_replicas=2, rank=rank, drop_last=True)
@@ -167,7 +167,7 @@ def test_ranks_share_out_the_images_and_their_draws(dataset, augment, expected):
     assert_same(parts, {index: wanted[index] for index in parts})
 
 
-def test_evaluation_mode_leaves_all_as_it_is(dataset, augment):
+def test_evaluation_mode_changes_nothing(dataset, augment):
     augment.eval()
     ((images, _),) = MotionLoader(DataLoader(dataset, batch_size=7), augment)
     assert torch.equal(images, dataset.tensors[0])
@@ -222,7 +222,7 @@ def as_it_is(batch):
     return batch
 
 
-def test_datasets_that_give_whole_batches_still_do(dataset, augment, expected):
+def test_datasets_that_return_whole_batches_still_do(dataset, augment, expected):
     loader = DataLoader(Whole(*dataset.tensors), batch_size=4, collate_fn=as_it_is)
     assert_same(gather(MotionLoader(loader, augment)), expected())
 
@@ -237,7 +237,7 @@ OFTEN = [2, 2, 5, 2, 0, 5, 2]  # as a sampler with replacement draws
     [{"batch_size": 7}, {"batch_size": 2}, {"batch_size": 3, "num_workers": 2, "multiprocessing_context": "fork"}],
     ids=["one batch", "many", "workers"],
 )
-def test_an_index_that_comes_again_in_a_pass_draws_its_next_copy(dataset, augment, options):
+def test_a_repeated_index_in_a_pass_draws_its_next_copy(dataset, augment, options):
     log = []
     loader = MotionLoader(DataLoader(dataset, sampler=OFTEN, **options), augment, log=log.extend)
     for epoch in range(2):
@@ -264,7 +264,7 @@ def test_a_repeat_replays_to_the_same_pixels(dataset, augment, images):
     torch.testing.assert_close(augment.apply(images[OFTEN], params).image, moved)
 
 
-def test_a_name_that_comes_again_draws_its_next_copy(augment, images):
+def test_a_repeated_name_draws_its_next_copy(augment, images):
     log = []
     batch = {"image": images[[1, 2, 1]], "name": ["b", "c", "b"]}
     list(MotionLoader([batch, batch], augment, keys="name", log=log.extend))
@@ -339,7 +339,7 @@ class Broken(TensorDataset):
         return super().__getitem__(index)
 
 
-def test_errors_come_with_the_place_where_they_happened(dataset, augment):
+def test_errors_have_their_traceback(dataset, augment):
     batches = iter(MotionLoader(DataLoader(Broken(*dataset.tensors), batch_size=3), augment))
     next(batches)
     with pytest.raises(OSError, match="picture 5") as caught:
@@ -347,7 +347,7 @@ def test_errors_come_with_the_place_where_they_happened(dataset, augment):
     assert "__getitem__" in [frame.name for frame in traceback.extract_tb(caught.tb)]
 
 
-def test_tells_a_wrapped_dataset_its_epoch(dataset, augment):
+def test_sets_the_epoch_of_a_wrapped_dataset(dataset, augment):
     motion = MotionDataset(dataset, augment)
     MotionLoader(DataLoader(motion, batch_size=7), augment).set_epoch(4)
     assert motion.epoch == 4
@@ -358,11 +358,11 @@ def test_pickles(dataset, augment, expected):
     assert_same(gather(loader), expected())
 
 
-def test_batches_arrive_where_they_shall(dataset, augment):
+def test_batches_arrive_on_the_requested_device(dataset, augment):
     ((images, labels),) = MotionLoader(DataLoader(dataset, batch_size=7), augment, device="meta")
     assert (images.device.type, labels.device.type) == ("meta", "meta")
 
 
-def test_what_is_no_image_is_named(augment):
-    with pytest.raises(ArgumentError, match="the value at 0 is no tensor of images but list; set which="):
+def test_other_values_than_images_are_named(augment):
+    with pytest.raises(ArgumentError, match="the value at 0 is not a tensor of images but list; set which="):
         list(MotionLoader([([1, 2], 3)], augment))

@@ -19,7 +19,7 @@ def always(tiny_model, tiny_pool) -> MotionAugment:
     return MotionAugment(tiny_pool, tiny_model, p=1.0, seed=3)
 
 
-def test_points_without_a_place_keep_none_and_are_not_visible(always, images):
+def test_missing_points_remain_missing_and_are_not_visible(always, images):
     batch = {"image": images[:2], "points": POINTS.expand(2, 3, 3), "pairs": POINTS[:, :2].expand(2, 3, 2)}
     (found,) = MotionLoader([batch], always, points=["points", "pairs"])
     for moved, pairs in zip(found["points"], found["pairs"], strict=True):
@@ -32,14 +32,14 @@ def test_points_without_a_place_keep_none_and_are_not_visible(always, images):
     assert torch.equal(found["points"], whole)
 
 
-def test_boxes_that_pad_a_batch_stay(always, images):
+def test_padding_boxes_are_unchanged(always, images):
     boxes = torch.tensor([[5.0, 6, 50, 55, 1], [-1, -1, -1, -1, 1], [NAN, NAN, NAN, NAN, 1]]).expand(2, 3, 5)
     (found,) = MotionLoader([{"image": images[:2], "boxes": boxes}], always, boxes="boxes")
     torch.testing.assert_close(found["boxes"][:, 1:, :4], boxes[:, 1:, :4], equal_nan=True, rtol=0, atol=0)
     assert found["boxes"][:, 1:, 4].eq(0).all()
 
 
-def test_none_is_no_label_and_stays_none(always, images):
+def test_a_label_of_none_remains_none(always, images):
     mask = torch.randint(0, 4, (64, 64))
     batch = {"image": images[:2], "mask": [mask, None], "boxes": None, "points": [None, POINTS]}
     (found,) = MotionLoader([batch], always, masks="mask", boxes="boxes", points="points")

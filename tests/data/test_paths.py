@@ -34,7 +34,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("batch", "path", "expected"), CASES)
-def test_sets_a_value_and_leaves_the_original(batch, path, expected):
+def test_sets_a_value_without_changing_the_original(batch, path, expected):
     before = repr(batch)
     changed = set_at(batch, path, 9)
     assert changed == expected
@@ -43,7 +43,7 @@ def test_sets_a_value_and_leaves_the_original(batch, path, expected):
     assert get_at(changed, path) == 9
 
 
-def test_mappings_and_objects_of_other_kinds_stay_of_their_kind():
+def test_mappings_and_other_objects_keep_their_type():
     user = UserDict(a=1)
     assert set_at(user, "a", 2) == UserDict(a=2)
     assert user["a"] == 1
@@ -77,7 +77,7 @@ def test_guesses_the_path_of_the_image(batch, path):
         (torch.zeros(2), "image", "Tensor has nothing at 'image'"),
     ],
 )
-def test_an_error_about_a_wrong_path_lists_what_is_there(batch, path, message):
+def test_an_error_about_a_wrong_path_lists_the_existing_keys(batch, path, message):
     with pytest.raises(ArgumentError, match=message):
         get_at(batch, path)
 
@@ -91,6 +91,6 @@ def test_finds_and_moves_every_tensor():
     assert (type(moved["b"]), type(moved["c"]), moved["a"][1]) == (Sample, Pair, "x")
 
 
-def test_a_batch_that_is_there_already_is_not_rebuilt():
+def test_a_batch_on_the_device_is_not_rebuilt():
     batch = {"a": [torch.zeros(1)]}
     assert to_device(batch, torch.device("cpu")) is batch

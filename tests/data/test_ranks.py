@@ -56,7 +56,7 @@ def seen(tiny_pool, tiny_model, tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(RANKS)]
 
 
-def test_ranks_share_out_the_pictures_and_draw_as_one_process_would(seen, tiny_pool, tiny_model):
+def test_ranks_divide_the_pictures_and_draw_like_one_process(seen, tiny_pool, tiny_model):
     augment = MotionAugment(tiny_pool, tiny_model, p=1.0, seed=3)
     for epoch in range(2):
         rows = [{row["key"]: row for row in one["log"] if row["epoch"] == epoch} for one in seen]
@@ -68,13 +68,13 @@ def test_ranks_share_out_the_pictures_and_draw_as_one_process_would(seen, tiny_p
             assert (row["clip"], row["frame"], row["strength"]) == (param.clip, param.frame, param.strength)
 
 
-def test_pictures_without_names_move_apart_on_each_rank(seen):
+def test_pictures_without_names_move_differently_on_each_rank(seen):
     first, second = seen
     for kind in ("module", "streamed"):
         assert bool(((first[kind] - second[kind]).abs().amax((1, 2, 3)) > 1e-4).all())
 
 
-def test_every_step_runs_and_the_nets_stay_alike(seen):
+def test_every_step_runs_and_the_nets_remain_equal(seen):
     first, second = seen
     assert len(first["losses"]) == len(second["losses"]) == 5
     assert first["losses"] != second["losses"]

@@ -62,7 +62,7 @@ def expected(dataset, augment) -> list[float]:
     return train(batches, small_net())
 
 
-def test_a_plain_step_sees_what_was_drawn(moved, expected):
+def test_a_plain_step_receives_the_drawn_motion(moved, expected):
     assert train(moved(), small_net()) == pytest.approx(expected, abs=1e-4)
     assert len(set(expected)) == len(expected)
 
@@ -89,7 +89,7 @@ def test_a_compiled_step_may_hold_the_module(dataset, augment, expected):
     assert losses == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_net_that_wants_channels_last_learns_the_same(moved, expected):
+def test_a_channels_last_net_learns_the_same(moved, expected):
     net = small_net().to(memory_format=torch.channels_last)
 
     def call(images: torch.Tensor) -> torch.Tensor:
@@ -98,7 +98,7 @@ def test_a_net_that_wants_channels_last_learns_the_same(moved, expected):
     assert train(moved(), net, call) == pytest.approx(expected, abs=1e-4)
 
 
-def test_batches_that_are_channels_last_stay_so(dataset, augment, expected):
+def test_channels_last_batches_keep_their_layout(dataset, augment, expected):
     images, labels = dataset.tensors
     parts = [part.contiguous(memory_format=torch.channels_last) for part in images.split(4)]
     loader = MotionLoader(list(zip(parts, labels.split(4), strict=True)), augment)
@@ -108,7 +108,7 @@ def test_batches_that_are_channels_last_stay_so(dataset, augment, expected):
     assert found == pytest.approx(expected, abs=1e-4)
 
 
-def test_autocast_around_the_loop_does_not_reach_the_pictures(dataset, augment, moved, expected):
+def test_autocast_around_the_loop_does_not_change_the_pictures(dataset, augment, moved, expected):
     plain = [images for images, _ in moved()]
     augment.set_epoch(0)
     loader = MotionLoader(DataLoader(dataset, batch_size=4), augment)

@@ -105,7 +105,7 @@ def test_boxes_that_are_read_together_keep_their_values() -> None:
         assert torch.equal(given, found)
 
 
-def test_looking_at_the_parameters_waits_for_them(fake_cuda: FakeCuda, model: Any, pools: Any, frames: Any) -> None:
+def test_reading_the_parameters_waits_for_them(fake_cuda: FakeCuda, model: Any, pools: Any, frames: Any) -> None:
     params = draw(pools["builtin"], ALWAYS, range(3))
     with fake_cuda:
         animator = fake_cuda.animator(model, torch.bfloat16)

@@ -16,7 +16,7 @@ from fomaug.motion import MotionParams, MotionResult, PendingResult
 CPU = torch.device("cpu")
 
 
-def test_lists_of_all_kinds_come_out_as_they_went_in() -> None:
+def test_lists_of_all_types_are_restored() -> None:
     columns: list[Any] = [[3, -1, 2**40], [0.1, 2.0], [True, False, True], [[0.5], [1.5]], []]
     tensors = send(columns, CPU)
     for column, tensor, found in zip(columns, tensors, unpack(pack(tensors), tensors), strict=True):
@@ -53,7 +53,7 @@ def test_a_readback_holds_the_values_of_its_time() -> None:
     assert readback.values() == [1.0, 2.0]
 
 
-def test_a_pending_result_reads_its_parameters_once_when_they_are_looked_at() -> None:
+def test_a_pending_result_reads_its_parameters_once_on_first_access() -> None:
     drawn, reads = [MotionParams(key=0), MotionParams(key=1, skipped=True)], []
 
     def read() -> list[MotionParams]:
@@ -71,12 +71,12 @@ def test_a_pending_result_reads_its_parameters_once_when_they_are_looked_at() ->
     assert pickle.loads(pickle.dumps(result)).params == result.params
 
 
-def test_a_check_of_values_that_comes_later_says_the_same() -> None:
+def test_a_late_check_of_values_raises_the_same_error() -> None:
     with pytest.raises(ArgumentError, match="images go from 0 to 255"):
         ValueCheck(torch.tensor([0.0, 255.0]).view(1, 1, 1, 2), (0.0, 1.0)).finish()
 
 
-def test_the_error_of_a_late_check_comes_with_the_next_batch() -> None:
+def test_the_error_of_a_late_check_is_raised_with_the_next_batch() -> None:
     checks, wrong = LateChecks(), ValueCheck(torch.full((1, 3, 2, 2), 9.0), (0.0, 1.0))
     checks.follow(wrong)
     with pytest.raises(ArgumentError, match="images go from 9 to 9"):
@@ -84,7 +84,7 @@ def test_the_error_of_a_late_check_comes_with_the_next_batch() -> None:
     checks.follow(None)
 
 
-def test_a_pending_result_checks_the_values_before_it_gives_parameters() -> None:
+def test_a_pending_result_checks_the_values_before_it_returns_parameters() -> None:
     wrong = ValueCheck(torch.full((1, 3, 2, 2), 9.0), (0.0, 1.0))
     picture = torch.zeros(1, 3, 2, 2)
     result = PendingResult(picture, picture, picture, [], list, wrong)

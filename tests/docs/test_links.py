@@ -37,7 +37,7 @@ def test_links_and_anchors_of_a_page_exist(path: Path) -> None:
     assert not broken_links(path)
 
 
-def test_a_link_to_nowhere_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_link_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readme = ROOT / "README.md"
     page = read_page(readme)
     page.links[:] = [(1, "docs/nothing.md"), (2, "#nothing"), (3, "CHANGELOG.md#unreleased"), (4, "https://a.b/c")]

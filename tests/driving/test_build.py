@@ -132,7 +132,7 @@ def test_a_clip_with_the_face_in_all_frames_needs_no_face_test(
     assert len(track) == 20
 
 
-def test_a_clip_whose_keypoints_are_no_motion_is_left_out(clips: Path, tiny_model, monkeypatch) -> None:
+def test_a_clip_with_invalid_keypoints_is_left_out(clips: Path, tiny_model, monkeypatch) -> None:
     one_point = Keypoints(torch.zeros(1, 4, 2), torch.eye(2).expand(1, 4, 2, 2))
     detect = type(tiny_model).detect
     monkeypatch.setattr(

@@ -32,7 +32,7 @@ def test_the_square_contains_all_positions_of_a_moving_face(finder) -> None:
     assert box[2] >= 185
 
 
-def test_no_face_gives_the_whole_frame(finder) -> None:
+def test_without_a_face_the_whole_frame_is_used(finder) -> None:
     assert face_crop([np.zeros((200, 300, 3), np.uint8)] * 3, finder) == (None, 0, 3)
     assert face_crop([], finder) == (None, 0, 0)
 
@@ -41,7 +41,7 @@ def test_a_face_that_fills_the_frame_is_not_cut(finder) -> None:
     assert face_crop([finder.marked(40, 40, 120, (200, 200))], finder) == (None, 1, 1)
 
 
-def test_with_a_detector_the_largest_face_is_taken() -> None:
+def test_with_a_detector_the_largest_face_is_used() -> None:
     model = SimpleNamespace(keypoint_names=())
     boxes = [[0, 0, 10, 10], [100, 50, 140, 100]]
     frames = [np.zeros((200, 300, 3), np.uint8)] * 3

@@ -22,7 +22,7 @@ def _mirrored_rows() -> list[int]:
     return [_NAMES.index(other(name)) for name in _NAMES]
 
 
-def test_no_turn_is_the_mean_face() -> None:
+def test_angles_of_zero_are_the_mean_face() -> None:
     still = face_keypoints(yaw=torch.zeros(3))
     neutral = mesh_keypoints(mean_mesh()[None])
     assert torch.allclose(still.value, neutral.value.expand(3, -1, -1), atol=1e-6)
@@ -59,7 +59,7 @@ def test_tracks_start_neutral_and_divide_the_count() -> None:
     assert all(torch.allclose(track.keypoints.value[0], neutral, atol=1e-6) for track in tracks)
 
 
-def test_the_same_seed_gives_the_same_poses_and_another_gives_others() -> None:
+def test_poses_depend_on_the_seed() -> None:
     first, again, other = (parametric_tracks(count=12, seed=seed)[0].keypoints.value for seed in (5, 5, 6))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

@@ -179,7 +179,7 @@ def test_gestures_are_a_dozen_and_more_named_motions() -> None:
     assert {track.driver for track in pool} == {"mean face"}
 
 
-def test_parametric_takes_ranges_and_seed() -> None:
+def test_parametric_accepts_ranges_and_seed() -> None:
     def make(**ranges: object) -> DrivingPool:
         return DrivingPool.parametric(FACE_MODEL, count=12, expressions=("neutral", "smile"), **ranges)
 

@@ -119,12 +119,12 @@ def with_track(**changes: object) -> dict[str, Any]:
     return {**HEADER, "tracks": [{**HEADER["tracks"][0], **changes}]}
 
 
-def test_the_plainest_pool_is_read(tmp_path: Path) -> None:
+def test_a_minimal_pool_is_read(tmp_path: Path) -> None:
     assert DrivingPool.load(written(tmp_path / "a", HEADER)).names == ("a",)
 
 
 HEADERS = {
-    "no json": ("{", "no JSON"),
+    "no json": ("{", "not JSON"),
     "deep json": ("[" * 100_000, "nested too deeply|no version"),
     "a list": ([], "no version"),
     "no version": ({}, "no version"),
@@ -174,17 +174,17 @@ def huge_header(data: bytes) -> bytes:
 
 
 FILES = {
-    "empty": (lambda data: b"", "is no pool file"),
-    "short": (lambda data: data[:5], "is no pool file"),
-    "html": (lambda data: b"<html>" * 100, "is no pool file"),
-    "a header longer than the file": (huge_header, "is no pool file"),
+    "empty": (lambda data: b"", "is not a pool file"),
+    "short": (lambda data: data[:5], "is not a pool file"),
+    "html": (lambda data: b"<html>" * 100, "is not a pool file"),
+    "a header longer than the file": (huge_header, "is not a pool file"),
     "truncated": (lambda data: data[:-40], "is damaged"),
-    "zip": (lambda data: b"PK\x03\x04" + data, "is no pool file"),
+    "zip": (lambda data: b"PK\x03\x04" + data, "is not a pool file"),
 }
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_files_that_are_no_pools_are_refused(case: str, tmp_path: Path) -> None:
+def test_other_files_than_pools_are_refused(case: str, tmp_path: Path) -> None:
     harm, message = FILES[case]
     pool().save(tmp_path / "a")
     (tmp_path / "a").write_bytes(harm((tmp_path / "a").read_bytes()))
@@ -193,7 +193,7 @@ def test_files_that_are_no_pools_are_refused(case: str, tmp_path: Path) -> None:
     assert str(tmp_path / "a") in str(caught.value)
 
 
-def test_a_missing_file_and_a_model_file_are_no_pools(tmp_path: Path) -> None:
+def test_missing_files_and_model_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PoolError, match="cannot read pool"):
         DrivingPool.load(tmp_path / "no")
     save_file(TENSORS, tmp_path / "weights.safetensors")

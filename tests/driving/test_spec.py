@@ -10,12 +10,12 @@ from fomaug.driving import DrivingPool, is_named_pool, load_pool
 from fomaug.errors import ArgumentError, PoolError
 
 
-def test_names_stand_for_the_pools_that_need_no_file(face_model) -> None:
+def test_pools_without_a_file_have_names(face_model) -> None:
     assert load_pool("gestures", face_model).hash == DrivingPool.gestures(face_model).hash
     assert load_pool("parametric", face_model).hash == DrivingPool.parametric(face_model).hash
 
 
-def test_a_parametric_pool_takes_ranges(face_model) -> None:
+def test_a_parametric_pool_accepts_ranges(face_model) -> None:
     found = load_pool("parametric yaw=-45:45 pitch=-25:25 expressions=neutral,smile count=12 seed=3", face_model)
     expected = DrivingPool.parametric(
         face_model,
@@ -28,7 +28,7 @@ def test_a_parametric_pool_takes_ranges(face_model) -> None:
     assert found.hash == expected.hash
 
 
-def test_views_take_angles(face_model) -> None:
+def test_views_accept_angles(face_model) -> None:
     found = load_pool("views yaw=-40:40:20 pitch=-20,0,20 expressions=neutral,smile", face_model)
     expected = DrivingPool.views(
         face_model, yaw=(-40, -20, 0, 20, 40), pitch=(-20, 0, 20), expressions=("neutral", "smile")
@@ -68,6 +68,6 @@ def test_a_path_is_read(tiny_pool, tiny_model, tmp_path: Path) -> None:
         ("parametric jaw=-20:20", ArgumentError, "did you mean 'yaw'"),
     ],
 )
-def test_other_words_are_refused_with_a_hint(text: str, error: type[Exception], message: str, face_model) -> None:
+def test_unknown_names_are_refused_with_a_hint(text: str, error: type[Exception], message: str, face_model) -> None:
     with pytest.raises(error, match=message):
         load_pool(text, face_model)

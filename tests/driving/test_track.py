@@ -80,7 +80,7 @@ def test_many_frames_are_normalised_as_single_ones() -> None:
     torch.testing.assert_close(normalise(points), torch.cat([normalise(row[None]) for row in points]))
 
 
-def test_points_on_one_line_stay_finite() -> None:
+def test_points_on_one_line_have_finite_results() -> None:
     assert normalise(torch.linspace(0, 1, 6)[None, :, None].expand(1, 6, 2)).isfinite().all()
 
 

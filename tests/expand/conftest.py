@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fomaug import Animator, DrivingPool, expand
+from fomaug import Animator, DrivingPool, expand, load_model, save_model
 from fomaug.expand import ExpandReport
 from fomaug.media import save_image
 
@@ -179,3 +179,23 @@ def s3() -> Iterator[str]:
         fsspec.filesystem("s3").mkdir("bucket")
         yield "s3://bucket"
     server.stop()
+
+
+@pytest.fixture
+def run_small(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path) -> Callable[..., ExpandReport]:
+    """Function that expands the faces with the small model: two copies each, four in an archive."""
+
+    def call(out: str, **options: object) -> ExpandReport:
+        options = {"gates": "off", "copies": 2, "samples_per_shard": 4, "batch_size": 4, "workers": 1, **options}
+        return expand(faces, tmp_path / out, model=tiny_model, **{"driving": tiny_pool, **options})
+
+    return call
+
+
+@pytest.fixture
+def saved(tiny_model: Animator, tiny_pool: DrivingPool, tmp_path: Path) -> dict[str, str]:
+    """Options that name a small model and its pool by their files."""
+    save_model(tiny_model, tmp_path / "tiny.safetensors")
+    loaded = load_model(tmp_path / "tiny.safetensors", device="cpu")
+    DrivingPool(tiny_pool.tracks, loaded.name, loaded.hash).save(tmp_path / "pool.safetensors")
+    return {"model": str(tmp_path / "tiny.safetensors"), "driving": str(tmp_path / "pool.safetensors")}

@@ -59,7 +59,7 @@ def test_landmarks_in_a_table_move_with_each_copy(
         assert sum(visible.reshape(-1).tolist()) >= sum(seen), "occlusion can only hide more"
 
 
-def test_rows_of_one_picture_move_and_stay_rows(
+def test_rows_of_one_picture_move_and_remain_rows(
     run: Callable[..., ExpandReport], table: Path, contents: Callable[[Path], dict[str, bytes]]
 ) -> None:
     table.write_text(table.read_text() + "anna/1.png,50,20,20,22,22,24,24\n")
@@ -70,7 +70,7 @@ def test_rows_of_one_picture_move_and_stay_rows(
 
 
 @pytest.mark.parametrize("format", ["masks", "pts"])
-def test_what_lies_beside_a_copy_is_made_again_with_it(
+def test_lost_label_files_are_made_again_with_their_copy(
     run: Callable[..., ExpandReport], faces: Path, contents: Callable[[Path], dict[str, bytes]], format: str
 ) -> None:
     if format == "masks":
@@ -173,11 +173,11 @@ def test_archives_keep_annotations_in_their_rows(run: Callable[..., ExpandReport
     assert not (report.out / "landmarks.csv").exists()
 
 
-def test_annotations_that_fit_nothing_are_refused(
+def test_annotations_of_no_picture_are_refused(
     run: Callable[..., ExpandReport], tmp_path: Path, table: Path, faces: Path
 ) -> None:
     (tmp_path / "other.csv").write_text("file,x0,y0\nzoe/1.png,1,1\n")
-    with pytest.raises(LabelError, match="says nothing about any picture"):
+    with pytest.raises(LabelError, match="has no annotation of a picture"):
         run(tmp_path / "other.csv")
     table.rename(tmp_path / "manifest.jsonl")
     (tmp_path / "manifest.jsonl").write_text('{"file_name": "anna/1.png", "points": [[1, 1]]}\n')
@@ -185,7 +185,7 @@ def test_annotations_that_fit_nothing_are_refused(
         run(tmp_path / "manifest.jsonl")
     (faces / "masks" / "anna").mkdir(parents=True)
     save_image(faces / "masks" / "anna" / "1.png", np.zeros((48, 48), np.uint8))
-    with pytest.raises(LabelError, match="no room for"):
+    with pytest.raises(LabelError, match="cannot store"):
         run(faces / "masks", format="parquet")
 
 
@@ -210,7 +210,7 @@ def write_masks(folder: Path, names: tuple[str, ...]) -> None:
         Image.fromarray(np.full((48, 48), number, np.uint8)).save(folder / name)
 
 
-def test_masks_stay_on_the_disk_until_their_picture_is_animated(faces: Path, tmp_path: Path) -> None:
+def test_masks_are_not_loaded_before_their_picture_is_animated(faces: Path, tmp_path: Path) -> None:
     write_masks(tmp_path / "masks", ("anna/1.png", "ben/1.png"))
     labels = list_annotations(tmp_path / "masks", faces)
     assert sorted(labels) == ["anna/1.png", "ben/1.png"]

@@ -58,7 +58,7 @@ def test_names_of_members_do_not_leave_the_output(
     assert all(path.is_relative_to(tmp_path / "deep" / "out") for path in made)
 
 
-def test_links_and_hidden_members_are_no_sources(tmp_path: Path, picture: bytes) -> None:
+def test_links_and_hidden_members_are_not_sources(tmp_path: Path, picture: bytes) -> None:
     with tarfile.open(tmp_path / "t.tar", "w") as archive:
         for name, kind in (("link.png", tarfile.SYMTYPE), ("pipe.png", tarfile.FIFOTYPE)):
             member = tarfile.TarInfo(name)
@@ -73,7 +73,7 @@ def test_links_and_hidden_members_are_no_sources(tmp_path: Path, picture: bytes)
     assert [failure.source.rpartition(" ")[2] for failure in found.failed] == ["link.png", "pipe.png"]
 
 
-def test_a_member_that_claims_more_than_there_is_ends_the_listing(tmp_path: Path, picture: bytes) -> None:
+def test_a_member_with_too_large_a_size_ends_the_listing(tmp_path: Path, picture: bytes) -> None:
     path = write_tar(tmp_path / "t.tar", [("a.png", picture)])
     content = bytearray(path.read_bytes())
     content[124:136] = b"77777777777\0"
@@ -113,7 +113,7 @@ def test_headers_that_never_end_or_fill_memory_are_refused(
 
 
 @pytest.mark.parametrize("kind", ["gzip", "text", "empty"])
-def test_another_file_is_no_tar_file(tmp_path: Path, picture: bytes, kind: str) -> None:
+def test_other_files_than_tar_files_are_refused(tmp_path: Path, picture: bytes, kind: str) -> None:
     path = write_tar(tmp_path / "t.tar", [("a.png", picture)])
     content = {"gzip": gzip.compress(path.read_bytes()), "text": b"faces " * 200, "empty": b""}[kind]
     path.write_bytes(content)
@@ -160,7 +160,7 @@ def test_a_sample_is_labelled_by_its_own_files(tmp_path: Path, picture: bytes) -
     assert [failure.source.rpartition(" ")[2] for failure in found.failed] == ["3.png", "4.png", "5.png"]
 
 
-def test_archives_with_equal_names_are_told_apart(tmp_path: Path, picture: bytes) -> None:
+def test_archives_with_equal_names_are_distinguished(tmp_path: Path, picture: bytes) -> None:
     for name in ("a", "b"):
         write_tar(tmp_path / "tars" / f"{name}.tar", [("0.png", picture), (f"{name}.png", picture)])
     assert keys(list_sources(tmp_path / "tars")) == ["a/0.png", "a/a.png", "b/0.png", "b/b.png"]
@@ -186,7 +186,7 @@ def test_a_missing_archive_is_named(tmp_path: Path, picture: bytes) -> None:
         list_sources(tmp_path / "s-{0..1}.tar")
     with pytest.raises(ArgumentError, match="no file fits"):
         list_sources(tmp_path / "x-*.tar")
-    with pytest.raises(ArgumentError, match="no range of numbers"):
+    with pytest.raises(ArgumentError, match="not a range of numbers"):
         list_sources(tmp_path / "s-{0..9999999999}.tar")
 
 

@@ -93,7 +93,7 @@ def test_dots_in_names_do_not_cut_the_keys(
     assert not any(name.endswith(".cls") for name in names), "no classes, no numbers"
 
 
-def test_bitmaps_take_their_mark_along(
+def test_bitmaps_have_their_mark_in_archives(
     run: Callable[..., ExpandReport], tmp_path: Path, face: Callable[..., np.ndarray]
 ) -> None:
     save_image(tmp_path / "bmp" / "a.bmp", face(0))
@@ -141,7 +141,7 @@ def test_parquet_without_its_package_names_the_extra(
         run(format="parquet")
 
 
-def test_of_a_table_only_what_is_needed_is_read_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_needed_parts_of_a_table_are_read_and_each_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     from fomaug.expand.formats import parquet as _parquet
 
@@ -173,5 +173,7 @@ def test_a_second_writer_of_a_format_is_refused() -> None:
 
 
 def test_a_row_of_an_unknown_archive_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match=r"00000\.zip is no archive of a known format \(folder, parquet, webdataset\)"):
+    with pytest.raises(
+        MediaError, match=r"00000\.zip is not an archive of a known format \(folder, parquet, webdataset\)"
+    ):
         load_outputs(tmp_path, [{"file": "00000.zip", "member": "a.png"}])

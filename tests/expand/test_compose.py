@@ -49,7 +49,7 @@ def outside(*squares: Square) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_faces_that_do_not_move_leave_picture_and_motion(dtype: type, face: Callable[..., np.ndarray]) -> None:
+def test_faces_without_motion_change_neither_picture_nor_flow(dtype: type, face: Callable[..., np.ndarray]) -> None:
     picture = Picture(face(1, *SIZE, dtype=dtype))
     whole = compose(picture, [SQUARE, OTHER], [moved(part.cut_picture(picture), STILL) for part in (SQUARE, OTHER)])
     np.testing.assert_array_equal(whole.picture.pixels, picture.pixels)
@@ -67,13 +67,13 @@ def test_nothing_changes_outside_of_the_squares(picture: Picture) -> None:
     assert apart[84, 124] > 0.04
 
 
-def test_the_source_is_left_as_it_was(picture: Picture) -> None:
+def test_the_source_is_not_modified(picture: Picture) -> None:
     before = picture.pixels.copy()
     compose(picture, [SQUARE], [moved(SQUARE.cut_picture(picture), turned())])
     np.testing.assert_array_equal(picture.pixels, before)
 
 
-def test_the_difference_to_the_source_tends_to_nothing_at_the_border(picture: Picture) -> None:
+def test_the_difference_to_the_source_vanishes_at_the_border(picture: Picture) -> None:
     black = np.zeros((128, 128, 3), np.uint8)
     whole = compose(picture, [SQUARE], [moved(SQUARE.cut_picture(picture), turned(), black)]).picture.pixels
     apart = np.abs(whole.astype(int) - picture.pixels).max(-1)[SQUARE.top : SQUARE.bottom, SQUARE.left : SQUARE.right]
@@ -83,7 +83,7 @@ def test_the_difference_to_the_source_tends_to_nothing_at_the_border(picture: Pi
     assert rings[-1] <= 8, "though the face itself differs by 255"
 
 
-def test_nothing_shows_twice(face: Callable[..., np.ndarray]) -> None:
+def test_no_feature_appears_twice(face: Callable[..., np.ndarray]) -> None:
     """A line across the border bends and stays one line as dark as it was; two blended pictures would show two."""
     picture = Picture(np.full((*SIZE, 3), 255, np.uint8))
     picture.pixels[80:83] = 0

@@ -45,7 +45,7 @@ def test_without_gates_every_copy_is_its_first_draw(augment: MotionAugment, sour
         assert [outcome.moved.params.frame for outcome in outcomes] == [param.frame for param in draws]
 
 
-def test_what_is_refused_is_drawn_anew_and_the_rest_stays(augment: MotionAugment, sources: list[Loaded]) -> None:
+def test_only_rejected_copies_are_drawn_again(augment: MotionAugment, sources: list[Loaded]) -> None:
     plain = make_copies(augment, sources, None, tries=3, batch_size=4)
     made = make_copies(augment, sources, refuse_first(1), tries=3, batch_size=4)
     for before, after in zip(plain, made, strict=True):

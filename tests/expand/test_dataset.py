@@ -44,17 +44,17 @@ SPLIT = ("train/x/1.jpg", "Valid/x/2.jpg", "test/y/3.jpg")
         ("all", ["Valid/x/2.jpg", "test/y/3.jpg", "train/x/1.jpg"]),
     ],
 )
-def test_only_the_split_asked_for_is_taken(tmp_path: Path, split: str, keys: list[str]) -> None:
+def test_only_the_requested_split_is_used(tmp_path: Path, split: str, keys: list[str]) -> None:
     assert [key for key, _, _ in found(make(tmp_path, *SPLIT), split)] == keys
 
 
-def test_split_folders_are_no_labels(tmp_path: Path) -> None:
+def test_split_folders_are_not_labels(tmp_path: Path) -> None:
     assert found(make(tmp_path, *SPLIT), "all")[0] == ("Valid/x/2.jpg", "x", "val")
     source = find_sources(tmp_path, out=tmp_path / "out", split="val").chosen[0]
     assert (source.split_folder, source.folder) == ("Valid", "")
 
 
-def test_a_folder_beside_the_split_folders_is_in_no_split(tmp_path: Path) -> None:
+def test_a_folder_outside_the_split_folders_is_in_no_split(tmp_path: Path) -> None:
     make(tmp_path, *SPLIT, "masks/x/1.png", "masks/2.png")
     assert found(tmp_path) == [("train/x/1.jpg", "x", "train")]
     assert found(tmp_path, "val") == [("Valid/x/2.jpg", "x", "val")]
@@ -76,7 +76,7 @@ def test_a_split_of_a_dataset_without_splits_is_refused(tmp_path: Path, split: s
     assert len(found(tmp_path)) == len(found(tmp_path, "all")) == 3
 
 
-def test_a_picture_beside_the_split_folders_is_in_no_split(tmp_path: Path) -> None:
+def test_a_picture_outside_the_split_folders_is_in_no_split(tmp_path: Path) -> None:
     make(tmp_path, *SPLIT, "preview.png")
     assert found(tmp_path) == [("train/x/1.jpg", "x", "train")]
     unsplit = find_sources(tmp_path, out=tmp_path / "out").unsplit
@@ -85,13 +85,13 @@ def test_a_picture_beside_the_split_folders_is_in_no_split(tmp_path: Path) -> No
     assert not find_sources(tmp_path, out=tmp_path / "out", split="all").unsplit
 
 
-def test_a_picture_beside_class_folders_is_one_of_the_set(tmp_path: Path) -> None:
+def test_a_picture_outside_class_folders_is_a_source(tmp_path: Path) -> None:
     make(tmp_path, "preview.png", "a/1.jpg")
     assert found(tmp_path) == [("a/1.jpg", "a", ""), ("preview.png", "", "")]
     assert not find_sources(tmp_path, out=tmp_path / "out").unsplit
 
 
-def test_a_link_that_leads_nowhere_is_listed_and_has_no_size(tmp_path: Path) -> None:
+def test_a_broken_link_is_listed_without_a_size(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg")
     (tmp_path / "b.jpg").symlink_to(tmp_path / "gone.jpg")
     sources = find_sources(tmp_path, out=tmp_path / "out").chosen
@@ -117,7 +117,7 @@ def test_an_expanded_dataset_within_is_left_out_and_named(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "3", "\udcff"])
-def test_a_file_that_is_no_summary_of_ours_leaves_nothing_out(tmp_path: Path, text: str) -> None:
+def test_a_summary_of_another_program_excludes_nothing(tmp_path: Path, text: str) -> None:
     make(tmp_path, "a/1.jpg")
     (tmp_path / "a" / "expand.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     assert [key for key, _, _ in found(tmp_path)] == ["a/1.jpg"]
@@ -150,7 +150,7 @@ def test_the_digest_follows_names_and_sizes(tmp_path: Path) -> None:
     assert digest_sources(find_sources(tmp_path, out=tmp_path / "out").chosen) != before
 
 
-def test_ids_do_not_tell_the_name(tmp_path: Path) -> None:
+def test_ids_do_not_contain_the_name(tmp_path: Path) -> None:
     (source,) = find_sources(make(tmp_path, "anna/1.jpg"), out=tmp_path / "out").chosen
     assert len(source.id) == 16
     assert "anna" not in source.id
@@ -166,7 +166,7 @@ def test_a_listed_source_that_cannot_be_there_was_deleted(tmp_path: Path, key: s
 
 
 @pytest.mark.parametrize("key", ["/a.png", "../a.png", "a\\u0000.png"])
-def test_a_listed_source_lies_below_the_dataset(tmp_path: Path, key: str) -> None:
+def test_a_listed_source_is_below_the_dataset(tmp_path: Path, key: str) -> None:
     (tmp_path / "sources.jsonl").write_text(f'["{key}", "", "", 1]\n')
     with pytest.raises(ResumeError, match=r"sources\.jsonl is damaged; remove it"):
         with_deleted([], tmp_path, tmp_path)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_workers_load_models_and_pools_by_name(
     assert contents(two.out) == contents(one.out)
 
 
-def test_annotations_faces_and_bad_pictures_come_through_other_processes(
+def test_annotations_faces_and_bad_pictures_work_in_other_processes(
     run: Callable[..., ExpandReport], contents: Contents, faces: Path, tmp_path: Path
 ) -> None:
     (faces / "ben" / "1.png").write_bytes(b"no picture")
@@ -79,20 +80,22 @@ def test_annotations_faces_and_bad_pictures_come_through_other_processes(
     assert len(two.flawed) == 1
 
 
-def test_an_error_of_a_worker_is_raised_here(run: Callable[..., ExpandReport], faces: Path, tmp_path: Path) -> None:
+def test_an_error_of_a_worker_is_raised_in_the_main_process(
+    run: Callable[..., ExpandReport], faces: Path, tmp_path: Path
+) -> None:
     (faces / "ben" / "1.png").write_bytes(b"no picture")
     with pytest.raises(MediaError, match=r"^ben/1\.png: cannot be read"):
         run("out", processes=2, on_error="raise")
     assert not list((tmp_path / "out").rglob("*.fomaug-tmp"))
 
 
-def test_what_cannot_be_passed_on_is_named(run: Callable[..., ExpandReport]) -> None:
+def test_objects_that_cannot_be_passed_to_processes_are_named(run: Callable[..., ExpandReport]) -> None:
     with pytest.raises(ArgumentError, match=r"detector cannot be passed to other processes .* top of a module"):
         run("out", processes=2, faces="detect", detector=lambda picture: find_middle(picture))
 
 
 @pytest.mark.parametrize("processes", [0, -1, "many", 1.5])
-def test_numbers_of_processes_that_are_none_are_refused(run: Callable[..., ExpandReport], processes: object) -> None:
+def test_invalid_numbers_of_processes_are_refused(run: Callable[..., ExpandReport], processes: object) -> None:
     with pytest.raises(ArgumentError, match="processes must be a number from 1, or 'auto'"):
         run("out", processes=processes)
 
@@ -145,6 +148,56 @@ def test_a_picture_that_kills_workers_is_given_up_and_named(
     assert (again.new, again.failed) == (2, ())
 
 
+class ManyTensors:
+    """A detector with more tensors than file descriptors can be sent to a fork server."""
+
+    def __init__(self) -> None:
+        self.tensors = [torch.full((2,), float(number)) for number in range(300)]
+
+    def __call__(self, picture: np.ndarray) -> list[tuple[int, int, int, int]]:
+        assert [float(tensor[1]) for tensor in self.tensors] == list(range(300))
+        return find_middle(picture)
+
+
+def test_objects_of_many_tensors_come_to_other_processes(run: Callable[..., ExpandReport]) -> None:
+    report = run("out", processes=2, faces="detect", detector=ManyTensors())
+    assert (report.new, report.failed) == (10, ())
+
+
+def find_if_told(picture: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """A detector that reads an environment variable."""
+    return find_middle(picture) if os.environ.get("FOMAUG_TEST_FIND") == "yes" else []
+
+
+def test_workers_have_the_environment_of_their_job(
+    run: Callable[..., ExpandReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("without", processes=2, faces="detect", detector=find_if_told).new == 0
+    monkeypatch.setenv("FOMAUG_TEST_FIND", "yes")
+    assert run("with", processes=2, faces="detect", detector=find_if_told).new == 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are spawned")
+def test_a_killed_fork_server_ends_no_job(
+    run: Callable[..., ExpandReport], contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = contents(run("one").out)
+    give, servers = local._Processes._give, []
+
+    def give_and_kill(self: Any, worker: Any) -> None:
+        give(self, worker)
+        if not servers:
+            servers.append(forkserver._forkserver._forkserver_pid)
+            os.kill(servers[0], signal.SIGKILL)
+            worker.process.kill()  # its successor needs another server
+
+    monkeypatch.setattr(local._Processes, "_give", give_and_kill)
+    report = run("two", processes=2)
+    assert forkserver._forkserver._forkserver_pid != servers[0]
+    assert (report.new, report.failed) == (10, ())
+    assert contents(report.out) == whole
+
+
 def test_workers_that_never_make_anything_end_the_job(
     run: Callable[..., ExpandReport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,4 +240,4 @@ def test_ray_names_its_extra(run: Callable[..., ExpandReport], monkeypatch: pyte
 def test_the_profile_names_the_stage_that_limits(run: Callable[..., ExpandReport]) -> None:
     profile = run("out", processes=2).profile
     assert len(profile) == 8
-    assert "limits: " in profile[-1]
+    assert "limits the speed: " in profile[-1]

@@ -29,7 +29,7 @@ def rows_of(out: Path) -> list[dict]:
     return [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
 
 
-def test_the_package_answers_calls_and_imports_alike() -> None:
+def test_the_package_can_be_called_and_imported_from() -> None:
     import fomaug.expand
 
     assert callable(fomaug.expand)
@@ -55,7 +55,7 @@ def test_the_tree_is_mirrored_and_every_copy_has_a_row(run: Callable[..., Expand
     assert report.complete
 
 
-def test_a_row_says_all_that_made_the_picture(
+def test_a_row_has_everything_that_made_the_picture(
     run: Callable[..., ExpandReport], tiny_model: Animator, tiny_pool: DrivingPool, faces: Path
 ) -> None:
     import hashlib
@@ -95,7 +95,7 @@ def test_every_copy_is_marked_and_other_than_its_source(run: Callable[..., Expan
     assert read_mark(report.contact_sheet).source_type == "compositeWithTrainedAlgorithmicMedia"
 
 
-def test_equal_arguments_give_equal_bytes_and_other_seeds_do_not(
+def test_equal_arguments_make_equal_bytes_and_other_seeds_others(
     run: Callable[..., ExpandReport], contents: Callable[[Path], dict[str, bytes]]
 ) -> None:
     first, second, third = (contents(run(out, seed=seed).out) for out, seed in (("a", 0), ("b", 0), ("c", 1)))
@@ -103,7 +103,7 @@ def test_equal_arguments_give_equal_bytes_and_other_seeds_do_not(
     assert first["anna/1_m000.png"] != third["anna/1_m000.png"]
 
 
-def test_a_neighbour_does_not_change_what_is_drawn(run: Callable[..., ExpandReport], faces: Path) -> None:
+def test_other_pictures_do_not_change_a_draw(run: Callable[..., ExpandReport], faces: Path) -> None:
     before = {row["file"]: row["motion"] for row in rows_of(run("a").out)}
     (faces / "anna" / "1.png").unlink()
     after = {row["file"]: row["motion"] for row in rows_of(run("b").out)}
@@ -115,7 +115,7 @@ def test_a_neighbour_does_not_change_what_is_drawn(run: Callable[..., ExpandRepo
 @pytest.mark.parametrize(
     ("suffix", "dtype"), [("png", np.uint8), ("png", np.uint16), ("tif", np.uint16), ("webp", np.uint8)]
 )
-def test_kind_size_and_depth_stay(
+def test_kind_size_and_depth_are_kept(
     run: Callable[..., ExpandReport],
     tmp_path: Path,
     suffix: str,
@@ -162,7 +162,7 @@ def test_bad_pictures_are_skipped_counted_and_named(run: Callable[..., ExpandRep
     assert [failure["source"] for failure in summary["failed"]] == ["ben/3.png", "ben/4.jpg"]
 
 
-def test_a_link_that_leads_nowhere_is_a_bad_picture(run: Callable[..., ExpandReport], faces: Path) -> None:
+def test_a_broken_link_is_a_bad_picture(run: Callable[..., ExpandReport], faces: Path) -> None:
     (faces / "ben" / "3.png").symlink_to(faces / "gone.png")
     assert run(dry_run=True).planned == 18
     report = run()
@@ -171,7 +171,7 @@ def test_a_link_that_leads_nowhere_is_a_bad_picture(run: Callable[..., ExpandRep
     assert "No such file" in report.failed[0].reason
 
 
-def test_bad_pictures_raise_if_asked_to(run: Callable[..., ExpandReport], faces: Path) -> None:
+def test_bad_pictures_raise_an_error_on_request(run: Callable[..., ExpandReport], faces: Path) -> None:
     (faces / "ben" / "3.png").write_bytes(b"hello")
     with pytest.raises(MediaError, match=r"ben/3\.png: cannot be read as a picture"):
         run(on_error="raise")
@@ -231,7 +231,7 @@ def test_balance_makes_classes_equal(run: Callable[..., ExpandReport]) -> None:
     }
 
 
-def test_large_batches_of_any_size_give_the_same_copies(run: Callable[..., ExpandReport]) -> None:
+def test_large_batches_of_any_size_make_the_same_copies(run: Callable[..., ExpandReport]) -> None:
     small, large = run("a", batch_size=1).out, run("b", batch_size=64).out
     for row in rows_of(small):
         first, second = (np.asarray(Image.open(out / row["file"])).astype(int) for out in (small, large))
@@ -378,7 +378,7 @@ def test_a_full_disk_is_named_whatever_is_written(
         run()
 
 
-def test_the_errors_of_a_detector_are_its_own(run: Callable[..., ExpandReport]) -> None:
+def test_errors_of_a_detector_are_raised_unchanged(run: Callable[..., ExpandReport]) -> None:
     def find(picture: np.ndarray) -> list:
         raise ConnectionError("no answer")
 

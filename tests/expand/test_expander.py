@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import fomaug
-from fomaug import Animator, DrivingPool, Expander, MotionParams, load_model, save_model
+from fomaug import Expander, MotionParams
 from fomaug.errors import ArgumentError, LabelError, MediaError
 from fomaug.expand import UnusedRowsWarning, expand
 from fomaug.media import read_mark, save_image
@@ -27,13 +27,9 @@ Batch = dict[str, list[object]]
 
 
 @pytest.fixture
-def options(tiny_model: Animator, tiny_pool: DrivingPool, tmp_path: Path) -> dict[str, object]:
+def options(saved: dict[str, str]) -> dict[str, object]:
     """Options that name a small model and its pool by their files."""
-    save_model(tiny_model, tmp_path / "tiny.safetensors")
-    loaded = load_model(tmp_path / "tiny.safetensors", device="cpu")
-    DrivingPool(tiny_pool.tracks, loaded.name, loaded.hash).save(tmp_path / "pool.safetensors")
-    paths = {"model": str(tmp_path / "tiny.safetensors"), "driving": str(tmp_path / "pool.safetensors")}
-    return {**paths, "copies": 3, "gates": "off", "device": "cpu"}
+    return {**saved, "copies": 3, "gates": "off", "device": "cpu"}
 
 
 @pytest.fixture
@@ -238,7 +234,7 @@ def test_a_bad_row_is_named_and_all_others_are_used(
         Expander(**options, on_error="raise")(mixed)
 
 
-def test_a_batch_without_a_good_row_gives_empty_columns(options: dict[str, object]) -> None:
+def test_a_batch_without_a_good_row_returns_empty_columns(options: dict[str, object]) -> None:
     with pytest.warns(UnusedRowsWarning, match="row 1: has no key"):
         made = Expander(**options)({"image": [b"", b""], "key": ["a", None]})
     assert made == {name: [] for name in OUTPUTS}
@@ -248,7 +244,7 @@ def test_a_batch_without_a_good_row_gives_empty_columns(options: dict[str, objec
 @pytest.mark.parametrize(
     ("annotation", "reason"),
     [
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ([1], "must be a JSON object"),
         ({"point": [[1, 2]]}, "did you mean 'points'"),
         ({"points": [[1, "x"]]}, "points must be rows of 2 numbers"),
@@ -275,7 +271,7 @@ def test_a_flawed_annotation_is_left_out_and_the_copies_are_made(
         Expander(**options, on_error="raise")(given)
 
 
-def test_rejected_copies_are_left_out_as_in_the_job_and_reported_if_asked(
+def test_rejected_copies_are_left_out_as_in_the_job_and_reported_on_request(
     options: dict[str, object], batch: Batch, faces: Path, tmp_path: Path
 ) -> None:
     options = {**options, "gates": {**OPEN, "max_residual": 0.17}, "tries": 2}
@@ -293,7 +289,7 @@ def test_rejected_copies_are_left_out_as_in_the_job_and_reported_if_asked(
     assert len(set(found["key"])) == 15
 
 
-def test_copies_carry_their_mark_and_their_motion_replays(
+def test_copies_have_their_mark_and_their_motion_replays(
     options: dict[str, object], batch: Batch, tmp_path: Path
 ) -> None:
     made = Expander(**options)(part(batch, 0))

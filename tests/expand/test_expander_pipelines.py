@@ -11,19 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fomaug import Animator, DrivingPool, Expander, load_model, save_model
+from fomaug import Expander
 from fomaug.media import save_image
 
 Table = dict[str, list[object]]
 
 
 @pytest.fixture
-def options(tiny_model: Animator, tiny_pool: DrivingPool, tmp_path: Path) -> dict[str, object]:
-    save_model(tiny_model, tmp_path / "tiny.safetensors")
-    loaded = load_model(tmp_path / "tiny.safetensors", device="cpu")
-    DrivingPool(tiny_pool.tracks, loaded.name, loaded.hash).save(tmp_path / "pool.safetensors")
-    paths = {"model": str(tmp_path / "tiny.safetensors"), "driving": str(tmp_path / "pool.safetensors")}
-    return {**paths, "copies": 2, "batch_size": 2, "gates": "off", "device": "cpu"}
+def options(saved: dict[str, str]) -> dict[str, object]:
+    return {**saved, "copies": 2, "batch_size": 2, "gates": "off", "device": "cpu"}
 
 
 @pytest.fixture

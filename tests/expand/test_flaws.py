@@ -73,9 +73,11 @@ def test_flaws_of_pictures_that_are_not_expanded_do_not_matter(
     assert run(coco(tmp_path / "faces.json", {**GOOD, "id": 1, "image_id": 1, "bbox": []}, GOOD)).complete
 
 
-def test_nothing_but_flaws_is_an_error_that_names_the_first(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
+def test_only_flawed_annotations_are_an_error_that_names_the_first(
+    run: Callable[..., ExpandReport], tmp_path: Path
+) -> None:
     (tmp_path / "points.csv").write_text("file,x0,y0\nanna/1.png,1,x\n")
-    with pytest.raises(LabelError, match=r"none of the annotations .* line 2: a coordinate is no number"):
+    with pytest.raises(LabelError, match=r"none of the annotations .* line 2: a coordinate is not a number"):
         run(tmp_path / "points.csv")
 
 
@@ -133,7 +135,7 @@ def test_a_face_whose_only_box_is_flawed_is_named_besides_its_picture(
     assert report.written == 0
 
 
-def test_hidden_points_without_a_place_stay_without_one(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
+def test_hidden_points_without_coordinates_remain_missing(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text("file,x0,y0,v0,x1,y1,v1\nanna/1.png,,,0,30,20,1\n")
     report = run(tmp_path / "points.csv")
     assert report.complete

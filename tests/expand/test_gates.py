@@ -92,7 +92,7 @@ def test_a_source_is_not_searched_for_keypoints_again(
     assert seen == [3], "only the copies are searched"
 
 
-def test_what_does_not_pass_is_recorded_and_not_written(
+def test_rejected_copies_are_recorded_and_not_written(
     tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path
 ) -> None:
     gates = {**OPEN, "min_motion": 99.0}
@@ -113,9 +113,7 @@ def test_what_does_not_pass_is_recorded_and_not_written(
     assert (again.new, again.rejected) == (0, 10)
 
 
-def test_scores_stand_in_the_manifest(
-    tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path
-) -> None:
+def test_the_manifest_has_the_scores(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path) -> None:
     report = expand(faces, tmp_path / "out", driving=tiny_pool, model=tiny_model, copies=1, gates=OPEN)
     rows = [json.loads(line) for line in (report.out / "manifest.jsonl").read_text().splitlines()]
     assert all(row["scores"]["sharpness"] > 0 for row in rows)
@@ -132,7 +130,7 @@ def test_an_embedder_can_be_passed_in(
     assert report.written == 5
 
 
-def test_large_pictures_are_judged_small(
+def test_large_pictures_are_reduced_before_they_are_judged(
     tiny_model: Animator, tiny_pool: DrivingPool, face: Callable[..., np.ndarray]
 ) -> None:
     from fomaug.expand.gates import _to_unit

@@ -136,7 +136,7 @@ def test_rows_of_unfinished_workers_are_read(tmp_path: Path) -> None:
     assert len(list_parts(tmp_path)) == 1
 
 
-def test_the_index_takes_a_few_bytes_for_a_row(tmp_path: Path) -> None:
+def test_the_index_needs_few_bytes_for_a_row(tmp_path: Path) -> None:
     planned = division(sources=2000, copies=10, batch_size=16, samples_per_shard=1000)
     rows = "".join(to_line(row_of(copy_id, padding="x" * 600)) for copy_id in copy_ids(planned))
     (tmp_path / MANIFEST).write_text(rows)

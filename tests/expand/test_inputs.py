@@ -51,7 +51,7 @@ def test_copies_are_those_of_the_folder(
 
 
 @pytest.mark.parametrize("dataset", KINDS, indirect=True)
-def test_an_interrupted_job_goes_on_with_the_same_bytes(
+def test_an_interrupted_job_resumes_to_the_same_bytes(
     run: Callable[..., ExpandReport], contents: Contents, tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = contents(run(dataset, "whole").out)
@@ -126,8 +126,8 @@ LINES = {
     '{"file_name": "anna/1.png", "label": "a"}': None,
     '{"file": "anna/2.png", "label": 7, "split": "training"}': None,
     '{"file_name": 3}': "has no path",
-    "[1]": "is no JSON object",
-    "nonsense": "it is no JSON",
+    "[1]": "is not a JSON object",
+    "nonsense": "it is not JSON",
     '{"path": "ben/1.png", "label": "a/b"}': "cannot name a folder",
     '{"path": "ben/1.png", "label": [1]}': "a label must be",
     '{"path": "ben/1.png", "split": "blue"}': "a split is one of",
@@ -234,7 +234,7 @@ def test_two_sources_that_share_a_folder_of_copies_have_different_names(
 
 
 @pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])
-def test_metadata_of_an_image_folder_gives_labels(faces: Path, tmp_path: Path, name: str) -> None:
+def test_labels_are_read_from_the_metadata_of_an_image_folder(faces: Path, tmp_path: Path, name: str) -> None:
     rows = [("1.png", "first"), ("2.png", ""), ("9.png", "none")]
     csv = "file_name,label\n" + "".join(f"{file},{label}\n" for file, label in rows)
     lines = "".join(json.dumps({"file_name": file, "label": label or None}) + "\n" for file, label in rows)
@@ -248,7 +248,7 @@ def test_metadata_of_an_image_folder_gives_labels(faces: Path, tmp_path: Path, n
     assert [failure.reason for failure in found.failed] == ["there is no picture anna/9.png"]
 
 
-def test_a_table_of_another_kind_beside_the_pictures_is_no_metadata(faces: Path, tmp_path: Path) -> None:
+def test_other_tables_in_the_folder_are_not_metadata(faces: Path, tmp_path: Path) -> None:
     (faces / "metadata.csv").write_text("name,label\nanna/1.png,x\n")
     found = find_sources(faces, out=tmp_path / "out")
     assert (found.failed, found.chosen[0].label) == ([], "anna")
@@ -265,5 +265,5 @@ def test_a_table_of_another_kind_beside_the_pictures_is_no_metadata(faces: Path,
         ("s3://bucket/../1.png", "bucket/1.png"),
     ],
 )
-def test_keys_stay_below_any_folder(name: str, key: str) -> None:
+def test_keys_never_lead_out_of_a_folder(name: str, key: str) -> None:
     assert safe_key(name) == key

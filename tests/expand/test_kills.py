@@ -26,7 +26,8 @@ ENGINES = {
     "ray": ("--engine", "ray", "--processes", "2"),
 }
 KILLS = int(os.environ.get("FOMAUG_TEST_KILLS", "30"))  # fewer show that the slow tests work
-WORKERS = (b"--multiprocessing-fork", b"ray::_Worker")  # command lines of workers, whose death the job survives
+WORKERS = (b"--multiprocessing-fork", b"multiprocessing.forkserver", b"ray::_Worker")
+"""Command lines of workers and of their fork server, whose deaths the job survives."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="children are listed in /proc")
 

@@ -78,13 +78,13 @@ def test_shared_drivers_are_found_by_name_or_clip(
     assert find_leaks(sets, drivers=False) == []
 
 
-def test_motion_without_a_clip_belongs_to_nobody(make: Callable[..., Path], tiny_pool: DrivingPool) -> None:
+def test_motion_without_a_clip_has_no_driver(make: Callable[..., Path], tiny_pool: DrivingPool) -> None:
     track = replace(tiny_pool.tracks[0], clip_hash="", driver="mean face")
     pool = DrivingPool([track], tiny_pool.model_name, tiny_pool.model_hash)
     assert find_leaks([make("train", 0, pool=pool), make("test", 1, pool=pool)]) == []
 
 
-def test_splits_of_one_set_are_told_apart(make: Callable[..., Path], tmp_path: Path, face: Face) -> None:
+def test_splits_of_one_set_are_distinguished(make: Callable[..., Path], tmp_path: Path, face: Face) -> None:
     save_image(tmp_path / "all" / "train" / "a.png", face(0))
     save_image(tmp_path / "all" / "val" / "b.png", face(0))
     out = make("all", split="all")
@@ -94,7 +94,7 @@ def test_splits_of_one_set_are_told_apart(make: Callable[..., Path], tmp_path: P
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="nowhere is no folder"):
+    with pytest.raises(ArgumentError, match="nowhere is not a folder"):
         find_leaks([tmp_path / "nowhere"])
 
 

@@ -97,7 +97,7 @@ def test_splits_are_splits(
 @pytest.mark.parametrize("by_name", [False, True])
 @pytest.mark.parametrize("split", [False, True])
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
-def test_archives_are_found_and_nothing_beside_them(
+def test_only_archives_are_found(
     run: Callable[..., ExpandReport],
     load: Callable[..., dict],
     faces: Path,
@@ -135,7 +135,7 @@ def test_one_format_for_all_is_one_archive(run: Callable[..., ExpandReport]) -> 
     assert [path.name for path in report.out.glob("*.tar")] == ["train-00000.tar"]
 
 
-def test_masks_beside_their_pictures_are_read_again(
+def test_masks_in_the_folders_of_their_pictures_are_read_again(
     run: Callable[..., ExpandReport], faces: Path, tmp_path: Path
 ) -> None:
     report = run(annotations=make_masks(faces, tmp_path))
@@ -229,7 +229,7 @@ def test_webdataset_reads_the_samples(run: Callable[..., ExpandReport]) -> None:
     gc.collect()
 
 
-def test_a_card_that_was_edited_stays(run: Callable[..., ExpandReport]) -> None:
+def test_an_edited_card_is_kept(run: Callable[..., ExpandReport]) -> None:
     report = run()
     assert "fomaug verify" in (report.out / "README.md").read_text()
     (report.out / "README.md").write_text("mine")

@@ -28,7 +28,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
             pass
 
 
-def test_a_pipe_named_as_the_lock_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_in_place_of_the_lock_does_not_block(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     os.mkfifo(tmp_path / LOCK)
     with pytest.raises(MediaError, match=rf"cannot write to {tmp_path}: "), locked(tmp_path):

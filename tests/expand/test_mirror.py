@@ -36,7 +36,7 @@ def pixels_of(report: ExpandReport) -> list[np.ndarray]:
     return [np.asarray(Image.open(report.out / row["file"])).astype(int) for row in rows_of(report.out)]
 
 
-def test_a_probability_of_one_mirrors_every_copy_and_changes_nothing_else(run: Callable[..., ExpandReport]) -> None:
+def test_a_probability_of_one_only_mirrors_every_copy(run: Callable[..., ExpandReport]) -> None:
     plain, mirrored = run("a"), run("b", mirror_probability=1.0)
     for first, second in zip(pixels_of(plain), pixels_of(mirrored), strict=True):
         np.testing.assert_array_equal(first[:, ::-1], second)
@@ -45,7 +45,7 @@ def test_a_probability_of_one_mirrors_every_copy_and_changes_nothing_else(run: C
         assert {**first["motion"], "mirrored": True} == second["motion"]
 
 
-def test_a_share_of_the_copies_is_mirrored_and_the_others_stay(run: Callable[..., ExpandReport]) -> None:
+def test_a_share_of_the_copies_is_mirrored_and_the_others_are_unchanged(run: Callable[..., ExpandReport]) -> None:
     plain, some = run("a", copies=8), run("b", copies=8, mirror_probability=0.5)
     chosen = [row["motion"].get("mirrored", False) for row in rows_of(some.out)]
     assert 10 < sum(chosen) < 30, "of 40"
@@ -169,8 +169,6 @@ def test_poses_and_expressions_of_views_are_mirrored(face_model: Animator, faces
 
 def test_landmarks_of_no_known_scheme_are_refused(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text("file,x0,y0,x1,y1\nanna/1.png,20,20,25,25\n")
-    with pytest.raises(
-        LabelError, match="left and right of landmarks, which is not known of 2 landmarks, but of 5, 21"
-    ):
+    with pytest.raises(LabelError, match="the pairs of 2 landmarks are unknown, unlike those of 5, 21"):
         run("a", annotations=str(tmp_path / "points.csv"), mirror_probability=0.5)
     assert not (tmp_path / "a").exists() or not any((tmp_path / "a").rglob("*.png"))

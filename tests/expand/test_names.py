@@ -30,14 +30,14 @@ def source(key: str, label: str = "", split: str = "") -> SourceFile:
         (["X/a.jpg", "x/a.jpg"], ["a", "a-jpg"]),
     ],
 )
-def test_stems_stay_unless_a_file_system_would_confuse_them(keys: list[str], stems: list[str]) -> None:
+def test_stems_change_only_if_a_file_system_would_confuse_them(keys: list[str], stems: list[str]) -> None:
     found = unique_stems([source(key) for key in keys])
     assert list(found.values()) == stems
     folders = [str(Path(key).parent) for key in keys]
     assert len({fold(f"{folder}/{stem}") for folder, stem in zip(folders, found.values(), strict=True)}) == len(keys)
 
 
-def test_classes_that_come_together_are_told_apart() -> None:
+def test_copies_of_merged_classes_have_different_names() -> None:
     items = [source("x/1.jpg", "x"), source("y/1.jpg", "y"), source("z/1.jpg", "z")]
     assert list(unique_stems(items).values()) == ["1", "1", "1"]
     assert list(unique_stems(items, merged=True).values()) == ["1", "1-jpg", "1-jpg-3"]
@@ -63,7 +63,7 @@ def test_copies_mirror_the_tree(item: SourceFile, label: str, name: str) -> None
 
 
 @pytest.mark.parametrize("name", ["../a.jpg", "/etc/a.jpg", "x/../../a.jpg"])
-def test_nothing_is_placed_outside(tmp_path: Path, name: str) -> None:
+def test_no_file_is_written_outside(tmp_path: Path, name: str) -> None:
     with pytest.raises(ArgumentError, match="outside of"):
         path_inside(tmp_path, name)
 
@@ -87,7 +87,7 @@ def test_labels_that_cannot_name_a_folder_are_refused(label: str) -> None:
     ("stem", "encode_format"),
     [("a" * 246, "png"), ("a" * 246, "jpeg"), ("a" * 245, "webp"), ("a" * 242, "bmp"), ("\u8138" * 82, "png")],
 )
-def test_names_that_fit_stay(stem: str, encode_format: str) -> None:
+def test_names_that_fit_are_unchanged(stem: str, encode_format: str) -> None:
     assert copy_name(source("a.jpg"), stem, 7, "", encode_format).startswith(f"{stem}_m007.")
 
 
@@ -95,7 +95,7 @@ def test_names_that_fit_stay(stem: str, encode_format: str) -> None:
     ("stem", "encode_format"),
     [("a" * 247, "png"), ("a" * 243, "bmp"), ("\u8138" * 83, "png"), ("a" * 244 + "\u00e9\u00e9", "png")],
 )
-def test_names_that_are_too_long_are_cut_and_stay_apart(stem: str, encode_format: str) -> None:
+def test_names_that_are_too_long_are_cut_and_remain_different(stem: str, encode_format: str) -> None:
     name, other = (copy_name(source("a.jpg"), long, 7, "", encode_format) for long in (stem, stem + "x"))
     assert name == copy_name(source("a.jpg"), stem, 7, "", encode_format)
     assert name != other
@@ -115,7 +115,7 @@ def test_bytes_that_are_no_text_count_once() -> None:
     ("policy", "label"),
     [("keep", "anna"), ("drop", ""), ("from_clip", "smile"), ({"anna": "anne"}, "anne"), ({"*": "fake"}, "fake")],
 )
-def test_each_policy_gives_its_label(policy: object, label: str) -> None:
+def test_each_policy_has_its_label(policy: object, label: str) -> None:
     assert copy_label(policy, "anna", "smile") == label
 
 
@@ -134,7 +134,7 @@ def test_mappings_that_do_not_fit_are_refused(tiny_pool, labels: dict[str, str],
         check_policy(ExpandPlan("data", "out", labels=labels), SOURCES, tiny_pool)
 
 
-def test_a_label_that_leads_elsewhere_is_refused(tiny_pool) -> None:
+def test_a_label_that_is_a_path_is_refused(tiny_pool) -> None:
     with pytest.raises(ArgumentError, match="cannot name a folder"):
         check_policy(ExpandPlan("data", "out", labels={"*": "../x"}), SOURCES, tiny_pool)
 
@@ -152,6 +152,6 @@ def test_clips_without_labels_are_named_before_any_work(tiny_pool) -> None:
 
 
 @pytest.mark.parametrize("text", ["=a", "a=b,c"])
-def test_pairs_that_are_none_are_refused(text: str) -> None:
+def test_invalid_pairs_are_refused(text: str) -> None:
     with pytest.raises(ArgumentError, match="OLD=NEW"):
         parse_labels(text)

@@ -48,7 +48,7 @@ def read_original(out: Path, row: dict[str, Any]) -> bytes:
 
 @pytest.mark.parametrize("format", ["folder", "webdataset", "parquet"])
 @pytest.mark.parametrize("mode", ["link", "copy"])
-def test_originals_have_their_bytes_and_rows_that_say_what_they_are(
+def test_originals_have_their_bytes_and_their_own_rows(
     run: Callable[..., ExpandReport], faces: Path, format: str, mode: str
 ) -> None:
     if format == "parquet":
@@ -132,7 +132,7 @@ def test_shares_leave_the_originals_to_the_end(
     assert contents(joined.out) == wanted
 
 
-def test_an_original_that_is_called_like_a_copy_keeps_its_name(
+def test_an_original_with_the_name_of_a_copy_keeps_it(
     run: Callable[..., ExpandReport], faces: Path, face: Callable[..., np.ndarray]
 ) -> None:
     save_image(faces / "anna" / "1_m000.png", face(9))
@@ -161,7 +161,7 @@ def test_an_original_that_is_deleted_meanwhile_is_named(run: Callable[..., Expan
     assert (report.written, report.originals) == (10, 4)
 
 
-def test_labels_that_are_mapped_leave_those_of_the_originals(run: Callable[..., ExpandReport]) -> None:
+def test_mapped_labels_do_not_change_originals(run: Callable[..., ExpandReport]) -> None:
     report = run(labels={"*": "fake"}, format="webdataset")
     for row in rows_of(report.out, originals=True):
         assert row["label"] == row["source"].split("/")[0]
@@ -174,7 +174,7 @@ def test_labels_that_are_mapped_leave_those_of_the_originals(run: Callable[..., 
 
 
 @pytest.mark.parametrize("form", ["csv", "pts", "masks"])
-def test_annotations_hold_originals_and_copies(
+def test_annotations_describe_originals_and_copies(
     run: Callable[..., ExpandReport], faces: Path, tmp_path: Path, form: str
 ) -> None:
     given = tmp_path / ("points.csv" if form == "csv" else form)
@@ -223,7 +223,7 @@ def test_a_conversion_has_every_original_once(run: Callable[..., ExpandReport], 
     assert (converted.originals, converted.copies) == (5, 10)
 
 
-def test_originals_are_no_leak(run: Callable[..., ExpandReport]) -> None:
+def test_originals_are_not_leaks(run: Callable[..., ExpandReport]) -> None:
     assert find_leaks([run().out], drivers=False) == []
 
 
@@ -246,7 +246,7 @@ def test_originals_that_are_no_files_of_a_folder_are_linked_or_written(
         assert row["bytes"] == path.stat().st_size
 
 
-def test_originals_go_to_storage(
+def test_originals_are_written_to_storage(
     run: Callable[..., ExpandReport], contents: Callable[[Path], dict[str, bytes]]
 ) -> None:
     fsspec = pytest.importorskip("fsspec")

@@ -104,7 +104,7 @@ def test_a_dead_actor_is_replaced(
     assert contents(report.out) == whole
 
 
-def test_a_dead_node_is_survived(
+def test_a_job_survives_a_dead_node(
     run: Callable[..., ExpandReport], contents: Contents, cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = contents(run("one").out)
@@ -115,7 +115,9 @@ def test_a_dead_node_is_survived(
     assert contents(report.out) == whole
 
 
-def test_an_error_of_an_actor_is_raised_here(run: Callable[..., ExpandReport], cluster: Any, tmp_path: Path) -> None:
+def test_an_error_of_an_actor_is_raised_in_the_main_process(
+    run: Callable[..., ExpandReport], cluster: Any, tmp_path: Path
+) -> None:
     run("prepared", prepare=True)
     path = next((tmp_path / "faces").rglob("*.jpg"))
     path.write_bytes(b"x" * path.stat().st_size)

@@ -95,7 +95,7 @@ def test_every_face_has_a_draw_of_its_own_and_its_row_replays_them(
     assert apart, "the frames, too, are drawn apart"
 
 
-def test_faces_share_a_draw_where_the_copy_takes_its_label_from_it(run: Callable[..., ExpandReport]) -> None:
+def test_faces_share_a_draw_if_the_label_comes_from_the_clip(run: Callable[..., ExpandReport]) -> None:
     report = run(detector=lambda image: BOXES, labels="from_clip")
     for row in read_rows(report.out / "manifest.jsonl"):
         assert {motion["label"] for motion in motions_of(row)} == {row["label"]}
@@ -115,7 +115,7 @@ def test_a_job_with_several_faces_resumes_to_the_same_bytes(
     assert found == wanted
 
 
-def test_a_folder_with_the_old_manifest_is_not_gone_on_with(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
+def test_a_folder_with_an_old_manifest_is_not_resumed(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
     out = run(detector=lambda image: BOXES).out
     summary = json.loads((out / "expand.json").read_text())
     del summary["manifest"]
@@ -140,7 +140,7 @@ def test_pictures_without_a_face_follow_the_policy(
 
 @pytest.mark.parametrize("suffix", ["png", "bmp"])
 @pytest.mark.parametrize("labels", ["keep", "from_clip", {"*": "fake"}])
-def test_a_picture_that_stays_as_it_is_has_no_mark_and_its_own_label(
+def test_an_unchanged_picture_has_no_mark_and_its_own_label(
     run: Callable[..., ExpandReport], tmp_path: Path, face: Callable[..., np.ndarray], labels: object, suffix: str
 ) -> None:
     (tmp_path / "big" / "0.png").unlink()
@@ -165,7 +165,7 @@ def test_a_picture_that_stays_as_it_is_has_no_mark_and_its_own_label(
     assert run(resume=True, **options).new == 0
 
 
-def test_a_picture_that_stays_as_it_is_has_no_label_where_labels_are_dropped(
+def test_an_unchanged_picture_has_no_label_if_labels_are_dropped(
     run: Callable[..., ExpandReport], tmp_path: Path
 ) -> None:
     (tmp_path / "big").rename(tmp_path / "nobody")
@@ -175,15 +175,13 @@ def test_a_picture_that_stays_as_it_is_has_no_label_where_labels_are_dropped(
     assert [row["file"] for row in read_rows(report.out / "manifest.jsonl")] == ["0_m000.png", "1_m000.png"]
 
 
-def test_a_contact_sheet_of_pictures_as_they_are_has_no_mark(run: Callable[..., ExpandReport]) -> None:
+def test_a_contact_sheet_of_unchanged_pictures_has_no_mark(run: Callable[..., ExpandReport]) -> None:
     report = run(detector=lambda image: [], on_missing="copy")
     assert report.contact_sheet is not None
     assert not read_mark(report.contact_sheet).properties
 
 
-def test_pictures_that_stay_as_they_are_have_a_class_in_archives(
-    run: Callable[..., ExpandReport], tmp_path: Path
-) -> None:
+def test_unchanged_pictures_have_a_class_in_archives(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
     (tmp_path / "big").rename(tmp_path / "nobody")
     (tmp_path / "big").mkdir()
     (tmp_path / "nobody").rename(tmp_path / "big" / "nobody")
@@ -194,7 +192,7 @@ def test_pictures_that_stay_as_they_are_have_a_class_in_archives(
         assert member.read() == b"1", "after fake, by the alphabet"
 
 
-def test_nobody_drives_a_picture_that_stays_as_it_is(run: Callable[..., ExpandReport]) -> None:
+def test_an_unchanged_picture_has_no_driver(run: Callable[..., ExpandReport]) -> None:
     out = run(detector=lambda image: [], on_missing="copy").out
     assert (summarise(out).copies, summarise(out).clips, summarise(out).strength) == (2, {}, None)
 
@@ -215,8 +213,8 @@ def test_boxes_come_from_the_annotations(run: Callable[..., ExpandReport], tmp_p
         run("b", faces="boxes")
 
 
-def test_a_model_that_knows_no_face_cannot_look_for_one(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="'tiny' does not know which points"):
+def test_models_without_known_face_points_cannot_detect_faces(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="keypoints of model 'tiny' are not known points"):
         run()
     assert not (tmp_path / "out").exists()
 

@@ -157,7 +157,7 @@ def test_an_empty_remote_folder_is_refused(storage: str, tmp_path: Path) -> None
         find_sources(f"{storage}/nothing", out=tmp_path / "out")
 
 
-def test_objects_are_bounded(storage: str) -> None:
+def test_the_size_of_objects_is_limited(storage: str) -> None:
     upload_url = f"{storage}/sizes/a.bin"
     store, path = fsspec.url_to_fs(upload_url)
     store.pipe_file(path, b"12345")
@@ -172,7 +172,7 @@ def test_objects_are_bounded(storage: str) -> None:
             call(upload_url, Kind("a thing", 4))
 
 
-def test_windows_paths_are_no_urls() -> None:
+def test_windows_paths_are_not_urls() -> None:
     assert not is_url("C:/faces")
     assert not is_url("C:\\faces")
 
@@ -196,7 +196,7 @@ def test_objects_are_the_files_of_a_local_job(
 
 
 @pytest.mark.parametrize("calls", [1, 2, 3])
-def test_a_job_on_storage_goes_on_after_any_write(
+def test_a_job_on_storage_can_be_resumed_after_any_write(
     run: Callable[..., ExpandReport],
     contents: Contents,
     faces: Path,
@@ -261,7 +261,7 @@ def test_processes_and_shares_of_a_job_on_storage(
     assert objects(f"{s3}/shares") == whole
 
 
-def test_files_of_copies_do_not_go_to_storage(run: Callable[..., ExpandReport], faces: Path, memory: str) -> None:
+def test_a_file_for_each_copy_is_refused_on_storage(run: Callable[..., ExpandReport], faces: Path, memory: str) -> None:
     with pytest.raises(ArgumentError, match="takes archives; give format='webdataset'"):
         run(faces, f"{memory}/out")
     assert objects(memory) == {}
@@ -278,7 +278,7 @@ def test_a_write_that_fails_names_the_url(
         run(faces, f"{memory}/out", format="webdataset")
 
 
-def test_the_command_line_takes_urls(
+def test_the_command_line_accepts_urls(
     faces: Path, s3: str, tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, jobs: Any
 ) -> None:
     upload(faces, f"{s3}/cli")

@@ -64,7 +64,7 @@ def test_a_clip_without_a_face_is_left_out_again_when_a_job_is_resumed(
     assert (again.new, again.skipped_clips) == (1, report.skipped_clips)
 
 
-def test_what_is_noted_of_a_clip_is_warned_of(tiny_model: Animator, faces: Path, clips: Path, tmp_path: Path) -> None:
+def test_notes_on_a_clip_become_warnings(tiny_model: Animator, faces: Path, clips: Path, tmp_path: Path) -> None:
     (clips / "long").mkdir()
     for number in range(2):
         Image.new("RGB", (32, 32), (90 * number, 0, 50)).save(clips / "long" / f"{number}.png")
@@ -73,7 +73,7 @@ def test_what_is_noted_of_a_clip_is_warned_of(tiny_model: Animator, faces: Path,
         expand(faces, tmp_path / "out", driving=clips, model=tiny_model, copies=1, clip_crop="frame", gates="off")
 
 
-def test_other_clips_are_noticed(tiny_model: Animator, faces: Path, clips: Path, tmp_path: Path) -> None:
+def test_changed_clips_are_detected(tiny_model: Animator, faces: Path, clips: Path, tmp_path: Path) -> None:
     options = {"driving": clips, "model": tiny_model, "copies": 1, "clip_crop": "frame", "gates": "off"}
     expand(faces, tmp_path / "out", **options)
     (clips / "two.mp4").unlink()
@@ -91,7 +91,7 @@ def test_labels_of_clips_can_come_from_a_table(tiny_model: Animator, faces: Path
     assert {label for label, _ in report.labels} <= {"glad", "sad"}
 
 
-def test_other_labels_of_clips_are_noticed(tiny_model: Animator, faces: Path, clips: Path, tmp_path: Path) -> None:
+def test_changed_labels_of_clips_are_detected(tiny_model: Animator, faces: Path, clips: Path, tmp_path: Path) -> None:
     (clips / "bad.mp4").unlink()
     table = tmp_path / "labels.csv"
     table.write_text("clip,label\none,glad\ntwo,sad\n")
@@ -107,7 +107,7 @@ def test_other_labels_of_clips_are_noticed(tiny_model: Animator, faces: Path, cl
         expand(faces, tmp_path / "out", clip_labels=str(table), resume=True, **options)
 
 
-def test_other_folders_of_clips_are_noticed(tiny_model: Animator, faces: Path, clips: Path, tmp_path: Path) -> None:
+def test_changed_folders_of_clips_are_detected(tiny_model: Animator, faces: Path, clips: Path, tmp_path: Path) -> None:
     (clips / "bad.mp4").unlink()
     (clips / "glad").mkdir()
     (clips / "one.mp4").rename(clips / "glad" / "one.mp4")
@@ -123,7 +123,7 @@ def test_other_folders_of_clips_are_noticed(tiny_model: Animator, faces: Path, c
     ("driving", "message"),
     [("bultin", "did you mean 'builtin'"), ("nowhere.safetensors", "nowhere"), ("builtin", "tiny")],
 )
-def test_driving_that_cannot_be_is_named(
+def test_invalid_driving_is_named(
     tiny_model: Animator, faces: Path, tmp_path: Path, driving: str, message: str
 ) -> None:
     with pytest.raises(PoolError, match=message):
@@ -141,7 +141,7 @@ def test_a_pool_of_another_model_is_refused(
 
 
 @pytest.mark.parametrize("selection", ["diverse", "uniform", "sequence"])
-def test_clips_of_weight_zero_drive_nothing(
+def test_clips_of_weight_zero_are_not_used(
     tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path, selection: str
 ) -> None:
     options = {"driving": tiny_pool, "model": tiny_model, "copies": 4, "gates": "off", "selection": selection}
@@ -152,7 +152,7 @@ def test_clips_of_weight_zero_drive_nothing(
 
 
 @pytest.mark.parametrize("text", ["nod", "nod=much", "=2"])
-def test_weights_that_are_none_are_refused(text: str) -> None:
+def test_invalid_weights_are_refused(text: str) -> None:
     with pytest.raises(ArgumentError, match="CLIP=WEIGHT"):
         parse_weights(text)
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from PIL import Image
 
 from fomaug import Animator, DrivingPool, save_model
 from fomaug.errors import ResumeError
-from fomaug.expand import ExpandReport, expand
+from fomaug.expand import ExpandReport
 from fomaug.expand.manifest import Part, list_parts
 from fomaug.files import is_temporary
 
@@ -32,12 +32,8 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def run(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path) -> Callable[..., ExpandReport]:
-    def call(out: str, **options: object) -> ExpandReport:
-        options = {"gates": "off", "copies": 2, "samples_per_shard": 4, "batch_size": 4, "workers": 1, **options}
-        return expand(faces, tmp_path / out, model=tiny_model, **{"driving": tiny_pool, **options})
-
-    return call
+def run(run_small: Callable[..., ExpandReport]) -> Callable[..., ExpandReport]:
+    return run_small
 
 
 def count_down(function: Callable[..., object], steps: int) -> Callable[..., object]:
@@ -52,7 +48,7 @@ def count_down(function: Callable[..., object], steps: int) -> Callable[..., obj
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_death_at_every_rename_and_every_row_is_survived(
+def test_a_job_survives_a_kill_at_every_rename_and_row(
     run: Callable[..., ExpandReport], contents: Contents, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if format == "parquet":
@@ -78,7 +74,7 @@ def test_death_at_every_rename_and_every_row_is_survived(
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_torn_manifest_is_mended(
+def test_an_incomplete_line_of_the_manifest_is_repaired(
     run: Callable[..., ExpandReport], contents: Contents, rng: np.random.Generator, format: str
 ) -> None:
     if format == "parquet":
@@ -114,7 +110,7 @@ def test_a_lost_mark_of_a_bitmap_is_made_again(
     assert contents(out) == whole
 
 
-def test_a_finished_job_has_nothing_left_to_do(run: Callable[..., ExpandReport], contents: Contents) -> None:
+def test_resuming_a_finished_job_does_nothing(run: Callable[..., ExpandReport], contents: Contents) -> None:
     first = run("whole")
     before = contents(first.out)
     again = run("whole", resume=True)
@@ -181,7 +177,7 @@ def test_another_pool_or_dataset_is_refused(
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_source_that_is_deleted_after_its_copies_are_made_ends_no_job(
+def test_a_source_that_is_deleted_after_its_copies_are_made_does_not_stop_the_job(
     run: Callable[..., ExpandReport], faces: Path, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if format == "parquet":
@@ -206,7 +202,7 @@ def test_a_source_that_is_deleted_after_its_copies_are_made_ends_no_job(
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_job_goes_on_without_a_source_that_was_deleted(
+def test_a_job_continues_without_a_deleted_source(
     run: Callable[..., ExpandReport],
     contents: Contents,
     faces: Path,
@@ -231,7 +227,7 @@ def test_a_job_goes_on_without_a_source_that_was_deleted(
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_copy_that_is_deleted_ends_no_job(
+def test_a_deleted_copy_does_not_stop_the_job(
     run: Callable[..., ExpandReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kept: bool
 ) -> None:
     from fomaug.expand import complete as _complete
@@ -271,7 +267,7 @@ def test_a_damaged_list_of_sources_is_refused(run: Callable[..., ExpandReport], 
     assert run("whole", resume=True).new == 0
 
 
-def test_what_only_changes_the_work_may_change(run: Callable[..., ExpandReport]) -> None:
+def test_settings_that_do_not_change_copies_may_change(run: Callable[..., ExpandReport]) -> None:
     run("whole")
     assert run("whole", resume=True, workers=3, on_error="raise").new == 0
 
@@ -284,7 +280,7 @@ def test_a_damaged_manifest_is_refused(run: Callable[..., ExpandReport]) -> None
         run("whole", resume=True)
 
 
-def test_interrupted_leaves_whole_files_only(
+def test_an_interrupted_job_leaves_only_complete_files(
     run: Callable[..., ExpandReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fomaug.expand import copies as _copies
@@ -318,21 +314,13 @@ def test_rows_whose_annotations_were_edited_to_nonsense_are_named(
 
 
 @pytest.mark.parametrize("added", ['"was":\r 1, ', f'"was": {"9" * 5000}, '], ids=["carriage return", "digits"])
-def test_odd_but_right_rows_are_kept_as_they_are(run: Callable[..., ExpandReport], added: str) -> None:
+def test_unusual_valid_rows_are_kept(run: Callable[..., ExpandReport], added: str) -> None:
     manifest = run("out").out / "manifest.jsonl"
     first, rest = manifest.read_bytes().split(b"\n", 1)
     edited = first.replace(b"{", b"{" + added.encode(), 1) + b"\n" + rest
     manifest.write_bytes(edited)
     assert run("out", resume=True).new == 0
     assert manifest.read_bytes() == edited
-
-
-@pytest.fixture
-def heard_interrupts() -> Iterator[None]:
-    """Let child processes hear of interrupts: those of a job that a shell put into the background ignore them."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("heard_interrupts")

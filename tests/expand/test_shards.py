@@ -18,7 +18,7 @@ def plan(**options: object) -> ExpandPlan:
     return ExpandPlan("data", "out", **options)
 
 
-def test_without_balance_all_get_the_same() -> None:
+def test_without_balance_all_sources_have_equal_numbers_of_copies() -> None:
     assert count_copies(plan(copies=3), sources(a=2, b=1)) == [3, 3, 3]
 
 
@@ -31,7 +31,7 @@ def test_balanced_classes_are_equal_with_their_pictures(sizes: dict[str, int]) -
     assert set(totals.values()) == {max(sizes.values()) * 5}
 
 
-def test_the_largest_class_gets_what_was_asked_for() -> None:
+def test_the_largest_class_has_the_requested_copies() -> None:
     assert count_copies(plan(copies=4, balance=True), sources(a=3, b=1))[:3] == [4, 4, 4]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from fomaug import Animator, DrivingPool
 from fomaug.errors import ArgumentError, ResumeError
-from fomaug.expand import ExpandReport, expand, finish, parse_share, summarise
+from fomaug.expand import ExpandReport, finish, parse_share, summarise
 from fomaug.expand.locks import locked
 from fomaug.expand.manifest import list_parts, read_job_rows
 from fomaug.expand.shares import Share
@@ -19,12 +19,8 @@ FORMATS = ["folder", "webdataset", "parquet"]
 
 
 @pytest.fixture
-def run(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path) -> Callable[..., ExpandReport]:
-    def call(out: str, **options: object) -> ExpandReport:
-        options = {"gates": "off", "copies": 2, "samples_per_shard": 4, "batch_size": 4, "workers": 1, **options}
-        return expand(faces, tmp_path / out, model=tiny_model, **{"driving": tiny_pool, **options})
-
-    return call
+def run(run_small: Callable[..., ExpandReport]) -> Callable[..., ExpandReport]:
+    return run_small
 
 
 @pytest.mark.parametrize(
@@ -67,7 +63,7 @@ def test_clusters_number_their_processes(environ: dict[str, str], share: Share) 
         ("auto", {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "2"}, "task 7 of an array of 2 tasks from 0"),
     ],
 )
-def test_shares_that_are_none_are_refused(text: str, environ: dict[str, str], message: str) -> None:
+def test_invalid_shares_are_refused(text: str, environ: dict[str, str], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         parse_share(text, environ)
 
@@ -106,7 +102,7 @@ def test_the_first_share_prepares_the_job_and_shares_may_be_cut_anew(
     assert contents(tmp_path / "shared") == whole
 
 
-def test_a_share_does_not_look_into_the_dataset_again(
+def test_a_share_does_not_list_the_dataset_again(
     run: Callable[..., ExpandReport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("shared", prepare=True)
@@ -120,7 +116,7 @@ def test_a_share_of_another_job_is_refused(run: Callable[..., ExpandReport]) -> 
         run("shared", shard="0/2", seed=3)
 
 
-def test_shares_and_finish_keep_out_of_each_others_way(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
+def test_shares_and_finish_exclude_each_other(run: Callable[..., ExpandReport], tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     run("shared", prepare=True)
     with locked(tmp_path / "shared", shared=True):
@@ -137,7 +133,7 @@ def test_clips_must_be_prepared_once(run: Callable[..., ExpandReport], tmp_path:
         run("shared", driving=tmp_path / "clips", shard="0/2")
 
 
-def test_finish_takes_the_settings_of_the_job(
+def test_finish_uses_the_settings_of_the_job(
     run: Callable[..., ExpandReport],
     contents: Contents,
     tiny_model: Animator,
@@ -155,7 +151,7 @@ def test_finish_takes_the_settings_of_the_job(
     assert contents(tmp_path / "shared") == whole
 
 
-def test_finish_of_a_job_with_objects_of_python_or_of_none_is_refused(
+def test_finish_refuses_missing_jobs_and_jobs_with_python_objects(
     run: Callable[..., ExpandReport], tmp_path: Path
 ) -> None:
     with pytest.raises(ResumeError, match=r"holds no expand\.json"):

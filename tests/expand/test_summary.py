@@ -29,7 +29,7 @@ def test_a_summary_counts_what_the_manifest_says(
 
 
 def test_other_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ResumeError, match="is no expanded dataset"):
+    with pytest.raises(ResumeError, match="is not an expanded dataset"):
         summarise(tmp_path)
     (tmp_path / "expand.json").write_text("[")
     with pytest.raises(ResumeError, match="is damaged"):
@@ -77,7 +77,7 @@ def test_odd_rows_are_named_with_their_line(tmp_path: Path, line: bytes, message
         summarise(tmp_path)
 
 
-def test_odd_rows_of_rejected_copies_and_odd_summaries_are_no_traceback(tmp_path: Path) -> None:
+def test_odd_rows_of_rejected_copies_and_odd_summaries_cause_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "expand.json").write_text('{"fomaug": "0", "failed": 3, "flawed": "x", "model": []}')
     (tmp_path / "manifest.jsonl").write_text(json.dumps(ROW) + "\n")
     found = summarise(tmp_path)

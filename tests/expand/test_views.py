@@ -36,7 +36,7 @@ def made(request: pytest.FixtureRequest, face_model: Animator, faces: Path, tmp_
     return tmp_path / "out"
 
 
-def test_rows_carry_the_labels_of_their_view(made: Path, face_model: Animator) -> None:
+def test_rows_have_the_labels_of_their_view(made: Path, face_model: Animator) -> None:
     rows = rows_of(made)
     assert len(rows) == 15
     for row in rows:

@@ -24,11 +24,11 @@ def test_the_face_is_found(finder) -> None:
     assert (box[1] + box[3]) / 2 == pytest.approx(95, abs=4)
 
 
-def test_where_nothing_is_nothing_is_found(finder) -> None:
+def test_no_face_is_found_in_an_empty_picture(finder) -> None:
     assert face_boxes(BLANK, finder) == []
 
 
-def test_a_detector_is_asked_instead(tiny_model: Animator) -> None:
+def test_a_detector_is_used_instead(tiny_model: Animator) -> None:
     asked = []
 
     def detector(picture: np.ndarray) -> np.ndarray:
@@ -39,7 +39,7 @@ def test_a_detector_is_asked_instead(tiny_model: Animator) -> None:
     assert asked[0] is BLANK
 
 
-def test_a_model_that_knows_no_face_needs_a_detector(tiny_model: Animator) -> None:
+def test_models_without_known_face_points_need_a_detector(tiny_model: Animator) -> None:
     with pytest.raises(ArgumentError, match=r"'tiny' does not know .*give a detector"):
         face_boxes(BLANK, tiny_model)
 
@@ -95,7 +95,7 @@ def test_a_small_face_in_a_large_picture_is_found(finder) -> None:
     assert (box[1] + box[3]) / 2 == pytest.approx(375, abs=5)
 
 
-def test_where_the_face_was_it_is_looked_for_first(finder) -> None:
+def test_the_search_starts_at_the_last_face(finder) -> None:
     tracker = FaceTracker(finder)
     tracker(finder.marked(150, 60, 40))
     first, finder.frames = finder.frames, 0
@@ -105,13 +105,13 @@ def test_where_the_face_was_it_is_looked_for_first(finder) -> None:
     assert (box[0] + box[2]) / 2 == pytest.approx(40, abs=2)
 
 
-def test_what_does_not_stay_when_looked_at_closer_is_no_face(finder) -> None:
+def test_detections_that_change_in_a_closer_square_are_rejected(finder) -> None:
     tracker = FaceTracker(finder)
     finder._find = lambda frame: FACE[0] * 0.5  # half as large in every view
     assert tracker(np.zeros((200, 300, 3), np.uint8)) == []
 
 
-def test_what_does_not_lie_like_a_face_is_no_face(finder) -> None:
+def test_points_in_another_arrangement_are_rejected(finder) -> None:
     assert FaceTracker(finder)(np.zeros((200, 300, 3), np.uint8)) == []
     assert _finder._deviation(FACE * 0.3 + 0.2) == pytest.approx([0.0], abs=1e-5)
     assert _finder._deviation(torch.rand(FACE.shape, generator=torch.Generator().manual_seed(0)))[0] > 0.3

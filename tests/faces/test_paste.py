@@ -35,14 +35,14 @@ def test_a_batch_is_pasted_as_its_singles(whole: torch.Tensor) -> None:
         torch.testing.assert_close(together[[row]], alone, atol=1e-6, rtol=0)
 
 
-def test_one_picture_takes_many_faces(whole: torch.Tensor) -> None:
+def test_one_picture_can_have_many_faces(whole: torch.Tensor) -> None:
     """Frames of one face are pasted into one picture, as for a video."""
     part, flow = torch.rand(5, 3, *SQUARE.size), flows(5)
     together = paste(whole[:1], part, flow, SQUARE)
     assert torch.equal(together, paste(whole[:1].repeat(5, 1, 1, 1), part, flow, SQUARE))
 
 
-def test_pasting_leaves_the_picture_and_all_outside_as_they_were(whole: torch.Tensor) -> None:
+def test_pasting_modifies_neither_the_input_nor_pixels_outside(whole: torch.Tensor) -> None:
     before = whole.clone()
     pasted = paste(whole, torch.rand(2, 3, *SQUARE.size), flows(2), SQUARE)
     assert torch.equal(whole, before)

@@ -46,7 +46,7 @@ def test_expressions_hardly_change_the_pose(angles: torch.Tensor) -> None:
         assert (found - angles).abs().mean(0).max() < 3, name
 
 
-def test_a_batch_is_its_singles(angles: torch.Tensor) -> None:
+def test_a_batch_equals_its_singles(angles: torch.Tensor) -> None:
     value = posed_face(angles).value + 0.01 * torch.randn(40, 28, 2)
     together = pose_of_points(value)
     for row in range(len(value)):

@@ -27,7 +27,7 @@ def test_a_square_is_centred_where_there_is_room() -> None:
     assert square_at((40, 60, 60, 70), 1.5, (200, 200)) == (35, 50, 65, 80)
 
 
-def test_cutting_takes_the_square() -> None:
+def test_cutting_returns_the_square() -> None:
     frame = np.arange(40 * 50 * 3).reshape(40, 50, 3).astype(np.uint8)
     assert (Square(10, 20, 15, 25).cut_pixels(frame) == frame[20:25, 10:15]).all()
 
@@ -49,7 +49,7 @@ def test_a_face_square_ends_with_the_picture() -> None:
 
 
 @pytest.mark.parametrize("box", [(500, 500, 540, 540), (5, 5, 12, 12), (50, 50, 40, 40)])
-def test_boxes_without_content_give_no_square(box: tuple[float, ...]) -> None:
+def test_boxes_without_content_have_no_square(box: tuple[float, ...]) -> None:
     assert face_square(box, (100, 100)) is None
 
 
@@ -67,7 +67,7 @@ def test_a_square_cuts_what_numpy_would() -> None:
     ("square", "fits"),
     [((0, 0, 8, 6), True), ((0, 0, 9, 6), False), ((-1, 0, 8, 6), False), ((3, 3, 3, 5), False)],
 )
-def test_a_square_lies_in_pictures_that_hold_it(square: tuple[int, ...], fits: bool) -> None:
+def test_a_square_is_inside_pictures_that_contain_it(square: tuple[int, ...], fits: bool) -> None:
     assert Square(*square).lies_in((6, 8)) == fits
 
 

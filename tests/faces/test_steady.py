@@ -10,12 +10,12 @@ from fomaug.faces.canonical import KEYPOINT_POINTS, mean_mesh, mesh_keypoints
 from fomaug.faces.steady import instability
 
 
-def test_points_on_a_face_stay_where_they_are(finder) -> None:
+def test_points_on_a_face_are_stable(finder) -> None:
     assert instability(finder, finder.marked(30, 34, 60, (128, 128))) < 0.08
 
 
 @pytest.mark.parametrize("corner", [(3, 3), (64, 66)])
-def test_a_face_beside_the_edge_of_the_picture_is_a_face(finder, corner: tuple[int, int]) -> None:
+def test_a_face_at_the_edge_of_the_picture_is_a_face(finder, corner: tuple[int, int]) -> None:
     assert instability(finder, finder.marked(*corner, 60, (128, 128))) < 0.08
 
 

@@ -40,7 +40,7 @@ def test_the_state_of_an_eye_is_read_in_its_own_frame() -> None:
     assert torch.allclose(eyes.iris, torch.tensor([0.1, -0.1]).expand(1, 2, 2), atol=1e-5)
 
 
-def test_eyes_without_motion_give_the_identity_flow() -> None:
+def test_eyes_without_motion_have_the_identity_flow() -> None:
     face = _face(-0.4, 0.2, (0.2, 0.05))
     grid, signs = _set(face, face)
     assert torch.allclose(grid, identity_grid((256, 256))[None], atol=1e-5)
@@ -67,7 +67,7 @@ def test_the_iris_moves_with_its_keypoint() -> None:
         assert _at(signs.permute(0, 2, 3, 1)[..., 1:], driving.value[:, iris])[0, 1] > 0.9
 
 
-def test_corners_brows_and_all_else_stay() -> None:
+def test_corners_brows_and_other_points_do_not_move() -> None:
     source, driving = _face(-0.4, 0.2), _face(0.1, 0.1, (0.2, 0.0))
     grid, _ = _set(source, driving)
     corners = driving.value[0, [0, 1, 5, 6]]

@@ -13,7 +13,7 @@ SIZES = [(64, 64), (40, 64), (64, 40), (200, 200), (112, 92), (31, 57)]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_identity_flow_stays_the_identity(size: tuple[int, int]) -> None:
+def test_the_identity_flow_is_unchanged(size: tuple[int, int]) -> None:
     frame = Frame(size, 64)
     flow = frame.flow_to_picture(identity_grid((16, 16))[None])
     torch.testing.assert_close(flow[0], identity_grid((flow.shape[1], flow.shape[2])), atol=1e-5, rtol=0)
@@ -78,7 +78,7 @@ class Largest(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("size", [(16, 3000), (3000, 16), (1, 2000)])
-def test_a_long_thin_picture_takes_memory_of_its_own_size(size: tuple[int, int]) -> None:
+def test_a_long_thin_picture_needs_memory_of_its_own_size(size: tuple[int, int]) -> None:
     frame, picture = Frame(size, 64), torch.rand(1, 3, *size)
     with Largest() as largest:
         square = frame.to_model(picture)

@@ -66,7 +66,7 @@ def test_big_motion_is_found_as_well() -> None:
     assert valid.tolist() == [[True, False]]  # the second one left the picture
 
 
-def test_points_in_a_fold_are_not_valid_and_stay_finite() -> None:
+def test_points_in_a_fold_are_not_valid_but_finite() -> None:
     grid = identity_grid((64, 64))
     x = grid[..., 0]
     flow = torch.stack([x - 0.45 * torch.sin(2 * math.pi * x), grid[..., 1]], -1)[None]  # folds around x = 0
@@ -76,7 +76,7 @@ def test_points_in_a_fold_are_not_valid_and_stay_finite() -> None:
     assert valid.tolist() == [[False, True]]
 
 
-def test_a_constant_flow_gives_finite_points() -> None:
+def test_a_constant_flow_has_finite_points() -> None:
     found, valid = invert_points(inner_points(5), torch.zeros(1, 8, 8, 2))
     assert torch.isfinite(found).all()
     assert not valid.any()

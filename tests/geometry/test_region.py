@@ -53,7 +53,7 @@ def test_region_mouth_moves_the_mouth_alone(source, region):
     torch.testing.assert_close(kept.jacobian, speak(source).jacobian, atol=1e-3, rtol=0)
 
 
-def test_eyes_leave_the_mouth_alone(source):
+def test_region_eyes_does_not_move_the_mouth(source):
     kept = confine(source, turn(speak(source)), "eyes", NAMES)
     assert torch.equal(kept.value[:, MOUTH + HEAD], source.value[:, MOUTH + HEAD])
 

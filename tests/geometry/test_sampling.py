@@ -11,7 +11,7 @@ from fomaug.geometry.sampling import Interpolation, warp_features
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("size", [(8, 8), (6, 9), (1, 5)])
-def test_rows_of_features_give_what_the_plain_warp_gives(size: tuple[int, int], dtype: torch.dtype) -> None:
+def test_rows_of_features_equal_the_plain_warp(size: tuple[int, int], dtype: torch.dtype) -> None:
     random = torch.Generator().manual_seed(0)
     features = torch.randn(3, 5, *size, generator=random).to(dtype)
     flow = identity_grid((8, 8)) + 0.5 * torch.randn(3, 8, 8, 2, generator=random)  # much of it leaves the maps
@@ -41,7 +41,7 @@ def test_a_nan_flow_reads_inside_the_map() -> None:
     assert found.max() <= features.max()
 
 
-def test_an_empty_batch_gives_an_empty_result() -> None:
+def test_an_empty_batch_has_an_empty_result() -> None:
     features = torch.randn(0, 5, 8, 8)
     with torch.no_grad():
         assert warp_features(features, torch.zeros(0, 4, 4, 2), torch.ones(0, 1, 4, 4)).shape == (0, 5, 8, 8)
@@ -53,7 +53,7 @@ def test_gradients_reach_features_flow_and_share() -> None:
     assert torch.autograd.gradcheck(lambda *args: warp_features(*args), leaves)
 
 
-def test_channels_are_innermost_where_no_gradient_is_asked_for() -> None:
+def test_channels_are_innermost_without_gradients() -> None:
     with torch.no_grad():
         found = warp_features(torch.randn(2, 3, 8, 8), torch.zeros(2, 4, 4, 2), torch.ones(2, 1, 4, 4))
     assert found.is_contiguous(memory_format=torch.channels_last)
@@ -67,7 +67,7 @@ def test_a_flow_in_planes_resizes_as_one_in_pairs() -> None:
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic", "nearest"])
-def test_bands_of_rows_give_what_the_whole_picture_gives(mode: Interpolation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bands_of_rows_equal_the_whole_picture(mode: Interpolation, monkeypatch: pytest.MonkeyPatch) -> None:
     picture, flow = torch.rand(1, 3, 9, 7), 1.2 * torch.rand(1, 6, 5, 2)
     with torch.no_grad():
         monkeypatch.setattr(torch, "get_num_threads", lambda: 1)

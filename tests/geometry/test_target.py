@@ -46,7 +46,7 @@ def test_the_share_is_where_the_far_side_has_grown_by_half():
     assert grown[1] == pytest.approx(1.5, abs=0.01)
 
 
-def test_place_size_and_roll_do_not_matter():
+def test_position_size_and_roll_do_not_matter():
     plain = showable_share(turned(30), turned(-10), NAMES)
     other = showable_share(turned(30, size=0.2, roll=0.4), turned(-10, size=0.8, roll=-0.3), NAMES)
     assert plain < 1

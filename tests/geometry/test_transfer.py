@@ -42,7 +42,7 @@ def test_a_batch_equals_its_singles(mode: dict[str, bool]) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_strength_zero_leaves_the_source_where_it_is(mode: dict[str, bool]) -> None:
+def test_strength_zero_does_not_move_the_source(mode: dict[str, bool]) -> None:
     source = keypoints(0)
     still = transfer(source, keypoints(1), keypoints(2), strength=0.0, **mode)
     torch.testing.assert_close(still.value, source.value)

@@ -42,7 +42,7 @@ def test_p_0_returns_the_input_itself(pool, exact, image):
 
 @pytest.mark.parametrize("channels", [(3,), (1,), ()])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_dtype_shape_layout_and_range_stay_and_the_input_is_left_alone(always, image, channels, dtype):
+def test_dtype_shape_layout_and_range_are_kept_and_the_input_is_not_modified(always, image, channels, dtype):
     given = image if channels == (3,) else image[..., :1] if channels else image[..., 0]
     given = np.ascontiguousarray(given if dtype is np.uint8 else given.astype(np.float32) / 255)
     before = given.copy()
@@ -64,20 +64,20 @@ def test_masks_keep_their_values_and_dtype(always, image, dtype):
 # Labels agree with the picture --------------------------------------------------------------------------------------
 
 
-def test_points_land_on_what_they_marked(always, dots):
+def test_points_remain_on_their_content(always, dots):
     pipeline = A.Compose([always], seed=1, keypoint_params=A.KeypointParams("xy"))
     found = pipeline(image=dots, keypoints=DOTS.numpy())
     assert torch.allclose(torch.tensor(found["keypoints"]), find_dots(found["image"]).float(), atol=0.35)
     assert not torch.allclose(find_dots(found["image"]).float(), DOTS, atol=1)
 
 
-def test_masks_cover_what_they_covered(always, dots):
+def test_masks_cover_the_same_content(always, dots):
     found = A.Compose([always], seed=1)(image=dots, mask=(dots > 60).astype(np.uint8))
     assert np.allclose(find_dots(found["mask"]), find_dots(found["image"]), atol=0.6)
 
 
 @pytest.mark.parametrize("kind", ["pascal_voc", "albumentations", "coco", "yolo"])
-def test_boxes_of_every_format_surround_what_they_surrounded(always, dots, kind):
+def test_boxes_of_every_format_surround_the_same_content(always, dots, kind):
     from albumentations.core.bbox_utils import convert_bboxes_from_albumentations, convert_bboxes_to_albumentations
 
     size = {"height": 48, "width": 64}
@@ -108,7 +108,7 @@ def test_points_and_boxes_keep_their_further_columns(always, dots):
 
 
 @pytest.mark.parametrize("nothing", [[], np.zeros((0, 4))])
-def test_pictures_without_objects_are_no_trouble(always, dots, nothing):
+def test_pictures_may_have_no_objects(always, dots, nothing):
     boxes = A.Compose([always], bbox_params=A.BboxParams("coco", label_fields=["names"]))
     found = boxes(image=dots, bboxes=nothing, names=[])
     assert len(found["bboxes"]) == len(found["names"]) == 0
@@ -167,7 +167,7 @@ def test_the_generator_runs_once_for_a_picture_and_all_its_labels_in_any_order(t
     assert list(found) == ["keypoints", "bboxes", "masks", "image", "mask"]
 
 
-def test_masks_come_back_as_the_list_that_they_were(always, dots):
+def test_masks_are_returned_as_a_list(always, dots):
     found = A.Compose([always], seed=1)(image=dots, masks=[dots[..., 0], dots[..., 1]])
     alone = A.Compose([always], seed=1)(image=dots, mask=dots[..., 1])
     assert isinstance(found["masks"], list) and np.array_equal(found["masks"][1], alone["mask"])
@@ -181,7 +181,7 @@ def test_further_image_targets_get_the_same_motion_and_mask_targets_the_same_flo
     assert np.allclose(find_dots(np.dstack([found["depth"]] * 3))[0], find_dots(found["image"])[0], atol=0.6)
 
 
-def test_images_all_get_the_motion_of_one_draw(always, dots, image):
+def test_images_all_have_the_motion_of_one_draw(always, dots, image):
     found = A.Compose([always], seed=1)(images=np.stack([dots, image]), mask=dots)
     for row, picture in enumerate((dots, image)):
         alone = A.Compose([always], seed=1)(image=picture)["image"]
@@ -192,13 +192,13 @@ def test_images_all_get_the_motion_of_one_draw(always, dots, image):
 # Draws --------------------------------------------------------------------------------------------------------------
 
 
-def test_the_same_compose_seed_gives_the_same_pictures(always, image):
+def test_the_same_compose_seed_makes_the_same_pictures(always, image):
     first, second = (A.Compose([copy.deepcopy(always)], seed=5) for _ in range(2))
     for _ in range(4):
         assert np.array_equal(first(image=image)["image"], second(image=image)["image"])
 
 
-def test_calls_and_seeds_draw_apart(always, image):
+def test_calls_and_seeds_have_different_draws(always, image):
     keys = set()
     for seed in (0, 1, None, None):
         pipeline = A.Compose([copy.deepcopy(always)], seed=seed, save_applied_params=True)
@@ -228,7 +228,7 @@ def test_a_label_of_the_draw_is_in_the_applied_params(always, image, pool):
 # Replay and serialisation -------------------------------------------------------------------------------------------
 
 
-def test_replay_gives_the_same_pixels_and_labels(always, dots):
+def test_replay_makes_the_same_pixels_and_labels(always, dots):
     pipeline = A.ReplayCompose([always, A.HorizontalFlip(p=1)], keypoint_params=A.KeypointParams("xy"))
     found = pipeline(image=dots, mask=dots, keypoints=DOTS.numpy())
     written = json.loads(json.dumps(found["replay"]))
@@ -249,7 +249,7 @@ def test_replay_of_an_untouched_picture_leaves_it_untouched(pool, exact, image):
     assert np.array_equal(A.ReplayCompose.replay(written, image=image)["image"], image)
 
 
-def test_what_is_replayed_is_small_and_plain(always, dots):
+def test_replay_parameters_are_small_and_plain(always, dots):
     found = A.ReplayCompose([always])(image=dots, mask=dots)
     assert not _tensors(found["replay"])
     assert len(json.dumps(found["replay"])) < 2500
@@ -261,7 +261,7 @@ def test_labels_alone_cannot_be_replayed(always, dots):
         A.ReplayCompose.replay(written, mask=dots)
 
 
-def test_nothing_stays_behind_between_calls(always, dots):
+def test_no_state_is_kept_between_calls(always, dots):
     pipeline = A.Compose([always], seed=0, keypoint_params=A.KeypointParams("xy"))
     sizes = []
     for _ in range(3):
@@ -305,14 +305,14 @@ def test_a_replay_of_files_works_where_nothing_is_loaded_yet(tmp_path, tiny_mode
     assert np.array_equal(again["image"], found["image"])
 
 
-def test_an_object_of_another_process_is_asked_for_as_a_file(always):
+def test_an_object_of_another_process_is_an_error_that_suggests_a_file(always):
     written = A.to_dict(A.Compose([always]))
     written["transform"]["transforms"][0]["driving"] = "sha256:" + "0" * 64
     with pytest.raises(ArgumentError, match=r"driving pool sha256:000000000000 .* save it to a file"):
         A.from_dict(written)
 
 
-def test_a_pickled_pipeline_goes_on_like_the_original(always, image):
+def test_a_pickled_pipeline_continues_like_the_original(always, image):
     pipeline = A.Compose([always], seed=4)
     again = pickle.loads(pickle.dumps(pipeline))
     assert np.array_equal(again(image=image)["image"], pipeline(image=image)["image"])
@@ -353,7 +353,7 @@ def test_its_repr_names_all_arguments(always):
     assert "strength_range=(0.3, 1.0)" in shown and f"driving='sha256:{always.driving.hash}'" in shown
 
 
-def test_points_without_a_place_keep_none(always, image):
+def test_missing_points_remain_missing(always, image):
     points = np.array([[20.0, 30.0], [np.nan, np.nan], [-1.0, -1.0]], np.float32)
     kept = A.KeypointParams("xy", remove_invisible=False)
     moved = A.Compose([always], keypoint_params=kept, seed=0)(image=image, keypoints=points)["keypoints"]

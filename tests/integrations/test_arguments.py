@@ -31,7 +31,7 @@ def arguments(kind: type) -> dict[str, inspect.Parameter]:
     return found
 
 
-def test_an_adapter_takes_what_the_module_takes_with_the_same_defaults(adapter):
+def test_adapters_have_the_arguments_and_defaults_of_the_module(adapter):
     name, kind = adapter
     known, found = arguments(MotionAugment), arguments(kind)
     assert known.keys() - found.keys() == ABSENT[name]

@@ -15,7 +15,7 @@ def test_numbers_repeat_with_torchs_seed():
     assert first.dtype == torch.int64 and (first >= 0).all()
 
 
-def test_ranks_with_one_seed_draw_apart(monkeypatch):
+def test_ranks_with_one_seed_have_different_draws(monkeypatch):
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     seen = []
     for rank in range(64):
@@ -37,7 +37,7 @@ def test_a_file_that_changed_is_read_again(tmp_path, tiny_model, tiny_pool):
     assert same.driving is first.driving and len(first.driving) == 3 and len(other.driving) == 2
 
 
-def test_names_of_objects_find_them_while_they_live(tiny_model):
+def test_objects_are_found_by_name_while_they_exist(tiny_model):
     model = exact_model(tiny_model)
     pool = shifting_pool(model)
     engine = shared_engine(name_of(pool), name_of(model), {}, "cpu")
@@ -51,7 +51,7 @@ def test_paths_and_names_are_their_own_names(tmp_path):
     assert name_of("builtin") == "builtin" and name_of(tmp_path) == str(tmp_path)
 
 
-def test_the_model_goes_where_the_images_are(tiny_model, tiny_pool, monkeypatch):
+def test_the_model_moves_to_the_device_of_the_images(tiny_model, tiny_pool, monkeypatch):
     engine = own_engine(tiny_pool, tiny_model, {"p": 1.0})
     asked = []
     monkeypatch.setattr(engine, "to", asked.append)

@@ -63,7 +63,7 @@ def test_p_0_moves_nothing(pool, exact, images):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
-def test_dtype_shape_and_range_stay_and_the_input_is_left_alone(always, images, channels, dtype):
+def test_dtype_shape_and_range_are_kept_and_the_input_is_not_modified(always, images, channels, dtype):
     given = images[:, :channels].to(dtype)
     before = given.clone()
     moved = always(given)
@@ -173,7 +173,7 @@ def test_videos_and_nested_containers_keep_labels_and_picture_together(pool, exa
 # Draws and replay ---------------------------------------------------------------------------------------------------
 
 
-def test_each_image_of_a_batch_moves_its_own_way(always, images):
+def test_each_image_of_a_batch_has_its_own_motion(always, images):
     moved = always(images)
     assert len({image.numpy().tobytes() for image in moved}) == BATCH
 
@@ -187,7 +187,7 @@ def test_p_batch_0_moves_nothing(pool, exact, images):
     assert torch.equal(MotionAugment(pool, exact, p=1.0, p_batch=0.0)(images), images)
 
 
-def test_torch_seeds_repeat_and_calls_draw_apart(always, images):
+def test_draws_repeat_with_the_torch_seed_and_differ_between_calls(always, images):
     torch.manual_seed(5)
     first, second = always(images), always(images)
     torch.manual_seed(5)
@@ -224,7 +224,7 @@ def test_painted_points_are_not_visible_also_in_a_replay_without_images(pool, pa
     assert params["occlusion"].shape[:2] == (BATCH, 1)
 
 
-def test_parameters_of_before_there_was_occlusion_still_replay(always, images, labels):
+def test_parameters_without_occlusion_still_replay(always, images, labels):
     augment = K.AugmentationSequential(always, data_keys=KEYS)
     found = augment(images, *labels)
     params = copy.deepcopy(augment._params)
@@ -249,7 +249,7 @@ def test_labels_before_any_image_are_an_error(always, images, labels):
         always.transform_masks(labels[0], params, always.flags)
 
 
-def test_motion_params_say_what_was_drawn(pool, exact, images):
+def test_motion_params_describe_the_draws(pool, exact, images):
     torch.manual_seed(MIXED)
     augment = MotionAugment(pool, exact, p=0.5)
     augment(images)
@@ -277,7 +277,7 @@ def test_it_has_neither_parameters_nor_state(always):
     assert not list(always.parameters()) and not always.state_dict()
 
 
-def test_a_pickled_module_goes_on_like_the_original(always, images):
+def test_a_pickled_module_continues_like_the_original(always, images):
     again = pickle.loads(pickle.dumps(always))
     torch.manual_seed(1)
     moved = always(images)
@@ -306,7 +306,7 @@ def test_outputs_stay_on_the_device(pool, exact, images, labels):
     assert all(part.device.type == "cuda" for part in found)
 
 
-def test_points_without_a_place_keep_none(always, images):
+def test_missing_points_remain_missing(always, images):
     nan = float("nan")
     points = torch.tensor([[20.0, 30.0], [nan, nan], [-1.0, -1.0]]).repeat(BATCH, 1, 1)
     _, moved = K.AugmentationSequential(always, data_keys=["input", "keypoints"])(images, points)

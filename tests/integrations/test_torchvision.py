@@ -75,7 +75,7 @@ def test_p_0_returns_the_input_itself(pool, exact, image):
 @pytest.mark.parametrize("rows", [(), (1,), (3,), (2, 3)])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float16])
-def test_kind_dtype_shape_and_range_stay_and_the_input_is_left_alone(always, image, rows, channels, dtype):
+def test_kind_dtype_shape_and_range_are_kept_and_the_input_is_not_modified(always, image, rows, channels, dtype):
     given = image[:channels] if dtype is torch.uint8 else (image[:channels] / 255).to(dtype)
     given = tv_tensors.Image(given.expand(*rows, *given.shape).clone())
     before = given.clone()
@@ -86,7 +86,7 @@ def test_kind_dtype_shape_and_range_stay_and_the_input_is_left_alone(always, ima
     assert moved.min() >= 0 and moved.max() <= before.max()
 
 
-def test_a_plain_tensor_is_an_image_and_what_follows_one_is_not(always, image):
+def test_only_the_first_plain_tensor_is_an_image(always, image):
     plain = image.as_subclass(torch.Tensor)
     numbers = torch.arange(4)
     moved, same = always(plain, numbers)
@@ -102,14 +102,14 @@ def test_pil_pictures_come_back_as_pil_pictures(always, image, mode):
     assert given.tobytes() == before.tobytes() != moved.tobytes()
 
 
-def test_structure_and_foreign_values_stay(always, image):
+def test_structure_and_other_values_are_kept(always, image):
     sample = {"image": image, "rest": ("anna", 3, None), "box": _boxes("XYXY")}
     moved = always(sample)
     assert list(moved) == ["image", "rest", "box"] and moved["rest"] == ("anna", 3, None)
 
 
 @pytest.mark.parametrize("value_range", [(-1.0, 1.0), (0.0, 255.0)])
-def test_other_ranges_give_the_same_picture(pool, exact, image, value_range):
+def test_other_ranges_result_in_the_same_picture(pool, exact, image, value_range):
     low, high = value_range
     torch.manual_seed(0)
     wanted = MotionAugment(pool, exact, p=1.0)(image / 255)
@@ -145,7 +145,7 @@ def _middles(boxes):
     return corners.unflatten(-1, (-1, 2)).mean(-2) - 0.5
 
 
-def test_each_image_of_a_batch_moves_its_own_way_and_takes_its_labels_along(always, images):
+def test_each_image_of_a_batch_has_its_own_motion_and_labels(always, images):
     mask = tv_tensors.Mask((images > 60).to(torch.uint8))
     boxes = tv_tensors.BoundingBoxes(_boxes("XYXY")[:1].repeat(BATCH, 1), format="XYXY", canvas_size=SIZE)
     moved, mask, points, boxes = always(images, mask, _points((BATCH,)), boxes)
@@ -190,7 +190,7 @@ def test_boxes_keep_their_dtype_and_stay_on_the_canvas(pool, exact, image, dtype
     assert moved.min() >= 0 and (moved[:, 2:].amax(0) <= torch.tensor([64, 48])).all()
 
 
-def test_no_boxes_and_no_points_stay_none(always, image):
+def test_empty_boxes_and_points_remain_empty(always, image):
     boxes = tv_tensors.BoundingBoxes(torch.zeros(0, 4), format="XYWH", canvas_size=SIZE)
     points = tv_tensors.KeyPoints(torch.zeros(0, 2), canvas_size=SIZE)
     _, boxes, points = always(image, boxes, points)
@@ -221,7 +221,7 @@ def test_labels_of_skipped_pictures_in_a_batch_are_untouched(always, images, dty
 
 
 def test_labels_that_do_not_say_whose_they_are_are_an_error(always, images):
-    with pytest.raises(ShapeError, match="labels of 4 images carry one row for each"):
+    with pytest.raises(ShapeError, match="labels of 4 images must have one row for each"):
         always(images, _boxes("XYXY"))
 
 
@@ -258,7 +258,7 @@ def test_points_of_a_picture_that_does_not_move_are_visible(pool, painting, imag
 # Draws and replay ---------------------------------------------------------------------------------------------------
 
 
-def test_torch_seeds_repeat_and_calls_draw_apart(always, image):
+def test_draws_repeat_with_the_torch_seed_and_differ_between_calls(always, image):
     torch.manual_seed(5)
     first, second = always(image), always(image)
     torch.manual_seed(5)
@@ -304,7 +304,7 @@ def test_p_is_the_share_of_images_that_move(pool, exact):
 # Where it is used ---------------------------------------------------------------------------------------------------
 
 
-def test_it_takes_its_place_among_other_transforms(always, image):
+def test_it_works_among_other_transforms(always, image):
     chain = v2.Compose([v2.RandomHorizontalFlip(p=1), always, v2.RandomVerticalFlip(p=1), v2.ToDtype(torch.float32)])
     moved, points = chain(image, _points())
     assert torch.allclose(points.as_subclass(torch.Tensor), _found(moved), atol=0.35)
@@ -318,7 +318,7 @@ def test_as_collate_fn_it_moves_each_sample_of_a_batch(always, image):
     assert len({picture.numpy().tobytes() for picture in moved}) == BATCH
 
 
-def test_forked_workers_draw_apart_in_every_epoch(always, image):
+def test_forked_workers_draw_differently_in_every_epoch(always, image):
     samples = [image.as_subclass(torch.Tensor)] * 8
     loader = DataLoader(
         samples, num_workers=2, collate_fn=lambda batch: always(batch[0]), multiprocessing_context="fork"
@@ -326,7 +326,7 @@ def test_forked_workers_draw_apart_in_every_epoch(always, image):
     assert len({picture.numpy().tobytes() for _ in range(2) for picture in loader}) == 16
 
 
-def test_a_pickled_transform_goes_on_like_the_original(always, image):
+def test_a_pickled_transform_continues_like_the_original(always, image):
     again = pickle.loads(pickle.dumps(always))
     torch.manual_seed(1)
     moved = always(image)
@@ -350,7 +350,7 @@ def test_pil_pictures_of_other_modes_are_an_error_with_a_remedy(always, mode):
         always(PIL.Image.new(mode, SIZE[::-1]))
 
 
-def test_points_and_boxes_without_a_place_keep_none(always, image):
+def test_missing_points_and_boxes_remain_missing(always, image):
     nan = float("nan")
     boxes = torch.tensor([[10.0, 10, 30, 40], [nan] * 4, [-1.0] * 4])
     given = [tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=SIZE)]

@@ -120,7 +120,7 @@ def test_confidences_of_points_are_kept(root: Path, tmp_path: Path) -> None:
     assert face["num_keypoints"] == 3
 
 
-def test_crowds_are_no_faces(root: Path, tmp_path: Path) -> None:
+def test_crowds_are_not_faces(root: Path, tmp_path: Path) -> None:
     point = {"id": 3, "image_id": 2, "category_id": 1, "keypoints": [1, 2, 2]}
     path = coco(tmp_path / "faces.json", point, {**GOOD, "iscrowd": 1, "bbox": [1, 1, 30, 20]}, {**GOOD, "iscrowd": 0})
     labels = read_annotations(path, root)["b/1.png"]
@@ -171,7 +171,7 @@ def test_a_flawed_row_of_jsonl_is_left_out_and_all_others_are_read(
         read_annotations(path, root)
 
 
-def test_points_of_jsonl_may_carry_their_visibility(root: Path, tmp_path: Path) -> None:
+def test_points_of_jsonl_may_have_visibility(root: Path, tmp_path: Path) -> None:
     path = tmp_path / "metadata.jsonl"
     path.write_text('{"file_name": "a/1.png", "points": [[10, 20, 1], [30, 40, 0]]}\n')
     labels = read_annotations(path, root)["a/1.png"]
@@ -185,7 +185,7 @@ def test_points_of_jsonl_may_carry_their_visibility(root: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("cells", "reason"),
     [
-        ("x,2,1", "a coordinate is no number: 'x'"),
+        ("x,2,1", "a coordinate is not a number: 'x'"),
         ("1,,0", "a coordinate is missing"),
         (",,1", "a visible point has no coordinates"),
         ("1,1e7,1", "beyond 100000 pixels"),
@@ -277,7 +277,7 @@ def test_a_bad_mask_is_left_out_and_all_others_are_read(root: Path, tmp_path: Pa
     assert "cannot be read" in read(masks, root)[1][0].reason
 
 
-def test_white_of_a_black_and_white_mask_stays_white(root: Path, tmp_path: Path) -> None:
+def test_white_of_a_black_and_white_mask_is_kept(root: Path, tmp_path: Path) -> None:
     (tmp_path / "masks" / "a").mkdir(parents=True)
     mask = np.zeros((30, 40), bool)
     mask[5:20, 9:30] = True

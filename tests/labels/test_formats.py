@@ -101,7 +101,7 @@ def test_the_identity_returns_boxes_up_to_the_edges_of_the_picture(root: Path, t
     np.testing.assert_allclose(boxes, EDGE_BOXES, atol=1e-3)
 
 
-def test_coco_points_behind_something_stay_labelled(root: Path, tmp_path: Path) -> None:
+def test_hidden_coco_points_remain_labelled(root: Path, tmp_path: Path) -> None:
     path = tmp_path / "points.json"
     face = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [1, 2, 1, 3, 4, 2, 0, 0, 0]}
     path.write_text(json.dumps({"images": [{"id": 1, "file_name": "a/one.jpg"}], "annotations": [face]}))
@@ -157,7 +157,7 @@ def test_other_columns_are_kept(root: Path, tmp_path: Path) -> None:
         ("a.json", "{", r"a\.json, line 1"),
         ("a.json", "[]", "a JSON object was expected, got a list"),
         ("a.json", '{"images": [{"id": 1}]}', r"a\.json, image 0 \(id 1\): 'file_name' is missing"),
-        ("a.json", '{"images": {}}', "is no COCO file"),
+        ("a.json", '{"images": {}}', "is not a COCO file"),
         ("a.json", '{"images": [], "annotations": [{"image_id": 3}]}', "annotation 0: no image has the id 3"),
         ("a.csv", "name,x0,y0\n", "a column 'file' was expected, got the columns name, x0, y0"),
         ("a.csv", "file,x0,y0\na,1,2\nb,x,2\n", r"a\.csv, line 3: a coordinate"),
@@ -240,7 +240,7 @@ def test_rows_of_one_picture_are_faces_of_it_in_jsonl(root: Path, tmp_path: Path
     assert again == [{**row, "file_name": "a/n.jpg"} for row in rows]
 
 
-def test_a_linked_picture_goes_by_its_own_name(root: Path, tmp_path: Path) -> None:
+def test_a_linked_picture_has_its_own_name(root: Path, tmp_path: Path) -> None:
     (root / "a" / "link.jpg").symlink_to(root / "a" / "one.jpg")
     Image.new("RGB", (4, 4)).save(tmp_path / "far.jpg")
     (root / "a" / "far.jpg").symlink_to(tmp_path / "far.jpg")
@@ -258,7 +258,7 @@ def test_the_folder_may_be_given_by_a_link(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".gif", ".tif"])
-def test_points_beside_a_picture_of_any_suffix_that_is_read(suffix: str, tmp_path: Path) -> None:
+def test_pts_files_match_pictures_of_any_suffix(suffix: str, tmp_path: Path) -> None:
     (tmp_path / f"a{suffix}").touch()
     (tmp_path / "a.pts").write_text("n_points: 1\n{\n5 6\n}\n")
     assert set(read_annotations(tmp_path, tmp_path)) == {f"a{suffix}"}

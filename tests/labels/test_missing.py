@@ -21,7 +21,7 @@ POINTS = np.array([[20.0, 15.0], [NAN, NAN], [-1.0, -1.0], [25.0, 18.0]])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_missing_points_stay_and_others_move_as_without_them(dtype: torch.dtype) -> None:
+def test_missing_points_remain_and_do_not_affect_others(dtype: torch.dtype) -> None:
     points = torch.from_numpy(POINTS).to(dtype)
     moved, visible = warp.points(points[None], ZOOM.to(dtype), occlusion=torch.ones(1, 1, 16, 16), size=SIZE)
     torch.testing.assert_close(moved[0, 1:3], points[1:3], rtol=0, atol=0, equal_nan=True)
@@ -35,7 +35,7 @@ def test_minus_one_is_an_ordinary_coordinate_in_the_unit_square() -> None:
     torch.testing.assert_close(moved, torch.tensor([[-0.5, -0.5]]))
 
 
-def test_missing_boxes_stay() -> None:
+def test_missing_boxes_remain() -> None:
     boxes = torch.tensor([[5.0, 5, 20, 20], [NAN] * 4, [-1.0] * 4])
     moved, visible = warp.boxes(boxes, ZOOM, size=SIZE)
     torch.testing.assert_close(moved[1:], boxes[1:], rtol=0, atol=0, equal_nan=True)
@@ -44,7 +44,7 @@ def test_missing_boxes_stay() -> None:
 
 
 @pytest.mark.parametrize("name", ["coco", "csv", "jsonl", "pts"])
-def test_files_take_missing_points_and_return_them(tmp_path: Path, name: str) -> None:
+def test_missing_points_survive_files(tmp_path: Path, name: str) -> None:
     Image.new("RGB", SIZE[::-1]).save(tmp_path / "a.png")
     moved = move(FaceLabels(points=POINTS), identity_grid((16, 16))[None], SIZE)
     assert moved.visible is not None

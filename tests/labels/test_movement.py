@@ -37,7 +37,7 @@ def test_the_identity_changes_nothing() -> None:
     np.testing.assert_allclose(moved.boxes, given.boxes, atol=1e-3)
 
 
-def test_invisible_points_stay_invisible_and_painted_ones_become_invisible() -> None:
+def test_invisible_points_remain_invisible_and_painted_ones_become_invisible() -> None:
     given = FaceLabels(points=np.array([[90.0, 50.0], [110.0, 50.0]]), visible=np.array([False, True]))
     moved = move(given, ZOOM, SIZE)
     assert moved.visible is not None
@@ -115,7 +115,7 @@ def test_painted_labels_are_not_visible() -> None:
     assert visible.tolist() == [[False, True]]
 
 
-def test_empty_labels_stay_empty() -> None:
+def test_empty_labels_remain_empty() -> None:
     movement = zoomed(0.0, 0.0, torch.ones(1, 1, 12, 16))
     for function, columns in ((movement.points, 2), (movement.boxes, 4)):
         moved, visible = function(torch.zeros(1, 0, columns))

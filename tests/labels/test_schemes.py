@@ -80,7 +80,7 @@ def test_eyes_swap_with_eyes(name: int, left: list[int], right: list[int]) -> No
     assert set(find_scheme(name).mirror[list(left)]) == set(right)
 
 
-def test_missing_points_stay_missing_and_take_no_part() -> None:
+def test_missing_points_remain_missing_and_have_no_effect() -> None:
     points = np.full((68, 2), 20.0)
     points[36], points[54] = np.nan, -1
     mirrored = mirror_points(points, "68", width=100)

@@ -43,7 +43,7 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     return float((first & second).sum() / (first | second).sum())
 
 
-def test_still_polygons_stay_as_they_are() -> None:
+def test_polygons_without_motion_are_unchanged() -> None:
     assert move_segment([HEXAGON], identity_grid((32, 32))[None], SIZE) == [HEXAGON]
 
 

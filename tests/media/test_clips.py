@@ -30,7 +30,7 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
-def test_every_format_gives_its_frames_in_order(suffix: str, tmp_path: Path, media) -> None:
+def test_the_frames_of_every_format_are_in_order(suffix: str, tmp_path: Path, media) -> None:
     path = WRITERS[suffix](media, tmp_path / f"clip.{suffix}")
     clip = read_clip(path)
     frames = list(clip)
@@ -52,7 +52,7 @@ def test_a_folder_is_read_in_natural_order(tmp_path: Path, media) -> None:
     assert read_clip(folder).fps == 25
 
 
-def test_the_hash_of_a_folder_tells_names_and_contents_apart(tmp_path: Path, media) -> None:
+def test_the_hash_of_a_folder_depends_on_names_and_contents(tmp_path: Path, media) -> None:
     frames = media.grey_steps(3)
     plain, same, renamed, reordered = (
         read_clip(media.write_folder(tmp_path / folder, content, name)).hash
@@ -67,7 +67,7 @@ def test_the_hash_of_a_folder_tells_names_and_contents_apart(tmp_path: Path, med
     assert len({plain, renamed, reordered}) == 3
 
 
-def test_each_pass_starts_anew(tmp_path: Path, media) -> None:
+def test_each_pass_starts_at_the_first_frame(tmp_path: Path, media) -> None:
     clip = read_clip(media.write_video(tmp_path / "a.mp4", media.grey_steps(4)))
     assert [f.tolist() for f in clip] == [f.tolist() for f in clip.frames()]
 
@@ -121,7 +121,7 @@ def _turned_clockwise(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("codec", "pix_fmt"), [("qtrle", "argb"), ("png", "rgba")])
-def test_what_is_transparent_in_a_video_shows_white(codec: str, pix_fmt: str, tmp_path: Path, media) -> None:
+def test_transparent_areas_of_a_video_are_white(codec: str, pix_fmt: str, tmp_path: Path, media) -> None:
     frame = np.full((48, 64, 4), (200, 0, 0, 255), np.uint8)
     frame[:, 32:, 3] = 0
     [seen] = read_clip(media.write_video(tmp_path / "a.mov", [frame], codec=codec, pix_fmt=pix_fmt))
@@ -140,7 +140,7 @@ def test_frames_of_another_size_are_fitted_into_the_first_ones(tmp_path: Path, m
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("avi", "mpeg4"), ("webm", "libvpx")])
-def test_a_truncated_video_keeps_the_frames_before_the_damage_and_says_so(
+def test_a_truncated_video_keeps_the_frames_before_the_damage_and_reports_it(
     suffix: str, codec: str, tmp_path: Path, media
 ) -> None:
     rng = np.random.default_rng(0)
@@ -161,7 +161,7 @@ def test_damage_is_warned_of_by_default(tmp_path: Path, media) -> None:
         assert len(list(read_clip(folder))) == 2
 
 
-def test_a_truncated_gif_keeps_the_frames_before_the_damage_and_says_so(tmp_path: Path, media) -> None:
+def test_a_truncated_gif_keeps_the_frames_before_the_damage_and_reports_it(tmp_path: Path, media) -> None:
     path = media.write_animation(tmp_path / "a.gif", media.grey_steps(9))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     damages: list[str] = []
@@ -212,7 +212,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_no_clip_is_refused_by_name(case: str, tmp_path: Path) -> None:
+def test_other_files_are_refused_by_name(case: str, tmp_path: Path) -> None:
     make, message = BAD[case]
     path = make(tmp_path)
     with pytest.raises(MediaError, match=message) as caught:
@@ -220,7 +220,7 @@ def test_what_is_no_clip_is_refused_by_name(case: str, tmp_path: Path) -> None:
     assert path.name in str(caught.value)
 
 
-def test_sound_alone_is_no_clip(tmp_path: Path) -> None:
+def test_a_file_with_only_sound_is_refused(tmp_path: Path) -> None:
     import av
 
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
@@ -233,7 +233,7 @@ def test_sound_alone_is_no_clip(tmp_path: Path) -> None:
         read_clip(tmp_path / "a.mp4")
 
 
-def test_no_more_than_a_few_frames_are_alive_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_few_frames_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     alive: set[int] = set()
     most = 0
 

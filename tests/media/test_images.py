@@ -32,7 +32,7 @@ def test_every_format_contains_the_mark_and_the_origin(tmp_path: Path, suffix: s
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
 @pytest.mark.parametrize("channels", [(), (2,), (3,), (4,)])
-def test_lossless_formats_give_the_pixels_back(tmp_path: Path, suffix: str, channels: tuple[int, ...]) -> None:
+def test_lossless_formats_return_the_pixels(tmp_path: Path, suffix: str, channels: tuple[int, ...]) -> None:
     array = picture(5, 6, *channels)
     path = save_image(tmp_path / f"a.{suffix}", array, provenance=PROVENANCE)
     found = np.asarray(Image.open(path))
@@ -67,7 +67,7 @@ def test_sixteen_bits_are_rounded_where_the_format_has_eight() -> None:
     assert np.asarray(Image.open(__import__("io").BytesIO(content))).tolist() == [[0, 0, 1, 255]]
 
 
-def test_equal_pictures_give_equal_bytes() -> None:
+def test_equal_pictures_make_equal_bytes() -> None:
     for encode_format in ("jpeg", "png", "webp", "tiff", "bmp"):
         first, second = (encode_image(picture(8, 8, 3), encode_format, provenance=PROVENANCE) for _ in range(2))
         assert first == second
@@ -78,7 +78,7 @@ def test_without_provenance_there_is_no_mark(tmp_path: Path) -> None:
     assert (mark.synthetic, mark.model) == (False, "")
 
 
-def test_a_composite_is_told_from_a_generated_picture(tmp_path: Path) -> None:
+def test_composites_and_generated_pictures_are_distinguished(tmp_path: Path) -> None:
     composite = Provenance("lite-256", source_type="composite")
     assert read_mark(save_image(tmp_path / "a.jpg", picture(4, 4, 3), provenance=composite)).source_type == (
         "compositeWithTrainedAlgorithmicMedia"
@@ -106,7 +106,7 @@ def test_a_packet_with_entities_is_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"<html>"])
-def test_verify_refuses_what_is_no_picture(tmp_path: Path, content: bytes) -> None:
+def test_verify_refuses_other_files(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(MediaError, match="neither an image"):
         read_mark(tmp_path / "a.jpg")

@@ -42,5 +42,5 @@ def test_uneven_times_are_evened_out(times: tuple[float, ...], expected: str) ->
 @pytest.mark.parametrize(
     ("rates", "expected"), [((30.0, 25.0), 30.0), ((None, 0.0, 90000.0, 24.0), 24.0), ((None,), 25.0), ((), 25.0)]
 )
-def test_rates_that_cannot_be_are_passed_over(rates: tuple[float | None, ...], expected: float) -> None:
+def test_impossible_rates_are_ignored(rates: tuple[float | None, ...], expected: float) -> None:
     assert choose_fps(*rates) == expected

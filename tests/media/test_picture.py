@@ -127,7 +127,7 @@ def test_a_picture_of_another_kind_than_its_suffix_is_read() -> None:
     assert decode_picture(saved(Image.new("RGB", (20, 20)), "gif"), ".png").size == (20, 20)
 
 
-def test_a_missing_file_says_so(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_as_missing(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="No such file"):
         read_picture(tmp_path / "a.png")
 

@@ -319,7 +319,7 @@ def test_an_animated_png_of_sixteen_bits_has_all_its_frames(raw) -> None:
     assert (decode_picture(content, ".png").pixels == 40 * 257).all()
 
 
-def test_a_damaged_png_of_sixteen_bits_says_so(raw) -> None:
+def test_a_damaged_png_of_sixteen_bits_is_reported(raw) -> None:
     content = raw.png(noise(3))
     with pytest.raises(MediaError, match="cannot be read as a picture: its data is damaged or ends too early"):
         decode_picture(content[: len(content) // 2], ".png")
@@ -334,7 +334,7 @@ def test_a_frame_of_sixteen_bits_is_rounded_to_eight(layout: str, tmp_path, raw)
     np.testing.assert_array_equal(read_frame(tmp_path / f"a.{suffix}"), expected)
 
 
-def test_files_that_once_went_wrong(shared) -> None:
+def test_files_that_were_once_read_wrongly(shared) -> None:
     faults = shared / "faults"
     shown = np.zeros((60, 40, 3), np.uint8)
     shown[:20] = (255, 0, 0)

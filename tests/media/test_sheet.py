@@ -7,7 +7,7 @@ from fomaug.errors import ArgumentError
 from fomaug.media import contact_sheet
 
 
-def test_each_picture_lies_in_its_cell() -> None:
+def test_each_picture_is_in_its_cell() -> None:
     red, blue = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
     red[..., 0], blue[..., 2] = 255, 255
     sheet = contact_sheet([[red, blue], [blue]], cell=8, gap=1, lead_gap=2)

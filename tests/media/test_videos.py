@@ -98,7 +98,7 @@ def test_a_frame_a_second_is_no_damage(suffix: str, tmp_path: Path) -> None:
     assert not damage
 
 
-def test_a_last_frame_that_stays_neither_is_damage_nor_thins_the_motion(tmp_path: Path) -> None:
+def test_a_long_last_frame_is_not_damage_and_keeps_all_motion(tmp_path: Path) -> None:
     damage: list[str] = []
     clip = read_clip(write_timed(tmp_path / "a.mp4", [i / 30 for i in range(40)], last=3.0, rate=30))
     assert len(list(clip.frames(on_damage=damage.append))) == 40
@@ -151,7 +151,7 @@ def test_the_header_of_an_mp4_precedes_its_pictures(tmp_path: Path) -> None:
     assert data.index(b"moov") < data.index(b"mdat")
 
 
-def test_clips_that_once_went_wrong(shared: Path) -> None:
+def test_clips_that_were_once_read_wrongly(shared: Path) -> None:
     faults = shared / "faults"
     for name, count in (("fps1.mp4", 6), ("fps1.mkv", 6), ("lasthold.mp4", 40)):
         damage: list[str] = []

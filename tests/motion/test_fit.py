@@ -44,7 +44,7 @@ def test_a_row_is_transferred_from_its_own_reference_frame(params, faces, tiny_p
         torch.testing.assert_close(target.jacobian[row], expected.jacobian[0])
 
 
-def test_a_batch_is_its_singles(params, faces, tiny_pool):
+def test_a_batch_equals_its_singles(params, faces, tiny_pool):
     together = fit(params, faces, tiny_pool, ())
     for row, param in enumerate(params):
         alone = fit([param], faces[row], tiny_pool, ())
@@ -61,7 +61,7 @@ def test_settled_parameters_are_fitted_as_they_are(params, faces, tiny_pool):
     assert elsewhere.params == first.params
 
 
-def test_a_bounded_strength_is_written_down(params, faces, tiny_pool, monkeypatch):
+def test_a_reduced_strength_is_recorded(params, faces, tiny_pool, monkeypatch):
     monkeypatch.setattr(
         "fomaug.geometry.target.showable_share", lambda source, moved, names: torch.full((len(moved),), 0.25)
     )

@@ -62,7 +62,7 @@ def test_closest_reference_is_that_of_the_driving_package(frames, tiny_pool, par
     assert numbers == alone
 
 
-def test_a_copy_that_shall_move_starts_from_another_pose(frames, tiny_pool, params):
+def test_a_moving_copy_starts_from_another_pose(frames, tiny_pool, params):
     # The hardest case: every source is posed exactly as its driving frame.
     alike = Keypoints(torch.stack([tiny_pool[param.clip].keypoints.value[param.frame] for param in params]))
     assert gather(frames, params, alike)[2] == [param.frame for param in params]
@@ -74,7 +74,7 @@ def test_a_copy_that_shall_move_starts_from_another_pose(frames, tiny_pool, para
         assert motion[number] == motion[motion >= 0.25 * motion.max()].min()
 
 
-def test_settled_references_stay(frames, params, source):
+def test_settled_references_are_kept(frames, params, source):
     settled = [param.settle(number, param.strength) for number, param in enumerate(params)]
     assert gather(frames, settled, source)[2] == list(range(10))
     mixed = [*settled[:5], *params[5:]]

@@ -12,7 +12,7 @@ def test_keys_are_numbers_in_a_plain_process():
     assert counted_keys(7, 3) == [7, 8, 9]
 
 
-def test_workers_name_apart(monkeypatch):
+def test_workers_have_different_keys(monkeypatch):
     names = []
     for seed in (11, 12):
         monkeypatch.setattr(
@@ -22,7 +22,7 @@ def test_workers_name_apart(monkeypatch):
     assert len(set(names)) == 6
 
 
-def test_ranks_name_apart(monkeypatch):
+def test_ranks_have_different_keys(monkeypatch):
     names = []
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)

@@ -65,7 +65,7 @@ def test_draws_are_the_same_on_every_machine() -> None:
     assert uniform(hash_keys(["anna.jpg"], 0, 3), 1, count=3).ravel().tolist() == GOLDEN
 
 
-def test_words_do_not_run_together() -> None:
+def test_hashed_words_are_separated() -> None:
     hashes = [
         hash_keys(["bc"], "a"),
         hash_keys(["c"], "ab"),

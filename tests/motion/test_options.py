@@ -9,7 +9,7 @@ from fomaug.motion import DrawSettings
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"p": 1.5}, r"p is a probability in \[0, 1\], got 1.5"),
+        ({"p": 1.5}, r"p must be a probability in \[0, 1\], got 1.5"),
         ({"selection": "divers"}, "'divers'; did you mean 'diverse'"),
         ({"region": "mouht"}, "did you mean 'mouth'"),
         ({"strength_range": (1.0, 0.5)}, "low <= high"),
@@ -23,10 +23,10 @@ from fomaug.motion import DrawSettings
         ({"strength_range": 0.5}, r"low <= high, got \(0.5,\)"),
         ({"strength_range": ("0", "1")}, "low <= high"),
         ({"yaw_range": 3}, "yaw_range"),
-        ({"relative": "no"}, "relative is True or False, got 'no'"),
-        ({"seed": 1.5}, "seed is a whole number, got 1.5"),
+        ({"relative": "no"}, "relative must be True or False, got 'no'"),
+        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
     ],
 )
-def test_wrong_setting_says_what_is_expected(setting, message):
+def test_the_error_for_a_wrong_setting_names_the_expected_value(setting, message):
     with pytest.raises(ArgumentError, match=message):
         DrawSettings(**setting)

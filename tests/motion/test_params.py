@@ -91,7 +91,7 @@ def test_an_ill_typed_face_within_is_an_error():
         ({"key": "a", "box": [0, 0, 10**400, 1]}, "'box' must be 4 whole numbers"),
     ],
 )
-def test_what_no_motion_could_be_is_an_error(values, message):
+def test_impossible_motion_parameters_are_errors(values, message):
     with pytest.raises(ArgumentError, match=message):
         MotionParams.from_dict(values)
 

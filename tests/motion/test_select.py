@@ -30,7 +30,7 @@ def frames(space) -> DrawableFrames:
 
 
 @pytest.mark.parametrize("name", SELECTIONS)
-def test_a_copy_does_not_depend_on_how_many_are_asked_for(frames, name):
+def test_a_copy_does_not_depend_on_the_number_of_copies(frames, name):
     many = select(name, frames, 8, (0, "a"))
     for count in range(1, 8):
         assert select(name, frames, count, (0, "a")).tolist() == many[:count].tolist()
@@ -66,7 +66,7 @@ def test_diverse_leaves_near_still_frames_out(space, frames):
     assert space.size[chosen].min() >= STILL * np.quantile(space.size, 0.95)
 
 
-def test_diverse_avoids_the_mirror_image_of_what_it_has():
+def test_diverse_avoids_mirror_images_of_earlier_copies():
     """Six turns to one side, and their exact mirror images: a slow look at all pairs finds none together."""
     face = np.array([(-0.5, -0.5), (0.5, -0.5), (0.0, 0.0), (-0.5, 0.5), (0.5, 0.5)])
     shift = np.array([0.01, 0.01, 0.08, 0.01, 0.01])
@@ -87,7 +87,7 @@ def test_uniform_draws_tracks_by_weight(heads):
     assert abs(np.mean(tracks == 0) - 0.75) < 0.04
 
 
-def test_diverse_never_takes_a_track_of_weight_zero(heads):
+def test_diverse_never_uses_a_track_of_weight_zero(heads):
     space = build_space(heads.values, [1.0, 1.0] + [0.0] * 10)
     chosen = select("diverse", restrict_frames(space, None, None), 30, (0, "a"))
     assert set(space.track[chosen].tolist()) == {0, 1}
@@ -128,7 +128,7 @@ def restless_among_calm(heads) -> list[np.ndarray]:
     return [heads.values[int(np.argmax([v.std(0).sum() for v in heads.values]))], *calm[1:]]
 
 
-def test_one_restless_clip_does_not_give_most_copies(heads):
+def test_one_lively_clip_does_not_dominate(heads):
     space = build_space(restless_among_calm(heads), [1.0] * 12)
     chosen = np.concatenate(
         [select("diverse", restrict_frames(space, None, None), 8, (seed, "a")) for seed in range(40)]
@@ -149,20 +149,20 @@ def test_diverse_respects_the_weights_of_tracks(heads):
     assert light[6.0] < 0.25
 
 
-def test_sequence_takes_neighbours_and_turns_round_at_the_ends(space, frames):
+def test_sequence_has_consecutive_frames_and_reverses_at_the_ends(space, frames):
     chosen = select("sequence", frames, 200, (0, "a"))
     assert len(set(space.track[chosen].tolist())) == 1
     assert set(np.abs(np.diff(space.frame[chosen])).tolist()) == {1}
 
 
 @pytest.mark.parametrize("name", SELECTIONS)
-def test_ranges_hold(space, name):
+def test_ranges_are_respected(space, name):
     frames = restrict_frames(space, (5, 30), (-3, 3))
     chosen = select(name, frames, 8, (0, "a"))
     assert space.yaw[chosen].min() >= 5
     assert np.abs(space.pitch[chosen]).max() <= 3
 
 
-def test_empty_range_says_what_the_pool_spans(space):
+def test_the_error_for_an_empty_range_names_the_range_of_the_pool(space):
     with pytest.raises(ArgumentError, match=r"the pool spans yaw \(-\d+, \d+\)"):
         restrict_frames(space, (80, 90), None)

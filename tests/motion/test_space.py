@@ -39,7 +39,7 @@ def test_every_track_has_a_neutral_frame(space, heads):
         assert space.size[space.track == track].min() == 0
 
 
-def test_place_and_size_of_the_face_do_not_count(heads):
+def test_position_and_size_of_the_face_do_not_count(heads):
     moved = [value * 0.5 + 0.2 for value in heads.values]
     first, second = (build_space(values, [1.0] * len(values)) for values in (heads.values, moved))
     np.testing.assert_allclose(second.motion, first.motion, atol=1e-9)

@@ -15,7 +15,7 @@ from fomaug.driving.synthetic import expression_offset
 from fomaug.errors import ArgumentError, PoolError
 from fomaug.faces import KEYPOINT_POINTS, pose_of_points, posed_face
 from fomaug.motion import DrawSettings, MotionParams, View, draw, fit
-from fomaug.motion.turn import GROWTH
+from fomaug.motion.turn import GROWTH, NOD_GAIN, NOD_LIMITS, overshoot_nods
 
 NAMES = tuple(KEYPOINT_POINTS)
 MODEL = SimpleNamespace(name="mean", hash="m", keypoint_names=NAMES)
@@ -37,14 +37,14 @@ def asked(params: list[MotionParams]) -> list[tuple[float, float, float]]:
     return [param.view.asked for param in params if param.view is not None]
 
 
-def test_every_view_comes_once_before_one_comes_again(pool: DrivingPool) -> None:
+def test_every_view_occurs_once_before_any_is_repeated(pool: DrivingPool) -> None:
     for key in range(10):
         views = asked(draw(pool, ALWAYS, [key], copies=42))
         assert len(set(views[:21])) == 21
         assert views[21:] == views[:21]
 
 
-def test_sides_alternate_and_every_yaw_comes_in_each_round(pool: DrivingPool) -> None:
+def test_sides_alternate_and_every_yaw_occurs_in_each_round(pool: DrivingPool) -> None:
     for key in range(20):
         yaws = [view[0] for view in asked(draw(pool, ALWAYS, [key], copies=21))]
         for start in (0, 7, 14):
@@ -59,7 +59,7 @@ def test_pitches_are_spread_over_each_round(pool: DrivingPool) -> None:
         assert sorted(pitches.count(pitch) for pitch in (-25.0, 0.0, 25.0)) == [2, 2, 3]
 
 
-def test_sources_get_their_views_in_different_orders(pool: DrivingPool) -> None:
+def test_sources_have_their_views_in_different_orders(pool: DrivingPool) -> None:
     orders = {tuple(asked(draw(pool, ALWAYS, [key], copies=7))) for key in range(50)}
     assert len(orders) == 50
     first = [asked(draw(pool, ALWAYS, [key]))[0] for key in range(2000)]
@@ -109,28 +109,65 @@ def one(view: View, source: Keypoints, strength: float = 0.0) -> tuple[Keypoints
 
 @pytest.mark.parametrize("pose", [(0.0, 0.0, 0.0), (25.0, -5.0, 8.0), (40.0, 10.0, -20.0)])
 @pytest.mark.parametrize("wanted", [(25.0, 0.0, 0.0), (30.0, 15.0, 0.0), (45.0, -20.0, 10.0)])
-def test_a_mean_face_reaches_the_view_whatever_its_pose(pose, wanted) -> None:
+def test_a_mean_face_reaches_the_view_and_nods_farther_whatever_its_pose(pose, wanted) -> None:
     target, view = one(View(wanted), faces(pose, size=0.8))
     assert view.pose == pytest.approx(pose, abs=0.05)
     reached = pose_of_points(target.value)[0].tolist()
     assert view.taken is not None
-    assert reached == pytest.approx(view.taken, abs=0.3)
+    farther = overshoot_nods(torch.tensor([view.taken]), torch.tensor([pose]))[0].tolist()
+    assert reached == pytest.approx(farther, abs=0.3)
     if view.replaced == "no":
         assert view.taken == wanted
     else:
         assert not 20 < pose[0] <= wanted[0], "a face that is turned to this side shows what lies behind"
 
 
-def test_another_shape_of_face_stays() -> None:
+@pytest.mark.parametrize(
+    ("pitch", "start", "expected"),
+    [
+        (0.0, 0.0, 0.0),
+        (7.0, 7.0, 7.0),
+        (10.0, 0.0, 10.0 * NOD_GAIN),
+        (-10.0, 4.0, 4.0 - 14.0 * NOD_GAIN),
+        (30.0, 0.0, NOD_LIMITS[1]),
+        (-30.0, 0.0, NOD_LIMITS[0]),
+        (45.0, 0.0, 45.0),
+        (-45.0, 0.0, -45.0),
+        (50.0, 50.0, 50.0),
+    ],
+)
+def test_nods_are_farther_than_the_view_within_the_limits(pitch: float, start: float, expected: float) -> None:
+    farther = overshoot_nods(torch.tensor([[0.0, pitch, 5.0]]), torch.tensor([[-10.0, start, 0.0]]))
+    assert farther[0].tolist() == pytest.approx([0.0, expected, 5.0], abs=1e-4)
+
+
+def test_faces_that_are_turned_aside_nod_as_asked_and_are_rolled_back() -> None:
+    views = torch.tensor([[20.0, 10.0, 0.0], [60.0, 10.0, 0.0], [-60.0, 10.0, 0.0], [60.0, -10.0, 0.0]])
+    farther = overshoot_nods(views, torch.zeros(4, 3))
+    assert 10 < farther[0, 1] < 10 * NOD_GAIN
+    assert farther[1:, 1].tolist() == [10.0, 10.0, -10.0]
+    assert farther[1, 2] > 1
+    assert farther[2:, 2].tolist() == [-farther[1, 2]] * 2
+
+
+@pytest.mark.parametrize("pose", [(0.0, 0.0, 0.0), (25.0, -5.0, 8.0), (-40.0, 45.0, -20.0)])
+def test_the_view_of_the_source_itself_moves_nothing(pose: tuple[float, float, float]) -> None:
+    own = faces(pose)
+    source = Keypoints(own.value + 0.01 * torch.randn(1, len(NAMES), 2), own.jacobian)
+    target, _ = one(View(pose, taken=pose, pose=pose), source)
+    torch.testing.assert_close(target.value, source.value, atol=1e-6, rtol=0)
+
+
+def test_the_shape_of_the_face_is_kept() -> None:
     """The target differs from the mean face in that view by what the source differs from the mean face in its pose."""
     own = faces((10.0, 0.0, 0.0))
     shape = 0.01 * torch.randn(1, len(NAMES), 2)
     source = Keypoints(own.value + shape, own.jacobian)
     pose = (10.0, 0.0, 0.0)
     target, _ = one(View((25.0, 5.0, 0.0), taken=(25.0, 5.0, 0.0), pose=pose), source)
-    scale = ((target.value - source.value) / (faces((25.0, 5.0, 0.0)).value - own.value)).median()
-    expected = source.value + scale * (faces((25.0, 5.0, 0.0)).value - own.value)
-    torch.testing.assert_close(target.value, expected, atol=1e-5, rtol=0)
+    moved = posed_face(overshoot_nods(torch.tensor([[25.0, 5.0, 0.0]]), torch.tensor([pose]))).value - own.value
+    scale = ((target.value - source.value) / moved).median()
+    torch.testing.assert_close(target.value, source.value + scale * moved, atol=1e-5, rtol=0)
     assert 0.9 < float(scale) < 1.1
 
 
@@ -155,7 +192,7 @@ def test_a_view_whose_mirror_image_is_hidden_too_is_replaced_by_the_nearest() ->
     assert view.taken[1:] == (10.0, 0.0)
 
 
-def test_views_towards_the_shown_side_are_taken_as_asked() -> None:
+def test_views_towards_the_visible_side_are_not_replaced() -> None:
     for yaw in (-20.0, 0.0, 20.0):
         assert one(View((yaw, 0.0, 0.0)), faces((0.0, 0.0, 0.0)))[1].replaced == "no"
     assert one(View((60.0, 0.0, 0.0)), faces((40.0, 0.0, 0.0)))[1].replaced == "no"

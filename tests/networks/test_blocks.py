@@ -89,7 +89,7 @@ def test_a_generator_paints_one_row_at_a_time(tiny_model: Animator) -> None:
         torch.testing.assert_close(together.image[row], alone.image[0], atol=1e-5, rtol=0)
 
 
-def test_gradients_take_the_plain_way(folded: UpBlock) -> None:
+def test_with_gradients_the_plain_implementation_is_used(folded: UpBlock) -> None:
     x = torch.randn(1, 5, 3, 3, requires_grad=True)
     folded(x).sum().backward()
     assert x.grad is not None and folded.conv.weight.grad is not None

@@ -64,7 +64,7 @@ def _faces(count: int, random: torch.Generator) -> Keypoints:
     return mesh_keypoints(mean_mesh() + 0.01 * torch.randn(count, 478, 3, generator=random))
 
 
-def test_carried_grids_are_every_cell_mapped_on_its_own(random: torch.Generator) -> None:
+def test_carried_grids_equal_the_map_of_each_cell(random: torch.Generator) -> None:
     source, driving = _keypoints(1, random, 3), _keypoints(1, random, 3)
     grids = carried_grids(*local_affine_maps(source, driving), (4, 5))
     for k in range(3):

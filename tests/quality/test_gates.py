@@ -48,7 +48,7 @@ def test_each_gate_gives_a_reason(change: dict[str, float], reason: str) -> None
     assert reason in judge(Scores(**{**GOOD.to_dict(), **change}), gates)
 
 
-def test_an_open_gate_lets_everything_pass() -> None:
+def test_a_disabled_gate_rejects_nothing() -> None:
     closed = dict.fromkeys(Gates().to_dict())
     assert judge(Scores(1, 1, 1, 1, 1, 0, 0), Gates(**closed)) == []
 
@@ -112,7 +112,7 @@ def test_a_source_may_have_several_results_and_known_keypoints(tiny_model: fomau
         score(tiny_model, source, result, flow, occlusion, keypoints=known[:1])
 
 
-def test_other_numbers_of_flows_than_results_are_refused(tiny_model: fomaug.Animator) -> None:
+def test_flows_and_results_must_have_equal_numbers(tiny_model: fomaug.Animator) -> None:
     image = torch.rand(2, 3, 64, 64)
     with pytest.raises(ShapeError, match="each of 2 results needs one source, one flow and one occlusion map"):
         score(tiny_model, image[:1], image, identity_grid((4, 4))[None], torch.ones(1, 1, 4, 4))

@@ -43,7 +43,7 @@ def test_points_move_with_the_pixels() -> None:
 
 
 @pytest.mark.parametrize("count", list(MIRRORED_POINTS))
-def test_a_mirror_in_a_mirror_is_no_mirror(count: int) -> None:
+def test_mirroring_twice_changes_nothing(count: int) -> None:
     names = MIRRORED_POINTS[count]
     assert sorted(names) == list(range(count))
     assert [names[names[i]] for i in range(count)] == list(range(count))
@@ -79,7 +79,7 @@ def test_draws_are_repeated_by_the_generator_and_leave_the_input_alone() -> None
     assert first.min() >= 0 and first.max() <= 1
 
 
-def test_nothing_is_flipped_where_flips_are_off() -> None:
+def test_nothing_is_flipped_without_flips() -> None:
     assert not draw((64, 1, 8, 8), flip=False).flipped.any()
     points = torch.rand(64, 7, 2)
     assert move_points(points, draw((64, 1, 8, 8), flip=False)).shape == points.shape

@@ -27,7 +27,7 @@ def gains(result: StudyResult) -> dict[str, float]:
     return {arm.name: arm.gain.mean for arm in result.arms if arm.gain is not None}
 
 
-def test_copies_that_are_their_sources_change_nothing(
+def test_copies_that_equal_their_sources_change_nothing(
     tmp_path: Path, write_classes: Write, still: MotionAugment
 ) -> None:
     """The pairing is exact: same weights, same pictures in the same order, same classic augmentation."""

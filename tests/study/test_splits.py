@@ -98,7 +98,7 @@ def test_landmarks_come_back_in_pixels_of_the_picture(
         (3, 3, {"task": "expression", "group_pattern": r"(x\d)"}, r"finds no person in 'person_0/0.png'"),
     ],
 )  # fmt: skip
-def test_datasets_that_are_too_small_say_what_is_missing(
+def test_errors_for_small_datasets_name_what_is_missing(
     tmp_path: Path, write_classes: Write, people: int, pictures: int, options: dict[str, object], message: str
 ) -> None:
     write_classes(tmp_path, people=people, pictures=pictures)

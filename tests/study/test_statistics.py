@@ -38,7 +38,7 @@ def crossed(rng: np.random.Generator, *, choice: float, person: float, cell: flo
 @pytest.mark.parametrize(
     ("choice", "person", "cell"), [(0.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 1.0, 0.5), (1.0, 0.0, 0.5), (0.3, 1.0, 0.5)]
 )
-def test_intervals_cover_the_truth_as_often_as_they_say(choice: float, person: float, cell: float) -> None:
+def test_intervals_cover_the_truth_at_their_level(choice: float, person: float, cell: float) -> None:
     rng = np.random.default_rng(1)
     found = [estimate(*crossed(rng, choice=choice, person=person, cell=cell)) for _ in range(400)]
     covered = np.mean([result.low <= 0 <= result.high for result in found])
@@ -88,7 +88,7 @@ def test_pairing_narrows_the_interval_by_what_the_arms_share() -> None:
     assert paired.high - paired.low < 0.05 * (alone.high - alone.low)
 
 
-def test_no_difference_anywhere_is_an_interval_of_nothing() -> None:
+def test_equal_scores_have_an_interval_of_zero() -> None:
     result = estimate([np.zeros(6), np.zeros(6)], [np.arange(6), np.arange(6)])
     assert (result.mean, result.low, result.high) == (0, 0, 0)
 

@@ -127,7 +127,7 @@ def test_zoom_keeps_the_size_and_moves_both_frames_alike() -> None:
         AugmentParams(zoom_range=(1.1, 0.9))
 
 
-def test_videos_beside_frames_side_by_side_are_all_taken(tmp_path: Path) -> None:
+def test_videos_and_frames_side_by_side_are_both_used(tmp_path: Path) -> None:
     strip(tmp_path / "strip.png")
     frames = [Image.new("RGB", (16, 16), (40 * i, 0, 0)) for i in range(3)]
     frames[0].save(tmp_path / "film.gif", save_all=True, append_images=frames[1:], duration=40)
@@ -147,7 +147,7 @@ def test_frames_of_a_folder_come_in_the_order_of_their_numbers(tmp_path: Path) -
     assert [int(frame[0, 0, 0]) for frame in clip.take([0, 1, 2])] == [0, 2, 10]
 
 
-def test_a_video_with_a_broken_end_gives_the_frames_that_can_be_read(tmp_path: Path) -> None:
+def test_a_video_with_a_broken_end_has_the_frames_that_can_be_read(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     frames = [Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)) for _ in range(8)]
     path = tmp_path / "a.gif"
@@ -190,7 +190,7 @@ def test_clips_of_one_frame_are_refused_and_named(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_clips_are_named(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="which is no folder"):
+    with pytest.raises(MediaError, match="which is not a folder"):
         open_clips(tmp_path / "nothing")
     (tmp_path / "bad.png").write_bytes(b"no picture")
     with pytest.raises(MediaError, match=r"bad\.png cannot be read"):

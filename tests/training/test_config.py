@@ -175,11 +175,11 @@ def test_json_is_read_as_json(tmp_path: Path, tiny_config: dict) -> None:
     path.write_text(json.dumps(values))  # 2e-05: a number in JSON, a word in YAML
     assert read_config(path).lr_generator == 2e-5
     path.write_text("{")
-    with pytest.raises(ArgumentError, match=r"tiny\.json: it is no JSON"):
+    with pytest.raises(ArgumentError, match=r"tiny\.json: it is not JSON"):
         read_config(path)
 
 
-def test_a_file_that_nests_without_end_is_no_configuration(tmp_path: Path) -> None:
+def test_endlessly_nested_files_are_refused(tmp_path: Path) -> None:
     for name in ("deep.yaml", "deep.json"):
         (tmp_path / name).write_text("[" * 60_000)
         with pytest.raises(ArgumentError, match=r"is no (YAML file|JSON)|nested too deeply"):

@@ -201,7 +201,7 @@ def test_a_run_that_diverges_raises_an_error(tiny_train: TrainConfig, moving_sha
     assert not list(tmp_path.glob("step-*.pt"))
 
 
-def test_training_leaves_the_global_random_state_alone(
+def test_training_does_not_change_the_global_random_state(
     tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path
 ) -> None:
     before = torch.get_rng_state()

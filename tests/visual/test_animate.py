@@ -54,7 +54,7 @@ def test_compare_shows_source_clip_and_result(
     assert np.abs(first[:, :36].astype(int) - last[:, :36]).mean() < 6, "the source stands still"
 
 
-def test_no_strength_gives_the_picture_itself(
+def test_strength_zero_returns_the_picture(
     tiny_model: Animator, image: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []

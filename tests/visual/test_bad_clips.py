@@ -22,7 +22,7 @@ def run(model: Animator, image: Path, clip: Path, **options: object) -> Path:
     return animate_clip(image, clip, image.parent / "out.mp4", model=model, **{"crop": "frame", **options})
 
 
-def test_a_video_without_frames_is_named_and_leaves_nothing(tiny_model, image, tmp_path, media) -> None:
+def test_a_video_without_frames_is_named_and_leaves_no_file(tiny_model, image, tmp_path, media) -> None:
     path = media.write(tmp_path / "none.avi", media.stripes(2), codec="mpeg4")
     path.write_bytes(path.read_bytes().replace(b"00dc", b"JUNK"))
     with pytest.raises(MediaError, match=r"none\.avi has no frame that can be read"):
@@ -55,7 +55,7 @@ def test_a_video_of_variable_rate_keeps_its_length(tiny_model, image, tmp_path, 
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
-def test_a_video_with_a_broken_end_gives_what_is_before_it(codec, tiny_model, image, tmp_path, media, rng) -> None:
+def test_a_video_with_a_broken_end_is_used_up_to_the_damage(codec, tiny_model, image, tmp_path, media, rng) -> None:
     noise = [rng.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(40)]
     path = media.write(tmp_path / "cut.mkv", noise, codec=codec)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -141,7 +141,7 @@ def test_a_path_that_cannot_be_written_is_named(tiny_model, image, clip, tmp_pat
                          crop="frame")  # fmt: skip
 
 
-def test_no_more_than_a_batch_of_frames_is_alive(tiny_model, image, tmp_path, media, monkeypatch) -> None:
+def test_at_most_one_batch_of_frames_is_in_memory(tiny_model, image, tmp_path, media, monkeypatch) -> None:
     """Memory does not grow with the clip, because results are freed soon after they are written."""
     written: list[weakref.ref[np.ndarray]] = []
     most = 0

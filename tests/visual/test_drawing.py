@@ -28,7 +28,7 @@ def test_keypoints_are_drawn_where_the_model_detects_them(size: tuple[int, int])
     np.testing.assert_allclose(keypoint_pixels(point, size), [[30, 20]], atol=1e-6)
 
 
-def test_keypoints_are_drawn_at_their_place_and_nowhere_else() -> None:
+def test_only_pixels_at_keypoints_are_drawn() -> None:
     before = GREY.copy()
     drawn = draw_keypoints(GREY, np.array([[0.0, 0.0]]), radius=2)
     changed = np.argwhere((drawn != GREY).any(-1))
@@ -37,7 +37,7 @@ def test_keypoints_are_drawn_at_their_place_and_nowhere_else() -> None:
     np.testing.assert_array_equal(GREY, before)
 
 
-def test_no_motion_leaves_the_picture() -> None:
+def test_without_motion_the_picture_is_unchanged() -> None:
     np.testing.assert_array_equal(draw_flow(GREY, grid(10, 15)), GREY)
 
 
@@ -67,7 +67,7 @@ def test_pictures_of_another_kind_are_refused() -> None:
         draw_occlusion(GREY[..., 0], np.ones((4, 4)))
 
 
-def test_pictures_of_one_height_stay_as_they_are(rng: np.random.Generator) -> None:
+def test_pictures_of_the_common_height_are_unchanged(rng: np.random.Generator) -> None:
     first, second = rng.integers(0, 256, (8, 6, 3), np.uint8), rng.integers(0, 256, (8, 9, 3), np.uint8)
     both = side_by_side(first, second, gap=2)
     np.testing.assert_array_equal(both[:, :6], first)

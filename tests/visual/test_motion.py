@@ -15,7 +15,7 @@ from fomaug.visual import AnimateOptions, animate_clip
 from fomaug.visual.inputs import read_motion
 
 
-def test_a_driving_picture_gives_a_picture(face_model, face, other_face, tmp_path) -> None:
+def test_a_driving_picture_makes_a_picture(face_model, face, other_face, tmp_path) -> None:
     out = animate_clip(face, other_face, tmp_path / "out.png", model=face_model)
     pixels = torch.from_numpy(np.asarray(Image.open(face).convert("RGB")).copy()).permute(2, 0, 1)[None] / 255
     source = face_model.encode(pixels)
@@ -26,7 +26,7 @@ def test_a_driving_picture_gives_a_picture(face_model, face, other_face, tmp_pat
     assert np.abs(np.asarray(Image.open(out)).astype(int) - wanted).max() <= 1
 
 
-def test_a_video_of_a_driving_picture_goes_into_its_pose(face_model, face, other_face, tmp_path, media) -> None:
+def test_a_video_of_a_driving_picture_moves_to_its_pose(face_model, face, other_face, tmp_path, media) -> None:
     before = np.asarray(Image.open(face).convert("RGB")).astype(int)
     frames = media.frames_of(animate_clip(face, other_face, tmp_path / "out.mp4", model=face_model))
     still = np.asarray(Image.open(animate_clip(face, other_face, tmp_path / "out.png", model=face_model))).astype(int)
@@ -35,7 +35,7 @@ def test_a_video_of_a_driving_picture_goes_into_its_pose(face_model, face, other
         assert np.abs(frame - near).mean() < np.abs(frame - far).mean()
 
 
-def test_absolute_takes_the_driving_points_as_they_are(tiny_model, image, tmp_path, rng) -> None:
+def test_absolute_transfer_uses_the_driving_points_unchanged(tiny_model, image, tmp_path, rng) -> None:
     other = save_image(tmp_path / "d.png", rng.integers(0, 256, (64, 64, 3), np.uint8))
     out = animate_clip(image, other, tmp_path / "out.png", model=tiny_model, crop="frame", relative=False)
     pixels = torch.from_numpy(np.asarray(Image.open(image)).copy()).permute(2, 0, 1)[None] / 255
@@ -44,7 +44,7 @@ def test_absolute_takes_the_driving_points_as_they_are(tiny_model, image, tmp_pa
     assert np.abs(np.asarray(Image.open(out)).astype(int) - wanted).max() <= 1
 
 
-def test_a_clip_gives_no_picture(tiny_model, image, clip, tmp_path) -> None:
+def test_a_clip_cannot_make_a_picture(tiny_model, image, clip, tmp_path) -> None:
     with pytest.raises(ArgumentError, match=r"the result of the clip .*clip\.mp4 must be an \.mp4, \.gif or \.webp"):
         animate_clip(image, clip, tmp_path / "out.png", model=tiny_model, crop="frame")
     assert not (tmp_path / "out.png").exists()

@@ -23,7 +23,7 @@ def test_paths_are_relative_to_the_list_or_the_root(tmp_path: Path) -> None:
     assert read_pairs(path, root="/data")[0] == Pair(Path("/data/a.png"), Path("/data/clips/b.mp4"))
 
 
-def test_other_columns_are_options_or_left_alone(tmp_path: Path) -> None:
+def test_other_columns_are_options_or_ignored(tmp_path: Path) -> None:
     text = (
         "distance,source,driving,frame,out,strength,region,reference,face,relative,max_frames\n"
         '0.1,a,b,7,x.gif,0.5,mouth,3,"1,2,30,40",no,9\n'
@@ -65,5 +65,5 @@ def test_a_list_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"pairs .*no\.csv cannot be read \(No such file"):
         read_pairs(tmp_path / "no.csv")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x81source")
-    with pytest.raises(MediaError, match=r"binary\.csv is no CSV file in UTF-8"):
+    with pytest.raises(MediaError, match=r"binary\.csv is not a CSV file in UTF-8"):
         read_pairs(tmp_path / "binary.csv")

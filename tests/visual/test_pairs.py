@@ -36,7 +36,7 @@ def listed(folder: Path, *lines: str) -> Path:
     return folder / "pairs.csv"
 
 
-def test_every_pair_gives_what_it_gives_alone(run, tiny_model, folder, media) -> None:
+def test_the_result_of_a_pair_does_not_depend_on_other_pairs(run, tiny_model, folder, media) -> None:
     report = run(listed(folder, "a.png,clip.mp4,", "b.png,clip.mp4,sub/x.gif"))
     assert report.complete
     assert [path.relative_to(folder).as_posix() for path in report.made] == ["out/a--clip.mp4", "out/sub/x.gif"]
@@ -110,7 +110,7 @@ def test_names_are_made_of_source_and_driving_and_are_unique(run, folder) -> Non
     assert sorted(path.name for path in report.made) == ["a--b.png", "a--clip-2.gif", "a--clip.gif"]
 
 
-def test_a_pair_has_options_of_its_own(run, folder, media) -> None:
+def test_a_pair_can_have_its_own_options(run, folder, media) -> None:
     report = run(
         [
             Pair(folder / "a.png", folder / "clip.mp4", options={"max_frames": 2}),

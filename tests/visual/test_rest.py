@@ -25,7 +25,9 @@ def title(count: int) -> list[np.ndarray]:
     return [card] * count
 
 
-def test_a_title_card_moves_no_face_and_is_named(face_model: Animator, face: Path, tmp_path: Path, media) -> None:
+def test_frames_of_a_title_card_move_no_face_and_are_counted(
+    face_model: Animator, face: Path, tmp_path: Path, media
+) -> None:
     clip = media.write(tmp_path / "clip.mp4", [*title(3), *islice(read_clip(NOD), 0, 12, 3)])
     notes: list[str] = []
     options = {"model": face_model, "on_note": notes.append, "face": "whole", "reference": "first"}
@@ -39,7 +41,7 @@ def test_a_title_card_moves_no_face_and_is_named(face_model: Animator, face: Pat
     assert np.abs(frames[3].astype(int) - frames[2]).mean() < 2
 
 
-def test_frames_without_a_face_are_no_reference(tiny_model: Animator) -> None:
+def test_frames_without_a_face_are_never_the_reference(tiny_model: Animator) -> None:
     rng = torch.Generator().manual_seed(0)
     value = torch.rand(6, 10, 2, generator=rng) - 0.5
     jacobian = torch.eye(2).expand(6, 10, 2, 2).contiguous()

@@ -65,7 +65,7 @@ CLIPS = {
 
 
 @pytest.mark.parametrize("case", CLIPS)
-def test_the_sound_of_the_clip_is_heard_in_time(case: str, tiny_model, image, tmp_path, media) -> None:
+def test_the_sound_is_synchronous_with_the_clip(case: str, tiny_model, image, tmp_path, media) -> None:
     name, codec, wanted, late = CLIPS[case]
     clip = write_clip(tmp_path / name, codec, media.stripes(20), late=late)
     out = animate_clip(image, clip, tmp_path / "out.mp4", model=tiny_model, crop="frame")
@@ -107,7 +107,7 @@ def test_results_can_be_silent(name: str, options: dict, tiny_model, image, tmp_
             assert not container.streams.audio
 
 
-def test_silent_clips_and_folders_give_silent_videos(tiny_model, image, clip, tmp_path) -> None:
+def test_silent_clips_and_folders_make_silent_videos(tiny_model, image, clip, tmp_path) -> None:
     out = animate_clip(image, clip, tmp_path / "out.mp4", model=tiny_model, crop="frame")
     with av.open(str(out)) as container:
         assert [stream.type for stream in container.streams] == ["video"]

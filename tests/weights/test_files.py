@@ -120,8 +120,8 @@ def test_the_error_for_a_misspelt_name_suggests_the_nearest() -> None:
         (b"", "is empty"),
         (b"<!DOCTYPE html><html>", "is a web page"),
         (b"\x1f\x8b\x08rest", "is an archive"),
-        (b"\x08\x00\x00\x00\x00\x00\x00\x00{broken}", "no intact safetensors"),
-        (b"\xff" * 64, "no intact safetensors"),
+        (b"\x08\x00\x00\x00\x00\x00\x00\x00{broken}", "not an intact safetensors"),
+        (b"\xff" * 64, "not an intact safetensors"),
     ],
 )
 def test_files_of_another_format_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
@@ -196,7 +196,7 @@ def test_an_unknown_dtype_and_a_surplus_config_are_refused(saved: Path) -> None:
         load_model(saved, config="vox-256")
 
 
-def test_loading_a_model_leaves_the_global_random_state_alone() -> None:
+def test_loading_a_model_does_not_change_the_global_random_state() -> None:
     before = torch.get_rng_state()
     load_model("lite-256", device="cpu")
     assert torch.equal(torch.get_rng_state(), before)

@@ -88,16 +88,18 @@ def test_an_imported_checkpoint_computes_what_the_official_code_did(shared: Path
     torch.testing.assert_close(found, golden["align_true.generator.prediction"], atol=1e-5, rtol=0)
 
 
-def test_the_configuration_beside_a_checkpoint_is_taken(tiny_model: Animator, tmp_path: Path, config: Path) -> None:
+def test_the_configuration_in_the_folder_of_a_checkpoint_is_used(
+    tiny_model: Animator, tmp_path: Path, config: Path
+) -> None:
     path = write(tmp_path / "tiny-cpk.pth.tar", states(tiny_model))
     assert config == tmp_path / "tiny.yaml"
     assert load_model(path, device="cpu").hash == tiny_model.hash
     config.rename(tmp_path / "other.yaml")
-    with pytest.raises(ArgumentError, match="has no configuration beside it"):
+    with pytest.raises(ArgumentError, match="has no configuration in its folder"):
         load_model(path, device="cpu")
 
 
-def test_the_file_beside_a_checkpoint_of_an_official_name_comes_before_the_name(
+def test_a_configuration_file_has_precedence_over_the_official_name(
     tiny_model: Animator, tmp_path: Path, config: Path
 ) -> None:
     config.rename(tmp_path / "vox-256.yaml")
@@ -185,14 +187,14 @@ def test_a_zip_that_unpacks_to_more_than_twice_its_size_is_refused(tmp_path: Pat
 
 def test_invalid_configurations_are_refused(tiny_model: Animator, tmp_path: Path, tiny_config: dict) -> None:
     path = write(tmp_path / "some.pth.tar", states(tiny_model))
-    with pytest.raises(ArgumentError, match="has no configuration beside it"):
+    with pytest.raises(ArgumentError, match="has no configuration in its folder"):
         load_model(path)
     with pytest.raises(ArgumentError, match="did you mean 'vox-256'"):
         load_model(path, config="vox256")
     bad = tmp_path / "bad.yaml"
     for text in ("a: [", "[" * 50_000):
         bad.write_text(text)
-        with pytest.raises(ArgumentError, match="is no YAML file"):
+        with pytest.raises(ArgumentError, match="is not a YAML file"):
             load_model(path, config=bad)
     with pytest.raises(ArgumentError, match="unknown key 'num_kps'; did you mean 'num_kp'"):
         load_model(path, config={**tiny_config, "common_params": {"num_kps": 4}})

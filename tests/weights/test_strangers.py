@@ -224,7 +224,7 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
         lambda: model_config("kp_detector_params", temperature=0),
         "temperature must be a number",
     ),
-    "a temperature that is no number": (
+    "a temperature that is not a number": (
         lambda: model_config("kp_detector_params", temperature=float("nan")),
         "temperature must be a number from",
     ),
@@ -248,18 +248,18 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
     "facts that nest": (lambda: with_metadata(facts="[" * 10**5), "damaged header"),
     "digits without end in facts": (lambda: with_metadata(facts='{"a": %s}' % ("9" * 5000)), "damaged header"),
     # YAML
-    "a date that is none": (lambda: yaml_value("2020-13-45"), "is no YAML file"),
-    "a word called a number": (lambda: yaml_value("!!int abc"), "is no YAML file"),
-    "nothing called a number": (lambda: yaml_value("!!int ''"), "is no YAML file"),
-    "a word called a date": (lambda: yaml_value("!!timestamp x"), "is no YAML file"),
-    "a word called a switch": (lambda: yaml_value("!!bool x"), "is no YAML file"),
+    "a date that is none": (lambda: yaml_value("2020-13-45"), "is not a YAML file"),
+    "a word called a number": (lambda: yaml_value("!!int abc"), "is not a YAML file"),
+    "nothing called a number": (lambda: yaml_value("!!int ''"), "is not a YAML file"),
+    "a word called a date": (lambda: yaml_value("!!timestamp x"), "is not a YAML file"),
+    "a word called a switch": (lambda: yaml_value("!!bool x"), "is not a YAML file"),
     "a billion laughs": (lambda: ("model configuration", text(LAUGHS)), "aliases stand for more than 10000 values"),
     "a billion merges": (lambda: ("model configuration", text(MERGES)), "aliases stand for more than 10000 values"),
     "a list that holds itself": (lambda: ("model configuration", b"a: &a [*a]"), "aliases stand for more than"),
-    "a key that is a list": (lambda: ("model configuration", b"? [1]\n: 2"), "is no YAML file"),
+    "a key that is a list": (lambda: ("model configuration", b"? [1]\n: 2"), "is not a YAML file"),
     "a key that is a number": (lambda: ("model configuration", b"1: 2"), "lacks model_params"),
     "a large YAML file": (lambda: ("model configuration", b"a: 1\n" * 10**6), "more than the 65,536"),
-    "YAML that nests": (lambda: ("model configuration", b"[" * 60_000), "is no YAML file"),
+    "YAML that nests": (lambda: ("model configuration", b"[" * 60_000), "is not a YAML file"),
     # Training configurations
     **{
         f"{section} as {value!r:.20}": (
@@ -287,7 +287,7 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
         )
     },
     # Numbers of weights
-    "a weight that is no number": (lambda: with_numbers(float("nan")), "not finite"),
+    "a weight that is not a number": (lambda: with_numbers(float("nan")), "not finite"),
     "an endless weight": (lambda: with_numbers(float("inf")), "not finite"),
     "no number in a checkpoint": (lambda: with_bias(torch.full((3,), torch.nan)), "not finite"),
     "a double that no float can hold": (lambda: with_bias(torch.full((3,), 1e300, dtype=torch.float64)), "not finite"),
@@ -354,7 +354,7 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
     # Model files
     "a header of gigabytes": (
         lambda: ("weights", (2**33).to_bytes(8, "little") + weights_files()[0][8:]),
-        "is no intact safetensors file|neither",
+        "is not an intact safetensors file|neither",
     ),
     "tensors that share numbers": (
         lambda: (
@@ -364,7 +364,7 @@ CASES: dict[str, tuple[Callable[[], Case], str]] = {
                 lambda header: [entry.update(data_offsets=[0, 4]) for key, entry in header.items() if key[0] != "_"],
             ),
         ),
-        "is no intact safetensors file",
+        "is not an intact safetensors file",
     ),
     # Pools
     "a googol of frames a second": (

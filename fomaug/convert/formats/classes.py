@@ -34,7 +34,7 @@ _UNKNOWN: Final = "-2"  # AffectNet's valence and arousal of a face without them
 
 
 def class_numbers(classes: tuple[str, ...], order: tuple[str, ...]) -> dict[str, int]:
-    """Map class names to a dataset's numbers of expressions, or to alphabetic ranks if a name is no expression of it.
+    """Map class names to a dataset's numbers of expressions, or to alphabetic ranks if a name is unknown.
 
     >>> class_numbers(("Happiness", "sad"), FER_ORDER)
     {'Happiness': 3, 'sad': 4}
@@ -92,7 +92,7 @@ class CelebaConverter(Converter):
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
-        """Add notes on the fields that are no attributes, and on the five points."""
+        """Add notes on the fields that are not attributes, and on the five points."""
         notes = super().check(survey, plan)
         others = [name for name, is_truth in survey.fields.items() if not is_truth]
         if others:

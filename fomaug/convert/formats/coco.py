@@ -1,4 +1,7 @@
-"""Categories of faces in detection formats: annotated categories, class labels, or the one category `face`."""
+"""COCO: a JSON file for each split, with boxes and segmentations, and keypoints in one of the two formats.
+
+Formats of detection share its categories: annotated ones, class labels, or the one category `face`.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from fomaug.labels import FIVE_NAMES, SingleFace, single_faces
 from fomaug.labels.segments import segment_area
 
 FACE: Final = "face"
+_DERIVED: Final = ("category_id", "iscrowd")
 
 
 def note_on_categories(survey: Survey, plan: ConvertPlan) -> list[str]:
@@ -52,9 +56,6 @@ class Categories:
             return self.names.index(entry.label or FACE)
         number = face.fields.get("category_id")
         return self.ids.index(number) if number in self.ids else 0
-
-
-_DERIVED: Final = ("category_id", "iscrowd")
 
 
 class _Split:

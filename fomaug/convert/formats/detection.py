@@ -1,4 +1,4 @@
-"""Formats of face detection beside COCO: YOLO with boxes or keypoints, Pascal VOC and WIDER FACE."""
+"""Formats of face detection other than COCO: YOLO with boxes or keypoints, Pascal VOC and WIDER FACE."""
 
 from __future__ import annotations
 
@@ -16,27 +16,45 @@ from fomaug.convert.plan import ConvertPlan
 from fomaug.convert.survey import BOXES, CLASSES, HIDDEN, POINTS, SEVERAL, Survey, has_scheme
 from fomaug.labels import SingleFace, find_scheme, single_faces
 
+_ROOT: Final = "VOCdevkit/VOC2012"
+_ATTRIBUTES: Final = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
+_FOLDERS: Final = {"train": "WIDER_train", "val": "WIDER_val", "test": "WIDER_test"}
+_NO_FACE: Final = "0 0 0 0 0 0 0 0 0 0"
+
+
+class _BoxConverter(Converter):
+    """Writer of the box and the category of each face."""
+
+    needs = (BOXES,)
+    holds = frozenset({CLASSES, BOXES, SEVERAL})
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.groups = Categories(context.plan.categories, context.survey, context.categories)
+
+    @classmethod
+    def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
+        """Add the note on categories."""
+        return [*super().check(survey, plan), *note_on_categories(survey, plan)]
+
 
 @register
-class YoloConverter(Converter):
+class YoloConverter(_BoxConverter):
     """Writer of `images/SPLIT/`, `labels/SPLIT/` and `data.yaml`."""
 
     name: ClassVar[str] = "yolo"
     summary: ClassVar[str] = "YOLO detection: boxes in text files"
-    needs = (BOXES,)
-    holds = frozenset({CLASSES, BOXES, SEVERAL})
     # Trainers find pictures by these suffixes, and skip all others without a word.
     suffixes: ClassVar[frozenset[str]] = frozenset({".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"})
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self.groups = Categories(context.plan.categories, context.survey, context.categories)
         self.stems = UniqueStems()
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
-        """Add notes on categories and on a missing validation split."""
-        notes = [*super().check(survey, plan), *note_on_categories(survey, plan)]
+        """Add a note on a missing validation split."""
+        notes = super().check(survey, plan)
         if "val" not in survey.annotated_splits:
             notes.append("there is no validation split, so val in data.yaml is the folder of training pictures")
         return notes
@@ -123,32 +141,19 @@ def _relative(edges: tuple[float, float, float, float], size: tuple[int, int]) -
     return [(x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height]
 
 
-_ROOT: Final = "VOCdevkit/VOC2012"
-
-
 @register
-class VocConverter(Converter):
+class VocConverter(_BoxConverter):
     """Writer of `JPEGImages/`, `Annotations/` and `ImageSets/Main/` below `VOCdevkit/VOC2012`."""
 
     name: ClassVar[str] = "voc"
     summary: ClassVar[str] = "Pascal VOC: boxes in XML files"
-    needs = (BOXES,)
-    holds = frozenset({CLASSES, BOXES, SEVERAL})
     encode: ClassVar[str] = "jpeg"
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self.groups = Categories(context.plan.categories, context.survey, context.categories)
 
     @classmethod
     def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
-        """Add notes on categories, names and rounding."""
+        """Add notes on names and rounding."""
         notes = super().check(survey, plan)
-        return [
-            *notes,
-            *note_on_categories(survey, plan),
-            "pictures become JPEGs in one folder, and boxes are rounded to whole pixels",
-        ]
+        return [*notes, "pictures become JPEGs in one folder, and boxes are rounded to whole pixels"]
 
     def add(self, entry: Entry) -> bool:
         """Write a picture, its XML file and its line in the list of its split."""
@@ -189,11 +194,6 @@ def _texts(parent: ElementTree.Element, values: dict[str, str | int]) -> None:
         # XML cannot represent control characters and lone surrogates.
         text = "".join(sign if sign.isprintable() else "?" for sign in str(value))
         ElementTree.SubElement(parent, name).text = text
-
-
-_ATTRIBUTES: Final = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
-_FOLDERS: Final = {"train": "WIDER_train", "val": "WIDER_val", "test": "WIDER_test"}
-_NO_FACE: Final = "0 0 0 0 0 0 0 0 0 0"
 
 
 @register

@@ -87,7 +87,7 @@ def _irises(shift: tuple[float, float, float]) -> Tensor:
 
 
 def neutral_like(source: Keypoints, driving: Keypoints, model: Animator) -> Keypoints:
-    """Make the reference keypoints for a driving picture that is no frame of a clip.
+    """Make the reference keypoints for a driving picture that is not a frame of a clip.
 
     For models whose keypoints are face points, the reference is the mean face without expression, rotated like the
     source's head: relative transfer then gives the source the driving picture's pose and expression, and the source

@@ -22,6 +22,10 @@ PITCHES: Final = (-25.0, 0.0, 25.0)
 ROLLS: Final = (0.0,)
 _WIDEST: Final[Mapping[str, float]] = {"yaw": 70.0, "pitch": 45.0, "roll": 60.0}
 _MOST: Final = 10_000  # views of a pool; more would hardly differ
+_USUAL: Final = 0.9  # Share of the pictures whose poses are covered; the others may be errors of the estimate.
+_WIDER: Final = (10.0, 5.0)  # Degrees beyond the poses of the pictures, in yaw and pitch.
+_LEAST: Final = (20.0, 10.0)
+_LARGEST: Final = (60.0, 25.0)
 
 
 def view_tracks(
@@ -40,7 +44,7 @@ def view_tracks(
         expressions: names in `EXPRESSIONS`.
 
     Raises:
-        ArgumentError: an expression is unknown, or an angle is no number or out of range.
+        ArgumentError: an expression is unknown, or an angle is not a number or out of range.
     """
     angles = [_checked(name, values) for name, values in (("yaw", yaw), ("pitch", pitch), ("roll", roll))]
     poses = tuple((y, p, r) for y, p, r in product(*angles))
@@ -84,12 +88,6 @@ def _checked(name: str, values: Sequence[float]) -> tuple[float, ...]:
             f"{name} must be angles from -{widest:g} to {widest:g} degrees, at least one, got {shortened(values)}"
         )
     return angles
-
-
-_USUAL: Final = 0.9  # Share of the pictures whose poses are covered; the others may be errors of the estimate.
-_WIDER: Final = (10.0, 5.0)  # Degrees beyond the poses of the pictures, in yaw and pitch.
-_LEAST: Final = (20.0, 10.0)
-_LARGEST: Final = (60.0, 25.0)
 
 
 def views_like(poses: Tensor) -> str:

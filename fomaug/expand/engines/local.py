@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
-import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import connection, get_context
+from multiprocessing import connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final
 
@@ -19,6 +15,7 @@ import torch
 from fomaug.errors import ArgumentError, FomaugError
 from fomaug.expand.engines import Job
 from fomaug.expand.engines.process import serve
+from fomaug.expand.fork_server import context_of_workers, deaf_to_interrupts
 from fomaug.expand.manifest import new_part_name, part_path
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.run import work
@@ -64,7 +61,7 @@ def _run_here(job: Job) -> None:
 def choose_devices(plan: ExpandPlan, tasks: int) -> list[str]:
     """Choose the device of each worker process; there are no more workers than tasks.
 
-    With `processes="auto"`, there is one process for each GPU, or for each core of a CPU as far as memory allows.
+    With `processes="auto"`, there is one process for each GPU, or for each core of a CPU if the memory is sufficient.
     """
     if plan.processes == 1:
         return [plan.device]
@@ -118,9 +115,8 @@ class _Processes:
     def __init__(self, job: Job, devices: list[str]) -> None:
         self.job = job
         self.tasks: Tasks = job.tasks
-        self.context = get_context("spawn")  # a forked process cannot use CUDA, nor the threads of torch
-        on_cpu = all(device == "cpu" for device in devices)
-        self.threads = max(1, torch.get_num_threads() // len(devices)) if on_cpu else None
+        self._on_cpu = all(device == "cpu" for device in devices)
+        self.threads = max(1, torch.get_num_threads() // len(devices)) if self._on_cpu else None
         _check_picklable(job.setup)
         self._deaths = 0  # in a row, without a copy in between
         self.workers = [self._start(device) for device in devices]
@@ -140,13 +136,23 @@ class _Processes:
             self.tasks.index.add(part_path(self.tasks.index.out, worker.part), checked=False)
 
     def _start(self, device: str) -> _Process:
-        ours, theirs = self.context.Pipe()
+        for _ in range(_MOST_DEATHS):
+            try:
+                return self._try_to_start(device)
+            except (EOFError, ConnectionError):
+                continue  # the fork server, or the process, was killed at this moment
+        raise FomaugError(f"{_MOST_DEATHS} worker processes in a row could not be started")
+
+    def _try_to_start(self, device: str) -> _Process:
+        context: Any = context_of_workers(on_cpu=self._on_cpu)
+        ours, theirs = context.Pipe()
         part = new_part_name()
-        arguments = (self.job.setup.on(device), part, theirs, self.threads)
-        process = self.context.Process(target=serve, args=arguments, daemon=True)
-        with (
-            _deaf_to_interrupts()
-        ):  # inherited by the process, which would otherwise print a traceback during its start
+        setup = self.job.setup.on(device)
+        # Objects on a CPU are sent as bytes: the fork server takes fewer file descriptors than a model has tensors.
+        sent = pickle.dumps(setup) if self._on_cpu else setup
+        arguments = (sent, part, theirs, self.threads, dict(os.environ))
+        process = context.Process(target=serve, args=arguments, daemon=True)
+        with deaf_to_interrupts():
             process.start()
         theirs.close()
         return _Process(process, ours, part, device)
@@ -219,18 +225,7 @@ class _Processes:
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+            worker.pipe.close()  # ends a worker whose fork server was killed, so that it cannot be joined
 
 
 def _check_picklable(setup: WorkerSetup) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from multiprocessing import parent_process
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -42,12 +43,25 @@ class _PipeFeed:
         self._pipe.send(done)
 
 
-def serve(setup: WorkerSetup, part_name: str, pipe: Any, threads: int | None) -> None:
-    """Run a worker in its process until the job's process has no more tasks, or has ended."""
+def serve(
+    setup: WorkerSetup | bytes, part_name: str, pipe: Any, threads: int | None, environment: Mapping[str, str]
+) -> None:
+    """Run a worker in its process until the job's process has no more tasks, or has ended.
+
+    Args:
+        setup: setup of the worker, or its pickled bytes.
+        part_name: name of its manifest part.
+        pipe: connection to the job's process.
+        threads: number of torch's threads; None to keep it.
+        environment: environment variables of the job's process; a fork server may have started with others.
+    """
     _follow_parent()
+    os.environ.clear()
+    os.environ.update(environment)
     if threads is not None:
         torch.set_num_threads(threads)
     try:
+        setup = ForkingPickler.loads(setup) if isinstance(setup, bytes) else setup
         part = setup.open_part(part_name)
         work(setup, load_stages(setup), part, _PipeFeed(pipe))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):

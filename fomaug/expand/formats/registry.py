@@ -55,6 +55,10 @@ class FormatWriter(ABC):
     def abandon(self) -> None:
         """Remove an unfinished shard."""
 
+    def interrupt(self) -> None:
+        """Keep what the next run can use of an unfinished shard, and remove the rest."""
+        self.abandon()
+
 
 class ArchiveWriter(FormatWriter):
     """Writer of one archive per shard, under a temporary name until the archive is complete.
@@ -182,4 +186,4 @@ def _format_of(name: str) -> type[ArchiveWriter]:
     for writer in FORMATS.values():
         if issubclass(writer, ArchiveWriter) and name.endswith(writer.suffix):
             return writer
-    raise MediaError(f"{name} is no archive of a known format ({', '.join(FORMATS)}); restore the manifest")
+    raise MediaError(f"{name} is not an archive of a known format ({', '.join(FORMATS)}); restore the manifest")

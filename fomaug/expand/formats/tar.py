@@ -11,7 +11,8 @@ from typing import BinaryIO, Final
 
 from fomaug.expand.formats.registry import ArchiveWriter, register
 from fomaug.expand.manifest import Row
-from fomaug.expand.samples import Sample
+from fomaug.expand.samples import Sample, path_inside
+from fomaug.files import temporary_of
 
 _TAIL: Final = 2 * tarfile.RECORDSIZE  # largest number of bytes after the last row: a mark, padding and the end mark
 
@@ -42,6 +43,16 @@ class TarWriter(ArchiveWriter):
         if sample.mark is not None:
             self._append(f"{key}.xmp", sample.mark)
         self.rows.append(row)
+
+    def interrupt(self) -> None:
+        """Keep the unfinished archive under its temporary name; `Unfinished` reads it."""
+        temporary = temporary_of(path_inside(self.out, self.file))
+        kept = temporary_of(temporary)
+        if self.file and temporary.exists():
+            temporary.replace(kept)
+        self.abandon()
+        if kept.exists():
+            kept.replace(temporary)
 
     @staticmethod
     def read(archive: BinaryIO, names: Sequence[str]) -> dict[str, bytes]:

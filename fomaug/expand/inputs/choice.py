@@ -134,7 +134,7 @@ def _expand_range(pattern: str) -> Iterator[str]:
         return
     first, last = int(match[1]), int(match[2])
     if not 0 <= last - first < _MOST_ARCHIVES:
-        raise ArgumentError(f"{match[0]} in {pattern} is no range of numbers from low to high")
+        raise ArgumentError(f"{match[0]} in {pattern} is not a range of numbers from low to high")
     for number in range(first, last + 1):
         name = f"{number:0{len(match[1])}d}"
         yield from _expand_range(f"{pattern[: match.start()]}{name}{pattern[match.end() :]}")

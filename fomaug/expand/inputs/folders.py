@@ -18,6 +18,8 @@ from fomaug.expand.inputs.tar import label_text
 from fomaug.expand.report import Failure
 from fomaug.expand.sources import SPLITS, SourceFile
 
+_NAMES: Final = ("metadata.csv", "metadata.jsonl")
+
 
 def named_by_folders(keys: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield label and split of each picture by its path below the dataset.
@@ -43,9 +45,6 @@ def _is_divided(keys: Iterable[str]) -> bool:
     tops = {top.lower() for top, slash, _ in (key.partition("/") for key in keys) if slash}
     splits = {SPLITS.get(top, "") for top in tops}
     return "train" in splits or (bool(splits) and "" not in splits)
-
-
-_NAMES: Final = ("metadata.csv", "metadata.jsonl")
 
 
 def labelled_by_metadata(dataset: Path, sources: Sequence[SourceFile]) -> Listed:

@@ -138,7 +138,7 @@ def _json_rows(file: TextIO) -> Iterator[ListRow]:
             yield ListRow(number, {}, str(cause))
             continue
         is_row = isinstance(values, dict)
-        yield ListRow(number, values if is_row else {}, "" if is_row else "is no JSON object")
+        yield ListRow(number, values if is_row else {}, "" if is_row else "is not a JSON object")
 
 
 def _found(name: str, failed: list[Failure]) -> Iterator[Found]:

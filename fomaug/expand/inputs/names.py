@@ -49,7 +49,7 @@ class Listed(NamedTuple):
 
     Attributes:
         sources: sources, in the order of the input.
-        failed: entries of the input that are no valid sources.
+        failed: entries of the input that are not valid sources.
     """
 
     sources: list[SourceFile]

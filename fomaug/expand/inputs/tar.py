@@ -86,7 +86,7 @@ def _samples(archive: str, file: BinaryIO, failed: list[Failure]) -> Iterator[Fo
                 if member.isreg() and not member.issparse():
                     yield _found(archive, member, label)
                 else:
-                    failed.append(Failure(f"{archive}: {member.name}", "is no regular file in its archive"))
+                    failed.append(Failure(f"{archive}: {member.name}", "is not a regular file in its archive"))
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

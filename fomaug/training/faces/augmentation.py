@@ -1,4 +1,4 @@
-"""JPEG artefacts on tensors: round the frequencies of each block of 8 x 8 pixels."""
+"""Random numbers on the training device, and random changes of images that do not change the motion."""
 
 from __future__ import annotations
 

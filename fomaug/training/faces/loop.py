@@ -94,7 +94,7 @@ def _draw(state: TrainState, stills: StillStore, clips: ClipStore) -> tuple[Pair
 
 
 def train_step(state: TrainState, pair: Pair, views: Views) -> Losses:
-    """Take one step of both networks, and return the parts of the losses."""
+    """Make one step of both networks, and return the parts of the loss."""
     state.advance()
     degradation = state.config.degradation
     source, driving = tint((pair.source, pair.driving), state.generator, degradation.grey_share)

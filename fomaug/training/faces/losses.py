@@ -34,9 +34,9 @@ _CLOSE: Final = sorted({point for row in (*EYES, MOUTH, NOSE) for point in row})
 _VARIANCE: Final = 0.0015
 """Variance of a keypoint's target heatmap: a standard deviation of 1.2 cells of 64."""
 _ABSENT_MARGIN: Final = -0.04
-"""Margin by which the paint must be better at pixels that the source does not show; it may be slightly worse."""
+"""Margin by which the painted image must be better where the source shows nothing; it may be slightly worse."""
 _LEAST_AREA: Final = 0.1
-"""Smallest area in the source, in cells, that a cell of the result may come from without a loss."""
+"""Smallest area of the source, in cells, that a cell of the result may cover without a loss."""
 _FINE: Final = torch.tensor(
     [2.0 if name.startswith(("lid", "lip", "iris", "mouth", "eye")) else 1.0 for name in _NAMES]
 )
@@ -146,9 +146,10 @@ def _enlarged(weight: Tensor, like: Tensor) -> Tensor:
 
 
 def _choice_loss(output: GeneratorOutput, painted: Tensor, driving: Tensor, margin: Tensor) -> Tensor:
-    """Compute the cross entropy (B, 1, S / 2, S / 2) of the blend with the better of warp and paint.
+    """Compute the cross entropy (B, 1, S / 2, S / 2) of the blend with the better of the two images.
 
-    The paint must be better by a margin, because uncertain paint is blurred, and a blurred face loses its identity.
+    The painted image must be better than the warped one by a margin, because uncertain pixels are painted blurred, and
+    a blurred face loses its identity.
     """
     assert output.blend is not None
     with torch.no_grad():

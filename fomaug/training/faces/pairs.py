@@ -1,4 +1,4 @@
-"""Smooth warps of training images: similarity maps of cameras, thin-plate splines, and sampling through them."""
+"""Training pairs: two images of one face with the flow between them, and the smooth warps that make them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fomaug.geometry import identity_grid
 from fomaug.training.faces.augmentation import normal, uniform
 
 _STIFFNESS = 1e-3  # regularisation of a spline's fit
+GRID = 64
 
 
 @dataclass(frozen=True)
@@ -172,9 +173,6 @@ def eval_spline(weights: Tensor, points: Tensor, at: Tensor) -> Tensor:
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
     square = (a.square().sum(-1)[:, :, None] + b.square().sum(-1)[:, None] - 2 * a @ b.transpose(1, 2)).clamp(min=0)
     return square * torch.log(square + 1e-6)
-
-
-GRID = 64
 
 
 class Pair(NamedTuple):

@@ -94,7 +94,7 @@ def folded() -> torch.Tensor:
     return flow
 
 
-def test_what_comes_from_outside_is_marked_where_the_flow_is_known() -> None:
+def test_pixels_from_outside_the_source_are_marked_where_the_flow_is_known() -> None:
     flow = identity_grid((64, 64))[None] + torch.tensor([0.5, 0.0])
     marked = from_outside(pair_of(flow))[0, 0]
     assert marked[:, -14:].all() and not marked[:, :-16].any()
@@ -102,7 +102,7 @@ def test_what_comes_from_outside_is_marked_where_the_flow_is_known() -> None:
     assert not from_outside(pair_of(identity_grid((64, 64))[None] * 1.0001)).any(), "rounding at the border is no shift"
 
 
-def test_folds_are_the_side_that_is_turned_away() -> None:
+def test_folds_mark_the_side_that_is_turned_away() -> None:
     marked = turned_away(pair_of(folded()))[0, 0]
     assert marked[:, 20:38].all() and not marked[:, :18].any() and not marked[:, 41:].any()
     known = torch.ones(1, 1, 64, 64)
@@ -117,7 +117,7 @@ def test_only_folds_and_vanishing_cells_have_a_fold_loss() -> None:
     assert 0.2 < fold_loss(folded()) < 0.4, "20 of 63 columns, at most 1 each"
 
 
-def test_the_flow_loss_leaves_out_what_is_turned_away(packed: Path, tiny: FaceTrainConfig) -> None:
+def test_the_flow_loss_excludes_surfaces_that_are_turned_away(packed: Path, tiny: FaceTrainConfig) -> None:
     pair, output = drawn(packed, tiny, folded())
     hidden = (turned_away(pair)[0, 0] > 0)[..., None]
     true = mesh_keypoints(pair.driving_mesh)

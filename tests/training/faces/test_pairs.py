@@ -9,9 +9,7 @@ from fomaug.geometry import identity_grid
 from fomaug.training.faces.pairs import clip_pair
 
 
-def test_a_clip_without_motion_gives_the_identity_flow(
-    generator: torch.Generator, smooth_picture: torch.Tensor
-) -> None:
+def test_a_clip_without_motion_has_the_identity_flow(generator: torch.Generator, smooth_picture: torch.Tensor) -> None:
     frame = smooth_picture
     edges = 2 * (torch.arange(64) + 0.5) / 64 - 1
     flow = torch.stack([edges.expand(64, 64), edges[:, None].expand(64, 64)], -1)[None]

@@ -48,7 +48,7 @@ def extents(camera: Camera, mesh: torch.Tensor) -> torch.Tensor:
     return (mesh.amax(1) - mesh.amin(1)).amax(1) / 2 / scale
 
 
-def test_new_squares_have_the_sides_that_the_framing_says(generator: torch.Generator) -> None:
+def test_new_squares_have_the_sides_of_the_framing(generator: torch.Generator) -> None:
     mesh = 0.4 * mean_mesh()[:, :2].expand(500, -1, -1) + 0.3
     camera = Camera.framed(mesh, generator, Framing(share=1.0, side_range=(1.0, 2.0)))
     sides = 1 / extents(camera, mesh)

@@ -34,7 +34,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     "read", [read_clip, read_picture, read_mark, read_frame, find_clips, lambda name: clip_sound(name).__enter__()]
 )
 @pytest.mark.parametrize("name", [*LOOKED_UP, "a.zip/a.png"])
-def test_names_that_imageio_would_look_up_are_no_files(
+def test_special_names_of_imageio_are_not_opened(
     name: str, read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import zipfile
@@ -87,7 +87,7 @@ def test_a_picture_is_the_same_as_path_bytes_or_open_file(tmp_path: Path, raw) -
             assert picture.encode_format == "png"
 
 
-def test_what_is_neither_is_refused(tmp_path: Path) -> None:
+def test_other_types_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="give a path, bytes or a file that is open for reading bytes, got int"):
         read_clip(3)
     (tmp_path / "a.txt").touch()
@@ -118,7 +118,7 @@ def test_an_unusable_open_file_is_refused(read, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["http://localhost/a.png", "HTTPS://localhost/a.mp4", "s3://bucket/a.mp4", "file:///a.png"]
 )
-def test_an_address_is_refused_as_such(name: str, as_type, read) -> None:
+def test_an_address_is_refused_with_a_remedy(name: str, as_type, read) -> None:
     with pytest.raises(MediaError, match="is an address, but only files are read; download it"):
         read(as_type(name))
 
@@ -176,7 +176,7 @@ def _num_open() -> int:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "gif"])
-def test_pools_and_animate_take_bytes_and_open_files(suffix: str, tmp_path: Path, media, tiny_model) -> None:
+def test_pools_and_animate_accept_bytes_and_open_files(suffix: str, tmp_path: Path, media, tiny_model) -> None:
     path = tmp_path / f"a.{suffix}"
     if suffix == "mp4":
         media.write_video(path, media.grey_steps(5))

@@ -29,7 +29,7 @@ def test_each_epoch_draws_as_its_own_probability_does(tiny_model: Animator, tiny
         assert moved(scheduled, epoch) == moved(MotionAugment(tiny_pool, tiny_model, p=expected, seed=3), epoch)
 
 
-def test_the_module_follows_its_epoch_and_a_resumed_one_goes_on(tiny_model: Animator, tiny_pool: DrivingPool) -> None:
+def test_the_module_follows_its_epoch_and_a_resumed_one_continues(tiny_model: Animator, tiny_pool: DrivingPool) -> None:
     images = torch.rand(4, 3, 64, 64)
     augment = MotionAugment(tiny_pool, tiny_model, p=[(0, 0.0), (1, 1.0)])
     assert torch.equal(augment(images), images)
