@@ -90,6 +90,22 @@ def test_the_official_architecture_has_the_pixels_of_the_public_procedure(load: 
     torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
 
 
+def test_runtimes_are_compared_turn_by_turn(load: Any) -> None:
+    runtimes = load("runtimes")
+    calls: list[str] = []
+
+    def candidate(name: str) -> Any:
+        return runtimes.Candidate(lambda: calls.append(f"{name} encodes"), lambda: calls.append(f"{name} animates"))
+
+    ticks = iter(range(100))
+    candidates = {"torch": candidate("torch"), "other": candidate("other")}
+    times = runtimes.take_turns(candidates, "animate", 2, lambda: float(next(ticks)))
+    assert calls == ["torch animates", "other animates"] * 3
+    assert times == {"torch": [1.0, 1.0], "other": [1.0, 1.0]}
+    found = runtimes.compare({"torch": [3.0, 4.0], "other": [1.0, 2.0]}, 2)
+    assert found["other"] == {"ms_a_picture": 750.0, "times_as_fast_as_torch": 2.5}
+
+
 def test_jobs_of_a_crowd_are_summed(load: Any) -> None:
     crowd = load("crowd")
     jobs = [{"pictures": 8, "seconds": 2.0, "processor": 1.0}, {"pictures": 4, "seconds": 4.0, "processor": 3.0}]
