@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self, Unpack
 
-from fomaug.device import keep_freed_memory, side_by_side
+from fomaug.device import keep_freed_memory, rows_of_part, side_by_side
 from fomaug.errors import ShapeError
 from fomaug.geometry import Frame, resize_map, warp_image
 from fomaug.graphs import Graphs, Tensors
@@ -164,7 +164,7 @@ class Animator(nn.Module):
             with _gradients(differentiable):
                 return Animated(*self._run("animate", animate, given))
 
-        return Animated.cat(_in_parts(part, source.image, differentiable))
+        return Animated.cat(_in_parts(part, source.image, differentiable, self.generator))
 
     def use_graphs(self, most: int = 16) -> Self:
         """Record passes on a GPU as CUDA graphs, and replay them; elsewhere, and with gradients, nothing changes.
@@ -254,13 +254,15 @@ def _in_parts(
     work: Callable[[slice], Done],
     images: Tensor,
     differentiable: bool,  # noqa: FBT001
+    network: nn.Module | None = None,
 ) -> list[Done]:
     """Process the parts of a batch in parallel where that is faster, otherwise the whole batch at once."""
     on_cpu = images.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     if differentiable or traced or not on_cpu:
         return [work(slice(None))]
-    return side_by_side(work, len(images))
+    weights = 0 if network is None else sum(weight.numel() for weight in network.parameters())
+    return side_by_side(work, len(images), rows_of_part(weights))
 
 
 def _compose(image: Tensor, output: GeneratorOutput, frame: Frame) -> tuple[Tensor, Tensor, Tensor]:

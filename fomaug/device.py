@@ -181,7 +181,16 @@ def _record(device: torch.device) -> torch.cuda.Event:
     return event
 
 
-def side_by_side(work: Callable[[slice], Done], count: int) -> list[Done]:
+_LARGE: Final = 20_000_000
+"""Weights of a network whose operations on a few rows are long enough; the official ones have 45 million."""
+
+
+def rows_of_part(weights: int) -> int:
+    """Choose the number of rows of a part for a network with so many weights."""
+    return _PART // 2 if weights >= _LARGE else _PART
+
+
+def side_by_side(work: Callable[[slice], Done], count: int, rows: int = _PART) -> list[Done]:
     """Process the parts of a batch in parallel, on torch's number of threads.
 
     The division of a batch does not depend on the number of threads, so the results are the same to the bit. Gradient
@@ -190,11 +199,12 @@ def side_by_side(work: Callable[[slice], Done], count: int) -> list[Done]:
     Args:
         work: function of a slice of rows; it may be called in any thread.
         count: number of rows of the batch.
+        rows: largest number of rows of a part.
 
     Returns:
         The results of the parts, in order.
     """
-    parts = _parts(count)
+    parts = _parts(count, rows)
     threads = torch.get_num_threads()
     workers = min(threads, len(parts))
     if workers == 1:
@@ -215,8 +225,8 @@ def side_by_side(work: Callable[[slice], Done], count: int) -> list[Done]:
         torch.set_num_threads(threads)  # for later threads, and for libraries with one number for all threads
 
 
-def _parts(count: int) -> list[slice]:
-    number = max(1, -(-count // _PART))
+def _parts(count: int, rows: int) -> list[slice]:
+    number = max(1, -(-count // rows))
     ends = [count * i // number for i in range(number + 1)]
     return [slice(*pair) for pair in itertools.pairwise(ends)]
 
