@@ -213,7 +213,7 @@ def test_a_script_without_a_guard_learns_what_it_lacks(faces: Path, tmp_path: Pa
     script.write_text(
         f"import fomaug\nfomaug.expand({str(faces)!r}, {str(tmp_path / 'out')!r}, copies=2, processes=2)\n"
     )
-    ended = subprocess.run([sys.executable, script], check=False, capture_output=True, text=True)  # noqa: S603
+    ended = subprocess.run([sys.executable, script], check=False, capture_output=True, text=True)
     assert ended.returncode == 1
     last = ended.stderr.splitlines()[-1]
     assert "the last one ended with exit code 1" in last
