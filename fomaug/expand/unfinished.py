@@ -79,12 +79,13 @@ def open_unfinished(plan: ExpandPlan, name: str) -> Unfinished:
         with suppress(OSError):
             temporary.unlink()  # a pipe, or a link to nowhere, which the writer would open
         return Unfinished()
+    found = Unfinished(opened, file)  # before the name is removed, because reading a large file can be interrupted
     try:
         temporary.unlink()
     except OSError:  # Windows removes no open file, and the writer could not begin
-        opened.close()
+        found.close()
         return Unfinished()
-    return Unfinished(opened, file)
+    return found
 
 
 def unfinished_archives(plan: ExpandPlan, division: Division) -> set[Path]:

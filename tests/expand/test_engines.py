@@ -220,6 +220,26 @@ def test_a_script_without_a_guard_learns_what_it_lacks(faces: Path, tmp_path: Pa
     assert last.endswith("""needs `if __name__ == "__main__":` around the call, or processes=1""")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a fork server")
+def test_an_interrupt_is_not_lost_while_a_worker_starts(
+    run: Callable[..., ExpandReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start waits until the fork server has imported torch."""
+    process = multiprocessing.get_context("forkserver").Process
+    start = process.start
+
+    def start_and_interrupt(self: Any) -> None:
+        start(self)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(process, "start", start_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run("out", processes=2)
+    for child in multiprocessing.active_children():
+        child.join(60)
+    assert multiprocessing.active_children() == []
+
+
 def test_workers_end_with_their_job(run: Callable[..., ExpandReport]) -> None:
     run("out", processes=2)
     assert multiprocessing.active_children() == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fomaug import Animator, DrivingPool, expand
-from fomaug.expand import ExpandReport, copies
+from fomaug.expand import ExpandReport, copies, unfinished
 from fomaug.expand.manifest import PARTS
 from fomaug.files import is_temporary, temporary_of
 
@@ -110,6 +110,25 @@ def test_what_is_no_file_is_removed_and_not_written_to(run: Run, contents: Conte
         os.mkfifo(temporary)  # a writer would wait for a reader without end
     report = run("broken", resume=True)
     assert not (tmp_path / "elsewhere.tar").exists()
+    assert contents(report.out) == contents(whole.out)
+
+
+def test_a_file_survives_an_interrupt_while_it_is_read(
+    run: Run, contents: Contents, animated: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run("whole")
+    leave_unfinished(run, "broken", (whole.out / ARCHIVE).read_bytes())
+
+    def interrupt(*_: object) -> object:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(unfinished, "_complete", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run("broken", resume=True)
+    animated.clear()
+    report = run("broken", resume=True)
+    assert len(animated) == 1, "the picture of the other archive"
     assert contents(report.out) == contents(whole.out)
 
 

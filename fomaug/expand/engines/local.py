@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections import deque
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.reduction import ForkingPickler
@@ -125,11 +126,14 @@ class _Processes:
         self.threads = max(1, torch.get_num_threads() // len(devices)) if self._on_cpu else None
         _check_picklable(job.setup)
         self._deaths = 0  # in a row, without a copy in between
-        self.workers = [self._start(device) for device in devices]
+        self.devices = devices
+        self.workers: list[_Process] = []
 
     def run(self) -> None:
         """Pass tasks to the workers until all are done."""
         try:
+            for device in self.devices:
+                self.workers.append(self._start(device))
             for worker in self.workers:
                 self._give(worker)
             while busy := [worker for worker in self.workers if worker.tasks]:
@@ -158,9 +162,15 @@ class _Processes:
         sent = pickle.dumps(setup) if self._on_cpu else setup
         arguments = (sent, part, theirs, self.threads, dict(os.environ))
         process = context.Process(target=serve, args=arguments, daemon=True)
-        with deaf_to_interrupts():
-            process.start()
-        theirs.close()
+        # A fork inherits the handler of its server, whose import of torch it waits for; the job can be interrupted.
+        with nullcontext() if context.get_start_method() == "forkserver" else deaf_to_interrupts():
+            try:
+                process.start()
+            except BaseException:
+                ours.close()  # ends a process that has started nevertheless
+                raise
+            finally:
+                theirs.close()
         return _Process(process, ours, part, device)
 
     def _give(self, worker: _Process) -> None:
