@@ -21,11 +21,13 @@ import crowd
 import draws
 import gpu
 import official
+import runtimes
 import throughput
 import torch
 from timing import machine
 
 import fomaug
+from fomaug.errors import MissingExtraError
 from fomaug.evaluation import bench, official_animator
 
 CPU: Final = torch.device("cpu")
@@ -57,6 +59,13 @@ def _stages(seconds: float) -> Any:
     return bench(animators, rounds=max(1, round(seconds)), threads=1).to_dict()
 
 
+def _runtimes(seconds: float) -> Any:
+    try:
+        return runtimes.report(8, 1, max(1, round(seconds)))
+    except MissingExtraError as error:
+        return f"not measured: {error}"
+
+
 def _gpu(seconds: float) -> Any:
     if not torch.cuda.is_available():
         return "not measured: torch finds no GPU here"
@@ -76,6 +85,9 @@ FIGURES: Final = {
     "official": Figure(
         "official architecture, 2 sources x 8 frames, against the public procedure; processor time, random weights",
         lambda seconds: official.report(2, 8, max(1, round(seconds / 4)), CPU),
+    ),
+    "runtimes": Figure(
+        "the exported files in ONNX Runtime and OpenVINO, beside torch, in batches of 8; processor time", _runtimes
     ),
     "crowd": Figure(
         "eight jobs of one thread against one for each core; two threads beside busy neighbours, by policy of waiting",
@@ -100,7 +112,7 @@ def main() -> None:
 
 
 def measured(figure: Figure, seconds: float) -> dict[str, Any]:
-    """Measure a figure, and say how and how long."""
+    """Measure a figure, and add its method and the time that it took."""
     start, load = time.perf_counter(), machine(CPU)["load"]
     values = figure.measure(seconds)
     spent = round(time.perf_counter() - start, 1)

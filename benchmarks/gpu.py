@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import official
 import throughput
 import torch
-from timing import machine, portraits, timed
+from timing import machine, portraits, rates, take_turns, timed, times_slower
 
 import fomaug
 from fomaug.evaluation import bench
@@ -28,7 +28,7 @@ PASSES: Final = 20  # of the module, for the share of the time in which the GPU 
 
 
 class Goal(NamedTuple):
-    """A goal; `at_least` says in which direction."""
+    """A goal, which is a lower limit if `at_least`, otherwise an upper one."""
 
     text: str
     bar: float
@@ -69,6 +69,7 @@ def measure(device: torch.device, dtype: str, batch: int, seconds: float) -> dic
     """Measure all parts, and compare them with the goals."""
     parts = throughput.run(["network", "loading", "training"], device, dtype, batch, seconds)
     parts["busy"] = busy(device, dtype, batch)
+    parts["graphs"] = graphs(device, dtype, batch, seconds)
     parts["single"] = bench([fomaug.load_model("lite-256", device=str(device))], rounds=30).to_dict()
     half = torch.bfloat16 if device.type == "cuda" else torch.float32
     parts["official"] = official.report(1, batch, 3, device, half)
@@ -117,6 +118,25 @@ def busy(device: torch.device, dtype: str, batch: int) -> dict[str, float]:
     on_device = [event for event in profile.events() if event.device_type.name == "CUDA"]
     kernels = union((event.time_range.start, event.time_range.end) for event in on_device) / 1e6
     return {"share": round(kernels / seconds, 3), "kernel_seconds": round(kernels, 4), "seconds": round(seconds, 4)}
+
+
+def graphs(device: torch.device, dtype: str, batch: int, seconds: float) -> dict[str, Any]:
+    """Compare the module with one that replays CUDA graphs, in turns: rates, ratio and largest difference of pixels."""
+    images = portraits(batch).to(device)
+    plain, recorded = (
+        fomaug.MotionAugment(model=fomaug.load_model("lite-256", device=str(device), dtype=dtype), p=1.0) for _ in "ab"
+    )
+    recorded.model.use_graphs()
+    params = plain.draw(range(batch))
+    before, after = (augment.apply(images, params).image.float() for augment in (plain, recorded))
+    turns = {"without": lambda: plain.apply(images, params), "with": lambda: recorded.apply(images, params)}
+    times = take_turns(turns, device, seconds=seconds)
+    return {
+        "images_per_second": rates(times, batch),
+        "times_as_fast": times_slower(times, "with")["without"],
+        "recordings": len(recorded.model.graphs or ()),
+        "largest_difference_of_255": float((before - after).abs().max()),
+    }
 
 
 def union(intervals: Iterable[tuple[float, float]]) -> float:

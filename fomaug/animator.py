@@ -6,34 +6,22 @@ All modules above the networks use them only through this class.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import Unpack
+from typing_extensions import Self, Unpack
 
-from fomaug.device import keep_freed_memory, side_by_side
+from fomaug.device import keep_freed_memory, rows_of_part, side_by_side
 from fomaug.errors import ShapeError
 from fomaug.geometry import Frame, resize_map, warp_image
-from fomaug.networks import GeneratorOutput
+from fomaug.graphs import Graphs, Tensors
+from fomaug.networks import Configuration, GeneratorOutput, model_hash
 from fomaug.stream import StreamOptions, stream
 from fomaug.types import Animated, Keypoints, Source, check_shape
 
 Done = TypeVar("Done")
-
-
-class Configuration(Protocol):
-    """The part of a model's configuration that an animator uses."""
-
-    @property
-    def size(self) -> int | None:
-        """Side of the square input images; None for the size of each image."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to plain JSON values."""
 
 
 class Animator(nn.Module):
@@ -69,6 +57,7 @@ class Animator(nn.Module):
         self.generator = generator
         self.name = name
         self.facts = dict(facts or {})
+        self.graphs: Graphs | None = None
         self.keypoint_names = keypoint_names
         self.hash = hash or model_hash(config, self)
         self.eval()
@@ -132,12 +121,17 @@ class Animator(nn.Module):
         images = self._floats("images", images)
         frame = self._frame(images)
 
-        def encode(rows: slice) -> Source:
-            with _gradients(differentiable):
-                small = frame.to_model(images[rows]).to(self.dtype)
-                return Source(images[rows], (small, *self._encode(small)), self._detect(small))
+        def encode(given: Tensors) -> Tensors:
+            small = frame.to_model(given[0]).to(self.dtype)
+            return (*self._detect(small).tensors, small, *self._encode(small))
 
-        return Source.cat(_in_parts(encode, images, differentiable))
+        def part(rows: slice) -> Source:
+            with _gradients(differentiable):
+                found = self._run("encode", encode, (images[rows],))
+            number = 2 if self.has_jacobian else 1
+            return Source(images[rows], found[number:], Keypoints(*found[:number]))
+
+        return Source.cat(_in_parts(part, images, differentiable))
 
     def animate(self, source: Source, keypoints: Keypoints, *, differentiable: bool = False) -> Animated:
         """Animate sources so that their keypoints move to target keypoints.
@@ -156,14 +150,37 @@ class Animator(nn.Module):
         source = self._pair(source, keypoints)
         keypoints = keypoints.to(self.device, source.keypoints.value.dtype)
 
-        def animate(rows: slice) -> Animated:
-            part = source[rows]
-            small, *features = part.features
-            with _gradients(differentiable):
-                output = self.generator(small, tuple(features), part.keypoints, keypoints[rows])
-                return _compose(part.image, output, self._frame(part.image))
+        frame = self._frame(source.image)
+        first, second = len(source.keypoints.tensors), len(keypoints.tensors)
 
-        return Animated.cat(_in_parts(animate, source.image, differentiable))
+        def animate(given: Tensors) -> Tensors:
+            own, target = (Keypoints(*given[at : at + number]) for at, number in ((0, first), (first, second)))
+            image, small, *features = given[first + second :]
+            return _compose(image, self.generator(small, tuple(features), own, target), frame)
+
+        def part(rows: slice) -> Animated:
+            own, target = source[rows], keypoints[rows]
+            given = (*own.keypoints.tensors, *target.tensors, own.image, *own.features)
+            with _gradients(differentiable):
+                return Animated(*self._run("animate", animate, given))
+
+        return Animated.cat(_in_parts(part, source.image, differentiable, self.generator))
+
+    def use_graphs(self, most: int = 16) -> Self:
+        """Record passes on a GPU as CUDA graphs, and replay them; elsewhere, and with gradients, nothing changes.
+
+        A replayed pass is started by one call. The first pass of each size of batch takes longer, because it is
+        recorded. Batches are padded to a few sizes, so pixels may differ from other passes in their last digits.
+        **This was tested with a stand-in on CPUs, and never run on a GPU.**
+
+        Args:
+            most: largest number of recordings, each of which holds the memory of a batch; 0 ends the use of graphs.
+
+        Returns:
+            The animator itself.
+        """
+        self.graphs = Graphs(most) if most else None
+        return self
 
     def stream(
         self,
@@ -182,6 +199,15 @@ class Animator(nn.Module):
             **options: options of `fomaug.transfer`, and `region`, the part of the face that moves.
         """
         return stream(self, source, frames, reference=reference, **options)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002
+        if self.graphs is not None:
+            self.graphs.forget()  # they read the weights where they were
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
+
+    def _run(self, name: str, work: Callable[[Tensors], Tensors], given: Tensors) -> Tensors:
+        graphs = self.graphs
+        return work(given) if graphs is None or not graphs.fit(given[0]) else graphs.run(name, work, given)
 
     def _detect(self, small: Tensor) -> Keypoints:
         keypoints: Keypoints = self.detector(small)
@@ -228,17 +254,19 @@ def _in_parts(
     work: Callable[[slice], Done],
     images: Tensor,
     differentiable: bool,  # noqa: FBT001
+    network: nn.Module | None = None,
 ) -> list[Done]:
     """Process the parts of a batch in parallel where that is faster, otherwise the whole batch at once."""
     on_cpu = images.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     if differentiable or traced or not on_cpu:
         return [work(slice(None))]
-    return side_by_side(work, len(images))
+    weights = 0 if network is None else sum(weight.numel() for weight in network.parameters())
+    return side_by_side(work, len(images), rows_of_part(weights))
 
 
-def _compose(image: Tensor, output: GeneratorOutput, frame: Frame) -> Animated:
-    """Convert the result to the image's size.
+def _compose(image: Tensor, output: GeneratorOutput, frame: Frame) -> tuple[Tensor, Tensor, Tensor]:
+    """Convert the result to the image's size: image, flow and occlusion.
 
     The prediction is enlarged. Where it shows the warped source, the detail that the reduced image lost is added from
     the source at full size. At the model's own size nothing is added.
@@ -247,11 +275,11 @@ def _compose(image: Tensor, output: GeneratorOutput, frame: Frame) -> Animated:
     occlusion = _occlusion(output)
     visible = frame.map_to_picture(occlusion)
     if frame.is_identity:
-        return Animated(output.prediction.to(image.dtype), flow, visible)
+        return output.prediction.to(image.dtype), flow, visible
     share = output.blend if output.blend is not None else resize_map(occlusion, (frame.side, frame.side))
     detail = warp_image(image, flow, padding="border") - frame.to_picture(output.deformed.to(image.dtype))
     sharp = frame.to_picture(output.prediction.to(image.dtype)) + frame.to_picture(share.to(image.dtype)) * detail
-    return Animated(sharp.clamp(0, 1), flow, visible)
+    return sharp.clamp(0, 1), flow, visible
 
 
 def _occlusion(output: GeneratorOutput) -> Tensor:
@@ -259,15 +287,6 @@ def _occlusion(output: GeneratorOutput) -> Tensor:
     if output.occlusion is not None:
         return output.occlusion
     return torch.ones_like(output.deformation[..., 0])[:, None]
-
-
-def model_hash(config: Configuration, networks: nn.Module) -> str:
-    """Hash the configuration and every tensor by sha256; float16, float32 and all devices give the same hash."""
-    digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
-    for name, tensor in sorted(networks.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _own_side(side: int) -> int:

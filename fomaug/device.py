@@ -12,8 +12,10 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, lru_cache, wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -30,6 +32,7 @@ _PART: Final = 8
 """Number of rows of a part: more rows occupy too few threads, and with fewer rows the operations are too short."""
 
 _caches: list[Callable[[], None]] = []
+_kept: ContextVar[list[Any] | None] = ContextVar("kept", default=None)
 
 
 def constants(make: Callable[Parameters, Value]) -> Callable[Parameters, Value]:
@@ -44,9 +47,24 @@ def constants(make: Callable[Parameters, Value]) -> Callable[Parameters, Value]:
     def constant(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Value:
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             return make(*args, **kwargs)
-        return cached(*args, **kwargs)  # type: ignore[arg-type]
+        value = cached(*args, **kwargs)  # type: ignore[arg-type]
+        kept = _kept.get()
+        if kept is not None:
+            kept.append(value)
+        return value
 
     return constant
+
+
+@contextmanager
+def keep_constants() -> Iterator[list[Any]]:
+    """Collect the constants that are used in this context, so that they stay in memory when the caches drop them."""
+    kept: list[Any] = []
+    token = _kept.set(kept)
+    try:
+        yield kept
+    finally:
+        _kept.reset(token)
 
 
 def _outside_of_inference(make: Callable[Parameters, Value]) -> Callable[Parameters, Value]:
@@ -163,7 +181,16 @@ def _record(device: torch.device) -> torch.cuda.Event:
     return event
 
 
-def side_by_side(work: Callable[[slice], Done], count: int) -> list[Done]:
+_LARGE: Final = 20_000_000
+"""Weights of a network whose operations on a few rows are long enough; the official ones have 45 million."""
+
+
+def rows_of_part(weights: int) -> int:
+    """Choose the number of rows of a part for a network with so many weights."""
+    return _PART // 2 if weights >= _LARGE else _PART
+
+
+def side_by_side(work: Callable[[slice], Done], count: int, rows: int = _PART) -> list[Done]:
     """Process the parts of a batch in parallel, on torch's number of threads.
 
     The division of a batch does not depend on the number of threads, so the results are the same to the bit. Gradient
@@ -172,11 +199,12 @@ def side_by_side(work: Callable[[slice], Done], count: int) -> list[Done]:
     Args:
         work: function of a slice of rows; it may be called in any thread.
         count: number of rows of the batch.
+        rows: largest number of rows of a part.
 
     Returns:
         The results of the parts, in order.
     """
-    parts = _parts(count)
+    parts = _parts(count, rows)
     threads = torch.get_num_threads()
     workers = min(threads, len(parts))
     if workers == 1:
@@ -197,8 +225,8 @@ def side_by_side(work: Callable[[slice], Done], count: int) -> list[Done]:
         torch.set_num_threads(threads)  # for later threads, and for libraries with one number for all threads
 
 
-def _parts(count: int) -> list[slice]:
-    number = max(1, -(-count // _PART))
+def _parts(count: int, rows: int) -> list[slice]:
+    number = max(1, -(-count // rows))
     ends = [count * i // number for i in range(number + 1)]
     return [slice(*pair) for pair in itertools.pairwise(ends)]
 

@@ -40,6 +40,11 @@ class Keypoints:
         rows = _rows(index)
         return Keypoints(self.value[rows], None if self.jacobian is None else self.jacobian[rows])
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The values, and the jacobians if there are any."""
+        return (self.value,) if self.jacobian is None else (self.value, self.jacobian)
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Keypoints:
         """Convert both tensors to a device and a dtype."""
         jacobian = None if self.jacobian is None else self.jacobian.to(device=device, dtype=dtype)

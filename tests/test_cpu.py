@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from fomaug import Animator, animator
+from fomaug import Animator, animator, device
 from fomaug.device import _executor, side_by_side
 
 
@@ -33,6 +33,22 @@ def test_every_row_is_processed_once_and_in_order(count: int) -> None:
     assert list(itertools.chain(*parts)) == list(range(count))
     assert max(map(len, parts)) <= 8
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@torch.no_grad()
+def test_parts_of_a_large_generator_are_half_as_large(tiny_model: Animator, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    source, target = tiny_model.encode(images), tiny_model.detect(images.flip(3))
+    expected = tiny_model.animate(source, target)
+    rows: list[int] = []
+    tiny_model.generator.register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
+    monkeypatch.setattr(device, "_LARGE", 1)
+    try:
+        found = tiny_model.animate(source, target)
+    finally:
+        tiny_model.generator._forward_pre_hooks.clear()
+    assert rows == [4, 4]
+    torch.testing.assert_close(found.image, expected.image, atol=1e-5, rtol=0)
 
 
 @pytest.mark.usefixtures("three_threads")

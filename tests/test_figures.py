@@ -47,6 +47,14 @@ def test_goals_are_judged_in_their_direction(load: Any) -> None:
     assert goals["training"]["at_most"] == 1.3
 
 
+@torch.no_grad()
+def test_graphs_are_compared_with_the_module(load: Any) -> None:
+    found = load("gpu").graphs(torch.device("cpu"), "float32", 1, 0.0)  # on a CPU nothing is recorded
+    assert found["recordings"] == 0
+    assert found["largest_difference_of_255"] == 0
+    assert found["times_as_fast"] > 0 and found["images_per_second"].keys() == {"without", "with"}
+
+
 def test_the_time_of_overlapping_kernels_counts_once(load: Any) -> None:
     assert load("gpu").union([(4.0, 5.0), (0.0, 2.0), (1.0, 3.0), (1.5, 2.0)]) == 4.0
 
@@ -80,6 +88,22 @@ def test_the_official_architecture_has_the_pixels_of_the_public_procedure(load: 
     assert one.std() > 0.02, "a picture with contrast"
     assert (one[0] - one[1]).abs().max() > 1e-3, "the frames differ"
     torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+
+
+def test_runtimes_are_compared_turn_by_turn(load: Any) -> None:
+    runtimes = load("runtimes")
+    calls: list[str] = []
+
+    def candidate(name: str) -> Any:
+        return runtimes.Candidate(lambda: calls.append(f"{name} encodes"), lambda: calls.append(f"{name} animates"))
+
+    ticks = iter(range(100))
+    candidates = {"torch": candidate("torch"), "other": candidate("other")}
+    times = runtimes.take_turns(candidates, "animate", 2, lambda: float(next(ticks)))
+    assert calls == ["torch animates", "other animates"] * 3
+    assert times == {"torch": [1.0, 1.0], "other": [1.0, 1.0]}
+    found = runtimes.compare({"torch": [3.0, 4.0], "other": [1.0, 2.0]}, 2)
+    assert found["other"] == {"ms_a_picture": 750.0, "times_as_fast_as_torch": 2.5}
 
 
 def test_jobs_of_a_crowd_are_summed(load: Any) -> None:

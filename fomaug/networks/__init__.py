@@ -2,9 +2,11 @@
 
 from fomaug.networks.architectures import OFFICIAL as OFFICIAL
 from fomaug.networks.architectures import AnyConfig as AnyConfig
+from fomaug.networks.architectures import Configuration as Configuration
 from fomaug.networks.architectures import build_networks as build_networks
 from fomaug.networks.architectures import config_from_dict as config_from_dict
 from fomaug.networks.architectures import fold_batch_norms as fold_batch_norms
+from fomaug.networks.architectures import model_hash as model_hash
 from fomaug.networks.config import ModelConfig as ModelConfig
 from fomaug.networks.discriminator import MultiScaleDiscriminator as MultiScaleDiscriminator
 from fomaug.networks.generator import Generator as Generator
@@ -15,6 +17,7 @@ from fomaug.networks.lite_config import LiteConfig as LiteConfig
 __all__ = [
     "OFFICIAL",
     "AnyConfig",
+    "Configuration",
     "Generator",
     "GeneratorOutput",
     "KeypointDetector",
@@ -24,4 +27,5 @@ __all__ = [
     "build_networks",
     "config_from_dict",
     "fold_batch_norms",
+    "model_hash",
 ]

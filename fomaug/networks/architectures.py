@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any, Protocol
 
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -53,6 +57,17 @@ OFFICIAL: dict[str, ModelConfig] = {
     "bair-256": _SPECTRAL,
     "nemo-256": _SPECTRAL,
 }
+
+
+class Configuration(Protocol):
+    """The part of a model's configuration that an animator uses."""
+
+    @property
+    def size(self) -> int | None:
+        """Side of the square input images; None for the size of each image."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to plain JSON values."""
 
 
 AnyConfig = ModelConfig | LiteConfig
@@ -126,3 +141,12 @@ def _fold(module: nn.Module, convolution: str, norm: str) -> None:
             conv.weight, conv.bias, mean, variance, batch_norm.eps, batch_norm.weight, batch_norm.bias
         )
         setattr(module, norm, nn.Identity())
+
+
+def model_hash(config: Configuration, networks: nn.Module) -> str:
+    """Hash the configuration and every tensor by sha256; float16, float32 and all devices give the same hash."""
+    digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
+    for name, tensor in sorted(networks.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()

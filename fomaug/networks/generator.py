@@ -184,7 +184,7 @@ class Generator(nn.Module):
         return self._last(x).sigmoid()
 
     def _last(self, x: Tensor) -> Tensor:
-        if is_large(x) and self.final.bias is not None:
+        if is_large(x) and x.dtype == torch.float32 and self.final.bias is not None:
             return convolve_by_columns(x, self.final.weight, self.final.bias)
         image: Tensor = self.final(x)
         return image

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from fomaug.animator import Animator, model_hash
+from fomaug.animator import Animator
 from fomaug.errors import WeightsError, shortened
-from fomaug.networks import AnyConfig, build_networks
+from fomaug.networks import AnyConfig, build_networks, model_hash
 
 Tensors = Mapping[str, Tensor]
 
