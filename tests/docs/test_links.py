@@ -72,3 +72,11 @@ def test_files_that_code_and_comments_name_exist() -> None:
         if not (ROOT / mention).exists()
     ]
     assert not missing
+
+
+def test_decisions_are_numbered_without_gaps_and_repetitions() -> None:
+    pages = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+    numbers = [int(page.name[:4]) for page in pages]
+    assert numbers == list(range(1, len(pages) + 1))
+    titles = [page.read_text().partition("\n")[0] for page in pages]
+    assert [int(re.sub(r"\D.*", "", title.removeprefix("# "))) for title in titles] == numbers
