@@ -24,14 +24,14 @@ from fomaug.quality import Gates, judge, score
 
 
 def melted(image: Tensor, flow: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Runs like wax: a smooth random field of a tenth of the picture, which the flow does not know of."""
+    """Warp by a smooth random field of a tenth of the picture, which is not part of the flow."""
     coarse = torch.from_numpy(rng.normal(0, 0.16, (1, 2, 6, 6))).float()
     shift = torch.nn.functional.interpolate(coarse, size=image.shape[2:], mode="bicubic").permute(0, 2, 3, 1)
     return warp_image(image, identity_grid(tuple(image.shape[2:]))[None] + shift, padding="border"), flow
 
 
 def folded(image: Tensor, flow: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """The flow turns over along a line through the face; the picture is what such a flow shows."""
+    """Fold the flow along a line through the face, and warp the picture by it."""
     grid = identity_grid((flow.shape[1], flow.shape[2]))
     angle = rng.uniform(0, np.pi)
     along = grid[..., 0] * np.cos(angle) + grid[..., 1] * np.sin(angle)
@@ -45,7 +45,7 @@ def folded(image: Tensor, flow: Tensor, rng: np.random.Generator) -> tuple[Tenso
 
 
 def two_noses(image: Tensor, flow: Tensor, rng: np.random.Generator, nose: Tensor) -> tuple[Tensor, Tensor]:
-    """A second nose on a cheek."""
+    """Copy the nose to a cheek."""
     height, width = image.shape[2:]
     side = min(height, width)
     half, aside = side // 12, side // 6 * (1 if rng.random() < 0.5 else -1)
@@ -59,7 +59,7 @@ def two_noses(image: Tensor, flow: Tensor, rng: np.random.Generator, nose: Tenso
 
 
 def blank(image: Tensor, flow: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """One colour."""
+    """Replace the picture by one colour."""
     return torch.full_like(image, float(rng.uniform(0, 1))), flow
 
 

@@ -62,7 +62,7 @@ def crowd(cores: int, seconds: float, rounds: int) -> dict[str, Any]:
 
 
 def neighbours(cores: int, seconds: float, rounds: int) -> dict[str, Any]:
-    """Compare the policies of waiting beside as many busy processes as there are cores."""
+    """Compare the policies of waiting while as many other processes as cores are busy."""
     found: dict[str, list[list[Job]]] = {name: [] for name in POLICIES}
     with busy(cores):
         for _ in range(rounds):
@@ -77,7 +77,7 @@ def neighbours(cores: int, seconds: float, rounds: int) -> dict[str, Any]:
 
 
 def run(count: int, threads: int, seconds: float, **variables: str) -> list[Job]:
-    """Run equal jobs at once, each in a process of its own, after all have loaded their models."""
+    """Run equal jobs at once in separate processes, after all have loaded their models."""
     known = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_NUM_THREADS")
     environment = {name: value for name, value in os.environ.items() if name not in known} | variables
     command = [sys.executable, __file__, "--work", str(threads)]
@@ -96,7 +96,7 @@ def run(count: int, threads: int, seconds: float, **variables: str) -> list[Job]
 
 
 def work(threads: int) -> Job:
-    """Animate pictures, batch after batch, for as long as the first line of the input says."""
+    """Animate pictures, batch after batch, for the time in the first line of the input."""
     import torch
     from timing import portraits
 
@@ -128,12 +128,12 @@ def busy(count: int) -> Iterator[None]:
 
 
 def pictures(jobs: Sequence[Job]) -> float:
-    """Pictures a second of all jobs together."""
+    """Sum the pictures a second of all jobs."""
     return sum(job["pictures"] / job["seconds"] for job in jobs)
 
 
 def per_processor_second(jobs: Sequence[Job]) -> float:
-    """Pictures for each second of the processor's time."""
+    """Compute the pictures for each second of processor time."""
     return sum(job["pictures"] for job in jobs) / sum(job["processor"] for job in jobs)
 
 

@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def measure(augment: fomaug.MotionAugment, copies: int, seconds: float) -> dict[str, object]:
-    """Time turns with new keys; processor seconds, so that other programs count little."""
+    """Time turns with new keys in processor seconds, on which other programs have little effect."""
     times: list[float] = []
     end = time.perf_counter() + seconds
     for turn in count():

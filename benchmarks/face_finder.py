@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def report(name: str, cases: Iterable[Case], model: fomaug.Animator) -> None:
-    """Count what is found where, and print a line."""
+    """Count the faces that are found and the other boxes, and print a line."""
     number = faces = found = elsewhere = 0
     for picture, truth in cases:
         boxes = face_boxes(picture, model)
@@ -63,7 +63,7 @@ def report(name: str, cases: Iterable[Case], model: fomaug.Animator) -> None:
 
 
 def portraits(folder: Path, count: int) -> Iterator[Case]:
-    """Every so many of the portraits, with the boxes of their meshes."""
+    """Yield evenly spaced portraits, with the boxes of their meshes."""
     with np.load(folder / "landmarks.npz", allow_pickle=False) as data:
         names, meshes = data["files"], data["landmarks"].astype(np.float32)
     for row in np.linspace(0, len(names) - 1, count).round().astype(int):
@@ -72,7 +72,7 @@ def portraits(folder: Path, count: int) -> Iterator[Case]:
 
 
 def grey(folder: Path, count: int) -> Iterator[Case]:
-    """Pictures that a face fills; the box is set by eye: most of the width, the lower three quarters."""
+    """Yield pictures that a face fills; the box is an estimate: most of the width, the lower three quarters."""
     files = sorted(path for path in folder.rglob("*") if path.suffix in (".pgm", ".png", ".jpg"))
     for path in islice(files, 0, None, max(len(files) // count, 1)):
         picture = read(path)
@@ -81,7 +81,7 @@ def grey(folder: Path, count: int) -> Iterator[Case]:
 
 
 def free(folder: Path, rng: np.random.Generator) -> Iterator[Case]:
-    """Pictures without a face, three crops of each, noise, patches and gradients."""
+    """Yield pictures without a face, three crops of each, noise, patches and gradients."""
     for path in sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png")):
         picture = read(path)
         yield picture, None
@@ -100,14 +100,14 @@ def pasted(case: Case, rng: np.random.Generator) -> Case:
 
 
 def among_blobs(case: Case, height: float, rng: np.random.Generator) -> Case:
-    """Put a portrait where its face is so high, in shares of the whole."""
+    """Put a portrait among blobs; the height of its face is a share of the whole height."""
     truth = case[1]
     assert truth is not None
     return laid(case, blobs((480, 640), rng), height * 480 / (truth[3] - truth[1]), rng)
 
 
 def laid(case: Case, ground: Picture, scale: float, rng: np.random.Generator) -> Case:
-    """Lay a picture, scaled and cut where it is too large, somewhere on a ground."""
+    """Paste a picture, scaled, and cut if it is too large, at a random position of a background."""
     picture, truth = case
     assert truth is not None
     small = resized(picture, (round(picture.shape[0] * scale), round(picture.shape[1] * scale)))
@@ -120,7 +120,7 @@ def laid(case: Case, ground: Picture, scale: float, rng: np.random.Generator) ->
 
 
 def blobs(size: tuple[int, int], rng: np.random.Generator) -> Picture:
-    """A picture of soft coloured blobs."""
+    """Draw a picture of soft coloured blobs."""
     cells = rng.integers(0, 256, (int(rng.integers(3, 12)), int(rng.integers(3, 12)), 3), np.uint8)
     return resized(cells, size).copy()
 

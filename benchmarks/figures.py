@@ -112,7 +112,7 @@ def main() -> None:
 
 
 def measured(figure: Figure, seconds: float) -> dict[str, Any]:
-    """Measure a figure, and say how and how long."""
+    """Measure a figure, and add its method and the time that it took."""
     start, load = time.perf_counter(), machine(CPU)["load"]
     values = figure.measure(seconds)
     spent = round(time.perf_counter() - start, 1)

@@ -28,7 +28,7 @@ PASSES: Final = 20  # of the module, for the share of the time in which the GPU 
 
 
 class Goal(NamedTuple):
-    """A goal; `at_least` says in which direction."""
+    """A goal, which is a lower limit if `at_least`, otherwise an upper one."""
 
     text: str
     bar: float

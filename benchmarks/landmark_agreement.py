@@ -77,7 +77,9 @@ def move(work: Path, copies: int, strengths: tuple[float, float], model_name: st
         points.append(moved.numpy())
         seen.append(visible.numpy())
     np.savez_compressed(work / "moved.npz", pictures=pictures, points=points, seen=seen, passed=passed)
-    print(f"{len(pictures)} pictures x {copies} copies; refused by gates: {dict(refused)}; now run: compare {work}")
+    print(
+        f"{len(pictures)} pictures x {copies} copies; rejected by the gates: {dict(refused)}; now run: compare {work}"
+    )
 
 
 def compare(work: Path, metrics: Path | None) -> None:
@@ -89,11 +91,11 @@ def compare(work: Path, metrics: Path | None) -> None:
         for picture, own, visible in zip(*copies, strict=True)
     ]
     _print("moved", rows)
-    _print("let out by the gates", [row for row, kept in zip(rows, moved["passed"].flatten(), strict=True) if kept])
+    _print("that pass the gates", [row for row, kept in zip(rows, moved["passed"].flatten(), strict=True) if kept])
     shifted = [np.roll(image, 3, axis=1) for image in known["images"]]
     own = known["points"] + np.array([3.0, 0.0])
     _print("noise", [_apart(mesh, a, b, np.ones(MESH, bool)) for a, b in zip(shifted, own, strict=True)])
-    print(f"visible points: {100 * moved['seen'].mean():.1f} %; the gates let {100 * moved['passed'].mean():.1f} % out")
+    print(f"visible points: {100 * moved['seen'].mean():.1f} %; {100 * moved['passed'].mean():.1f} % pass the gates")
     if metrics is not None:
         _print_same_person(metrics, mesh, known, moved)
 
@@ -109,7 +111,7 @@ def _print_same_person(metrics: Path, mesh: Any, known: Any, moved: Any) -> None
         found = [(picture, _landmarks(mesh, picture)) for picture in copies]
         same.append([p is not None and np.linalg.norm(embed(i, p) - identity) < SAME_PERSON for i, p in found])
     kept = np.array(same)[moved["passed"]]
-    print(f"same person: {100 * np.mean(same):.1f} % of all, {100 * kept.mean():.1f} % of those let out by the gates")
+    print(f"same person: {100 * np.mean(same):.1f} % of all, {100 * kept.mean():.1f} % of those that pass the gates")
 
 
 def _apart(mesh: Any, picture: Any, own: Any, visible: Any) -> float | None:
@@ -140,7 +142,7 @@ def _landmarks(mesh: Any, picture: Any) -> Any:
     found = mesh.process(np.ascontiguousarray(picture)).multi_face_landmarks
     if not found:
         return None
-    # MediaPipe gives shares of the picture from edge to edge.
+    # MediaPipe returns shares of the picture from edge to edge.
     return np.array([[p.x * SIZE - 0.5, p.y * SIZE - 0.5] for p in found[0].landmark], np.float32)[:MESH]
 
 

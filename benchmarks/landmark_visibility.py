@@ -35,7 +35,7 @@ from fomaug.geometry.inverse import invert_points, uneven_stretch
 SIZE, FRAMES = 256, 8
 MESH = 468  # without the irises
 FAR = 6.0  # pixels
-BESIDE_THE_MESH = (26, 27, 29)  # ears and top of the head: of these the mesh cannot say whether they are seen
+BESIDE_THE_MESH = (26, 27, 29)  # ears and top of the head, whose visibility the mesh does not show
 RULES = {
     "occlusion below": (0.5, 0.6, 0.7, 0.8, 0.9),
     "uneven stretch above": (0.5, 0.75, 1.0, 1.25, 1.5, 2.0),
@@ -44,7 +44,7 @@ RULES = {
 
 
 class Mesh:
-    """Which points of a face mesh are seen."""
+    """Visibility of the points of a face mesh."""
 
     def __init__(self) -> None:
         mean = mean_mesh().numpy()[:MESH]
@@ -58,7 +58,7 @@ class Mesh:
         self.faces = np.where((upright > 0)[:, None], faces, faces[:, [0, 2, 1]])
 
     def facing(self, points: Any) -> Any:
-        """How far the surface at each of (468, 3) points looks at the viewer: 1 straight, below 0 away."""
+        """Compute how far the surface at each of (468, 3) points faces the viewer: 1 directly, below 0 away."""
         a, b, c = (points[self.faces[:, i]] for i in range(3))
         normals = np.zeros((MESH, 3))
         for i in range(3):
@@ -66,7 +66,7 @@ class Mesh:
         return normals[:, 2] / np.linalg.norm(normals, axis=1).clip(1e-9)
 
     def covered(self, points: Any) -> Any:
-        """Whether another part of the surface lies before each point, by 3 % of the face's height or more."""
+        """Return whether another part of the surface covers each point, by 3 % of the face's height or more."""
         a, b, c = (points[self.faces[:, i]] for i in range(3))
         edges = np.stack([b - a, c - a], -1)[:, :2]  # (T, 2, 2)
         whole = np.linalg.det(edges)
@@ -79,7 +79,7 @@ class Mesh:
 
 
 def clips(heads: Path, count: int) -> Iterator[tuple[Any, Any, Any]]:
-    """Pictures (8, 3, 256, 256), what the renderer knows, and the mesh (8, 468, 3) of some clips."""
+    """Yield pictures (8, 3, 256, 256), data of the renderer, and the mesh (8, 468, 3) of some clips."""
     mesh = np.load(heads / "mesh.npz")
     rows = {str(name): row for row, name in enumerate(mesh["files"])}
     points = mesh["landmarks"].astype(float)
@@ -93,7 +93,7 @@ def clips(heads: Path, count: int) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def most_moved(landmarks: Any) -> list[int]:
-    """The two frames whose shape differs most from the first one's."""
+    """Find the two frames whose shape differs most from the first one's."""
     centred = landmarks[..., :2] - landmarks[..., :2].mean(1, keepdims=True)
     shape = centred / np.linalg.norm(centred, axis=(1, 2), keepdims=True)
     found: list[int] = np.argsort(np.linalg.norm(shape - shape[0], axis=(1, 2)))[:-3:-1].tolist()
@@ -101,7 +101,7 @@ def most_moved(landmarks: Any) -> list[int]:
 
 
 def off_by(known: Any, frame: int, places: Any, before: Any) -> Any:
-    """How far from `before` (M, 2) in frame 0 lies what a frame shows at `places`, in pixels."""
+    """Measure the distance in frame 0, in pixels, of `before` (M, 2) from the content of a frame at `places`."""
     came = (known["flow"][frame].astype(float) / 8192 + 1) / 2 * SIZE - 0.5
     cell = SIZE / came.shape[0]
     least = np.full(len(places), np.inf)
@@ -116,7 +116,7 @@ def off_by(known: Any, frame: int, places: Any, before: Any) -> Any:
 
 
 def measure(animated: Any, points: Any) -> dict[str, Any]:
-    """What the rules look at, for points (M, 2) of the source in pixels."""
+    """Compute the inputs of the rules, for points (M, 2) of the source in pixels."""
     xy = torch.from_numpy(points / (SIZE - 1) * 2 - 1).float()[None]
     places, single = invert_points(xy, animated.flow)
     occlusion = F.grid_sample(animated.occlusion, places[:, None], padding_mode="border", align_corners=True)

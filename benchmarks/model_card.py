@@ -63,7 +63,7 @@ def reconstruct(model: Animator, args: argparse.Namespace) -> None:
 
 
 def across(model: Animator, args: argparse.Namespace) -> None:
-    """Results beside source and driver: {pred, source, driver, first} of (T, H, W, 3) for every pair."""
+    """Write {pred, source, driver, first}, (T, H, W, 3) each, for every pair."""
     clips = [read_clip(path) for path in sorted(args.clips.glob("*.mp4"))]
     tracks = [model.detect(to_tensor(clip)) for clip in clips]
     pictures = sorted((args.portraits / "images").iterdir())[:: args.every]
@@ -115,7 +115,7 @@ def cost(model: Animator, threads: int) -> None:
 
 
 def seconds(call: Callable[[], object], rounds: int = 30) -> float:
-    """The median time of a call, after three to warm up."""
+    """Measure the median time of a call, after three calls to warm up."""
     times = []
     for _ in range(rounds + 3):
         began = time.perf_counter()

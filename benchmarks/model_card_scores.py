@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def across(folder: Path, metrics: Any) -> None:
-    """Same person, face found, and how the head's angles follow the driver's."""
+    """Score pairs: same person, face found, and correlation of the head's angles with the driver's."""
     networks = metrics.Networks()
     found, same, distances, angles, groups = [], [], [], [], []
     for path in sorted(folder.glob("*.npz")):
@@ -73,7 +73,7 @@ def across(folder: Path, metrics: Any) -> None:
 
 
 def pose(mesh: Any) -> Any:
-    """Yaw, pitch and roll of a flat mesh, as ratios and an angle that grow with them."""
+    """Measure yaw, pitch and roll of a flat mesh, as ratios and an angle that increase with them."""
     left, right, nose, chin, brow = mesh[454], mesh[234], mesh[1], mesh[152], mesh[10]
     across_face, along = left - right, chin - brow
     yaw = ((nose - right) @ across_face) / (across_face @ across_face)
@@ -82,7 +82,7 @@ def pose(mesh: Any) -> Any:
 
 
 def features(clips: Path, folder: Path, metrics: Any, step: int) -> None:
-    """How lids, gaze, brows and mouth of a reconstruction follow the true frames, as changes since the first frame."""
+    """Compare lids, gaze, brows and mouth of reconstructions with the true frames, as changes since the first frame."""
     import mediapipe
 
     mesh = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True)
@@ -102,7 +102,7 @@ def features(clips: Path, folder: Path, metrics: Any, step: int) -> None:
 
 
 def measured(mesh: Any, frame: Any) -> Any:
-    """Openings and places within a face, means of both sides: (6,), in widths of an eye; nan where no face is found."""
+    """Measure openings and positions in a face, means of both sides: (6,), in widths of an eye; nan without a face."""
     found = mesh.process(np.ascontiguousarray(frame)).multi_face_landmarks
     if not found:
         return np.full(6, np.nan)
@@ -121,7 +121,7 @@ def measured(mesh: Any, frame: Any) -> Any:
 
 
 def heads(folder: Path, metrics: Any) -> None:
-    """Reconstruction of rendered heads, by sex, age and skin tone."""
+    """Score reconstructions of rendered heads, by sex, age and skin tone."""
     networks = metrics.Networks()
     rows, attrs = [], []
     for path in sorted(folder.glob("*.npz")):
@@ -164,7 +164,7 @@ def videos(folder: Path, metrics: Any) -> None:
 
 
 def scores_of(path: Path, metrics: Any, networks: Any) -> list[list[float]]:
-    """Scores (2, 5) of a result and of its source repeated."""
+    """Compute the scores (2, 5) of a result, and of its repeated source."""
     with np.load(path) as data:
         source, true, pred = data["source"][None], data["true"], data["pred"]
     rows = []
@@ -175,7 +175,7 @@ def scores_of(path: Path, metrics: Any, networks: Any) -> list[list[float]]:
 
 
 class Remembering:
-    """Networks that look at no picture twice: true frames come back for every variant."""
+    """Networks with a cache, because every variant has the same true frames."""
 
     def __init__(self, networks: Any) -> None:
         self.networks = networks

@@ -52,7 +52,7 @@ def main() -> None:
 def report(
     sources: int, frames: int, turns: int, device: torch.device, dtype: torch.dtype = torch.float32
 ) -> dict[str, Any]:
-    """Let both take turns, and compare their pixels; fomaug works in `dtype`, the public procedure in float32."""
+    """Run both in turns, and compare their pixels; fomaug works in `dtype`, the public procedure in float32."""
     plain, quick = animators(device)
     quick.to(dtype)
     size = plain.size
@@ -121,7 +121,7 @@ def together(model: Animator, material: Material) -> Tensor:
 
 
 def timed(run: Callable[[], object], device: torch.device) -> float:
-    """Seconds of the processor; on a GPU, of the clock."""
+    """Measure processor seconds; on a GPU, seconds of the clock."""
     if device.type != "cuda":
         start = time.process_time()
         run()

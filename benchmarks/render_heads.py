@@ -76,14 +76,14 @@ def head(render: Any, assets: Any, renderer: Any, seed: int, yaws: Angles, movin
 
 
 def swung(rotation: Angles, rng: np.random.Generator) -> Angles:
-    """Let heads turn from about the front, where most sources look, to any side, on top of their own motion."""
+    """Add turns from about the front, the pose of most sources, to any side to the motion of the heads."""
     begin, end = rng.normal(0, NEARLY_FRONTAL), rng.uniform(-WIDEST, WIDEST)
     turned = rotation + np.linspace(begin, end, len(rotation))[:, None] * [1, 0, 0]
     return np.clip(turned, [-WIDEST, -40, -40], [WIDEST, 40, 40])
 
 
 def hold(motion: dict[str, Any]) -> None:
-    """Keep expression, gaze and place of the first frame in all frames."""
+    """Keep expression, gaze and position of the first frame in all frames."""
     for name in ("E", "gaze", "tr"):
         motion[name] = np.repeat(motion[name][:1], len(motion[name]), 0)
 

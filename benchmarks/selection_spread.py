@@ -28,7 +28,7 @@ SCORES = ("folded", "stretch", "keypoint_error", "residual", "sharpness", "motio
 
 
 def spread(points: Any) -> float:
-    """Mean distance between the points (N, K, 2) of each two copies."""
+    """Compute the mean distance between the points (N, K, 2) of two copies, over all pairs."""
     pairs = [np.linalg.norm(a - b, axis=-1).mean() for a, b in combinations(points, 2)]
     return float(np.mean(pairs)) if pairs else float("nan")
 
@@ -42,7 +42,7 @@ def read_pictures(folder: Path, count: int) -> Any:
 
 
 def make_copies(augment: Any, source: Any, key: int, copies: int) -> tuple[dict[int, Any], list[Any], int]:
-    """The copies that pass, their scores, and how many draws were judged."""
+    """Make copies; return those that pass, their scores, and the number of judged draws."""
     import torch
 
     from fomaug.quality import Gates, judge, score

@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def measure(model: fomaug.Animator, side: int, camera: int, count: int) -> np.ndarray:
-    """Seconds of delay of `count` frames, for a source of `side` x `side` pixels."""
+    """Measure the delays, in seconds, of `count` frames for a source of `side` x `side` pixels."""
     rng = np.random.default_rng(0)
     source = model.encode(torch.from_numpy(rng.random((1, 3, side, side), np.float32)))
     pictures = [rng.integers(0, 256, (camera, camera, 3), np.uint8) for _ in range(16)]

@@ -80,7 +80,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def deformations(augment: fomaug.MotionAugment, images: Tensor, measure: Measure) -> dict[str, Any]:
-    """The same pictures through each deformation: ours and kornia's as a batch, albumentations' one after the other."""
+    """Time each deformation of the same pictures: fomaug and kornia in batches, albumentations one by one."""
     there = images.to(augment.device)
     turns: dict[str, Turn] = {
         "fomaug MotionAugment": lambda: augment(there),
@@ -127,7 +127,7 @@ def kornia_turns(images: Tensor) -> dict[str, Turn]:
 
 
 def loading(augment: fomaug.MotionAugment, images: Tensor, measure: Measure) -> dict[str, Any]:
-    """Passes over the data: plain, through the network alone, through the module, through the loader."""
+    """Time passes over the data: plain, with the network alone, with the module, with the loader."""
     plain = batches_of(images, augment)
     moved = MotionLoader(plain, augment)
     alone = network_alone(augment, images)
@@ -149,7 +149,7 @@ def batches_of(images: Tensor, augment: fomaug.MotionAugment) -> DataLoader[Any]
 
 
 def network_alone(augment: fomaug.MotionAugment, images: Tensor) -> Turn:
-    """Encode and animate one batch, from uint8 to uint8: what no wrapper can do without."""
+    """Encode and animate one batch, from uint8 to uint8: the part that every wrapper includes."""
     model, there = augment.model, images.to(augment.device)
     keypoints = drawn_keypoints(augment, there)
 
@@ -161,7 +161,7 @@ def network_alone(augment: fomaug.MotionAugment, images: Tensor) -> Turn:
 
 
 def drawn_keypoints(augment: fomaug.MotionAugment, images: Tensor) -> fomaug.Keypoints:
-    """Where a draw asks keypoints to be: a network that moves nothing has less to fetch from memory."""
+    """Compute the target keypoints of draws, because a network without motion reads less memory."""
     params = augment.apply(images, augment.draw(range(len(images)))).params
     frames = {track.name: track.keypoints for track in augment.driving.tracks}
     driving = fomaug.Keypoints.cat([frames[param.clip][param.frame] for param in params]).to(images.device)
@@ -176,7 +176,7 @@ def exhaust(batches: Any) -> None:
 
 
 def training(augment: fomaug.MotionAugment, images: Tensor, measure: Measure) -> dict[str, Any]:
-    """Passes of a ResNet-18 over pictures of 224, without and with moved faces."""
+    """Time passes of a ResNet-18 over pictures of 224, without and with animated faces."""
     net = resnet18().to(augment.device)
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
     plain = batches_of(images, augment)
@@ -206,7 +206,7 @@ def step(net: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor) -> No
 
 
 def network(augment: fomaug.MotionAugment, images: Tensor, measure: Measure) -> dict[str, Any]:
-    """Count the network's work for an image, and how much of the machine's measured ceiling it uses."""
+    """Count the network's operations for an image, and its share of the machine's measured ceiling."""
     turn = network_alone(augment, images)
     with FlopCounterMode(display=False) as counter:
         turn()

@@ -107,7 +107,7 @@ def blur_edges(frame: Frames, width: int) -> Frames:
 
 
 def face_square(meshes: Mesh, share: float) -> tuple[float, float, float]:
-    """Lay a square around the median box of meshes (T, P, 2 or 3) in pixels: left, top, side."""
+    """Choose a square around the median box of meshes (T, P, 2 or 3) in pixels: left, top, side."""
     boxes = np.concatenate([meshes[..., :2].min(1), meshes[..., :2].max(1)], 1)
     left, top, right, bottom = np.nanmedian(boxes, 0)
     side = share * max(right - left, bottom - top)
@@ -115,7 +115,7 @@ def face_square(meshes: Mesh, share: float) -> tuple[float, float, float]:
 
 
 def shows(square: tuple[float, float, float], mesh: Mesh) -> bool:
-    """Whether a square holds every point of a mesh (P, 2 or 3)."""
+    """Return whether a square contains every point of a mesh (P, 2 or 3)."""
     left, top, side = square
     within = (mesh[:, :2] - [left, top]) / side
     return bool(((within > 0) & (within < 1)).all())
@@ -125,7 +125,7 @@ def cut(frames: Frames, square: tuple[float, float, float]) -> Frames:
     """Cut a square out of frames (T, H, W, 3) and bring it to (T, 256, 256, 3)."""
     left, top, side = square
     scale = SIZE / side
-    # Pixels are places between 0 and the picture's side for a mesh; for OpenCV the first one's centre is 0.
+    # A mesh measures from the edge of the first pixel, OpenCV from its centre.
     move = np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
     options = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REPLICATE}
     return np.stack([cv2.warpAffine(frame, move, (SIZE, SIZE), **options) for frame in frames])
@@ -146,7 +146,7 @@ def grey(frames: Frames) -> Frames:
 
 
 def cut_portraits(folder: Path, out: Path, count: int) -> None:
-    """Write every so many of the portraits, cut to squares of several sizes around the face."""
+    """Write evenly spaced portraits, cut to squares of several sizes around the face."""
     with np.load(folder / "landmarks.npz") as data:
         names, meshes = data["files"], data["landmarks"].astype(np.float32)
     for row in np.linspace(0, len(names) - 1, count).round().astype(int):

@@ -26,13 +26,13 @@ Times = dict[str, list[float]]
 
 
 def take_turns(turns: dict[str, Turn], device: torch.device, *, seconds: float, least: int = 3) -> Times:
-    """Let all candidates take turns; return the seconds of every turn, the n-th of all candidates taken side by side.
+    """Run all candidates in turns; return the seconds of every turn, whose n-th of all candidates are neighbours.
 
     Args:
-        turns: the candidates.
-        device: where they work.
-        seconds: for each candidate, roughly.
-        least: turns of each candidate, however long they take.
+        turns: turn of each candidate, by name.
+        device: device of the candidates.
+        seconds: approximate time for each candidate.
+        least: smallest number of turns of each candidate.
     """
     for turn in turns.values():
         timed(turn, device)  # the first turn loads, picks kernels and allocates
@@ -45,12 +45,12 @@ def take_turns(turns: dict[str, Turn], device: torch.device, *, seconds: float, 
 
 
 def rates(times: Times, count: int) -> dict[str, float]:
-    """Images a second of each candidate's median turn of `count` images."""
+    """Compute the images a second of each candidate's median turn of `count` images."""
     return {name: round(count / statistics.median(spent), 2) for name, spent in times.items()}
 
 
 def times_slower(times: Times, than: str) -> dict[str, float]:
-    """How many times the other's time each candidate takes: the median over turns that were taken side by side.
+    """Compute the ratio of each candidate's time to that of another: the median over neighbouring turns.
 
     So a machine that slows down or speeds up during the run counts less than in a ratio of `rates`.
     """
@@ -61,7 +61,7 @@ def times_slower(times: Times, than: str) -> dict[str, float]:
 
 
 def timed(turn: Turn, device: torch.device) -> float:
-    """Seconds of one turn, until the device is done with it."""
+    """Time one turn in seconds, until the device has finished it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     start = time.perf_counter()
@@ -72,14 +72,14 @@ def timed(turn: Turn, device: torch.device) -> float:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Name what the numbers depend on; `load` is what else the machine does, 0 for nothing."""
+    """Describe the machine; `load` is that of other programs, 0 for an idle machine."""
     card = {"card": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
     threads = {"threads": torch.get_num_threads(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2)}
     return {"device": device.type, **card, "cpu": cpu_name(), **threads, "versions": versions()}
 
 
 def cpu_name() -> str:
-    """The processor's name, as far as the system tells it."""
+    """Return the name of the processor, if the system has it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     named = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
@@ -87,7 +87,7 @@ def cpu_name() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the libraries that are here."""
+    """Return the versions of the installed libraries."""
     found = {"python": platform.python_version(), "fomaug": fomaug.__version__}
     for name in LIBRARIES:
         try:

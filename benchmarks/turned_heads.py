@@ -91,7 +91,7 @@ def score(out: Path, metrics_path: Path) -> None:
 
 
 def compared(networks: Any, picture: Any, wanted: Any, identity: Any) -> list[float]:
-    """Distance of the landmarks, whether a face is found, whether it shows the person."""
+    """Compare two pictures: distance of the landmarks, whether a face is found, whether it shows the person."""
     mesh = networks.landmarks(picture)
     if mesh is None:
         return [np.nan, 0.0, 0.0]

@@ -29,7 +29,7 @@ from model_card import to_tensor
 import fomaug
 from fomaug.faces import head_pose
 from fomaug.motion import MotionParams, View, fit
-from fomaug.motion import turn as _turn
+from fomaug.motion import targets as _turn
 from fomaug.quality import Gates, judge, score
 
 ASKED = [
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def animate(model: Any, frame: torch.Tensor, yaw: float) -> list[tuple[float, ...]]:
-    """Turn a source to every view: its true yaw, what is asked and reached, growth, and whether the gates pass it."""
+    """Turn a source to every view: its true yaw, the requested and the reached view, growth, result of the gates."""
     source = model.encode(frame)
     pose = tuple(head_pose(source.keypoints, model)[0].tolist())
     params = [MotionParams(key=0, view=View(asked, taken=asked, pose=pose)) for asked in ASKED]

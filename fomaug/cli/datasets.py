@@ -62,11 +62,11 @@ def expand(dataset: str, out: str | None, *, as_json: bool, **options: Any) -> i
     --resume continues.
     """
     ctx = click.get_current_context()
+    if not (options["dry_run"] or options["prepare"]):
+        start_early(options["processes"], options["engine"], options["device"])
     if options["purpose"] is not None:
         options = _without_defaults(ctx, options)
     finishes, profiles = options.pop("finish"), options.pop("profile")
-    if not (options["dry_run"] or options["prepare"]):
-        start_early(options["processes"], options["engine"], options["device"])
     if out is None:
         if not finishes and options["shard"] is None:
             raise click.UsageError("Missing argument 'OUT'.", ctx)

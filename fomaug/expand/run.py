@@ -145,7 +145,8 @@ class Pipeline:
             found = next(self._units, None)
             if found is not None:
                 run, unit = found
-                missing = [] if run.unfinished.has(unit) else [job for job in unit if self._is_wanted(job, run.task)]
+                stored = not self.writer.per_unit and run.unfinished.has(unit)
+                missing = [] if stored else [job for job in unit if self._is_wanted(job, run.task)]
                 self._ahead.append(_Batch(run, unit, {job: self._load(job, threads) for job in missing}))
                 continue
             with self.clock("tasks"):
@@ -268,9 +269,9 @@ class Pipeline:
 
     def _write(self, batch: _Batch) -> int:
         """Write the samples of a unit, and return their number."""
-        count, unfinished = 0, batch.run.unfinished
-        made = (future.result() for future in batch.samples)
-        for sample in unfinished.samples(batch.unit) if unfinished.has(batch.unit) else made:
+        count, made = 0, (future.result() for future in batch.samples)
+        # Nothing was loaded for a unit whose samples an earlier run has left.
+        for sample in made if batch.loads else batch.run.unfinished.samples(batch.unit):
             self.writer.add(sample)
             count += 1
         return count

@@ -77,7 +77,11 @@ def open_unfinished(plan: ExpandPlan, name: str) -> Unfinished:
         opened = open_regular(temporary, ARCHIVE)
     except OSError:
         return Unfinished()
-    temporary.unlink()
+    try:
+        temporary.unlink()
+    except OSError:  # Windows removes no open file, and the writer could not begin
+        opened.close()
+        return Unfinished()
     return Unfinished(opened, file)
 
 

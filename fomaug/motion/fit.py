@@ -14,8 +14,7 @@ from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, did_you_mean
 from fomaug.geometry import Measures, hull_areas, inverse_jacobian, scaled, shape_distance
 from fomaug.motion.params import MotionParams
-from fomaug.motion.targets import Fitted, Fitting, find_targets
-from fomaug.motion.turn import fit_views
+from fomaug.motion.targets import Fitted, Fitting, find_targets, fit_views
 from fomaug.types import Keypoints
 
 # Frames nearer to the driving frame than this share of the track's largest distance are no "moving" reference.

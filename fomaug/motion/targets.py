@@ -1,18 +1,38 @@
-"""Compute target keypoints of rows with different modes of transfer."""
+"""Target keypoints of rows: by the modes of transfer, or, for views, turned to a head pose that the source can show."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-from fomaug.device import send
-from fomaug.geometry import Bounded, Measures, TransferMode, bounded_target
+from fomaug.device import constant, constants, send
+from fomaug.driving.synthetic import EXPRESSIONS, expression_offset
+from fomaug.errors import PoolError
+from fomaug.faces import KEYPOINT_POINTS, pose_of_points, posed_face
+from fomaug.geometry import Bounded, Measures, TransferMode, bounded_target, hull_area, side_growth
 from fomaug.motion.params import MotionParams
+from fomaug.motion.view import Angles, View
 from fomaug.types import Keypoints
+
+GROWTH: Final = 1.5
+"""Growth of a side of the face above which a view is replaced; measured, see docs/evidence/motion.md."""
+FARTHEST: Final = 30.0
+"""Largest turn from the source's yaw, in degrees, above which a view is replaced; measured, too."""
+NOD_GAIN: Final = 1.6
+"""Factor on the nod of a face that looks ahead, since pictures nod less than their keypoints; measured, too."""
+NOD_LIMITS: Final = (-38.0, 32.0)
+"""Pitches in degrees beyond which the gain moves no keypoints."""
+_SIDEWAYS: Final = 40.0  # degrees of yaw from which nods have no gain, because the gates would reject such copies
+_TILT: Final = 0.3  # degrees of roll that pictures of faces in profile get for each degree of nod
+_NAMES: Final = tuple(KEYPOINT_POINTS)
+_STEPS: Final = 16  # views between the drawn view and the yaw of the source
+_FRACTION: Final = 64.0  # of a degree, so that angles are the same after writing and reading
+_NUMBERS: Final = 7  # of a settled view: the chosen view, the pose of the source, the candidate
 
 
 class Fitted(NamedTuple):
@@ -65,3 +85,151 @@ def find_targets(
         found.append(bounded_target(source, driving, reference, mode, names, strength[rows], free[rows], own))
     targets, shares, taken = zip(*found, strict=True)
     return Bounded(Keypoints.cat(targets)[there], torch.cat(shares)[there], torch.cat(taken)[there])
+
+
+def fit_views(params: Sequence[MotionParams], keypoints: Keypoints, names: Sequence[str]) -> Fitting:
+    """Rotate faces to their views, and apply the expressions.
+
+    The target is the source's keypoints, plus the difference between the mean face in the view with the expression and
+    the mean face in the source's pose, at the source's size. The mean face nods farther than the view, so that the
+    picture reaches it, see `overshoot_nods`.
+
+    Args:
+        params: N draws with a view. Settled ones are used as they are.
+        keypoints: keypoints of the N faces.
+        names: names of the K keypoints.
+
+    Raises:
+        PoolError: the keypoints are not known points of the face.
+        ArgumentError: an expression is unknown.
+    """
+    if tuple(names) != _NAMES:
+        raise PoolError("views need a model whose keypoints are known points of the face; use a pool of clips")
+    views = [param.view for param in params if param.view is not None]
+    given = _send(params, views, keypoints.value)
+    poses, taken, choice = given.poses, given.views, None
+    if not all(view.settled for view in views):
+        poses = torch.where(given.settled, poses, pose_of_points(keypoints.value).to(poses))
+        taken, choice = _takeable(given, poses, keypoints)
+    pair = keypoints, posed_face(overshoot_nods(taken, poses), given.offset), posed_face(poses)
+    free = torch.ones_like(given.settled[:, 0])
+    target = find_targets(params, pair, torch.ones_like(poses[:, 0]), free, names).target
+    if choice is None:
+        return Fitting(target, poses.new_empty(0), lambda _: list(params))
+
+    def settle(numbers: Sequence[float]) -> list[MotionParams]:
+        found = [numbers[start : start + _NUMBERS] for start in range(0, len(numbers), _NUMBERS)]
+        return [replace(p, view=_settle(view, own)) for p, view, own in zip(params, views, found, strict=True)]
+
+    return Fitting(target, torch.cat([taken, poses, choice[:, None].to(poses.dtype)], 1).flatten(), settle)
+
+
+def overshoot_nods(views: Tensor, poses: Tensor) -> Tensor:
+    """Choose the poses of the mean face with which pictures reach the views.
+
+    Pictures follow about half of a nod. If the face is turned aside, they follow less of the nod than of the tilt that
+    it causes in the picture, so they get a roll. The factors are measured on heads that are turned by up to 40 degrees.
+
+    Args:
+        views: (N, 3) yaw, pitch and roll in degrees.
+        poses: (N, 3) head poses of the sources.
+
+    Returns:
+        (N, 3) angles. Their pitch differs from the source's by up to `NOD_GAIN` times as much as the view's. A pitch
+        beyond `NOD_LIMITS` is moved back to the limit, or to the view if that is beyond the limit, too.
+    """
+    (yaw, pitch, roll), start = views.unbind(1), poses[:, 1]
+    gain = 1 + (NOD_GAIN - 1) * (1 - yaw.abs() / _SIDEWAYS).clamp(min=0.0)
+    low, high = (torch.full_like(pitch, limit) for limit in NOD_LIMITS)
+    farther = (start + gain * (pitch - start)).clamp(pitch.minimum(low), pitch.maximum(high))
+    tilted = roll + _TILT * yaw.deg2rad().sin() * (farther - start)
+    return torch.stack([yaw, farther, tilted], 1)
+
+
+class _Given(NamedTuple):
+    """The numbers of N views on a device.
+
+    Attributes:
+        views: (N, 3) drawn views, or the chosen ones of settled views.
+        poses: (N, 3) head poses of the sources of settled views; without a meaning for other views.
+        settled: (N, 1) bool.
+        offset: (N, K, 3, 3) changes of the keypoints' frames by the expressions.
+    """
+
+    views: Tensor
+    poses: Tensor
+    settled: Tensor
+    offset: Tensor
+
+
+def _send(params: Sequence[MotionParams], views: Sequence[View], like: Tensor) -> _Given:
+    columns = (
+        [view.taken or view.asked for view in views],
+        [view.pose or view.asked for view in views],
+        [[view.settled] for view in views],
+        [_number(view.expression) for view in views],
+        [float(param.strength) for param in params],
+    )
+    asked, poses, settled, expressions, strength = send(columns, like.device)
+    offset = strength.to(like.dtype)[:, None, None, None] * _offsets(like.device)[expressions].to(like.dtype)
+    return _Given(asked.to(like.dtype), poses.to(like.dtype), settled, offset)
+
+
+def _number(expression: str) -> int:
+    expression_offset(expression)  # raises an error if it is unknown
+    return list(EXPRESSIONS).index(expression)
+
+
+@constants
+def _offsets(device: torch.device) -> Tensor:
+    """Return the change (E, K, 3, 3) of the mean face's keypoints by every expression."""
+    return torch.stack([expression_offset(name) for name in EXPRESSIONS]).to(device)
+
+
+def _takeable(given: _Given, poses: Tensor, keypoints: Keypoints) -> tuple[Tensor, Tensor]:
+    """Choose the views (N, 3), and return the number (N,) of each chosen candidate: 0 for the drawn view."""
+    candidates = _candidates(given.views, poses)
+    turned = (candidates[..., 0] - poses[:, :1]).abs()
+    fits = (measure_growth(candidates, poses, keypoints) <= GROWTH) & (turned <= FARTHEST)
+    fits[:, 0] |= given.settled[:, 0]
+    # The last candidate has the source's yaw, and is chosen if no other fits.
+    rank = torch.arange(candidates.shape[1], 0, -1, device=poses.device)
+    fits[:, -1] = True
+    choice = (fits * rank).argmax(1)
+    return candidates[torch.arange(len(choice), device=choice.device), choice], choice
+
+
+def _candidates(asked: Tensor, poses: Tensor) -> Tensor:
+    """List (N, C, 3) views in the order of preference: as drawn, mirrored, then step by step nearer to the source."""
+    mirrored = asked * constant((-1.0, 1.0, -1.0), asked.device, asked.dtype)
+    share = torch.arange(1, _STEPS + 1, device=asked.device).to(asked) / _STEPS
+    yaw = asked[:, :1] + (poses[:, :1] - asked[:, :1]) * share
+    nearer = asked[:, None].repeat(1, _STEPS, 1)
+    nearer[..., 0] = (yaw * _FRACTION).round() / _FRACTION
+    return torch.cat([asked[:, None], mirrored[:, None], nearer], 1)
+
+
+def measure_growth(candidates: Tensor, poses: Tensor, keypoints: Keypoints) -> Tensor:
+    """Compute the growth (N, C) of the side of the face that grows most, without the expression."""
+    source, reference = keypoints.value.detach(), posed_face(poses).value
+    scale = (hull_area(source) / hull_area(reference)).sqrt()[:, None, None, None]
+    count = candidates.shape[1]
+    posed = posed_face(candidates.flatten(0, 1)).value.view(-1, count, *source.shape[1:])
+    moved = source[:, None] + scale * (posed - reference[:, None])
+    growth = side_growth(source.repeat_interleave(count, 0), moved.flatten(0, 1), _NAMES)
+    return growth.view(-1, count)
+
+
+def _settle(view: View, numbers: Sequence[float]) -> View:
+    if view.settled:
+        return view
+    taken, pose, choice = numbers[:3], numbers[3:6], int(numbers[6])
+    yaw, pitch, roll = view.asked
+    # The drawn angles are kept instead of their float32 values, so that equal views are equal.
+    exact: dict[int, Angles] = {0: view.asked, 1: (0.0 - yaw, pitch, 0.0 - roll)}
+    return replace(view, taken=exact.get(choice, _angles(taken)), pose=_angles(pose))
+
+
+def _angles(values: Sequence[float]) -> Angles:
+    yaw, pitch, roll = values
+    return yaw, pitch, roll

@@ -20,12 +20,12 @@ from torch import Tensor
 from fomaug.geometry.sampling import can_be_rearranged
 
 _LARGE: Final = 2**19
-"""Values of a map from which on these ways save time; smaller maps wait for their weights."""
+"""Number of values of a map from which these methods save time; smaller maps wait for the weights."""
 _TILE: Final = 4  # results of a tile; it reads two pixels more
 
 
 def is_large(x: Tensor) -> bool:
-    """Return whether maps (B, C, H, W) may be convolved by one of these ways, and are large enough."""
+    """Return whether maps (B, C, H, W) may be convolved by these methods, and are large enough."""
     return x[0].numel() >= _LARGE and can_be_rearranged(x)
 
 
@@ -97,10 +97,10 @@ def _results(products: list[Tensor]) -> Tensor:
 
 
 def convolve_by_columns(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Convolve maps to a few, as `F.conv2d` does with the padding that keeps the size.
+    """Convolve maps to a few channels, as `F.conv2d` does with the padding that keeps the size.
 
-    A processor computes sixteen results at once, and has three of the last layer. So each column of the kernel gives
-    results of its own, which are then added.
+    A processor computes sixteen results at once, but the last layer has only three channels. So each column of the
+    kernel is convolved to its own results, which are then added.
 
     Args:
         x: (B, C, H, W).

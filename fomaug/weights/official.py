@@ -23,7 +23,7 @@ from fomaug.weights.pickles import ZIP, check_zip, read_lazily
 
 _MOST_NODES: Final = 10_000  # Most nodes of a document, with repetitions by aliases; official ones have 200.
 _LONGEST: Final = 1000  # Most characters of one value.
-# Beside its own errors, PyYAML raises these for values that are not valid date, number or boolean.
+# In addition to its own errors, PyYAML raises these for values that are not valid date, number or boolean.
 _BAD_VALUES: Final = (ValueError, AttributeError, LookupError, TypeError, OverflowError, RecursionError)
 Config = str | os.PathLike[str] | Mapping[str, Any] | None
 _PICKLE, _GZIP = b"\x80", b"\x1f\x8b"

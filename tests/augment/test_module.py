@@ -219,13 +219,18 @@ def test_works_inside_a_compiled_step(augment, images):
 def test_works_inside_a_distributed_net(augment, images, tmp_path):
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/ranks", rank=0, world_size=1)
     try:
-        head = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 2))
-        net = nn.parallel.DistributedDataParallel(nn.Sequential(augment, head))
-        net(images).sum().backward()
-        assert head[1].weight.grad is not None
-        assert len(list(net.parameters())) == 2
+        check_distributed_step(augment, images)
     finally:
         torch.distributed.destroy_process_group()
+
+
+def check_distributed_step(augment, images):
+    # The net must be gone before the process group: as its last owner, it would wait for threads that need the GIL.
+    head = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 2))
+    net = nn.parallel.DistributedDataParallel(nn.Sequential(augment, head))
+    net(images).sum().backward()
+    assert head[1].weight.grad is not None
+    assert len(list(net.parameters())) == 2
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

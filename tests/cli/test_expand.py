@@ -206,6 +206,12 @@ def test_values_of_all_options_are_passed(faces: Path, tmp_path: Path, tools: li
     assert (settings["reference"], settings["relative"], settings["balance"]) == (3, False, True)
 
 
+def test_a_purpose_leaves_the_other_options_at_their_defaults(faces: Path, tmp_path: Path, tools: list[str]) -> None:
+    assert main(["expand", str(faces), str(tmp_path / "out"), *tools, "--purpose", "forgery"]) == 0
+    settings = json.loads((tmp_path / "out" / "expand.json").read_text())
+    assert settings["given"]["purpose"] == "forgery"
+
+
 def test_copies_within_the_dataset_are_not_sources_of_the_next_job(
     faces: Path, tmp_path: Path, tools: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

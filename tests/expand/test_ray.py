@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,37 @@ def test_a_job_survives_a_dead_node(
     report = run("many", engine="ray", processes=2)
     assert (report.new, report.failed) == (96, ())
     assert contents(report.out) == whole
+
+
+def test_a_worker_that_is_killed_while_ray_starts_is_survived(
+    run: Callable[..., ExpandReport], contents: Contents, tmp_path: Path, jobs: Any
+) -> None:
+    words = ("faces", "--format", "webdataset", "--copies", "4", "--samples-per-shard", "8")
+    jobs.finish(jobs.start(tmp_path, *words, "one"))
+    process = jobs.start(tmp_path, *words, "two", "--engine", "ray", "--processes", "1")
+    killed = None
+    while killed is None and process.poll() is None:
+        killed = next((pid for pid in jobs.descendants(process.pid) if is_starting(pid)), None)
+        if killed is not None:
+            jobs.kill(killed)
+        time.sleep(0.01)
+    assert killed is not None
+    try:
+        _, complaint = process.communicate(timeout=180)
+    finally:
+        for pid in (*jobs.descendants(process.pid), process.pid):
+            jobs.kill(pid)
+    assert process.returncode == 0, complaint.decode()
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+def is_starting(pid: int) -> bool:
+    """Whether a process is a worker that Ray starts; it has another name as soon as it is ready."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return any(word.endswith(b"default_worker.py") for word in words[:4])
 
 
 def test_an_error_of_an_actor_is_raised_in_the_main_process(

@@ -15,7 +15,7 @@ from fomaug.driving.synthetic import expression_offset
 from fomaug.errors import ArgumentError, PoolError
 from fomaug.faces import KEYPOINT_POINTS, pose_of_points, posed_face
 from fomaug.motion import DrawSettings, MotionParams, View, draw, fit
-from fomaug.motion.turn import GROWTH, NOD_GAIN, NOD_LIMITS, overshoot_nods
+from fomaug.motion.targets import GROWTH, NOD_GAIN, NOD_LIMITS, overshoot_nods
 
 NAMES = tuple(KEYPOINT_POINTS)
 MODEL = SimpleNamespace(name="mean", hash="m", keypoint_names=NAMES)
@@ -204,7 +204,7 @@ def test_settled_rows_replay_alone_and_need_no_estimate(pool: DrivingPool, monke
     source = faces(*[(35.0, -5.0, 4.0)] * 12, size=0.9)
     first = fit(params, source, pool, NAMES)
     rows = json.loads(json.dumps([param.to_dict() for param in first.params]))
-    monkeypatch.setattr("fomaug.motion.turn.pose_of_points", lambda value: pytest.fail("estimated again"))
+    monkeypatch.setattr("fomaug.motion.targets.pose_of_points", lambda value: pytest.fail("estimated again"))
     again = fit([MotionParams.from_dict(row) for row in rows], source, pool, NAMES)
     assert again.params == first.params
     assert torch.equal(again.target.value, first.target.value)

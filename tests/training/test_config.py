@@ -182,7 +182,7 @@ def test_json_is_read_as_json(tmp_path: Path, tiny_config: dict) -> None:
 def test_endlessly_nested_files_are_refused(tmp_path: Path) -> None:
     for name in ("deep.yaml", "deep.json"):
         (tmp_path / name).write_text("[" * 60_000)
-        with pytest.raises(ArgumentError, match=r"is no (YAML file|JSON)|nested too deeply"):
+        with pytest.raises(ArgumentError, match=r"is not (a YAML file|JSON)|nested too deeply"):
             read_config(tmp_path / name)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from tempfile import mkdtemp
 from typing import Any, Final
@@ -18,6 +21,7 @@ from fomaug.expand.tasks import Done, Task
 from fomaug.expand.worker import WorkerSetup, load_stages
 
 _MOST_DEATHS: Final = 10  # of workers in a row that made nothing
+_PRESTART: Final = "RAY_prestart_worker_first_driver"
 
 
 class RayEngine:
@@ -40,12 +44,29 @@ class RayEngine:
             return
         starts = not self._ray.is_initialized()
         if starts:
-            self._ray.init(address=self.plan.address, log_to_driver=False)
+            with _no_first_worker():
+                self._ray.init(address=self.plan.address, log_to_driver=False)
         try:
             _Actors(self._ray, self.plan, job).run()
         finally:
             if starts:
                 self._ray.shutdown()
+
+
+@contextmanager
+def _no_first_worker() -> Iterator[None]:
+    """Make Ray start no worker before it is used, unless the environment says otherwise.
+
+    Ray starts one while it starts itself, and waits for it without end if it is killed at that moment.
+    """
+    if _PRESTART in os.environ:
+        yield
+        return
+    os.environ[_PRESTART] = "0"
+    try:
+        yield
+    finally:
+        del os.environ[_PRESTART]
 
 
 class _Actors:
