@@ -30,7 +30,7 @@ from fomaug.expand.dataset import (
 from fomaug.expand.formats import open_writer
 from fomaug.expand.gates import Embed
 from fomaug.expand.labels import check_policy, list_classes
-from fomaug.expand.locks import LOCK
+from fomaug.expand.locks import LOCK, remove_temporary
 from fomaug.expand.manifest import MANIFEST_FORMAT, SUMMARY, check_facts, read_summary, save_summary
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
@@ -172,6 +172,8 @@ def begin(prepared: Prepared, *, resume: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if filled and (is_prepared(out) or not _is_unfinished(out)):
         check_facts(out, prepared.facts)
+    if not is_prepared(out):
+        remove_temporary(out)  # a tar file of a job whose settings are lost
     save_sources(out, prepared.sources)
     save_pool(plan, prepared.stages.augment.driving)
     if not is_prepared(out):

@@ -76,6 +76,8 @@ def open_unfinished(plan: ExpandPlan, name: str) -> Unfinished:
     try:
         opened = open_regular(temporary, ARCHIVE)
     except OSError:
+        with suppress(OSError):
+            temporary.unlink()  # a pipe, or a link to nowhere, which the writer would open
         return Unfinished()
     try:
         temporary.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from multiprocessing import forkserver
@@ -205,6 +206,18 @@ def test_workers_that_never_make_anything_end_the_job(
     Killer(monkeypatch, 9)
     with pytest.raises(FomaugError, match="1 workers in a row made nothing; the last one ended with exit code -9"):
         run("out", processes=2)
+
+
+def test_a_script_without_a_guard_learns_what_it_lacks(faces: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import fomaug\nfomaug.expand({str(faces)!r}, {str(tmp_path / 'out')!r}, copies=2, processes=2)\n"
+    )
+    ended = subprocess.run([sys.executable, script], check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    last = ended.stderr.splitlines()[-1]
+    assert "the last one ended with exit code 1" in last
+    assert last.endswith("""needs `if __name__ == "__main__":` around the call, or processes=1""")
 
 
 def test_workers_end_with_their_job(run: Callable[..., ExpandReport]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,31 @@ def test_the_samples_of_another_archive_are_not_taken(run: Run, contents: Conten
     animated.clear()
     report = run("broken", samples_per_shard=4, resume=True)
     assert len(animated) == 5
+    assert contents(report.out) == contents(whole.out)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_is_no_file_is_removed_and_not_written_to(run: Run, contents: Contents, tmp_path: Path, kind: str) -> None:
+    whole = run("whole")
+    leave_unfinished(run, "broken", b"")
+    temporary = temporary_of(tmp_path / "broken" / ARCHIVE)
+    temporary.unlink()
+    if kind == "link":
+        temporary.symlink_to(tmp_path / "elsewhere.tar")
+    else:
+        os.mkfifo(temporary)  # a writer would wait for a reader without end
+    report = run("broken", resume=True)
+    assert not (tmp_path / "elsewhere.tar").exists()
+    assert contents(report.out) == contents(whole.out)
+
+
+def test_samples_without_a_job_are_not_taken(run: Run, contents: Contents, tmp_path: Path) -> None:
+    """Settings that are not recorded cannot be compared."""
+    other, whole = run("other", seed=1), run("whole")
+    temporary = temporary_of(tmp_path / "broken" / ARCHIVE)
+    temporary.parent.mkdir()
+    temporary.write_bytes((other.out / ARCHIVE).read_bytes())
+    report = run("broken", resume=True)
     assert contents(report.out) == contents(whole.out)
 
 

@@ -25,6 +25,10 @@ from fomaug.weights import pick_device
 
 _WORKER_BYTES: Final = 1 << 30  # memory of one process on a CPU, with a margin
 _MOST_DEATHS: Final = 10
+_ADVICE: Final = (
+    "; a script that calls fomaug.expand with several processes must be a file, because each process imports it, and "
+    'needs `if __name__ == "__main__":` around the call, or processes=1'
+)
 _PATIENCE: Final = 10.0  # seconds in which workers must end by themselves
 
 
@@ -100,6 +104,7 @@ class _Process:
         part: name of its manifest part.
         device: device of the worker's model.
         tasks: assigned tasks that are not finished.
+        has_begun: whether it has loaded its model; if it dies earlier, no task is the cause.
     """
 
     process: Any
@@ -107,6 +112,7 @@ class _Process:
     part: str
     device: str
     tasks: deque[Task] = field(default_factory=deque)
+    has_begun: bool = False
 
 
 class _Processes:
@@ -179,6 +185,9 @@ class _Processes:
     def _hear(self, worker: _Process, message: Any) -> None:
         if isinstance(message, BaseException):
             raise message
+        if message is None:
+            worker.has_begun = True
+            return
         self._deaths = 0
         if isinstance(message, Done):
             worker.tasks.popleft()
@@ -195,9 +204,10 @@ class _Processes:
         reason = f"ended with exit code {worker.process.exitcode}"
         self._deaths += 1
         if self._deaths > _MOST_DEATHS:
-            raise FomaugError(f"{_MOST_DEATHS} workers in a row made nothing; the last one {reason}")
+            advice = _ADVICE if worker.process.exitcode == 1 else ""
+            raise FomaugError(f"{_MOST_DEATHS} workers in a row made nothing; the last one {reason}{advice}")
         for number, task in reversed(list(enumerate(worker.tasks))):
-            if number == 0:
+            if number == 0 and worker.has_begun:
                 self.tasks.lost(task, worker.part, reason)
             else:
                 self.tasks.put_back(task)

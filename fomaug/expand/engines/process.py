@@ -63,7 +63,9 @@ def serve(
     try:
         setup = ForkingPickler.loads(setup) if isinstance(setup, bytes) else setup
         part = setup.open_part(part_name)
-        work(setup, load_stages(setup), part, _PipeFeed(pipe))
+        stages = load_stages(setup)
+        pipe.send(None)  # a death from now on may be caused by a task
+        work(setup, stages, part, _PipeFeed(pipe))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the job's process raises it
