@@ -147,7 +147,7 @@ class _Processes:
             try:
                 return self._try_to_start(device)
             except (EOFError, ConnectionError):
-                # The fork server was killed at this moment. Until the system has removed it, it cannot be started again.
+                # The fork server was killed. It cannot be started again until the system has removed it.
                 time.sleep(0.01 * 2**number)
         raise FomaugError(f"{_MOST_DEATHS} worker processes in a row could not be started")
 
