@@ -152,7 +152,7 @@ PRESETS: Final[Mapping[Purpose, Preset]] = {
     ),
     "expression": Preset(
         {"driving": "views", "views": "yaw=-40:40:20 pitch=-20,0,20 expressions=neutral", "labels": "keep"},
-        "Only the pose changes, so that the label stays true; the study of expressions was too small for an answer.",
+        "Only the pose changes, so that the label stays true; no gain was found: -5.3 points [-13.2, +2.5].",
     ),
     "detection": Preset(
         {**_WIDE, "faces": "boxes"}, "The views of recognition, in each annotated face; not measured for detectors."
@@ -162,7 +162,8 @@ PRESETS: Final[Mapping[Purpose, Preset]] = {
         "Every copy is a fake of one kind; not measured for detectors of fakes.",
     ),
     "auto": Preset(
-        {"driving": "views"}, "Turned heads: +2.8 points, as much as fixed views to 40 degrees; no difference on ORL."
+        {"driving": "views"},
+        "Turned heads: +2.8 points, as much as fixed views to 40 degrees; ORL, with little pose: +1.1 [-0.1, +2.4].",
     ),
 }
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fomaug.device import constants
-
 
 def identity_grid(
     size: tuple[int, int], *, device: torch.device | str | None = None, dtype: torch.dtype = torch.float32
@@ -84,15 +82,10 @@ def inverse_2x2(matrix: Tensor, *, least: float = 0.0) -> Tensor:
         matrix: (..., 2, 2).
         least: replacement for determinants of smaller absolute value, for a finite result; 0 for none.
     """
-    turned = matrix.flatten(-2).flip(-1).view(matrix.shape)  # [[d, c], [b, a]] of [[a, b], [c, d]]
-    products = matrix[..., 0, :] * turned[..., 0, :]  # a d and b c
-    area = products[..., 0] - products[..., 1]
+    a, b = matrix[..., 0, 0], matrix[..., 0, 1]
+    c, d = matrix[..., 1, 0], matrix[..., 1, 1]
+    adjugate = torch.stack((d, -b, -c, a), -1).view(matrix.shape)
+    area = a * d - b * c
     if least:
         area = area.masked_fill(area.abs() < least, least)
-    return turned.mT / (area[..., None, None] * _signs(matrix.device, matrix.dtype))
-
-
-@constants
-def _signs(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return the signs (2, 2) of the cofactors."""
-    return torch.tensor([[1.0, -1.0], [-1.0, 1.0]], device=device, dtype=dtype)
+    return adjugate / area[..., None, None]

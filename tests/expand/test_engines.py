@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing import forkserver
 from pathlib import Path
@@ -274,3 +275,17 @@ def test_the_profile_names_the_stage_that_limits(run: Callable[..., ExpandReport
     profile = run("out", processes=2).profile
     assert len(profile) == 8
     assert "limits the speed: " in profile[-1]
+
+
+def test_a_worker_starts_although_the_killed_fork_server_exists_for_a_moment(
+    run: Callable[..., ExpandReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, end = local._Processes._try_to_start, time.monotonic() + 0.5
+
+    def fail_for_a_moment(self: Any, device: str) -> Any:
+        if time.monotonic() < end:
+            raise EOFError
+        return start(self, device)
+
+    monkeypatch.setattr(local._Processes, "_try_to_start", fail_for_a_moment)
+    assert run("two", processes=2).new == 10

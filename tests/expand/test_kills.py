@@ -6,6 +6,7 @@ import importlib.util
 import os
 import random
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -67,18 +68,25 @@ def check_kills(
     jobs.finish(jobs.start(folder, *words, "whole"))
     duration = time.monotonic() - begin
     whole, rng = contents(folder / "whole"), random.Random(f"{format} {engine} {bool(url)}")
-    killed = 0
+    killed, begins = 0, True
     while killed < kills:
+        start = time.monotonic()
         process = jobs.start(folder, *words, out, "--resume")
-        time.sleep(rng.uniform(0.1, 1.0) * duration)
-        victim = rng.choice([process.pid, *jobs.descendants(process.pid)])
-        is_worker = any(mark in command_of(victim) for mark in WORKERS)
-        killed += process.poll() is None
-        jobs.kill(victim)
+        is_worker = False
+        try:
+            process.wait(rng.uniform(0.1, 1.0) * duration)
+            if begins:  # the machine is less busy than before
+                duration = time.monotonic() - start
+        except subprocess.TimeoutExpired:
+            killed += 1
+            victim = rng.choice([process.pid, *jobs.descendants(process.pid)])
+            is_worker = any(mark in command_of(victim) for mark in WORKERS)
+            jobs.kill(victim)
         _, complaint = process.communicate()
         if is_worker:
             assert process.returncode == 0, complaint.decode()
-        if process.returncode == 0:
+        begins = process.returncode == 0
+        if begins:
             assert (objects(url) if url else contents(folder / out)) == whole
             remove(url) if url else shutil.rmtree(folder / out)
     jobs.finish(jobs.start(folder, *words, out, "--resume"))

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
 
-from fomaug import DrivingPool, Keypoints
+from fomaug import DrivingPool, Keypoints, load_model
 from fomaug.driving.synthetic import expression_offset
 from fomaug.errors import ArgumentError, PoolError
-from fomaug.faces import KEYPOINT_POINTS, pose_of_points, posed_face
+from fomaug.faces import KEYPOINT_POINTS, head_pose, pose_of_points, posed_face
 from fomaug.motion import DrawSettings, MotionParams, View, draw, fit
 from fomaug.motion.targets import GROWTH, NOD_GAIN, NOD_LIMITS, overshoot_nods
 
 NAMES = tuple(KEYPOINT_POINTS)
 MODEL = SimpleNamespace(name="mean", hash="m", keypoint_names=NAMES)
 ALWAYS = DrawSettings(p=1.0)
+EXAMPLES = Path(__file__).parents[2] / "examples" / "faces"
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +151,19 @@ def test_faces_that_are_turned_aside_nod_as_asked_and_are_rolled_back() -> None:
     assert farther[1:, 1].tolist() == [10.0, 10.0, -10.0]
     assert farther[1, 2] > 1
     assert farther[2:, 2].tolist() == [-farther[1, 2]] * 2
+
+
+@pytest.mark.parametrize("pitch", [-15.0, 15.0])
+def test_pictures_of_faces_that_look_ahead_reach_nods(pitch: float) -> None:
+    """Without the gain, the mean errors are 10 degrees up and 4 degrees down."""
+    model = load_model(device="cpu")
+    pictures = [iio.imread(path) for path in sorted(EXAMPLES.glob("person_[a-d]/front.jpg"))]
+    images = torch.stack([torch.from_numpy(picture).permute(2, 0, 1) / 255 for picture in pictures])
+    source = model.encode(images)
+    params = [MotionParams(key=0, view=View((0.0, pitch, 0.0)))] * len(images)
+    target = fit(params, source.keypoints, None, model.keypoint_names).target
+    reached = head_pose(model.detect(model.animate(source, target).image), model)[:, 1]
+    assert float((reached - pitch).abs().mean()) < (6 if pitch < 0 else 2.5)
 
 
 @pytest.mark.parametrize("pose", [(0.0, 0.0, 0.0), (25.0, -5.0, 8.0), (-40.0, 45.0, -20.0)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
 from collections import deque
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -146,11 +147,12 @@ class _Processes:
             self.tasks.index.add(part_path(self.tasks.index.out, worker.part), checked=False)
 
     def _start(self, device: str) -> _Process:
-        for _ in range(_MOST_DEATHS):
+        for number in range(_MOST_DEATHS):
             try:
                 return self._try_to_start(device)
             except (EOFError, ConnectionError):
-                continue  # the fork server, or the process, was killed at this moment
+                # The fork server was killed. It cannot be started again until the system has removed it.
+                time.sleep(0.01 * 2**number)
         raise FomaugError(f"{_MOST_DEATHS} worker processes in a row could not be started")
 
     def _try_to_start(self, device: str) -> _Process:
