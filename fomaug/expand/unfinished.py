@@ -79,12 +79,15 @@ def open_unfinished(plan: ExpandPlan, name: str) -> Unfinished:
         with suppress(OSError):
             temporary.unlink()  # a pipe, or a link to nowhere, which the writer would open
         return Unfinished()
-    found = Unfinished(opened, file)  # before the name is removed, because reading a large file can be interrupted
     try:
+        found = Unfinished(opened, file)  # before the name is removed, because reading a large file can be interrupted
         temporary.unlink()
     except OSError:  # Windows removes no open file, and the writer could not begin
-        found.close()
+        opened.close()
         return Unfinished()
+    except BaseException:
+        opened.close()
+        raise
     return found
 
 

@@ -113,6 +113,15 @@ def test_what_is_no_file_is_removed_and_not_written_to(run: Run, contents: Conte
     assert contents(report.out) == contents(whole.out)
 
 
+def test_a_job_can_be_interrupted_before_its_first_archive(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **options: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(copies, "move", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run("out")
+
+
 def test_a_file_survives_an_interrupt_while_it_is_read(
     run: Run, contents: Contents, animated: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

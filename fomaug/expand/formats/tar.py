@@ -46,9 +46,11 @@ class TarWriter(ArchiveWriter):
 
     def interrupt(self) -> None:
         """Keep the unfinished archive under its temporary name; `Unfinished` reads it."""
+        if not self.file:
+            return  # no archive was begun
         temporary = temporary_of(path_inside(self.out, self.file))
         kept = temporary_of(temporary)
-        if self.file and temporary.exists():
+        if temporary.exists():
             temporary.replace(kept)
         self.abandon()
         if kept.exists():
