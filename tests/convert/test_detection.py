@@ -124,17 +124,22 @@ def test_yolo_pose_has_points_and_their_mirror(labelled: Make, to: Convert) -> N
         np.testing.assert_allclose(pixels[seen], points[seen], atol=0.05)
 
 
+def add_source(out: Path, annotations: Path, name: str) -> None:
+    """Add a picture of anna, whose face fills it, to the sources of an expansion and to its annotations."""
+    with (out / "sources.jsonl").open("a") as file:
+        file.write(json.dumps([name, "anna", "", 1]) + "\n")
+    content = json.loads(annotations.read_text())
+    content["images"].append({"id": 9, "file_name": name, "width": 48, "height": 48})
+    content["annotations"].append({"id": 9, "image_id": 9, "category_id": 1, "bbox": [0, 0, 48, 48]})
+    annotations.write_text(json.dumps(content))
+
+
 def test_pictures_of_one_stem_have_text_files_of_their_own(
     labelled: Make, to: Convert, faces: Path, tmp_path: Path
 ) -> None:
     data = labelled()
     (faces / "anna" / "1.jpg").write_bytes((faces / "ben" / "2.jpg").read_bytes())
-    lines = (data.out / "sources.jsonl").read_text()
-    (data.out / "sources.jsonl").write_text(lines + json.dumps(["anna/1.jpg", "anna", "", 1]) + "\n")
-    content = json.loads((tmp_path / "annotations.json").read_text())
-    content["images"].append({"id": 9, "file_name": "anna/1.jpg", "width": 48, "height": 48})
-    content["annotations"].append({"id": 9, "image_id": 9, "category_id": 1, "bbox": [0, 0, 48, 48]})
-    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    add_source(data.out, tmp_path / "annotations.json", "anna/1.jpg")
     report = to(data, "yolo")
     assert (report.dest / "labels/train/anna/1-jpg-2.txt").read_text() == "0 0.5 0.5 1 1\n"
     assert (report.dest / "images/train/anna/1-jpg-2.jpg").is_file()
@@ -147,12 +152,7 @@ def test_pictures_that_yolo_would_skip_become_png(
     data = labelled()
     picture = read_picture(faces / "ben" / "2.jpg")
     Image.fromarray(picture.rgb).save(faces / "anna" / "3.ppm")
-    lines = (data.out / "sources.jsonl").read_text()
-    (data.out / "sources.jsonl").write_text(lines + json.dumps(["anna/3.ppm", "anna", "", 1]) + "\n")
-    content = json.loads((tmp_path / "annotations.json").read_text())
-    content["images"].append({"id": 9, "file_name": "anna/3.ppm", "width": 48, "height": 48})
-    content["annotations"].append({"id": 9, "image_id": 9, "category_id": 1, "bbox": [0, 0, 48, 48]})
-    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    add_source(data.out, tmp_path / "annotations.json", "anna/3.ppm")
     report = to(data, "yolo", include_sources=mode)
     written = report.dest / "images/train/anna/3.png"
     assert not written.is_symlink() and written.read_bytes().startswith(b"\x89PNG")

@@ -106,7 +106,7 @@ class _Process:
         part: name of its manifest part.
         device: device of the worker's model.
         tasks: assigned tasks that are not finished.
-        has_begun: whether it has loaded its model; if it dies earlier, no task is the cause.
+        has_begun: mark of a loaded model; no task causes a death before that.
     """
 
     process: Any
