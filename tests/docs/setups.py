@@ -83,7 +83,8 @@ def _views(folder: Path, names: Names) -> None:
 
 
 @setup("docs/how-to/expand.md")
-def _expand(folder: Path, names: Names) -> None:
+@setup("docs/how-to/recognition.md")
+def _embedder(folder: Path, names: Names) -> None:
     names.update(embedder=lambda images: images.mean((2, 3)))
 
 
@@ -133,11 +134,6 @@ def _files(folder: Path, names: Names) -> None:
         pool=fomaug.DrivingPool.builtin(names["model"]),
         source=tensors(1),
     )
-
-
-@setup("docs/how-to/recognition.md")
-def _recognition(folder: Path, names: Names) -> None:
-    names.update(embedder=lambda images: images.mean((2, 3)))
 
 
 @setup("docs/how-to/landmarks.md")
