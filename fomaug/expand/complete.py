@@ -18,11 +18,11 @@ from fomaug import __version__
 from fomaug.expand.contact import choose_sources, remove_thumbnails, save_contact_sheet
 from fomaug.expand.index import RowIndex
 from fomaug.expand.manifest import CARD, CONTACT_SHEET, MANIFEST, REJECTED, SUMMARY, Row, read_rows, save_summary
-from fomaug.expand.originals import Originals
+from fomaug.expand.originals import Originals, archived_suffix
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.prepare import Prepared, inputs_of
 from fomaug.expand.report import ExpandReport, Failure, describe_profile
-from fomaug.expand.samples import MOST_SHOWN, SUFFIXES, archived_suffix
+from fomaug.expand.samples import MOST_SHOWN, SUFFIXES
 from fomaug.expand.shards import Division
 from fomaug.expand.shares import Share
 from fomaug.expand.sources import SourceFile

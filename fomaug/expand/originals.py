@@ -8,22 +8,24 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from fomaug import files
 from fomaug.errors import MediaError, reason_of
-from fomaug.expand.annotate import Annotator
 from fomaug.expand.formats import archive_suffix, is_whole_archive, open_writer
-from fomaug.expand.labels import copy_label, to_json
+from fomaug.expand.labels import Annotator
 from fomaug.expand.manifest import MANIFEST, Row, to_line
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
-from fomaug.expand.samples import Sample, archived_suffix, original_name, path_inside
+from fomaug.expand.samples import MAX_NAME_BYTES, Sample, copy_label, cut_stem, path_inside
 from fomaug.expand.shards import choose_stems, shard_name
 from fomaug.expand.sources import SourceFile
 from fomaug.expand.storage import push_archive
 from fomaug.files import link_relative, open_regular, replacing, write_file
-from fomaug.labels import FaceLabels
+from fomaug.labels import FaceLabels, to_plain
 from fomaug.media import file_size, upright_size
+
+_ARCHIVED: Final = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
 
 _Named = tuple[SourceFile, str, Row]  # source, path or name within its archive, row
 
@@ -101,7 +103,7 @@ class Originals:
         }
         annotation = self._annotation(source, (height, width))
         if annotation is not None:
-            row["annotation"] = to_json(annotation)
+            row["annotation"] = to_plain(annotation)
         return source, original_name(source, stem, label, archived=self.plan.format != "folder"), row
 
     def _place(self, named: Iterator[_Named]) -> Iterator[Row]:
@@ -166,3 +168,27 @@ class Originals:
 
     def _fail(self, source: SourceFile, cause: BaseException) -> None:
         self.failed.append(Failure(source.key, f"it is not among the originals: {reason_of(cause)}"))
+
+
+def original_name(source: SourceFile, stem: str, label: str, *, archived: bool) -> str:
+    """Return the path of an original below the output folder, see `copy_name`; its suffix is its own.
+
+    Args:
+        source: source file.
+        stem: stem of the file names of the copies, without their ending.
+        label: label of the original; empty for none.
+        archived: True for a member of an archive, where all suffixes of a format become one.
+    """
+    parts = [part for part in (source.split_folder, label) if part]
+    suffix = PurePosixPath(source.key).suffix
+    suffix = archived_suffix(suffix) if archived else suffix
+    return str(PurePosixPath(*parts, source.folder, f"{cut_stem(stem, MAX_NAME_BYTES - len(suffix))}{suffix}"))
+
+
+def archived_suffix(suffix: str) -> str:
+    """Return the one suffix that all members of an image format have.
+
+    >>> archived_suffix(".JPEG"), archived_suffix(".webp")
+    ('.jpg', '.webp')
+    """
+    return _ARCHIVED.get(suffix.lower(), suffix.lower())

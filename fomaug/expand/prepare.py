@@ -16,7 +16,6 @@ from fomaug import __version__
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool, views_like
 from fomaug.errors import ArgumentError, MediaError, ResumeError
-from fomaug.expand.annotate import make_annotator
 from fomaug.expand.contact import choose_sources
 from fomaug.expand.dataset import (
     SOURCES,
@@ -29,7 +28,7 @@ from fomaug.expand.dataset import (
 )
 from fomaug.expand.formats import open_writer
 from fomaug.expand.gates import Embed
-from fomaug.expand.labels import check_policy, list_classes
+from fomaug.expand.labels import check_policy, list_classes, make_annotator
 from fomaug.expand.locks import LOCK, remove_temporary
 from fomaug.expand.manifest import MANIFEST_FORMAT, SUMMARY, check_facts, read_summary, save_summary
 from fomaug.expand.plan import ExpandPlan

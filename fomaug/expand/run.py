@@ -12,11 +12,10 @@ from typing import Final
 from fomaug.errors import MediaError
 from fomaug.expand.copies import Outcome, make_planned
 from fomaug.expand.formats import ArchiveWriter, FormatWriter, open_writer
-from fomaug.expand.labels import move_labels
 from fomaug.expand.manifest import Part, Row, copy_id_of, explained_writes
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
-from fomaug.expand.samples import Sample, encode_copy, keep_thumbnail, rejected_row
+from fomaug.expand.samples import Sample, encode_copy, keep_thumbnail, move_labels, rejected_row
 from fomaug.expand.sources import FitLabels, Loaded, SourceJob, Unit, load, prepare
 from fomaug.expand.storage import push_archive
 from fomaug.expand.tasks import Clock, Done, Feed, Task

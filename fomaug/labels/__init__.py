@@ -25,7 +25,9 @@ from fomaug.labels.formats import register as register
 from fomaug.labels.formats import write_annotations as write_annotations
 from fomaug.labels.movement import Movement as Movement
 from fomaug.labels.movement import move as move
+from fomaug.labels.plain import from_plain as from_plain
 from fomaug.labels.plain import read_plain as read_plain
+from fomaug.labels.plain import to_plain as to_plain
 from fomaug.labels.schemes import FIVE_NAMES as FIVE_NAMES
 from fomaug.labels.schemes import Scheme as Scheme
 from fomaug.labels.schemes import find_scheme as find_scheme
@@ -52,6 +54,7 @@ __all__ = [
     "find_format",
     "find_scheme",
     "fit",
+    "from_plain",
     "point_counts",
     "five_points",
     "list_annotations",
@@ -64,5 +67,6 @@ __all__ = [
     "register",
     "scheme_names",
     "single_faces",
+    "to_plain",
     "write_annotations",
 ]

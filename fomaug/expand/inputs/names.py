@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 from fomaug.errors import ArgumentError
-from fomaug.expand.labels import check_label
 from fomaug.expand.manifest import (
     CARD,
     CONTACT_SHEET,
@@ -23,6 +22,7 @@ from fomaug.expand.manifest import (
     THUMBNAILS,
 )
 from fomaug.expand.report import Failure
+from fomaug.expand.samples import check_label
 from fomaug.expand.sources import SPLITS, SourceFile
 from fomaug.remote import is_url
 
