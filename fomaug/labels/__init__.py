@@ -9,9 +9,11 @@ from fomaug.labels.checks import Flaw as Flaw
 from fomaug.labels.checks import OnFlaw as OnFlaw
 from fomaug.labels.coco import read_categories as read_categories
 from fomaug.labels.faces import FaceLabels as FaceLabels
+from fomaug.labels.faces import SingleFace as SingleFace
 from fomaug.labels.faces import face_boxes as face_boxes
 from fomaug.labels.faces import fit as fit
 from fomaug.labels.faces import point_counts as point_counts
+from fomaug.labels.faces import single_faces as single_faces
 from fomaug.labels.formats import CSV_FILES as CSV_FILES
 from fomaug.labels.formats import FORMATS as FORMATS
 from fomaug.labels.formats import JSON_FILES as JSON_FILES
@@ -34,8 +36,6 @@ from fomaug.labels.schemes import find_scheme as find_scheme
 from fomaug.labels.schemes import five_points as five_points
 from fomaug.labels.schemes import mirror_points as mirror_points
 from fomaug.labels.schemes import scheme_names as scheme_names
-from fomaug.labels.singles import SingleFace as SingleFace
-from fomaug.labels.singles import single_faces as single_faces
 
 __all__ = [
     "CSV_FILES",

@@ -18,7 +18,7 @@ import fomaug
 from fomaug.errors import ArgumentError, did_you_mean
 from fomaug.files import write_file
 from fomaug.study.arms import NONE, Arm, Options, make_arms
-from fomaug.study.copies import Copies, make_copies
+from fomaug.study.augmentation import Copies, make_copies
 from fomaug.study.data import StudyData, load_data
 from fomaug.study.features import Embed, describe, match, num_views
 from fomaug.study.pictures import digest_pictures

@@ -55,7 +55,7 @@ def test_copies_that_show_what_the_tests_show_help(
     """One upright training picture a class; tests show them upside down, which classic augmentation never does."""
     from PIL import Image
 
-    from fomaug.study import copies as copies_module
+    from fomaug.study import augmentation
 
     rng = np.random.default_rng(0)
     for person in range(6):
@@ -65,8 +65,8 @@ def test_copies_that_show_what_the_tests_show_help(
         for number in range(6):
             noisy = (pixels + rng.normal(0, 8, pixels.shape)).clip(0, 255).astype(np.uint8)
             Image.fromarray(noisy[::-1] if number % 2 else noisy).save(folder / f"{number}.png")
-    honest = copies_module.to_input
-    monkeypatch.setattr(copies_module, "to_input", lambda pixels, side: honest(pixels[::-1], side))
+    honest = augmentation.to_input
+    monkeypatch.setattr(augmentation, "to_input", lambda pixels, side: honest(pixels[::-1], side))
     options = {**QUICK, "choices": 4, "steps": 40}
     result = fomaug.study(tmp_path / "data", tmp_path / "out", arms={"copies": still}, **options)
     copies = result.arms[2]

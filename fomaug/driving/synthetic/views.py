@@ -11,8 +11,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from fomaug.driving.synthetic.expressions import expression_fields
-from fomaug.driving.synthetic.parametric import DEFAULT_EXPRESSIONS, FPS, expression_mix
+from fomaug.driving.synthetic.expressions import DEFAULT_EXPRESSIONS, expression_fields, expression_mix
+from fomaug.driving.synthetic.tracks import FPS
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import ArgumentError, shortened
 from fomaug.faces import keypoint_frames, posed_face
