@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fomaug.animator import Animator
 from fomaug.augment import MotionAugment, MotionResult
+from fomaug.driving import pose_sample, views_of
 from fomaug.geometry import identity_grid
 from fomaug.labels import FaceLabels, move
 from fomaug.quality import Gates, judge, score
@@ -52,6 +54,11 @@ class _Copy:
     points: Tensor | None
     visible: Tensor | None
     distance: float
+
+
+def choose_views(data: StudyData, model: Animator) -> str:
+    """Return views for the head poses that the pictures of the dataset show, as the purpose "auto" has them."""
+    return views_of((data.picture(row) for row in pose_sample(len(data))), model)
 
 
 def make_copies(
