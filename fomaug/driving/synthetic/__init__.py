@@ -14,8 +14,10 @@ from fomaug.driving.synthetic.views import PITCHES as PITCHES
 from fomaug.driving.synthetic.views import ROLLS as ROLLS
 from fomaug.driving.synthetic.views import YAWS as YAWS
 from fomaug.driving.synthetic.views import expression_offset as expression_offset
+from fomaug.driving.synthetic.views import pose_sample as pose_sample
 from fomaug.driving.synthetic.views import view_tracks as view_tracks
 from fomaug.driving.synthetic.views import views_like as views_like
+from fomaug.driving.synthetic.views import views_of as views_of
 
 __all__ = [
     "expression_fields",
@@ -34,4 +36,6 @@ __all__ = [
     "expression_offset",
     "view_tracks",
     "views_like",
+    "views_of",
+    "pose_sample",
 ]
