@@ -40,7 +40,8 @@ import fomaug
 from fomaug.expand.contact import save_contact_sheet
 from fomaug.expand.dataset import find_sources, save_sources
 from fomaug.expand.labels import Annotator
-from fomaug.expand.manifest import MANIFEST, to_line
+from fomaug.expand.manifest import to_line
+from fomaug.expand.output import MANIFEST
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.shards import Division
 from fomaug.expand.sources import SourceFile

@@ -13,8 +13,9 @@ from fomaug.expand.dataset import SOURCES, find_sources, read_sources
 from fomaug.expand.formats import load_outputs
 from fomaug.expand.inputs import pictures_root
 from fomaug.expand.labels import rekeyed
-from fomaug.expand.manifest import MANIFEST, Row, explained_rows, is_still, read_rows, read_summary
-from fomaug.expand.report import Failure
+from fomaug.expand.manifest import Row, explained_rows, is_still, read_rows
+from fomaug.expand.output import MANIFEST
+from fomaug.expand.report import Failure, read_summary
 from fomaug.expand.samples import path_inside, view_columns
 from fomaug.expand.sources import SourceFile
 from fomaug.files import PICTURE, read_regular

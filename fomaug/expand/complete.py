@@ -17,16 +17,16 @@ import yaml
 from fomaug import __version__
 from fomaug.expand.contact import choose_sources, remove_thumbnails, save_contact_sheet
 from fomaug.expand.index import RowIndex
-from fomaug.expand.manifest import CARD, CONTACT_SHEET, MANIFEST, REJECTED, SUMMARY, Row, read_rows, save_summary
+from fomaug.expand.manifest import Row, read_rows
 from fomaug.expand.originals import Originals, archived_suffix
+from fomaug.expand.output import CARD, CONTACT_SHEET, MANIFEST, REJECTED, SUMMARY, push, remove_pieces
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.prepare import Prepared, inputs_of
-from fomaug.expand.report import ExpandReport, Failure, describe_profile
+from fomaug.expand.report import ExpandReport, Failure, describe_profile, save_summary
 from fomaug.expand.samples import MOST_SHOWN, SUFFIXES
 from fomaug.expand.shards import Division
 from fomaug.expand.shares import Share
 from fomaug.expand.sources import SourceFile
-from fomaug.expand.storage import push, remove_pieces
 from fomaug.expand.tasks import Tasks
 from fomaug.files import write_file
 from fomaug.labels import Flaw

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from fomaug.errors import MediaError, reason_of
 from fomaug.expand.formats import load_outputs
-from fomaug.expand.manifest import CONTACT_SHEET, THUMBNAILS, Row, is_still
+from fomaug.expand.manifest import Row, is_still
+from fomaug.expand.output import CONTACT_SHEET, THUMBNAILS
 from fomaug.expand.report import Failure
 from fomaug.expand.samples import CELL, MOST_SHOWN, thumbnail_name, thumbnail_of
 from fomaug.expand.sources import SourceFile

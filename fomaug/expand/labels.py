@@ -12,7 +12,8 @@ from fomaug.driving import DrivingPool, mirrored_expression
 from fomaug.errors import ArgumentError, LabelError
 from fomaug.expand.dataset import SOURCES
 from fomaug.expand.inputs import pictures_root, safe_key
-from fomaug.expand.manifest import MANIFEST, REJECTED, SUMMARY, Row, explained_rows
+from fomaug.expand.manifest import Row, explained_rows
+from fomaug.expand.output import MANIFEST, REJECTED, SUMMARY
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.samples import check_label, copy_label
 from fomaug.expand.sources import SourceFile

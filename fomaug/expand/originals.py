@@ -14,13 +14,13 @@ from fomaug import files
 from fomaug.errors import MediaError, reason_of
 from fomaug.expand.formats import archive_suffix, is_whole_archive, open_writer
 from fomaug.expand.labels import Annotator
-from fomaug.expand.manifest import MANIFEST, Row, to_line
+from fomaug.expand.manifest import Row, to_line
+from fomaug.expand.output import MANIFEST, push_archive
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
 from fomaug.expand.samples import MAX_NAME_BYTES, Sample, copy_label, cut_stem, path_inside
 from fomaug.expand.shards import choose_stems, shard_name
 from fomaug.expand.sources import SourceFile
-from fomaug.expand.storage import push_archive
 from fomaug.files import link_relative, open_regular, replacing, write_file
 from fomaug.labels import FaceLabels, to_plain
 from fomaug.media import file_size, upright_size

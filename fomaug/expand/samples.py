@@ -16,10 +16,10 @@ from fomaug.animator import Animator
 from fomaug.driving import EXPRESSIONS, mirrored_expression, mirrored_fields
 from fomaug.errors import ArgumentError, LabelError
 from fomaug.expand.copies import AnimatedCopy, Outcome
-from fomaug.expand.manifest import THUMBNAILS, Row
+from fomaug.expand.manifest import Row
+from fomaug.expand.output import THUMBNAILS, push
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Loaded, SourceFile
-from fomaug.expand.storage import push
 from fomaug.files import write_file
 from fomaug.labels import FaceLabels, move, to_plain
 from fomaug.media import Provenance, decode_picture, encode_image, sidecar_of, thumbnail

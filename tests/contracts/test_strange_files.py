@@ -19,7 +19,9 @@ from PIL import EpsImagePlugin, Image
 from fomaug import Animator, DrivingPool, FomaugError, load_model
 from fomaug.driving.pool import read_labels
 from fomaug.expand import expand, find_leaks
-from fomaug.expand.manifest import MANIFEST, SUMMARY, read_rows, read_summary
+from fomaug.expand.manifest import read_rows
+from fomaug.expand.output import MANIFEST, SUMMARY
+from fomaug.expand.report import read_summary
 from fomaug.labels import read_annotations
 from fomaug.media import PICTURE_FORMATS, read_clip, read_mark, read_picture
 from fomaug.training.config import read_config

@@ -10,17 +10,7 @@ from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 from fomaug.errors import ArgumentError
-from fomaug.expand.manifest import (
-    CARD,
-    CONTACT_SHEET,
-    MANIFEST,
-    PARTS,
-    POOL_FILE,
-    REJECTED,
-    SOURCES,
-    SUMMARY,
-    THUMBNAILS,
-)
+from fomaug.expand.output import CARD, CONTACT_SHEET, MANIFEST, PARTS, POOL_FILE, REJECTED, SOURCES, SUMMARY, THUMBNAILS
 from fomaug.expand.report import Failure
 from fomaug.expand.samples import check_label
 from fomaug.expand.sources import SPLITS, SourceFile
