@@ -37,7 +37,7 @@ import numpy as np
 import torch
 
 import fomaug
-from fomaug.expand.contact import save_contact_sheet
+from fomaug.expand.card import save_contact_sheet
 from fomaug.expand.dataset import find_sources, save_sources
 from fomaug.expand.labels import Annotator
 from fomaug.expand.manifest import to_line

@@ -15,7 +15,7 @@ from fomaug import __version__
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool, pose_sample, views_of
 from fomaug.errors import ArgumentError, MediaError, ResumeError
-from fomaug.expand.contact import choose_sources
+from fomaug.expand.card import choose_sources
 from fomaug.expand.dataset import (
     SOURCES,
     Found,
