@@ -110,11 +110,13 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """Return the name of the processor, if the system has it."""
+    """Return the name of the processor, if the system has it, and its family, since names may not tell the generation."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    named = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+    rows = (line.partition(":") for line in info.read_text().splitlines()) if info.exists() else ()
+    found = {name.strip(): value.strip() for name, _, value in rows}
+    name = found.get("model name") or platform.processor() or platform.machine()
+    family = [f"{word} {found[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if key in found]
+    return f"{name} ({', '.join(family)})" if family else name
 
 
 def versions() -> dict[str, str]:
