@@ -110,7 +110,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """Return the name of the processor, if the system has it, and its family, since names may not tell the generation."""
+    """Return the name and the family of the processor, since a name may not tell the generation."""
     info = Path("/proc/cpuinfo")
     rows = (line.partition(":") for line in info.read_text().splitlines()) if info.exists() else ()
     found = {name.strip(): value.strip() for name, _, value in rows}
