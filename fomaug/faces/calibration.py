@@ -1,8 +1,8 @@
 """Head poses and the poses in which the mean face fits the keypoints best: the two differ, by a measured amount.
 
 If a head nods, its keypoints move only two thirds as far as its points: those that the model finds, and likewise the
-2-D meshes that the model was trained on. They turn a little too far at first, and too little beyond 45 degrees. A nod of
-a turned head tilts them. The constants are measured on rendered heads, see docs/evidence/motion.md.
+2-D meshes that the model was trained on. They turn a little too far at first, and too little beyond 40 degrees, and a
+nod of a turned head tilts them. The constants are measured on rendered heads, see docs/evidence/motion.md.
 """
 
 from __future__ import annotations

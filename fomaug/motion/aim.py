@@ -13,10 +13,10 @@ NODS: Final = (1.2, 1.05)
 """Degrees of the mean face for each degree of a nod, up and down; measured, see docs/evidence/motion.md."""
 NOD_LIMITS: Final = (-38.0, 32.0)
 """Pitches of the mean face in degrees beyond which nods are not made larger."""
-_FARTHER: Final = 150.0  # degrees of yaw
-_STEEP: Final = 20.0
-_DOWN: Final = 200.0
-_ASIDE: Final = 90.0
+_FARTHER: Final = 150.0  # degrees of yaw of the source at which its turns would be twice as large
+_STEEP: Final = 20.0  # degrees of a nod up at which turned heads turn twice as much farther, or down, not farther
+_DOWN: Final = 200.0  # degrees of a nod down at which heads would not turn
+_ASIDE: Final = 90.0  # degrees of a turn at which heads would not nod down
 _FRACTION: Final = 64.0  # of a degree, so that angles are the same after writing and reading
 _EARLIER_GAIN: Final = 1.6
 _EARLIER_SIDEWAYS: Final = 40.0
@@ -38,9 +38,10 @@ class Aim(NamedTuple):
 def aim(views: Tensor, poses: Tensor) -> Aim:
     """Choose the poses of the mean face for views (N, 3) of sources with head poses (N, 3), in degrees.
 
-    The keypoints turn and roll like those of a head that turns and rolls to the view. Nods are larger than those
-    of such keypoints, because pictures follow only a part of them. If the view is the pose of the source, both poses are
-    equal.
+    The keypoints turn and roll like those of a head that turns and rolls to the view. They nod farther, because
+    pictures follow only a part of a nod, and heads that are turned already turn farther. If a head turns and nods down
+    at the same time, both are smaller, because the gates would reject many copies. If the view is the pose of the
+    source, both poses are equal.
     """
     start = mean_face_angles(poses)
     level = mean_face_angles(torch.stack([views[:, 0], poses[:, 1], views[:, 2]], 1))
