@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import groupby
 from typing import Final, NamedTuple
 
@@ -125,10 +124,14 @@ def _aim(views: Sequence[View], given: _Given, taken: Tensor, poses: Tensor) -> 
     """Choose the poses of the mean face, or take those of settled rows."""
     chosen = aim(taken, poses)
     if any(view.settled for view in views):
-        chosen = Aim(*map(partial(torch.where, given.settled), given.aim, chosen))
+        chosen = _choose(given.settled, given.aim, chosen)
     if any(view.settled and view.start is None for view in views):
-        chosen = Aim(*map(partial(torch.where, given.earlier), earlier_aim(taken, poses), chosen))
+        chosen = _choose(given.earlier, earlier_aim(taken, poses), chosen)
     return chosen
+
+
+def _choose(rows: Tensor, there: Aim, elsewhere: Aim) -> Aim:
+    return Aim(torch.where(rows, there.start, elsewhere.start), torch.where(rows, there.end, elsewhere.end))
 
 
 class _Given(NamedTuple):
