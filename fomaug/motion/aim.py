@@ -13,8 +13,8 @@ NODS: Final = (1.2, 1.05)
 """Degrees of the mean face for each degree of a nod, up and down; measured, see docs/evidence/motion.md."""
 NOD_LIMITS: Final = (-38.0, 32.0)
 """Pitches of the mean face in degrees beyond which nods are not made larger."""
-_FARTHER: Final = 150.0  # degrees of yaw of the source at which its turns would be twice as large
-_STEEP: Final = 20.0  # degrees of a nod up at which turned heads turn twice as much farther, or down, not farther
+_FARTHER: Final = 170.0  # degrees of yaw of the source at which its turns would be twice as large
+_STEEP: Final = 40.0  # degrees of a nod up at which turned heads turn twice as much farther, or down, not farther
 _DOWN: Final = 200.0  # degrees of a nod down at which heads would not turn
 _ASIDE: Final = 90.0  # degrees of a turn at which heads would not nod down
 _FRACTION: Final = 64.0  # of a degree, so that angles are the same after writing and reading
