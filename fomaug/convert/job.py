@@ -27,7 +27,7 @@ from fomaug.files import read_regular, write_file
 from fomaug.labels import read_categories
 from fomaug.media import decode_picture, encode_image
 from fomaug.options import IncludeSources
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 from fomaug.weights import load_model
 
 STATE: Final = ".fomaug-convert.json"

@@ -15,7 +15,7 @@ from fomaug.errors import FomaugError, ResumeError, UnsafeFileError, shortened
 from fomaug.expand.output import MANIFEST, PARTS, REJECTED, lock_file, open_part
 from fomaug.files import append_line, flush_folder, open_regular
 from fomaug.remote import write_url
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 
 _LONGEST_LINE: Final = 1 << 26  # characters; a row with the annotations of a crowd has a few hundred thousand
 

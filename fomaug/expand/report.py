@@ -12,7 +12,7 @@ from fomaug import files
 from fomaug.errors import ResumeError, UnsafeFileError, reason_of
 from fomaug.expand.output import SUMMARY
 from fomaug.files import read_regular, write_file
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 
 STAGES: Final = {
     "tasks": ("waiting for tasks", "fewer processes, which are as fast, or smaller --samples-per-shard"),

@@ -31,7 +31,7 @@ from fomaug.labels.checks import (
 )
 from fomaug.labels.faces import FaceLabels, check_names, join_rows, split_rows
 from fomaug.labels.formats import JSON_FILES, Annotations, Format, Row, picture_path, register
-from fomaug.strict_json import load_json, without_nan
+from fomaug.untrusted import load_json, without_nan
 
 
 def _read(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from fomaug.errors import FomaugError, ResumeError
 from fomaug.files import SUMMARY, read_regular
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 
 EXPAND_SUMMARY: Final = "expand.json"
 """Name of the summary in an expanded dataset."""

@@ -21,8 +21,7 @@ from fomaug.animator import Animator
 from fomaug.errors import ArgumentError, FomaugError, UnsafeFileError, WeightsError, reason_of, shortened
 from fomaug.files import MODEL, write_file
 from fomaug.networks import AnyConfig, config_from_dict
-from fomaug.strict_json import check_finite, load_json
-from fomaug.tensor_files import open_tensors
+from fomaug.untrusted import check_finite, load_json, open_tensors
 from fomaug.weights.assemble import Layout
 from fomaug.weights.paths import find_model, installed_models
 

@@ -15,7 +15,7 @@ from fomaug.animator import Animator
 from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean, reason_of, shortened
 from fomaug.files import CONFIG, MODEL, exists, is_safetensors, open_regular, read_text
 from fomaug.networks import OFFICIAL, AnyConfig, config_from_dict
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 from fomaug.weights.assemble import assemble, layouts
 from fomaug.weights.files import save_model
 from fomaug.weights.paths import SUFFIX, check_model_file, check_new_name, models_folder

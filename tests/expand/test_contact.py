@@ -28,7 +28,7 @@ def test_pictures_are_reduced_one_by_one(
     decoded: list[tuple[int, int]] = []
     lay_out, reduce = card.contact_sheet, samples.thumbnail
     monkeypatch.setattr(
-        contact,
+        card,
         "contact_sheet",
         lambda pictures, **options: (
             shown.extend(picture.shape for row in pictures for picture in row) or lay_out(pictures, **options)
