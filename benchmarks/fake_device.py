@@ -12,10 +12,11 @@ import copy
 import sys
 import traceback
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
-import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -55,23 +56,25 @@ class Traffic:
 class FakeCuda:
     """Context in which "cuda" is the fake device."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._modes = (FakeTensorMode(allow_non_fake_inputs=True), _Notation(self), _Dispatch(self))
+    def __init__(self) -> None:
         self.traffic = Traffic()
-        monkeypatch.setattr(fomaug.device, "_pinned", lambda tensor, device: tensor)
-        monkeypatch.setattr(fomaug.device, "_record", lambda device: _Event(self))
-        self._monkeypatch = monkeypatch
+        self._context = ExitStack()
 
     def __enter__(self) -> FakeCuda:
         fomaug.device.forget_constants()
-        for mode in self._modes:
-            mode.__enter__()
+        self._context.callback(fomaug.device.forget_constants)
+        for name, substitute in (
+            ("_pinned", lambda tensor, device: tensor),
+            ("_record", lambda device: _Event(self)),
+            ("_synchronize", lambda device: self.traffic.waits.append(_place())),
+        ):
+            self._context.enter_context(mock.patch.object(fomaug.device, name, substitute))
+        for mode in (FakeTensorMode(allow_non_fake_inputs=True), _Notation(self), _Dispatch(self)):
+            self._context.enter_context(mode)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        for mode in reversed(self._modes):
-            mode.__exit__(*error)
-        fomaug.device.forget_constants()
+        self._context.__exit__(*error)
 
     def watch(self) -> Traffic:
         """Begin new notes."""
@@ -92,12 +95,13 @@ class FakeCuda:
         return copied
 
     def load(self, pool: DrivingPool, frames: PoolFrames) -> None:
-        """Put the frames of a pool, which were gathered outside of this context, on the fake device."""
+        """Put the frames of a pool, which were gathered outside of this context, on the fake device, inside of it."""
         there = copy.copy(frames)
         there._table, there._near = frames._table.to(CUDA), frames._near.to(CUDA)
         there._sizes = torch.empty(len(frames._table), device=CUDA)
         there._owner, there._poses = frames._owner.to(CUDA), frames._poses.to(CUDA)
-        self._monkeypatch.setattr(sys.modules[PoolFrames.__module__], "pool_frames", lambda given, device: there)
+        module = sys.modules[PoolFrames.__module__]
+        self._context.enter_context(mock.patch.object(module, "pool_frames", return_value=there))
 
 
 class _Event:
