@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fomaug.expand.report import ExpandReport as ExpandReport
     from fomaug.expand.report import Failure as Failure
     from fomaug.expand.resources import parse_weights as parse_weights
-    from fomaug.expand.shares import parse_share as parse_share
+    from fomaug.expand.tasks import parse_share as parse_share
 
 __all__ = [
     "expand",

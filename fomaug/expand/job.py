@@ -37,11 +37,10 @@ from fomaug.expand.prepare import (
     list_unusable,
     prepare,
 )
-from fomaug.expand.report import ExpandReport, estimate_bytes, read_summary
+from fomaug.expand.report import ExpandReport, estimate_bytes, read_summary, show_progress
 from fomaug.expand.resources import GIVEN, on_own_device
 from fomaug.expand.shards import Division
-from fomaug.expand.shares import Share, parse_share
-from fomaug.expand.tasks import Tasks, show_progress
+from fomaug.expand.tasks import Share, Tasks, parse_share
 from fomaug.faces import Detector
 from fomaug.motion import Selection
 from fomaug.options import OnError, with_presets
