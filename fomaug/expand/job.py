@@ -22,8 +22,8 @@ from fomaug.expand.formats.tar import unfinished_archives
 from fomaug.expand.gates import Embed, read_gates
 from fomaug.expand.index import RowIndex, is_written
 from fomaug.expand.inputs import has_annotations
-from fomaug.expand.manifest import list_parts
-from fomaug.expand.output import explained_writes, locked, remove_temporary, wait_for_workers, working_folder
+from fomaug.expand.manifest import explained_writes, list_parts
+from fomaug.expand.output import locked, remove_temporary, wait_for_workers, working_folder
 from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes, plan_of
 from fomaug.expand.prepare import (
     Given,

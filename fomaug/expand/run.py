@@ -12,8 +12,8 @@ from typing import Final
 from fomaug.errors import MediaError
 from fomaug.expand.copies import Outcome, make_planned
 from fomaug.expand.formats import ArchiveWriter, FormatWriter, Unfinished, open_writer
-from fomaug.expand.manifest import Part, Row, copy_id_of
-from fomaug.expand.output import explained_writes, push_archive
+from fomaug.expand.manifest import Part, Row, copy_id_of, explained_writes
+from fomaug.expand.output import push_archive
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
 from fomaug.expand.resources import Stages, WorkerSetup
