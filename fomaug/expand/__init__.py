@@ -56,7 +56,7 @@ _HOMES = {
     "parse_labels": "labels",
     "parse_gates": "gates",
     "parse_weights": "resources",
-    "parse_share": "shares",
+    "parse_share": "tasks",
     "Summary": "inspect",
     "summarise": "inspect",
     "Leak": "inspect",
