@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import fresh
 import numpy as np
 import pytest
 
@@ -17,10 +16,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def measure(*words: str) -> dict:
-    command = [sys.executable, str(ROOT / "benchmarks" / "expand_scale.py"), *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return json.loads(done.stdout)
+    command = [ROOT / "benchmarks" / "expand_scale.py", *words]
+    return json.loads(fresh.run(command, check=True, env=environment).stdout)
 
 
 def test_a_few_rows_are_resumed_and_a_few_sources_planned() -> None:
