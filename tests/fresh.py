@@ -35,6 +35,7 @@ class Process:
     def __init__(self, words: Words, cwd: Path | None, env: Mapping[str, str] | None) -> None:
         self.args = [os.fspath(word) for word in words]
         self.returncode: int | None = None
+        self.processor_seconds = 0.0  # known after the end
         request = {"words": self.args, "cwd": os.fspath(cwd or Path.cwd()), "env": dict(env or os.environ)}
         (out, out_end), (error, error_end) = os.pipe(), os.pipe()
         self.stdout, self.stderr = os.fdopen(out, "rb"), os.fdopen(error, "rb")
@@ -55,7 +56,7 @@ class Process:
         if self.returncode is None:
             if not select.select([self._socket], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
-            self.returncode = self._read()
+            self.returncode, self.processor_seconds = self._read(), self._read() / 1000
             self._socket.close()
         return self.returncode
 
@@ -185,8 +186,9 @@ def _attend(connection: socket.socket) -> dict[str, Any] | None:
         os.close(pipe)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection.sendall(pid.to_bytes(8, "little", signed=True))
-    _, status = os.waitpid(pid, 0)
-    connection.sendall(os.waitstatus_to_exitcode(status).to_bytes(8, "little", signed=True))
+    _, status, used = os.wait4(pid, 0)
+    for number in (os.waitstatus_to_exitcode(status), round(1000 * (used.ru_utime + used.ru_stime))):
+        connection.sendall(number.to_bytes(8, "little", signed=True))
     return None
 
 

@@ -79,6 +79,13 @@ def test_output_errors_and_the_last_functions_of_a_program_are_seen() -> None:
         fresh.run(["-c", code], check=True)
 
 
+def test_the_processor_time_of_a_process_is_known_after_its_end() -> None:
+    process = fresh.start(["-c", "import time\nwhile time.process_time() < 0.3: pass"])
+    assert process.processor_seconds == 0
+    process.communicate()
+    assert process.processor_seconds >= 0.25
+
+
 def test_a_process_can_be_waited_for_interrupted_and_killed() -> None:
     code = "import time; print('begun', flush=True); time.sleep(60)"
     process = fresh.start(["-c", code])
