@@ -10,6 +10,7 @@ Run as a script, this file is the waiting process. It ends when the process that
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -149,6 +150,8 @@ def _serve(path: str) -> None:
     """Make processes until the input is closed."""
     import torch  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # otherwise the collector would visit, and so copy, the objects of torch at the end of every process
     base = sys.path[1:]
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
