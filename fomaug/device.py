@@ -266,3 +266,10 @@ def keep_freed_memory() -> None:
     environment sets MALLOC_ variables.
     """
     torch.empty(2**25 - 2**16, dtype=torch.uint8)
+
+
+def read_together(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Copy tensors of one dtype to the host in one copy."""
+    read = torch.cat([tensor.detach().flatten() for tensor in tensors]).cpu()
+    parts = torch.split(read, [tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]

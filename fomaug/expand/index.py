@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 from fomaug import files
 from fomaug.errors import ResumeError
 from fomaug.expand.manifest import (
-    MANIFEST,
-    PARTS,
-    REJECTED,
     CopyId,
     Line,
     Row,
@@ -29,6 +26,7 @@ from fomaug.expand.manifest import (
     list_parts,
     read_lines,
 )
+from fomaug.expand.output import MANIFEST, PARTS, REJECTED
 from fomaug.expand.shards import Division
 from fomaug.files import open_regular, replacing
 from fomaug.media import sidecar_of

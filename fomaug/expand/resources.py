@@ -16,9 +16,9 @@ from fomaug.augment import MotionAugment
 from fomaug.driving import NAMED_POOLS, DrivingPool, is_named_pool
 from fomaug.driving import load_pool as named_pool
 from fomaug.errors import ArgumentError, LabelError, MediaError, PoolError, did_you_mean, reason_of
-from fomaug.expand.manifest import POOL_FILE as POOL_FILE
+from fomaug.expand.output import POOL_FILE as POOL_FILE
+from fomaug.expand.output import fetch_file
 from fomaug.expand.plan import ExpandPlan
-from fomaug.expand.storage import fetch_file
 from fomaug.files import TABLE, exists, is_safetensors, sha256_of
 from fomaug.geometry import check_region
 from fomaug.media import find_clips, read_clip

@@ -11,16 +11,14 @@ from typing import Final
 
 from fomaug.errors import MediaError
 from fomaug.expand.copies import Outcome, make_planned
-from fomaug.expand.formats import ArchiveWriter, FormatWriter, open_writer
-from fomaug.expand.labels import move_labels
-from fomaug.expand.manifest import Part, Row, copy_id_of, explained_writes
+from fomaug.expand.formats import ArchiveWriter, FormatWriter, Unfinished, open_writer
+from fomaug.expand.manifest import Part, Row, copy_id_of
+from fomaug.expand.output import explained_writes, push_archive
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
-from fomaug.expand.samples import Sample, encode_copy, keep_thumbnail, rejected_row
+from fomaug.expand.samples import Sample, encode_copy, keep_thumbnail, move_labels, rejected_row
 from fomaug.expand.sources import FitLabels, Loaded, SourceJob, Unit, load, prepare
-from fomaug.expand.storage import push_archive
 from fomaug.expand.tasks import Clock, Done, Feed, Task
-from fomaug.expand.unfinished import Unfinished, open_unfinished
 from fomaug.expand.worker import Stages, WorkerSetup
 from fomaug.labels import Flaw
 
@@ -164,7 +162,7 @@ class Pipeline:
 
     def _start(self, task: Task) -> Iterator[tuple[_Run, Unit]]:
         """Find the units of a task with missing copies."""
-        run = _Run(task, [], unfinished=open_unfinished(self.plan, task.group.name))
+        run = _Run(task, [], unfinished=self.writer.open_unfinished(task.group.name))
         missing = [unit for unit in task.group.units if any(self._has_missing(job, task) for job in unit)]
         if self.writer.per_unit or not task.recorded:
             run.units += missing

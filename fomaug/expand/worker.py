@@ -9,9 +9,9 @@ from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
 from fomaug.driving import DrivingPool
 from fomaug.errors import ResumeError
-from fomaug.expand.annotate import Annotator
 from fomaug.expand.copies import Judge
 from fomaug.expand.gates import Embed, make_judge, read_gates
+from fomaug.expand.labels import Annotator
 from fomaug.expand.manifest import Part
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.resources import load_worker_augment

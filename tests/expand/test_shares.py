@@ -10,8 +10,8 @@ import pytest
 from fomaug import Animator, DrivingPool
 from fomaug.errors import ArgumentError, ResumeError
 from fomaug.expand import ExpandReport, finish, parse_share, summarise
-from fomaug.expand.locks import locked
 from fomaug.expand.manifest import list_parts, read_job_rows
+from fomaug.expand.output import locked
 from fomaug.expand.shares import Share
 
 Contents = Callable[[Path], dict[str, bytes]]

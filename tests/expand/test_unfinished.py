@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from fomaug import Animator, DrivingPool, expand
-from fomaug.expand import ExpandReport, copies, unfinished
-from fomaug.expand.manifest import PARTS
+from fomaug.expand import ExpandReport, copies
+from fomaug.expand.formats import tar
+from fomaug.expand.output import PARTS
 from fomaug.files import is_temporary, temporary_of
 
 Contents = Callable[[Path], dict[str, bytes]]
@@ -132,7 +133,7 @@ def test_a_file_survives_an_interrupt_while_it_is_read(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(unfinished, "_complete", interrupt)
+        patch.setattr(tar, "_complete", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run("broken", resume=True)
     animated.clear()

@@ -9,7 +9,7 @@ import torch
 
 from fomaug import Keypoints
 from fomaug.driving.synthetic import expression_offset
-from fomaug.driving.synthetic.parametric import face_keypoints
+from fomaug.driving.synthetic.tracks import face_keypoints
 from fomaug.errors import PoolError
 from fomaug.faces import KEYPOINT_POINTS, head_pose, pose_of_points, posed_face
 

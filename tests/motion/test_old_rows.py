@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fomaug import DrivingPool
-from fomaug.driving.synthetic.parametric import face_keypoints
+from fomaug.driving.synthetic.tracks import face_keypoints
 from fomaug.faces import KEYPOINT_POINTS
 from fomaug.motion import MotionParams, fit
 

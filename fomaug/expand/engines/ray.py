@@ -14,9 +14,9 @@ from typing import Any, Final
 from fomaug.errors import FomaugError, MissingExtraError
 from fomaug.expand.engines import Job
 from fomaug.expand.manifest import new_part_name, part_path
+from fomaug.expand.output import fetch
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.run import work
-from fomaug.expand.storage import fetch
 from fomaug.expand.tasks import Done, Task
 from fomaug.expand.worker import WorkerSetup, load_stages
 

@@ -1,13 +1,15 @@
-"""Verification sets of held-out originals: `.bin` files, and LFW's folders and `pairs.txt`."""
+"""Pairs of pictures: verification sets of held-out originals (`.bin` and LFW), and forgeries with their originals."""
 
 from __future__ import annotations
 
+import csv
 import pickle
 import random
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
+from pathlib import PurePosixPath
 from typing import ClassVar, Final, NamedTuple
 
 from fomaug.convert.entries import Entry
@@ -176,6 +178,34 @@ class LfwConverter(VerificationConverter):
             (one, first), (other, second) = pair
             numbers = [self.names_of[one], first + 1, *([] if pair.is_same else [self.names_of[other]]), second + 1]
             file.write("\t".join(map(str, numbers)) + "\n")
+
+
+@register
+class ForgeryConverter(Converter):
+    """Writer of `SPLIT/real/`, `SPLIT/fake/` and `pairs.csv`."""
+
+    name: ClassVar[str] = "forgery"
+    summary: ClassVar[str] = "forgery pairs: real and fake pictures with a common key"
+    holds = frozenset({CLASSES})
+
+    @classmethod
+    def check(cls, survey: Survey, plan: ConvertPlan) -> list[str]:
+        """Require originals, because they are the real pictures."""
+        if plan.include_sources == "none":
+            raise LabelError(
+                "forgery needs the originals as real pictures, but include_sources is none; use copy or link"
+            )
+        return super().check(survey, plan)
+
+    def add(self, entry: Entry) -> bool:
+        """Write a picture and its row; an unchanged copy of an original without a face counts as real."""
+        is_fake = entry.provenance is not None
+        kind = "fake" if is_fake else "real"
+        file = self.pictures.place(entry, f"{entry.split}/{kind}/{entry.name}")
+        key = str(PurePosixPath(entry.source).with_suffix(""))
+        table = csv.writer(self.outputs.text("pairs.csv", "key,file,fake,split,label,source\n"), lineterminator="\n")
+        table.writerow([key, file, int(is_fake), entry.split, entry.label, entry.source])
+        return True
 
 
 def _unique(names: Sequence[str]) -> list[str]:
