@@ -22,8 +22,8 @@ from fomaug.expand.formats.tar import unfinished_archives
 from fomaug.expand.gates import Embed, read_gates
 from fomaug.expand.index import RowIndex, is_written
 from fomaug.expand.inputs import has_annotations
-from fomaug.expand.manifest import list_parts
-from fomaug.expand.output import explained_writes, locked, remove_temporary, wait_for_workers, working_folder
+from fomaug.expand.manifest import explained_writes, list_parts
+from fomaug.expand.output import locked, remove_temporary, wait_for_workers, working_folder
 from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes, plan_of
 from fomaug.expand.prepare import (
     Given,
@@ -37,11 +37,10 @@ from fomaug.expand.prepare import (
     list_unusable,
     prepare,
 )
-from fomaug.expand.report import ExpandReport, estimate_bytes, read_summary
+from fomaug.expand.report import ExpandReport, estimate_bytes, read_summary, show_progress
 from fomaug.expand.resources import GIVEN, on_own_device
 from fomaug.expand.shards import Division
-from fomaug.expand.shares import Share, parse_share
-from fomaug.expand.tasks import Tasks, show_progress
+from fomaug.expand.tasks import Share, Tasks, parse_share
 from fomaug.faces import Detector
 from fomaug.motion import Selection
 from fomaug.options import OnError, with_presets

@@ -12,14 +12,14 @@ from typing import Final
 from fomaug.errors import MediaError
 from fomaug.expand.copies import Outcome, make_planned
 from fomaug.expand.formats import ArchiveWriter, FormatWriter, Unfinished, open_writer
-from fomaug.expand.manifest import Part, Row, copy_id_of
-from fomaug.expand.output import explained_writes, push_archive
+from fomaug.expand.manifest import Part, Row, copy_id_of, explained_writes
+from fomaug.expand.output import push_archive
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
+from fomaug.expand.resources import Stages, WorkerSetup
 from fomaug.expand.samples import Sample, encode_copy, keep_thumbnail, move_labels, rejected_row
 from fomaug.expand.sources import FitLabels, Loaded, SourceJob, Unit, load, prepare
 from fomaug.expand.tasks import Clock, Done, Feed, Task
-from fomaug.expand.worker import Stages, WorkerSetup
 from fomaug.labels import Flaw
 
 _AHEAD: Final = 2  # units that are loaded before the current unit of the model, and written after it

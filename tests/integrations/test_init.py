@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
+import fresh
 import pytest
 
 from fomaug import FomaugError
@@ -13,8 +11,7 @@ LIBRARIES = ("albumentations", "kornia", "torchvision")
 
 
 def _run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout
+    return fresh.run(["-c", code], check=True).stdout
 
 
 def test_importing_the_package_loads_no_library():
