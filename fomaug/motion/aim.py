@@ -39,9 +39,9 @@ def aim(views: Tensor, poses: Tensor) -> Aim:
     """Choose the poses of the mean face for views (N, 3) of sources with head poses (N, 3), in degrees.
 
     The keypoints turn and roll like those of a head that turns and rolls to the view. They nod farther, because
-    pictures follow only a part of a nod, and heads that are turned already turn farther. If a head turns and nods at the
-    same time, both are smaller, because the gates would reject many copies. If the view is the pose of the source, both
-    poses are equal.
+    pictures follow only a part of a nod, and heads that are turned already turn farther. If a head turns and nods at
+    the same time, both are smaller, because the gates would reject many copies. If the view is the pose of the source,
+    both poses are equal.
     """
     start = mean_face_angles(poses)
     level = mean_face_angles(torch.stack([views[:, 0], poses[:, 1], views[:, 2]], 1))
@@ -49,7 +49,7 @@ def aim(views: Tensor, poses: Tensor) -> Aim:
     farther = start[:, 0].abs() / _FARTHER * (1 - nod / _STEEP).clamp(0.0, 1.0) - nod.clamp(min=0.0) / _DOWN
     yaw = level[:, 0] + turn * farther
     up, down = NODS
-    aside = turn.abs() / _ASIDE
+    aside = (turn.abs() / _ASIDE).clamp(max=1.0)
     pitch = level[:, 1] + up * nod.clamp(max=0.0) * (1 - aside / 2) + down * nod.clamp(min=0.0) * (1 - aside)
     low, high = (torch.full_like(nod, limit) for limit in NOD_LIMITS)
     usual = mean_face_angles(views)[:, 1]
