@@ -33,10 +33,12 @@ class Unfinished:
     Args:
         file: the file, open for reading until `close`; None for no samples.
         name: name of the archive in the rows of its samples.
+        path: path of the file, which `remove` removes.
     """
 
-    def __init__(self, file: BinaryIO | None = None, name: str = "") -> None:
+    def __init__(self, file: BinaryIO | None = None, name: str = "", path: Path | None = None) -> None:
         self._file = file
+        self._path = path
         self._samples: dict[CopyId, tuple[Row, tarfile.TarInfo]] = {}
         if file is not None:
             with suppress(*_DAMAGE):  # of a file without a complete sample
@@ -54,16 +56,27 @@ class Unfinished:
                 row, member = self._samples[copy_id]
                 yield Sample(member.name, _read(self._archive, member), None, row)
 
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._samples)
+
     def close(self) -> None:
-        """Close the file, whose space is then free."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 
+    def remove(self) -> None:
+        """Close and remove the file, whose samples are in the finished archive now."""
+        self.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
 
 def open_unfinished(plan: ExpandPlan, name: str) -> Unfinished:
-    """Open what an earlier run has left of an archive.
+    """Open what earlier runs have left of an archive.
 
-    The name of the file is removed, so that the archive can be written anew; its samples stay readable.
+    The file is renamed, so that the archive can be written anew; it stays until it is removed, for the case that the
+    process is killed while it copies the samples. Then there are two files, and that with more samples is taken.
 
     Args:
         plan: settings of the job.
@@ -72,23 +85,18 @@ def open_unfinished(plan: ExpandPlan, name: str) -> Unfinished:
     if plan.format != "webdataset":
         return Unfinished()
     file = f"{name}{archive_suffix(plan.format)}"
-    temporary = temporary_of(path_inside(Path(plan.out), file))
+    newer, older = _paths(path_inside(Path(plan.out), file))
+    with suppress(OSError):
+        if _count(newer, file) > _count(older, file):
+            newer.replace(older)
+        else:
+            newer.unlink()  # also a pipe, or a link to nowhere, which the writer would open
     try:
-        opened = open_regular(temporary, ARCHIVE)
+        return _read_file(older, file)
     except OSError:
         with suppress(OSError):
-            temporary.unlink()  # a pipe, or a link to nowhere, which the writer would open
+            older.unlink()
         return Unfinished()
-    try:
-        found = Unfinished(opened, file)  # before the name is removed, because reading a large file can be interrupted
-        temporary.unlink()
-    except OSError:  # Windows removes no open file, and the writer could not begin
-        opened.close()
-        return Unfinished()
-    except BaseException:
-        opened.close()
-        raise
-    return found
 
 
 def unfinished_archives(plan: ExpandPlan, division: Division) -> set[Path]:
@@ -96,7 +104,31 @@ def unfinished_archives(plan: ExpandPlan, division: Division) -> set[Path]:
     if plan.format != "webdataset":
         return set()
     suffix = archive_suffix(plan.format)
-    return {temporary_of(Path(plan.out, f"{name}{suffix}")) for name in division.names}
+    return {path for name in division.names for path in _paths(Path(plan.out, f"{name}{suffix}"))}
+
+
+def _paths(archive: Path) -> tuple[Path, Path]:
+    """Return the paths of an archive that is being written, and of an older one whose samples are copied."""
+    return temporary_of(archive), temporary_of(archive.with_name(f"{archive.name}.older"))
+
+
+def _count(path: Path, name: str) -> int:
+    """Return the number of complete samples of a file; -1 if there is no file that can be read."""
+    try:
+        found = _read_file(path, name)
+    except OSError:
+        return -1
+    found.close()
+    return len(found)
+
+
+def _read_file(path: Path, name: str) -> Unfinished:
+    opened = open_regular(path, ARCHIVE)
+    try:
+        return Unfinished(opened, name, path)
+    except BaseException:  # reading a large file can be interrupted
+        opened.close()
+        raise
 
 
 def _complete(archive: tarfile.TarFile, name: str) -> Iterator[tuple[CopyId, tuple[Row, tarfile.TarInfo]]]:
