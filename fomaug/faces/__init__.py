@@ -1,5 +1,7 @@
 """Faces in pictures: find them, cut them out with a margin, and put animated faces back without a seam."""
 
+from fomaug.faces.calibration import head_angles as head_angles
+from fomaug.faces.calibration import mean_face_angles as mean_face_angles
 from fomaug.faces.canonical import KEYPOINT_POINTS as KEYPOINT_POINTS
 from fomaug.faces.canonical import keypoint_frames as keypoint_frames
 from fomaug.faces.canonical import mean_mesh as mean_mesh
@@ -14,6 +16,7 @@ from fomaug.faces.finder import face_boxes as face_boxes
 from fomaug.faces.finder import find_squares as find_squares
 from fomaug.faces.finder import is_face_model as is_face_model
 from fomaug.faces.pose import NECK as NECK
+from fomaug.faces.pose import fit_mean_face as fit_mean_face
 from fomaug.faces.pose import head_pose as head_pose
 from fomaug.faces.pose import pose_of_points as pose_of_points
 from fomaug.faces.pose import posed_face as posed_face
@@ -34,6 +37,8 @@ from fomaug.faces.squares import put_back as put_back
 from fomaug.faces.squares import whole_picture as whole_picture
 
 __all__ = [
+    "head_angles",
+    "mean_face_angles",
     "KEYPOINT_POINTS",
     "keypoint_frames",
     "mean_mesh",
@@ -55,6 +60,7 @@ __all__ = [
     "flow_cells",
     "put_back",
     "NECK",
+    "fit_mean_face",
     "head_pose",
     "pose_of_points",
     "posed_face",
