@@ -14,9 +14,9 @@ NODS: Final = (1.2, 1.05)
 NOD_LIMITS: Final = (-38.0, 32.0)
 """Pitches of the mean face in degrees beyond which nods are not made larger."""
 _FARTHER: Final = 170.0  # degrees of yaw of the source at which its turns would be twice as large
-_STEEP: Final = 40.0  # degrees of a nod up at which turned heads turn twice as much farther, or down, not farther
-_DOWN: Final = 200.0  # degrees of a nod down at which heads would not turn
-_ASIDE: Final = 90.0  # degrees of a turn at which heads would not nod down
+_STEEP: Final = 40.0  # degrees of a nod down at which turned heads would not turn farther
+_DOWN: Final = 120.0  # degrees of a nod down at which heads would not turn
+_ASIDE: Final = 90.0  # degrees of a turn at which heads would not nod down, or up only half as far
 _FRACTION: Final = 64.0  # of a degree, so that angles are the same after writing and reading
 _EARLIER_GAIN: Final = 1.6
 _EARLIER_SIDEWAYS: Final = 40.0
@@ -39,17 +39,18 @@ def aim(views: Tensor, poses: Tensor) -> Aim:
     """Choose the poses of the mean face for views (N, 3) of sources with head poses (N, 3), in degrees.
 
     The keypoints turn and roll like those of a head that turns and rolls to the view. They nod farther, because
-    pictures follow only a part of a nod, and heads that are turned already turn farther. If a head turns and nods down
-    at the same time, both are smaller, because the gates would reject many copies. If the view is the pose of the
-    source, both poses are equal.
+    pictures follow only a part of a nod, and heads that are turned already turn farther. If a head turns and nods at
+    the same time, both are smaller, because the gates would reject many copies. If the view is the pose of the source,
+    both poses are equal.
     """
     start = mean_face_angles(poses)
     level = mean_face_angles(torch.stack([views[:, 0], poses[:, 1], views[:, 2]], 1))
     turn, nod = level[:, 0] - start[:, 0], views[:, 1] - poses[:, 1]
-    farther = start[:, 0].abs() / _FARTHER * (1 - nod / _STEEP).clamp(0.0, 2.0) - nod.clamp(min=0.0) / _DOWN
+    farther = start[:, 0].abs() / _FARTHER * (1 - nod / _STEEP).clamp(0.0, 1.0) - nod.clamp(min=0.0) / _DOWN
     yaw = level[:, 0] + turn * farther
     up, down = NODS
-    pitch = level[:, 1] + up * nod.clamp(max=0.0) + down * nod.clamp(min=0.0) * (1 - turn.abs() / _ASIDE)
+    aside = (turn.abs() / _ASIDE).clamp(max=1.0)
+    pitch = level[:, 1] + up * nod.clamp(max=0.0) * (1 - aside / 2) + down * nod.clamp(min=0.0) * (1 - aside)
     low, high = (torch.full_like(nod, limit) for limit in NOD_LIMITS)
     usual = mean_face_angles(views)[:, 1]
     pitch = pitch.clamp(usual.minimum(low), usual.maximum(high))
