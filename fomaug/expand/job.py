@@ -16,7 +16,7 @@ from fomaug.errors import ArgumentError, ResumeError, did_you_mean
 from fomaug.expand.complete import complete, report_share
 from fomaug.expand.dataset import Found
 from fomaug.expand.engines import Job, make_engine
-from fomaug.expand.fork_server import start_early
+from fomaug.expand.fork_server import end_unguarded_worker, ending_fork_server, start_early
 from fomaug.expand.formats import is_whole_archive
 from fomaug.expand.formats.tar import unfinished_archives
 from fomaug.expand.gates import Embed, read_gates
@@ -120,6 +120,7 @@ def expand(
     Returns:
         The counts of the job, and the sources and clips that could not be used.
     """
+    end_unguarded_worker()
     _check_names(options)
     plan = ExpandPlan(
         dataset=local_name(str(dataset)),
@@ -142,7 +143,7 @@ def expand(
         detector=detector,
     )
     mode = _Mode(resume, dry_run, prepare, _share(shard), progress)
-    with working_folder(plan.out) as (folder, url):
+    with ending_fork_server(), working_folder(plan.out) as (folder, url):
         return _expand(replace(plan, out=str(folder), out_url=url), given, mode).located(url)
 
 
@@ -177,9 +178,10 @@ def finish(
     Raises:
         ResumeError: the folder holds no job, or the job was given objects from Python.
     """
+    end_unguarded_worker()
     free = {"engine": engine, "processes": processes, "address": address, "device": device, "workers": workers}
     mode = _Mode(resume=True, share=_share(shard), progress=progress)
-    with working_folder(local_name(str(out))) as (folder, url):
+    with ending_fork_server(), working_folder(local_name(str(out))) as (folder, url):
         plan = plan_of(folder, read_summary(folder, url), on_error=on_error, out_url=url, **free)
         if plan.driving == GIVEN:
             raise ResumeError(f"the job in {out} was given a pool or a model from Python; resume it there by expand()")

@@ -25,7 +25,7 @@ from fomaug.labels import Flaw
 _AHEAD: Final = 2  # units that are loaded before the current unit of the model, and written after it
 
 
-@dataclass
+@dataclass(eq=False)
 class _Run:
     """A task in the pipeline.
 
@@ -104,6 +104,7 @@ class Pipeline:
         self.part = part
         self.feed = feed
         self._target = plan.target
+        self._runs: list[_Run] = []
         self._ahead: deque[_Batch] = deque()
         self._behind: deque[_Batch] = deque()
         self._units: Iterator[tuple[_Run, Unit]] = iter(())
@@ -124,6 +125,8 @@ class Pipeline:
             finally:
                 threads.shutdown(wait=True, cancel_futures=True)
                 self.writer.abandon()
+                for run in self._runs:
+                    run.unfinished.close()
 
     def _run(self, threads: ThreadPoolExecutor) -> None:
         while True:
@@ -163,6 +166,7 @@ class Pipeline:
     def _start(self, task: Task) -> Iterator[tuple[_Run, Unit]]:
         """Find the units of a task with missing copies."""
         run = _Run(task, [], unfinished=self.writer.open_unfinished(task.group.name))
+        self._runs.append(run)
         missing = [unit for unit in task.group.units if any(self._has_missing(job, task) for job in unit)]
         if self.writer.per_unit or not task.recorded:
             run.units += missing
@@ -178,10 +182,7 @@ class Pipeline:
         return not task.recorded.issuperset(job.copy_ids)
 
     def _can_make_any(self, jobs: Sequence[SourceJob], run: _Run) -> bool:
-        """Return whether a source is usable now that is missing in a written archive.
-
-        Without such a source, the archive would be the same if it were made again.
-        """
+        """Return whether a source is usable now that is missing in a written archive, which is otherwise up to date."""
         return any(self._usable([load(job, self.plan.max_pixels)], run) for job in jobs)
 
     def _usable_sources(self, batch: _Batch, threads: ThreadPoolExecutor) -> list[Loaded]:
@@ -250,8 +251,7 @@ class Pipeline:
 
     def _store(self, batch: _Batch) -> None:
         """Write the copies of a unit, and record them: at once in a folder, with the last unit of an archive."""
-        # Write errors of the threads are raised here, too. Errors of a user's detector or embedder are raised elsewhere
-        # and keep their type.
+        # Write errors of the threads are raised here, too; errors of a user's detector elsewhere, and keep their type.
         run, per_unit = batch.run, self.writer.per_unit
         with explained_writes(self._target):
             if per_unit or batch.is_first:
@@ -277,13 +277,15 @@ class Pipeline:
     def _record(self, run: _Run) -> None:
         with self.clock("recording"):
             rows = [*self.writer.finish(), *run.rejected]
+            run.unfinished.remove()  # before its rows are recorded, because no process looks for it after that
             if self.plan.out_url and isinstance(self.writer, ArchiveWriter):
                 push_archive(self.plan, self.writer.file)
             self.part.append(row for row in rows if copy_id_of(row) not in run.task.recorded)
         run.rejected.clear()
 
     def _finish(self, run: _Run) -> None:
-        run.unfinished.close()
+        run.unfinished.remove()
+        self._runs.remove(run)
         self.feed.made(0, len(run.failed))
         self.feed.done(Done(run.task.group.number, tuple(run.failed), tuple(run.flaws), self.clock.reset()))
 

@@ -33,6 +33,9 @@ class Unfinished:
     def close(self) -> None:
         """Release what is open."""
 
+    def remove(self) -> None:
+        """Close and remove what is left, whose samples are in the finished shard now."""
+
 
 class FormatWriter(ABC):
     """Writer of samples, shard by shard; a shard is visible, as a whole, once it is finished.
@@ -79,7 +82,7 @@ class FormatWriter(ABC):
         self.abandon()
 
     def open_unfinished(self, shard: str) -> Unfinished:
-        """Open what `interrupt`, or a killed process, has kept of a shard."""
+        """Open what earlier runs have left of a shard."""
         del shard
         return Unfinished()
 
