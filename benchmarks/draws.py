@@ -15,9 +15,10 @@ import time
 from itertools import count
 
 import torch
-from timing import machine
+from timing import machine, portraits, take_turns
 
 import fomaug
+from fomaug.motion import begin_fit
 
 KEYS = 1000
 SELECTIONS = ("diverse", "uniform", "sequence")
@@ -58,6 +59,20 @@ def measure(augment: fomaug.MotionAugment, copies: int, seconds: float) -> dict[
         "draws_per_second": round(KEYS * copies / statistics.median(times[1:])),
         "first_seconds": round(times[0], 3),
     }
+
+
+@torch.no_grad()
+def overhead(augment: fomaug.MotionAugment, batch: int, seconds: float) -> dict[str, float]:
+    """Time the draw and the computation of the target keypoints beside the whole module, in ms for a picture."""
+    images, model = portraits(batch), augment.model
+    keypoints = model.detect(images.float() / 255)
+
+    def draw_and_fit() -> None:
+        begin_fit(augment.draw(range(batch)), keypoints, augment.driving, model.keypoint_names)
+
+    turns = {"draw_and_targets": draw_and_fit, "module": lambda: augment(images)}
+    times = take_turns(turns, augment.device, seconds=seconds, clock=time.process_time)
+    return {name: round(1e3 * statistics.median(spent) / batch, 3) for name, spent in times.items()}
 
 
 if __name__ == "__main__":

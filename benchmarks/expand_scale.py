@@ -37,10 +37,11 @@ import numpy as np
 import torch
 
 import fomaug
-from fomaug.expand.annotate import Annotator
-from fomaug.expand.contact import save_contact_sheet
+from fomaug.expand.card import save_contact_sheet
 from fomaug.expand.dataset import find_sources, save_sources
-from fomaug.expand.manifest import MANIFEST, to_line
+from fomaug.expand.labels import Annotator
+from fomaug.expand.manifest import to_line
+from fomaug.expand.output import MANIFEST
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.shards import Division
 from fomaug.expand.sources import SourceFile

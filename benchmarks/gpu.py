@@ -1,151 +1,107 @@
-"""Measure every goal for a GPU in one run of less than ten minutes. Prints JSON; exit code 1 if a goal is missed.
+"""Measure every goal for a GPU in one run of less than ten minutes. Prints JSON lines; exit code 1 if a goal is missed.
 
-    python benchmarks/gpu.py --out gpu.json
+    python benchmarks/gpu.py --out gpu.jsonl
+    python benchmarks/gpu.py --device cpu --batch 1 --seconds 0 --turns 1 --out cpu.jsonl     the same path, on a CPU
 
-Batches have 64 pictures in bfloat16; the single frame and the public procedure are in float32. Without a GPU, nothing
-is measured, and the exit code is 2.
+Batches have 64 pictures in bfloat16; the single frame and the public procedure are in float32. Most parts are measured
+twice: as fomaug runs by default, and with CUDA graphs (`Animator.use_graphs`); a goal is met if one of both meets it.
+
+The whole command ends after `--minutes`. Each measurement gets a share of the time that is left and stops by the clock.
+Its row is printed at once, so a run that is ended early loses nothing; a measurement that did not fit is printed as
+skipped. Without a GPU, nothing is measured unless `--device cpu` is given, and the exit code is 2.
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
-import statistics
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import official
-import throughput
 import torch
-from timing import machine, portraits, rates, take_turns, timed, times_slower
+from deadline import Deadline
+from goals import GOALS, Run, judge, measurements
+from timing import OutOfTime, machine
 
-import fomaug
-from fomaug.evaluation import bench
-
-PASSES: Final = 20  # of the module, for the share of the time in which the GPU is busy
-
-
-class Goal(NamedTuple):
-    """A goal, which is a lower limit if `at_least`, otherwise an upper one."""
-
-    text: str
-    bar: float
-    at_least: bool
-
-
-GOALS: Final = {
-    "network": Goal("frames a second of encode and animate, batch 64, bfloat16", 8000.0, at_least=True),
-    "module": Goal("rate of MotionAugment over that of the network", 0.8, at_least=True),
-    "loader": Goal("rate of MotionLoader over that of the network", 0.8, at_least=True),
-    "busy": Goal("share of a module's time in which the GPU computes", 0.8, at_least=True),
-    "training": Goal("times that MotionLoader at p = 0.5 slows steps of a ResNet-18 at 224", 1.3, at_least=False),
-    "single": Goal("milliseconds for a single frame: detect, transfer, animate, float32", 4.0, at_least=False),
-    "official": Goal("official architecture over the public procedure, frames a second", 15.0, at_least=True),
-}
+GRACE: Final = 45.0  # seconds after the deadline in which a call that cannot be interrupted may end
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each candidate")
-    parser.add_argument("--out", type=Path, help="also write the JSON here")
-    args = parser.parse_args()
-    if not torch.cuda.is_available():
+    args = read_arguments()
+    if args.device == "cuda" and not torch.cuda.is_available():
         sys.stderr.write(
             "These goals are for a CUDA GPU, and torch finds none here, so nothing was measured. On a CPU, "
             "`python benchmarks/figures.py` measures what it can show.\n"
         )
         return 2
-    report = measure(torch.device("cuda"), "bfloat16", 64, args.seconds)
-    text = json.dumps(report, indent=2)
-    print(text)
-    if args.out:
-        args.out.write_text(text + "\n")
-    return 0 if all(goal["met"] for goal in report["goals"].values()) else 1
+    seconds = 60 * args.minutes
+    faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=sys.__stderr__)
+    try:
+        run = Run(torch.device(args.device), args.dtype or _dtype(args.device), args.batch, args.seconds, args.turns)
+        goals: dict[str, Any] = {}
+        for row in rows(run, Deadline(seconds), args.only):
+            write(row, args.out)
+            goals = row.get("goals", goals)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    return 0 if all(goal["met"] for goal in goals.values()) else 1
 
 
-def measure(device: torch.device, dtype: str, batch: int, seconds: float) -> dict[str, Any]:
-    """Measure all parts, and compare them with the goals."""
-    parts = throughput.run(["network", "loading", "training"], device, dtype, batch, seconds)
-    parts["busy"] = busy(device, dtype, batch)
-    parts["graphs"] = graphs(device, dtype, batch, seconds)
-    parts["single"] = bench([fomaug.load_model("lite-256", device=str(device))], rounds=30).to_dict()
-    half = torch.bfloat16 if device.type == "cuda" else torch.float32
-    parts["official"] = official.report(1, batch, 3, device, half)
-    settings = {"dtype": dtype, "batch": batch, "size": 256, "seconds": seconds}
-    return {"machine": machine(device), "settings": settings, "goals": compare(parts), "parts": parts}
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=8.0, help="after which the command ends")
+    parser.add_argument("--only", nargs="+", choices=measurements(), default=list(measurements()))
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
+    parser.add_argument("--dtype", help="of the model; bfloat16 on CUDA and float32 on a CPU if left out")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each candidate of a measurement, at most")
+    parser.add_argument("--turns", type=int, default=3, help="of each candidate at least, if the time allows")
+    parser.add_argument("--out", type=Path, help="also append the rows to this file")
+    return parser.parse_args()
 
 
-def compare(parts: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Find the number of each goal in the parts of a report."""
-    rates = parts["loading"]["images_per_second"]
-    (frame,) = (t["ms"] for times in parts["single"]["models"].values() for t in times if t["stage"] == "frame")
-    found = {
-        "network": parts["network"]["frames_per_second"],
-        "module": round(rates["module"] / rates["network alone"], 3),
-        "loader": round(rates["MotionLoader"] / rates["network alone"], 3),
-        "busy": parts["busy"]["share"],
-        "training": parts["training"]["times_slower"]["MotionLoader, p=0.5"],
-        "single": frame,
-        "official": parts["official"]["times_as_fast"],
-    }
-    return {name: _judge(goal, found[name]) for name, goal in GOALS.items()}
+def _dtype(device: str) -> str:
+    return "bfloat16" if device == "cuda" else "float32"
 
 
-def _judge(goal: Goal, found: float) -> dict[str, Any]:
-    met = found >= goal.bar if goal.at_least else found <= goal.bar
-    return {"goal": goal.text, "at_least" if goal.at_least else "at_most": goal.bar, "found": found, "met": met}
+def write(row: dict[str, Any], out: Path | None) -> None:
+    """Print a row at once, and append it to a file."""
+    line = json.dumps(row)
+    print(line, flush=True)
+    if out is not None:
+        with out.open("a") as file:
+            file.write(line + "\n")
 
 
-def busy(device: torch.device, dtype: str, batch: int) -> dict[str, float]:
-    """Measure the share of the time in which the GPU computes while the module works on batch after batch.
-
-    The time that kernels take comes from a profile, and the time of a pass from a run without one: the profiler slows
-    the host, but not the kernels.
-    """
-    augment = fomaug.MotionAugment(model=fomaug.load_model("lite-256", device=str(device), dtype=dtype), p=1.0)
-    images = portraits(batch).to(device)
-
-    def passes() -> None:
-        for _ in range(PASSES):
-            augment(images)
-
-    passes()
-    seconds = statistics.median(timed(passes, device) for _ in range(3))
-    with torch.profiler.profile() as profile:
-        timed(passes, device)
-    on_device = [event for event in profile.events() if event.device_type.name == "CUDA"]
-    kernels = union((event.time_range.start, event.time_range.end) for event in on_device) / 1e6
-    return {"share": round(kernels / seconds, 3), "kernel_seconds": round(kernels, 4), "seconds": round(seconds, 4)}
-
-
-def graphs(device: torch.device, dtype: str, batch: int, seconds: float) -> dict[str, Any]:
-    """Compare the module with one that replays CUDA graphs, in turns: rates, ratio and largest difference of pixels."""
-    images = portraits(batch).to(device)
-    plain, recorded = (
-        fomaug.MotionAugment(model=fomaug.load_model("lite-256", device=str(device), dtype=dtype), p=1.0) for _ in "ab"
-    )
-    recorded.model.use_graphs()
-    params = plain.draw(range(batch))
-    before, after = (augment.apply(images, params).image.float() for augment in (plain, recorded))
-    turns = {"without": lambda: plain.apply(images, params), "with": lambda: recorded.apply(images, params)}
-    times = take_turns(turns, device, seconds=seconds)
-    return {
-        "images_per_second": rates(times, batch),
-        "times_as_fast": times_slower(times, "with")["without"],
-        "recordings": len(recorded.model.graphs or ()),
-        "largest_difference_of_255": float((before - after).abs().max()),
-    }
+def rows(run: Run, deadline: Deadline, only: list[str]) -> Iterator[dict[str, Any]]:
+    """Measure one part after another; yield the machine, a row for each part, and the goals."""
+    settings = {"dtype": run.dtype, "batch": run.batch, "size": 256, "seconds": run.seconds, "turns": run.turns}
+    yield {"machine": machine(run.device), "settings": settings, "seconds_left": round(deadline.left())}
+    parts = {name: part for name, part in measurements().items() if name in only}
+    shares = {name: part.share for name, part in parts.items()}
+    found: dict[str, Any] = {}
+    for name, part in parts.items():
+        start = time.perf_counter()
+        row: dict[str, Any] = {"measurement": name, "method": part.method}
+        try:
+            with deadline.part(shares.pop(name), sum(shares.values())) as end:
+                found[name] = row["values"] = part.measure(run._replace(end=end))
+        except OutOfTime as error:
+            row["skipped"] = str(error)
+        except Exception as error:  # noqa: BLE001 (one part must not end the others)
+            row["failed"] = f"{type(error).__name__}: {error}"
+        yield row | {"took_seconds": round(time.perf_counter() - start, 2)}
+    yield {"goals": {name: judge(goal, found) for name, goal in GOALS.items()}}
 
 
-def union(intervals: Iterable[tuple[float, float]]) -> float:
-    """Measure the time that intervals cover together."""
-    covered, last = 0.0, float("-inf")
-    for start, end in sorted(intervals):
-        covered += max(0.0, end - max(start, last))
-        last = max(last, end)
-    return covered
+def measure(run: Run, seconds: float) -> dict[str, Any]:
+    """Measure all parts in so many seconds: the rows by the name of their part, and the goals."""
+    first, *parts, last = rows(run, Deadline(seconds), list(measurements()))
+    return first | {"parts": {part.pop("measurement"): part for part in parts}} | last
 
 
 if __name__ == "__main__":

@@ -5,21 +5,22 @@
 B sources are animated by T frames of one clip. The public procedure processes one source and one frame at a time: it
 finds the keypoints of the frame, transfers the motion, and runs the whole generator, which encodes the source again.
 fomaug finds the keypoints of the clip once, encodes each source once, folds batch norms and processes batches. Both
-have the same random weights, and their pixels are compared. The processor time is measured, on which other programs
-have little effect, and both take turns.
+have the same random weights, and their pixels are compared. Both take turns. With one thread, the processor time is
+measured, on which other programs have little effect; with several, it is the time of the clock.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from timing import machine, portraits
+from timing import machine, portraits, timed
 from torch import Tensor, nn
 
 import fomaug
@@ -50,9 +51,18 @@ def main() -> None:
 
 @torch.no_grad()
 def report(
-    sources: int, frames: int, turns: int, device: torch.device, dtype: torch.dtype = torch.float32
+    sources: int,
+    frames: int,
+    turns: int,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    *,
+    end: float = math.inf,
 ) -> dict[str, Any]:
-    """Run both in turns, and compare their pixels; fomaug works in `dtype`, the public procedure in float32."""
+    """Run both in turns, and compare their pixels; fomaug works in `dtype`, the public procedure in float32.
+
+    After `end`, a time of `time.perf_counter`, no further turn starts.
+    """
     plain, quick = animators(device)
     quick.to(dtype)
     size = plain.size
@@ -63,15 +73,19 @@ def report(
         "fomaug": lambda: together(quick, material),
     }
     images = {name: run() for name, run in runs.items()}  # the first turn loads and allocates
+    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(turns):
+    for turn in range(turns):
+        if turn and time.perf_counter() >= end:
+            break
         for name, run in runs.items():
-            times[name].append(timed(run, device))
+            times[name].append(timed(run, device, clock))
     count, (first, second) = sources * frames, times.values()
     difference = (images["fomaug"] - images["public procedure"]).abs().max()
     return {
         "machine": machine(device),
         "settings": {"architecture": NAME, "sources": sources, "frames": frames, "size": size, "dtype": str(dtype)},
+        "clock": clock.__name__,
         "frames_a_second": {name: round(count / statistics.median(spent), 3) for name, spent in times.items()},
         "times_as_fast": round(statistics.median(a / b for a, b in zip(first, second, strict=True)), 3),
         "largest_difference": float(difference),
@@ -118,19 +132,6 @@ def together(model: Animator, material: Material) -> Tensor:
         own = source[row]
         made.append(model.animate(own, fomaug.transfer(own.keypoints, driving, driving[0])).image)
     return torch.cat(made)
-
-
-def timed(run: Callable[[], object], device: torch.device) -> float:
-    """Measure processor seconds; on a GPU, seconds of the clock."""
-    if device.type != "cuda":
-        start = time.process_time()
-        run()
-        return time.process_time() - start
-    torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    run()
-    torch.cuda.synchronize(device)
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 import statistics
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 import fomaug
 
 Turn = Callable[[], object]
+Clock = Callable[[], float]
 
 LIBRARIES = ("torch", "albumentations", "opencv-python-headless", "kornia")
 
@@ -25,7 +27,19 @@ LIBRARIES = ("torch", "albumentations", "opencv-python-headless", "kornia")
 Times = dict[str, list[float]]
 
 
-def take_turns(turns: dict[str, Turn], device: torch.device, *, seconds: float, least: int = 3) -> Times:
+class OutOfTime(Exception):
+    """The time of a measurement was over before every candidate had a turn."""
+
+
+def take_turns(
+    turns: dict[str, Turn],
+    device: torch.device,
+    *,
+    seconds: float,
+    least: int = 3,
+    end: float = math.inf,
+    clock: Clock = time.perf_counter,
+) -> Times:
     """Run all candidates in turns; return the seconds of every turn, whose n-th of all candidates are neighbours.
 
     Args:
@@ -33,15 +47,32 @@ def take_turns(turns: dict[str, Turn], device: torch.device, *, seconds: float, 
         device: device of the candidates.
         seconds: approximate time for each candidate.
         least: smallest number of turns of each candidate.
+        end: time of `time.perf_counter` after which no turn starts, even if candidates had fewer than `least`.
+        clock: clock of the turns; with `time.process_time`, other programs have little effect.
+
+    Raises:
+        OutOfTime: not every candidate had a turn before the end.
     """
+    _time_round(turns, device, end, clock)  # the first turn loads, picks kernels and allocates
+    rounds: list[list[float]] = []
+    enough = time.perf_counter() + seconds * len(turns)
+    try:
+        while time.perf_counter() < enough or len(rounds) < least:
+            rounds.append(_time_round(turns, device, end, clock))
+    except OutOfTime:
+        if not rounds:
+            raise
+    columns = zip(*rounds, strict=True)
+    return {name: list(spent) for name, spent in zip(turns, columns, strict=True)}
+
+
+def _time_round(turns: dict[str, Turn], device: torch.device, end: float, clock: Clock) -> list[float]:
+    spent = []
     for turn in turns.values():
-        timed(turn, device)  # the first turn loads, picks kernels and allocates
-    times: Times = {name: [] for name in turns}
-    end = time.perf_counter() + seconds * len(turns)
-    while time.perf_counter() < end or min(map(len, times.values())) < least:
-        for name, turn in turns.items():
-            times[name].append(timed(turn, device))
-    return times
+        if time.perf_counter() >= end:
+            raise OutOfTime("the time was over before every candidate had a turn")
+        spent.append(timed(turn, device, clock))
+    return spent
 
 
 def rates(times: Times, count: int) -> dict[str, float]:
@@ -60,15 +91,15 @@ def times_slower(times: Times, than: str) -> dict[str, float]:
     }
 
 
-def timed(turn: Turn, device: torch.device) -> float:
+def timed(turn: Turn, device: torch.device, clock: Clock = time.perf_counter) -> float:
     """Time one turn in seconds, until the device has finished it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    start = time.perf_counter()
+    start = clock()
     turn()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def machine(device: torch.device) -> dict[str, Any]:
@@ -79,11 +110,13 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """Return the name of the processor, if the system has it."""
+    """Return the name and the family of the processor, since a name may not tell the generation."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    named = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+    rows = (line.partition(":") for line in info.read_text().splitlines()) if info.exists() else ()
+    found = {name.strip(): value.strip() for name, _, value in rows}
+    name = found.get("model name") or platform.processor() or platform.machine()
+    family = [f"{word} {found[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if key in found]
+    return f"{name} ({', '.join(family)})" if family else name
 
 
 def versions() -> dict[str, str]:

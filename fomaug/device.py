@@ -39,9 +39,10 @@ _kept: ContextVar[list[Any] | None] = ContextVar("kept", default=None)
 def constants(make: Callable[Parameters, Value]) -> Callable[Parameters, Value]:
     """Cache the results of a function, one of whose arguments is the device; the results must not be modified.
 
-    While a compiler or an exporter traces the code, the function is always called, so constants are part of the graph.
+    The host waits until a new result is complete, because a thread with another stream may use it at once. While a
+    compiler or an exporter traces the code, the function is always called, so constants are part of the graph.
     """
-    cached = lru_cache(maxsize=_MOST_CONSTANTS)(_outside_of_inference(make))
+    cached = lru_cache(maxsize=_MOST_CONSTANTS)(_finished(make))
     _caches.append(cached.cache_clear)
 
     @wraps(make)
@@ -68,13 +69,27 @@ def keep_constants() -> Iterator[list[Any]]:
         _kept.reset(token)
 
 
-def _outside_of_inference(make: Callable[Parameters, Value]) -> Callable[Parameters, Value]:
+def _finished(make: Callable[Parameters, Value]) -> Callable[Parameters, Value]:
     # Tensors of the inference mode could not be saved for a later gradient.
-    def outside(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Value:
+    def finished(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Value:
         with torch.inference_mode(mode=False), torch.no_grad():
-            return make(*args, **kwargs)
+            value = make(*args, **kwargs)
+        for device in (*args, *kwargs.values()):
+            if isinstance(device, torch.device):
+                wait_for(device)
+        return value
 
-    return outside
+    return finished
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait for the operations that this thread has started on a device, before other threads use their results."""
+    if device.type == "cuda":
+        _synchronize(device)
+
+
+def _synchronize(device: torch.device) -> None:
+    torch.cuda.current_stream(device).synchronize()
 
 
 def forget_constants() -> None:
@@ -256,3 +271,10 @@ def keep_freed_memory() -> None:
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 _LIMITS: Final = {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES"}
+
+
+def read_together(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Copy tensors of one dtype to the host in one copy."""
+    read = torch.cat([tensor.detach().flatten() for tensor in tensors]).cpu()
+    parts = torch.split(read, [tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]

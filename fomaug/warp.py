@@ -19,7 +19,7 @@ from torch import Tensor
 from fomaug.errors import ArgumentError, ShapeError
 from fomaug.geometry import coarsen_flow, is_mirrored, resize_flow, warp_image
 from fomaug.geometry.inverse import invert_points, uneven_stretch
-from fomaug.geometry.sampling import Padding
+from fomaug.geometry.plane import Padding
 
 Size = tuple[int, int]
 __all__ = ["boxes", "centres_to_edges", "edges_to_centres", "image", "mask", "points"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+sys.path.append(str(Path(__file__).parent))  # `fresh` is imported by its name
 
 from fomaug import Keypoints
 from fomaug.faces.canonical import KEYPOINT_POINTS, mean_mesh, mesh_keypoints

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fresh
 import pytest
 
 import fomaug
@@ -31,9 +32,17 @@ HEAVY = (
 )
 
 
+LOADED = "import sys, json; {}; print(json.dumps(sorted(sys.modules)))"
+
+
 def loaded_after(statement: str) -> set[str]:
-    code = f"import sys, json; {statement}; print(json.dumps(sorted(sys.modules)))"
+    code = LOADED.format(statement)
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return {name.split(".")[0] for name in json.loads(found.stdout)}
+
+
+def loaded_beside_torch(statement: str) -> set[str]:
+    found = fresh.run(["-c", LOADED.format(statement)], check=True, cwd=ROOT)
     return {name.split(".")[0] for name in json.loads(found.stdout)}
 
 
@@ -57,7 +66,7 @@ def test_the_core_loads_no_optional_package() -> None:
         "ray",
         "datasets",
     }
-    assert not loaded_after(f"import fomaug; {everything}") & optional
+    assert not loaded_beside_torch(f"import fomaug; {everything}") & optional
 
 
 def test_imports_go_down_only() -> None:
@@ -113,7 +122,7 @@ def test_pictures_and_clips_are_opened_in_one_place() -> None:
 
 
 def test_importing_media_loads_no_decoder_of_clips() -> None:
-    assert not loaded_after("import fomaug.media") & {"av", "imageio", "cv2", "tifffile"}
+    assert not loaded_beside_torch("import fomaug.media") & {"av", "imageio", "cv2", "tifffile"}
 
 
 def test_public_names_are_those_of_the_design() -> None:
@@ -136,8 +145,7 @@ def test_public_names_are_those_of_the_design() -> None:
 
 @pytest.mark.parametrize("name", fomaug._MODULES)
 def test_modules_that_the_docs_teach_work_after_importing_fomaug(name: str) -> None:
-    code = f"import fomaug; print(fomaug.{name}.__name__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = fresh.run(["-c", f"import fomaug; print(fomaug.{name}.__name__)"], check=True, cwd=ROOT)
     assert done.stdout.strip() == f"fomaug.{name}"
 
 

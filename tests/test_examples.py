@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import fresh
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -26,15 +25,7 @@ def test_example_runs_and_ends_with_a_result(example, tmp_path):
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
     # The working folder is temporary, so that files with default paths are not written into the project.
-    result = subprocess.run(
-        [sys.executable, str(example), "--quick"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    result = fresh.run([example, "--quick"], cwd=tmp_path, env=environment, timeout=300)
     assert result.returncode == 0, result.stderr
     last = result.stdout.strip().splitlines()[-1]
     assert any(sign.isdigit() for sign in last), f"the last line should say what came out, got {last!r}"

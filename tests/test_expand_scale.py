@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import fresh
 import numpy as np
 import pytest
 
 from fomaug.media import save_image
 
 ROOT = Path(__file__).parents[1]
+Measure = Callable[..., dict]
 
 
 def measure(*words: str) -> dict:
-    command = [sys.executable, str(ROOT / "benchmarks" / "expand_scale.py"), *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return json.loads(done.stdout)
+    command = [ROOT / "benchmarks" / "expand_scale.py", *words]
+    return json.loads(fresh.run(command, check=True, env=environment).stdout)
 
 
-def test_a_few_rows_are_resumed_and_a_few_sources_planned() -> None:
-    assert measure("resume", "--rows", "64")["rows"] == 64
+@pytest.fixture
+def measure_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Measure:
+    """Function that runs the script in this process, which need not load its libraries again."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    script = importlib.import_module("expand_scale")
+    monkeypatch.setattr(script, "in_new_process", lambda part, folder: part(folder))
+
+    def run(*words: str) -> dict:
+        monkeypatch.setattr("sys.argv", ["expand_scale.py", *words])
+        script.main()
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def test_a_few_sources_are_planned_in_a_new_process() -> None:
     assert measure("plan", "--sources", "20")["copies"] == 320
 
 
-def test_memory_of_small_jobs_masks_sheets_and_clips_is_reported() -> None:
-    assert measure("run", "--sources", "20")["copies"] == 20
-    assert measure("masks", "--sources", "20")["masks"] == 20
-    assert measure("clip", "--frames", "50")["frames"] == 50
+def test_a_few_rows_are_resumed(measure_here: Measure) -> None:
+    assert measure_here("resume", "--rows", "64")["rows"] == 64
+
+
+def test_memory_of_small_jobs_masks_sheets_and_clips_is_reported(measure_here: Measure) -> None:
+    assert measure_here("run", "--sources", "20")["copies"] == 20
+    assert measure_here("masks", "--sources", "20")["masks"] == 20
+    assert measure_here("clip", "--frames", "50")["frames"] == 50
 
 
 def test_ray_is_timed_beside_the_local_engine(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The commands that measure all figures and all goals: what they print, and what they say without a GPU."""
+"""The command that measures all figures, and the scripts of single figures."""
 
 from __future__ import annotations
 
@@ -11,52 +11,13 @@ import pytest
 import torch
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
+ONLY = ["network", "overhead", "draws", "convolutions"]
 
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(FOLDER))
     return importlib.import_module
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_nothing_is_measured_and_said(
-    load: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["gpu.py"])
-    assert load("gpu").main() == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert "torch finds none here, so nothing was measured" in printed.err
-
-
-def test_goals_are_judged_in_their_direction(load: Any) -> None:
-    gpu = load("gpu")
-    parts = {
-        "network": {"frames_per_second": 8000.0},
-        "loading": {"images_per_second": {"network alone": 10.0, "module": 8.0, "MotionLoader": 7.0}},
-        "busy": {"share": 0.9},
-        "training": {"times_slower": {"MotionLoader, p=0.5": 1.4}},
-        "single": {"models": {"lite-256": [{"stage": "detect", "ms": 1.0}, {"stage": "frame", "ms": 3.0}]}},
-        "official": {"times_as_fast": 20.0},
-    }
-    goals = gpu.compare(parts)
-    assert goals.keys() == gpu.GOALS.keys()
-    missed = {name for name, goal in goals.items() if not goal["met"]}
-    assert missed == {"loader", "training"}
-    assert goals["training"]["at_most"] == 1.3
-
-
-@torch.no_grad()
-def test_graphs_are_compared_with_the_module(load: Any) -> None:
-    found = load("gpu").graphs(torch.device("cpu"), "float32", 1, 0.0)  # on a CPU nothing is recorded
-    assert found["recordings"] == 0
-    assert found["largest_difference_of_255"] == 0
-    assert found["times_as_fast"] > 0 and found["images_per_second"].keys() == {"without", "with"}
-
-
-def test_the_time_of_overlapping_kernels_counts_once(load: Any) -> None:
-    assert load("gpu").union([(4.0, 5.0), (0.0, 2.0), (1.0, 3.0), (1.5, 2.0)]) == 4.0
 
 
 # Libraries that are measured beside fomaug warn about their own dependencies.
@@ -66,16 +27,35 @@ def test_figures_come_with_their_method(
 ) -> None:
     figures, out = load("figures"), tmp_path / "figures.json"
     monkeypatch.setattr(load("throughput"), "BATCHES", {"cpu": 1})
-    monkeypatch.setattr("sys.argv", ["figures.py", "--only", "network", "draws", "--seconds", "0", "--out", str(out)])
+    monkeypatch.setattr("sys.argv", ["figures.py", "--only", *ONLY, "--seconds", "0", "--out", str(out)])
     figures.main()
     report = json.loads(capsys.readouterr().out)
     assert report == json.loads(out.read_text())
     assert report["machine"]["device"] == "cpu"
-    assert list(report["figures"]) == ["network", "draws"]
+    assert list(report["figures"]) == ONLY
     for figure in report["figures"].values():
         assert figure["method"] and figure["took_seconds"] > 0
     assert report["figures"]["network"]["values"]["frames_per_second"] > 0
     assert all(row["draws_per_second"] > 0 for row in report["figures"]["draws"]["values"])
+    for ms in report["figures"]["overhead"]["values"].values():
+        assert 0 < ms["draw_and_targets"] < ms["module"]
+    convolutions = report["figures"]["convolutions"]["values"]
+    assert 0 < convolutions["share_of_animate"] < 1
+    assert convolutions["ms"]["fomaug"] > 0
+
+
+def test_threads_are_set_for_a_figure_and_restored(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = load("figures")
+    threads, given = [], figures.Time(0.0, [2, 1])
+    monkeypatch.setattr(load("official"), "report", lambda *args: threads.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    assert list(figures.FIGURES["official"].measure(given)) == ["2 threads", "1 threads"]
+    assert threads == [2, 1]
+    assert torch.get_num_threads() == before
+
+
+def test_compiled_methods_are_timed_in_a_new_process(load: Any) -> None:
+    assert load("compiled").report(["detect"], backend="eager")["detect"] > 0
 
 
 @torch.no_grad()

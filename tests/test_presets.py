@@ -20,7 +20,7 @@ from fomaug.errors import ArgumentError, ResumeError
 from fomaug.expand import Expander, ExpandPlan
 from fomaug.media import save_image
 from fomaug.options import PRESETS, Purpose, preset_options, with_presets
-from fomaug.study.arms import make_arms
+from fomaug.study.arms import Defaults, make_arms
 
 ALL = [field.name for field in fields(ExpandPlan)]
 
@@ -84,12 +84,16 @@ def test_an_expander_resolves_its_purpose_once() -> None:
 
 
 def test_a_study_has_arms_by_purpose(face_model: Animator) -> None:
-    values = {"purpose": "recognition", "model": face_model}
-    arm = make_arms({"mine": values, "copies": {"model": face_model}}, seed=0)[-1]
-    assert arm.augment is not None
-    assert arm.augment.driving.hash == load_pool(f"views {PRESETS['recognition'].options['views']}", face_model).hash
-    with pytest.raises(ArgumentError, match=r"'mine'.*auto"):
-        make_arms({"mine": {**values, "purpose": "auto"}, "copies": {"model": face_model}}, seed=0)
+    defaults = Defaults("auto", seed=0, device="cpu", choose_views=lambda _: "views yaw=-30:30:15")
+    named = {
+        "mine": {"purpose": "recognition", "model": face_model},
+        "copies": {"purpose": "auto", "model": face_model},
+    }
+    copies, mine = make_arms(named, defaults)[-2:]
+    for arm, views in ((copies, "yaw=-30:30:15"), (mine, PRESETS["recognition"].options["views"])):
+        assert arm.augment is not None
+        assert arm.augment.driving.hash == load_pool(f"views {views}", face_model).hash
+    assert copies.driving == "views yaw=-30:30:15 (purpose auto)"
 
 
 @pytest.fixture
@@ -121,7 +125,7 @@ def test_auto_chooses_views_by_the_dataset_and_keeps_them(
     faces: Path, tmp_path: Path, face_model: Animator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poses = iter([torch.tensor([[yaw, 0.0, 0.0]]) for yaw in (-45.0, 45.0, 44.0)])
-    monkeypatch.setattr("fomaug.expand.prepare.head_pose", lambda *_: next(poses))
+    monkeypatch.setattr("fomaug.driving.synthetic.views.head_pose", lambda *_: next(poses))
     options = {"purpose": "auto", "copies": 1, "gates": "off", "model": face_model}
     fomaug.expand(faces, tmp_path / "out", **options)
     assert summary(tmp_path / "out")["settings"]["views"] == "yaw=-50:50:25 pitch=-10,0,10"

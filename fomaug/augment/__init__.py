@@ -1,8 +1,8 @@
 """`MotionAugment`: draw motion parameters from a driving pool, and apply them to images."""
 
-from fomaug.augment.boxes import animate_parts as animate_parts
+from fomaug.augment.faces import Faces as Faces
+from fomaug.augment.faces import animate_parts as animate_parts
 from fomaug.augment.module import MotionAugment as MotionAugment
-from fomaug.augment.place import Faces as Faces
 from fomaug.augment.render import apply as apply
 from fomaug.motion import MotionResult as MotionResult
 from fomaug.motion import counted_keys as counted_keys

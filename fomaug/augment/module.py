@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from fomaug.animator import Animator
 from fomaug.augment.arguments import SETTINGS, Driving, Model, PlainModule, Probability, Resources, p_at
+from fomaug.augment.faces import Faces, make_locator, place
 from fomaug.augment.pixels import LateChecks, Range, check_tensor
-from fomaug.augment.place import Faces, make_locator, place
 from fomaug.augment.render import apply, value_check
 from fomaug.device import send
 from fomaug.driving import DrivingPool

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.augment.boxes import apply_in_boxes, make_result, mirror_rows
+from fomaug.augment.faces import apply_in_boxes, make_result
 from fomaug.augment.pixels import Range, ValueCheck, check_images, from_unit, layout, to_unit
 from fomaug.device import Readback, send
 from fomaug.driving import DrivingPool
@@ -70,7 +70,7 @@ def apply(
             result = apply_in_boxes(animate, still, params, copies, value_range)
         else:
             result = animate(images, params)
-        result = mirror_rows(result, params)
+        result = _mirror_rows(result, params)
     if check is None:
         return result
     return PendingResult(
@@ -233,3 +233,23 @@ def _scatter(base: Tensor, rows: Tensor, values: Tensor) -> Tensor:
     whole = base.clone()
     whole[rows] = values
     return whole
+
+
+def _mirror_rows(result: MotionResult, params: Sequence[MotionParams]) -> MotionResult:
+    """Mirror the rows with mirrored parameters, and the flow and the occlusion that move their labels.
+
+    Args:
+        result: result of the parameters.
+        params: parameters before they were fitted, which are known without waiting for a device.
+    """
+    mirrored = [param.mirrored and not param.skipped for param in params]
+    if not any(mirrored):
+        return result
+
+    def flipped(values: Tensor, axis: int) -> Tensor:
+        rows = torch.tensor(mirrored, device=values.device).view(-1, *[1] * (values.ndim - 1))
+        return torch.where(rows, values.flip(axis), values)
+
+    image = flipped(result.image, 3).contiguous(memory_format=layout(result.image))
+    flow, occlusion = flipped(result.flow, 2), flipped(result.occlusion, 3)
+    return make_result(image, flow, occlusion, params, lambda: result.params, result.keypoints)

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple, TextIO
 import click
 
 from fomaug import __version__
+from fomaug.cli import Received
 from fomaug.cli.help import COMMAND_SECTIONS, Group
-from fomaug.cli.interrupts import Received
 from fomaug.cli.options import suggest_choices
 from fomaug.errors import FomaugError
 
@@ -38,13 +38,13 @@ COMMANDS: Final = {
         "Measure whether copies help on a dataset: train without and with them.",
         "finished runs are kept; the same command continues",
     ),
-    "animate": _Entry("fomaug.cli.animate:animate", "Animate a picture by a clip, or many pictures from a list."),
+    "animate": _Entry("fomaug.cli.driving:animate", "Animate a picture by a clip, or many pictures from a list."),
     "report": _Entry("fomaug.cli.inspection:report", "Summarise an expanded dataset."),
     "check": _Entry("fomaug.cli.inspection:check", "Find sources and driving clips that several datasets share."),
     "verify": _Entry(
         "fomaug.cli.inspection:verify", "Report whether files are marked as synthetic, and by which model."
     ),
-    "pool": _Entry("fomaug.cli.pool:pool", "Build driving pools and list their tracks."),
+    "pool": _Entry("fomaug.cli.driving:pool", "Build driving pools and list their tracks."),
     "model": _Entry("fomaug.cli.model:model", "List, describe and import models."),
     "train": _Entry("fomaug.cli.model:train", "Train a model on videos.", _RESUME),
     "reconstruct": _Entry(

@@ -9,17 +9,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from fomaug.errors import ArgumentError, MediaError, reason_of
-from fomaug.expand.annotate import rekeyed
 from fomaug.expand.dataset import SOURCES, find_sources, read_sources
 from fomaug.expand.formats import load_outputs
 from fomaug.expand.inputs import pictures_root
-from fomaug.expand.labels import from_json, view_columns
-from fomaug.expand.manifest import MANIFEST, Row, explained_rows, is_still, read_rows, read_summary
-from fomaug.expand.report import Failure
-from fomaug.expand.samples import path_inside
+from fomaug.expand.labels import rekeyed
+from fomaug.expand.manifest import Row, explained_rows, is_still, read_rows
+from fomaug.expand.output import MANIFEST
+from fomaug.expand.report import Failure, read_summary
+from fomaug.expand.samples import path_inside, view_columns
 from fomaug.expand.sources import SourceFile
 from fomaug.files import PICTURE, read_regular
-from fomaug.labels import Annotations, FaceLabels, Flaw, fit, read_annotations
+from fomaug.labels import Annotations, FaceLabels, Flaw, fit, from_plain, read_annotations
 from fomaug.media import Provenance, upright_size
 from fomaug.remote import is_url
 
@@ -147,7 +147,7 @@ class ExpandedDataset:
             copy=row["copy"],
             load=load,
             path=None if "member" in row else path,
-            labels=None if annotation is None else from_json(annotation),
+            labels=None if annotation is None else from_plain(annotation),
             provenance=None if is_still(row) else self._provenance(row),
             view=view_columns(row.get("view") or {}),
         )

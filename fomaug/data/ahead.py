@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 
 from fomaug.data.paths import tensors_in
+from fomaug.graphs import record_only_while
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -85,8 +86,9 @@ def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: 
     """Apply `work` to every batch in a thread that is one batch ahead.
 
     On CUDA the thread has its own stream, so that the work runs in parallel to the training step; yielded batches are
-    ready for the consumer's stream. An error in `batches` or `work` is raised in place of the batch, with its
-    traceback. If the consumer stops early, the thread stops after its current batch.
+    ready for the consumer's stream. CUDA graphs are recorded only while the consumer waits for a batch. An error in
+    `batches` or `work` is raised in place of the batch, with its traceback. If the consumer stops early, the thread
+    stops after its current batch.
 
     Args:
         batches: iterator of batches; only the thread calls it.
@@ -95,12 +97,13 @@ def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: 
     """
     results: Queue[Any] = Queue()
     permits, stop, threads = Semaphore(1), Event(), torch.get_num_threads()
+    waiting = Event()  # of the consumer for a batch
 
     def produce(worker: _Worker) -> None:
         if torch.get_num_threads() != threads:  # a thread keeps its first number of threads
             torch.set_num_threads(threads)
         try:
-            with _own_stream(worker, device) as stream:
+            with _own_stream(worker, device) as stream, record_only_while(waiting):
                 while _allowed(permits, stop):
                     batch = next(batches, _END)
                     if batch is _END:
@@ -114,13 +117,17 @@ def work_ahead(batches: Iterator[Given], work: Callable[[Given], Made], device: 
     worker = _Worker.take()
     over = worker.start(produce)
     try:
+        waiting.set()
         while (result := results.get()) is not _END:
             if isinstance(result, _Failed):
                 raise result.error
+            waiting.clear()
             permits.release()
             yield _hand_over(result, device)
+            waiting.set()
     finally:
         stop.set()
+        waiting.set()
         permits.release()
         worker.wait(over)
 

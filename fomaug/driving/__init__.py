@@ -11,7 +11,9 @@ from fomaug.driving.synthetic import EXPRESSIONS as EXPRESSIONS
 from fomaug.driving.synthetic import mirrored_expression as mirrored_expression
 from fomaug.driving.synthetic import mirrored_fields as mirrored_fields
 from fomaug.driving.synthetic import neutral_like as neutral_like
+from fomaug.driving.synthetic import pose_sample as pose_sample
 from fomaug.driving.synthetic import views_like as views_like
+from fomaug.driving.synthetic import views_of as views_of
 from fomaug.driving.track import MotionTrack as MotionTrack
 from fomaug.driving.track import closest_frame as closest_frame
 from fomaug.geometry import pose_distance as pose_distance
@@ -33,6 +35,8 @@ __all__ = [
     "is_named_pool",
     "load_pool",
     "views_like",
+    "views_of",
+    "pose_sample",
 ]
 
 _MEDIA = (

@@ -1,49 +1,32 @@
-"""The end of a job: join rows, write annotations, contact sheet, dataset card and summary, and report the outcome.
-
-Without the dataset card, a README.md, Hugging Face datasets would treat a folder called `test` among classes as a
-split, and the numbers of classes in tar files would have no names. The YAML head of the card has both facts, so that
-`load_dataset(OUT)` need not guess.
-"""
+"""The end of a job: rows are joined, originals added, annotations, contact sheet, card and summary written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+import shutil
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
 
-import yaml
-
-from fomaug import __version__
-from fomaug.expand.contact import choose_sources, remove_thumbnails, save_contact_sheet
+from fomaug import files
+from fomaug.errors import MediaError, reason_of
+from fomaug.expand.card import archived_suffix, choose_sources, remove_thumbnails, save_card, save_contact_sheet
+from fomaug.expand.formats import archive_suffix, is_whole_archive, open_writer
 from fomaug.expand.index import RowIndex
-from fomaug.expand.manifest import CARD, CONTACT_SHEET, MANIFEST, REJECTED, SUMMARY, Row, read_rows, save_summary
-from fomaug.expand.originals import Originals
+from fomaug.expand.labels import Annotator
+from fomaug.expand.manifest import Row, read_rows, to_line
+from fomaug.expand.output import CARD, CONTACT_SHEET, MANIFEST, REJECTED, SUMMARY, push, push_archive, remove_pieces
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.prepare import Prepared, inputs_of
-from fomaug.expand.report import ExpandReport, Failure, describe_profile
-from fomaug.expand.samples import MOST_SHOWN, SUFFIXES, archived_suffix
-from fomaug.expand.shards import Division
-from fomaug.expand.shares import Share
+from fomaug.expand.report import ExpandReport, Failure, describe_profile, save_summary
+from fomaug.expand.samples import MAX_NAME_BYTES, MOST_SHOWN, Sample, copy_label, cut_stem, path_inside
+from fomaug.expand.shards import Division, choose_stems, shard_name
 from fomaug.expand.sources import SourceFile
-from fomaug.expand.storage import push, remove_pieces
-from fomaug.expand.tasks import Tasks
-from fomaug.files import write_file
-from fomaug.labels import Flaw
-from fomaug.media import Provenance, written_format
-
-_SPLITS: Final = {"train": "train", "val": "validation", "test": "test"}
-_ARCHIVES: Final = {"webdataset": "tar", "parquet": "parquet"}
-_JSON: Final = {"source": "string", "source_id": "string", "copy": "int64", "label": "string", "hash": "string"}
-"""Entries of the rows in tar files that every row has, with their types in Hugging Face datasets."""
-_ORIGINALS: Final = """
-The originals are here, too, unchanged and without a mark; in `manifest.jsonl`, their rows have `"original": true`.
-"""
-_READERS: Final = {
-    "folder": "`torchvision.datasets.ImageFolder`",
-    "webdataset": "`webdataset.WebDataset`",
-    "parquet": "any reader of parquet",
-}
+from fomaug.expand.tasks import Share, Tasks
+from fomaug.files import link_relative, open_regular, replacing, write_file
+from fomaug.labels import FaceLabels, Flaw, to_plain
+from fomaug.media import Provenance, file_size, upright_size
 
 
 def complete(prepared: Prepared, index: RowIndex, tasks: Tasks, report: ExpandReport) -> ExpandReport:
@@ -128,99 +111,159 @@ def _list_flaws(prepared: Prepared, index: RowIndex, unrecorded: Sequence[Flaw])
     return tuple(Failure(*found) for found in sorted(index.flaws | others))
 
 
-def save_card(
-    plan: ExpandPlan, sources: Sequence[SourceFile], classes: Sequence[str], *, metadata: bool = False
-) -> None:
-    """Write the card of an output folder, unless it exists, because users may have edited it.
+_Named = tuple[SourceFile, str, Row]  # source, path or name within its archive, row
 
-    Args:
+
+@dataclass
+class Originals:
+    """The originals of a job; they are put into its output folder when all copies are made.
+
+    Attributes:
         plan: settings of the job.
         sources: source files.
-        classes: labels of all copies, as archives number them.
-        metadata: whether the annotations are in `metadata.jsonl`, which datasets reads with the pictures.
+        classes: labels of copies and originals, as archives number them.
+        annotator: reader and writer of annotations; None without annotations.
+        failed: originals that could not be read.
     """
-    path = Path(plan.out) / CARD
-    if not path.exists():
-        head = make_head(plan, sources, classes, metadata=metadata)
-        text = f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n\n{_body(plan)}"
-        write_file(path, text.encode("utf-8", "backslashreplace"), durable=True)
+
+    plan: ExpandPlan
+    sources: Sequence[SourceFile]
+    classes: tuple[str, ...]
+    annotator: Annotator | None = None
+    failed: list[Failure] = field(default_factory=list)
+
+    @property
+    def out(self) -> Path:
+        """Output folder."""
+        return Path(self.plan.out)
+
+    def add(self, without: Collection[str]) -> int:
+        """Write the originals to the output folder, and append their rows to a manifest that has only copies.
+
+        Existing links, files and archives are kept.
+
+        Args:
+            without: keys of the sources that could not be used, which are left out of the originals, too.
+
+        Returns:
+            The number of originals.
+        """
+        count, path = 0, self.out / MANIFEST
+        with replacing(path, durable=True) as temporary, temporary.open("wb") as target:
+            if path.exists():
+                with open_regular(path, files.MANIFEST) as copies:
+                    shutil.copyfileobj(copies, target)
+            for row in self._rows(without):
+                target.write(to_line(row).encode())
+                count += 1
+        return count
+
+    def _rows(self, without: Collection[str]) -> Iterator[Row]:
+        """Write the originals and yield their rows."""
+        stems = choose_stems(self.plan, self.sources)
+        sources = [source for source in self.sources if source.key not in without]
+        if self.plan.format != "folder":
+            sources.sort(key=self._key)
+        named = (found for source in sources if (found := self._named(source, stems[source.key])) is not None)
+        return self._place(named) if self.plan.format == "folder" else self._archive(named)
+
+    def _named(self, source: SourceFile, stem: str) -> _Named | None:
+        """Name an original, and describe it; None for one that cannot be read."""
+        try:
+            content = b"" if source.path is not None else source.read()
+            (height, width), _ = upright_size(source.path or content, PurePosixPath(source.key).suffix)
+        except (MediaError, OSError) as cause:
+            self._fail(source, cause)
+            return None
+        label = copy_label(self.plan.labels, source.label, None, still=True)
+        row: Row = {
+            "source": source.key,
+            "source_id": source.id,
+            "original": True,
+            "label": label or None,
+            "split": source.split or None,
+            "size": [height, width],
+            "bytes": len(content) if source.path is None else file_size(source.path),
+        }
+        annotation = self._annotation(source, (height, width))
+        if annotation is not None:
+            row["annotation"] = to_plain(annotation)
+        return source, original_name(source, stem, label, archived=self.plan.format != "folder"), row
+
+    def _place(self, named: Iterator[_Named]) -> Iterator[Row]:
+        """Link or copy the files of originals, with files of annotations where their format has them."""
+        for source, name, row in named:
+            path = path_inside(self.out, name)
+            try:
+                if self.plan.include_sources == "link" and source.path is not None:
+                    link_relative(path, source.path)
+                elif path.is_symlink() or not path.is_file() or file_size(path) != row["bytes"]:
+                    write_file(path, source.read(), durable=True)
+            except FileNotFoundError as cause:
+                self._fail(source, cause)
+                continue
+            height, width = row["size"]
+            annotation = self._annotation(source, (height, width))
+            if self.annotator is not None and annotation is not None:
+                self.annotator.write_with(name, (height, width), annotation)
+            yield {"file": name, **row}
+
+    def _archive(self, named: Iterator[_Named]) -> Iterator[Row]:
+        """Write the originals to archives of one split, and tar files of one image format."""
+        numbers = Counter[str]()
+        divided = any(source.split for source in self.sources)
+        for (split, _), members in groupby(named, lambda found: self._key(found[0])):
+            while part := list(islice(members, self.plan.samples_per_shard)):
+                name = shard_name(split, numbers[split], divided=divided, originals=True)
+                numbers[split] += 1
+                yield from self._write_archive(name, part)
+
+    def _key(self, source: SourceFile) -> tuple[str, str]:
+        """Return the split and the format that the originals of an archive share."""
+        suffix = archived_suffix(PurePosixPath(source.key).suffix)
+        return source.split, suffix if self.plan.format == "webdataset" else ""
+
+    def _write_archive(self, shard: str, named: Sequence[_Named]) -> list[Row]:
+        file = f"{shard}{archive_suffix(self.plan.format)}"
+        rows: list[Row] = [{"file": file, "member": name, **row} for _, name, row in named]
+        if is_whole_archive(f"{self.plan.target}/{file}", len(rows), rows[-1]):
+            return rows
+        writer = open_writer(self.out, self.plan.format, self.classes)
+        writer.begin(shard)
+        try:
+            for source, name, row in named:
+                try:
+                    content = source.read()
+                except OSError as cause:
+                    self._fail(source, cause)
+                    continue
+                writer.add(writer.prepare(Sample(name, content, None, row)))
+        except BaseException:
+            writer.abandon()
+            raise
+        rows = writer.finish()
+        push_archive(self.plan, file)
+        return rows
+
+    def _annotation(self, source: SourceFile, size: tuple[int, int]) -> FaceLabels | None:
+        """Return the labels of an original, without those that do not fit, which the rows of its copies name."""
+        annotator = self.annotator
+        return None if annotator is None else annotator.fit(annotator.labels.get(source.key), source.key, size)[0]
+
+    def _fail(self, source: SourceFile, cause: BaseException) -> None:
+        self.failed.append(Failure(source.key, f"it is not among the originals: {reason_of(cause)}"))
 
 
-def make_head(
-    plan: ExpandPlan, sources: Sequence[SourceFile], classes: Sequence[str], *, metadata: bool = False
-) -> dict[str, Any]:
-    """Make the YAML head of a card, see `save_card`."""
-    originals = plan.include_sources != "none"
-    files = _folder_files(sources, originals=originals) if plan.format == "folder" else _archive_files(plan, sources)
-    config: dict[str, Any] = {"config_name": "default", "default": True}
-    if plan.format == "folder" and metadata and set(files) == {"train"} and not any(source.split for source in sources):
-        files["train"].append("metadata.jsonl")
-    elif plan.format == "folder" and classes:
-        # Classes are the folders directly above the pictures; datasets would use other folders.
-        config["drop_labels"] = not all(source.label and not source.folder for source in sources)
-    config["data_files"] = [{"split": split, "path": paths} for split, paths in files.items()]
-    head = {"tags": ["synthetic", "fomaug"], "configs": [config]}
-    return head | ({"dataset_info": _tar_info(plan, sources, classes)} if plan.format == "webdataset" else {})
+def original_name(source: SourceFile, stem: str, label: str, *, archived: bool) -> str:
+    """Return the path of an original below the output folder, see `copy_name`; its suffix is its own.
 
-
-def _folder_files(sources: Sequence[SourceFile], *, originals: bool) -> dict[str, list[str]]:
-    folders = sorted({(source.split, source.split_folder) for source in sources if source.split})
-    if not folders:
-        own = {PurePosixPath(source.key).suffix for source in sources} if originals else set[str]()
-        return {"train": [f"**/*{suffix}" for suffix in sorted({*SUFFIXES.values(), *own})]}
-    files: dict[str, list[str]] = {}
-    for split, folder in folders:
-        files.setdefault(_SPLITS[split], []).append(f"{folder}/**")
-    return files
-
-
-def _archive_files(plan: ExpandPlan, sources: Iterable[SourceFile]) -> dict[str, list[str]]:
-    suffix = _ARCHIVES[plan.format]
-    splits = sorted({source.split for source in sources} - {""})
-    return {_SPLITS[split]: [f"{split}/*.{suffix}"] for split in splits} or {"train": [f"train-*.{suffix}"]}
-
-
-def _tar_info(plan: ExpandPlan, sources: Iterable[SourceFile], classes: Sequence[str]) -> dict[str, Any]:
-    """Describe the members of tar files: datasets would expect those of the first file in all files."""
-    keys = [PurePosixPath(source.key) for source in sources]
-    if plan.image_format == "same":
-        members = {SUFFIXES[written_format(key.suffix)] for key in keys}
-    else:
-        members = {SUFFIXES[plan.image_format]}
-    if plan.include_sources != "none":
-        members |= {archived_suffix(key.suffix) for key in keys}
-    numbers = {"class_label": {"names": {str(number): name for number, name in enumerate(classes)}}}
-    return {
-        "features": [
-            *({"name": suffix.removeprefix("."), "dtype": "image"} for suffix in sorted(members)),
-            *([{"name": "cls", "dtype": numbers}] if classes else []),
-            {"name": "json", "struct": [{"name": name, "dtype": kind} for name, kind in _JSON.items()]},
-            {"name": "__key__", "dtype": "string"},
-            {"name": "__url__", "dtype": "string"},
-        ]
-    }
-
-
-def _body(plan: ExpandPlan) -> str:
-    name = Path(plan.dataset).resolve().name
-    has_originals = plan.include_sources != "none"
-    title = f"{name} with synthetic copies" if has_originals else f"Synthetic copies of {name}"
-    originals = _ORIGINALS if has_originals else ""
-    rows = "a row for each copy and each original" if has_originals else "a row for each copy"
-    return f"""# {title}
-
-fomaug {__version__} made these copies of the pictures in `{name}` with the model {plan.model}. Each face moves as
-that of a driving clip does. Every animated copy is marked as synthetic in its file (`fomaug verify`).
-{originals}
-![Some pictures, left, and their copies]({CONTACT_SHEET})
-
-Read the folder with `datasets.load_dataset(FOLDER)`, with {_READERS[plan.format]}, or convert it with `fomaug convert`.
-
-| file | content |
-| --- | --- |
-| `manifest.jsonl` | {rows}: its file, source, class, split, scores and motion |
-| `rejected.jsonl` | a row for each copy that the quality gates rejected |
-| `sources.jsonl` | a row for each picture that the dataset had when the job began |
-| `expand.json` | settings, model, counts, and everything that could not be used |
-| `{CONTACT_SHEET}` | some pictures and their copies; hidden, since loaders read every picture as a sample |
-"""
+    Args:
+        source: source file.
+        stem: stem of the file names of the copies, without their ending.
+        label: label of the original; empty for none.
+        archived: True for a member of an archive, where all suffixes of a format become one.
+    """
+    parts = [part for part in (source.split_folder, label) if part]
+    suffix = PurePosixPath(source.key).suffix
+    suffix = archived_suffix(suffix) if archived else suffix
+    return str(PurePosixPath(*parts, source.folder, f"{cut_stem(stem, MAX_NAME_BYTES - len(suffix))}{suffix}"))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args
 
 from fomaug.errors import ArgumentError, ResumeError, UnsafeFileError, check_choice
 from fomaug.expand.inputs import Listed, labelled_by_metadata, list_archives_below, list_input, named_by_folders
-from fomaug.expand.manifest import SOURCES as SOURCES
+from fomaug.expand.output import SOURCES as SOURCES
 from fomaug.expand.plan import Split
 from fomaug.expand.readers import from_json, to_json
 from fomaug.expand.report import Failure

@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 from fomaug import files
 from fomaug.errors import ResumeError
 from fomaug.expand.manifest import (
-    MANIFEST,
-    PARTS,
-    REJECTED,
     CopyId,
     Line,
     Row,
@@ -29,10 +26,11 @@ from fomaug.expand.manifest import (
     list_parts,
     read_lines,
 )
+from fomaug.expand.output import MANIFEST, PARTS, REJECTED
 from fomaug.expand.shards import Division
 from fomaug.files import open_regular, replacing
 from fomaug.media import sidecar_of
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 
 Ints = NDArray[np.int64]
 IsWritten = Callable[[Row], bool]

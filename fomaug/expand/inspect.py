@@ -12,17 +12,9 @@ from typing import Any, Literal
 
 from fomaug.errors import ArgumentError, shortened
 from fomaug.expand.dataset import find_sources
-from fomaug.expand.manifest import (
-    CONTACT_SHEET,
-    MANIFEST,
-    REJECTED,
-    SUMMARY,
-    Row,
-    explained_rows,
-    is_still,
-    read_job_rows,
-    read_summary,
-)
+from fomaug.expand.manifest import Row, explained_rows, is_still, read_job_rows
+from fomaug.expand.output import CONTACT_SHEET, MANIFEST, REJECTED, SUMMARY
+from fomaug.expand.report import read_summary
 
 _MAX_BYTES = 2**50  # of one image file
 Kind = Literal["source", "driver"]

@@ -18,11 +18,12 @@ from fomaug.expand.dataset import Found
 from fomaug.expand.engines import Job, make_engine
 from fomaug.expand.fork_server import end_unguarded_worker, ending_fork_server, start_early
 from fomaug.expand.formats import is_whole_archive
+from fomaug.expand.formats.tar import unfinished_archives
 from fomaug.expand.gates import Embed, read_gates
 from fomaug.expand.index import RowIndex, is_written
 from fomaug.expand.inputs import has_annotations
-from fomaug.expand.locks import locked, remove_temporary, wait_for_workers
-from fomaug.expand.manifest import explained_writes, list_parts, read_summary
+from fomaug.expand.manifest import explained_writes, list_parts
+from fomaug.expand.output import locked, remove_temporary, wait_for_workers, working_folder
 from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes, plan_of
 from fomaug.expand.prepare import (
     Given,
@@ -36,13 +37,10 @@ from fomaug.expand.prepare import (
     list_unusable,
     prepare,
 )
-from fomaug.expand.report import ExpandReport, estimate_bytes
+from fomaug.expand.report import ExpandReport, estimate_bytes, read_summary, show_progress
 from fomaug.expand.resources import GIVEN, on_own_device
 from fomaug.expand.shards import Division
-from fomaug.expand.shares import Share, parse_share
-from fomaug.expand.storage import working_folder
-from fomaug.expand.tasks import Tasks, show_progress
-from fomaug.expand.unfinished import unfinished_archives
+from fomaug.expand.tasks import Share, Tasks, parse_share
 from fomaug.faces import Detector
 from fomaug.motion import Selection
 from fomaug.options import OnError, with_presets
@@ -249,7 +247,7 @@ def _run(prepared: Prepared, report: ExpandReport, mode: _Mode) -> ExpandReport:
     """Make the missing copies of a whole job, and complete it."""
     with explained_writes(prepared.plan.target):
         wait_for_workers(list_parts(prepared.out))
-        remove_temporary(prepared.out, unfinished_archives(prepared.plan, prepared.division))
+        remove_temporary(prepared.out, unfinished_archives(prepared.plan, prepared.division.names))
     index = _index(prepared)
     report = replace(report, written=index.counts()[0])
     tasks = _make(prepared, index, range(prepared.division.num_groups), mode)

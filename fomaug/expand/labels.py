@@ -1,30 +1,37 @@
-"""Labels of the copies: classes by the policy of the plan, views, and annotations, which move and become plain JSON."""
+"""Labels of a job: class labels by the policy of the plan, and annotations, which are read, fitted and written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fomaug.driving import EXPRESSIONS, DrivingPool, mirrored_expression, mirrored_fields
+from fomaug.driving import DrivingPool, mirrored_expression
 from fomaug.errors import ArgumentError, LabelError
-from fomaug.expand.copies import AnimatedCopy
+from fomaug.expand.dataset import SOURCES
+from fomaug.expand.inputs import pictures_root, safe_key
+from fomaug.expand.manifest import Row, explained_rows
+from fomaug.expand.output import MANIFEST, REJECTED, SUMMARY
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.samples import check_label, copy_label
 from fomaug.expand.sources import SourceFile
-from fomaug.labels import FaceLabels, move
-from fomaug.motion import Angles, MotionParams, mirrored_angles
-from fomaug.strict_json import without_nan
-
-_AXES: Final = ("yaw", "pitch", "roll")
-_ARRAYS: Final[dict[str, tuple[type, int]]] = {
-    "points": (float, 2),
-    "visible": (bool, 0),
-    "boxes": (float, 4),
-    "box_visible": (bool, 0),
-}
-"""Type of each array and length of its rows; 0 for one-dimensional arrays."""
+from fomaug.files import LABELS, sha256_of
+from fomaug.labels import (
+    Annotations,
+    FaceLabels,
+    Flaw,
+    find_format,
+    fit,
+    from_plain,
+    list_annotations,
+    load_labels,
+    point_counts,
+    scheme_names,
+    write_annotations,
+)
+from fomaug.media import file_size
 
 
 def parse_labels(text: str) -> str | dict[str, str]:
@@ -39,29 +46,6 @@ def parse_labels(text: str) -> str | dict[str, str]:
     if not all(old.strip() and equals for old, equals, _ in pairs):
         raise ArgumentError(f"labels must be OLD=NEW pairs with commas between, got {text!r}")
     return {old.strip(): new.strip() for old, _, new in pairs}
-
-
-def copy_label(
-    policy: str | Mapping[str, str], source_label: str, clip_label: str | None, *, still: bool = False
-) -> str:
-    """Return the label of one copy; empty for no label.
-
-    Args:
-        policy: a label policy, or a mapping from old to new labels.
-        source_label: label of the source.
-        clip_label: label of the driving clip.
-        still: True for an unchanged copy, which keeps the label of its source.
-    """
-    if policy == "drop":
-        return ""
-    if policy == "keep" or still:
-        return source_label
-    if policy == "from_clip":
-        if not clip_label:
-            raise LabelError("the clip has no label")
-        return check_label(clip_label)
-    assert not isinstance(policy, str)
-    return check_label(policy.get(source_label, policy.get("*", source_label)))
 
 
 def check_policy(plan: ExpandPlan, sources: Iterable[SourceFile], pool: DrivingPool) -> None:
@@ -112,17 +96,6 @@ def _check_mapping(mapping: Mapping[str, str], labels: set[str]) -> None:
         check_label(new)
 
 
-def check_label(label: str) -> str:
-    """Return a label that can name a folder.
-
-    Raises:
-        ArgumentError: the label cannot name a folder.
-    """
-    if label in (".", "..") or any(sign in label for sign in "/\\\0:"):
-        raise ArgumentError(f"label {label!r} cannot name a folder; map it to another with labels")
-    return label
-
-
 def list_classes(plan: ExpandPlan, sources: Iterable[SourceFile], pool: DrivingPool) -> tuple[str, ...]:
     """Return all labels that copies can have, sorted; archives number the classes in this order."""
     own = {source.label for source in sources}
@@ -139,84 +112,148 @@ def list_classes(plan: ExpandPlan, sources: Iterable[SourceFile], pool: DrivingP
     return tuple(sorted(labels - {""}))
 
 
-def view_labels(params: MotionParams, poses: Sequence[Angles | None]) -> dict[str, Any]:
-    """Return the row's entry "view", which describes the first face; "others" in it describes the further ones.
+class Annotator:
+    """Reader and writer of a dataset's annotations; the written format is the one that was read.
 
-    Args:
-        params: fitted parameters of a copy; if it is mirrored, the labels are those of the mirrored picture.
-        poses: estimated head pose of each face before the copy was mirrored.
+    Masks and `.pts` files are written together with their copies. All other formats are written from the manifest at
+    the end of the job.
+
+    Annotations that cannot be used are left out and reported, or raise an error if the plan says so; the other
+    annotations of the same image are used. Flaws of images that are not expanded are ignored.
+
+    Attributes:
+        out: output folder.
+        path: file or folder of the annotations.
+        format: name of the format.
+        labels: labels of the sources, by key; those of masks have no pixels yet.
+        missing: keys of sources without annotations.
+        flaws: annotations that were left out by the reader; see also `fit`.
     """
-    pairs = zip(params.faces, poses, strict=False)
-    labels = [_labels(face, pose, mirrored=params.mirrored) for face, pose in pairs]
-    if not labels or labels[0] is None:
-        return {}
-    return {"view": {**labels[0], **({"others": labels[1:]} if labels[1:] else {})}}
+
+    def __init__(self, plan: ExpandPlan, sources: Sequence[SourceFile]) -> None:
+        assert plan.annotations is not None
+        self.out = Path(plan.out)
+        self.path = Path(plan.annotations)
+        self.in_archives = plan.format != "folder"
+        found = find_format(self.path, plan.annotation_format)
+        self.format = found.name
+        self._file_of = None if self.in_archives else found.file_of
+        self._stops = plan.on_error == "raise"
+        keys = {source.key for source in sources}
+        found_flaws: list[Flaw] = []
+        root = pictures_root(plan.dataset)
+        labels = list_annotations(self.path, root, format=self.format, on_flaw=found_flaws.append)
+        self.labels = rekeyed(labels, sources)
+        if any(source.reader for source in sources):
+            found_flaws = [replace(flaw, picture=safe_key(flaw.picture)) for flaw in found_flaws]
+        self.flaws = tuple(flaw for flaw in found_flaws if not flaw.picture or flaw.picture in keys)
+        self.missing = tuple(source.key for source in sources if source.key not in self.labels)
+        self._check_flaws(self.flaws)
+        if plan.mirror_probability:
+            _check_mirror(self.labels.values())
+        _check_use(plan, self.format, len(self.missing) == len(sources), self.flaws)
+
+    def without_labels(self) -> Annotator:
+        """Return an annotator for workers, which get the labels of their sources with their tasks."""
+        small = copy(self)
+        small.labels, small.missing, small.flaws = {}, (), ()
+        return small
+
+    def fit(
+        self, labels: FaceLabels | None, key: str, size: tuple[int, int]
+    ) -> tuple[FaceLabels | None, tuple[Flaw, ...]]:
+        """Complete the labels of a source, without those that belong to an image of another size.
+
+        Args:
+            labels: labels of the source, see `labels`.
+            key: key of the source.
+            size: (H, W) of the source in pixels.
+
+        Returns:
+            The labels, None for a source without labels; and the annotations that were left out.
+
+        Raises:
+            LabelError: annotations belong to another size, and the plan says to raise.
+        """
+        flaws: list[Flaw] = []
+        if labels is not None:
+            labels = load_labels(labels, self.format, picture=key, on_flaw=flaws.append)
+        if labels is not None:
+            labels, flaws = fit(labels, size, picture=key)
+        self._check_flaws(flaws)
+        return labels, tuple(flaws)
+
+    def _check_flaws(self, flaws: Sequence[Flaw]) -> None:
+        if flaws and self._stops:
+            raise LabelError(f"{flaws[0]}; correct it, or leave such annotations out with on_error='skip'")
+
+    def digest(self) -> str:
+        """Return the sha256 of the file, or of the names and sizes of the files in the folder."""
+        if self.path.is_file():
+            return sha256_of(self.path, LABELS)
+        digest = hashlib.sha256()
+        for path in sorted(self.path.rglob("*")):
+            line = f"{path.relative_to(self.path).as_posix()}\0{file_size(path)}\n"
+            digest.update(line.encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    def write_with(self, file: str, size: tuple[int, int], labels: FaceLabels) -> None:
+        """Write the annotation file of one copy, in formats with one file per image."""
+        if self._file_of is not None:
+            write_annotations([(file, size, labels)], self.out, self.format, like=self.path)
+
+    def file_with(self, row: Row) -> Path | None:
+        """Return the path of a copy's annotation file by its row; None in formats with one file for all images."""
+        if self._file_of is None or row.get("annotation") is None:
+            return None
+        return self.out / self._file_of(row["file"])
+
+    def write_all(self, rows: Iterable[Row]) -> list[Path]:
+        """Write the annotations of all copies, in formats with one file for all; rows of archives hold their own."""
+        if self._file_of is not None or self.in_archives:
+            return []
+        with explained_rows(self.out / MANIFEST):
+            return write_annotations(_entries(rows), self.out, self.format, like=self.path)
 
 
-def _labels(params: MotionParams, pose: Angles | None, *, mirrored: bool) -> dict[str, Any] | None:
-    view = params.view
-    if view is None or view.taken is None:
-        return None
-    mix, name = EXPRESSIONS.get(view.expression, {}), view.expression
-    asked, taken, reached = view.asked, view.taken, pose
-    if mirrored:
-        mix, name = mirrored_fields(mix), mirrored_expression(name)
-        asked, taken = mirrored_angles(asked), mirrored_angles(taken)
-        reached = None if pose is None else mirrored_angles(pose)
-    return {
-        "asked": list(asked),
-        "taken": list(taken),
-        "replaced": view.replaced,
-        "reached": None if reached is None else list(reached),
-        "expression": name,
-        "values": {name: round(strength * params.strength, 5) for name, strength in mix.items()},
-    }
+def rekeyed(labels: Annotations, sources: Iterable[SourceFile]) -> Annotations:
+    """Return annotations by the keys of their sources, which differ from the names in lists and archives."""
+    if not any(source.reader for source in sources):
+        return labels
+    return {safe_key(name): found for name, found in labels.items()}
 
 
-def view_columns(view: Mapping[str, Any]) -> dict[str, Any]:
-    """Flatten the entry "view" of a manifest row, which describes the first face, to columns.
-
-    >>> view_columns({"asked": [30, 0, 0], "reached": None, "expression": "smile", "values": {"smile": 0.8}})
-    {'asked_yaw': 30, 'asked_pitch': 0, 'asked_roll': 0, 'view_expression': 'smile', 'view_smile': 0.8}
-    """
-    columns: dict[str, Any] = {}
-    for kind in ("asked", "reached"):
-        angles = view.get(kind) or ()
-        columns |= {f"{kind}_{axis}": angle for axis, angle in zip(_AXES, angles, strict=False)}
-    if view.get("expression"):
-        columns["view_expression"] = view["expression"]
-    return columns | {f"view_{name}": value for name, value in (view.get("values") or {}).items()}
+def make_annotator(plan: ExpandPlan, sources: Sequence[SourceFile]) -> Annotator | None:
+    """Read the annotations of a plan; None for a plan without annotations."""
+    return None if plan.annotations is None else Annotator(plan, sources)
 
 
-def move_labels(labels: FaceLabels | None, moved: AnimatedCopy) -> FaceLabels | None:
-    """Move the labels of a source to one of its copies; None for a source without labels."""
-    if labels is None:
-        return None
-    return move(labels, moved.flow, moved.picture.size, occlusion=moved.occlusion)
+def _entries(rows: Iterable[Row]) -> Iterator[tuple[str, tuple[int, int], FaceLabels]]:
+    for row in rows:
+        if row.get("annotation") is not None:
+            height, width = row["size"]
+            yield row["file"], (height, width), from_plain(row["annotation"])
 
 
-def to_json(labels: FaceLabels) -> dict[str, Any]:
-    """Convert labels to plain JSON, without the mask, which is a file."""
-    arrays = {name: _rounded(getattr(labels, name)) for name in _ARRAYS}
-    segments = None if labels.segments is None else list(labels.segments)
-    values = {**arrays, "segments": segments}
-    return {name: value for name, value in values.items() if value is not None} | {"fields": labels.fields}
+def _check_mirror(labels: Iterable[FaceLabels]) -> None:
+    """Refuse landmarks whose left and right are not known, before anything is written."""
+    for found in labels:
+        for count in point_counts(found):
+            if count and str(count) not in scheme_names():
+                raise LabelError(
+                    f"mirrored copies swap left and right landmarks, but the pairs of {count} landmarks are unknown, "
+                    f"unlike those of {', '.join(scheme_names())}; leave mirror_probability at 0"
+                )
 
 
-def from_json(values: dict[str, Any]) -> FaceLabels:
-    """Convert the result of `to_json` to labels."""
-    arrays: dict[str, Any] = {}
-    for name, (kind, width) in _ARRAYS.items():
-        if name in values:
-            array: NDArray[Any] = np.array(values[name], kind)
-            count = len(values[name])
-            arrays[name] = array.reshape((count, width) if width else (count,))
-    segments = tuple(values["segments"]) if "segments" in values else None
-    return FaceLabels(**arrays, segments=segments, fields=values.get("fields", {}))
-
-
-def _rounded(array: NDArray[Any] | None) -> list[Any] | None:
-    if array is None:
-        return None
-    found: list[Any] = (array if array.dtype == bool else array.round(3)).tolist()
-    return list(without_nan(found))
+def _check_use(plan: ExpandPlan, format: str, nothing_fits: bool, flaws: Sequence[Flaw]) -> None:  # noqa: FBT001
+    if nothing_fits and flaws:
+        raise LabelError(f"none of the annotations in {plan.annotations} can be used; the first: {flaws[0]}")
+    if nothing_fits:
+        raise LabelError(
+            f"{plan.annotations} has no annotation of a picture of {plan.dataset}; its names must be paths below it"
+        )
+    if Path(plan.annotations or "").name in (SUMMARY, MANIFEST, REJECTED, SOURCES):
+        raise LabelError(f"{plan.annotations} has the name of a file that fomaug writes; rename it")
+    if format == "masks" and plan.format != "folder":
+        raise LabelError(f"masks are separate files, which format={plan.format!r} cannot store; use format='folder'")

@@ -1,4 +1,4 @@
-"""The manifest of an output folder, the parts to which workers append their rows, and the summary of the job."""
+"""The manifest of an output folder: its rows, which are checked when they are read, and the parts of its workers."""
 
 from __future__ import annotations
 
@@ -11,30 +11,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from fomaug import files
-from fomaug.errors import FomaugError, MediaError, ResumeError, UnsafeFileError, reason_of
-from fomaug.expand.locks import lock_file, open_part
-from fomaug.expand.row_checks import check_original, check_rejected, check_row
-from fomaug.files import append_line, flush_folder, open_regular, read_regular, write_file
-from fomaug.media import EXPAND_SUMMARY
+from fomaug.errors import FomaugError, MediaError, ResumeError, UnsafeFileError, shortened
+from fomaug.expand.output import MANIFEST, PARTS, REJECTED, lock_file, open_part
+from fomaug.files import append_line, flush_folder, open_regular
 from fomaug.remote import write_url
-from fomaug.strict_json import load_json
-
-SUMMARY: Final = EXPAND_SUMMARY
-MANIFEST: Final = "manifest.jsonl"
-REJECTED: Final = "rejected.jsonl"
-SOURCES: Final = "sources.jsonl"
-POOL_FILE: Final = "driving.safetensors"
-CONTACT_SHEET: Final = ".contact_sheet.png"  # hidden, since loaders read every picture as a sample
-CARD: Final = "README.md"
-PARTS: Final = ".fomaug-parts"
-"""Folder of the manifest parts of an unfinished job."""
-THUMBNAILS: Final = ".fomaug-thumbnails"
-"""Folder of the thumbnails of an unfinished job."""
-# 1: all faces of a picture moved by one draw, and their regions were stored in "faces".
-# 2: pictures without a face, copied as they are, were marked and labelled as the animated ones.
-# 3: archives of a dataset without splits had no split in their names, tar files held pictures of several formats, and
-#    masks were in a separate folder.
-MANIFEST_FORMAT: Final = 4
+from fomaug.untrusted import load_json
 
 _LONGEST_LINE: Final = 1 << 26  # characters; a row with the annotations of a crowd has a few hundred thousand
 
@@ -151,39 +132,6 @@ def _read_row(line: bytes, path: Path, number: int) -> Row:
     return row
 
 
-def save_summary(out: Path, summary: Mapping[str, Any]) -> None:
-    """Replace the summary file."""
-    text = json.dumps(summary, indent=2, ensure_ascii=False)
-    write_file(out / SUMMARY, f"{text}\n".encode("utf-8", "backslashreplace"), durable=True)
-
-
-def read_summary(out: Path, url: str = "") -> dict[str, Any]:
-    """Read the summary of an expanded dataset.
-
-    Args:
-        out: output folder.
-        url: URL that the folder was fetched from, for error messages; empty without one.
-
-    Raises:
-        ResumeError: the folder has no summary, or a damaged one.
-    """
-    try:
-        content = read_regular(out / SUMMARY, files.SUMMARY)
-    except FileNotFoundError as cause:
-        raise ResumeError(f"{url or out} holds no {SUMMARY}, so it is not an expanded dataset") from cause
-    except UnsafeFileError as cause:
-        raise ResumeError(str(cause)) from cause
-    except OSError as cause:
-        raise ResumeError(f"{out / SUMMARY} cannot be read: {reason_of(cause)}") from cause
-    try:
-        summary = load_json(content, out / SUMMARY, ResumeError)
-    except ResumeError as cause:
-        raise ResumeError(f"{out / SUMMARY} is damaged: {cause}") from cause
-    if not isinstance(summary, dict):
-        raise ResumeError(f"{out / SUMMARY} is damaged: no JSON object")
-    return summary
-
-
 def is_still(row: Row) -> bool:
     """Return whether a row describes an unchanged copy of a source without a face."""
     return bool(row["motion"]["skipped"])
@@ -202,42 +150,6 @@ def explained_rows(path: Path) -> Iterator[None]:
         raise
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as cause:
         raise ResumeError(f"{path} holds a row that fomaug expand did not write ({cause!r:.80})") from cause
-
-
-def check_facts(out: Path, facts: Mapping[str, Any]) -> None:
-    """Compare the facts of a job with those of its summary.
-
-    Raises:
-        ResumeError: they differ; the message names both values.
-    """
-    summary = read_summary(out)
-    if "draws" in facts and (begun := summary.get("draws", 1)) != facts["draws"]:
-        raise ResumeError(
-            f"{out} was begun with version {begun} of the draws, and this fomaug has version {facts['draws']}, which "
-            "would draw other copies than planned; finish it with the fomaug that began it, or start in a new folder"
-        )
-    if "manifest" in facts and (layout := summary.get("manifest", 1)) != facts["manifest"]:
-        raise ResumeError(
-            f"{out} was begun with version {layout} of the output layout, and this fomaug writes version "
-            f"{facts['manifest']}; finish it with the fomaug that began it, or start in a new folder"
-        )
-    changes = [
-        f"{name}: was {json.dumps(was)}, is {json.dumps(now)}"
-        for name, was, now in _differences({name: summary.get(name) for name in facts}, facts)
-    ]
-    if changes:
-        raise ResumeError(
-            f"{out} was made with other settings; use the same settings or a new folder: {'; '.join(changes)}"
-        )
-
-
-def _differences(was: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any, Any]]:
-    for name in dict.fromkeys([*was, *now]):
-        first, second = was.get(name), now.get(name)
-        if isinstance(first, dict) and isinstance(second, dict):
-            yield from _differences(first, second, f"{within}{name}.")
-        elif first != second:
-            yield f"{within}{name}", first, second
 
 
 def copy_id_of(row: Row) -> CopyId:
@@ -292,3 +204,92 @@ def part_path(out: Path, name: str) -> Path:
 def new_part_name() -> str:
     """Return a name that is unique among the workers of all machines."""
     return f"{os.getpid()}-{secrets.token_hex(6)}"
+
+
+Kinds = Mapping[str, tuple[type, ...]]
+
+_TEXT: Final = (str, type(None))
+_ROW: Final[Kinds] = {
+    "source": (str,),
+    "copy": (int,),
+    "file": (str,),
+    "bytes": (int,),
+    "label": _TEXT,
+    "split": _TEXT,
+    "size": (list,),
+    "source_hash": (str,),
+    "motion": (dict,),
+}
+_ORIGINAL: Final[Kinds] = {
+    **{name: _ROW[name] for name in ("source", "file", "bytes", "label", "split", "size")},
+    "original": (bool,),
+}
+_REJECTED: Final[Kinds] = {"source": (str,), "copy": (int,), "reasons": (list,)}
+_MOTION: Final[Kinds] = {
+    "skipped": (bool,),
+    "clip": (str,),
+    "clip_hash": (str,),
+    "driver": (str,),
+    "strength": (int, float),
+}
+_OPTIONAL: Final[Kinds] = {
+    "member": (str,),
+    "scores": (dict,),
+    "annotation": (dict, type(None)),
+    "flaws": (list,),
+    "view": (dict,),
+}
+
+
+def check_row(row: Any) -> None:
+    """Check a row of the manifest.
+
+    Raises:
+        KeyError: a field is missing.
+        ValueError: a field has another type.
+    """
+    _check_fields("the row", row, _ROW)
+    _check_optional(row)
+    others = row["motion"].get("others", ())
+    if not isinstance(others, list | tuple):
+        raise ValueError(f"others must be a list, got {shortened(others)}")
+    for motion in (row["motion"], *others):
+        _check_fields("a motion", motion, _MOTION)
+    _check_flaws(row.get("flaws", []))
+
+
+def check_original(row: Any) -> None:
+    """Check a row of an original, see `check_row`."""
+    _check_fields("the row", row, _ORIGINAL)
+    _check_optional(row)
+
+
+def check_rejected(row: Any) -> None:
+    """Check a row of a rejected copy, see `check_row`."""
+    _check_fields("the row", row, _REJECTED)
+    if not all(isinstance(reason, str) and reason.split() for reason in row["reasons"]):
+        raise ValueError(f"reasons must be texts, got {shortened(row['reasons'])}")
+    _check_flaws(row.get("flaws", []))
+
+
+def _check_optional(row: dict[str, Any]) -> None:
+    _check_fields("the row", row, {name: kinds for name, kinds in _OPTIONAL.items() if name in row})
+    if len(row["size"]) != 2 or not all(type(side) is int for side in row["size"]):
+        raise ValueError(f"size must be two whole numbers, got {shortened(row['size'])}")
+
+
+def _check_flaws(flaws: Any) -> None:
+    pairs = isinstance(flaws, list) and all(isinstance(flaw, list) and len(flaw) == 2 for flaw in flaws)
+    if not pairs or not all(isinstance(text, str) for flaw in flaws for text in flaw):
+        raise ValueError(f"flaws must be pairs of texts, got {shortened(flaws)}")
+
+
+def _check_fields(name: str, found: Any, wanted: Kinds) -> None:
+    if not isinstance(found, dict):
+        raise ValueError(f"{name} must be a JSON object, got {shortened(found)}")
+    for field, kinds in wanted.items():
+        value = found[field]
+        # In Python a bool is an int; in JSON it is not.
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise ValueError(f"{field} must be {expected}, got {shortened(value)}")

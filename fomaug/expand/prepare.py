@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from fomaug import __version__
 from fomaug.animator import Animator
-from fomaug.driving import DrivingPool, views_like
+from fomaug.driving import DrivingPool, pose_sample, views_of
 from fomaug.errors import ArgumentError, MediaError, ResumeError
-from fomaug.expand.annotate import make_annotator
-from fomaug.expand.contact import choose_sources
+from fomaug.expand.card import choose_sources
 from fomaug.expand.dataset import (
     SOURCES,
     Found,
@@ -29,24 +27,37 @@ from fomaug.expand.dataset import (
 )
 from fomaug.expand.formats import open_writer
 from fomaug.expand.gates import Embed
-from fomaug.expand.labels import check_policy, list_classes
-from fomaug.expand.locks import LOCK, remove_temporary
-from fomaug.expand.manifest import MANIFEST_FORMAT, SUMMARY, check_facts, read_summary, save_summary
+from fomaug.expand.labels import check_policy, list_classes, make_annotator
+from fomaug.expand.output import (
+    LOCK,
+    MANIFEST_FORMAT,
+    POOL_FILE,
+    SUMMARY,
+    check_format,
+    holds_objects,
+    push,
+    remove_temporary,
+)
 from fomaug.expand.plan import ExpandPlan
-from fomaug.expand.report import Failure
-from fomaug.expand.resources import POOL_FILE, digest_clip_labels, is_from_clips, load_augment, save_pool
+from fomaug.expand.report import Failure, check_facts, read_summary, save_summary
+from fomaug.expand.resources import (
+    Stages,
+    WorkerSetup,
+    digest_clip_labels,
+    is_from_clips,
+    load_augment,
+    make_stages,
+    save_pool,
+)
 from fomaug.expand.shards import Division
 from fomaug.expand.sources import SourceFile, SourceJob, load
-from fomaug.expand.storage import check_format, holds_objects, push
-from fomaug.expand.worker import Stages, WorkerSetup, make_stages
-from fomaug.faces import Detector, find_squares, head_pose
+from fomaug.faces import Detector, find_squares
 from fomaug.files import is_temporary
 from fomaug.motion import DRAWS
 from fomaug.weights import load_model
 
 _SAVED_FIRST: Final = (SOURCES, POOL_FILE, LOCK)
 """Files that are saved before the summary; a job with a summary is prepared."""
-_MOST: Final = 100  # Most pictures whose poses are estimated; they are spread evenly over the dataset.
 
 
 @dataclass(frozen=True)
@@ -244,21 +255,20 @@ def choose_views(
     if begun is not None:
         return replace(plan, views=begun)
     animator = model or load_model(plan.model, config=plan.config, device=plan.device, dtype=plan.dtype)
-    chosen = np.linspace(0, len(sources) - 1, min(len(sources), _MOST)).round().astype(int)
-    poses = [pose for index in chosen for pose in _poses(plan, sources[index], animator, detector)]
-    views = views_like(torch.cat(poses) if poses else torch.zeros(0, 3))
+    chosen = (sources[index] for index in pose_sample(len(sources)))
+    views = views_of((face for source in chosen for face in _faces(plan, source, animator, detector)), animator)
     return replace(plan, views=views.removeprefix("views "))
 
 
-def _poses(plan: ExpandPlan, source: SourceFile, animator: Animator, detector: Detector | None) -> Iterator[Tensor]:
-    """Estimate the head pose (1, 3) of each face of a picture; a picture that cannot be read has none."""
+def _faces(
+    plan: ExpandPlan, source: SourceFile, animator: Animator, detector: Detector | None
+) -> Iterator[NDArray[np.uint8]]:
+    """Cut out the faces of a picture; a picture that cannot be read has none."""
     picture = load(SourceJob(source, "", 1), plan.max_pixels).picture
     if picture is None:
         return
-    pixels = [picture.rgb]
-    if plan.faces != "frame":
-        squares = find_squares(picture.rgb, animator, detector=detector)
-        pixels = [square.cut_picture(picture).rgb for square in squares]
-    for face in pixels:
-        image = torch.from_numpy(np.ascontiguousarray(face.transpose(2, 0, 1)))[None].float() / 255
-        yield head_pose(animator.detect(image.to(animator.device)), animator).cpu()
+    if plan.faces == "frame":
+        yield picture.rgb
+        return
+    for square in find_squares(picture.rgb, animator, detector=detector):
+        yield square.cut_picture(picture).rgb

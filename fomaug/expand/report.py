@@ -1,11 +1,23 @@
-"""The report of an expansion, with the time that its stages took."""
+"""The outcome of an expansion: progress, a report with the time of its stages, and the summary in its output folder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
+
+from tqdm import tqdm
+
+from fomaug import files
+from fomaug.errors import ResumeError, UnsafeFileError, reason_of
+from fomaug.expand.output import SUMMARY
+from fomaug.files import read_regular, write_file
+from fomaug.untrusted import load_json
+
+OnMade = Callable[[int, int], None]
 
 STAGES: Final = {
     "tasks": ("waiting for tasks", "fewer processes, which are as fast, or smaller --samples-per-shard"),
@@ -96,6 +108,22 @@ class ExpandReport:
         return {**values, "labels": dict(self.labels), "contact_sheet": self.contact_sheet and self.contact_sheet.name}
 
 
+@contextmanager
+def show_progress(total: int, done: int, *, shown: bool) -> Iterator[OnMade]:
+    """Show one bar for all workers, with rate, remaining time and failures."""
+    with tqdm(total=total, initial=done, unit="copy", disable=not shown, dynamic_ncols=True) as bar:
+        failures = 0
+
+        def on_made(copies: int, failed: int) -> None:
+            nonlocal failures
+            failures += failed
+            if failed:
+                bar.set_postfix(failed=failures, refresh=False)
+            bar.update(copies)
+
+        yield on_made
+
+
 def estimate_bytes(sizes: Sequence[int], copies: Sequence[int]) -> int:
     """Estimate the size of all copies; a copy is about as large as its source."""
     return sum(size * count for size, count in zip(sizes, copies, strict=True))
@@ -117,3 +145,72 @@ def describe_profile(seconds: Mapping[str, float]) -> list[str]:
     does, remedy = STAGES[longest]
     share = f"{100 * seconds[longest] / total:.0f} %"
     return [*lines, f"{does} limits the speed: {share}; remedies: {remedy}"]
+
+
+def save_summary(out: Path, summary: Mapping[str, Any]) -> None:
+    """Replace the summary file."""
+    text = json.dumps(summary, indent=2, ensure_ascii=False)
+    write_file(out / SUMMARY, f"{text}\n".encode("utf-8", "backslashreplace"), durable=True)
+
+
+def read_summary(out: Path, url: str = "") -> dict[str, Any]:
+    """Read the summary of an expanded dataset.
+
+    Args:
+        out: output folder.
+        url: URL that the folder was fetched from, for error messages; empty without one.
+
+    Raises:
+        ResumeError: the folder has no summary, or a damaged one.
+    """
+    try:
+        content = read_regular(out / SUMMARY, files.SUMMARY)
+    except FileNotFoundError as cause:
+        raise ResumeError(f"{url or out} holds no {SUMMARY}, so it is not an expanded dataset") from cause
+    except UnsafeFileError as cause:
+        raise ResumeError(str(cause)) from cause
+    except OSError as cause:
+        raise ResumeError(f"{out / SUMMARY} cannot be read: {reason_of(cause)}") from cause
+    try:
+        summary = load_json(content, out / SUMMARY, ResumeError)
+    except ResumeError as cause:
+        raise ResumeError(f"{out / SUMMARY} is damaged: {cause}") from cause
+    if not isinstance(summary, dict):
+        raise ResumeError(f"{out / SUMMARY} is damaged: no JSON object")
+    return summary
+
+
+def check_facts(out: Path, facts: Mapping[str, Any]) -> None:
+    """Compare the facts of a job with those of its summary.
+
+    Raises:
+        ResumeError: they differ; the message names both values.
+    """
+    summary = read_summary(out)
+    if "draws" in facts and (begun := summary.get("draws", 1)) != facts["draws"]:
+        raise ResumeError(
+            f"{out} was begun with version {begun} of the draws, and this fomaug has version {facts['draws']}, which "
+            "would draw other copies than planned; finish it with the fomaug that began it, or start in a new folder"
+        )
+    if "manifest" in facts and (layout := summary.get("manifest", 1)) != facts["manifest"]:
+        raise ResumeError(
+            f"{out} was begun with version {layout} of the output layout, and this fomaug writes version "
+            f"{facts['manifest']}; finish it with the fomaug that began it, or start in a new folder"
+        )
+    changes = [
+        f"{name}: was {json.dumps(was)}, is {json.dumps(now)}"
+        for name, was, now in _differences({name: summary.get(name) for name in facts}, facts)
+    ]
+    if changes:
+        raise ResumeError(
+            f"{out} was made with other settings; use the same settings or a new folder: {'; '.join(changes)}"
+        )
+
+
+def _differences(was: Mapping[str, Any], now: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any, Any]]:
+    for name in dict.fromkeys([*was, *now]):
+        first, second = was.get(name), now.get(name)
+        if isinstance(first, dict) and isinstance(second, dict):
+            yield from _differences(first, second, f"{within}{name}.")
+        elif first != second:
+            yield f"{within}{name}", first, second

@@ -11,17 +11,15 @@ from typing import Final
 
 from fomaug.errors import MediaError
 from fomaug.expand.copies import Outcome, make_planned
-from fomaug.expand.formats import ArchiveWriter, FormatWriter, open_writer
-from fomaug.expand.labels import move_labels
+from fomaug.expand.formats import ArchiveWriter, FormatWriter, Unfinished, open_writer
 from fomaug.expand.manifest import Part, Row, copy_id_of, explained_writes
+from fomaug.expand.output import push_archive
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
-from fomaug.expand.samples import Sample, encode_copy, keep_thumbnail, rejected_row
+from fomaug.expand.resources import Stages, WorkerSetup
+from fomaug.expand.samples import Sample, encode_copy, keep_thumbnail, move_labels, rejected_row
 from fomaug.expand.sources import FitLabels, Loaded, SourceJob, Unit, load, prepare
-from fomaug.expand.storage import push_archive
 from fomaug.expand.tasks import Clock, Done, Feed, Task
-from fomaug.expand.unfinished import Unfinished, open_unfinished
-from fomaug.expand.worker import Stages, WorkerSetup
 from fomaug.labels import Flaw
 
 _AHEAD: Final = 2  # units that are loaded before the current unit of the model, and written after it
@@ -167,7 +165,7 @@ class Pipeline:
 
     def _start(self, task: Task) -> Iterator[tuple[_Run, Unit]]:
         """Find the units of a task with missing copies."""
-        run = _Run(task, [], unfinished=open_unfinished(self.plan, task.group.name))
+        run = _Run(task, [], unfinished=self.writer.open_unfinished(task.group.name))
         self._runs.append(run)
         missing = [unit for unit in task.group.units if any(self._has_missing(job, task) for job in unit)]
         if self.writer.per_unit or not task.recorded:
@@ -184,7 +182,10 @@ class Pipeline:
         return not task.recorded.issuperset(job.copy_ids)
 
     def _can_make_any(self, jobs: Sequence[SourceJob], run: _Run) -> bool:
-        """Return whether a source is usable now that is missing in a written archive, which is otherwise up to date."""
+        """Return whether a source is usable now that is missing in a written archive.
+
+        Without such a source, the archive would be the same if it were made again.
+        """
         return any(self._usable([load(job, self.plan.max_pixels)], run) for job in jobs)
 
     def _usable_sources(self, batch: _Batch, threads: ThreadPoolExecutor) -> list[Loaded]:

@@ -1,9 +1,10 @@
-"""Samples: copies, encoded and named, with their manifest rows and their thumbnails for the contact sheet."""
+"""Samples: copies with their labels, encoded and named, with manifest rows, and thumbnails for the contact sheet."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -12,26 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomaug.animator import Animator
-from fomaug.driving import mirrored_expression
-from fomaug.errors import ArgumentError
+from fomaug.driving import EXPRESSIONS, mirrored_expression, mirrored_fields
+from fomaug.errors import ArgumentError, LabelError
 from fomaug.expand.copies import AnimatedCopy, Outcome
-from fomaug.expand.labels import copy_label, to_json, view_labels
-from fomaug.expand.manifest import THUMBNAILS, Row
+from fomaug.expand.manifest import Row
+from fomaug.expand.output import THUMBNAILS, push
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.sources import Loaded, SourceFile
-from fomaug.expand.storage import push
 from fomaug.files import write_file
-from fomaug.labels import FaceLabels
+from fomaug.labels import FaceLabels, move, to_plain
 from fomaug.media import Provenance, decode_picture, encode_image, sidecar_of, thumbnail
-from fomaug.motion import MotionParams
+from fomaug.motion import Angles, MotionParams, mirrored_angles
 
 SUFFIXES: Final = {"jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "bmp": ".bmp"}
-_ARCHIVED: Final = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
-_MAX_NAME_BYTES: Final = 255  # limit of all common file systems
+MAX_NAME_BYTES: Final = 255  # limit of all common file systems
 
 MOST_SHOWN: Final = 12  # sources on the contact sheet, and copies of each
 CELL: Final = 128  # side of a picture on the sheet
 _LEAST_SIDE: Final = 3 * CELL  # of a reduced JPEG: the thumbnail then looks as if it were made from all pixels
+
+_AXES: Final = ("yaw", "pitch", "roll")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,40 @@ def encode_copy(
     return Sample(name, content, provenance.to_xmp() if provenance and encode_format == "bmp" else None, row)
 
 
+def copy_label(
+    policy: str | Mapping[str, str], source_label: str, clip_label: str | None, *, still: bool = False
+) -> str:
+    """Return the label of one copy; empty for no label.
+
+    Args:
+        policy: a label policy, or a mapping from old to new labels.
+        source_label: label of the source.
+        clip_label: label of the driving clip.
+        still: True for an unchanged copy, which keeps the label of its source.
+    """
+    if policy == "drop":
+        return ""
+    if policy == "keep" or still:
+        return source_label
+    if policy == "from_clip":
+        if not clip_label:
+            raise LabelError("the clip has no label")
+        return check_label(clip_label)
+    assert not isinstance(policy, str)
+    return check_label(policy.get(source_label, policy.get("*", source_label)))
+
+
+def check_label(label: str) -> str:
+    """Return a label that can name a folder.
+
+    Raises:
+        ArgumentError: the label cannot name a folder.
+    """
+    if label in (".", "..") or any(sign in label for sign in "/\\\0:"):
+        raise ArgumentError(f"label {label!r} cannot name a folder; map it to another with labels")
+    return label
+
+
 def _clip_label(params: MotionParams) -> str | None:
     """Return the label of a copy's clip; a gaze to the left is one to the right in a mirrored copy."""
     return mirrored_expression(params.label) if params.mirrored and params.label else params.label
@@ -98,7 +133,7 @@ def _row(
         "hash": hashlib.sha256(content).hexdigest(),
         "model": model.name,
         "scores": outcome.verdict.scores,
-        **({} if annotation is None else {"annotation": to_json(annotation)}),
+        **({} if annotation is None else {"annotation": to_plain(annotation)}),
         **_flaws(loaded),
         **view_labels(outcome.moved.params, outcome.poses),
         "motion": outcome.moved.params.to_dict(),
@@ -114,6 +149,62 @@ def _provenance(loaded: Loaded, moved: AnimatedCopy, model: Animator) -> Provena
         source_id=loaded.job.source.id,
         source_type="composite" if loaded.squares else "generated",
     )
+
+
+def view_labels(params: MotionParams, poses: Sequence[Angles | None]) -> dict[str, Any]:
+    """Return the row's entry "view", which describes the first face; "others" in it describes the further ones.
+
+    Args:
+        params: fitted parameters of a copy; if it is mirrored, the labels are those of the mirrored picture.
+        poses: estimated head pose of each face before the copy was mirrored.
+    """
+    pairs = zip(params.faces, poses, strict=False)
+    labels = [_view(face, pose, mirrored=params.mirrored) for face, pose in pairs]
+    if not labels or labels[0] is None:
+        return {}
+    return {"view": {**labels[0], **({"others": labels[1:]} if labels[1:] else {})}}
+
+
+def _view(params: MotionParams, pose: Angles | None, *, mirrored: bool) -> dict[str, Any] | None:
+    view = params.view
+    if view is None or view.taken is None:
+        return None
+    mix, name = EXPRESSIONS.get(view.expression, {}), view.expression
+    asked, taken, reached = view.asked, view.taken, pose
+    if mirrored:
+        mix, name = mirrored_fields(mix), mirrored_expression(name)
+        asked, taken = mirrored_angles(asked), mirrored_angles(taken)
+        reached = None if pose is None else mirrored_angles(pose)
+    return {
+        "asked": list(asked),
+        "taken": list(taken),
+        "replaced": view.replaced,
+        "reached": None if reached is None else list(reached),
+        "expression": name,
+        "values": {name: round(strength * params.strength, 5) for name, strength in mix.items()},
+    }
+
+
+def view_columns(view: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten the entry "view" of a manifest row, which describes the first face, to columns.
+
+    >>> view_columns({"asked": [30, 0, 0], "reached": None, "expression": "smile", "values": {"smile": 0.8}})
+    {'asked_yaw': 30, 'asked_pitch': 0, 'asked_roll': 0, 'view_expression': 'smile', 'view_smile': 0.8}
+    """
+    columns: dict[str, Any] = {}
+    for kind in ("asked", "reached"):
+        angles = view.get(kind) or ()
+        columns |= {f"{kind}_{axis}": angle for axis, angle in zip(_AXES, angles, strict=False)}
+    if view.get("expression"):
+        columns["view_expression"] = view["expression"]
+    return columns | {f"view_{name}": value for name, value in (view.get("values") or {}).items()}
+
+
+def move_labels(labels: FaceLabels | None, moved: AnimatedCopy) -> FaceLabels | None:
+    """Move the labels of a source to one of its copies; None for a source without labels."""
+    if labels is None:
+        return None
+    return move(labels, moved.flow, moved.picture.size, occlusion=moved.occlusion)
 
 
 def rejected_row(loaded: Loaded, outcome: Outcome) -> Row:
@@ -141,35 +232,11 @@ def copy_name(source: SourceFile, stem: str, copy: int, label: str, encode_forma
     parts = [part for part in (source.split_folder, label) if part]
     ending = f"_m{copy:03d}{SUFFIXES[encode_format]}"
     longest = sidecar_of(Path(ending)).name if encode_format == "bmp" else ending
-    fitting = _cut(stem, _MAX_NAME_BYTES - len(longest))
+    fitting = cut_stem(stem, MAX_NAME_BYTES - len(longest))
     return str(PurePosixPath(*parts, source.folder, f"{fitting}{ending}"))
 
 
-def original_name(source: SourceFile, stem: str, label: str, *, archived: bool) -> str:
-    """Return the path of an original below the output folder, see `copy_name`; its suffix is its own.
-
-    Args:
-        source: source file.
-        stem: stem of the file names of the copies, without their ending.
-        label: label of the original; empty for none.
-        archived: True for a member of an archive, where all suffixes of a format become one.
-    """
-    parts = [part for part in (source.split_folder, label) if part]
-    suffix = PurePosixPath(source.key).suffix
-    suffix = archived_suffix(suffix) if archived else suffix
-    return str(PurePosixPath(*parts, source.folder, f"{_cut(stem, _MAX_NAME_BYTES - len(suffix))}{suffix}"))
-
-
-def archived_suffix(suffix: str) -> str:
-    """Return the one suffix that all members of an image format have.
-
-    >>> archived_suffix(".JPEG"), archived_suffix(".webp")
-    ('.jpg', '.webp')
-    """
-    return _ARCHIVED.get(suffix.lower(), suffix.lower())
-
-
-def _cut(stem: str, size: int) -> str:
+def cut_stem(stem: str, size: int) -> str:
     """Shorten a stem to a number of bytes, between two characters; different stems stay different."""
     if len(os.fsencode(stem)) <= size:
         return stem

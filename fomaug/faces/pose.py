@@ -1,4 +1,4 @@
-"""The pose of a head: the mean face, turned until it fits the keypoints best.
+"""The pose of a head: the mean face is turned until it fits the keypoints best, and its pose is calibrated.
 
 The keypoints of the canonical face are linear in its mesh, and so are their jacobians. So the mean face is posed by the
 rotation of one 3 x 3 matrix for each keypoint, and the mesh is not needed.
@@ -15,6 +15,7 @@ from torch import Tensor
 from fomaug.animator import Animator
 from fomaug.device import constants
 from fomaug.errors import PoolError
+from fomaug.faces.calibration import head_angles
 from fomaug.faces.canonical import KEYPOINT_POINTS, keypoint_frames, mean_mesh, rotation
 from fomaug.faces.finder import is_face_model
 from fomaug.types import Keypoints
@@ -55,7 +56,25 @@ def head_pose(keypoints: Keypoints, model: Animator) -> Tensor:
 
 
 def pose_of_points(value: Tensor) -> Tensor:
-    """Estimate head poses (B, 3) in degrees from the canonical keypoints (B, K, 2); see `head_pose`.
+    """Estimate head poses (B, 3) in degrees from the canonical keypoints (B, K, 2); see `head_pose`."""
+    return _rounded(head_angles(_fit(value)))
+
+
+def fit_mean_face(value: Tensor) -> Tensor:
+    """Return the poses (B, 3) in degrees in which the mean face fits the canonical keypoints (B, K, 2) best.
+
+    `posed_face` has the keypoints of the mean face in these poses. They differ from the poses of the heads, see
+    `head_angles`.
+    """
+    return _rounded(_fit(value))
+
+
+def _rounded(angles: Tensor) -> Tensor:
+    return (angles * _STEPS).round() / _STEPS
+
+
+def _fit(value: Tensor) -> Tensor:
+    """Fit the mean face.
 
     For every pose of a coarse grid, the similarity that fits best is known in closed form; Gauss-Newton steps refine
     the best one. Nothing is read back from the device, and each row depends on its own points alone.
@@ -66,7 +85,7 @@ def pose_of_points(value: Tensor) -> Tensor:
     for _ in range(_ROUNDS):
         angles = _refine(points, angles, face.weighted)
     fit = _similarity(points, _project(angles, face.weighted))
-    return (_read_angles(fit.angle(), angles) * _STEPS).round() / _STEPS
+    return _read_angles(fit.angle(), angles)
 
 
 def posed_face(angles: Tensor, offset: Tensor | None = None) -> Keypoints:

@@ -1,6 +1,6 @@
 """Labels: landmarks, boxes, masks and segmentations are read from a dataset, moved with their picture, and written."""
 
-from fomaug.labels import coco, csv, jsonl, pts  # noqa: F401 (importing a format registers it)
+from fomaug.labels import coco, pts, tables  # noqa: F401 (importing a format registers it)
 
 # isort: split
 # Masks are registered last, since every folder with a PNG file is recognised as a folder of masks.
@@ -9,9 +9,11 @@ from fomaug.labels.checks import Flaw as Flaw
 from fomaug.labels.checks import OnFlaw as OnFlaw
 from fomaug.labels.coco import read_categories as read_categories
 from fomaug.labels.faces import FaceLabels as FaceLabels
+from fomaug.labels.faces import SingleFace as SingleFace
 from fomaug.labels.faces import face_boxes as face_boxes
 from fomaug.labels.faces import fit as fit
 from fomaug.labels.faces import point_counts as point_counts
+from fomaug.labels.faces import single_faces as single_faces
 from fomaug.labels.formats import CSV_FILES as CSV_FILES
 from fomaug.labels.formats import FORMATS as FORMATS
 from fomaug.labels.formats import JSON_FILES as JSON_FILES
@@ -25,15 +27,15 @@ from fomaug.labels.formats import register as register
 from fomaug.labels.formats import write_annotations as write_annotations
 from fomaug.labels.movement import Movement as Movement
 from fomaug.labels.movement import move as move
+from fomaug.labels.plain import from_plain as from_plain
 from fomaug.labels.plain import read_plain as read_plain
+from fomaug.labels.plain import to_plain as to_plain
 from fomaug.labels.schemes import FIVE_NAMES as FIVE_NAMES
 from fomaug.labels.schemes import Scheme as Scheme
 from fomaug.labels.schemes import find_scheme as find_scheme
 from fomaug.labels.schemes import five_points as five_points
 from fomaug.labels.schemes import mirror_points as mirror_points
 from fomaug.labels.schemes import scheme_names as scheme_names
-from fomaug.labels.singles import SingleFace as SingleFace
-from fomaug.labels.singles import single_faces as single_faces
 
 __all__ = [
     "CSV_FILES",
@@ -52,6 +54,7 @@ __all__ = [
     "find_format",
     "find_scheme",
     "fit",
+    "from_plain",
     "point_counts",
     "five_points",
     "list_annotations",
@@ -64,5 +67,6 @@ __all__ = [
     "register",
     "scheme_names",
     "single_faces",
+    "to_plain",
     "write_annotations",
 ]

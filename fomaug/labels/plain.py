@@ -1,4 +1,4 @@
-"""Read labels from plain JSON, in the form of the rows of an expanded dataset, with the checks of all formats."""
+"""Labels as plain JSON, in the form of the rows of an expanded dataset: write them, and read them with all checks."""
 
 from __future__ import annotations
 
@@ -20,8 +20,43 @@ from fomaug.labels.checks import (
 )
 from fomaug.labels.faces import FaceLabels, check_names, face_boxes
 from fomaug.labels.segments import Segment, read_segment
+from fomaug.untrusted import without_nan
 
 _NAMES: Final = ("points", "visible", "boxes", "box_visible", "segments", "fields")
+_ARRAYS: Final[dict[str, tuple[type, int]]] = {
+    "points": (float, 2),
+    "visible": (bool, 0),
+    "boxes": (float, 4),
+    "box_visible": (bool, 0),
+}
+"""Type of each array and length of its rows; 0 for one-dimensional arrays."""
+
+
+def to_plain(labels: FaceLabels) -> dict[str, Any]:
+    """Convert labels to plain JSON, without the mask, which is a file."""
+    arrays = {name: _rounded(getattr(labels, name)) for name in _ARRAYS}
+    segments = None if labels.segments is None else list(labels.segments)
+    values = {**arrays, "segments": segments}
+    return {name: value for name, value in values.items() if value is not None} | {"fields": labels.fields}
+
+
+def _rounded(array: NDArray[Any] | None) -> list[Any] | None:
+    if array is None:
+        return None
+    found: list[Any] = (array if array.dtype == bool else array.round(3)).tolist()
+    return list(without_nan(found))
+
+
+def from_plain(values: Mapping[str, Any]) -> FaceLabels:
+    """Convert the result of `to_plain` to labels, without the checks of `read_plain`."""
+    arrays: dict[str, Any] = {}
+    for name, (kind, width) in _ARRAYS.items():
+        if name in values:
+            array: NDArray[Any] = np.array(values[name], kind)
+            count = len(values[name])
+            arrays[name] = array.reshape((count, width) if width else (count,))
+    segments = tuple(values["segments"]) if "segments" in values else None
+    return FaceLabels(**arrays, segments=segments, fields=values.get("fields", {}))
 
 
 def read_plain(values: Mapping[str, Any]) -> FaceLabels:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fomaug.device import send
+from fomaug.device import send, wait_for
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, PoolError, did_you_mean
 from fomaug.geometry import Measures, hull_areas, inverse_jacobian, scaled, shape_distance
@@ -179,7 +179,9 @@ def pool_frames(pool: DrivingPool, device: torch.device) -> PoolFrames:
 
 @lru_cache(maxsize=8)
 def _cached(pool: DrivingPool, device: torch.device) -> PoolFrames:
-    return PoolFrames(pool, device)
+    frames = PoolFrames(pool, device)
+    wait_for(device)
+    return frames
 
 
 def fit(

@@ -23,6 +23,9 @@ class View:
         taken: view that the copy is turned to. It differs from `asked` if the source hides parts of it, see
             `replaced`. None until the draw is fitted to a source.
         pose: estimated head pose of the source; None until the draw is fitted.
+        start: pose of the mean face that fits the source's keypoints, see `fomaug.faces.fit_mean_face`; None until the
+            draw is fitted, and in rows that were fitted by versions which did not record it.
+        end: pose of the mean face to which the keypoints are moved from there; None where `start` is.
 
     >>> View((40.0, 0.0, 5.0), taken=(-40.0, 0.0, -5.0)).replaced
     'mirrored'
@@ -32,6 +35,8 @@ class View:
     expression: str = "neutral"
     taken: Angles | None = None
     pose: Angles | None = None
+    start: Angles | None = None
+    end: Angles | None = None
 
     @property
     def replaced(self) -> Literal["no", "mirrored", "nearest"]:
@@ -60,10 +65,12 @@ class View:
         expression = values.get("expression", "neutral")
         if not isinstance(expression, str):
             raise ArgumentError(f"'expression' of a view must be a name, got {shortened(expression)}")
-        if "asked" not in values or (values.get("taken") is None) != (values.get("pose") is None):
+        if "asked" not in values or _half_given(values, "taken", "pose"):
             raise ArgumentError("a view needs 'asked', and either both of 'taken' and 'pose' or neither")
+        if _half_given(values, "start", "end") or (values.get("start") and not values.get("pose")):
+            raise ArgumentError("a view with 'start' or 'end' needs both of them, and 'taken' and 'pose'")
         asked = _read_angles("asked", values["asked"])
-        later = {name: values.get(name) for name in ("taken", "pose")}
+        later = {name: values.get(name) for name in ("taken", "pose", "start", "end")}
         return cls(asked, expression, **{n: None if v is None else _read_angles(n, v) for n, v in later.items()})
 
 
@@ -75,6 +82,10 @@ def mirrored_angles(angles: Sequence[float]) -> Angles:
     """
     yaw, pitch, roll = angles
     return 0.0 - yaw, pitch, 0.0 - roll
+
+
+def _half_given(values: Mapping[str, Any], first: str, second: str) -> bool:
+    return (values.get(first) is None) != (values.get(second) is None)
 
 
 def _read_angles(name: str, values: Any) -> Angles:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fomaug.geometry.sampling import can_be_rearranged
+from fomaug.geometry.plane import can_be_rearranged
 from fomaug.networks.convolutions import convolve_positive, has_tiles, is_large, transform_kernels
 
 

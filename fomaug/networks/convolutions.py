@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fomaug.geometry.sampling import can_be_rearranged
+from fomaug.geometry.plane import can_be_rearranged
 
 _LARGE: Final = 2**19
 """Number of values of a map from which these methods save time; smaller maps wait for the weights."""

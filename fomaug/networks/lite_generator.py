@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from fomaug.geometry import resize_map, warp_image
 from fomaug.geometry.eye import EyePoints, take_out_eyes
-from fomaug.geometry.sampling import warp_features
+from fomaug.geometry.plane import warp_features
 from fomaug.networks.blocks import ConvBlock, ResidualBlock, add_doubled, full_precision
-from fomaug.networks.generator import GeneratorOutput
+from fomaug.networks.fomm import GeneratorOutput
 from fomaug.networks.lite_motion import EyeFlow, LiteMotion, LiteMotionConfig, flow_with_eyes
 from fomaug.types import Keypoints
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fomaug.device import axis, constant, constants
 from fomaug.geometry import inverse_2x2, resize_flow
 from fomaug.geometry.eye import Eyes, coordinates, eyes_box, set_eyes
-from fomaug.geometry.sampling import can_be_rearranged
+from fomaug.geometry.plane import can_be_rearranged
 from fomaug.networks.blocks import AddingHourglass, Pointwise, full_precision
 from fomaug.types import Keypoints
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from fomaug.animator import Animator
 from fomaug.errors import ArgumentError, ShapeError, did_you_mean
 from fomaug.geometry import Frame, coarsen_flow, hull_area, identity_grid, resize_flow, resize_map, warp_image
-from fomaug.geometry.sampling import cell_determinant
+from fomaug.geometry.plane import cell_determinant
 from fomaug.types import Keypoints
 
 Embed = Callable[[Tensor], Tensor]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -18,10 +18,10 @@ from fomaug.driving import DrivingPool, load_pool
 from fomaug.errors import ArgumentError, check_choice, shortened
 from fomaug.files import SUMMARY, read_regular
 from fomaug.media import decode_picture, encode_image
-from fomaug.options import preset_options
-from fomaug.strict_json import load_json
+from fomaug.options import Purpose, preset_options
 from fomaug.study.pictures import to_input
 from fomaug.study.plan import StudyPlan, Switch
+from fomaug.untrusted import load_json
 from fomaug.weights import load_model
 
 Order = Literal["any", "easy"]
@@ -154,11 +154,13 @@ class Arm:
         name: name given by the user.
         augment: transform that makes the copies; None for arms without copies.
         mixture: settings of the copies in training that differ from those of the study.
+        driving: pool that drives the copies, as its specification or in words; None for arms without copies.
     """
 
     name: str
     augment: MotionAugment | None = None
     mixture: Mixture = PLAIN
+    driving: str | None = None
 
     @property
     def classic(self) -> bool:
@@ -176,13 +178,29 @@ class Arm:
         return {"name": self.name, "copies": copies}
 
 
-def make_arms(named: Mapping[str, Options], *, seed: int, device: str = "auto") -> list[Arm]:
-    """Make the two arms without copies, the arm of the built-in pool, and the arms that the user names.
+@dataclass(frozen=True)
+class Defaults:
+    """Values for options that an arm does not give.
+
+    Attributes:
+        purpose: purpose of the arm "copies".
+        seed: seed of the draws.
+        device: device of the models that are loaded.
+        choose_views: function that returns views for the poses of the dataset's pictures, for the purpose "auto".
+    """
+
+    purpose: Purpose
+    seed: int
+    device: str
+    choose_views: Callable[[Animator], str]
+
+
+def make_arms(named: Mapping[str, Options], defaults: Defaults) -> list[Arm]:
+    """Make the two arms without copies, the arm with copies for the task, and the arms that the user names.
 
     Args:
-        named: options of each further arm by its name; "copies" replaces the arm of the built-in pool.
-        seed: seed of draws whose options give none.
-        device: device of the models that are loaded.
+        named: options of each further arm by its name; "copies" replaces the copies for the task.
+        defaults: values for options that an arm does not give.
 
     Raises:
         ArgumentError: an option is unknown or cannot be used.
@@ -193,37 +211,44 @@ def make_arms(named: Mapping[str, Options], *, seed: int, device: str = "auto") 
             raise ArgumentError(
                 f"{name!r} cannot name an arm; use letters and digits, and another name than none and classic"
             )
-    wanted: dict[str, Options] = {COPIES: "builtin", **named}
-    with_copies = [_arm(name, options, seed, device) for name, options in wanted.items()]
+    wanted: dict[str, Options] = {COPIES: {"purpose": defaults.purpose}, **named}
+    with_copies = [_arm(name, options, defaults) for name, options in wanted.items()]
     return [Arm(NONE), Arm(CLASSIC), *with_copies]
 
 
-def _arm(name: str, options: Options, seed: int, device: str) -> Arm:
+def _arm(name: str, options: Options, defaults: Defaults) -> Arm:
     """Build an arm with copies; by default every copy moves."""
     if isinstance(options, MotionAugment):
-        return Arm(name, options)
+        return Arm(name, options, driving=_described(options.to_dict()["driving"] or options.driving))
     values = _values(name, options)
     try:
         mixture = read_mixture({key: values.pop(key) for key in NAMES if key in values})
     except ArgumentError as cause:
         raise ArgumentError(f"arm {name!r}: {cause}") from cause
-    return Arm(name, _augment(name, {"p": 1.0, "seed": seed, **values}, device), mixture)
+    augment, driving = _augment(name, {"p": 1.0, "seed": defaults.seed, **values}, defaults)
+    return Arm(name, augment, mixture, driving)
 
 
-def _augment(name: str, values: dict[str, Any], device: str) -> MotionAugment:
+def _augment(name: str, values: dict[str, Any], defaults: Defaults) -> tuple[MotionAugment, str]:
     model = values.pop("model", "lite-256")
-    animator = model if isinstance(model, Animator) else load_model(str(model), device=device)
+    animator = model if isinstance(model, Animator) else load_model(str(model), device=defaults.device)
     purpose = values.pop("purpose", None)
-    if purpose == "auto":
-        raise ArgumentError(f"arm {name!r}: purpose 'auto' is for fomaug expand; give the views as driving instead")
     if purpose is not None:
         values = {**preset_options(purpose, values, ("driving", "strength_range", "region")), **values}
     driving = values.pop("driving", "builtin")
+    if purpose == "auto" and driving == "views":
+        driving = defaults.choose_views(animator)
     pool = driving if isinstance(driving, DrivingPool) else load_pool(str(driving), animator)
     try:
-        return MotionAugment.from_dict(values, driving=pool, model=animator)
+        augment = MotionAugment.from_dict(values, driving=pool, model=animator)
     except (ArgumentError, TypeError) as cause:
         raise ArgumentError(f"arm {name!r}: {cause}") from cause
+    described = _described(driving)
+    return augment, described if purpose is None else f"{described} (purpose {purpose})"
+
+
+def _described(driving: object) -> str:
+    return f"a pool of {len(driving)} tracks" if isinstance(driving, DrivingPool) else str(driving)
 
 
 def _values(name: str, options: Mapping[str, Any] | str | Path) -> dict[str, Any]:

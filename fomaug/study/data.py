@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fomaug.animator import Animator
+from fomaug.driving import pose_sample, views_of
 from fomaug.errors import ArgumentError, LabelError, MediaError
 from fomaug.faces import Square
 from fomaug.labels import FaceLabels, read_annotations
@@ -225,3 +227,8 @@ def _scale(points: Tensor, normaliser: str) -> Tensor:
     if not bool((length > 0).all()):
         raise ArgumentError("a picture has no distance to divide its errors by; give another normaliser, such as box")
     return length
+
+
+def choose_views(data: StudyData, model: Animator) -> str:
+    """Return views for the head poses that the pictures of the dataset show, as the purpose "auto" has them."""
+    return views_of((data.picture(row) for row in pose_sample(len(data))), model)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from fomaug.errors import ArgumentError, check_choice
-from fomaug.options import option
+from fomaug.options import Purpose, option
 
 Task = Literal["recognition", "landmarks", "expression"]
 Switch = Literal["on", "off"]
@@ -77,6 +77,11 @@ class StudyPlan:
                 "task 'expression' tests on people whom the networks have not seen; give group_pattern, a regular "
                 r"expression with a group that finds the person in the path below the dataset, such as '(p\d+)_'"
             )
+
+    @property
+    def purpose(self) -> Purpose:
+        """Purpose whose preset makes the copies of the arm "copies"."""
+        return "auto" if self.task == "recognition" else self.task
 
     @property
     def pictures_per_class(self) -> int | None:

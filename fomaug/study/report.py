@@ -13,10 +13,9 @@ import numpy as np
 
 from fomaug.study.arms import CLASSIC, NONE, Arm
 from fomaug.study.data import StudyData
+from fomaug.study.design import Estimate, Split, Values, estimate
 from fomaug.study.plan import StudyPlan
 from fomaug.study.runs import RunId, RunLog
-from fomaug.study.splits import Split
-from fomaug.study.statistics import Estimate, Values, estimate
 
 Answer = Literal["yes", "no", "harm", "unknown"]
 
@@ -37,6 +36,7 @@ class ArmResult:
         answer: answer whether the copies helped; None for arms without copies.
         copies: mean number of copies of one choice of training pictures.
         rejected: mean number of copies that the gates rejected.
+        driving: pool that drives the copies; None for arms without copies.
     """
 
     name: str
@@ -48,6 +48,7 @@ class ArmResult:
     answer: Answer | None
     copies: float
     rejected: float
+    driving: str | None
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ class StudyResult:
         lines = [f"{'arm':{width}}  {self.measure:>10}  {'gain over classic':>17}  interval"]
         lines += [_line(arm, width) for arm in self.arms]
         facts = ", ".join(f"{value} {name}" for name, value in self.facts.items())
-        return "\n".join([*lines, facts, *(f"note: {note}" for note in self.notes), self.verdict])
+        driven = [f"{arm.title}: driven by {arm.driving}" for arm in self.arms if arm.driving is not None]
+        return "\n".join([*lines, *driven, facts, *(f"note: {note}" for note in self.notes), self.verdict])
 
 
 def summarise(
@@ -159,6 +161,7 @@ def _result(
         answer=decide(gain, plan.smallest_gain) if gain is not None and arm.name != NONE else None,
         copies=float(np.mean([result.copies for result in runs])),
         rejected=float(np.mean([result.rejected for result in runs])),
+        driving=arm.driving,
     )
 
 

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,15 +18,15 @@ from tqdm import tqdm
 import fomaug
 from fomaug.errors import ArgumentError, did_you_mean
 from fomaug.files import write_file
-from fomaug.study.arms import NONE, Arm, Options, make_arms
-from fomaug.study.copies import Copies, make_copies
-from fomaug.study.data import StudyData, load_data
+from fomaug.study.arms import NONE, Arm, Defaults, Options, make_arms
+from fomaug.study.augmentation import Copies, make_copies
+from fomaug.study.data import StudyData, choose_views, load_data
+from fomaug.study.design import Split, make_splits
 from fomaug.study.features import Embed, describe, match, num_views
 from fomaug.study.pictures import digest_pictures
 from fomaug.study.plan import StudyPlan
 from fomaug.study.report import StudyResult, draw_chart, summarise
 from fomaug.study.runs import RunId, RunLog, RunResult
-from fomaug.study.splits import Split, make_splits
 from fomaug.study.train import Run, Scored, train
 
 _STEPS: Final = 4  # Steps that are timed, after as many for warming up.
@@ -136,7 +137,8 @@ def study(
         out: folder for finished runs and results; a new one, or that of the same study.
         arms: options of further arms with copies by name: keyword arguments of `MotionAugment` and of
             `fomaug.study.Mixture`, a JSON file with them, a pool specification such as "parametric yaw=-20:20", or a
-            `MotionAugment`. The name "copies" replaces the built-in pool.
+            `MotionAugment`. The name "copies" replaces the copies of the task's purpose, which is "auto" for
+            recognition.
         embed: model of features, from (B, 3, S, S) float in [0, 1] to (B, D), that is used instead of the network:
             pictures are assigned to the nearest person. It is for recognition only.
         device: device of the model that makes the copies; networks are trained on the CPU.
@@ -157,7 +159,7 @@ def study(
     folder, target = Path(dataset), Path(out)
     data = load_data(folder, plan, features=embed is not None)
     splits = make_splits(data, plan)
-    made = make_arms(arms or {}, seed=plan.seed, device=device)
+    made = make_arms(arms or {}, Defaults(plan.purpose, plan.seed, device, partial(choose_views, data)))
     settings = _settings(plan, data, made, embed)
     log = RunLog(target, settings)
     work = _Work(plan, data, splits, made, embed)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from fomaug.visual.drawing import keypoint_pixels as keypoint_pixels
     from fomaug.visual.drawing import side_by_side as side_by_side
     from fomaug.visual.options import AnimateOptions as AnimateOptions
+    from fomaug.visual.options import Pair as Pair
     from fomaug.visual.options import parse_face as parse_face
-    from fomaug.visual.pair_list import Pair as Pair
-    from fomaug.visual.pair_list import read_pairs as read_pairs
+    from fomaug.visual.options import read_pairs as read_pairs
     from fomaug.visual.pairs import AnimateReport as AnimateReport
     from fomaug.visual.pairs import FailedPair as FailedPair
     from fomaug.visual.pairs import animate_pairs as animate_pairs
@@ -56,8 +56,8 @@ __getattr__ = names_on_demand(
         "side_by_side": "fomaug.visual.drawing",
         "AnimateOptions": "fomaug.visual.options",
         "parse_face": "fomaug.visual.options",
-        "Pair": "fomaug.visual.pair_list",
-        "read_pairs": "fomaug.visual.pair_list",
+        "Pair": "fomaug.visual.options",
+        "read_pairs": "fomaug.visual.options",
         "AnimateReport": "fomaug.visual.pairs",
         "FailedPair": "fomaug.visual.pairs",
         "animate_pairs": "fomaug.visual.pairs",

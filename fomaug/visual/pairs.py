@@ -16,8 +16,7 @@ from fomaug.errors import ArgumentError, FomaugError, MediaError, check_choice
 from fomaug.media import is_clip, read_mark
 from fomaug.visual.animate import SUFFIXES, VIDEO_FORMATS, enough_memory, warn, write
 from fomaug.visual.inputs import Motion, OnNote, Portrait, choose_frame, read_motion, read_portrait
-from fomaug.visual.options import AnimateKeywords, AnimateOptions, make_options
-from fomaug.visual.pair_list import Pair, read_pairs
+from fomaug.visual.options import AnimateKeywords, AnimateOptions, Pair, make_options, read_pairs
 from fomaug.weights import load_model
 
 Made = TypeVar("Made")

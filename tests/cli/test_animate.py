@@ -9,7 +9,7 @@ import pytest
 
 from fomaug.animator import Animator
 from fomaug.cli import main
-from fomaug.cli.animate import animate as command
+from fomaug.cli.driving import animate as command
 from fomaug.media import open_video, save_image
 from fomaug.visual import AnimateOptions, animate_clip, animate_pairs
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from fomaug import DrivingPool, load_model, save_model
-from fomaug.cli.pool import pool
+from fomaug.cli.driving import pool
 from fomaug.errors import MediaError, PoolError
 
 

@@ -19,14 +19,17 @@ from PIL import EpsImagePlugin, Image
 from fomaug import Animator, DrivingPool, FomaugError, load_model
 from fomaug.driving.pool import read_labels
 from fomaug.expand import expand, find_leaks
-from fomaug.expand.manifest import MANIFEST, SUMMARY, read_rows, read_summary
+from fomaug.expand.manifest import read_rows
+from fomaug.expand.output import MANIFEST, SUMMARY
+from fomaug.expand.report import read_summary
 from fomaug.labels import read_annotations
 from fomaug.media import PICTURE_FORMATS, read_clip, read_mark, read_picture
+from fomaug.training.config import read_config
 from fomaug.training.loop import last_checkpoint
 from fomaug.training.pairs import open_clips
-from fomaug.training.recipes import read_config
 from fomaug.visual import read_pairs
-from fomaug.weights.official import import_official, official_config
+from fomaug.weights.models import import_official
+from fomaug.weights.official import official_config
 
 SECONDS = 20
 

@@ -16,8 +16,8 @@ from PIL import Image
 
 from fomaug import Animator, DrivingPool
 from fomaug.convert import ConvertReport, convert
+from fomaug.convert.formats.pairs import draw_pairs
 from fomaug.convert.formats.recordio import MAGIC, encode_record, pack_payload
-from fomaug.convert.formats.verification import draw_pairs
 from fomaug.errors import LabelError
 from fomaug.expand import expand
 from fomaug.media import read_picture, save_image

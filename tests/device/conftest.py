@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import fake_device
 
 
 @pytest.fixture
-def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> fake_device.FakeCuda:
+def fake_cuda() -> fake_device.FakeCuda:
     """A context with a CUDA device without memory: operations have shapes and no values."""
-    return fake_device.FakeCuda(monkeypatch)
+    return fake_device.FakeCuda()

@@ -13,7 +13,8 @@ from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from fomaug import DrivingPool, MotionAugment, load_model
 from fomaug.augment import apply
-from fomaug.augment.place import on_host, read_together
+from fomaug.augment.faces import on_host
+from fomaug.device import read_together
 from fomaug.motion import DrawSettings, draw
 from fomaug.motion.fit import PoolFrames
 

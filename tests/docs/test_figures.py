@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import fresh
 from pages import ROOT, list_pages
 from PIL import Image
 
@@ -25,7 +24,7 @@ def sizes(folder: Path) -> dict[str, tuple[int, int]]:
 
 def test_the_script_draws_every_figure_in_its_size(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.fspath(ROOT), "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, SCRIPT, tmp_path], env=environment, check=True, capture_output=True, timeout=300)
+    fresh.run([SCRIPT, tmp_path], env=environment, check=True, timeout=300)
     assert sizes(tmp_path) == sizes(PICTURES)
 
 

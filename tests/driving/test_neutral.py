@@ -7,7 +7,7 @@ import torch
 
 from fomaug import Keypoints, transfer
 from fomaug.driving import neutral_like
-from fomaug.driving.synthetic.parametric import face_keypoints
+from fomaug.driving.synthetic.tracks import face_keypoints
 from fomaug.faces.canonical import KEYPOINT_POINTS
 
 MODEL = SimpleNamespace(keypoint_names=tuple(KEYPOINT_POINTS))

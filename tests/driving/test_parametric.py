@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fomaug.driving.synthetic.gestures import gesture_tracks
-from fomaug.driving.synthetic.parametric import EXPRESSIONS, face_keypoints, parametric_tracks
+from fomaug.driving.synthetic import EXPRESSIONS, gesture_tracks, parametric_tracks
+from fomaug.driving.synthetic.tracks import face_keypoints
 from fomaug.errors import ArgumentError
 from fomaug.faces.canonical import KEYPOINT_POINTS, mean_mesh, mesh_keypoints
 

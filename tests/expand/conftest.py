@@ -4,12 +4,11 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fresh
 import numpy as np
 import pytest
 from PIL import Image
@@ -78,17 +77,16 @@ class Jobs:
     """Jobs of the command line in processes of their own, for tests that kill them."""
 
     @staticmethod
-    def start(folder: Path, *words: str, python: str = sys.executable) -> subprocess.Popen[bytes]:
+    def start(folder: Path, *words: str) -> fresh.Process:
         """Start `fomaug expand` with the tiny model and pool of a folder."""
         options = ["--model", "tiny.safetensors", "--driving", "pool.safetensors", "--device", "cpu", "--gates", "off"]
         options += ["--batch-size", "4", "--no-progress"]
         words = words if "--finish" in words else (*words, *options)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-        command = [python, "-m", "fomaug", "expand", *words]
-        return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return fresh.start(["-m", "fomaug", "expand", *words], cwd=folder, env=environment)
 
     @staticmethod
-    def finish(process: subprocess.Popen[bytes]) -> str:
+    def finish(process: fresh.Process) -> str:
         """Wait for a process that must succeed, and return its output."""
         out, complaint = process.communicate()
         assert process.returncode == 0, complaint.decode()

@@ -13,8 +13,7 @@ from PIL import Image
 from fomaug import Animator, DrivingPool, MotionAugment, MotionParams, warp
 from fomaug.errors import LabelError, ResumeError
 from fomaug.expand import ExpandReport
-from fomaug.expand.labels import from_json, to_json
-from fomaug.labels import FaceLabels, Flaw, list_annotations, load_labels
+from fomaug.labels import FaceLabels, Flaw, from_plain, list_annotations, load_labels, to_plain
 from fomaug.labels.rle import decode_mask, encode_mask
 from fomaug.labels.segments import move_segment
 from fomaug.media import read_picture, save_image
@@ -197,11 +196,11 @@ def test_labels_survive_as_json() -> None:
         box_visible=np.array([True]),
         fields={"age": 3},
     )
-    again = from_json(json.loads(json.dumps(to_json(labels))))
+    again = from_plain(json.loads(json.dumps(to_plain(labels))))
     for name in ("points", "visible", "boxes", "box_visible"):
         np.testing.assert_array_equal(getattr(again, name), getattr(labels, name))
     assert again.fields == labels.fields
-    assert from_json(to_json(FaceLabels())).points is None
+    assert from_plain(to_plain(FaceLabels())).points is None
 
 
 def write_masks(folder: Path, names: tuple[str, ...]) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from fomaug import Animator, DrivingPool
 from fomaug.errors import MediaError
-from fomaug.expand import contact, expand, samples
-from fomaug.expand.contact import choose_sources, save_contact_sheet
+from fomaug.expand import card, expand, samples
+from fomaug.expand.card import choose_sources, save_contact_sheet
 from fomaug.expand.sources import SourceFile
 from fomaug.media import Provenance, read_picture, save_image, thumbnail
 
@@ -26,9 +26,9 @@ def test_pictures_are_reduced_one_by_one(
         rows.append({"file": f"{number}.jpg", "source": "0.jpg", "copy": number, "motion": {"skipped": False}})
     shown: list[tuple[int, ...]] = []
     decoded: list[tuple[int, int]] = []
-    lay_out, reduce = contact.contact_sheet, samples.thumbnail
+    lay_out, reduce = card.contact_sheet, samples.thumbnail
     monkeypatch.setattr(
-        contact,
+        card,
         "contact_sheet",
         lambda pictures, **options: (
             shown.extend(picture.shape for row in pictures for picture in row) or lay_out(pictures, **options)
@@ -87,8 +87,8 @@ def test_thumbnails_are_kept_as_copies_are_made(
         pytest.importorskip("pyarrow")
     options = {"model": tiny_model, "driving": tiny_pool, "copies": 14, "gates": "off", "format": format}
     with monkeypatch.context() as patch:
-        patch.setattr(contact, "_read", None)
-        patch.setattr(contact, "load_outputs", lambda out, rows: [] if not rows else pytest.fail("a file is read"))
+        patch.setattr(card, "_read", None)
+        patch.setattr(card, "load_outputs", lambda out, rows: [] if not rows else pytest.fail("a file is read"))
         out = expand(faces, tmp_path / "out", **options).out
     assert not (out / ".fomaug-thumbnails").exists()
     kept = (out / ".contact_sheet.png").read_bytes()
@@ -98,4 +98,4 @@ def test_thumbnails_are_kept_as_copies_are_made(
 
 
 def test_a_row_of_a_damaged_manifest_has_no_thumbnail(tmp_path: Path) -> None:
-    assert contact.kept_thumbnail(tmp_path, {"source": "a.png", "copy": 0}) is None
+    assert card.kept_thumbnail(tmp_path, {"source": "a.png", "copy": 0}) is None

@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import json
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import fresh
 import numpy as np
 import pytest
 from PIL import Image
@@ -164,8 +163,7 @@ def test_the_model_is_loaded_once_in_a_process_and_not_before_it_is_needed(
 
 def test_importing_the_expander_loads_no_pipeline() -> None:
     code = "import fomaug, sys; fomaug.Expander; print({'ray', 'datasets', 'pyarrow'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    assert fresh.run(["-c", code], check=True).stdout.strip() == "set()"
 
 
 def test_annotations_move_as_in_the_job(options: dict[str, object], batch: Batch, faces: Path, tmp_path: Path) -> None:

@@ -12,18 +12,8 @@ import pytest
 
 from fomaug.errors import ResumeError
 from fomaug.expand.index import RowIndex
-from fomaug.expand.manifest import (
-    MANIFEST,
-    PARTS,
-    REJECTED,
-    Part,
-    Row,
-    list_parts,
-    new_part_name,
-    read_job_rows,
-    read_rows,
-    to_line,
-)
+from fomaug.expand.manifest import Part, Row, list_parts, new_part_name, read_job_rows, read_rows, to_line
+from fomaug.expand.output import MANIFEST, PARTS, REJECTED
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.shards import Division
 from fomaug.expand.sources import SourceFile

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fomaug.errors import MediaError, ResumeError
-from fomaug.expand.locks import LOCK, locked
+from fomaug.expand.output import LOCK, locked
 
 
 def test_a_second_writer_is_refused_and_the_first_leaves_no_trace(tmp_path: Path) -> None:

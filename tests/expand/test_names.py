@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from fomaug.errors import ArgumentError, LabelError
-from fomaug.expand.labels import check_label, check_policy, copy_label, parse_labels
+from fomaug.expand.labels import check_policy, parse_labels
 from fomaug.expand.plan import ExpandPlan
-from fomaug.expand.samples import copy_name, path_inside
+from fomaug.expand.samples import check_label, copy_label, copy_name, path_inside
 from fomaug.expand.shards import fold, unique_stems
 from fomaug.expand.sources import SourceFile
 

@@ -6,13 +6,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fresh
 import numpy as np
 import pytest
 from PIL import Image
@@ -335,8 +335,8 @@ def test_interrupted_and_killed_processes_lose_nothing(
     save_model(tiny_model, tmp_path / "tiny.safetensors", half=False)
     tiny_pool.save(tmp_path / "pool.safetensors")
 
-    def start(out: str, *words: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "fomaug", "expand", "faces", out, "--model", "tiny.safetensors"]
+    def start(out: str, *words: str) -> fresh.Process:
+        command = ["-m", "fomaug", "expand", "faces", out, "--model", "tiny.safetensors"]
         options = [
             "--driving",
             "pool.safetensors",
@@ -350,7 +350,7 @@ def test_interrupted_and_killed_processes_lose_nothing(
             "off",
         ]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-        return subprocess.Popen([*command, *options, *words], cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
+        return fresh.start([*command, *options, *words], cwd=tmp_path, env=environment)
 
     def rows() -> int:
         paths = [tmp_path / "broken" / "manifest.jsonl", *list_parts(tmp_path / "broken")]

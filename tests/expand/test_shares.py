@@ -10,9 +10,9 @@ import pytest
 from fomaug import Animator, DrivingPool
 from fomaug.errors import ArgumentError, ResumeError
 from fomaug.expand import ExpandReport, finish, parse_share, summarise
-from fomaug.expand.locks import locked
 from fomaug.expand.manifest import list_parts, read_job_rows
-from fomaug.expand.shares import Share
+from fomaug.expand.output import locked
+from fomaug.expand.tasks import Share
 
 Contents = Callable[[Path], dict[str, bytes]]
 FORMATS = ["folder", "webdataset", "parquet"]

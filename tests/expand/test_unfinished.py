@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from fomaug import Animator, DrivingPool, expand
-from fomaug.expand import ExpandReport, copies, unfinished
+from fomaug.expand import ExpandReport, copies
+from fomaug.expand.formats import tar
 from fomaug.expand.formats.tar import TarWriter
-from fomaug.expand.manifest import PARTS
+from fomaug.expand.output import PARTS
 from fomaug.expand.samples import Sample
 from fomaug.files import is_temporary, temporary_of
 
@@ -134,7 +135,7 @@ def test_a_file_survives_an_interrupt_while_it_is_read(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(unfinished, "_complete", interrupt)
+        patch.setattr(tar, "_complete", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run("broken", resume=True)
     animated.clear()

@@ -15,8 +15,8 @@ from fomaug import Animator, DrivingPool, MotionAugment
 from fomaug.driving import EXPRESSIONS
 from fomaug.errors import ArgumentError
 from fomaug.expand import ExpandPlan, expand
+from fomaug.expand.manifest import check_row
 from fomaug.expand.resources import load_pool
-from fomaug.expand.row_checks import check_row
 from fomaug.faces import head_pose
 from fomaug.motion import MotionParams
 

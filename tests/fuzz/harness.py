@@ -12,7 +12,6 @@ import json
 import os
 import resource
 import signal
-import subprocess
 import sys
 import tempfile
 import traceback
@@ -72,9 +71,11 @@ def run_mixed(cases: Iterable[tuple[str, bytes]], *, seconds: float = SECONDS, m
 
 
 def _run(folder: Path, first: int, count: int, seconds: float, memory: int) -> list[Outcome]:
-    command = [sys.executable, __file__, str(folder), str(first), str(seconds), str(memory)]
+    import fresh
+
+    command = [__file__, str(folder), str(first), str(seconds), str(memory)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(_ROOT), "FOMAUG_HOME": str(folder / "home")}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, errors="replace")
+    done = fresh.run(command, env=environment)
     found = [Outcome(*json.loads(line)) for line in done.stdout.splitlines() if line.startswith("[")]
     if len(found) == count - first:
         return found

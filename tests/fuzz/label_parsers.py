@@ -112,9 +112,8 @@ def _in_dataset(name: str) -> Callable[[Path], None]:
 
 
 def _carry_over(path: Path, root: Path) -> None:
-    from fomaug.expand.labels import from_json, to_json
     from fomaug.geometry import identity_grid
-    from fomaug.labels import Flaw, find_format, fit, move, read_annotations, write_annotations
+    from fomaug.labels import Flaw, find_format, fit, from_plain, move, read_annotations, to_plain, write_annotations
 
     flaws: list[Flaw] = []
     form = find_format(path).name
@@ -124,8 +123,8 @@ def _carry_over(path: Path, root: Path) -> None:
         flaws += misfits
         if fitting is not None:
             moved = move(fitting, identity_grid((16, 16))[None] * 0.9, SIZE)
-            row = json.loads(json.dumps(to_json(moved), allow_nan=False))
-            rows.append((f"{len(rows)}.png", SIZE, moved if form == "masks" else from_json(row)))
+            row = json.loads(json.dumps(to_plain(moved), allow_nan=False))
+            rows.append((f"{len(rows)}.png", SIZE, moved if form == "masks" else from_plain(row)))
     write_annotations(rows, root.parent / "out", form, like=path)
     refuse(*flaws)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fomaug.geometry import identity_grid, resize_flow
 from fomaug.geometry.inverse import invert_points, uneven_stretch
-from fomaug.geometry.sampling import cell_determinant
+from fomaug.geometry.plane import cell_determinant
 
 HALF_PIXEL = 0.5 * 2 / 255
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fomaug.geometry import identity_grid, resize_flow, resize_map, warp_image
-from fomaug.geometry.sampling import Interpolation, warp_features
+from fomaug.geometry.plane import Interpolation, warp_features
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

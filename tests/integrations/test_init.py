@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
+import fresh
 import pytest
 
 LIBRARIES = ("albumentations", "kornia", "torchvision")
 
 
 def _run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout
+    return fresh.run(["-c", code], check=True).stdout
 
 
 def test_importing_the_package_loads_no_library():

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
+import fresh
 import numpy as np
 import pytest
 
@@ -55,7 +54,7 @@ def test_numbers_are_the_same_in_every_process() -> None:
         "import json; from fomaug.motion.numbers import hash_keys, uniform;"
         "print(json.dumps(uniform(hash_keys(['anna.jpg', 7], 0, 'pool'), 1, count=3).tolist()))"
     )
-    found = json.loads(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
+    found = json.loads(fresh.run(["-c", program], check=True).stdout)
     assert found == uniform(hash_keys(["anna.jpg", 7], 0, "pool"), 1, count=3).tolist()
 
 

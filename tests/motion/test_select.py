@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fomaug.errors import ArgumentError
-from fomaug.motion import select as _selections
+from fomaug.motion.draw import STILL, DrawableFrames, restrict_frames
+from fomaug.motion.draw import select as select_rows
 from fomaug.motion.numbers import hash_keys
-from fomaug.motion.select import STILL, DrawableFrames, restrict_frames
 from fomaug.motion.space import build_space
 
 SELECTIONS = ("diverse", "uniform", "sequence")
@@ -16,7 +16,7 @@ SELECTIONS = ("diverse", "uniform", "sequence")
 
 def select(name: str, frames: DrawableFrames, count: int, words: tuple[str | int, ...]) -> np.ndarray:
     """The frames of one source."""
-    return _selections.select(name, frames, hash_keys(words[1:], words[0]), count)[0]
+    return select_rows(name, frames, hash_keys(words[1:], words[0]), count)[0]
 
 
 @pytest.fixture(scope="module")

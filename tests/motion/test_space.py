@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fomaug.driving.synthetic.parametric import face_keypoints
+from fomaug.driving.synthetic.tracks import face_keypoints
 from fomaug.motion.space import build_space, motion_space
 
 

@@ -15,11 +15,15 @@ import fomaug
 from fomaug import Animator, DrivingPool, MotionAugment
 from fomaug.errors import ArgumentError, ResumeError
 from fomaug.study import StudyPlan, arms, run
-from fomaug.study.arms import Mixture, degrade, read_mixture
+from fomaug.study.arms import Defaults, Mixture, degrade, read_mixture
 
 Write = Callable[..., Path]
 
 QUICK = {"choices": 2, "seeds": 1, "steps": 6, "batch_size": 8, "copies": 2, "size": 16, "gates": "off"}
+
+
+def defaults() -> Defaults:
+    return Defaults("landmarks", seed=0, device="cpu", choose_views=lambda _: "views yaw=0")
 
 
 def test_a_share_may_follow_a_schedule() -> None:
@@ -51,7 +55,7 @@ def test_wrong_settings_name_their_arm(
 ) -> None:
     plain = {"driving": tiny_pool, "model": tiny_model}
     with pytest.raises(ArgumentError, match=f"arm 'mine'.*{message}"):
-        arms.make_arms({"copies": plain, "mine": {**plain, **values}}, seed=0)
+        arms.make_arms({"copies": plain, "mine": {**plain, **values}}, defaults())
 
 
 @pytest.mark.parametrize("channels", [1, 3])

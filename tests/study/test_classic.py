@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fomaug.study.classic import MIRRORED_POINTS, apply_classic, draw_classic, mirror_visible, move_points
+from fomaug.study.augmentation import MIRRORED_POINTS, apply_classic, draw_classic, mirror_visible, move_points
 
 
 def draw(shape: tuple[int, ...], seed: int = 0, *, flip: bool = True):  # type: ignore[no-untyped-def]

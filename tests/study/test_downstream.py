@@ -79,8 +79,12 @@ def test_all_studies_run_and_resume_into_one_table(
     monkeypatch.setattr("fomaug.study.arms.load_pool", lambda *_: tiny_pool)
     quick = {"choices": 2, "seeds": 1, "steps": 4, "batch_size": 8, "copies": 1, "size": 16, "gates": "off"}
     studies = {
-        "one": {"dataset": "{faces}", "arms": {"half": {"driving": "builtin", "share": 0.25}}, **quick},
-        "three": {"dataset": "{faces}", "per_class": 3, **quick},
+        "one": {
+            "dataset": "{faces}",
+            "arms": {"copies": "builtin", "half": {"driving": "builtin", "share": 0.25}},
+            **quick,
+        },
+        "three": {"dataset": "{faces}", "per_class": 3, "arms": {"copies": "builtin"}, **quick},
         "absent": {"dataset": "{others}", **quick},
     }
     (tmp_path / "studies.json").write_text(json.dumps(studies))

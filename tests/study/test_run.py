@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import fomaug
-from fomaug import MotionAugment
+from fomaug import Animator, MotionAugment
 from fomaug.errors import ArgumentError, FomaugError, ResumeError
 from fomaug.study import StudyResult, run
 from fomaug.study.runs import RunId, RunLog, RunResult
@@ -55,7 +55,7 @@ def test_copies_that_show_what_the_tests_show_help(
     """One upright training picture a class; tests show them upside down, which classic augmentation never does."""
     from PIL import Image
 
-    from fomaug.study import copies as copies_module
+    from fomaug.study import augmentation
 
     rng = np.random.default_rng(0)
     for person in range(6):
@@ -65,8 +65,8 @@ def test_copies_that_show_what_the_tests_show_help(
         for number in range(6):
             noisy = (pixels + rng.normal(0, 8, pixels.shape)).clip(0, 255).astype(np.uint8)
             Image.fromarray(noisy[::-1] if number % 2 else noisy).save(folder / f"{number}.png")
-    honest = copies_module.to_input
-    monkeypatch.setattr(copies_module, "to_input", lambda pixels, side: honest(pixels[::-1], side))
+    honest = augmentation.to_input
+    monkeypatch.setattr(augmentation, "to_input", lambda pixels, side: honest(pixels[::-1], side))
     options = {**QUICK, "choices": 4, "steps": 40}
     result = fomaug.study(tmp_path / "data", tmp_path / "out", arms={"copies": still}, **options)
     copies = result.arms[2]
@@ -162,6 +162,18 @@ def test_landmarks_are_studied_with_moved_copies(
     assert none.level == 0.95
 
 
+def test_the_copies_of_recognition_are_views_of_the_poses_that_the_pictures_show(
+    tmp_path: Path, write_classes: Write, face_model: Animator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fomaug.study.arms.load_model", lambda *_, **__: face_model)
+    yaws = iter([-30.0, 30.0] * 8)
+    monkeypatch.setattr("fomaug.driving.synthetic.views.head_pose", lambda *_: torch.tensor([[next(yaws), 0.0, 0.0]]))
+    result = fomaug.study(write_classes(tmp_path / "data"), tmp_path / "out", **QUICK)
+    assert next(yaws, None) is None  # each of the 16 pictures counts
+    assert result.arms[-1].driving == "views yaw=-40:40:20 pitch=-10,0,10 (purpose auto)"
+    assert f"classic + copies: driven by {result.arms[-1].driving}" in result.table()
+
+
 def test_expression_is_tested_on_new_people(tmp_path: Path, still: MotionAugment) -> None:
     from PIL import Image
 
@@ -232,13 +244,14 @@ def test_unknown_options_are_named(tmp_path: Path) -> None:
 
 
 def test_saved_options_make_the_pool_and_the_draws_that_they_name(tmp_path: Path) -> None:
-    from fomaug.study.arms import make_arms
+    from fomaug.study.arms import Defaults, make_arms
 
     path = tmp_path / "wide.json"
     path.write_text(
         json.dumps({"driving": "parametric yaw=-20:20 pitch=-12:12 count=12", "strength_range": [0.5, 1.0]})
     )
-    arm = make_arms({"wide": path}, seed=7)[-1]
+    defaults = Defaults("landmarks", seed=7, device="cpu", choose_views=lambda _: "views yaw=0")
+    arm = make_arms({"wide": path}, defaults)[-1]
     assert arm.title == "classic + wide" and arm.augment is not None
     assert arm.augment.strength_range == (0.5, 1.0) and arm.augment.p == 1.0 and arm.augment.seed == 7
     model = arm.augment.model

@@ -4,11 +4,11 @@ import collections
 import io
 import pickle
 import pickletools
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import fresh
 import pytest
 import torch
 import yaml
@@ -238,7 +238,7 @@ assert "torch._dynamo" not in sys.modules, "it takes a second"
 
 def refusal(path: Path) -> tuple[float, int, str]:
     """The processor time in seconds, the additional memory in megabytes and the message of a refusal."""
-    done = subprocess.run([sys.executable, "-c", REFUSED, str(path)], capture_output=True, text=True, check=True)
+    done = fresh.run(["-c", REFUSED, path], check=True)
     seconds, extra, message = done.stdout.split(" ", 2)
     return float(seconds), int(extra), message
 

@@ -1,4 +1,4 @@
-"""Formats of class labels, attributes and expressions: folders, CelebA, FER and AffectNet."""
+"""Formats of class labels, attributes and expressions: folders, tables, CelebA, FER and AffectNet."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ _SYNONYMS: Final = {
 _CELEBA_SPLITS: Final = {"train": 0, "val": 1, "test": 2}
 _FER_USAGE: Final = {"train": "Training", "val": "PublicTest", "test": "PrivateTest"}
 _FER_SIDE: Final = 48
+_TABLE_HEAD: Final = ("file", "label", "source", "copy", "synthetic")
 _UNKNOWN: Final = "-2"  # AffectNet's valence and arousal of a face without them
 
 
@@ -70,6 +71,35 @@ class FolderConverter(Converter):
         parts = PurePosixPath(entry.name).parts
         name = PurePosixPath(*parts[parts[0] == entry.label and len(parts) > 1 :])
         self.pictures.place(entry, str(PurePosixPath(entry.split, entry.label, name)))
+        return True
+
+
+@register
+class TableConverter(Converter):
+    """Writer of `labels_SPLIT.csv` and `images/`; fields of the first face and views are columns."""
+
+    name: ClassVar[str] = "table"
+    summary: ClassVar[str] = "a CSV of all pictures with class, other fields, head pose and expression"
+    holds = frozenset({CLASSES, FIELDS, VIEWS})
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.fields = [name for name in self.survey.fields if name not in _TABLE_HEAD]
+        self.views = [name for name in self.survey.views if name not in self.fields]
+
+    def add(self, entry: Entry) -> bool:
+        """Write a picture and its row; a cell without a value is empty."""
+        file = self.pictures.place(entry, f"images/{entry.split}/{entry.name}")
+        faces = [] if entry.labels is None else single_faces(entry.labels)
+        fields = faces[0].fields if faces else {}
+        name = f"labels_{entry.split}.csv"
+        is_new = name not in self.outputs.names
+        table = csv.writer(self.outputs.text(name), lineterminator="\n")
+        if is_new:
+            table.writerow([*_TABLE_HEAD, *self.fields, *self.views])
+        copy = "" if entry.copy is None else entry.copy
+        others = [fields.get(field, "") for field in self.fields] + [entry.view.get(view, "") for view in self.views]
+        table.writerow([file, entry.label, entry.source, copy, int(entry.provenance is not None), *others])
         return True
 
 

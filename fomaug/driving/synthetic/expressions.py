@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.faces import head_pose, is_face_model, mean_mesh, posed_face
+from fomaug.errors import ArgumentError, did_you_mean
+from fomaug.faces import fit_mean_face, is_face_model, mean_mesh, posed_face
 from fomaug.geometry import hull_area
 from fomaug.types import Keypoints
 
@@ -19,6 +21,61 @@ _UPPER_FOLD: Final = {"right": (247, 30, 29, 27, 28, 56, 190), "left": (467, 260
 _IRIS: Final = (468, 469, 470, 471, 472, 473, 474, 475, 476, 477)
 _LOWER_LIP: Final = (146, 91, 181, 84, 17, 314, 405, 321, 375, 95, 88, 178, 87, 14, 317, 402, 318, 324)
 _UPPER_LIP: Final = (185, 40, 39, 37, 0, 267, 269, 270, 409, 191, 80, 81, 82, 13, 312, 311, 310, 415)
+
+EXPRESSIONS: Final[Mapping[str, Mapping[str, float]]] = {
+    "neutral": {},
+    "smile": {"smile": 0.9, "brows": 0.1},
+    "laugh": {"smile": 1.0, "jaw": 0.4, "blink right": 0.25, "blink left": 0.25},
+    "talk": {"jaw": 0.35, "upper lip": 0.3},
+    "surprise": {"brows": 1.1, "jaw": 0.5, "blink right": -0.15, "blink left": -0.15},
+    "frown": {"frown": 1.2, "brows": -0.4, "smile": -0.3},
+    "pout": {"pout": 1.0},
+    "blink": {"blink right": 1.0, "blink left": 1.0},
+    "wink": {"blink left": 1.0, "smile": 0.3},
+    "brows up": {"brows": 1.2},
+    "look left": {"look aside": 0.9},
+    "look right": {"look aside": -0.9},
+    "look up": {"look down": -0.8, "blink right": -0.1, "blink left": -0.1},
+    "look down": {"look down": 0.8, "blink right": 0.35, "blink left": 0.35},
+}
+"""The strength of each expression field by expression; left and right of a gaze are the person's own."""
+
+_SIDED: Final = ("look aside", "mouth aside")
+_MIRRORS: Final = {"blink right": "blink left", "blink left": "blink right"}
+_MIRRORED_NAMES: Final = {"look left": "look right", "look right": "look left"}
+
+
+def mirrored_expression(name: str) -> str:
+    """Return the name of an expression in a mirrored picture.
+
+    >>> mirrored_expression("look left"), mirrored_expression("smile")
+    ('look right', 'smile')
+    """
+    return _MIRRORED_NAMES.get(name, name)
+
+
+def mirrored_fields(strengths: Mapping[str, float]) -> dict[str, float]:
+    """Return the strengths of the fields of an expression in a mirrored picture.
+
+    >>> mirrored_fields({"blink left": 1.0, "look aside": 0.5, "smile": 0.3})
+    {'blink right': 1.0, 'look aside': -0.5, 'smile': 0.3}
+    """
+    return {_MIRRORS.get(name, name): -value if name in _SIDED else value for name, value in strengths.items()}
+
+
+DEFAULT_EXPRESSIONS: Final = ("neutral", "smile", "talk", "surprise", "frown", "blink")
+
+
+def expression_mix(name: str) -> Mapping[str, float]:
+    """Return the strength of each expression field.
+
+    Raises:
+        ArgumentError: the expression is unknown.
+    """
+    if name not in EXPRESSIONS:
+        known = ", ".join(EXPRESSIONS)
+        raise ArgumentError(f"expression must be one of {known}, got {name!r}{did_you_mean(name, EXPRESSIONS)}")
+    return EXPRESSIONS[name]
 
 
 @cache
@@ -107,7 +164,7 @@ def neutral_like(source: Keypoints, driving: Keypoints, model: Animator) -> Keyp
     own = source.to("cpu", torch.float32)
     if not is_face_model(model):
         return _lay(own, driving)
-    mean = posed_face(head_pose(own, model))
+    mean = posed_face(fit_mean_face(own.value))
     return _lay(mean if driving.jacobian is not None else Keypoints(mean.value), driving)
 
 

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import product
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from fomaug.driving.synthetic.expressions import expression_fields
-from fomaug.driving.synthetic.parametric import DEFAULT_EXPRESSIONS, FPS, expression_mix
+from fomaug.animator import Animator
+from fomaug.driving.synthetic.expressions import DEFAULT_EXPRESSIONS, expression_fields, expression_mix
+from fomaug.driving.synthetic.tracks import FPS
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import ArgumentError, shortened
-from fomaug.faces import keypoint_frames, posed_face
+from fomaug.faces import head_pose, keypoint_frames, posed_face
 
 YAWS: Final = (-60.0, -40.0, -20.0, 0.0, 20.0, 40.0, 60.0)
 PITCHES: Final = (-25.0, 0.0, 25.0)
 ROLLS: Final = (0.0,)
 _WIDEST: Final[Mapping[str, float]] = {"yaw": 70.0, "pitch": 45.0, "roll": 60.0}
 _MOST: Final = 10_000  # views of a pool; more would hardly differ
+_SAMPLE: Final = 100  # Most pictures of a dataset whose poses are estimated.
 _USUAL: Final = 0.9  # Share of the pictures whose poses are covered; the others may be errors of the estimate.
 _WIDER: Final = (10.0, 5.0)  # Degrees beyond the poses of the pictures, in yaw and pitch.
 _LEAST: Final = (20.0, 10.0)
@@ -116,3 +120,33 @@ def views_like(poses: Tensor) -> str:
         for angle, wider, least, most in zip(usual, _WIDER, _LEAST, _LARGEST, strict=True)
     )
     return f"views yaw={-yaw:g}:{yaw:g}:{yaw / 2:g} pitch={-pitch:g},0,{pitch:g}"
+
+
+def views_of(faces: Iterable[NDArray[np.uint8]], model: Animator) -> str:
+    """Estimate the head poses of faces, and return the specification of views that cover them, see `views_like`.
+
+    Args:
+        faces: pictures of one face each, (H, W, 1 or 3) uint8, of any sizes.
+        model: model whose keypoints are known points of the face.
+
+    Raises:
+        ArgumentError: there is no face.
+        PoolError: the keypoints of the model have no names.
+    """
+    poses = [_pose(face, model) for face in faces]
+    return views_like(torch.cat(poses) if poses else torch.zeros(0, 3))
+
+
+def _pose(face: NDArray[np.uint8], model: Animator) -> Tensor:
+    image = torch.from_numpy(np.ascontiguousarray(face.transpose(2, 0, 1)))[None].float() / 255
+    return head_pose(model.detect(image.expand(-1, 3, -1, -1).to(model.device)), model).cpu()
+
+
+def pose_sample(count: int) -> list[int]:
+    """Return the indices of at most 100 of `count` pictures, spread evenly over the dataset.
+
+    >>> pose_sample(3), len(pose_sample(1000))
+    ([0, 1, 2], 100)
+    """
+    chosen: list[int] = np.linspace(0, count - 1, min(count, _SAMPLE)).round().astype(int).tolist()
+    return chosen

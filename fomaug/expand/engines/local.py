@@ -22,9 +22,9 @@ from fomaug.expand.engines.process import serve
 from fomaug.expand.fork_server import UNGUARDED, WORKER, context_of_workers, without_interrupts
 from fomaug.expand.manifest import new_part_name, part_path
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.resources import WorkerSetup
 from fomaug.expand.run import work
 from fomaug.expand.tasks import Done, Task, Tasks
-from fomaug.expand.worker import WorkerSetup
 from fomaug.weights import pick_device
 
 _WORKER_BYTES: Final = 1 << 30  # memory of one process on a CPU, with a margin

@@ -6,6 +6,7 @@ import pkgutil
 from fomaug.expand.formats.registry import FORMATS as FORMATS
 from fomaug.expand.formats.registry import ArchiveWriter as ArchiveWriter
 from fomaug.expand.formats.registry import FormatWriter as FormatWriter
+from fomaug.expand.formats.registry import Unfinished as Unfinished
 from fomaug.expand.formats.registry import archive_suffix as archive_suffix
 from fomaug.expand.formats.registry import is_whole_archive as is_whole_archive
 from fomaug.expand.formats.registry import load_outputs as load_outputs
@@ -16,6 +17,7 @@ __all__ = [
     "FORMATS",
     "ArchiveWriter",
     "FormatWriter",
+    "Unfinished",
     "archive_suffix",
     "is_whole_archive",
     "load_outputs",

@@ -1,9 +1,9 @@
-"""Interface of the output formats, and their registry; a new file of this folder is imported and so registered."""
+"""The interface and registry of output formats, and the format of folders; a new file of this folder is imported."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Final, TypeVar
@@ -11,8 +11,30 @@ from typing import BinaryIO, ClassVar, Final, TypeVar
 from fomaug.errors import MediaError, check_choice
 from fomaug.expand.manifest import Row
 from fomaug.expand.samples import Sample, path_inside
-from fomaug.files import ARCHIVE, PICTURE, replacing
+from fomaug.expand.sources import Unit
+from fomaug.files import ARCHIVE, PICTURE, flush_folder, replacing, write_file
+from fomaug.media import sidecar_of
 from fomaug.remote import open_any, read_any
+
+
+class Unfinished:
+    """The samples of a shard that an earlier run has not finished; most formats have none."""
+
+    def has(self, unit: Unit) -> bool:
+        """Return whether all copies of a unit have a sample."""
+        del unit
+        return False
+
+    def samples(self, unit: Unit) -> Iterator[Sample]:
+        """Read the samples of a unit in their order, see `has`."""
+        del unit
+        return iter(())
+
+    def close(self) -> None:
+        """Release what is open."""
+
+    def remove(self) -> None:
+        """Remove the samples, which are in the finished shard now."""
 
 
 class FormatWriter(ABC):
@@ -58,6 +80,11 @@ class FormatWriter(ABC):
     def interrupt(self) -> None:
         """Keep what the next run can use of an unfinished shard, and remove the rest."""
         self.abandon()
+
+    def open_unfinished(self, shard: str) -> Unfinished:
+        """Open what `interrupt`, or a killed process, has kept of a shard."""
+        del shard
+        return Unfinished()
 
 
 class ArchiveWriter(FormatWriter):
@@ -187,3 +214,35 @@ def _format_of(name: str) -> type[ArchiveWriter]:
         if issubclass(writer, ArchiveWriter) and name.endswith(writer.suffix):
             return writer
     raise MediaError(f"{name} is not an archive of a known format ({', '.join(FORMATS)}); restore the manifest")
+
+
+@register("folder")
+class FolderWriter(FormatWriter):
+    """Writer of one file per copy."""
+
+    per_unit = True
+
+    def begin(self, shard: str) -> None:
+        """Start an empty list of rows."""
+        self.rows = []
+
+    def prepare(self, sample: Sample) -> Sample:
+        """Write the file of a copy."""
+        path = path_inside(self.out, sample.name)
+        if sample.mark is not None:
+            write_file(sidecar_of(path), sample.mark, durable=True)
+        write_file(path, sample.content, durable=True)
+        return sample
+
+    def add(self, sample: Sample) -> None:
+        """Append the row of a copy."""
+        self.rows.append({"file": sample.name, **sample.row})
+
+    def finish(self) -> list[Row]:
+        """Wait until the names of the files are on the disk, and return the rows of the shard."""
+        for folder in {(self.out / row["file"]).parent for row in self.rows}:
+            flush_folder(folder)
+        return self.rows
+
+    def abandon(self) -> None:
+        """Keep complete files, which a resumed job replaces by equal ones."""

@@ -1,18 +1,26 @@
-"""Numbered tar files in the layout of WebDataset."""
+"""Numbered tar files in the layout of WebDataset, and the samples in those that a stopped job has not finished.
+
+A tar file is written sample by sample, and each sample has its row and, in the row, the hash of its picture. So the
+complete samples of an unfinished file can be told from the rest, and their copies are not made again.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
-from fomaug.expand.formats.registry import ArchiveWriter, register
-from fomaug.expand.manifest import Row
+from fomaug.expand.formats.registry import ArchiveWriter, Unfinished, register
+from fomaug.expand.manifest import CopyId, Row, check_row, copy_id_of
+from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.samples import Sample, path_inside
-from fomaug.files import temporary_of
+from fomaug.expand.sources import Unit
+from fomaug.files import ARCHIVE, open_regular, temporary_of
 
 _TAIL: Final = 2 * tarfile.RECORDSIZE  # largest number of bytes after the last row: a mark, padding and the end mark
 
@@ -45,7 +53,7 @@ class TarWriter(ArchiveWriter):
         self.rows.append(row)
 
     def interrupt(self) -> None:
-        """Keep the unfinished archive under its temporary name; `Unfinished` reads it."""
+        """Keep the unfinished archive under its temporary name, see `open_unfinished`."""
         if not self.file:
             return  # no archive was begun
         temporary = temporary_of(path_inside(self.out, self.file))
@@ -55,6 +63,27 @@ class TarWriter(ArchiveWriter):
         self.abandon()
         if kept.exists():
             kept.replace(temporary)
+
+    def open_unfinished(self, shard: str) -> Unfinished:
+        """Open the samples of an unfinished archive.
+
+        Its file is renamed, so that the archive can be written anew. It stays until it is removed, for the case that
+        this process, too, is killed while it copies the samples. Then there are two files, and that with more samples
+        is taken.
+        """
+        file = f"{shard}{self.suffix}"
+        newer, older = _unfinished_paths(path_inside(self.out, file))
+        with suppress(OSError):
+            if _count(newer, file) > _count(older, file):
+                newer.replace(older)
+            else:
+                newer.unlink()  # also a pipe, or a link to nowhere, which the writer would open
+        try:
+            return _open(older, file)
+        except OSError:
+            with suppress(OSError):
+                older.unlink()
+            return Unfinished()
 
     @staticmethod
     def read(archive: BinaryIO, names: Sequence[str]) -> dict[str, bytes]:
@@ -91,3 +120,115 @@ def _is_header(block: bytes) -> bool:
     except tarfile.HeaderError:
         return False
     return True
+
+
+_DAMAGE: Final = (tarfile.TarError, OSError, ValueError, KeyError, TypeError, RecursionError)
+_ROW_BYTES: Final = 1 << 26
+
+
+class UnfinishedTar(Unfinished):
+    """The complete samples of an unfinished tar file.
+
+    Args:
+        file: the file, open for reading until `close`.
+        name: name of the archive in the rows of its samples.
+        path: path of the file.
+    """
+
+    def __init__(self, file: BinaryIO, name: str, path: Path) -> None:
+        self._file = file
+        self._path = path
+        self._samples: dict[CopyId, tuple[Row, tarfile.TarInfo]] = {}
+        with suppress(*_DAMAGE):  # of a file without a complete sample
+            self._archive = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 - it is closed with its file
+            self._samples.update(_complete(self._archive, name))
+
+    def has(self, unit: Unit) -> bool:
+        """Return whether all copies of a unit have a sample."""
+        return bool(self._samples) and all(copy_id in self._samples for job in unit for copy_id in job.copy_ids)
+
+    def samples(self, unit: Unit) -> Iterator[Sample]:
+        """Read the samples of a unit in their order, see `has`."""
+        for job in unit:
+            for copy_id in job.copy_ids:
+                row, member = self._samples[copy_id]
+                yield Sample(member.name, _read(self._archive, member), None, row)
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._samples)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def remove(self) -> None:
+        """Close and remove the file."""
+        self.close()
+        self._path.unlink(missing_ok=True)
+
+
+def unfinished_archives(plan: ExpandPlan, names: Iterable[str]) -> set[Path]:
+    """Return the paths that unfinished archives of a job may have, by the names of its archives without suffix."""
+    if plan.format != "webdataset":
+        return set()
+    return {path for name in names for path in _unfinished_paths(Path(plan.out, f"{name}{TarWriter.suffix}"))}
+
+
+def _unfinished_paths(archive: Path) -> tuple[Path, Path]:
+    """Return the paths of an archive that is being written, and of an older one whose samples are copied."""
+    return temporary_of(archive), temporary_of(archive.with_name(f"{archive.name}.older"))
+
+
+def _count(path: Path, name: str) -> int:
+    """Return the number of complete samples of a file; -1 if there is no file that can be read."""
+    try:
+        found = _open(path, name)
+    except OSError:
+        return -1
+    found.close()
+    return len(found)
+
+
+def _open(path: Path, name: str) -> UnfinishedTar:
+    opened = open_regular(path, ARCHIVE)
+    try:
+        return UnfinishedTar(opened, name, path)
+    except BaseException:  # reading a large file can be interrupted
+        opened.close()
+        raise
+
+
+def _complete(archive: tarfile.TarFile, name: str) -> Iterator[tuple[CopyId, tuple[Row, tarfile.TarInfo]]]:
+    """Yield the rows and pictures of the complete samples, up to the first damage."""
+    pictures: dict[str, tarfile.TarInfo] = {}
+    try:
+        for member in archive:
+            if not member.name.endswith(".json"):
+                pictures[member.name] = member
+                continue
+            row = _read_row(archive, member)
+            picture = pictures[row.pop("member")]
+            content = _read(archive, picture)
+            if row.pop("file") != name or hashlib.sha256(content).hexdigest() != row["hash"]:
+                return
+            if not picture.name.endswith(".bmp"):  # whose mark follows the row
+                yield copy_id_of(row), (row, picture)
+            pictures.clear()
+    except _DAMAGE:
+        return
+
+
+def _read_row(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Row:
+    if member.size > _ROW_BYTES:
+        raise ValueError("a row is shorter")
+    row: Row = json.loads(_read(archive, member))
+    check_row(row)
+    return row
+
+
+def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    if file is None:
+        raise ValueError(f"{member.name} is no file")
+    return file.read()

@@ -4,9 +4,9 @@ from fomaug.expand.inputs.choice import has_annotations as has_annotations
 from fomaug.expand.inputs.choice import list_archives_below as list_archives_below
 from fomaug.expand.inputs.choice import list_input as list_input
 from fomaug.expand.inputs.choice import pictures_root as pictures_root
-from fomaug.expand.inputs.folders import labelled_by_metadata as labelled_by_metadata
-from fomaug.expand.inputs.folders import named_by_folders as named_by_folders
+from fomaug.expand.inputs.lists import labelled_by_metadata as labelled_by_metadata
 from fomaug.expand.inputs.names import Listed as Listed
+from fomaug.expand.inputs.names import named_by_folders as named_by_folders
 from fomaug.expand.inputs.names import safe_key as safe_key
 
 __all__ = [

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from fomaug.errors import ArgumentError, reason_of
-from fomaug.expand.inputs.folders import named_by_folders
 from fomaug.expand.inputs.lists import SUFFIXES as LISTS
 from fomaug.expand.inputs.lists import columns_of, list_rows
-from fomaug.expand.inputs.names import Found, Listed, check_listed, is_hidden, safe_key
+from fomaug.expand.inputs.names import Found, Listed, check_listed, is_hidden, named_by_folders, safe_key
 from fomaug.expand.inputs.parquet import list_tables
 from fomaug.expand.inputs.tar import list_tars
 from fomaug.expand.readers import FileReader

@@ -2,16 +2,20 @@
 
 The column with the path is `file`, `file_name` or `path`; a path is relative to the list, absolute, or a URL. The
 columns `label` and `split` may be there as well. Rows with the same path describe several faces of one picture.
+
+The metadata of Hugging Face image folders are such lists, too: `metadata.csv` or `metadata.jsonl`, with a column
+`file_name`.
 """
 
 from __future__ import annotations
 
 import csv
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from io import TextIOWrapper
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple, TextIO
 
 from fomaug.errors import ArgumentError, FomaugError, LabelError, MediaError, reason_of
@@ -24,11 +28,12 @@ from fomaug.files import LABELS
 from fomaug.labels import CSV_FILES, JSON_FILES
 from fomaug.media import file_size
 from fomaug.remote import check_url, is_url, local_name, open_any
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 
 SUFFIXES: Final = (".csv", ".jsonl", ".ndjson")
 """Suffixes of lists."""
 
+_METADATA: Final = ("metadata.csv", "metadata.jsonl")
 _LONGEST_LINE: Final = 1 << 24
 
 
@@ -190,3 +195,57 @@ def _split(text: str) -> str:
     if text and text.lower() not in SPLITS:
         raise MediaError(f"a split is one of {', '.join(SPLITS)}, got {text[:40]!r}")
     return SPLITS[text.lower()] if text else ""
+
+
+def labelled_by_metadata(dataset: Path, sources: Sequence[SourceFile]) -> Listed:
+    """Label the pictures of a folder by the files of metadata in it; others keep the label of their folder.
+
+    Args:
+        dataset: dataset folder.
+        sources: pictures of the dataset.
+
+    Raises:
+        ArgumentError: a file of metadata cannot be read.
+    """
+    labels, failed = _metadata_labels(dataset, {PurePosixPath(source.key).parts[:-1] for source in sources})
+    if not labels and not failed:
+        return Listed(list(sources), [])
+    keys = {source.key for source in sources}
+    failed += [Failure(where, f"there is no picture {key}") for key, (_, where) in labels.items() if key not in keys]
+    found = (_labelled(source, labels) for source in sources)
+    return check_listed(found, failed)
+
+
+def _labelled(source: SourceFile, labels: dict[str, tuple[str, str]]) -> Found:
+    if source.key not in labels:
+        return Found(source)
+    label, where = labels[source.key]
+    return Found(replace(source, label=label) if label else source, where=where)
+
+
+def _metadata_labels(
+    dataset: Path, folders: Iterable[tuple[str, ...]]
+) -> tuple[dict[str, tuple[str, str]], list[Failure]]:
+    """Read the label and the row of every picture that metadata names, by its key; the label may be empty."""
+    labels: dict[str, tuple[str, str]] = {}
+    failed: list[Failure] = []
+    # Metadata may be in any folder that holds pictures, itself or below it.
+    parents = {folder[:depth] for folder in folders for depth in range(len(folder) + 1)}
+    for folder in sorted(parents):
+        for path in (dataset.joinpath(*folder, name) for name in _METADATA):
+            if path.is_file() and "file_name" in columns_of(str(path)):
+                _read_metadata(path, "/".join(folder), labels, failed)
+    return labels, failed
+
+
+def _read_metadata(path: Path, folder: str, labels: dict[str, tuple[str, str]], failed: list[Failure]) -> None:
+    for row in read_list(str(path)):
+        where = f"{path}, line {row.number}"
+        try:
+            name = path_of(row.values, ("file_name",))
+            if row.reason or not name:
+                raise MediaError(row.reason or "has no file_name")
+            key = safe_key(f"{folder}/{name}")
+            labels[key] = label_text(row.values.get("label")), where
+        except (MediaError, ArgumentError) as cause:
+            failed.append(Failure(where, str(cause)))

@@ -1,28 +1,19 @@
-"""Check names from lists and archives of unknown sources: keys stay below OUT, and labels are valid folder names."""
+"""Names of pictures: their keys, which stay below OUT, and their labels and splits, which may come from folders."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 from fomaug.errors import ArgumentError
-from fomaug.expand.labels import check_label
-from fomaug.expand.manifest import (
-    CARD,
-    CONTACT_SHEET,
-    MANIFEST,
-    PARTS,
-    POOL_FILE,
-    REJECTED,
-    SOURCES,
-    SUMMARY,
-    THUMBNAILS,
-)
+from fomaug.expand.output import CARD, CONTACT_SHEET, MANIFEST, PARTS, POOL_FILE, REJECTED, SOURCES, SUMMARY, THUMBNAILS
 from fomaug.expand.report import Failure
+from fomaug.expand.samples import check_label
 from fomaug.expand.sources import SPLITS, SourceFile
 from fomaug.remote import is_url
 
@@ -87,6 +78,32 @@ def split_of(file: str) -> str:
     path = PurePosixPath(file.replace("\\", "/"))
     word = re.split(r"[-_.]", path.name.lower(), maxsplit=1)[0]
     return SPLITS.get(path.parent.name.lower()) or SPLITS.get(word) or ""
+
+
+def named_by_folders(keys: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield label and split of each picture by its path below the dataset.
+
+    Args:
+        keys: paths with slashes.
+    """
+    divided = _is_divided(keys)
+    for key in keys:
+        top, _, rest = key.partition("/")
+        split = SPLITS.get(top.lower(), "") if divided and rest else ""
+        if split:
+            top, _, rest = rest.partition("/")
+        yield sys.intern(top) if rest else "", split
+
+
+def _is_divided(keys: Iterable[str]) -> bool:
+    """Return whether top folders are splits: one is named train, or all of them have names of splits.
+
+    Beside a train folder, every folder with the name of a split is a split, whatever the other folders are, so that
+    test images stay test images. Without a train folder, a folder named dev among others is a class.
+    """
+    tops = {top.lower() for top, slash, _ in (key.partition("/") for key in keys) if slash}
+    splits = {SPLITS.get(top, "") for top in tops}
+    return "train" in splits or (bool(splits) and "" not in splits)
 
 
 def check_listed(found: Iterable[Found], failed: Iterable[Failure] = ()) -> Listed:

@@ -16,10 +16,9 @@ from torch import Tensor
 from fomaug.faces import mesh_keypoints
 from fomaug.networks.lite_detector import Observation
 from fomaug.training.faces.augmentation import degrade, disturb, normal, tint, uniform
-from fomaug.training.faces.config import FaceTrainConfig
 from fomaug.training.faces.losses import closeup_losses, detector_losses, fold_loss, generator_losses, heatmap_loss
 from fomaug.training.faces.pairs import Pair, Views
-from fomaug.training.faces.state import TrainState, export_model
+from fomaug.training.faces.run import FaceTrainConfig, TrainState, export_model
 from fomaug.training.faces.store import ClipStore, StillStore
 from fomaug.types import Keypoints
 from fomaug.weights import find_model, pick_device

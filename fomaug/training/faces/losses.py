@@ -11,8 +11,8 @@ from torch import Tensor
 from fomaug.faces import KEYPOINT_POINTS
 from fomaug.geometry import gaussian_heatmap, identity_grid, resize_flow
 from fomaug.networks import GeneratorOutput
-from fomaug.training.faces.config import EYES, MOUTH, NOSE
 from fomaug.training.faces.pairs import GRID, Pair
+from fomaug.training.faces.run import EYES, MOUTH, NOSE
 from fomaug.types import Keypoints
 
 _NAMES: Final = list(KEYPOINT_POINTS)

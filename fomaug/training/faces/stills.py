@@ -14,7 +14,6 @@ from fomaug.faces import mean_mesh, mesh_keypoints, rotation
 from fomaug.geometry import identity_grid
 from fomaug.geometry.eye import EyePoints, coordinates, read_eyes, set_eyes
 from fomaug.training.faces.augmentation import normal, uniform
-from fomaug.training.faces.config import BRIDGE, EYES
 from fomaug.training.faces.hidden import Layers, Mouths, between_lips, fill_mouth, is_closed, take_apart
 from fomaug.training.faces.pairs import (
     AS_CUT,
@@ -28,6 +27,7 @@ from fomaug.training.faces.pairs import (
     grids,
     sample,
 )
+from fomaug.training.faces.run import BRIDGE, EYES
 
 _WARP_GRID: Final = 40
 _LIPS: Final = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409)
