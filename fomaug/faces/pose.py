@@ -233,7 +233,7 @@ def mean_face_angles(angles: Tensor) -> Tensor:
     """Return the poses (B, 3) in which the mean face fits the keypoints of heads in the given poses, in degrees.
 
     >>> mean_face_angles(torch.tensor([[20.0, 20.0, 0.0]])).round().tolist()
-    [[25.0, 17.0, -4.0]]
+    [[24.0, 17.0, -4.0]]
     """
     yaw, pitch, roll = angles.unbind(-1)
     return torch.stack([_unturn(yaw), _LEVEL + _NOD * pitch, roll + _tilt(yaw, pitch)], -1)
