@@ -182,7 +182,10 @@ class Pipeline:
         return not task.recorded.issuperset(job.copy_ids)
 
     def _can_make_any(self, jobs: Sequence[SourceJob], run: _Run) -> bool:
-        """Return whether a source is usable now that is missing in a written archive, which is otherwise up to date."""
+        """Return whether a source is usable now that is missing in a written archive.
+
+        Without such a source, the archive would be the same if it were made again.
+        """
         return any(self._usable([load(job, self.plan.max_pixels)], run) for job in jobs)
 
     def _usable_sources(self, batch: _Batch, threads: ThreadPoolExecutor) -> list[Loaded]:

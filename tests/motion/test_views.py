@@ -17,8 +17,8 @@ from fomaug.driving.synthetic import expression_offset
 from fomaug.errors import ArgumentError, PoolError
 from fomaug.faces import KEYPOINT_POINTS, fit_mean_face, head_pose, mean_face_angles, posed_face
 from fomaug.motion import DrawSettings, MotionParams, View, draw, fit
-from fomaug.motion.aim import NOD_LIMITS, NODS, aim
 from fomaug.motion.targets import GROWTH
+from fomaug.motion.view import NOD_LIMITS, NODS, aim
 
 NAMES = tuple(KEYPOINT_POINTS)
 MODEL = SimpleNamespace(name="mean", hash="m", keypoint_names=NAMES)

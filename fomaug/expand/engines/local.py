@@ -146,8 +146,6 @@ class _Processes:
             self._stop()
             raise
         self._end()
-        for worker in self.workers:
-            self.tasks.index.add(part_path(self.tasks.index.out, worker.part), checked=False)
 
     def _start(self, device: str) -> _Process:
         for number in range(_MOST_DEATHS):
@@ -234,12 +232,14 @@ class _Processes:
         self._give(successor)
 
     def _end(self) -> None:
-        """Send the end of tasks to all workers, and wait for them."""
+        """Send the end of tasks to all workers, index their rows while they end, and wait for them."""
         for worker in self.workers:
             try:
                 worker.pipe.send(None)
             except OSError:
                 continue  # it has ended already
+        for worker in self.workers:
+            self.tasks.index.add(part_path(self.tasks.index.out, worker.part), checked=False)
         for worker in self.workers:
             worker.process.join()
 

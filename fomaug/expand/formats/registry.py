@@ -34,7 +34,7 @@ class Unfinished:
         """Release what is open."""
 
     def remove(self) -> None:
-        """Close and remove what is left, whose samples are in the finished shard now."""
+        """Remove the samples, which are in the finished shard now."""
 
 
 class FormatWriter(ABC):
@@ -82,7 +82,7 @@ class FormatWriter(ABC):
         self.abandon()
 
     def open_unfinished(self, shard: str) -> Unfinished:
-        """Open what earlier runs have left of a shard."""
+        """Open what `interrupt`, or a killed process, has kept of a shard."""
         del shard
         return Unfinished()
 

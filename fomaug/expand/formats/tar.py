@@ -65,21 +65,21 @@ class TarWriter(ArchiveWriter):
             kept.replace(temporary)
 
     def open_unfinished(self, shard: str) -> Unfinished:
-        """Open what earlier runs have left of an archive.
+        """Open the samples of an unfinished archive.
 
-        The file is renamed, so that the archive can be written anew; it stays until it is removed, for the case that
-        the process is killed while it copies the samples. Then there are two files, and that with more samples is
-        taken.
+        Its file is renamed, so that the archive can be written anew. It stays until it is removed, for the case that
+        this process, too, is killed while it copies the samples. Then there are two files, and that with more samples
+        is taken.
         """
         file = f"{shard}{self.suffix}"
-        newer, older = _paths(path_inside(self.out, file))
+        newer, older = _unfinished_paths(path_inside(self.out, file))
         with suppress(OSError):
             if _count(newer, file) > _count(older, file):
                 newer.replace(older)
             else:
                 newer.unlink()  # also a pipe, or a link to nowhere, which the writer would open
         try:
-            return _read_file(older, file)
+            return _open(older, file)
         except OSError:
             with suppress(OSError):
                 older.unlink()
@@ -132,7 +132,7 @@ class UnfinishedTar(Unfinished):
     Args:
         file: the file, open for reading until `close`.
         name: name of the archive in the rows of its samples.
-        path: path of the file, which `remove` removes.
+        path: path of the file.
     """
 
     def __init__(self, file: BinaryIO, name: str, path: Path) -> None:
@@ -142,10 +142,6 @@ class UnfinishedTar(Unfinished):
         with suppress(*_DAMAGE):  # of a file without a complete sample
             self._archive = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 - it is closed with its file
             self._samples.update(_complete(self._archive, name))
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return len(self._samples)
 
     def has(self, unit: Unit) -> bool:
         """Return whether all copies of a unit have a sample."""
@@ -157,6 +153,10 @@ class UnfinishedTar(Unfinished):
             for copy_id in job.copy_ids:
                 row, member = self._samples[copy_id]
                 yield Sample(member.name, _read(self._archive, member), None, row)
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._samples)
 
     def close(self) -> None:
         """Close the file."""
@@ -172,10 +172,10 @@ def unfinished_archives(plan: ExpandPlan, names: Iterable[str]) -> set[Path]:
     """Return the paths that unfinished archives of a job may have, by the names of its archives without suffix."""
     if plan.format != "webdataset":
         return set()
-    return {path for name in names for path in _paths(Path(plan.out, f"{name}{TarWriter.suffix}"))}
+    return {path for name in names for path in _unfinished_paths(Path(plan.out, f"{name}{TarWriter.suffix}"))}
 
 
-def _paths(archive: Path) -> tuple[Path, Path]:
+def _unfinished_paths(archive: Path) -> tuple[Path, Path]:
     """Return the paths of an archive that is being written, and of an older one whose samples are copied."""
     return temporary_of(archive), temporary_of(archive.with_name(f"{archive.name}.older"))
 
@@ -183,14 +183,14 @@ def _paths(archive: Path) -> tuple[Path, Path]:
 def _count(path: Path, name: str) -> int:
     """Return the number of complete samples of a file; -1 if there is no file that can be read."""
     try:
-        found = _read_file(path, name)
+        found = _open(path, name)
     except OSError:
         return -1
     found.close()
     return len(found)
 
 
-def _read_file(path: Path, name: str) -> UnfinishedTar:
+def _open(path: Path, name: str) -> UnfinishedTar:
     opened = open_regular(path, ARCHIVE)
     try:
         return UnfinishedTar(opened, name, path)
