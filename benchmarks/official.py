@@ -12,11 +12,13 @@ measured, on which other programs have little effect; with several, it is the ti
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -64,7 +66,8 @@ def report(
     After `end`, a time of `time.perf_counter`, no further turn starts.
     """
     plain, quick = animators(device)
-    quick.to(dtype)
+    if quick.dtype != dtype:
+        quick = copy.deepcopy(quick).to(dtype)
     size = plain.size
     pictures = (portraits(sources + frames, size).float() / 255).to(device)
     material = Material(pictures[:sources], pictures[sources:])
@@ -92,6 +95,7 @@ def report(
     }
 
 
+@cache
 def animators(device: torch.device) -> tuple[Animator, Animator]:
     """Build the architecture with random weights by which faces move: as it is, and with folded batch norms."""
     generator = torch.Generator().manual_seed(0)

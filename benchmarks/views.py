@@ -31,8 +31,8 @@ from model_card import to_tensor
 import fomaug
 from fomaug.faces import head_pose, mean_face_angles, posed_face
 from fomaug.motion import Angles, MotionParams, View, fit
-from fomaug.motion.aim import aim
 from fomaug.motion.targets import FARTHEST, GROWTH, measure_moves
+from fomaug.motion.view import aim
 from fomaug.quality import Gates, judge, score
 
 ASKED = [

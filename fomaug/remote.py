@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from fomaug.errors import ArgumentError, FomaugError, UnsafeFileError, reason_of
-from fomaug.extras import require
 from fomaug.files import Kind, open_regular
+from fomaug.imports import require
 
 SCHEMES: Final = ("abfs", "abfss", "az", "gcs", "gs", "hdfs", "hf", "memory", "s3", "s3a")
 """Schemes of the URLs that are read and written."""

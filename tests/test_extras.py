@@ -9,7 +9,7 @@ import pytest
 
 from fomaug import FomaugError
 from fomaug.errors import MissingExtraError
-from fomaug.extras import require
+from fomaug.imports import require
 
 
 def test_a_missing_package_names_its_extra() -> None:

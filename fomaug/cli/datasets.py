@@ -15,7 +15,7 @@ from fomaug.cli.options import options_of, read_gates, read_labels, read_process
 from fomaug.convert import ConvertPlan
 from fomaug.expand import ExpandPlan
 from fomaug.expand.fork_server import start_early
-from fomaug.names import named_callable
+from fomaug.imports import named_callable
 
 if TYPE_CHECKING:
     from fomaug.convert import ConvertReport

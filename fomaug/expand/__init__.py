@@ -8,7 +8,7 @@ for torch.
 
 from typing import TYPE_CHECKING
 
-from fomaug.names import make_callable, names_on_demand
+from fomaug.imports import make_callable, names_on_demand
 
 if TYPE_CHECKING:
     from fomaug.expand.expander import Expander as Expander

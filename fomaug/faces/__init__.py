@@ -1,7 +1,5 @@
 """Faces in pictures: find them, cut them out with a margin, and put animated faces back without a seam."""
 
-from fomaug.faces.calibration import head_angles as head_angles
-from fomaug.faces.calibration import mean_face_angles as mean_face_angles
 from fomaug.faces.canonical import KEYPOINT_POINTS as KEYPOINT_POINTS
 from fomaug.faces.canonical import keypoint_frames as keypoint_frames
 from fomaug.faces.canonical import mean_mesh as mean_mesh
@@ -17,7 +15,9 @@ from fomaug.faces.finder import find_squares as find_squares
 from fomaug.faces.finder import is_face_model as is_face_model
 from fomaug.faces.pose import NECK as NECK
 from fomaug.faces.pose import fit_mean_face as fit_mean_face
+from fomaug.faces.pose import head_angles as head_angles
 from fomaug.faces.pose import head_pose as head_pose
+from fomaug.faces.pose import mean_face_angles as mean_face_angles
 from fomaug.faces.pose import pose_of_points as pose_of_points
 from fomaug.faces.pose import posed_face as posed_face
 from fomaug.faces.search import FaceBox as FaceBox

@@ -25,7 +25,7 @@ from fomaug.augment import MotionAugment as _Engine
 from fomaug.augment import counted_keys
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError
-from fomaug.extras import require
+from fomaug.imports import require
 from fomaug.integrations.engine import SETTINGS, movement_of, name_of, shared_engine
 from fomaug.labels import Movement
 from fomaug.media import like_array, to_tensor

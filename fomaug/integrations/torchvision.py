@@ -22,7 +22,7 @@ from fomaug.augment import MotionAugment as _Engine
 from fomaug.augment import MotionResult
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, ShapeError
-from fomaug.extras import require
+from fomaug.imports import require
 from fomaug.integrations.engine import SETTINGS, apply_there, own_engine, random_numbers
 from fomaug.labels import Movement
 from fomaug.motion import Interval, MotionParams, Region, Selection

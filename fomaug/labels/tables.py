@@ -2,8 +2,8 @@
 
 The columns of a CSV file are `file`, x0, y0, x1, y1, ... and any others; the column of the pictures may also be called
 `file_name` or `path`, and is written as `file`. A row of `metadata.jsonl` has `file_name`, `objects.bbox` (x, y, width,
-height), `points` and any other keys; the name may also be under `file` or `path`, and is written as `file_name`. Several
-rows with the name of one picture describe several faces in it.
+height), `points` and any other keys; the name may also be under `file` or `path`, and is written as `file_name`. In
+both, several rows with the name of one picture describe several faces in it.
 """
 
 from __future__ import annotations

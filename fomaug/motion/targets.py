@@ -15,9 +15,8 @@ from fomaug.driving.synthetic import EXPRESSIONS, expression_offset
 from fomaug.errors import PoolError
 from fomaug.faces import KEYPOINT_POINTS, pose_of_points, posed_face
 from fomaug.geometry import Bounded, Measures, TransferMode, bounded_target, hull_area, side_growth
-from fomaug.motion.aim import Aim, aim, earlier_aim
 from fomaug.motion.params import MotionParams
-from fomaug.motion.view import Angles, View
+from fomaug.motion.view import Aim, Angles, View, aim, earlier_aim
 from fomaug.types import Keypoints
 
 GROWTH: Final = 1.5

@@ -6,7 +6,7 @@ Names are imported on first use, so that `fomaug study --help` does not wait for
 
 from typing import TYPE_CHECKING
 
-from fomaug.names import make_callable, names_on_demand
+from fomaug.imports import make_callable, names_on_demand
 
 if TYPE_CHECKING:
     from fomaug.study.arms import Mixture as Mixture

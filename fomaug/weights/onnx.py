@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fomaug.animator import Animator
 from fomaug.errors import WeightsError
-from fomaug.extras import require
+from fomaug.imports import require
 from fomaug.types import Keypoints
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")

@@ -52,7 +52,7 @@ def seen(tiny_pool, tiny_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
     augment = MotionAugment(tiny_pool, tiny_model, p=1.0, seed=3)
     images = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    torch.multiprocessing.spawn(train, (str(folder), augment, images), nprocs=RANKS)
+    torch.multiprocessing.start_processes(train, (str(folder), augment, images), nprocs=RANKS, start_method="fork")
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(RANKS)]
 
 

@@ -48,6 +48,7 @@ _SMALLER_CODE = (
     (r"batch_size=64", "batch_size=2"),
     (r"processes=\d+", "processes=1"),
     (r"steps=\d+", "steps=1"),
+    (r"fomaug\.study\((.*)\)", r'fomaug.study(\1, choices=2, seeds=1, copies=1, gates="off")'),
 )
 
 

@@ -14,6 +14,8 @@ from blocks import FILE, LANGUAGES, NOT_RUN, reason_not_to_run, run_page
 from pages import Block, Page, list_pages, read_page
 from setups import BEFORE, SETUPS
 
+from fomaug.faces import finder
+
 PAGES = {page.name: page for page in map(read_page, list_pages())}
 WITH_BLOCKS = {name for name, page in PAGES.items() if any(block.language in LANGUAGES for block in page.blocks)}
 
@@ -26,14 +28,34 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def searches() -> dict[Any, Any]:
+    """Results of the parts of a search for faces: many pages search the same pictures, which takes seconds."""
+    return {}
+
+
 @pytest.fixture
-def there(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def there(built: Path, searches: dict[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of these files, which is the current folder."""
     shutil.copytree(built, tmp_path, symlinks=True, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("FOMAUG_HOME", os.fspath(tmp_path / "home"))
+    for part in (finder.candidates, finder.refine):
+        monkeypatch.setattr(finder, part.__name__, once(part, searches))
     return tmp_path
+
+
+def once(part: Any, known: dict[Any, Any]) -> Any:
+    """Compute a part of the search once for each model, picture and window."""
+
+    def compute(model: Any, picture: Any, *window: Any) -> Any:
+        key = part.__name__, model.hash, picture.tobytes(), picture.shape, window
+        if key not in known:
+            known[key] = part(model, picture, *window)
+        return known[key]
+
+    return compute
 
 
 @pytest.mark.parametrize("name", sorted(WITH_BLOCKS))

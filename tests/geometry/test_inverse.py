@@ -22,9 +22,10 @@ def wavy(size: tuple[int, int] = (64, 64), strength: float = 0.08) -> Tensor:
 
 def dense_inverse(points: Tensor, flow: Tensor) -> Tensor:
     """Search a million coordinates for the one whose source is nearest."""
-    fine = resize_flow(flow, (1024, 1024))[0].reshape(-1, 2)
+    x, y = resize_flow(flow, (1024, 1024))[0].reshape(-1, 2).T.contiguous()
     grid = identity_grid((1024, 1024)).reshape(-1, 2)
-    return torch.stack([grid[(fine - point).norm(dim=-1).argmin()] for point in points[0]])[None]
+    squared = ((x - point[0]).square_().add_((y - point[1]).square_()) for point in points[0])
+    return torch.stack([grid[distance.argmin()] for distance in squared])[None]
 
 
 def inner_points(count: int = 40) -> Tensor:

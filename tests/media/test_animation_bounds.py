@@ -25,12 +25,12 @@ def gif(canvas: tuple[int, int], frames: list[tuple[int, int]]) -> bytes:
 
 
 def test_many_large_frames_are_refused_at_once(tmp_path: Path) -> None:
-    (tmp_path / "a.gif").write_bytes(gif((8000, 4000), [(1, 1)] * 300))
+    (tmp_path / "a.gif").write_bytes(gif((2000, 2000), [(1, 1)] * 2200))
     start = time.perf_counter()
-    with pytest.raises(MediaError, match=r"a\.gif has 300 frames of 8000 x 4000 pixels, together more than"):
+    with pytest.raises(MediaError, match=r"a\.gif has 2200 frames of 2000 x 2000 pixels, together more than"):
         read_clip(tmp_path / "a.gif")
     assert time.perf_counter() - start < 2
-    assert read_clip(tmp_path / "a.gif", max_frames=1).size == (4000, 8000)
+    assert read_clip(tmp_path / "a.gif", max_frames=1).size == (2000, 2000)
 
 
 def small_clip(path: Path) -> Path:

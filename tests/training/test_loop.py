@@ -3,13 +3,13 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import subprocess
 import sys
 import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import fresh
 import numpy as np
 import pytest
 import torch
@@ -115,14 +115,14 @@ def test_a_killed_run_resumes_with_the_same_losses(
     (tmp_path / "config").write_bytes(pickle.dumps(config))
     (tmp_path / "run.py").write_text(textwrap.dedent(KILLED))
     run = tmp_path / "killed"
-    words = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "config"), str(moving_shapes), str(run)]
-    process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(Path(fomaug.__file__).parents[1])})
+    words = [tmp_path / "run.py", tmp_path / "config", moving_shapes, run]
+    process = fresh.start(words, env={**os.environ, "PYTHONPATH": str(Path(fomaug.__file__).parents[1])})
     deadline = time.monotonic() + 120
     while not (run / "losses.jsonl").exists() or len(losses_so_far(run)) < 5:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     process.kill()
-    process.wait()
+    process.communicate()
     steps = len(losses_so_far(run)) + 3  # steps lost by the kill, and new ones
     train(config, moving_shapes, run, max_steps=steps, resume=True, progress=False, device="cpu")
     train(config, moving_shapes, tmp_path / "whole", max_steps=steps, progress=False, device="cpu")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import pickle
 import socket
-import subprocess
 import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
 
+import fresh
 import numpy as np
 import pytest
 import torch
@@ -72,16 +72,16 @@ def start(script: str, arguments: list[str], tmp_path: Path) -> list[int]:
     (tmp_path / "run.py").write_text(textwrap.dedent(script))
     environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     environment.update({"MASTER_PORT": free_port(), "SECOND_PORT": free_port()})
-    environment["PYTHONPATH"] = os.pathsep.join([str(Path(fomaug.__file__).parents[1]), str(Path(__file__).parent)])
-    processes = [
-        subprocess.Popen([sys.executable, str(tmp_path / "run.py"), *arguments], env={**environment, "RANK": str(rank)})
-        for rank in (0, 1)
-    ]
+    folders = [Path(fomaug.__file__).parents[1], Path(__file__).parent, Path(fresh.__file__).parent]
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, folders))
+    command = [tmp_path / "run.py", *arguments]
+    processes = [fresh.start(command, env={**environment, "RANK": str(rank)}) for rank in (0, 1)]
     try:
         return [process.wait(timeout=180) for process in processes]
     finally:
         for process in processes:
             process.kill()
+            sys.stderr.write("".join(text.decode() for text in process.communicate()))
 
 
 def free_port() -> str:

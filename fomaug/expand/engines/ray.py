@@ -19,7 +19,7 @@ from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.resources import WorkerSetup, load_stages
 from fomaug.expand.run import work
 from fomaug.expand.tasks import Done, Task
-from fomaug.extras import require
+from fomaug.imports import require
 
 _MOST_DEATHS: Final = 10  # of workers in a row that made nothing
 _PRESTART: Final = "RAY_prestart_worker_first_driver"
