@@ -258,25 +258,30 @@ def measure_overhead(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def measure_processes(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Time whole jobs, with the start of their processes, in one and in two processes of one thread each."""
-    torch.set_num_threads(2)
     times: dict[str, list[float]] = {"one": [], "two": []}
+    used: dict[str, list[float]] = {"one": [], "two": []}
     options: dict[str, Any] = {"copies": args.copies, "gates": "off", "device": "cpu", "samples_per_shard": 200}
     for _ in range(args.turns):
         for name, count in (("one", 1), ("two", 2)):
             torch.set_num_threads(count)  # processes divide the threads
-            start = time.perf_counter()
+            start, before = time.perf_counter(), processor_seconds()
             report = fomaug.expand(args.dataset, folder / name, processes=count, **options)
             times[name].append(time.perf_counter() - start)
+            used[name].append(processor_seconds() - before)
             shutil.rmtree(folder / name)
     seconds = {name: statistics.median(found) for name, found in times.items()}
-    first = {name: found[0] for name, found in times.items()}  # starts the fork server, which later jobs find running
-    ratios = {"speed_up": seconds, "speed_up_of_first_jobs": first}
     return {
         "copies": report.written,
         "seconds": seconds,
-        "seconds_of_first_jobs": first,
-        **{name: round(found["one"] / found["two"], 2) for name, found in ratios.items()},
+        "processor_seconds": {name: statistics.median(found) for name, found in used.items()},
+        "speed_up": round(seconds["one"] / seconds["two"], 2),
     }
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and of all processes that it started and that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(found.ru_utime + found.ru_stime for found in used)
 
 
 def make_sources(folder: Path, count: int) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from fomaug import Animator, animator, device
+from fomaug import Animator, animator, device, load_model
 from fomaug.device import _executor, side_by_side
+from fomaug.weights import models
 
 
 @pytest.fixture
@@ -168,25 +169,37 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 4)
 """
 
 
-FAULTS_OF_BATCHES = """
+FAULTS_OF_BLOCKS = """
 import resource, torch, fomaug
 torch.set_num_threads(1)
-augment = fomaug.MotionAugment(p=1.0, batch_size=16)
-faces, kept = torch.randint(0, 256, (1, 3, 112, 92), dtype=torch.uint8), []
-for number in range(8):
-    if number == 4:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for count in (16, 12):
-        kept = [*kept[-3:], augment.apply(faces, augment.draw([f"{number} {count}"], copies=count))]
-print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 4)
+model = fomaug.load_model("lite-256", device="cpu")
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [torch.ones(2**20) for _ in range(40)]
+    del blocks
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have other habits")
-@pytest.mark.parametrize("code", [FAULTS, FAULTS_OF_BATCHES], ids=["passes", "batches"])
-def test_later_passes_cause_almost_no_page_faults(code: str) -> None:
+@pytest.mark.parametrize("code", [FAULTS, FAULTS_OF_BLOCKS], ids=["passes", "blocks"])
+def test_memory_of_earlier_passes_causes_almost_no_page_faults(code: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 500, "thousands where malloc gives everything back"
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_a_model_is_loaded_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    assemble, threads = models.assemble, []
+
+    def count(*args: object, **options: object) -> Animator:
+        threads.append(torch.get_num_threads())
+        return assemble(*args, **options)
+
+    monkeypatch.setattr(models, "assemble", count)
+    load_model("lite-256", device="cpu")
+    assert threads == [1]
+    assert torch.get_num_threads() == 3
 
 
 def test_an_unpickled_model_prepares_the_allocator(tiny_model: Animator, monkeypatch: pytest.MonkeyPatch) -> None:

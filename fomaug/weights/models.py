@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from fomaug.animator import Animator
+from fomaug.device import one_thread
 from fomaug.errors import ArgumentError, FomaugError, ModelNotFoundError, did_you_mean
 from fomaug.files import exists
 from fomaug.networks import OFFICIAL, fold_batch_norms
@@ -79,6 +80,7 @@ _DTYPES = {
 }
 
 
+@one_thread()
 def load_model(
     name: str | os.PathLike[str] = "lite-256",
     *,
