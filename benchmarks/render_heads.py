@@ -39,30 +39,32 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=910000, help="of the first head")
     parser.add_argument("--yaws", type=float, nargs="+", default=[0.0, 20.0, 40.0, 60.0], help="signs alternate")
+    parser.add_argument("--pitches", type=float, nargs="+", default=[0.0], help="pitches of every yaw")
     parser.add_argument("--moving", type=int, help="frames of a clip, instead of the yaws")
     args = parser.parse_args()
     render, assets, renderer = open_renderer(args.renderer)
     args.out.mkdir(parents=True, exist_ok=True)
     for seed in range(args.seed, args.seed + args.count):
         yaws = np.array(args.yaws) * (1 if seed % 2 else -1)
-        made = head(render, assets, renderer, seed, yaws, args.moving)
+        poses = np.array([(yaw, pitch, 0.0) for yaw in yaws for pitch in args.pitches])
+        made = head(render, assets, renderer, seed, poses, args.moving)
         np.savez(args.out / f"{seed}.npz", **made)
         print(seed, made["rotation"][:, 0].round(1).tolist(), flush=True)
 
 
-def head(render: Any, assets: Any, renderer: Any, seed: int, yaws: Angles, moving: int | None) -> dict[str, Any]:
+def head(render: Any, assets: Any, renderer: Any, seed: int, poses: Angles, moving: int | None) -> dict[str, Any]:
     """Draw a person, a scene and a motion, pose the head, and render it."""
     rng = np.random.default_rng(seed)
     person = render.make_identity(assets, rng)
     renderer.identity(person)
-    count = moving or len(yaws)
+    count = moving or len(poses)
     motion = render.make_motion(assets, rng, count, fps=4.0)
     scene = render.make_scene(assets, person, rng, count)
     camera = render.look(scene["eye"], person.pivot)[:3, :3]  # looks at the head, wherever that is in the picture
     if moving:
         rotation = swung(np.stack([relative(render, camera, angles) for angles in motion["rot"]]), rng)
     else:
-        rotation = np.stack([yaws, np.zeros(count), np.zeros(count)], 1)
+        rotation = poses
         hold(motion)
     motion["rot"] = np.stack([absolute(render, camera, angles) for angles in rotation])
     frames, flow, landmarks = renderer.clip(person, motion, scene)

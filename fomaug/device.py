@@ -9,6 +9,7 @@ On a CPU, one thread for each part of a batch is faster than all threads on ever
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import math
 import os
@@ -257,15 +258,19 @@ if hasattr(os, "register_at_fork"):
 
 
 def keep_freed_memory() -> None:
-    """Make glibc's malloc keep up to 64 MB of freed memory for the next pass.
+    """Make glibc's malloc keep up to 256 MB of freed memory for the next pass.
 
     By default malloc returns the top of its heap to the system as soon as a few megabytes are free, and the system
-    zeroes every page again for the next pass: a seventh of the time of small batches. After a block of up to 32 MB was
-    freed, malloc treats blocks of this size as ordinary and keeps twice as much (`mallopt(3)`, M_MMAP_THRESHOLD). The
-    block here is never written to, so it costs no memory. The call has no effect on other allocators, and none if the
-    environment sets MALLOC_ variables.
+    zeroes every page again for the next pass: a seventh of the time of small batches. See `mallopt(3)`. The call has no
+    effect on other allocators, and none if the environment sets these limits.
     """
-    torch.empty(2**25 - 2**16, dtype=torch.uint8)
+    if not _LIMITS.intersection(os.environ) and (mallopt := getattr(ctypes.pythonapi, "mallopt", None)) is not None:
+        mallopt(_MMAP_THRESHOLD, 2**25)  # the largest value that it takes
+        mallopt(_TRIM_THRESHOLD, 2**28)
+
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
+_LIMITS: Final = {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES"}
 
 
 def read_together(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from fomaug.errors import ArgumentError, FomaugError, MissingExtraError, UnsafeFileError, reason_of
+from fomaug.errors import ArgumentError, FomaugError, UnsafeFileError, reason_of
 from fomaug.files import Kind, open_regular
+from fomaug.imports import require
 
 SCHEMES: Final = ("abfs", "abfss", "az", "gcs", "gs", "hdfs", "hf", "memory", "s3", "s3a")
 """Schemes of the URLs that are read and written."""
@@ -165,10 +166,7 @@ def _check_size(name: str, size: int, kind: Kind) -> None:
 def _explained(url: str) -> Iterator[tuple[Any, str]]:
     """Yield the file system of a URL and the path in it, and re-raise the errors of storage as `OSError`."""
     check_url(url)
-    try:
-        import fsspec
-    except ImportError as cause:
-        raise MissingExtraError("fsspec", "remote") from cause
+    fsspec: Any = require("fsspec", "remote")
     try:
         yield fsspec.url_to_fs(url)
     except (FomaugError, OSError):

@@ -1,6 +1,6 @@
 """The old name of `fomaug.media` and `fomaug.files`, for one release."""
 
-from fomaug.names import moved_names
+from fomaug.imports import moved_names
 
 _MEDIA = (
     "Mark",

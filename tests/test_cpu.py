@@ -168,9 +168,24 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 4)
 """
 
 
+FAULTS_OF_BATCHES = """
+import resource, torch, fomaug
+torch.set_num_threads(1)
+augment = fomaug.MotionAugment(p=1.0, batch_size=16)
+faces, kept = torch.randint(0, 256, (1, 3, 112, 92), dtype=torch.uint8), []
+for number in range(8):
+    if number == 4:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for count in (16, 12):
+        kept = [*kept[-3:], augment.apply(faces, augment.draw([f"{number} {count}"], copies=count))]
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 4)
+"""
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have other habits")
-def test_later_passes_cause_almost_no_page_faults() -> None:
-    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("code", [FAULTS, FAULTS_OF_BATCHES], ids=["passes", "batches"])
+def test_later_passes_cause_almost_no_page_faults(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) < 500, "thousands where malloc gives everything back"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fomaug.errors import ArgumentError
-from fomaug.names import named_callable
+from fomaug.imports import named_callable
 
 
 def test_a_file_in_the_current_folder_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from fomaug.errors import LabelError
-from fomaug.strict_json import check_finite, load_json, without_nan
+from fomaug.untrusted import check_finite, load_json, without_nan
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-import fomaug.tensor_files
+import fomaug.untrusted
 from fomaug.errors import UnsafeFileError
 from fomaug.files import Kind
-from fomaug.tensor_files import open_tensors
+from fomaug.untrusted import open_tensors
 
 SMALL = Kind("a test", 1000)
 
@@ -34,7 +34,7 @@ def test_the_file_that_was_checked_is_read_although_another_one_gets_its_path(
         other.replace(path)
         return safe_open(name, **options)
 
-    monkeypatch.setattr(fomaug.tensor_files, "safe_open", replace_first)
+    monkeypatch.setattr(fomaug.untrusted, "safe_open", replace_first)
     with open_tensors(path, SMALL, most_header=500) as file:
         found, metadata = file.get_tensor("a"), file.metadata()
     assert path.is_fifo()

@@ -24,7 +24,7 @@ from typing import Any
 
 import fomaug
 from fomaug.files import write_file
-from fomaug.names import named_callable
+from fomaug.imports import named_callable
 from fomaug.study import ArmResult, StudyResult
 
 ROW = "| {study} | {arm} | {score:.4f} | {gain} |"

@@ -4,9 +4,9 @@ from fomaug.augment.faces import Faces as Faces
 from fomaug.augment.faces import animate_parts as animate_parts
 from fomaug.augment.module import MotionAugment as MotionAugment
 from fomaug.augment.render import apply as apply
+from fomaug.imports import moved_names
 from fomaug.motion import MotionResult as MotionResult
 from fomaug.motion import counted_keys as counted_keys
-from fomaug.names import moved_names
 from fomaug.options import OnMissing as OnMissing
 
 __all__ = [

@@ -119,10 +119,9 @@ def _with_faces(
     others = [
         draw(pool, seeded, [first.key], copies=copies, epoch=first.epoch, face=face) for face in range(1, len(squares))
     ]
-    boxes = [square.edges for square in squares]
     for param in params:
-        rest = [replace(draws[param.copy], box=box) for draws, box in zip(others, boxes[1:], strict=True)]
-        yield replace(param, box=boxes[0], others=tuple(rest))
+        faces = (param, *(draws[param.copy] for draws in others))
+        yield MotionParams.of_faces(replace(face, box=s.edges) for face, s in zip(faces, squares, strict=True))
 
 
 def on_host(faces: Tensor | Sequence[Any]) -> Tensor | Sequence[Any]:
@@ -236,8 +235,7 @@ def apply_in_boxes(
     def settle() -> list[MotionParams]:
         settled = list(params)
         for row, found in done.items():
-            first, *others = (moved.result.params[moved.row] for moved in found)
-            settled[row] = replace(first, others=tuple(others))
+            settled[row] = MotionParams.of_faces(moved.result.params[moved.row] for moved in found)
         return settled
 
     return make_result(image.contiguous(memory_format=layout(images)), flow, occlusion, params, settle)

@@ -13,12 +13,13 @@ from click.core import ParameterSource
 from fomaug.cli.help import Command, json_option, print_json, quiet_option
 from fomaug.cli.options import options_of, read_gates, read_labels, read_processes, read_reference, read_weights
 from fomaug.convert import ConvertPlan
-from fomaug.expand import ExpandPlan, ExpandReport, Failure
+from fomaug.expand import ExpandPlan
 from fomaug.expand.fork_server import start_early
-from fomaug.names import named_callable
+from fomaug.imports import named_callable
 
 if TYPE_CHECKING:
     from fomaug.convert import ConvertReport
+    from fomaug.expand import ExpandReport, Failure
 
 
 _SHOWN = 10  # failures that the terminal shows; expand.json lists all of them

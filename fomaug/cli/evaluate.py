@@ -97,7 +97,7 @@ class Measuring:
 
     def _extractors(self) -> Extractors:
         from fomaug.evaluation import Extractors
-        from fomaug.names import named_callable
+        from fomaug.imports import named_callable
 
         named = {"landmarks": self.landmarks, "embedding": self.embedding, "features": self.features}
         return Extractors(**{part: named_callable(name) for part, name in named.items() if name})
@@ -214,7 +214,7 @@ def study(
     Exit codes: 0 for a finished study, whatever the answer; 2 for wrong arguments or input; 3 for a finished study that
     skipped pictures, which are named; 130 for an interrupted study.
     """
-    from fomaug.names import named_callable
+    from fomaug.imports import named_callable
     from fomaug.study import study as run
 
     result = run(

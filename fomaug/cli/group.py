@@ -12,8 +12,8 @@ from typing import Final, NamedTuple, TextIO
 import click
 
 from fomaug import __version__
+from fomaug.cli import Received
 from fomaug.cli.help import COMMAND_SECTIONS, Group
-from fomaug.cli.interrupts import Received
 from fomaug.cli.options import suggest_choices
 from fomaug.errors import FomaugError
 

@@ -201,7 +201,7 @@ def train(
         return
     if pairs is not None:
         raise click.UsageError("--pairs is for `faces`; for other models, set batch_size in CONFIG")
-    from fomaug.names import named_callable
+    from fomaug.imports import named_callable
     from fomaug.training import read_config
     from fomaug.training import train as run_training
 

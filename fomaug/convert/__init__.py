@@ -6,7 +6,7 @@
 
 from typing import TYPE_CHECKING
 
-from fomaug.names import make_callable, names_on_demand
+from fomaug.imports import make_callable, names_on_demand
 
 if TYPE_CHECKING:
     from fomaug.convert.crops import similarity as similarity

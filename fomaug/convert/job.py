@@ -21,13 +21,14 @@ from fomaug.convert.outputs import Outputs, Pictures, with_content
 from fomaug.convert.plan import CategoryOption, ConvertPlan, PointSource
 from fomaug.convert.survey import Survey, has_scheme, survey
 from fomaug.errors import ArgumentError, FomaugError, LabelError, MediaError, ResumeError, reason_of
-from fomaug.expand.output import explained_writes, locked
+from fomaug.expand.manifest import explained_writes
+from fomaug.expand.output import locked
 from fomaug.expand.report import Failure
 from fomaug.files import read_regular, write_file
 from fomaug.labels import read_categories
 from fomaug.media import decode_picture, encode_image
 from fomaug.options import IncludeSources
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 from fomaug.weights import load_model
 
 STATE: Final = ".fomaug-convert.json"

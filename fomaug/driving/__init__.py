@@ -17,7 +17,7 @@ from fomaug.driving.synthetic import views_of as views_of
 from fomaug.driving.track import MotionTrack as MotionTrack
 from fomaug.driving.track import closest_frame as closest_frame
 from fomaug.geometry import pose_distance as pose_distance
-from fomaug.names import moved_names
+from fomaug.imports import moved_names
 
 __all__ = [
     "read_track",

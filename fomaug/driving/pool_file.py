@@ -24,9 +24,8 @@ from fomaug.driving.track import MotionTrack
 from fomaug.errors import PoolError, reason_of, shortened
 from fomaug.faces import is_face_model
 from fomaug.files import POOL, write_file
-from fomaug.strict_json import load_json
-from fomaug.tensor_files import open_tensors
 from fomaug.types import Keypoints
+from fomaug.untrusted import load_json, open_tensors
 
 EMBEDDED: Final = "lite-256"
 VERSION: Final = 1

@@ -8,7 +8,7 @@ for torch.
 
 from typing import TYPE_CHECKING
 
-from fomaug.names import make_callable, names_on_demand
+from fomaug.imports import make_callable, names_on_demand
 
 if TYPE_CHECKING:
     from fomaug.expand.expander import Expander as Expander
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fomaug.expand.report import ExpandReport as ExpandReport
     from fomaug.expand.report import Failure as Failure
     from fomaug.expand.resources import parse_weights as parse_weights
-    from fomaug.expand.shares import parse_share as parse_share
+    from fomaug.expand.tasks import parse_share as parse_share
 
 __all__ = [
     "expand",
@@ -56,7 +56,7 @@ _HOMES = {
     "parse_labels": "labels",
     "parse_gates": "gates",
     "parse_weights": "resources",
-    "parse_share": "shares",
+    "parse_share": "tasks",
     "Summary": "inspect",
     "summarise": "inspect",
     "Leak": "inspect",

@@ -14,7 +14,7 @@ from fomaug.errors import ArgumentError, FomaugError, LabelError, MediaError, Sh
 from fomaug.files import PICTURE, read_regular
 from fomaug.labels import FaceLabels, Flaw, read_plain
 from fomaug.media import DAMAGE, encode_image
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 
 INPUTS: Final = ("image", "key", "label", "annotation")
 """Columns that are read; the last two may be absent."""

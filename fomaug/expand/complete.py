@@ -22,9 +22,8 @@ from fomaug.expand.prepare import Prepared, inputs_of
 from fomaug.expand.report import ExpandReport, Failure, describe_profile, save_summary
 from fomaug.expand.samples import MAX_NAME_BYTES, MOST_SHOWN, Sample, copy_label, cut_stem, path_inside
 from fomaug.expand.shards import Division, choose_stems, shard_name
-from fomaug.expand.shares import Share
 from fomaug.expand.sources import SourceFile
-from fomaug.expand.tasks import Tasks
+from fomaug.expand.tasks import Share, Tasks
 from fomaug.files import link_relative, open_regular, replacing, write_file
 from fomaug.labels import FaceLabels, Flaw, to_plain
 from fomaug.media import Provenance, file_size, upright_size

@@ -250,8 +250,8 @@ def compose(picture: Picture, squares: Sequence[Square], faces: Sequence[Animate
     density = min(_FACE_CELLS / min(max(square.size) for square in squares), 1.0)
     flow, occlusion = compose_motion(picture.size, flow_cells(picture.size, density), moved)
     whole = picture.with_tensor(put_back(picture.to_tensor()[None], moved)[0])
-    first, *others = (replace(face.params, box=square.edges) for square, face in zip(squares, faces, strict=True))
-    return AnimatedCopy(whole, replace(first, others=tuple(others)), flow, occlusion)
+    params = (replace(face.params, box=square.edges) for square, face in zip(squares, faces, strict=True))
+    return AnimatedCopy(whole, MotionParams.of_faces(params), flow, occlusion)
 
 
 def mirror(copy: AnimatedCopy) -> AnimatedCopy:

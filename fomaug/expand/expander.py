@@ -20,11 +20,10 @@ from fomaug.expand.copies import Outcome, make_planned
 from fomaug.expand.gates import make_judge, read_gates
 from fomaug.expand.labels import check_clip_labels, check_mapped
 from fomaug.expand.plan import ExpandOptions, ExpandPlan, LabelOption
-from fomaug.expand.resources import load_augment
+from fomaug.expand.resources import Stages, load_augment
 from fomaug.expand.samples import encode_copy, move_labels
 from fomaug.expand.shards import plan_units
 from fomaug.expand.sources import Loaded, SourceFile, SourceJob, decode, make_locator, prepare
-from fomaug.expand.worker import Stages
 from fomaug.labels import FaceLabels, Flaw, fit
 from fomaug.motion import Selection
 from fomaug.options import OnError, with_presets

@@ -1,23 +1,27 @@
-"""The fork server of worker processes: it imports torch once, while the job is prepared, and workers are its forks.
+"""The start of worker processes, and the fork server, which imports torch once for all of them.
 
-A worker that is spawned instead imports torch by itself, which takes two seconds of a core for every worker. On Linux,
-forks of a process that has only imported torch can use its threads. They cannot use CUDA if a library has
-initialised it, so workers on GPUs are spawned.
+A worker that is spawned imports torch by itself, which takes two seconds of a core for every worker. On Linux, the
+workers are forks of a process that has only imported torch, while the job is prepared; they can use torch's threads.
+They cannot use CUDA if a library has initialised it, so workers on GPUs are spawned.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+WORKER: Final = "fomaug-worker"
+"""Name of the worker processes."""
+UNGUARDED: Final = 71
+"""Exit code of a worker whose script would start the job again."""
 _PRELOADED: Final = ["fomaug.expand.engines.process"]
 _GPUS: Final = ("/dev/nvidiactl", "/dev/kfd")  # devices of the drivers of NVIDIA and AMD
 
@@ -38,19 +42,49 @@ def context_of_workers(*, on_cpu: bool) -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
-    with deaf_to_interrupts():
+    with without_interrupts():
         forkserver.ensure_running()
     return context
 
 
 @contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C in the processes that are started in the block, which would otherwise print tracebacks."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def ending_fork_server() -> Iterator[None]:
+    """End the fork server after the block, unless it was running before, or other processes were started with it."""
+    server: Any = getattr(forkserver, "_forkserver", None)
+    running = getattr(server, "_forkserver_pid", None) is not None
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        if not running and hasattr(server, "_stop") and not multiprocessing.active_children():
+            _end(server)
+
+
+def _end(server: Any) -> None:
+    """End the fork server; Python has no public function for this."""
+    if server._forkserver_pid is not None:
+        os.kill(server._forkserver_pid, signal.SIGKILL)  # it may still import torch
+        server._stop()
+
+
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Block Ctrl-C in the processes that are started in the block, and delay it in this thread until the block ends.
+
+    These processes would otherwise print tracebacks while they start.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # it unblocks Ctrl-C when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_unguarded_worker() -> None:
+    """End this process if it is a worker that imports the script of its job, and the script starts the job again."""
+    process: Any = multiprocessing.current_process()
+    if process.name == WORKER and getattr(process, "_inheriting", False):
+        os._exit(UNGUARDED)

@@ -30,7 +30,7 @@ from fomaug.expand.output import MANIFEST, PARTS, REJECTED
 from fomaug.expand.shards import Division
 from fomaug.files import open_regular, replacing
 from fomaug.media import sidecar_of
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 
 Ints = NDArray[np.int64]
 IsWritten = Callable[[Row], bool]

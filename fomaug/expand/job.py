@@ -16,14 +16,14 @@ from fomaug.errors import ArgumentError, ResumeError, did_you_mean
 from fomaug.expand.complete import complete, report_share
 from fomaug.expand.dataset import Found
 from fomaug.expand.engines import Job, make_engine
-from fomaug.expand.fork_server import start_early
+from fomaug.expand.fork_server import end_unguarded_worker, ending_fork_server, start_early
 from fomaug.expand.formats import is_whole_archive
 from fomaug.expand.formats.tar import unfinished_archives
 from fomaug.expand.gates import Embed, read_gates
 from fomaug.expand.index import RowIndex, is_written
 from fomaug.expand.inputs import has_annotations
-from fomaug.expand.manifest import list_parts
-from fomaug.expand.output import explained_writes, locked, remove_temporary, wait_for_workers, working_folder
+from fomaug.expand.manifest import explained_writes, list_parts
+from fomaug.expand.output import locked, remove_temporary, wait_for_workers, working_folder
 from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes, plan_of
 from fomaug.expand.prepare import (
     Given,
@@ -37,11 +37,10 @@ from fomaug.expand.prepare import (
     list_unusable,
     prepare,
 )
-from fomaug.expand.report import ExpandReport, estimate_bytes, read_summary
+from fomaug.expand.report import ExpandReport, estimate_bytes, read_summary, show_progress
 from fomaug.expand.resources import GIVEN, on_own_device
 from fomaug.expand.shards import Division
-from fomaug.expand.shares import Share, parse_share
-from fomaug.expand.tasks import Tasks, show_progress
+from fomaug.expand.tasks import Share, Tasks, parse_share
 from fomaug.faces import Detector
 from fomaug.motion import Selection
 from fomaug.options import OnError, with_presets
@@ -121,6 +120,7 @@ def expand(
     Returns:
         The counts of the job, and the sources and clips that could not be used.
     """
+    end_unguarded_worker()
     _check_names(options)
     plan = ExpandPlan(
         dataset=local_name(str(dataset)),
@@ -143,7 +143,7 @@ def expand(
         detector=detector,
     )
     mode = _Mode(resume, dry_run, prepare, _share(shard), progress)
-    with working_folder(plan.out) as (folder, url):
+    with ending_fork_server(), working_folder(plan.out) as (folder, url):
         return _expand(replace(plan, out=str(folder), out_url=url), given, mode).located(url)
 
 
@@ -178,9 +178,10 @@ def finish(
     Raises:
         ResumeError: the folder holds no job, or the job was given objects from Python.
     """
+    end_unguarded_worker()
     free = {"engine": engine, "processes": processes, "address": address, "device": device, "workers": workers}
     mode = _Mode(resume=True, share=_share(shard), progress=progress)
-    with working_folder(local_name(str(out))) as (folder, url):
+    with ending_fork_server(), working_folder(local_name(str(out))) as (folder, url):
         plan = plan_of(folder, read_summary(folder, url), on_error=on_error, out_url=url, **free)
         if plan.driving == GIVEN:
             raise ResumeError(f"the job in {out} was given a pool or a model from Python; resume it there by expand()")

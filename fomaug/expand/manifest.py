@@ -11,16 +11,31 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from fomaug import files
-from fomaug.errors import FomaugError, ResumeError, UnsafeFileError, shortened
+from fomaug.errors import FomaugError, MediaError, ResumeError, UnsafeFileError, shortened
 from fomaug.expand.output import MANIFEST, PARTS, REJECTED, lock_file, open_part
 from fomaug.files import append_line, flush_folder, open_regular
 from fomaug.remote import write_url
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 
 _LONGEST_LINE: Final = 1 << 26  # characters; a row with the annotations of a crowd has a few hundred thousand
 
 Row = dict[str, Any]
 CopyId = tuple[str, int]  # key of the source, number of the copy
+
+
+@contextmanager
+def explained_writes(out: str | Path) -> Iterator[None]:
+    """Re-raise write errors with the name of the output folder.
+
+    Raises:
+        MediaError: a file could not be written.
+    """
+    try:
+        yield
+    except FomaugError:
+        raise
+    except OSError as cause:
+        raise MediaError(f"cannot write to {out}: {cause}; files already written are complete") from cause
 
 
 class Line(NamedTuple):

@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TextIO
 
-from fomaug.errors import ArgumentError, FomaugError, MediaError, ResumeError, reason_of
+from fomaug.errors import ArgumentError, MediaError, ResumeError, reason_of
 from fomaug.expand.plan import ExpandPlan
 from fomaug.files import ANY, is_temporary, replacing
 from fomaug.media import EXPAND_SUMMARY
@@ -54,21 +54,6 @@ MANIFEST_FORMAT: Final = 4
 _PATIENCE: Final = 10.0  # seconds in which a worker of a killed job must end
 _PAUSE: Final = 0.05
 _WITHOUT: Final = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)  # file systems without locks
-
-
-@contextmanager
-def explained_writes(out: str | Path) -> Iterator[None]:
-    """Re-raise write errors with the name of the output folder.
-
-    Raises:
-        MediaError: a file could not be written.
-    """
-    try:
-        yield
-    except FomaugError:
-        raise
-    except OSError as cause:
-        raise MediaError(f"cannot write to {out}: {cause}; files already written are complete") from cause
 
 
 @contextmanager

@@ -28,13 +28,29 @@ from fomaug.expand.dataset import (
 from fomaug.expand.formats import open_writer
 from fomaug.expand.gates import Embed
 from fomaug.expand.labels import check_policy, list_classes, make_annotator
-from fomaug.expand.output import LOCK, MANIFEST_FORMAT, SUMMARY, check_format, holds_objects, push, remove_temporary
+from fomaug.expand.output import (
+    LOCK,
+    MANIFEST_FORMAT,
+    POOL_FILE,
+    SUMMARY,
+    check_format,
+    holds_objects,
+    push,
+    remove_temporary,
+)
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure, check_facts, read_summary, save_summary
-from fomaug.expand.resources import POOL_FILE, digest_clip_labels, is_from_clips, load_augment, save_pool
+from fomaug.expand.resources import (
+    Stages,
+    WorkerSetup,
+    digest_clip_labels,
+    is_from_clips,
+    load_augment,
+    make_stages,
+    save_pool,
+)
 from fomaug.expand.shards import Division
 from fomaug.expand.sources import SourceFile, SourceJob, load
-from fomaug.expand.worker import Stages, WorkerSetup, make_stages
 from fomaug.faces import Detector, find_squares
 from fomaug.files import is_temporary
 from fomaug.motion import DRAWS

@@ -1,18 +1,23 @@
-"""The outcome of an expansion: its report, with the time that its stages took, and the summary in its output folder."""
+"""The outcome of an expansion: progress, a report with the time of its stages, and the summary in its output folder."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
+
+from tqdm import tqdm
 
 from fomaug import files
 from fomaug.errors import ResumeError, UnsafeFileError, reason_of
 from fomaug.expand.output import SUMMARY
 from fomaug.files import read_regular, write_file
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
+
+OnMade = Callable[[int, int], None]
 
 STAGES: Final = {
     "tasks": ("waiting for tasks", "fewer processes, which are as fast, or smaller --samples-per-shard"),
@@ -101,6 +106,22 @@ class ExpandReport:
         for name in ("out", "new", "contact_sheet", "estimated_bytes", "shard", "url", "profile"):
             del values[name]
         return {**values, "labels": dict(self.labels), "contact_sheet": self.contact_sheet and self.contact_sheet.name}
+
+
+@contextmanager
+def show_progress(total: int, done: int, *, shown: bool) -> Iterator[OnMade]:
+    """Show one bar for all workers, with rate, remaining time and failures."""
+    with tqdm(total=total, initial=done, unit="copy", disable=not shown, dynamic_ncols=True) as bar:
+        failures = 0
+
+        def on_made(copies: int, failed: int) -> None:
+            nonlocal failures
+            failures += failed
+            if failed:
+                bar.set_postfix(failed=failures, refresh=False)
+            bar.update(copies)
+
+        yield on_made
 
 
 def estimate_bytes(sizes: Sequence[int], copies: Sequence[int]) -> int:

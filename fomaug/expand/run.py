@@ -12,20 +12,20 @@ from typing import Final
 from fomaug.errors import MediaError
 from fomaug.expand.copies import Outcome, make_planned
 from fomaug.expand.formats import ArchiveWriter, FormatWriter, Unfinished, open_writer
-from fomaug.expand.manifest import Part, Row, copy_id_of
-from fomaug.expand.output import explained_writes, push_archive
+from fomaug.expand.manifest import Part, Row, copy_id_of, explained_writes
+from fomaug.expand.output import push_archive
 from fomaug.expand.plan import ExpandPlan
 from fomaug.expand.report import Failure
+from fomaug.expand.resources import Stages, WorkerSetup
 from fomaug.expand.samples import Sample, encode_copy, keep_thumbnail, move_labels, rejected_row
 from fomaug.expand.sources import FitLabels, Loaded, SourceJob, Unit, load, prepare
 from fomaug.expand.tasks import Clock, Done, Feed, Task
-from fomaug.expand.worker import Stages, WorkerSetup
 from fomaug.labels import Flaw
 
 _AHEAD: Final = 2  # units that are loaded before the current unit of the model, and written after it
 
 
-@dataclass
+@dataclass(eq=False)
 class _Run:
     """A task in the pipeline.
 
@@ -104,6 +104,7 @@ class Pipeline:
         self.part = part
         self.feed = feed
         self._target = plan.target
+        self._runs: list[_Run] = []
         self._ahead: deque[_Batch] = deque()
         self._behind: deque[_Batch] = deque()
         self._units: Iterator[tuple[_Run, Unit]] = iter(())
@@ -124,6 +125,8 @@ class Pipeline:
             finally:
                 threads.shutdown(wait=True, cancel_futures=True)
                 self.writer.abandon()
+                for run in self._runs:
+                    run.unfinished.close()
 
     def _run(self, threads: ThreadPoolExecutor) -> None:
         while True:
@@ -163,6 +166,7 @@ class Pipeline:
     def _start(self, task: Task) -> Iterator[tuple[_Run, Unit]]:
         """Find the units of a task with missing copies."""
         run = _Run(task, [], unfinished=self.writer.open_unfinished(task.group.name))
+        self._runs.append(run)
         missing = [unit for unit in task.group.units if any(self._has_missing(job, task) for job in unit)]
         if self.writer.per_unit or not task.recorded:
             run.units += missing
@@ -250,8 +254,7 @@ class Pipeline:
 
     def _store(self, batch: _Batch) -> None:
         """Write the copies of a unit, and record them: at once in a folder, with the last unit of an archive."""
-        # Write errors of the threads are raised here, too. Errors of a user's detector or embedder are raised elsewhere
-        # and keep their type.
+        # Write errors of the threads are raised here, too; errors of a user's detector elsewhere, and keep their type.
         run, per_unit = batch.run, self.writer.per_unit
         with explained_writes(self._target):
             if per_unit or batch.is_first:
@@ -277,13 +280,15 @@ class Pipeline:
     def _record(self, run: _Run) -> None:
         with self.clock("recording"):
             rows = [*self.writer.finish(), *run.rejected]
+            run.unfinished.remove()  # before its rows are recorded, because no process looks for it after that
             if self.plan.out_url and isinstance(self.writer, ArchiveWriter):
                 push_archive(self.plan, self.writer.file)
             self.part.append(row for row in rows if copy_id_of(row) not in run.task.recorded)
         run.rejected.clear()
 
     def _finish(self, run: _Run) -> None:
-        run.unfinished.close()
+        run.unfinished.remove()
+        self._runs.remove(run)
         self.feed.made(0, len(run.failed))
         self.feed.done(Done(run.task.group.number, tuple(run.failed), tuple(run.flaws), self.clock.reset()))
 

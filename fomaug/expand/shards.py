@@ -22,7 +22,9 @@ from fomaug.expand.sources import Group, SourceFile, SourceJob, Unit
 from fomaug.media import written_format
 
 _COPY: Final = re.compile(r"(.*)_m\d{3,}", re.DOTALL)  # the stem of a copy's file
-_FOLDER_GROUPS: Final = 64  # least number of groups of a job that is written to folders, where units allow it
+# Least number of groups of a job that is written to folders, where units allow it: at its end, workers wait for the
+# last groups of others, so these are small.
+_FOLDER_GROUPS: Final = 256
 
 
 class ShardKey(NamedTuple):

@@ -1,7 +1,9 @@
-"""The tasks of a job: one for each group with missing copies, given to the workers of any engine, and their times."""
+"""The tasks of a job: one for each group with missing copies, for the workers of any engine; and shares of a job."""
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,11 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, ParamSpec, Protocol, TypeVar
 
-from tqdm import tqdm
-
+from fomaug.errors import ArgumentError
 from fomaug.expand.index import RowIndex
 from fomaug.expand.manifest import CopyId, part_path
-from fomaug.expand.report import Failure
+from fomaug.expand.report import Failure, OnMade
 from fomaug.expand.shards import Division
 from fomaug.expand.sources import Group
 from fomaug.labels import FaceLabels, Flaw
@@ -21,7 +22,6 @@ from fomaug.labels import FaceLabels, Flaw
 MOST_DEATHS: Final = 3  # of workers, by one group, before the group is given up
 
 Seconds = dict[str, float]
-OnMade = Callable[[int, int], None]
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -190,17 +190,91 @@ class Tasks:
         return Task(group, recorded, {key: self._labels[key] for key in keys if key in self._labels})
 
 
-@contextmanager
-def show_progress(total: int, done: int, *, shown: bool) -> Iterator[OnMade]:
-    """Show one bar for all workers, with rate, remaining time and failures."""
-    with tqdm(total=total, initial=done, unit="copy", disable=not shown, dynamic_ncols=True) as bar:
-        failures = 0
+@dataclass(frozen=True)
+class Share:
+    """One of several equal shares of a job.
 
-        def on_made(copies: int, failed: int) -> None:
-            nonlocal failures
-            failures += failed
-            if failed:
-                bar.set_postfix(failed=failures, refresh=False)
-            bar.update(copies)
+    Attributes:
+        number: number of the share, from 0.
+        count: number of shares.
+    """
 
-        yield on_made
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def groups(self, num_groups: int) -> range:
+        """Return the numbers of the share's groups: every `count`-th group, so that shares are similar in any order."""
+        return range(self.number, num_groups, self.count)
+
+
+def parse_share(text: str, environ: Mapping[str, str] | None = None) -> Share:
+    """Parse the option `shard`: I/N, or auto for the numbers in a cluster's environment variables.
+
+    `auto` reads RANK and WORLD_SIZE, as torchrun sets them, and SLURM_ARRAY_TASK_ID with _COUNT, _MIN and _STEP. Where
+    both are set, each task of the array is divided among its ranks.
+
+    Args:
+        text: value of the option.
+        environ: environment variables; None for those of this process.
+
+    Raises:
+        ArgumentError: the text has another form, or the cluster gives no numbers.
+
+    >>> parse_share("3/16")
+    Share(number=3, count=16)
+    >>> parse_share("auto", {"SLURM_ARRAY_TASK_ID": "6", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "8"})
+    Share(number=5, count=8)
+    """
+    if text == "auto":
+        return _find_share(os.environ if environ is None else environ)
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if match is None:
+        raise ArgumentError(f"shard must be I/N, such as 0/16, or auto, got {text!r}")
+    return _checked(Share(int(match[1]), int(match[2])), f"shard {text}")
+
+
+def _find_share(environ: Mapping[str, str]) -> Share:
+    shares = [share for share in (_array_share(environ), _rank_share(environ)) if share is not None]
+    if not shares:
+        raise ArgumentError(
+            "shard auto needs RANK and WORLD_SIZE, or SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT, and none is set; "
+            "give I/N instead"
+        )
+    number, count = 0, 1
+    for share in shares:
+        number, count = number * share.count + share.number, count * share.count
+    return Share(number, count)
+
+
+def _rank_share(environ: Mapping[str, str]) -> Share | None:
+    if "RANK" not in environ or "WORLD_SIZE" not in environ:
+        return None
+    share = Share(_number(environ, "RANK"), _number(environ, "WORLD_SIZE"))
+    return _checked(share, f"RANK {share.number} with WORLD_SIZE {share.count}")
+
+
+def _array_share(environ: Mapping[str, str]) -> Share | None:
+    if "SLURM_ARRAY_TASK_ID" not in environ or "SLURM_ARRAY_TASK_COUNT" not in environ:
+        return None
+    task, count = _number(environ, "SLURM_ARRAY_TASK_ID"), _number(environ, "SLURM_ARRAY_TASK_COUNT")
+    first = _number(environ, "SLURM_ARRAY_TASK_MIN") if "SLURM_ARRAY_TASK_MIN" in environ else 0
+    step = _number(environ, "SLURM_ARRAY_TASK_STEP") if "SLURM_ARRAY_TASK_STEP" in environ else 1
+    number, rest = divmod(task - first, max(1, step))
+    if rest:
+        raise ArgumentError(f"task {task} of an array from {first} in steps of {step} has no number; give I/N instead")
+    return _checked(Share(number, count), f"task {task} of an array of {count} tasks from {first} on")
+
+
+def _number(environ: Mapping[str, str], name: str) -> int:
+    if not re.fullmatch(r"\d{1,9}", environ[name]):
+        raise ArgumentError(f"{name} must be a number, got {environ[name]!r}; give shard as I/N instead")
+    return int(environ[name])
+
+
+def _checked(share: Share, name: str) -> Share:
+    if not 0 <= share.number < share.count:
+        raise ArgumentError(f"{name} is none: shares are numbered from 0 to N - 1; give I/N with I below N")
+    return share

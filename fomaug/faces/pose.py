@@ -1,7 +1,12 @@
-"""The pose of a head: the mean face, turned until it fits the keypoints best.
+"""The pose of a head: the mean face is turned until it fits the keypoints best, and its pose is calibrated.
 
 The keypoints of the canonical face are linear in its mesh, and so are their jacobians. So the mean face is posed by the
 rotation of one 3 x 3 matrix for each keypoint, and the mesh is not needed.
+
+Head poses and the poses in which the mean face fits the keypoints best differ by a measured amount. If a head nods, its
+keypoints move only two thirds as far as its points: those that the model finds, and likewise the 2-D meshes that the
+model was trained on. They turn a little too far at first, and too little beyond 40 degrees, and a nod of a turned head
+tilts them. The constants of the calibration are measured on rendered heads, see docs/evidence/motion.md.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ _WEIGHTS: Final = {"iris": 0.0, "lid": 0.25, "brow": 0.5, "lip": 0.25, "mouth": 
 _YAWS: Final = torch.arange(-70.0, 71.0, 10.0)
 _PITCHES: Final = torch.arange(-40.0, 41.0, 10.0)
 _ROUNDS: Final = 8  # of the refinement, which hardly changes after the fourth
-_WIDEST: Final = 85.0
+_WIDEST: Final = 85.0  # degrees of any angle, of heads and of the mean face
 _LONGEST_STEP: Final = 10.0  # degrees
 _STEPS: Final = 64.0  # in a degree: angles that float32 and short decimals hold exactly
 
@@ -55,7 +60,25 @@ def head_pose(keypoints: Keypoints, model: Animator) -> Tensor:
 
 
 def pose_of_points(value: Tensor) -> Tensor:
-    """Estimate head poses (B, 3) in degrees from the canonical keypoints (B, K, 2); see `head_pose`.
+    """Estimate head poses (B, 3) in degrees from the canonical keypoints (B, K, 2); see `head_pose`."""
+    return _rounded(head_angles(_fit(value)))
+
+
+def fit_mean_face(value: Tensor) -> Tensor:
+    """Return the poses (B, 3) in degrees in which the mean face fits the canonical keypoints (B, K, 2) best.
+
+    `posed_face` has the keypoints of the mean face in these poses. They differ from the poses of the heads, see
+    `head_angles`.
+    """
+    return _rounded(_fit(value))
+
+
+def _rounded(angles: Tensor) -> Tensor:
+    return (angles * _STEPS).round() / _STEPS
+
+
+def _fit(value: Tensor) -> Tensor:
+    """Fit the mean face.
 
     For every pose of a coarse grid, the similarity that fits best is known in closed form; Gauss-Newton steps refine
     the best one. Nothing is read back from the device, and each row depends on its own points alone.
@@ -66,7 +89,7 @@ def pose_of_points(value: Tensor) -> Tensor:
     for _ in range(_ROUNDS):
         angles = _refine(points, angles, face.weighted)
     fit = _similarity(points, _project(angles, face.weighted))
-    return (_read_angles(fit.angle(), angles) * _STEPS).round() / _STEPS
+    return _read_angles(fit.angle(), angles)
 
 
 def posed_face(angles: Tensor, offset: Tensor | None = None) -> Keypoints:
@@ -182,3 +205,48 @@ def _read_angles(roll: Tensor, angles: Tensor) -> Tensor:
         torch.atan2(whole[:, 1, 0], whole[:, 1, 1]),
     )
     return torch.stack(found, -1).rad2deg()
+
+
+_TURN: Final = (0.77, 0.95e-4)
+"""Factors of the yaw and of its cube: head's yaw for the yaw of the mean face, in degrees."""
+_LARGEST_TURN: Final = 55.0  # degrees of the mean face, from which the yaw is continued along a line
+_NOD: Final = 0.665
+_LEVEL: Final = 3.9  # degrees of pitch that fit the keypoints of a level head
+_TILT: Final = (-0.08, -0.005)
+"""Degrees of roll of the mean face for each degree of the head's yaw, and for its product with the pitch."""
+
+
+def head_angles(angles: Tensor) -> Tensor:
+    """Return the poses (B, 3) of heads whose keypoints the mean face fits in the given poses, in degrees.
+
+    >>> head_angles(torch.tensor([[0.0, 3.9, 0.0], [24.5, 17.2, -3.6]])).round(decimals=0).tolist()
+    [[0.0, 0.0, 0.0], [20.0, 20.0, 0.0]]
+    """
+    yaw, pitch, roll = angles.unbind(-1)
+    first, cubic = _TURN
+    yaw = (yaw * (first + cubic * yaw.square().clamp(max=_LARGEST_TURN**2))).clamp(-_WIDEST, _WIDEST)
+    pitch = ((pitch - _LEVEL) / _NOD).clamp(-_WIDEST, _WIDEST)
+    return torch.stack([yaw, pitch, roll - _tilt(yaw, pitch)], -1)
+
+
+def mean_face_angles(angles: Tensor) -> Tensor:
+    """Return the poses (B, 3) in which the mean face fits the keypoints of heads in the given poses, in degrees.
+
+    >>> mean_face_angles(torch.tensor([[20.0, 20.0, 0.0]])).round().tolist()
+    [[24.0, 17.0, -4.0]]
+    """
+    yaw, pitch, roll = angles.unbind(-1)
+    return torch.stack([_unturn(yaw), _LEVEL + _NOD * pitch, roll + _tilt(yaw, pitch)], -1)
+
+
+def _tilt(yaw: Tensor, pitch: Tensor) -> Tensor:
+    return yaw * (_TILT[0] + _TILT[1] * pitch)
+
+
+def _unturn(yaw: Tensor) -> Tensor:
+    """Solve the cubic equation of the yaw, which has one real root."""
+    first, cubic = _TURN
+    factor = 2 * (first / (3 * cubic)) ** 0.5
+    root = factor * ((yaw * (3 / (first * factor))).asinh() / 3).sinh()
+    steepest = first + cubic * _LARGEST_TURN**2
+    return torch.where(yaw.abs() < steepest * _LARGEST_TURN, root, yaw / steepest)

@@ -14,22 +14,22 @@ from fomaug.geometry.plane import resize_map as resize_map
 from fomaug.geometry.plane import warp_image as warp_image
 from fomaug.geometry.pose import hull_area as hull_area
 from fomaug.geometry.pose import hull_areas as hull_areas
+from fomaug.geometry.pose import inverse_jacobian as inverse_jacobian
 from fomaug.geometry.pose import normalise as normalise
 from fomaug.geometry.pose import pose_distance as pose_distance
 from fomaug.geometry.pose import scaled as scaled
 from fomaug.geometry.pose import shape_distance as shape_distance
 from fomaug.geometry.pose import showable_share as showable_share
 from fomaug.geometry.pose import side_growth as side_growth
-from fomaug.geometry.region import check_region as check_region
-from fomaug.geometry.region import confine as confine
+from fomaug.geometry.pose import take_share as take_share
+from fomaug.geometry.pose import transfer as transfer
 from fomaug.geometry.target import Bounded as Bounded
 from fomaug.geometry.target import Measures as Measures
 from fomaug.geometry.target import TransferMode as TransferMode
 from fomaug.geometry.target import bounded_target as bounded_target
-from fomaug.geometry.target import inverse_jacobian as inverse_jacobian
-from fomaug.geometry.target import take_share as take_share
+from fomaug.geometry.target import check_region as check_region
+from fomaug.geometry.target import confine as confine
 from fomaug.geometry.target import target_keypoints as target_keypoints
-from fomaug.geometry.target import transfer as transfer
 
 __all__ = [
     "Bounded",

@@ -1,105 +1,23 @@
-"""Target keypoints: motion transfer, and the limit of turns that would show a hidden side of the face."""
+"""Target keypoints: motion is transferred, confined to a region, and limited where it would show a hidden side."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
-from fomaug.geometry.plane import inverse_2x2
-from fomaug.geometry.pose import hull_area, showable_share
-from fomaug.geometry.region import confine
+from fomaug.device import constants
+from fomaug.errors import ArgumentError, check_choice
+from fomaug.geometry.pose import Strength, add_motion, showable_share, take_share, transfer
+from fomaug.options import Region
 from fomaug.types import Keypoints
 
-Strength = float | Tensor
+# First words of keypoint names. Points of no feature are points of the head.
+_FEATURES: Final[dict[str, tuple[str, ...]]] = {"eyes": ("eye", "lid", "iris", "brow"), "mouth": ("mouth", "lip")}
 
-
-def transfer(
-    source: Keypoints,
-    driving: Keypoints,
-    reference: Keypoints,
-    *,
-    relative: bool = True,
-    relative_jacobian: bool = True,
-    adapt_scale: bool = True,
-    strength: Strength = 1.0,
-) -> Keypoints:
-    """Apply the motion from the reference frame to the driving frame to the source's keypoints (paper: Sec. 3.3).
-
-    Samples are independent of one another, including their scales; an argument of one sample is used for all samples.
-
-    Args:
-        source: keypoints of the images, (B, K, ...).
-        driving: keypoints of the driving frames.
-        reference: keypoints of the frames in which the driving faces are posed like the sources.
-        relative: whether the driving motion is added to the source; otherwise the driving keypoints are the result.
-        relative_jacobian: whether the change of the driving jacobians is applied to the source's; only with `relative`.
-        adapt_scale: whether the motion is scaled by the root of the ratio of the hull areas; only with `relative`.
-        strength: share of the motion, a float or (B,); 1 is the whole motion, 0 none.
-
-    Returns:
-        Keypoints (B, K, ...) for `Animator.animate`.
-
-    >>> points = Keypoints(torch.rand(2, 10, 2), torch.eye(2).expand(2, 10, 2, 2))
-    >>> transfer(points, points, points).value.equal(points.value)
-    True
-    """
-    moved = driving
-    if relative:
-        scale = _scale(source, reference) if adapt_scale else None
-        inverse = inverse_jacobian(reference) if relative_jacobian else None
-        moved = add_motion(source, driving, reference, scale, inverse)
-    return take_share(source, moved, strength)
-
-
-def _scale(source: Keypoints, reference: Keypoints) -> Tensor:
-    length = hull_area(torch.cat([source.value, reference.value])).sqrt()  # one call takes no longer than each of two
-    return length[: len(source)] / length[len(source) :]
-
-
-def inverse_jacobian(keypoints: Keypoints) -> Tensor | None:
-    """Invert the jacobians of keypoints; None for models of zero order."""
-    return None if keypoints.jacobian is None else inverse_2x2(keypoints.jacobian)
-
-
-def add_motion(
-    source: Keypoints, driving: Keypoints, reference: Keypoints, scale: Tensor | None, inverse: Tensor | None
-) -> Keypoints:
-    """Add the motion from the reference frames to the driving frames to the source's keypoints.
-
-    Args:
-        source: keypoints of the images.
-        driving: keypoints of the driving frames.
-        reference: keypoints of the reference frames.
-        scale: (B,) factors on the motions.
-        inverse: (B, K, 2, 2) inverses of the reference's jacobians; None keeps the driving jacobians.
-    """
-    motion = driving.value - reference.value
-    if scale is not None:
-        motion = motion * scale[:, None, None]
-    jacobian = driving.jacobian
-    if inverse is not None and source.jacobian is not None:
-        assert driving.jacobian is not None
-        jacobian = driving.jacobian @ inverse @ source.jacobian
-    return Keypoints(source.value + motion, jacobian)
-
-
-def take_share(source: Keypoints, moved: Keypoints, strength: Strength) -> Keypoints:
-    """Interpolate between keypoints and moved ones, with `strength` as in `transfer`."""
-    if isinstance(strength, float | int) and strength == 1:
-        return moved
-    weight = torch.as_tensor(strength, dtype=moved.value.dtype, device=moved.value.device)
-    value = torch.lerp(source.value.expand_as(moved.value), moved.value, _align(weight, moved.value))
-    if moved.jacobian is None or source.jacobian is None:
-        return Keypoints(value, None)
-    jacobian = torch.lerp(source.jacobian.expand_as(moved.jacobian), moved.jacobian, _align(weight, moved.jacobian))
-    return Keypoints(value, jacobian)
-
-
-def _align(weight: Tensor, like: Tensor) -> Tensor:
-    return weight.reshape(-1, *[1] * (like.ndim - 1)) if weight.ndim else weight
+_LEAST_SPREAD: Final = 1e-12  # summed squared distances of the head's points; those of faces are above 1e-3
 
 
 class TransferMode(NamedTuple):
@@ -225,3 +143,89 @@ def _take(
     source: Keypoints, whole: Keypoints, mode: TransferMode, names: Sequence[str], strength: Strength
 ) -> Keypoints:
     return confine(source, take_share(source, whole, strength), mode.region, names)
+
+
+def check_region(region: str, names: Sequence[str]) -> None:
+    """Raise `ArgumentError` for an unknown region, and for a region of a model without keypoint names."""
+    check_choice("region", region, get_args(Region))
+    if region != "all" and not names:
+        raise ArgumentError(
+            f"region={region!r} needs a model that names its keypoints, and this one does not; use region='all'"
+        )
+
+
+def confine(source: Keypoints, moved: Keypoints, region: str, names: Sequence[str]) -> Keypoints:
+    """Keep only the part of a motion that is in a region.
+
+    The head's motion is the affine map that fits its points (nose, jaw, ears, forehead) best. "head" moves the features
+    by this map. "mouth", "eyes" and "expression" (both) apply the inverse of the map to the moved points, so that the
+    region's points keep only their own motion.
+
+    Args:
+        source: B keypoints before the motion, or 1 for all.
+        moved: B keypoints after the motion.
+        region: "all", "head", "mouth", "eyes" or "expression".
+        names: names of the K keypoints.
+
+    Returns:
+        B keypoints.
+    """
+    if region == "all":
+        return moved
+    points = _region_points(region, tuple(names), source.value.device)
+    linear, shift = _fit_affine(source.value[:, points.head], moved.value[:, points.head])
+    if region == "head":
+        return _mix(points.chosen, _carry(source, linear, shift), moved)
+    back = torch.linalg.inv_ex(linear).inverse
+    local = _carry(moved, back, -(back @ shift[..., None])[..., 0])
+    return _mix(points.chosen, local, source)
+
+
+class _RegionPoints(NamedTuple):
+    """Keypoints of a region.
+
+    Attributes:
+        chosen: (K,) bool, keypoints that are confined.
+        head: (M,) indices of the keypoints of the head.
+    """
+
+    chosen: Tensor
+    head: Tensor
+
+
+@constants
+def _region_points(region: str, names: tuple[str, ...], device: torch.device) -> _RegionPoints:
+    chosen = _members(("eyes", "mouth") if region in ("head", "expression") else (region,), names)
+    features = _members(("eyes", "mouth"), names)
+    head = [row for row, is_feature in enumerate(features) if not is_feature]
+    return _RegionPoints(torch.tensor(chosen, device=device), torch.tensor(head, dtype=torch.long, device=device))
+
+
+def _members(features: Sequence[str], names: Sequence[str]) -> list[bool]:
+    starts = tuple(word for feature in features for word in _FEATURES[feature])
+    return [name.startswith(starts) for name in names]
+
+
+def _fit_affine(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+    """Fit the affine maps (B, 2, 2), (B, 2) that map (B, M, 2) points to others, by least squares."""
+    start_mean, end_mean = start.mean(1, keepdim=True), end.mean(1, keepdim=True)
+    start, end = start - start_mean, end - end_mean
+    moment = start.mT @ start
+    # The ridge keeps the identity in a direction that points on one line do not determine, nor points in one place.
+    spread = moment.diagonal(dim1=1, dim2=2).sum(1).clamp(min=_LEAST_SPREAD)
+    ridge = 1e-4 * spread[:, None, None] * torch.eye(2, device=start.device)
+    # The plain solver reads from the device whether a matrix is singular; these matrices never are.
+    linear = torch.linalg.solve_ex(moment + ridge, start.mT @ end + ridge).result.mT
+    return linear, end_mean[:, 0] - (linear @ start_mean.mT)[..., 0]
+
+
+def _carry(points: Keypoints, linear: Tensor, shift: Tensor) -> Keypoints:
+    value = points.value @ linear.mT + shift[:, None]
+    return Keypoints(value, None if points.jacobian is None else linear[:, None] @ points.jacobian)
+
+
+def _mix(chosen: Tensor, inside: Keypoints, outside: Keypoints) -> Keypoints:
+    value = torch.where(chosen[None, :, None], inside.value, outside.value)
+    if inside.jacobian is None or outside.jacobian is None:
+        return Keypoints(value)
+    return Keypoints(value, torch.where(chosen[None, :, None, None], inside.jacobian, outside.jacobian))

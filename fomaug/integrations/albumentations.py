@@ -25,7 +25,8 @@ from fomaug.augment import MotionAugment as _Engine
 from fomaug.augment import counted_keys
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError
-from fomaug.integrations.engine import SETTINGS, movement_of, name_of, require, shared_engine
+from fomaug.imports import require
+from fomaug.integrations.engine import SETTINGS, movement_of, name_of, shared_engine
 from fomaug.labels import Movement
 from fomaug.media import like_array, to_tensor
 from fomaug.motion import Interval, MotionParams, Region, Selection

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -16,7 +14,7 @@ from torch import Tensor
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment, MotionResult
 from fomaug.driving import DrivingPool
-from fomaug.errors import ArgumentError, MissingExtraError
+from fomaug.errors import ArgumentError
 from fomaug.labels import Movement
 from fomaug.motion import MotionParams
 from fomaug.weights import load_model
@@ -42,20 +40,6 @@ _NUMBERS: Final = 2**62
 _STRIDE: Final = 2850178134226440149  # 2**62 by the golden ratio: multiples of it are far from one another
 # Models and pools given as objects are found by their hashes while they exist in this process.
 _objects: WeakValueDictionary[str, DrivingPool | Animator] = WeakValueDictionary()
-
-
-def require(package: str) -> ModuleType:
-    """Import a package that only one adapter needs.
-
-    Raises:
-        MissingExtraError: the package is not installed. Errors of an installed package are raised unchanged.
-    """
-    try:
-        return importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        if error.name != package:
-            raise
-        raise MissingExtraError(package, package) from error
 
 
 def own_engine(driving: Driving, model: Model, settings: Mapping[str, Any]) -> MotionAugment:

@@ -19,7 +19,8 @@ from fomaug.animator import Animator
 from fomaug.augment import MotionAugment as _Engine
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError
-from fomaug.integrations.engine import SETTINGS, apply_there, movement_of, own_engine, random_numbers, require
+from fomaug.imports import require
+from fomaug.integrations.engine import SETTINGS, apply_there, movement_of, own_engine, random_numbers
 from fomaug.labels import Movement
 from fomaug.motion import Interval, MotionParams, Region, Selection
 

@@ -22,7 +22,8 @@ from fomaug.augment import MotionAugment as _Engine
 from fomaug.augment import MotionResult
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, ShapeError
-from fomaug.integrations.engine import SETTINGS, apply_there, own_engine, random_numbers, require
+from fomaug.imports import require
+from fomaug.integrations.engine import SETTINGS, apply_there, own_engine, random_numbers
 from fomaug.labels import Movement
 from fomaug.motion import Interval, MotionParams, Region, Selection
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomaug.errors import LabelError, shortened
-from fomaug.strict_json import check_finite, without_nan
+from fomaug.untrusted import check_finite, without_nan
 
 MOST_POINTS: Final = 65_536  # Most points or boxes of one annotation; dense face models have up to 53,490.
 _FARTHEST: Final = 100_000  # Largest coordinate in pixels; hardly any picture has a longer side.

@@ -29,7 +29,7 @@ from fomaug.labels.checks import (
 from fomaug.labels.faces import FaceLabels
 from fomaug.labels.formats import Annotations, Format, Row, picture_path, register
 from fomaug.labels.segments import Segment, read_segment, segment_area, segment_box
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 
 _DERIVED = ("id", "image_id", "bbox", "keypoints", "num_keypoints", "area", "segmentation")
 _FILE_FIELDS: Final = ("info", "licenses", "categories")  # Fields of the whole file, which are written again.

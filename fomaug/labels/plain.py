@@ -20,7 +20,7 @@ from fomaug.labels.checks import (
 )
 from fomaug.labels.faces import FaceLabels, check_names, face_boxes
 from fomaug.labels.segments import Segment, read_segment
-from fomaug.strict_json import without_nan
+from fomaug.untrusted import without_nan
 
 _NAMES: Final = ("points", "visible", "boxes", "box_visible", "segments", "fields")
 _ARRAYS: Final[dict[str, tuple[type, int]]] = {

@@ -7,25 +7,20 @@ from fomaug.media.clips import clip_sound as clip_sound
 from fomaug.media.clips import find_clips as find_clips
 from fomaug.media.clips import is_clip as is_clip
 from fomaug.media.clips import read_clip as read_clip
-from fomaug.media.folders import EXPAND_SUMMARY as EXPAND_SUMMARY
-from fomaug.media.folders import FolderKeys as FolderKeys
-from fomaug.media.folders import digest_sizes as digest_sizes
-from fomaug.media.folders import file_size as file_size
-from fomaug.media.folders import is_expanded as is_expanded
-from fomaug.media.folders import list_pictures as list_pictures
+from fomaug.media.formats import EXPAND_SUMMARY as EXPAND_SUMMARY
 from fomaug.media.formats import MASK_FORMATS as MASK_FORMATS
 from fomaug.media.formats import PICTURE_FORMATS as PICTURE_FORMATS
+from fomaug.media.formats import FolderKeys as FolderKeys
 from fomaug.media.formats import check_suffix as check_suffix
+from fomaug.media.formats import digest_sizes as digest_sizes
+from fomaug.media.formats import file_size as file_size
+from fomaug.media.formats import is_expanded as is_expanded
+from fomaug.media.formats import list_pictures as list_pictures
 from fomaug.media.formats import read_suffixes as read_suffixes
 from fomaug.media.formats import unread_suffixes as unread_suffixes
 from fomaug.media.formats import why_unread as why_unread
 from fomaug.media.frames import Frame as Frame
 from fomaug.media.frames import to_rgb as to_rgb
-from fomaug.media.images import contact_sheet as contact_sheet
-from fomaug.media.images import encode_image as encode_image
-from fomaug.media.images import save_image as save_image
-from fomaug.media.images import suffix_formats as suffix_formats
-from fomaug.media.images import thumbnail as thumbnail
 from fomaug.media.opening import DAMAGE as DAMAGE
 from fomaug.media.opening import MediaInput as MediaInput
 from fomaug.media.opening import on_disk as on_disk
@@ -47,8 +42,13 @@ from fomaug.media.provenance import read_mark as read_mark
 from fomaug.media.provenance import sidecar_of as sidecar_of
 from fomaug.media.stills import folder_pictures as folder_pictures
 from fomaug.media.stills import read_frame as read_frame
-from fomaug.media.video_writer import VideoWriter as VideoWriter
-from fomaug.media.video_writer import open_video as open_video
+from fomaug.media.writing import VideoWriter as VideoWriter
+from fomaug.media.writing import contact_sheet as contact_sheet
+from fomaug.media.writing import encode_image as encode_image
+from fomaug.media.writing import open_video as open_video
+from fomaug.media.writing import save_image as save_image
+from fomaug.media.writing import suffix_formats as suffix_formats
+from fomaug.media.writing import thumbnail as thumbnail
 
 __all__ = [
     "Clip",

@@ -16,8 +16,8 @@ from torch import Tensor
 from fomaug.errors import MediaError, reason_of
 from fomaug.files import PICTURE, open_regular, read_regular
 from fomaug.media.formats import PICTURE_FORMATS, why_unread
-from fomaug.media.images import suffix_formats
 from fomaug.media.opening import DAMAGE, MediaInput, identify, media_file
+from fomaug.media.writing import suffix_formats
 
 MIN_SIDE: Final = 16
 _MOST_PIXELS: Final = 1 << 30

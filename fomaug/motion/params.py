@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol, get_args
@@ -85,6 +85,12 @@ class MotionParams:
     def faces(self) -> tuple[MotionParams, ...]:
         """Return the draws of all faces of the image, this one first."""
         return self, *self.others
+
+    @staticmethod
+    def of_faces(faces: Iterable[MotionParams]) -> MotionParams:
+        """Return the parameters of an image from those of its faces; the inverse of `faces`."""
+        first, *others = faces
+        return replace(first, others=tuple(others))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dict that `json.dumps` takes; `mirrored` is in it only if it is true."""

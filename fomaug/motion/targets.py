@@ -16,23 +16,17 @@ from fomaug.errors import PoolError
 from fomaug.faces import KEYPOINT_POINTS, pose_of_points, posed_face
 from fomaug.geometry import Bounded, Measures, TransferMode, bounded_target, hull_area, side_growth
 from fomaug.motion.params import MotionParams
-from fomaug.motion.view import Angles, View
+from fomaug.motion.view import Aim, Angles, View, aim, earlier_aim
 from fomaug.types import Keypoints
 
 GROWTH: Final = 1.5
 """Growth of a side of the face above which a view is replaced; measured, see docs/evidence/motion.md."""
 FARTHEST: Final = 30.0
-"""Largest turn from the source's yaw, in degrees, above which a view is replaced; measured, too."""
-NOD_GAIN: Final = 1.6
-"""Factor on the nod of a face that looks ahead, since pictures nod less than their keypoints; measured, too."""
-NOD_LIMITS: Final = (-38.0, 32.0)
-"""Pitches in degrees beyond which the gain moves no keypoints."""
-_SIDEWAYS: Final = 40.0  # degrees of yaw from which nods have no gain, because the gates would reject such copies
-_TILT: Final = 0.3  # degrees of roll that pictures of faces in profile get for each degree of nod
+"""Largest turn of the mean face, in degrees, above which a view is replaced; measured, too."""
 _NAMES: Final = tuple(KEYPOINT_POINTS)
 _STEPS: Final = 16  # views between the drawn view and the yaw of the source
 _FRACTION: Final = 64.0  # of a degree, so that angles are the same after writing and reading
-_NUMBERS: Final = 7  # of a settled view: the chosen view, the pose of the source, the candidate
+_NUMBERS: Final = 13  # of a settled view: the chosen view, the pose of the source, start and end, the candidate
 
 
 class Fitted(NamedTuple):
@@ -91,8 +85,7 @@ def fit_views(params: Sequence[MotionParams], keypoints: Keypoints, names: Seque
     """Rotate faces to their views, and apply the expressions.
 
     The target is the source's keypoints, plus the difference between the mean face in the view with the expression and
-    the mean face in the source's pose, at the source's size. The mean face nods farther than the view, so that the
-    picture reaches it, see `overshoot_nods`.
+    the mean face in the source's pose, at the source's size; see `aim` for these poses of the mean face.
 
     Args:
         params: N draws with a view. Settled ones are used as they are.
@@ -111,7 +104,8 @@ def fit_views(params: Sequence[MotionParams], keypoints: Keypoints, names: Seque
     if not all(view.settled for view in views):
         poses = torch.where(given.settled, poses, pose_of_points(keypoints.value).to(poses))
         taken, choice = _takeable(given, poses, keypoints)
-    pair = keypoints, posed_face(overshoot_nods(taken, poses), given.offset), posed_face(poses)
+    start, end = _aim(views, given, taken, poses)
+    pair = keypoints, posed_face(end, given.offset), posed_face(start)
     free = torch.ones_like(given.settled[:, 0])
     target = find_targets(params, pair, torch.ones_like(poses[:, 0]), free, names).target
     if choice is None:
@@ -121,29 +115,22 @@ def fit_views(params: Sequence[MotionParams], keypoints: Keypoints, names: Seque
         found = [numbers[start : start + _NUMBERS] for start in range(0, len(numbers), _NUMBERS)]
         return [replace(p, view=_settle(view, own)) for p, view, own in zip(params, views, found, strict=True)]
 
-    return Fitting(target, torch.cat([taken, poses, choice[:, None].to(poses.dtype)], 1).flatten(), settle)
+    numbers = torch.cat([taken, poses, start, end, choice[:, None].to(poses.dtype)], 1)
+    return Fitting(target, numbers.flatten(), settle)
 
 
-def overshoot_nods(views: Tensor, poses: Tensor) -> Tensor:
-    """Choose the poses of the mean face with which pictures reach the views.
+def _aim(views: Sequence[View], given: _Given, taken: Tensor, poses: Tensor) -> Aim:
+    """Choose the poses of the mean face, or take those of settled rows."""
+    chosen = aim(taken, poses)
+    if any(view.settled for view in views):
+        chosen = _choose(given.settled, given.aim, chosen)
+    if any(view.settled and view.start is None for view in views):
+        chosen = _choose(given.earlier, earlier_aim(taken, poses), chosen)
+    return chosen
 
-    Pictures follow about half of a nod. If the face is turned aside, they follow less of the nod than of the tilt that
-    it causes in the picture, so they get a roll. The factors are measured on heads that are turned by up to 40 degrees.
 
-    Args:
-        views: (N, 3) yaw, pitch and roll in degrees.
-        poses: (N, 3) head poses of the sources.
-
-    Returns:
-        (N, 3) angles. Their pitch differs from the source's by up to `NOD_GAIN` times as much as the view's. A pitch
-        beyond `NOD_LIMITS` is moved back to the limit, or to the view if that is beyond the limit, too.
-    """
-    (yaw, pitch, roll), start = views.unbind(1), poses[:, 1]
-    gain = 1 + (NOD_GAIN - 1) * (1 - yaw.abs() / _SIDEWAYS).clamp(min=0.0)
-    low, high = (torch.full_like(pitch, limit) for limit in NOD_LIMITS)
-    farther = (start + gain * (pitch - start)).clamp(pitch.minimum(low), pitch.maximum(high))
-    tilted = roll + _TILT * yaw.deg2rad().sin() * (farther - start)
-    return torch.stack([yaw, farther, tilted], 1)
+def _choose(rows: Tensor, there: Aim, elsewhere: Aim) -> Aim:
+    return Aim(torch.where(rows, there.start, elsewhere.start), torch.where(rows, there.end, elsewhere.end))
 
 
 class _Given(NamedTuple):
@@ -153,12 +140,16 @@ class _Given(NamedTuple):
         views: (N, 3) drawn views, or the chosen ones of settled views.
         poses: (N, 3) head poses of the sources of settled views; without a meaning for other views.
         settled: (N, 1) bool.
+        earlier: (N, 1) bool, settled views that do not contain the poses of the mean face.
+        aim: poses of the mean face of the other settled views; without a meaning for other views.
         offset: (N, K, 3, 3) changes of the keypoints' frames by the expressions.
     """
 
     views: Tensor
     poses: Tensor
     settled: Tensor
+    earlier: Tensor
+    aim: Aim
     offset: Tensor
 
 
@@ -167,12 +158,16 @@ def _send(params: Sequence[MotionParams], views: Sequence[View], like: Tensor) -
         [view.taken or view.asked for view in views],
         [view.pose or view.asked for view in views],
         [[view.settled] for view in views],
+        [[view.settled and view.start is None] for view in views],
+        [view.start or view.asked for view in views],
+        [view.end or view.asked for view in views],
         [_number(view.expression) for view in views],
         [float(param.strength) for param in params],
     )
-    asked, poses, settled, expressions, strength = send(columns, like.device)
+    asked, poses, settled, earlier, start, end, expressions, strength = send(columns, like.device)
     offset = strength.to(like.dtype)[:, None, None, None] * _offsets(like.device)[expressions].to(like.dtype)
-    return _Given(asked.to(like.dtype), poses.to(like.dtype), settled, offset)
+    known = Aim(start.to(like.dtype), end.to(like.dtype))
+    return _Given(asked.to(like.dtype), poses.to(like.dtype), settled, earlier, known, offset)
 
 
 def _number(expression: str) -> int:
@@ -189,8 +184,8 @@ def _offsets(device: torch.device) -> Tensor:
 def _takeable(given: _Given, poses: Tensor, keypoints: Keypoints) -> tuple[Tensor, Tensor]:
     """Choose the views (N, 3), and return the number (N,) of each chosen candidate: 0 for the drawn view."""
     candidates = _candidates(given.views, poses)
-    turned = (candidates[..., 0] - poses[:, :1]).abs()
-    fits = (measure_growth(candidates, poses, keypoints) <= GROWTH) & (turned <= FARTHEST)
+    turned, growth = measure_moves(candidates, poses, keypoints)
+    fits = (growth <= GROWTH) & (turned <= FARTHEST)
     fits[:, 0] |= given.settled[:, 0]
     # The last candidate has the source's yaw, and is chosen if no other fits.
     rank = torch.arange(candidates.shape[1], 0, -1, device=poses.device)
@@ -209,25 +204,31 @@ def _candidates(asked: Tensor, poses: Tensor) -> Tensor:
     return torch.cat([asked[:, None], mirrored[:, None], nearer], 1)
 
 
-def measure_growth(candidates: Tensor, poses: Tensor, keypoints: Keypoints) -> Tensor:
-    """Compute the growth (N, C) of the side of the face that grows most, without the expression."""
-    source, reference = keypoints.value.detach(), posed_face(poses).value
+def measure_moves(candidates: Tensor, poses: Tensor, keypoints: Keypoints) -> tuple[Tensor, Tensor]:
+    """Compute two (N, C) measures of candidates (N, C, 3), without the expression.
+
+    Returns:
+        The turn of the mean face in degrees, and the growth of the side of the face that grows most.
+    """
+    source, count = keypoints.value.detach(), candidates.shape[1]
+    start, end = aim(candidates.flatten(0, 1), poses.repeat_interleave(count, 0))
+    reference = posed_face(start[::count]).value
     scale = (hull_area(source) / hull_area(reference)).sqrt()[:, None, None, None]
-    count = candidates.shape[1]
-    posed = posed_face(candidates.flatten(0, 1)).value.view(-1, count, *source.shape[1:])
+    posed = posed_face(end).value.view(-1, count, *source.shape[1:])
     moved = source[:, None] + scale * (posed - reference[:, None])
     growth = side_growth(source.repeat_interleave(count, 0), moved.flatten(0, 1), _NAMES)
-    return growth.view(-1, count)
+    return (end[:, 0] - start[:, 0]).abs().view(-1, count), growth.view(-1, count)
 
 
 def _settle(view: View, numbers: Sequence[float]) -> View:
     if view.settled:
         return view
-    taken, pose, choice = numbers[:3], numbers[3:6], int(numbers[6])
+    taken, pose, start, end = (_angles(numbers[first : first + 3]) for first in (0, 3, 6, 9))
+    choice = int(numbers[12])
     yaw, pitch, roll = view.asked
     # The drawn angles are kept instead of their float32 values, so that equal views are equal.
     exact: dict[int, Angles] = {0: view.asked, 1: (0.0 - yaw, pitch, 0.0 - roll)}
-    return replace(view, taken=exact.get(choice, _angles(taken)), pose=_angles(pose))
+    return replace(view, taken=exact.get(choice, taken), pose=pose, start=start, end=end)
 
 
 def _angles(values: Sequence[float]) -> Angles:

@@ -6,16 +6,16 @@ Names are imported on first use, so that `fomaug study --help` does not wait for
 
 from typing import TYPE_CHECKING
 
-from fomaug.names import make_callable, names_on_demand
+from fomaug.imports import make_callable, names_on_demand
 
 if TYPE_CHECKING:
     from fomaug.study.arms import Mixture as Mixture
+    from fomaug.study.design import Estimate as Estimate
+    from fomaug.study.design import estimate as estimate
     from fomaug.study.plan import StudyPlan as StudyPlan
     from fomaug.study.report import ArmResult as ArmResult
     from fomaug.study.report import StudyResult as StudyResult
     from fomaug.study.run import study as study
-    from fomaug.study.statistics import Estimate as Estimate
-    from fomaug.study.statistics import estimate as estimate
 
 __all__ = ["study", "Mixture", "StudyPlan", "StudyResult", "ArmResult", "Estimate", "estimate"]
 
@@ -27,8 +27,8 @@ __getattr__ = names_on_demand(
         "ArmResult": "fomaug.study.report",
         "StudyResult": "fomaug.study.report",
         "study": "fomaug.study.run",
-        "Estimate": "fomaug.study.statistics",
-        "estimate": "fomaug.study.statistics",
+        "Estimate": "fomaug.study.design",
+        "estimate": "fomaug.study.design",
     },
 )
 make_callable(__name__)

@@ -19,9 +19,9 @@ from fomaug.errors import ArgumentError, check_choice, shortened
 from fomaug.files import SUMMARY, read_regular
 from fomaug.media import decode_picture, encode_image
 from fomaug.options import Purpose, preset_options
-from fomaug.strict_json import load_json
 from fomaug.study.pictures import to_input
 from fomaug.study.plan import StudyPlan, Switch
+from fomaug.untrusted import load_json
 from fomaug.weights import load_model
 
 Order = Literal["any", "easy"]

@@ -18,8 +18,8 @@ from fomaug.geometry import identity_grid
 from fomaug.labels import FaceLabels, move
 from fomaug.quality import Gates, judge, score
 from fomaug.study.data import StudyData
+from fomaug.study.design import Rows
 from fomaug.study.pictures import Image8, to_input, to_unit
-from fomaug.study.splits import Rows
 
 _TURN: Final = math.radians(20)
 _SHEAR: Final = math.radians(8)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fomaug.errors import ShapeError
 from fomaug.study.augmentation import apply_classic, draw_classic
 from fomaug.study.data import StudyData
-from fomaug.study.splits import Rows
+from fomaug.study.design import Rows
 from fomaug.study.train import Run, Scored, make_generator
 
 Embed = Callable[[Tensor], Any]

@@ -13,10 +13,9 @@ import numpy as np
 
 from fomaug.study.arms import CLASSIC, NONE, Arm
 from fomaug.study.data import StudyData
+from fomaug.study.design import Estimate, Split, Values, estimate
 from fomaug.study.plan import StudyPlan
 from fomaug.study.runs import RunId, RunLog
-from fomaug.study.splits import Split
-from fomaug.study.statistics import Estimate, Values, estimate
 
 Answer = Literal["yes", "no", "harm", "unknown"]
 

@@ -21,12 +21,12 @@ from fomaug.files import write_file
 from fomaug.study.arms import NONE, Arm, Defaults, Options, make_arms
 from fomaug.study.augmentation import Copies, make_copies
 from fomaug.study.data import StudyData, choose_views, load_data
+from fomaug.study.design import Split, make_splits
 from fomaug.study.features import Embed, describe, match, num_views
 from fomaug.study.pictures import digest_pictures
 from fomaug.study.plan import StudyPlan
 from fomaug.study.report import StudyResult, draw_chart, summarise
 from fomaug.study.runs import RunId, RunLog, RunResult
-from fomaug.study.splits import Split, make_splits
 from fomaug.study.train import Run, Scored, train
 
 _STEPS: Final = 4  # Steps that are timed, after as many for warming up.

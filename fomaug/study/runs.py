@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from fomaug.errors import ResumeError, shortened
 from fomaug.files import MANIFEST, SUMMARY, append_line, is_temporary, read_regular, write_file
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 
 SETTINGS: Final = "settings.json"
 RUNS: Final = "runs.jsonl"

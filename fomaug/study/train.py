@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from fomaug.study.arms import PLAIN, Mixture, degrade
 from fomaug.study.augmentation import MIRRORED_POINTS, Copies, apply_classic, draw_classic, mirror_visible, move_points
 from fomaug.study.data import StudyData
+from fomaug.study.design import Rows, Split
 from fomaug.study.plan import StudyPlan
-from fomaug.study.splits import Rows, Split
 
 _WIDTH: Final = 24
 _HIDDEN: Final = 128

@@ -6,7 +6,7 @@ Names are imported on first use, so that `fomaug animate --help` does not wait f
 
 from typing import TYPE_CHECKING
 
-from fomaug.names import names_on_demand
+from fomaug.imports import names_on_demand
 
 if TYPE_CHECKING:
     from fomaug.media import contact_sheet as contact_sheet

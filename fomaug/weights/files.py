@@ -1,12 +1,10 @@
-"""Write, read and describe model files."""
+"""Model files, in the format safetensors: write and read them."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +16,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from fomaug.animator import Animator
-from fomaug.errors import ArgumentError, FomaugError, UnsafeFileError, WeightsError, reason_of, shortened
+from fomaug.errors import ArgumentError, UnsafeFileError, WeightsError, reason_of, shortened
 from fomaug.files import MODEL, write_file
 from fomaug.networks import AnyConfig, config_from_dict
-from fomaug.strict_json import check_finite, load_json
-from fomaug.tensor_files import open_tensors
+from fomaug.untrusted import check_finite, load_json, open_tensors
 from fomaug.weights.assemble import Layout
-from fomaug.weights.paths import find_model, installed_models
 
 FORMAT = "fomaug-model"
 VERSION = "1"
@@ -210,74 +206,3 @@ def _strings(value: object) -> Iterator[str]:
         yield from value
         for part in value.values():
             yield from _strings(part)
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """The description of a model file.
-
-    Attributes:
-        name: name by which `load_model` finds the model.
-        path: path of the file.
-        architecture: "fomm" or "lite".
-        size: side in pixels of the square pictures that the model processes; None for a model of any size.
-        parameters: number of learnt parameters.
-        bytes: size of the file.
-        config: configuration of the networks.
-        facts: licence, data and measures, as they were given to `save_model`.
-    """
-
-    name: str
-    path: Path
-    architecture: str
-    size: int | None
-    parameters: int
-    bytes: int
-    config: dict[str, Any]
-    facts: dict[str, Any]
-
-
-def model_info(name: str | os.PathLike[str]) -> ModelInfo:
-    """Describe a model file.
-
-    Args:
-        name: name of an installed model, or path of a model file.
-
-    Raises:
-        ModelNotFoundError: there is no such model.
-        WeightsError: the file is not an intact model file.
-    """
-    path = find_model(name)
-    with open_model(path) as file:
-        header, layouts = file.header(), file.layouts()
-    parameters = sum(math.prod(part.shape) for part in layouts.values() if "float" in part.dtype)
-    return ModelInfo(
-        name=header.name,
-        path=path,
-        architecture=header.config.architecture,
-        size=header.config.size,
-        parameters=parameters,
-        bytes=path.stat().st_size,
-        config=header.config.to_dict(),
-        facts=header.facts,
-    )
-
-
-def list_models(*, on_damage: Callable[[str], object] | None = None) -> list[ModelInfo]:
-    """Describe every model that can be loaded by name.
-
-    Args:
-        on_damage: function that is called with a message about each file that is not an intact model file; by
-            default the message is a warning.
-    """
-    found = []
-    for name in installed_models():
-        try:
-            found.append(model_info(name))
-        except FomaugError as error:  # A damaged file does not prevent the list of all others.
-            (on_damage or _warn)(str(error))
-    return found
-
-
-def _warn(damage: str) -> None:
-    warnings.warn(f"a model is left out of the list: {damage}", stacklevel=3)

@@ -1,4 +1,4 @@
-"""Read official checkpoints (`.pth.tar`) of any layout, convert them to model files, and read their settings."""
+"""Read official checkpoints (`.pth.tar`) of any layout, and their settings."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import yaml
 from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.errors import ArgumentError, ModelNotFoundError, WeightsError, did_you_mean, reason_of, shortened
+from fomaug.errors import ArgumentError, WeightsError, did_you_mean, reason_of, shortened
 from fomaug.files import CONFIG, MODEL, exists, is_safetensors, open_regular, read_text
 from fomaug.networks import OFFICIAL, AnyConfig, config_from_dict
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 from fomaug.weights.assemble import assemble, layouts
-from fomaug.weights.files import save_model
-from fomaug.weights.paths import SUFFIX, check_model_file, check_new_name, models_folder
-from fomaug.weights.pickles import ZIP, check_zip, read_lazily
+from fomaug.weights.pickles import ZIP, check_model_file, check_zip, read_lazily
 
 _MOST_NODES: Final = 10_000  # Most nodes of a document, with repetitions by aliases; official ones have 200.
 _LONGEST: Final = 1000  # Most characters of one value.
@@ -100,39 +98,6 @@ def _count(node: yaml.Node, counted: dict[int, int]) -> int:
                 raise ValueError(f"its aliases stand for more than {_MOST_NODES} values")
         counted[id(node)] = total
     return counted[id(node)]
-
-
-def import_official(
-    checkpoint: str | os.PathLike[str], *, config: Config = None, name: str | None = None, folder: Path | None = None
-) -> Path:
-    """Convert an official checkpoint to a model file that `load_model` finds by name.
-
-    Args:
-        checkpoint: path of a `.pth.tar` file, also with discriminator and optimiser states, or from DataParallel.
-        config: path of its YAML file, name of an official configuration, or mapping; None for the YAML file of the
-            same name in the same folder, or else the official configuration with the file's name.
-        name: name of the model; by default the file's stem without `-cpk`.
-        folder: folder of the model file; by default `models_folder()`.
-
-    Returns:
-        The path of the model file.
-
-    Raises:
-        ArgumentError: the name is invalid, or is that of an embedded model.
-        WeightsError: the file is damaged, has another format, or does not fit the configuration.
-        ModelNotFoundError: there is no such file.
-    """
-    path = Path(checkpoint)
-    if not exists(path):
-        raise ModelNotFoundError(f"no such file: {path}")
-    if path.is_dir():
-        raise ModelNotFoundError(f"{path} is a folder; give the file")
-    name = name or official_stem(path)
-    check_new_name(name)
-    animator = read_official(path, config)
-    target = (folder or models_folder()) / f"{name}{SUFFIX}"
-    facts = {"origin": f"imported from {path.name}", "licence": "as the checkpoint's; it is not part of fomaug"}
-    return save_model(animator, target, facts=facts, half=False)
 
 
 def is_pickle(path: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomaug.animator import Animator
-from fomaug.errors import MissingExtraError, WeightsError
+from fomaug.errors import WeightsError
+from fomaug.imports import require
 from fomaug.types import Keypoints
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -36,8 +36,7 @@ def export_onnx(animator: Animator, folder: Path) -> dict[str, float]:
         WeightsError: an output differs by more than 1e-4.
     """
     for package in _PACKAGES:
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError(package, "export")
+        require(package, "export")
     folder.mkdir(parents=True, exist_ok=True)
     found = {}
     for name, network, inputs, outputs in _parts(animator):

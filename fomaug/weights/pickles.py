@@ -27,9 +27,8 @@ from typing import IO, Any, BinaryIO, Final, NamedTuple, cast
 import torch
 from torch import Tensor, UntypedStorage
 
-from fomaug.errors import WeightsError, reason_of
-from fomaug.files import MODEL, open_regular
-from fomaug.weights.paths import check_model_file
+from fomaug.errors import UnsafeFileError, WeightsError, reason_of
+from fomaug.files import MODEL, check_regular, open_regular
 from fomaug.weights.pickle_scan import MOST_BYTES, Budget, ForeignCodeError, RefusedPickleError, Storage, scan_pickle
 
 _PICKLES_BEFORE_CONTENT: Final = 3
@@ -52,6 +51,14 @@ _DAMAGES: Final = (
     zipfile.BadZipFile,
     zlib.error,
 )
+
+
+def check_model_file(path: Path) -> None:
+    """Raise `WeightsError` if a file is not a regular file, or larger than any model."""
+    try:
+        check_regular(path, MODEL)
+    except UnsafeFileError as error:
+        raise WeightsError(str(error)) from error
 
 
 class OldCheckpoint(NamedTuple):

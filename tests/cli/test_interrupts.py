@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fomaug.cli import main
-from fomaug.cli.interrupts import Interruption, interruptible
+from fomaug.cli import Interruption, interruptible, main
 from fomaug.media import save_image
 
 ROOT = Path(__file__).parents[2]

@@ -28,7 +28,8 @@ from fomaug.training.config import read_config
 from fomaug.training.loop import last_checkpoint
 from fomaug.training.pairs import open_clips
 from fomaug.visual import read_pairs
-from fomaug.weights.official import import_official, official_config
+from fomaug.weights.models import import_official
+from fomaug.weights.official import official_config
 
 SECONDS = 20
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from fomaug import Animator, DrivingPool, expand, load_model, save_model
 from fomaug.expand import ExpandReport
+from fomaug.expand.fork_server import context_of_workers, ending_fork_server
 from fomaug.media import save_image
 
 
@@ -71,6 +72,14 @@ def run(tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Pat
 def contents() -> Callable[[Path], dict[str, bytes]]:
     """All files below a folder."""
     return lambda root: {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[None]:
+    """A fork server for several jobs, each of which would otherwise start its own and import torch there."""
+    with ending_fork_server():
+        context_of_workers(on_cpu=True)
+        yield
 
 
 class Jobs:

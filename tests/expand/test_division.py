@@ -66,7 +66,7 @@ def test_small_jobs_in_folders_have_groups_for_many_workers() -> None:
     for format in ("folder", "webdataset"):
         division = Division(ExpandPlan("data", "out", copies=8, format=format), sources)
         sizes[format] = division.num_groups
-    assert sizes == {"folder": 75, "webdataset": 3}
+    assert sizes == {"folder": 150, "webdataset": 3}
 
 
 def test_a_job_without_copies_has_no_groups() -> None:

@@ -27,6 +27,8 @@ from fomaug.media import save_image
 Contents = Callable[[Path], dict[str, bytes]]
 FORMATS = ["folder", "webdataset", "parquet"]
 
+pytestmark = pytest.mark.usefixtures("fork_server")
+
 
 def find_middle(picture: np.ndarray) -> list[tuple[int, int, int, int]]:
     """A detector that other processes can import."""
@@ -216,29 +218,95 @@ def test_a_script_without_a_guard_learns_what_it_lacks(faces: Path, tmp_path: Pa
     )
     ended = subprocess.run([sys.executable, script], check=False, capture_output=True, text=True)
     assert ended.returncode == 1
-    last = ended.stderr.splitlines()[-1]
-    assert "the last one ended with exit code 1" in last
-    assert last.endswith("""needs `if __name__ == "__main__":` around the call, or processes=1""")
+    assert ended.stderr.splitlines()[-1].endswith(
+        """needs `if __name__ == "__main__":` around the call, or processes=1"""
+    )
+    assert ended.stderr.count("Traceback") == 1, "that of the script itself"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs a fork server")
-def test_an_interrupt_is_not_lost_while_a_worker_starts(
-    run: Callable[..., ExpandReport], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("words", [("-",), ()])
+def test_a_script_without_a_file_learns_that_it_must_be_one(
+    faces: Path, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
-    """A start waits until the fork server has imported torch."""
-    process = multiprocessing.get_context("forkserver").Process
+    script = f"import fomaug\nfomaug.expand({str(faces)!r}, {str(tmp_path / 'out')!r}, copies=2, processes=2)\n"
+    ended = subprocess.run([sys.executable, *words], input=script, check=False, capture_output=True, text=True)
+    assert "must be a file" in ended.stderr
+    assert ended.stderr.count("Traceback") == 1
+
+
+METHODS = ["forkserver", "spawn"] if sys.platform == "linux" else ["spawn"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_interrupt_is_not_lost_while_a_worker_starts(
+    run: Callable[..., ExpandReport], monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """A start waits until the fork server has imported torch, or until a spawned process has read its data."""
+    context = multiprocessing.get_context(method)
+    process = context.Process
     start = process.start
 
     def start_and_interrupt(self: Any) -> None:
         start(self)
         signal.raise_signal(signal.SIGINT)
 
+    monkeypatch.setattr(local, "context_of_workers", lambda on_cpu: context)
     monkeypatch.setattr(process, "start", start_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
         run("out", processes=2)
     for child in multiprocessing.active_children():
         child.join(60)
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_interrupts_do_not_reach_workers_that_start(
+    run: Callable[..., ExpandReport],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    method: str,
+) -> None:
+    """Ctrl-C is sent to all processes of a terminal."""
+    context = multiprocessing.get_context(method)
+    process = context.Process
+    start, pids = process.start, []
+
+    def start_and_signal(self: Any) -> None:
+        start(self)
+        pids.append(self.pid)
+        for _ in range(20):
+            os.kill(self.pid, signal.SIGINT)
+            time.sleep(0.02)
+
+    monkeypatch.setattr(local, "context_of_workers", lambda on_cpu: context)
+    monkeypatch.setattr(process, "start", start_and_signal)
+    assert run("out", processes=2).new == 10
+    assert len(pids) == 2
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are spawned")
+def test_the_fork_server_ends_with_its_job(faces: Path, tmp_path: Path, saved: dict[str, str]) -> None:
+    script = tmp_path / "script.py"
+    options = {**saved, "copies": 2, "gates": "off", "device": "cpu", "samples_per_shard": 2, "processes": 2}
+    script.write_text(
+        f"""
+import os, sys
+import fomaug
+
+def children():
+    lines = [open(f"/proc/{{pid}}/stat").read().split() for pid in os.listdir("/proc") if pid.isdigit()]
+    commands = [open(f"/proc/{{line[0]}}/cmdline").read() for line in lines if line[3] == str(os.getpid())]
+    return [command for command in commands if "forkserver" in command]
+
+if __name__ == "__main__":
+    for number in range(2):
+        report = fomaug.expand({str(faces)!r}, {str(tmp_path)!r} + f"/out{{number}}", **{options!r})
+        print(report.new, children())
+"""
+    )
+    ended = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
+    assert ended.stdout.splitlines() == ["10 []"] * 2
 
 
 def test_workers_end_with_their_job(run: Callable[..., ExpandReport]) -> None:

@@ -12,7 +12,7 @@ from fomaug.errors import ArgumentError, ResumeError
 from fomaug.expand import ExpandReport, finish, parse_share, summarise
 from fomaug.expand.manifest import list_parts, read_job_rows
 from fomaug.expand.output import locked
-from fomaug.expand.shares import Share
+from fomaug.expand.tasks import Share
 
 Contents = Callable[[Path], dict[str, bytes]]
 FORMATS = ["folder", "webdataset", "parquet"]

@@ -12,7 +12,9 @@ import pytest
 from fomaug import Animator, DrivingPool, expand
 from fomaug.expand import ExpandReport, copies
 from fomaug.expand.formats import tar
+from fomaug.expand.formats.tar import TarWriter
 from fomaug.expand.output import PARTS
+from fomaug.expand.samples import Sample
 from fomaug.files import is_temporary, temporary_of
 
 Contents = Callable[[Path], dict[str, bytes]]
@@ -139,6 +141,31 @@ def test_a_file_survives_an_interrupt_while_it_is_read(
     animated.clear()
     report = run("broken", resume=True)
     assert len(animated) == 1, "the picture of the other archive"
+    assert contents(report.out) == contents(whole.out)
+
+
+def test_samples_survive_an_interrupt_while_they_are_copied(
+    run: Run, contents: Contents, animated: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run("whole")
+    content = (whole.out / ARCHIVE).read_bytes()
+    leave_unfinished(run, "broken", content[: end_of(whole.out / ARCHIVE, 6)])
+    add, added = TarWriter.add, 0
+
+    def interrupt(self: TarWriter, sample: Sample) -> None:
+        nonlocal added
+        added += 1
+        if added == 4:
+            raise KeyboardInterrupt
+        add(self, sample)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TarWriter, "add", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run("broken", resume=True)
+    animated.clear()
+    report = run("broken", resume=True)
+    assert len(animated) == 2, "the last picture, and that of the other archive"
     assert contents(report.out) == contents(whole.out)
 
 

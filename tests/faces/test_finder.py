@@ -10,7 +10,7 @@ from PIL import Image
 from fomaug import Animator, load_model
 from fomaug.errors import ArgumentError, ShapeError
 from fomaug.faces import FaceTracker, face_boxes
-from fomaug.faces import finder as _finder
+from fomaug.faces import search as _search
 from fomaug.faces.canonical import mean_mesh, mesh_keypoints
 
 BLANK = np.zeros((120, 160, 3), np.uint8)
@@ -113,14 +113,14 @@ def test_detections_that_change_in_a_closer_square_are_rejected(finder) -> None:
 
 def test_points_in_another_arrangement_are_rejected(finder) -> None:
     assert FaceTracker(finder)(np.zeros((200, 300, 3), np.uint8)) == []
-    assert _finder._deviation(FACE * 0.3 + 0.2) == pytest.approx([0.0], abs=1e-5)
-    assert _finder._deviation(torch.rand(FACE.shape, generator=torch.Generator().manual_seed(0)))[0] > 0.3
+    assert _search._deviation(FACE * 0.3 + 0.2) == pytest.approx([0.0], abs=1e-5)
+    assert _search._deviation(torch.rand(FACE.shape, generator=torch.Generator().manual_seed(0)))[0] > 0.3
 
 
 @pytest.mark.parametrize("size", [(64, 64), (90, 160), (400, 100), (7, 5)])
 def test_the_squares_cover_the_frame(size: tuple[int, int]) -> None:
-    windows = list(_finder._windows(*size))
-    for share in (1.0, *_finder._WINDOW_SHARES):
+    windows = list(_search._windows(*size))
+    for share in (1.0, *_search._WINDOW_SHARES):
         seen = np.zeros(size, bool)
         for left, top, right, bottom in windows:
             assert right - left == bottom - top

@@ -1,4 +1,4 @@
-"""Head poses: the pose of a posed mean face is estimated exactly, and each row depends only on its own points."""
+"""Head poses: the mean face is fitted exactly, its pose is calibrated, and each row depends only on its own points."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from fomaug import Keypoints
 from fomaug.driving.synthetic import expression_offset
 from fomaug.driving.synthetic.tracks import face_keypoints
 from fomaug.errors import PoolError
-from fomaug.faces import KEYPOINT_POINTS, head_pose, pose_of_points, posed_face
+from fomaug.faces import (
+    KEYPOINT_POINTS,
+    fit_mean_face,
+    head_angles,
+    head_pose,
+    mean_face_angles,
+    pose_of_points,
+    posed_face,
+)
 
 WIDEST = torch.tensor([65.0, 35.0, 40.0])
 
@@ -37,12 +45,32 @@ def test_an_expression_is_that_of_the_mesh(angles: torch.Tensor) -> None:
 
 def test_the_pose_is_read_back_at_any_place_and_size(angles: torch.Tensor) -> None:
     value = 0.6 * posed_face(angles).value + torch.tensor([0.2, -0.1])
-    torch.testing.assert_close(pose_of_points(value), angles, atol=0.05, rtol=0)
+    torch.testing.assert_close(fit_mean_face(value), angles, atol=0.05, rtol=0)
+
+
+def test_heads_and_mean_faces_are_converted_both_ways(angles: torch.Tensor) -> None:
+    torch.testing.assert_close(head_angles(mean_face_angles(angles)), angles, atol=1e-4, rtol=0)
+    torch.testing.assert_close(mean_face_angles(head_angles(angles)), angles, atol=1e-4, rtol=0)
+    value = posed_face(mean_face_angles(angles)).value
+    torch.testing.assert_close(pose_of_points(value), angles, atol=0.15, rtol=0)
+
+
+def test_a_mirrored_head_has_the_mirrored_pose(angles: torch.Tensor) -> None:
+    sides = torch.tensor([-1.0, 1.0, -1.0])
+    torch.testing.assert_close(head_angles(angles * sides), head_angles(angles) * sides)
+    torch.testing.assert_close(mean_face_angles(angles * sides), mean_face_angles(angles) * sides)
+
+
+def test_larger_yaws_of_the_mean_face_are_larger_yaws_of_the_head() -> None:
+    yaw = torch.arange(-85.0, 86.0, 0.5)
+    found = head_angles(torch.stack([yaw, 0 * yaw, 0 * yaw], 1))[:, 0]
+    assert (found.diff() > 0).sum() >= len(yaw) - 20, "only the last ones are limited"
+    assert found.abs().max() <= 85
 
 
 def test_expressions_hardly_change_the_pose(angles: torch.Tensor) -> None:
     for name in ("smile", "talk", "surprise", "blink", "look left"):
-        found = pose_of_points(posed_face(angles, expression_offset(name)).value)
+        found = fit_mean_face(posed_face(angles, expression_offset(name)).value)
         assert (found - angles).abs().mean(0).max() < 3, name
 
 
@@ -58,4 +86,5 @@ def test_other_models_have_no_head_pose() -> None:
     with pytest.raises(PoolError, match=r"known points of the face.*'tiny' have no names"):
         head_pose(Keypoints(torch.zeros(1, 4, 2)), model)  # type: ignore[arg-type]
     model.keypoint_names = tuple(KEYPOINT_POINTS)
-    assert head_pose(posed_face(torch.zeros(2, 3)), model).abs().max() < 0.1  # type: ignore[arg-type]
+    level = posed_face(mean_face_angles(torch.zeros(2, 3)))
+    assert head_pose(level, model).abs().max() < 0.1  # type: ignore[arg-type]

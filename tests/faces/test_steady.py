@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from fomaug import Keypoints
-from fomaug.faces import steady as _steady
+from fomaug.faces import search as _search
 from fomaug.faces.canonical import KEYPOINT_POINTS, mean_mesh, mesh_keypoints
-from fomaug.faces.steady import instability
+from fomaug.faces.search import instability
 
 
 def test_points_on_a_face_are_stable(finder) -> None:
@@ -36,7 +36,7 @@ def test_points_that_do_not_follow_the_view_are_unstable(finder) -> None:
 
 
 def test_a_mirror_swaps_left_and_right() -> None:
-    names, partners = list(KEYPOINT_POINTS), _steady._mirror_partners()
+    names, partners = list(KEYPOINT_POINTS), _search._mirror_partners()
     assert [partners[i] for i in partners] == list(range(len(names)))
     assert names[partners[names.index("iris left")]] == "iris right"
     assert names[partners[names.index("chin")]] == "chin"
@@ -58,6 +58,6 @@ def test_the_size_of_the_face_is_the_unit(monkeypatch: pytest.MonkeyPatch) -> No
             points = mesh_keypoints(mean_mesh()[None]).value[0] * self.scale
             return Keypoints(torch.stack([points + i * self.step for i in range(len(frames))]))
 
-    monkeypatch.setattr(_steady, "_MARGIN", 0.0)
+    monkeypatch.setattr(_search, "_MARGIN", 0.0)
     blank = np.zeros((64, 64, 3), np.uint8)
     assert instability(Fixed(1.0, 0.1), blank) == pytest.approx(instability(Fixed(0.5, 0.05), blank), rel=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,14 +19,16 @@ from fomaug.motion import MotionParams, fit
 NAMES = tuple(KEYPOINT_POINTS)
 
 
-@pytest.fixture(scope="module")
-def old() -> Any:
-    """Rows of the built-in gestures, the poses of their sources, and the target keypoints of the code of that time."""
-    return json.loads((Path(__file__).parent / "old_rows.json").read_text())
+MODEL = SimpleNamespace(name="mean", hash="", keypoint_names=NAMES)
 
 
-def test_old_rows_replay(old: Any) -> None:
-    pool = DrivingPool.gestures(SimpleNamespace(name="mean", hash="", keypoint_names=NAMES))
+@pytest.mark.parametrize(
+    ("file", "make_pool"), [("old_rows.json", DrivingPool.gestures), ("old_views.json", DrivingPool.views)]
+)
+def test_old_rows_replay(file: str, make_pool: Callable[[Any], DrivingPool]) -> None:
+    """Files have rows of a pool, the poses of their sources, and the target keypoints of the code of that time."""
+    old = json.loads((Path(__file__).parent / file).read_text())
+    pool = make_pool(MODEL)
     source = face_keypoints(**{name: torch.tensor(angles) for name, angles in old["source"].items()})
     params = [MotionParams.from_dict(row) for row in old["rows"]]
     target, settled = fit(params, source, pool, NAMES)

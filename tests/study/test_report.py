@@ -12,10 +12,10 @@ import torch
 from fomaug.study import Estimate, StudyResult
 from fomaug.study.arms import Arm
 from fomaug.study.data import StudyData
+from fomaug.study.design import Split
 from fomaug.study.plan import StudyPlan
 from fomaug.study.report import decide, draw_chart, summarise, tick_step
 from fomaug.study.runs import RunId, RunLog, RunResult
-from fomaug.study.splits import Split
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 
 from fomaug.errors import ArgumentError, LabelError
 from fomaug.study.data import StudyData, load_data
+from fomaug.study.design import make_splits
 from fomaug.study.plan import StudyPlan
-from fomaug.study.splits import make_splits
 
 Write = Callable[..., Path]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fomaug.study.statistics import estimate, t_quantile
+from fomaug.study.design import estimate, t_quantile
 
 
 @pytest.mark.parametrize(

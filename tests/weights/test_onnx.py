@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,6 @@ def test_an_unknown_model_is_not_exported(tmp_path: Path, capsys: pytest.Capture
 def test_a_missing_package_names_the_extra(
     tiny_model: Animator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'fomaug\[export\]'"):
         export_onnx(tiny_model, tmp_path)

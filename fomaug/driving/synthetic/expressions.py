@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fomaug.animator import Animator
 from fomaug.errors import ArgumentError, did_you_mean
-from fomaug.faces import head_pose, is_face_model, mean_mesh, posed_face
+from fomaug.faces import fit_mean_face, is_face_model, mean_mesh, posed_face
 from fomaug.geometry import hull_area
 from fomaug.types import Keypoints
 
@@ -164,7 +164,7 @@ def neutral_like(source: Keypoints, driving: Keypoints, model: Animator) -> Keyp
     own = source.to("cpu", torch.float32)
     if not is_face_model(model):
         return _lay(own, driving)
-    mean = posed_face(head_pose(own, model))
+    mean = posed_face(fit_mean_face(own.value))
     return _lay(mean if driving.jacobian is not None else Keypoints(mean.value), driving)
 
 

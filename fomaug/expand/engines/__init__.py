@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.resources import Stages, WorkerSetup
 from fomaug.expand.tasks import Tasks
-from fomaug.expand.worker import Stages, WorkerSetup
 
 __all__ = ["Engine", "Job", "make_engine"]
 

@@ -10,6 +10,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.reduction import ForkingPickler
+from multiprocessing.spawn import get_preparation_data
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -17,18 +19,18 @@ import torch
 from fomaug.errors import ArgumentError, FomaugError
 from fomaug.expand.engines import Job
 from fomaug.expand.engines.process import serve
-from fomaug.expand.fork_server import context_of_workers, deaf_to_interrupts
+from fomaug.expand.fork_server import UNGUARDED, WORKER, context_of_workers, without_interrupts
 from fomaug.expand.manifest import new_part_name, part_path
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.resources import WorkerSetup
 from fomaug.expand.run import work
 from fomaug.expand.tasks import Done, Task, Tasks
-from fomaug.expand.worker import WorkerSetup
 from fomaug.weights import pick_device
 
 _WORKER_BYTES: Final = 1 << 30  # memory of one process on a CPU, with a margin
 _MOST_DEATHS: Final = 10
 _ADVICE: Final = (
-    "; a script that calls fomaug.expand with several processes must be a file, because each process imports it, and "
+    "a script that calls fomaug.expand with several processes must be a file, because each process imports it, and "
     'needs `if __name__ == "__main__":` around the call, or processes=1'
 )
 _PATIENCE: Final = 10.0  # seconds in which workers must end by themselves
@@ -126,6 +128,7 @@ class _Processes:
         self._on_cpu = all(device == "cpu" for device in devices)
         self.threads = max(1, torch.get_num_threads() // len(devices)) if self._on_cpu else None
         _check_picklable(job.setup)
+        _check_script()
         self._deaths = 0  # in a row, without a copy in between
         self.devices = devices
         self.workers: list[_Process] = []
@@ -143,8 +146,6 @@ class _Processes:
             self._stop()
             raise
         self._end()
-        for worker in self.workers:
-            self.tasks.index.add(part_path(self.tasks.index.out, worker.part), checked=False)
 
     def _start(self, device: str) -> _Process:
         for number in range(_MOST_DEATHS):
@@ -163,16 +164,16 @@ class _Processes:
         # Objects on a CPU are sent as bytes: the fork server takes fewer file descriptors than a model has tensors.
         sent = pickle.dumps(setup) if self._on_cpu else setup
         arguments = (sent, part, theirs, self.threads, dict(os.environ))
-        process = context.Process(target=serve, args=arguments, daemon=True)
-        # A fork inherits the handler of its server, whose import of torch it waits for; the job can be interrupted.
-        with nullcontext() if context.get_start_method() == "forkserver" else deaf_to_interrupts():
-            try:
+        process = context.Process(target=serve, name=WORKER, args=arguments, daemon=True)
+        try:
+            # A fork inherits the mask of its server, whose import of torch it waits for; the job can be interrupted.
+            with nullcontext() if context.get_start_method() == "forkserver" else without_interrupts():
                 process.start()
-            except BaseException:
-                ours.close()  # ends a process that has started nevertheless
-                raise
-            finally:
-                theirs.close()
+        except BaseException:
+            ours.close()  # ends a process that has started nevertheless
+            raise
+        finally:
+            theirs.close()
         return _Process(process, ours, part, device)
 
     def _give(self, worker: _Process) -> None:
@@ -213,11 +214,13 @@ class _Processes:
         worker.process.join(_PATIENCE)
         worker.pipe.close()
         self.workers.remove(worker)
+        if worker.process.exitcode == UNGUARDED:
+            raise FomaugError(f"the first worker process would have started the job again; {_ADVICE}") from None
         reason = f"ended with exit code {worker.process.exitcode}"
         self._deaths += 1
         if self._deaths > _MOST_DEATHS:
-            advice = _ADVICE if worker.process.exitcode == 1 else ""
-            raise FomaugError(f"{_MOST_DEATHS} workers in a row made nothing; the last one {reason}{advice}")
+            advice = f"; {_ADVICE}" if worker.process.exitcode == 1 else ""
+            raise FomaugError(f"{_MOST_DEATHS} workers in a row made nothing; the last one {reason}{advice}") from None
         for number, task in reversed(list(enumerate(worker.tasks))):
             if number == 0 and worker.has_begun:
                 self.tasks.lost(task, worker.part, reason)
@@ -229,12 +232,14 @@ class _Processes:
         self._give(successor)
 
     def _end(self) -> None:
-        """Send the end of tasks to all workers, and wait for them."""
+        """Send the end of tasks to all workers, index their rows while they end, and wait for them."""
         for worker in self.workers:
             try:
                 worker.pipe.send(None)
             except OSError:
                 continue  # it has ended already
+        for worker in self.workers:
+            self.tasks.index.add(part_path(self.tasks.index.out, worker.part), checked=False)
         for worker in self.workers:
             worker.process.join()
 
@@ -248,6 +253,13 @@ class _Processes:
                 worker.process.kill()
                 worker.process.join()
             worker.pipe.close()  # ends a worker whose fork server was killed, so that it cannot be joined
+
+
+def _check_script() -> None:
+    """Raise an error if other processes cannot import the script of this one, since it was read from a pipe."""
+    path = get_preparation_data(WORKER).get("init_main_from_path")
+    if path is not None and not Path(path).exists():
+        raise ArgumentError(f"there is no script {path}; {_ADVICE}")
 
 
 def _check_picklable(setup: WorkerSetup) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from fomaug.errors import FomaugError
+from fomaug.expand.resources import WorkerSetup, load_stages
 from fomaug.expand.run import work
 from fomaug.expand.tasks import Done, Task
-from fomaug.expand.worker import WorkerSetup, load_stages
 
 
 class _PipeFeed:

@@ -11,14 +11,15 @@ from dataclasses import replace
 from tempfile import mkdtemp
 from typing import Any, Final
 
-from fomaug.errors import FomaugError, MissingExtraError
+from fomaug.errors import FomaugError
 from fomaug.expand.engines import Job
 from fomaug.expand.manifest import new_part_name, part_path
 from fomaug.expand.output import fetch
 from fomaug.expand.plan import ExpandPlan
+from fomaug.expand.resources import WorkerSetup, load_stages
 from fomaug.expand.run import work
 from fomaug.expand.tasks import Done, Task
-from fomaug.expand.worker import WorkerSetup, load_stages
+from fomaug.imports import require
 
 _MOST_DEATHS: Final = 10  # of workers in a row that made nothing
 _PRESTART: Final = "RAY_prestart_worker_first_driver"
@@ -36,7 +37,7 @@ class RayEngine:
 
     def __init__(self, plan: ExpandPlan) -> None:
         self.plan = plan
-        self._ray = _import_ray()
+        self._ray: Any = require("ray")
 
     def run(self, job: Job) -> None:
         """Make the copies of all tasks, see `Engine`."""
@@ -192,11 +193,3 @@ def _cause(error: Any) -> Exception:
     """Return the error that ended an actor's call, as the local engine raises it."""
     cause = getattr(error, "cause", None)
     return cause if isinstance(cause, Exception) else FomaugError(str(error).splitlines()[-1])
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-    except ImportError as cause:
-        raise MissingExtraError("ray", "ray") from cause
-    return ray

@@ -33,6 +33,9 @@ class Unfinished:
     def close(self) -> None:
         """Release what is open."""
 
+    def remove(self) -> None:
+        """Remove the samples, which are in the finished shard now."""
+
 
 class FormatWriter(ABC):
     """Writer of samples, shard by shard; a shard is visible, as a whole, once it is finished.

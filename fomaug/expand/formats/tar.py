@@ -67,27 +67,23 @@ class TarWriter(ArchiveWriter):
     def open_unfinished(self, shard: str) -> Unfinished:
         """Open the samples of an unfinished archive.
 
-        The name of the file is removed, so that the archive can be written anew; its samples stay readable.
+        Its file is renamed, so that the archive can be written anew. It stays until it is removed, for the case that
+        this process, too, is killed while it copies the samples. Then there are two files, and that with more samples
+        is taken.
         """
         file = f"{shard}{self.suffix}"
-        temporary = temporary_of(path_inside(self.out, file))
+        newer, older = _unfinished_paths(path_inside(self.out, file))
+        with suppress(OSError):
+            if _count(newer, file) > _count(older, file):
+                newer.replace(older)
+            else:
+                newer.unlink()  # also a pipe, or a link to nowhere, which the writer would open
         try:
-            opened = open_regular(temporary, ARCHIVE)
+            return _open(older, file)
         except OSError:
             with suppress(OSError):
-                temporary.unlink()  # a pipe, or a link to nowhere, which the writer would open
+                older.unlink()
             return Unfinished()
-        try:
-            # Before the name is removed, because reading a large file can be interrupted.
-            found = UnfinishedTar(opened, file)
-            temporary.unlink()
-        except OSError:  # Windows removes no open file, and the writer could not begin
-            opened.close()
-            return Unfinished()
-        except BaseException:
-            opened.close()
-            raise
-        return found
 
     @staticmethod
     def read(archive: BinaryIO, names: Sequence[str]) -> dict[str, bytes]:
@@ -136,10 +132,12 @@ class UnfinishedTar(Unfinished):
     Args:
         file: the file, open for reading until `close`.
         name: name of the archive in the rows of its samples.
+        path: path of the file.
     """
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: BinaryIO, name: str, path: Path) -> None:
         self._file = file
+        self._path = path
         self._samples: dict[CopyId, tuple[Row, tarfile.TarInfo]] = {}
         with suppress(*_DAMAGE):  # of a file without a complete sample
             self._archive = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 - it is closed with its file
@@ -156,16 +154,49 @@ class UnfinishedTar(Unfinished):
                 row, member = self._samples[copy_id]
                 yield Sample(member.name, _read(self._archive, member), None, row)
 
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._samples)
+
     def close(self) -> None:
-        """Close the file, whose space is then free."""
+        """Close the file."""
         self._file.close()
+
+    def remove(self) -> None:
+        """Close and remove the file."""
+        self.close()
+        self._path.unlink(missing_ok=True)
 
 
 def unfinished_archives(plan: ExpandPlan, names: Iterable[str]) -> set[Path]:
     """Return the paths that unfinished archives of a job may have, by the names of its archives without suffix."""
     if plan.format != "webdataset":
         return set()
-    return {temporary_of(Path(plan.out, f"{name}{TarWriter.suffix}")) for name in names}
+    return {path for name in names for path in _unfinished_paths(Path(plan.out, f"{name}{TarWriter.suffix}"))}
+
+
+def _unfinished_paths(archive: Path) -> tuple[Path, Path]:
+    """Return the paths of an archive that is being written, and of an older one whose samples are copied."""
+    return temporary_of(archive), temporary_of(archive.with_name(f"{archive.name}.older"))
+
+
+def _count(path: Path, name: str) -> int:
+    """Return the number of complete samples of a file; -1 if there is no file that can be read."""
+    try:
+        found = _open(path, name)
+    except OSError:
+        return -1
+    found.close()
+    return len(found)
+
+
+def _open(path: Path, name: str) -> UnfinishedTar:
+    opened = open_regular(path, ARCHIVE)
+    try:
+        return UnfinishedTar(opened, name, path)
+    except BaseException:  # reading a large file can be interrupted
+        opened.close()
+        raise
 
 
 def _complete(archive: tarfile.TarFile, name: str) -> Iterator[tuple[CopyId, tuple[Row, tarfile.TarInfo]]]:

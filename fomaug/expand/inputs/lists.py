@@ -28,7 +28,7 @@ from fomaug.files import LABELS
 from fomaug.labels import CSV_FILES, JSON_FILES
 from fomaug.media import file_size
 from fomaug.remote import check_url, is_url, local_name, open_any
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 
 SUFFIXES: Final = (".csv", ".jsonl", ".ndjson")
 """Suffixes of lists."""

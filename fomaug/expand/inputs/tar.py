@@ -19,7 +19,7 @@ from fomaug.expand.sources import SourceFile
 from fomaug.files import ARCHIVE
 from fomaug.media import read_suffixes, unread_suffixes
 from fomaug.remote import open_any
-from fomaug.strict_json import load_json
+from fomaug.untrusted import load_json
 
 _SUFFIXES: Final = frozenset((*read_suffixes, *unread_suffixes))
 _MOST_LABEL_BYTES: Final = 1 << 20  # of a file with the label of a sample

@@ -1,4 +1,4 @@
-"""Put animated faces back into their pictures without a seam.
+"""Squares of pictures: they are cut out for the animation, and animated faces are put back without a seam.
 
 From the middle of a square to its edges, first the animated face fades into the source warped by the same flow: both
 show the same features at the same pixels, so none appears twice. Then that flow fades to the identity, so that the
@@ -8,18 +8,114 @@ edges of the square are those of the source.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug.device import send
-from fomaug.faces.square import Size, Square
 from fomaug.geometry import identity_grid, resize_flow, warp_image
+from fomaug.media import Picture
+
+FACE_SHARE: Final = 1.8
+"""Side of the square over the longer side of the face's box, as in the pictures that face models are trained on."""
+
+_RAISE: Final = 0.08  # as a share of the box's height, because boxes end at the brows
+_LEAST_SIDE: Final = 32  # pixels; smaller squares have too little detail to animate
+
+Size = tuple[int, int]
+Pixel = TypeVar("Pixel", bound=np.generic)
+
+
+class Square(NamedTuple):
+    """A rectangle of a picture in whole pixels; a square unless it is clipped at the picture's edges.
+
+    Attributes:
+        left: first column.
+        top: first row.
+        right: last column plus one.
+        bottom: last row plus one.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def size(self) -> Size:
+        """(H, W)."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def edges(self) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom), a plain tuple."""
+        return self.left, self.top, self.right, self.bottom
+
+    def cut(self, images: Tensor) -> Tensor:
+        """Cut the square out of images (..., H, W); the result is a view.
+
+        >>> import torch
+        >>> Square(2, 1, 6, 4).cut(torch.zeros(3, 8, 8)).shape
+        torch.Size([3, 3, 4])
+        """
+        return images[..., self.top : self.bottom, self.left : self.right]
+
+    def cut_pixels(self, pixels: NDArray[Pixel]) -> NDArray[Pixel]:
+        """Cut the square out of pixels (H, W, ...); the result is a view.
+
+        >>> Square(2, 1, 6, 4).cut_pixels(np.zeros((8, 8, 3))).shape
+        (3, 4, 3)
+        """
+        return pixels[self.top : self.bottom, self.left : self.right]
+
+    def cut_picture(self, picture: Picture) -> Picture:
+        """Cut the square out of a picture with its alpha channel; the arrays are views."""
+        alpha = None if picture.alpha is None else self.cut_pixels(picture.alpha)
+        return replace(picture, pixels=self.cut_pixels(picture.pixels), alpha=alpha)
+
+    def lies_in(self, size: Size) -> bool:
+        """Return whether the square has an area and is inside of a picture of (H, W)."""
+        return 0 <= self.left < self.right <= size[1] and 0 <= self.top < self.bottom <= size[0]
+
+
+def whole_picture(size: Size) -> Square:
+    """Return the rectangle of a whole picture of (H, W)."""
+    return Square(0, 0, size[1], size[0])
+
+
+def face_square(box: Sequence[float], size: Size) -> Square | None:
+    """Return a square around a face's box, clipped at the picture's edges.
+
+    Args:
+        box: (left, top, right, bottom) in pixels; more columns are ignored.
+        size: (H, W) of the picture.
+
+    Returns:
+        The square; None if the box is outside of the picture, or too small.
+    """
+    left, top, right, bottom = (float(edge) for edge in box[:4])
+    side = FACE_SHARE * max(right - left, bottom - top)
+    middle_x, middle_y = (left + right) / 2, (top + bottom) / 2 - _RAISE * (bottom - top)
+    square = Square(
+        max(0, round(middle_x - side / 2)),
+        max(0, round(middle_y - side / 2)),
+        min(size[1], round(middle_x + side / 2)),
+        min(size[0], round(middle_y + side / 2)),
+    )
+    return square if min(square.size) >= _LEAST_SIDE else None
+
+
+def face_squares(boxes: Iterable[Sequence[float]], size: Size) -> tuple[Square, ...]:
+    """Return squares around the boxes of faces, see `face_square`; boxes without a square are left out."""
+    squares = (face_square(box, size) for box in boxes)
+    return tuple(square for square in squares if square is not None)
+
 
 _FLOW_BAND: Final = 0.12  # share of the square over which the motion fades to none
 _FACE_BAND: Final = 0.08  # share of the square, inside of that, over which the animated face fades to the warped source

@@ -1,4 +1,4 @@
-"""Names of modules, functions and packages that are imported on demand, moved, given by users, or callable."""
+"""Imports on demand: the names of packages, moved names, functions that users name, and optional packages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fomaug.errors import ArgumentError
+from fomaug.errors import ArgumentError, MissingExtraError
 
 
 def names_on_demand(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
@@ -106,3 +106,27 @@ def named_callable(name: str) -> Callable[..., Any]:
         raise ArgumentError(f"{name!r} must be a function or a class, got a {type(made).__name__}")
     function: Callable[..., Any] = made
     return function
+
+
+def require(package: str, extra: str = "") -> ModuleType:
+    """Import a package that is installed only with an extra.
+
+    Python imports a folder of the same name, such as `ray/` beside a script, as an empty package; it is not taken for
+    the package.
+
+    Args:
+        package: name of the package.
+        extra: name of the extra that installs it; empty for that of the package.
+
+    Raises:
+        MissingExtraError: the package is not installed. Errors of an installed package are raised unchanged.
+    """
+    try:
+        module = importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise MissingExtraError(package, extra or package) from error
+    if module.__spec__ is not None and module.__spec__.origin is None:
+        raise MissingExtraError(package, extra or package)
+    return module
