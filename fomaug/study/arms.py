@@ -15,7 +15,7 @@ from torch import Tensor
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
 from fomaug.driving import DrivingPool, load_pool
-from fomaug.errors import ArgumentError, check_choice, shortened
+from fomaug.errors import ArgumentError, PoolError, check_choice, shortened
 from fomaug.files import SUMMARY, read_regular
 from fomaug.media import decode_picture, encode_image
 from fomaug.options import Purpose, preset_options
@@ -237,7 +237,7 @@ def _augment(name: str, values: dict[str, Any], defaults: Defaults) -> tuple[Mot
         values = {**preset_options(purpose, values, ("driving", "strength_range", "region")), **values}
     driving = values.pop("driving", "builtin")
     if purpose == "auto" and driving == "views":
-        driving = defaults.choose_views(animator)
+        driving = _chosen_views(name, animator, defaults)
     pool = driving if isinstance(driving, DrivingPool) else load_pool(str(driving), animator)
     try:
         augment = MotionAugment.from_dict(values, driving=pool, model=animator)
@@ -245,6 +245,13 @@ def _augment(name: str, values: dict[str, Any], defaults: Defaults) -> tuple[Mot
         raise ArgumentError(f"arm {name!r}: {cause}") from cause
     described = _described(driving)
     return augment, described if purpose is None else f"{described} (purpose {purpose})"
+
+
+def _chosen_views(name: str, animator: Animator, defaults: Defaults) -> str:
+    try:
+        return defaults.choose_views(animator)
+    except (ArgumentError, PoolError) as cause:
+        raise type(cause)(f"arm {name!r}: {cause}; give another purpose, or the pool as driving") from cause
 
 
 def _described(driving: object) -> str:

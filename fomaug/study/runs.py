@@ -13,6 +13,10 @@ from fomaug.untrusted import load_json
 
 SETTINGS: Final = "settings.json"
 RUNS: Final = "runs.jsonl"
+_OTHER_COPIES: Final = (
+    ". The pool of the arm 'copies' depends on the purpose of the task; --arm copies=POOL gives the pool that it had, "
+    "such as builtin"
+)
 
 
 class RunId(NamedTuple):
@@ -99,7 +103,7 @@ def _enter(out: Path, settings: dict[str, Any]) -> None:
     if changed := list(_changes(known, settings)):
         raise ResumeError(
             f"{out} holds a study with other settings: {'; '.join(changed[:3])}. Give the same settings to resume it, "
-            "or a new folder"
+            f"or a new folder{_OTHER_COPIES if changed[0].startswith('arms.copies.pool_hash ') else ''}"
         )
 
 

@@ -13,7 +13,7 @@ import torch
 
 import fomaug
 from fomaug import Animator, DrivingPool, MotionAugment
-from fomaug.errors import ArgumentError, ResumeError
+from fomaug.errors import ArgumentError, PoolError, ResumeError
 from fomaug.study import StudyPlan, arms, run
 from fomaug.study.arms import Defaults, Mixture, degrade, read_mixture
 
@@ -56,6 +56,17 @@ def test_wrong_settings_name_their_arm(
     plain = {"driving": tiny_pool, "model": tiny_model}
     with pytest.raises(ArgumentError, match=f"arm 'mine'.*{message}"):
         arms.make_arms({"copies": plain, "mine": {**plain, **values}}, defaults())
+
+
+def test_a_model_without_named_keypoints_cannot_have_chosen_views(tiny_model: Animator) -> None:
+    def choose(_: Animator) -> str:
+        raise PoolError("the keypoints have no names")
+
+    chosen = {"copies": {"purpose": "auto", "model": tiny_model}}
+    with pytest.raises(
+        PoolError, match=r"arm 'copies': the keypoints have no names; give another purpose, or the pool"
+    ):
+        arms.make_arms(chosen, Defaults("auto", seed=0, device="cpu", choose_views=choose))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -127,6 +127,12 @@ def test_other_settings_or_data_are_refused(tmp_path: Path, write_classes: Write
     other = MotionAugment(still.driving, still.model, p=0.0, strength_range=(0.1, 0.2))
     with pytest.raises(ResumeError, match=r"arms\.copies\.strength_range was"):
         fomaug.study(data, tmp_path / "out", arms={"copies": other}, **QUICK)
+    settings = tmp_path / "out" / "settings.json"
+    content = settings.read_text()
+    settings.write_text(content.replace(still.driving.hash, "0" * 64))
+    with pytest.raises(ResumeError, match=r"arms\.copies\.pool_hash was .*--arm copies=POOL"):
+        fomaug.study(data, tmp_path / "out", arms={"copies": still}, **QUICK)
+    settings.write_text(content)
     (data / "person_0" / "0.png").unlink()
     with pytest.raises(ResumeError, match="pictures was"):
         fomaug.study(data, tmp_path / "out", arms={"copies": still}, **QUICK)
