@@ -62,9 +62,9 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent / "faces")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--plain", action="store_true", help="train without moved faces")
-    parser.add_argument("--quick", action="store_true", help="five epochs, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="two epochs, to see that it runs")
     args = parser.parse_args()
-    args.epochs = 5 if args.quick else args.epochs
+    args.epochs = 2 if args.quick else args.epochs
     return args
 
 

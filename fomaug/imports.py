@@ -127,6 +127,6 @@ def require(package: str, extra: str = "") -> ModuleType:
         if error.name != package:
             raise
         raise MissingExtraError(package, extra or package) from error
-    if module.__spec__ is not None and module.__spec__.origin is None:
+    if getattr(module, "__file__", None) is None:
         raise MissingExtraError(package, extra or package)
     return module

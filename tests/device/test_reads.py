@@ -52,7 +52,6 @@ def frames(pools: dict[str, DrivingPool]) -> dict[str, PoolFrames]:
         pytest.param({"pool": "views", "region": "expression", "p": 0.5}, (256, 256), 2, id="views of a region"),
     ],
 )
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_nothing_is_read_between_draw_and_pixels(
     fake_cuda: FakeCuda,
     model: Any,
@@ -61,7 +60,6 @@ def test_nothing_is_read_between_draw_and_pixels(
     options: dict[str, Any],
     size: tuple[int, int],
     copies: int,
-    dtype: torch.dtype,
 ) -> None:
     settings = {"p": 1.0, **options}
     pool, batch_size = settings.pop("pool", "builtin"), settings.pop("batch_size", None)
@@ -70,17 +68,18 @@ def test_nothing_is_read_between_draw_and_pixels(
     with fake_cuda:
         animator = fake_cuda.animator(model, torch.bfloat16)
         fake_cuda.load(pools[pool], frames[pool])
-        images = torch.zeros(8, 3, *size, dtype=dtype, device=CUDA)
-        apply(animator, pools[pool], images, params, batch_size=batch_size)  # sends the constants
-        traffic = fake_cuda.watch()
-        result = apply(animator, pools[pool], images, params, batch_size=batch_size)
-        assert result.image.shape == (8 * copies, 3, *size)
-        assert result.image.device == CUDA
-    assert traffic.waits == []
-    # Each pass sends the numbers of its draws in one copy. Where a pass takes some of the images, or some of the
-    # copies move, their rows are sent, too.
-    passes = -(-moving // (batch_size or 64))
-    assert len(traffic.sends) == passes if moving == 8 else len(traffic.sends) <= 3 * passes + 1
+        bytes_, floats = (torch.zeros(8, 3, *size, dtype=dtype, device=CUDA) for dtype in (torch.uint8, torch.float32))
+        apply(animator, pools[pool], bytes_, params, batch_size=batch_size)  # sends the constants
+        for images in (bytes_, floats):
+            traffic = fake_cuda.watch()
+            result = apply(animator, pools[pool], images, params, batch_size=batch_size)
+            assert (result.image.shape, result.image.dtype) == ((8 * copies, 3, *size), images.dtype)
+            assert result.image.device == CUDA
+            assert traffic.waits == []
+            # Each pass sends the numbers of its draws in one copy. Where a pass takes some of the images, or some of
+            # the copies move, their rows are sent, too.
+            passes = -(-moving // (batch_size or 64))
+            assert len(traffic.sends) == passes if moving == 8 else len(traffic.sends) <= 3 * passes + 1
 
 
 def test_boxes_of_faces_are_read_once(fake_cuda: FakeCuda, model: Any, pools: Any, frames: Any) -> None:

@@ -29,6 +29,10 @@ OTHER_PROGRAMS = {
 _SMALLER_COMMANDS = (
     (r"^expand (?!.*(--shard|--finish|--copies))(.*)", r"expand \2 --copies 2"),
     (r"--copies \d+", "--copies 2"),
+    (
+        r"--copies 2 --purpose recognition",
+        "--copies 1 --purpose recognition",
+    ),  # the face of each copy is searched later
     (r"--per-class \d+", "--per-class 1"),
     (r"--processes auto", "--processes 2"),
     (r"--max-steps \d+", "--max-steps 2"),
@@ -48,7 +52,7 @@ _SMALLER_CODE = (
     (r"batch_size=64", "batch_size=2"),
     (r"processes=\d+", "processes=1"),
     (r"steps=\d+", "steps=1"),
-    (r"fomaug\.study\((.*)\)", r'fomaug.study(\1, choices=2, seeds=1, copies=1, gates="off")'),
+    (r"fomaug\.study\((.*?)\)", r'fomaug.study(\1, choices=2, seeds=1, copies=1, gates="off")'),
 )
 
 
