@@ -309,6 +309,14 @@ if __name__ == "__main__":
     assert ended.stdout.splitlines() == ["10 []"] * 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are listed in /proc")
+def test_a_job_leaves_no_file_descriptors_open(run: Callable[..., ExpandReport]) -> None:
+    run("first", processes=2)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    run("second", processes=2)
+    assert len(list(Path("/proc/self/fd").iterdir())) < before + 20, "there are more tensors than that"
+
+
 def test_workers_end_with_their_job(run: Callable[..., ExpandReport]) -> None:
     run("out", processes=2)
     assert multiprocessing.active_children() == []

@@ -127,7 +127,7 @@ class _Processes:
         self.tasks: Tasks = job.tasks
         self._on_cpu = all(device == "cpu" for device in devices)
         self.threads = max(1, torch.get_num_threads() // len(devices)) if self._on_cpu else None
-        _check_picklable(job.setup)
+        _check_picklable(job.setup, on_cpu=self._on_cpu)
         _check_script()
         self._deaths = 0  # in a row, without a copy in between
         self.devices = devices
@@ -262,10 +262,12 @@ def _check_script() -> None:
         raise ArgumentError(f"there is no script {path}; {_ADVICE}")
 
 
-def _check_picklable(setup: WorkerSetup) -> None:
+def _check_picklable(setup: WorkerSetup, *, on_cpu: bool) -> None:
+    # A forking pickler opens a file descriptor for each tensor on a CPU, and never closes it.
+    dumps = pickle.dumps if on_cpu else ForkingPickler.dumps
     for name in ("model", "pool", "embed", "detector"):
         try:
-            ForkingPickler.dumps(getattr(setup, name))
+            dumps(getattr(setup, name))
         except (pickle.PicklingError, TypeError, AttributeError) as cause:
             raise ArgumentError(
                 f"{name} cannot be passed to other processes ({cause}); define it at the top of a module, "
