@@ -163,8 +163,8 @@ PRESETS: Final[Mapping[Purpose, Preset]] = {
     ),
     "auto": Preset(
         {"driving": "views"},
-        "Heads turned by up to 45 degrees: +3.4 points [+1.8, +5.0]; by up to 60: +4.0 [+2.7, +5.3]; ORL, with "
-        "little pose: +0.7 [-0.8, +2.2].",
+        "Heads turned by up to 45 degrees: +3.4 points [+1.8, +5.0], where the built-in pool has +1.8; by up to 60: "
+        "+4.0 [+2.7, +5.3]; ORL, with little pose: +0.7 [-0.8, +2.2].",
     ),
 }
 
