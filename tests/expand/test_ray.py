@@ -116,6 +116,16 @@ def test_a_job_survives_a_dead_node(
     assert contents(report.out) == whole
 
 
+def test_an_actor_without_tasks_gives_its_core_to_one_that_waits_for_it(
+    run: Callable[..., ExpandReport], contents: Contents, cluster: Any
+) -> None:
+    whole = contents(run("one").out)
+    cluster.remove_node(next(node for node in cluster.list_all_nodes() if node is not cluster.head_node))
+    report = run("many", engine="ray", processes=2)  # the second actor has a task, but no core yet
+    assert (report.new, report.failed) == (96, ())
+    assert contents(report.out) == whole
+
+
 def test_a_worker_that_is_killed_while_ray_starts_is_survived(
     run: Callable[..., ExpandReport], contents: Contents, tmp_path: Path, jobs: Any
 ) -> None:

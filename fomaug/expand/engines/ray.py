@@ -92,22 +92,30 @@ class _Actors:
             self._start()
         while self._busy:
             (ready, *_), _ = self._ray.wait(list(self._busy), num_returns=1)
-            actor, part, task = self._busy.pop(ready)
-            try:
-                done, copies = self._ray.get(ready)
-            except self._ray.exceptions.RayActorError as error:
-                self._ray.kill(actor)  # it may be unreachable and still work
-                self._replace(part, task, error)
-                continue
-            except self._ray.exceptions.RayTaskError as error:
-                raise _cause(error) from error
-            self._deaths = 0
-            self._job.tasks.made(copies, len(done.failed))
-            self._job.tasks.done(done)
-            self._give(actor, part)
+            self._settle(ready)
         self._fetch_rows()
         for part in self._parts:
             self._job.tasks.index.add(part_path(self._job.tasks.index.out, part), checked=False)
+
+    def _settle(self, ready: Any) -> None:
+        """Record the result of a call, and give its actor the next task.
+
+        Ray ends an actor without references, which an actor without tasks is as soon as this function returns. Its core
+        may be needed for an actor that waits to be started.
+        """
+        actor, part, task = self._busy.pop(ready)
+        try:
+            done, copies = self._ray.get(ready)
+        except self._ray.exceptions.RayActorError as error:
+            self._ray.kill(actor)  # it may be unreachable and still work
+            self._replace(part, task, error)
+            return
+        except self._ray.exceptions.RayTaskError as error:
+            raise _cause(error) from error
+        self._deaths = 0
+        self._job.tasks.made(copies, len(done.failed))
+        self._job.tasks.done(done)
+        self._give(actor, part)
 
     def _fetch_rows(self) -> None:
         """Index the rows and thumbnails that actors wrote to storage."""
