@@ -20,6 +20,7 @@ from fomaug.faces.pose import head_pose as head_pose
 from fomaug.faces.pose import mean_face_angles as mean_face_angles
 from fomaug.faces.pose import pose_of_points as pose_of_points
 from fomaug.faces.pose import posed_face as posed_face
+from fomaug.faces.pose import round_angles as round_angles
 from fomaug.faces.search import FaceBox as FaceBox
 from fomaug.faces.search import is_steady as is_steady
 from fomaug.faces.search import overlap as overlap
@@ -63,6 +64,7 @@ __all__ = [
     "fit_mean_face",
     "head_pose",
     "pose_of_points",
+    "round_angles",
     "posed_face",
     "FACE_SHARE",
     "Square",

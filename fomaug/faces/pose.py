@@ -61,7 +61,7 @@ def head_pose(keypoints: Keypoints, model: Animator) -> Tensor:
 
 def pose_of_points(value: Tensor) -> Tensor:
     """Estimate head poses (B, 3) in degrees from the canonical keypoints (B, K, 2); see `head_pose`."""
-    return _rounded(head_angles(_fit(value)))
+    return round_angles(head_angles(_fit(value)))
 
 
 def fit_mean_face(value: Tensor) -> Tensor:
@@ -70,10 +70,11 @@ def fit_mean_face(value: Tensor) -> Tensor:
     `posed_face` has the keypoints of the mean face in these poses. They differ from the poses of the heads, see
     `head_angles`.
     """
-    return _rounded(_fit(value))
+    return round_angles(_fit(value))
 
 
-def _rounded(angles: Tensor) -> Tensor:
+def round_angles(angles: Tensor) -> Tensor:
+    """Round angles in degrees to multiples of 1/64, which are the same after writing and reading."""
     return (angles * _STEPS).round() / _STEPS
 
 

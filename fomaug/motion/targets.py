@@ -13,7 +13,7 @@ from torch import Tensor
 from fomaug.device import constant, constants, send
 from fomaug.driving.synthetic import EXPRESSIONS, expression_offset
 from fomaug.errors import PoolError
-from fomaug.faces import KEYPOINT_POINTS, pose_of_points, posed_face
+from fomaug.faces import KEYPOINT_POINTS, pose_of_points, posed_face, round_angles
 from fomaug.geometry import Bounded, Measures, TransferMode, bounded_target, hull_area, side_growth
 from fomaug.motion.params import MotionParams
 from fomaug.motion.view import Aim, Angles, View, aim, earlier_aim
@@ -25,7 +25,6 @@ FARTHEST: Final = 30.0
 """Largest turn of the mean face, in degrees, above which a view is replaced; measured, too."""
 _NAMES: Final = tuple(KEYPOINT_POINTS)
 _STEPS: Final = 16  # views between the drawn view and the yaw of the source
-_FRACTION: Final = 64.0  # of a degree, so that angles are the same after writing and reading
 _NUMBERS: Final = 13  # of a settled view: the chosen view, the pose of the source, start and end, the candidate
 
 
@@ -200,7 +199,7 @@ def _candidates(asked: Tensor, poses: Tensor) -> Tensor:
     share = torch.arange(1, _STEPS + 1, device=asked.device).to(asked) / _STEPS
     yaw = asked[:, :1] + (poses[:, :1] - asked[:, :1]) * share
     nearer = asked[:, None].repeat(1, _STEPS, 1)
-    nearer[..., 0] = (yaw * _FRACTION).round() / _FRACTION
+    nearer[..., 0] = round_angles(yaw)
     return torch.cat([asked[:, None], mirrored[:, None], nearer], 1)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fomaug.errors import ArgumentError, check_mapping, shortened
-from fomaug.faces import mean_face_angles
+from fomaug.faces import mean_face_angles, round_angles
 
 Angles = tuple[float, float, float]
 
@@ -109,7 +109,6 @@ _FARTHER: Final = 170.0  # degrees of yaw of the source at which its turns would
 _STEEP: Final = 40.0  # degrees of a nod down at which turned heads would not turn farther
 _DOWN: Final = 120.0  # degrees of a nod down at which heads would not turn
 _ASIDE: Final = 90.0  # degrees of a turn at which heads would not nod down, or up only half as far
-_FRACTION: Final = 64.0  # of a degree, so that angles are the same after writing and reading
 _EARLIER_GAIN: Final = 1.6
 _EARLIER_SIDEWAYS: Final = 40.0
 _EARLIER_TILT: Final = 0.3
@@ -146,7 +145,7 @@ def aim(views: Tensor, poses: Tensor) -> Aim:
     low, high = (torch.full_like(nod, limit) for limit in NOD_LIMITS)
     usual = mean_face_angles(views)[:, 1]
     pitch = pitch.clamp(usual.minimum(low), usual.maximum(high))
-    return Aim(_rounded(start), _rounded(torch.stack([yaw, pitch, level[:, 2]], 1)))
+    return Aim(round_angles(start), round_angles(torch.stack([yaw, pitch, level[:, 2]], 1)))
 
 
 def earlier_aim(views: Tensor, poses: Tensor) -> Aim:
@@ -161,7 +160,3 @@ def earlier_aim(views: Tensor, poses: Tensor) -> Aim:
     farther = (start + gain * (pitch - start)).clamp(pitch.minimum(low), pitch.maximum(high))
     tilted = roll + _EARLIER_TILT * yaw.deg2rad().sin() * (farther - start)
     return Aim(poses, torch.stack([yaw, farther, tilted], 1))
-
-
-def _rounded(angles: Tensor) -> Tensor:
-    return (angles * _FRACTION).round() / _FRACTION
