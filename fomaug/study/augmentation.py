@@ -16,6 +16,7 @@ from torch import Tensor
 from fomaug.augment import MotionAugment, MotionResult
 from fomaug.geometry import identity_grid
 from fomaug.labels import FaceLabels, move
+from fomaug.media import to_tensor
 from fomaug.quality import Gates, judge, score
 from fomaug.study.data import StudyData
 from fomaug.study.design import Rows
@@ -245,7 +246,7 @@ def _by_distance(made: Sequence[Sequence[_Copy]]) -> Rows:
 def _copies_of(augment: MotionAugment, data: StudyData, row: int, copies: int, *, gates: bool) -> list[_Copy]:
     """Make the copies of one picture, in order; draw rejected ones anew, and leave them out after the last try."""
     pixels = data.picture(row)
-    image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None]
+    image = to_tensor(pixels)[None].contiguous()
     key, made, missing = data.keys[row], {}, list(range(copies))
     for attempt in range(_TRIES):
         draws = augment.draw([f"{key}#{attempt}" if attempt else key], copies=copies, epoch=0)

@@ -19,6 +19,7 @@ from fomaug.driving.synthetic.tracks import FPS
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import ArgumentError, shortened
 from fomaug.faces import head_pose, keypoint_frames, posed_face
+from fomaug.media import to_tensor
 
 YAWS: Final = (-60.0, -40.0, -20.0, 0.0, 20.0, 40.0, 60.0)
 PITCHES: Final = (-25.0, 0.0, 25.0)
@@ -138,7 +139,7 @@ def views_of(faces: Iterable[NDArray[np.uint8]], model: Animator) -> str:
 
 
 def _pose(face: NDArray[np.uint8], model: Animator) -> Tensor:
-    image = torch.from_numpy(np.ascontiguousarray(face.transpose(2, 0, 1)))[None].float() / 255
+    image = to_tensor(face)[None].contiguous().float() / 255
     return head_pose(model.detect(image.expand(-1, 3, -1, -1).to(model.device)), model).cpu()
 
 
