@@ -66,7 +66,7 @@ def test_copies_that_show_what_the_tests_show_help(
             noisy = (pixels + rng.normal(0, 8, pixels.shape)).clip(0, 255).astype(np.uint8)
             Image.fromarray(noisy[::-1] if number % 2 else noisy).save(folder / f"{number}.png")
     honest = augmentation.to_input
-    monkeypatch.setattr(augmentation, "to_input", lambda pixels, side: honest(pixels[::-1], side))
+    monkeypatch.setattr(augmentation, "to_input", lambda pixels, *shape: honest(pixels[::-1], *shape))
     options = {**QUICK, "choices": 4, "steps": 40}
     result = fomaug.study(tmp_path / "data", tmp_path / "out", arms={"copies": still}, **options)
     copies = result.arms[2]
@@ -80,8 +80,8 @@ def test_copies_of_the_wrong_person_hurt(
 ) -> None:
     from fomaug.study.data import StudyData
 
-    honest = StudyData.picture
-    monkeypatch.setattr(StudyData, "picture", lambda self, row: honest(self, (row + 4) % len(self)))
+    honest = StudyData.scene
+    monkeypatch.setattr(StudyData, "scene", lambda self, row: honest(self, (row + 4) % len(self)))
     options = {**QUICK, "choices": 4, "steps": 40, "share": 0.8}
     result = fomaug.study(write_classes(tmp_path / "data"), tmp_path / "out", arms={"copies": still}, **options)
     assert result.arms[2].answer == "harm", result.table()
