@@ -97,7 +97,6 @@ class DrawSettings:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-<<<<<<< HEAD
 def recommended_driving(settings: DrawSettings) -> str:
     """Return the driving pool that "auto" names where no pictures of a dataset are known.
 
@@ -115,7 +114,8 @@ def recommended_driving(settings: DrawSettings) -> str:
 def _pair(value: object) -> object:
     """Return a list of JSON, which may stand for an interval, as a tuple."""
     return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
-=======
+
+
 def _check_reference(reference: object) -> None:
     if isinstance(reference, str):
         check_choice("reference", reference, ("closest", "first"))
@@ -158,7 +158,6 @@ def whole(name: str, value: Any, least: int | None = None) -> int:
         wanted = "a whole number" if least is None else f"{least} or more"
         raise ArgumentError(f"{name} must be {wanted}, got {shortened(value)}")
     return int(number)
->>>>>>> fresh6
 
 
 def check_interval(name: str, interval: Sequence[float]) -> None:

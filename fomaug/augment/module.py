@@ -16,14 +16,9 @@ from fomaug.augment.render import apply, value_check
 from fomaug.device import send
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, check_choice
-<<<<<<< HEAD
-from fomaug.motion import DrawSettings, Key, MotionParams, MotionResult, counted_keys, draw
-from fomaug.options import (
-    AUTO,
-=======
 from fomaug.motion import DrawSettings, Key, MotionParams, MotionResult, counted_keys, draw, plain_keys
 from fomaug.options import (
->>>>>>> fresh6
+    AUTO,
     FrameChoice,
     Interval,
     OnMissing,
@@ -31,11 +26,8 @@ from fomaug.options import (
     Region,
     Selection,
     check_sizes,
-<<<<<<< HEAD
     recommended_driving,
-=======
     whole,
->>>>>>> fresh6
     with_presets,
 )
 
