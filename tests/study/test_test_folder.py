@@ -87,10 +87,10 @@ def test_a_study_of_other_test_pictures_is_another_study(
     moved = shutil.move(test, tmp_path / "moved")
     fomaug.study(folder, tmp_path / "out", test=moved, arms={"copies": still}, **QUICK)
     assert (tmp_path / "out" / "runs.jsonl").read_bytes() == lines
-    with pytest.raises(ResumeError, match="test_pictures was"):
+    with pytest.raises(ResumeError, match="pictures of the test folder are not given now"):
         fomaug.study(folder, tmp_path / "out", arms={"copies": still}, **QUICK)
     (tmp_path / "moved" / "person_0" / "0.png").unlink()
-    with pytest.raises(ResumeError, match="test_pictures was"):
+    with pytest.raises(ResumeError, match="pictures of the test folder have changed"):
         fomaug.study(folder, tmp_path / "out", test=moved, arms={"copies": still}, **QUICK)
 
 
