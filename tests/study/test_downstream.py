@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from fomaug import Animator, DrivingPool
+from fomaug.labels import read_annotations
 from fomaug.study import StudyPlan
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "downstream"
@@ -40,11 +41,25 @@ def people(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_faces_are_cut_to_squares_within_their_pictures(people: Any) -> None:
     pixels = np.arange(256 * 256 * 3).reshape(256, 256, 3).astype(np.uint8)
-    middle = people.cut(pixels, np.array([[100.0, 80.0], [140.0, 160.0]]))
+    middle, _ = people.cut(pixels, np.array([[100.0, 80.0], [140.0, 160.0]]))
     np.testing.assert_array_equal(middle, pixels[70:170, 70:170])
-    corner = people.cut(pixels, np.array([[0.0, 0.0], [40.0, 80.0]]))
+    corner, _ = people.cut(pixels, np.array([[0.0, 0.0], [40.0, 80.0]]))
     np.testing.assert_array_equal(corner, pixels[:100, :100])
-    assert people.cut(pixels, np.array([[-9.0, 0.0], [300.0, 255.0]])).shape == (256, 256, 3)
+    assert people.cut(pixels, np.array([[-9.0, 0.0], [300.0, 255.0]]))[0].shape == (256, 256, 3)
+
+
+def test_landmarks_are_written_in_pixels_of_the_cut_picture(people: Any, tmp_path: Path) -> None:
+    pixels = np.zeros((256, 256, 3), np.uint8)
+    pixels[80, 100] = 255  # its centre is 100.5, 80.5 from the corner
+    cut, points = people.cut(pixels, np.array([[100.5, 80.5], [140.5, 160.5]]))
+    x, y = points[0].astype(int)
+    assert cut[y, x].tolist() == [255, 255, 255]
+    picture = people.Picture(cut, points, 3, "smile", 4, np.array([10.0, -5.0, 1.0]))
+    row, landmarks = people.write(tmp_path, picture)
+    people.write_table(tmp_path / "landmarks.csv", ("file", "x0", "y0", "x1", "y1"), [landmarks])
+    read = read_annotations(tmp_path / "landmarks.csv", tmp_path / "people")
+    assert row == (3, "smile", 4, 10.0, -5.0, 1.0)
+    np.testing.assert_array_equal(read["p03/smile_4.jpg"].points, points)
 
 
 def test_an_expression_replaces_the_drawn_one_but_for_eyes(people: Any) -> None:
