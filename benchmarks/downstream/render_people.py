@@ -3,8 +3,9 @@
     python benchmarks/downstream/render_people.py RENDERER OUT --people 40 --yaw 45 --pitch 20
 
 RENDERER is a folder with `render.py`, which makes people, lights and pictures, and its `assets.npz`. Each picture has
-its own head pose, and is cropped to a square around the face. With `--light studio`, all pictures of all people have
-the same light, background and camera; with `--light varied`, each has its own. Each picture is written twice:
+its own head pose, and is cropped to a square around the face unless `--whole` is given. With `--light studio`, all
+pictures of all people have the same light, background and camera; with `--light varied`, each has its own. Each picture
+is written twice:
 
     OUT/people/p07/smile_1.jpg        a folder for each person
     OUT/expressions/smile/p07_1.jpg   a folder for each expression
@@ -12,6 +13,7 @@ the same light, background and camera; with `--light varied`, each has its own. 
     OUT/landmarks.csv                 30 true landmarks of each picture in OUT/people, a table that `fomaug` reads
 
 To make other pictures of the same people, as for a test set, give the same seed, another OUT, and `--first 3`.
+
 It needs a separate environment with moderngl, scipy and Pillow.
 """
 
@@ -59,6 +61,7 @@ def main() -> None:
     parser.add_argument("--light", choices=["studio", "varied"], default="studio")
     parser.add_argument("--yaw", type=float, default=45.0, help="largest turn to either side, in degrees")
     parser.add_argument("--pitch", type=float, default=20.0, help="largest nod up or down, in degrees")
+    parser.add_argument("--whole", action="store_true", help="write whole pictures, not cut to the face")
     args = parser.parse_args()
     render, assets, renderer = open_renderer(args.renderer)
     made = []
@@ -115,7 +118,8 @@ def pictures(render: Any, assets: Any, renderer: Any, args: argparse.Namespace, 
             motion["rot"] = absolute(render, camera, angles)[None]
             motion["E"] = express(assets.ei, motion["E"], name, rng)
             frames, _, landmarks = renderer.clip(person, motion, scene)
-            pixels, points = cut(render.post(frames, rng)[0], landmarks[0, :, :2])
+            whole, points = render.post(frames, rng)[0], landmarks[0, :, :2]
+            pixels, points = (whole, points - 0.5) if args.whole else cut(whole, points)
             made.append(Picture(pixels, points, number, name, picture, angles))
     return made
 
