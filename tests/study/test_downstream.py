@@ -72,7 +72,7 @@ def test_an_expression_replaces_the_drawn_one_but_for_eyes(people: Any) -> None:
     np.testing.assert_array_equal(people.express(units, drawn, "neutral", np.random.default_rng(0)), [[0.5, 0, 0, 0]])
 
 
-@pytest.mark.parametrize("name", ["small", "ablation"])
+@pytest.mark.parametrize("name", ["small", "ablation", "turned"])
 def test_the_files_hold_arguments_of_studies(benchmark: Any, name: str) -> None:
     studies = json.loads((FOLDER / f"{name}.json").read_text())
     for options in studies.values():
