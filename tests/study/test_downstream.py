@@ -91,9 +91,32 @@ def test_copies_of_whole_pictures_are_cut_like_the_pictures(
     people.write_table(tmp_path / "whole" / "landmarks.csv", ("file", "x0", "y0", "x1", "y1"), rows)
     data = load_data(tmp_path / "cut" / "people", StudyPlan(size=16), features=False)
     still = MotionAugment(tiny_pool, model=tiny_model, p=0.0)
-    with load("cut_after").replaced_functions(tmp_path / "whole"):
+    with load("cut_after").cut_like_pictures(tmp_path / "whole"):
         copies = make_copies(still, data, range(4), copies=1, gates=False, progress=lambda _: None)
     np.testing.assert_array_equal(copies.images, data.images)
+
+
+def test_copies_are_cut_around_landmarks_like_the_pictures(
+    people: Any, tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    rng, names = np.random.default_rng(0), ("p00/a.png", "p01/a.png")
+    for name in names:
+        path = tmp_path / "people" / name
+        path.parent.mkdir(parents=True)
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)).save(path)
+    people.write_table(
+        tmp_path / "landmarks.csv", ("file", "x0", "y0", "x1", "y1"), [(name, 20, 22, 34, 44) for name in names]
+    )
+    plan = StudyPlan(task="landmarks", annotations=str(tmp_path / "landmarks.csv"), size=16)
+    data = load_data(tmp_path / "people", plan, features=False)
+    still = MotionAugment(tiny_pool, model=tiny_model, p=0.0)
+    monkeypatch.setattr("fomaug.study.augmentation._to_copy", load("cut_after").cut_around_landmarks)
+    copies = make_copies(still, data, range(2), copies=1, gates=False, progress=lambda _: None)
+    np.testing.assert_array_equal(copies.images, data.images)
+    assert copies.points is not None
+    assert data.points is not None
+    np.testing.assert_allclose(copies.points, data.points, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["small", "ablation", "turned"])
