@@ -3,8 +3,7 @@
     python docs/draw_figures.py            writes docs/pictures/*.jpg
     python docs/draw_figures.py OUT        writes them to another folder
 
-Everything is drawn by the shipped model and the built-in pool with fixed seeds; a figure takes a second or
-two of one core.
+Everything is drawn by the shipped model with fixed seeds; a figure takes a few seconds of one core.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -72,17 +72,18 @@ def moved(source: torch.Tensor, params: list[MotionParams]) -> fomaug.MotionResu
 
 
 def _augment(**options: object) -> fomaug.MotionAugment:
-    return fomaug.MotionAugment(p=1.0, **options)  # type: ignore[arg-type]
+    return fomaug.MotionAugment(**{"driving": "builtin", "p": 1.0, **options})  # type: ignore[arg-type]
 
 
 @figure
 def copies() -> Image.Image:
-    """Four sources and five copies of each."""
-    rows = []
-    for name in ("mona_lisa/leonardo.jpg", "pearl_earring/vermeer.jpg", "person_b/front.jpg", "person_g/front.jpg"):
-        source = read(name)
-        done = moved(source, _augment(strength_range=(0.7, 1.0)).draw([name], copies=5))
-        rows.append([show(source), *(show(image[None]) for image in done.image)])
+    """Four sources and five copies of each, as `fomaug expand` makes them by default."""
+    faces, rows = ROOT / "examples" / "faces", []
+    with TemporaryDirectory() as folder:
+        fomaug.expand(faces, f"{folder}/copies", copies=5, device="cpu")
+        for name in ("mona_lisa/leonardo.jpg", "pearl_earring/vermeer.jpg", "person_b/front.jpg", "person_g/front.jpg"):
+            paths = [faces / name, *sorted(Path(folder, "copies", name).parent.iterdir())]
+            rows.append([np.asarray(Image.open(path).convert("RGB")) for path in paths])
     return Image.fromarray(contact_sheet(rows, cell=160))
 
 

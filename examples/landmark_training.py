@@ -32,7 +32,7 @@ def main() -> None:
     """Read the faces, train, and print the mean error of the landmarks."""
     args = read_arguments()
     torch.manual_seed(0)
-    augment = fomaug.MotionAugment(p=0.9, seed=0)
+    augment = fomaug.MotionAugment(p=0.9, seed=0, purpose="landmarks")
     images = read_faces(args.folder)
     points = find_landmarks(augment.model, images)
     mean = points.mean(0)

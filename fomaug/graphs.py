@@ -205,7 +205,7 @@ class Graphs:
             tensors: inputs of B rows each, on one device.
 
         Returns:
-            The results, in memory of their own.
+            The results, in memory of their own, which the allocator gives out again when nobody holds it.
         """
         count, device = len(tensors[0]), tensors[0].device
         rows = padded_size(count)

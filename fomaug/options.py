@@ -34,7 +34,15 @@ T = TypeVar("T")
 COPIED: Final = ("relative", "relative_jacobian", "adapt_scale", "region")
 """Settings that are copied to every draw unchanged."""
 Purpose = Literal["recognition", "landmarks", "expression", "detection", "forgery", "auto"]
-_WIDE: Final = {"driving": "views", "views": "yaw=-40:40:20 pitch=-20,0,20"}
+AUTO: Final = "auto"
+"""Driving that the library chooses, see `recommended_driving`."""
+_VIEWS: Final = "yaw=-40:40:20 pitch=-20,0,20"
+_WIDE: Final = {"driving": "views", "views": _VIEWS}
+_OF_CLIPS: Final = (
+    *("strength_range", "relative", "relative_jacobian", "adapt_scale", "reference", "region"),
+    *("yaw_range", "pitch_range"),
+)
+"""Settings of the motion of clips, which views do not follow, or not fully."""
 
 
 def option(default: T, description: str, **more: Any) -> T:
@@ -87,6 +95,25 @@ class DrawSettings:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings by name, as `MotionAugment` takes them."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def recommended_driving(settings: DrawSettings) -> str:
+    """Return the driving pool that "auto" names where no pictures of a dataset are known.
+
+    These are the views of the purpose "recognition". If a setting of the motion of clips differs from its default, the
+    pool is the built-in one, because views are never scaled, have no sequence, and turn the whole head.
+
+    >>> recommended_driving(DrawSettings(seed=3)), recommended_driving(DrawSettings(region="mouth"))
+    ('views yaw=-40:40:20 pitch=-20,0,20', 'builtin')
+    """
+    usual = DrawSettings()
+    is_usual = all(_pair(getattr(settings, name)) == getattr(usual, name) for name in _OF_CLIPS)
+    return f"views {_VIEWS}" if is_usual and settings.selection != "sequence" else "builtin"
+
+
+def _pair(value: object) -> object:
+    """Return a list of JSON, which may stand for an interval, as a tuple."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
 
 
 def _check_reference(reference: object) -> None:
@@ -192,7 +219,7 @@ PRESETS: Final[Mapping[Purpose, Preset]] = {
         "100 training pictures: the built-in pool made no difference, and wide views made the error larger.",
     ),
     "expression": Preset(
-        {"driving": "views", "views": "yaw=-40:40:20 pitch=-20,0,20 expressions=neutral", "labels": "keep"},
+        {"driving": "views", "views": f"{_VIEWS} expressions=neutral", "labels": "keep"},
         "Only the pose changes, so that the label stays true; no gain was found: -5.3 points [-13.2, +2.5].",
     ),
     "detection": Preset(
@@ -203,7 +230,7 @@ PRESETS: Final[Mapping[Purpose, Preset]] = {
         "Every copy is a fake of one kind; not measured for detectors of fakes.",
     ),
     "auto": Preset(
-        {"driving": "views"},
+        {"driving": AUTO},
         "Heads turned by up to 45 degrees: +3.4 points [+1.8, +5.0], where the built-in pool has +1.8; by up to 60: "
         "+4.0 [+2.7, +5.3]; ORL, with little pose: +0.7 [-0.8, +2.2].",
     ),
@@ -232,12 +259,11 @@ def preset_options(purpose: Purpose, given: Collection[str], known: Collection[s
     return {name: value for name, value in options.items() if name in known and name not in given}
 
 
-def with_presets(*further: str, sees_pictures: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def with_presets(*further: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a function with an argument `purpose`: options that are not given have the values of the preset.
 
     Args:
         further: names of options that the function takes as `**options`.
-        sees_pictures: whether the function has a dataset, which "auto" needs.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -250,11 +276,6 @@ def with_presets(*further: str, sees_pictures: bool = False) -> Callable[[Callab
             if purpose is None:
                 return function(*args, **kwargs)
             given: set[str] = {*signature.bind_partial(*args, **kwargs).arguments, *map(str, kwargs)}
-            if purpose == "auto" and not sees_pictures and not given & {"driving", "views"}:
-                raise ArgumentError(
-                    "purpose 'auto' needs the pictures of a dataset, as fomaug.expand has them; "
-                    "give driving=fomaug.driving.views_like(poses) here"
-                )
             kwargs.update(preset_options(cast(Purpose, purpose), given, known))
             return function(*args, **kwargs)
 

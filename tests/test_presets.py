@@ -15,7 +15,7 @@ import torch
 import fomaug
 from fomaug import Animator, MotionAugment
 from fomaug.cli.datasets import expand as command
-from fomaug.driving import load_pool, views_like
+from fomaug.driving import load_pool
 from fomaug.errors import ArgumentError, ResumeError
 from fomaug.expand import Expander, ExpandPlan
 from fomaug.media import save_image
@@ -63,15 +63,36 @@ def test_the_module_uses_only_its_own_options(face_model: Animator) -> None:
     assert pickle.loads(pickle.dumps(augment)).to_dict() == plain.to_dict()
 
 
-def test_the_module_needs_views_for_auto(face_model: Animator) -> None:
-    with pytest.raises(ArgumentError, match="views_like"):
-        MotionAugment(model=face_model, purpose="auto")
-    with pytest.raises(ArgumentError, match="views_like"):
-        Expander(purpose="auto")
+def test_without_a_dataset_auto_stands_for_the_views_of_recognition(face_model: Animator) -> None:
+    views = f"views {PRESETS['recognition'].options['views']}"
+    for options in ({}, {"purpose": "auto"}, {"selection": "uniform", "seed": 2}, {"strength_range": [0.3, 1.0]}):
+        assert MotionAugment(model=face_model, **options).to_dict()["driving"] == views
     assert Expander(purpose="auto", views="yaw=0").options == {"driving": "views", "views": "yaw=0"}
-    poses = torch.tensor([[0.0, 0.0, 0.0], [30.0, 5.0, 0.0]])
-    augment = MotionAugment(views_like(poses), face_model, purpose="auto")
-    assert str(augment.to_dict()["driving"]).startswith("views yaw=")
+    assert Expander().plan.named_driving == Expander(purpose="auto").plan.named_driving == views
+    assert MotionAugment("parametric", face_model, purpose="auto").to_dict()["driving"] == "parametric"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"region": "mouth"},
+        {"selection": "sequence"},
+        {"strength_range": (0.0, 0.5)},
+        {"yaw_range": (-10.0, 10.0)},
+        {"reference": "first"},
+        {"relative": False},
+    ],
+)
+def test_settings_of_the_motion_of_clips_need_the_builtin_pool(face_model: Animator, options: dict[str, Any]) -> None:
+    assert MotionAugment(model=face_model, **options).to_dict()["driving"] == "builtin"
+    assert Expander(**options).plan.named_driving == "builtin"
+
+
+@pytest.mark.parametrize(
+    "options", [{"labels": "from_clip"}, {"clip_weights": {"nod": 2.0}}, {"clip_labels": "a.csv"}, {"annotations": "a"}]
+)
+def test_annotations_and_labels_of_clips_need_the_builtin_pool(options: dict[str, Any]) -> None:
+    assert ExpandPlan("faces", "out", **options).named_driving == "builtin"
 
 
 def test_an_expander_resolves_its_purpose_once() -> None:
@@ -79,7 +100,7 @@ def test_an_expander_resolves_its_purpose_once() -> None:
     assert made.options == {"driving": "views", "views": PRESETS["recognition"].options["views"], "copies": 2}
     assert Expander(**json.loads(json.dumps(made.options))).options == made.options
     plain = Expander(purpose="recognition", driving="builtin")
-    assert plain.options == {}
+    assert plain.options == {"driving": "builtin"}
     assert pickle.loads(pickle.dumps(plain)).plan.driving == "builtin"
 
 
@@ -132,3 +153,56 @@ def test_auto_chooses_views_by_the_dataset_and_keeps_them(
     fomaug.expand(faces, tmp_path / "out", **options, resume=True)  # estimates no further pose
     with pytest.raises(ResumeError, match="views"):
         fomaug.expand(faces, tmp_path / "out", **options, views="yaw=0", resume=True)
+
+
+@pytest.fixture
+def quick(face_model: Animator) -> dict[str, Any]:
+    return {"copies": 1, "gates": "off", "model": face_model}
+
+
+def poses_of(monkeypatch: pytest.MonkeyPatch, yaw: float) -> None:
+    monkeypatch.setattr("fomaug.driving.synthetic.views.head_pose", lambda *_: torch.tensor([[yaw, 0.0, 0.0]]))
+
+
+def test_by_default_copies_have_the_views_of_their_dataset(
+    faces: Path, tmp_path: Path, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poses_of(monkeypatch, 45.0)
+    fomaug.expand(faces, tmp_path / "out", **quick)
+    found = summary(tmp_path / "out")
+    assert (found["given"]["driving"], found["settings"]["views"]) == ("views", "yaw=-50:50:25 pitch=-10,0,10")
+    poses_of(monkeypatch, 0.0)
+    report = fomaug.expand(faces, tmp_path / "out", **quick, resume=True)  # estimates no further pose
+    assert report.new == 0
+
+
+@pytest.mark.parametrize("yaw", [float("nan"), 20.0])
+def test_without_poses_and_for_parts_of_the_face_the_default_is_the_builtin_pool(
+    faces: Path, tmp_path: Path, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch, yaw: float
+) -> None:
+    poses_of(monkeypatch, yaw)
+    region = {} if np.isnan(yaw) else {"region": "head"}
+    fomaug.expand(faces, tmp_path / "out", **quick, **region)
+    assert summary(tmp_path / "out")["given"]["driving"] == "builtin"
+
+
+def test_views_without_driving_are_the_driving(faces: Path, tmp_path: Path, quick: dict[str, Any]) -> None:
+    fomaug.expand(faces, tmp_path / "out", **quick, views="yaw=-10,10")
+    found = summary(tmp_path / "out")
+    assert (found["given"]["driving"], found["settings"]["views"]) == ("views", "yaw=-10,10")
+
+
+def test_a_job_that_began_with_the_builtin_pool_keeps_it(faces: Path, tmp_path: Path, quick: dict[str, Any]) -> None:
+    fomaug.expand(faces, tmp_path / "out", driving="builtin", **quick)
+    assert fomaug.expand(faces, tmp_path / "out", **quick, resume=True).new == 0
+
+
+def test_a_job_that_began_with_another_pool_needs_it(faces: Path, tmp_path: Path, quick: dict[str, Any]) -> None:
+    fomaug.expand(faces, tmp_path / "out", driving="parametric", **quick)
+    with pytest.raises(ResumeError, match="pool"):
+        fomaug.expand(faces, tmp_path / "out", **quick, resume=True)
+
+
+def test_a_dry_run_estimates_no_poses(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fomaug.expand.prepare.load_model", lambda *_, **__: pytest.fail("a model was loaded"))
+    assert fomaug.expand(faces, tmp_path / "out", copies=2, dry_run=True).planned == 6

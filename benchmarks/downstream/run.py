@@ -4,7 +4,8 @@
         --set people=FOLDER --set orl=FOLDER --set landmarks=FOLDER
 
 The file describes the studies. Each has a dataset (`{people}` is the folder that --set gives for people), arms, and
-other arguments of `fomaug.study`. A study whose sets are not given is left out and named. Each study has a folder in
+other arguments of `fomaug.study`, such as `"test": "{val}"` for tests on the pictures of another set. A study whose
+sets are not given is left out and named. Each study has a folder in
 OUT; OUT/downstream.md is the table, and OUT/downstream.json has all results. If the command is interrupted, run it
 again to continue.
 

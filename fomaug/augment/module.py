@@ -27,6 +27,7 @@ from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, check_choice
 from fomaug.motion import DrawSettings, Key, MotionParams, MotionResult, counted_keys, draw, plain_keys
 from fomaug.options import (
+    AUTO,
     FrameChoice,
     Interval,
     OnMissing,
@@ -34,6 +35,7 @@ from fomaug.options import (
     Region,
     Selection,
     check_sizes,
+    recommended_driving,
     whole,
     with_presets,
 )
@@ -47,7 +49,8 @@ class MotionAugment(PlainModule):
     neither in `parameters()` nor in `state_dict()`.
 
     Args:
-        driving: driving pool, its name or its file, such as "builtin" or "parametric yaw=-45:45 pitch=-25:25".
+        driving: driving pool, its name or its file, such as "builtin" or "parametric yaw=-45:45 pitch=-25:25"; "auto"
+            for the views of the purpose "recognition", see `fomaug.options.recommended_driving`.
         model: an `Animator`, a model's name, or the path of a model file.
         p: probability that a copy moves at all; or a schedule: pairs (epoch, p), the first of epoch 0, each for the
             passes from that epoch on, or a function from the epoch to the probability.
@@ -72,14 +75,13 @@ class MotionAugment(PlainModule):
         on_missing: treatment of images without a face if faces are to move: "copy" keeps them unchanged; "skip" leaves
             them out of `multiply` and keeps them elsewhere; "error" raises an error.
         mirror_probability: probability that a copy that moves is also mirrored, left to right.
-        purpose: preset for the arguments that are not given, see `fomaug.options`; "auto" is for
-            `fomaug.expand`.
+        purpose: preset for the arguments that are not given, see `fomaug.options`.
     """
 
     @with_presets()
     def __init__(
         self,
-        driving: Driving = "builtin",
+        driving: Driving = AUTO,
         model: Model = "lite-256",
         p: Probability = 0.5,
         strength_range: Interval = (0.3, 1.0),
@@ -122,8 +124,8 @@ class MotionAugment(PlainModule):
         self.count = 0  # images without a key since the epoch began
         check_sizes(value_range, batch_size)
         check_choice("on_missing", on_missing, get_args(OnMissing))
-        _ = self.settings  # raises for a wrong setting before the model is loaded
-        self._resources = Resources(driving, model)
+        settings = self.settings  # raises for a wrong setting before the model is loaded
+        self._resources = Resources(recommended_driving(settings) if driving == AUTO else driving, model)
         self._late = LateChecks()
 
     @property

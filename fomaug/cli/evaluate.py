@@ -208,6 +208,8 @@ def study(
 ) -> int:
     """Measure whether copies help on DATASET: train without augmentation, with classic, and with copies.
 
+    Tests are on pictures of DATASET that are not trained on, or with --test on all pictures of another folder.
+
     The answer, which may be no, is printed with its interval and written to the output folder as study.json, study.txt
     and study.svg. The same command resumes an interrupted study.
 

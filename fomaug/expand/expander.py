@@ -26,7 +26,7 @@ from fomaug.expand.shards import plan_units
 from fomaug.expand.sources import Loaded, SourceFile, SourceJob, decode, make_locator, prepare
 from fomaug.labels import FaceLabels, Flaw, fit
 from fomaug.motion import Selection
-from fomaug.options import OnError, with_presets
+from fomaug.options import AUTO, OnError, with_presets
 
 Flaws = Literal["warn", "column"]
 
@@ -60,7 +60,8 @@ class Expander:
     Expander(copies=4, seed=1, gates='off')
 
     Args:
-        driving: "builtin", "gestures", "parametric", the file of a pool, a clip, or a folder of clips.
+        driving: "auto", "builtin", "gestures", "parametric", "views", the file of a pool, a clip, or a folder of clips.
+            "auto" names the views of the purpose "recognition", see `fomaug.options.recommended_driving`.
         copies: number of copies of each source.
         model: name of an installed model, or path of a model file.
         seed: seed of all draws.
@@ -79,7 +80,7 @@ class Expander:
     def __init__(
         self,
         *,
-        driving: str | Path = "builtin",
+        driving: str | Path = AUTO,
         copies: int = 8,
         model: str | Path = "lite-256",
         seed: int = 0,

@@ -30,7 +30,7 @@ from fomaug.expand.prepare import (
     Prepared,
     begin,
     check_share,
-    choose_views,
+    choose_driving,
     find_job_sources,
     is_prepared,
     list_unsplit,
@@ -43,7 +43,7 @@ from fomaug.expand.shards import Division
 from fomaug.expand.tasks import Share, Tasks, parse_share
 from fomaug.faces import Detector
 from fomaug.motion import Selection
-from fomaug.options import OnError, with_presets
+from fomaug.options import AUTO, OnError, with_presets
 from fomaug.remote import local_name
 
 
@@ -66,12 +66,12 @@ class _Mode:
     progress: bool = False
 
 
-@with_presets(*(field.name for field in fields(ExpandPlan)), sees_pictures=True)
+@with_presets(*(field.name for field in fields(ExpandPlan)))
 def expand(
     dataset: str | Path,
     out: str | Path,
     *,
-    driving: str | Path | DrivingPool = "builtin",
+    driving: str | Path | DrivingPool = AUTO,
     copies: int = 8,
     model: str | Path | Animator = "lite-256",
     seed: int = 0,
@@ -97,7 +97,9 @@ def expand(
         dataset: folder of class folders or of images; a list of pictures (.csv, .jsonl); WebDataset tar files or
             parquet files, or a folder of them; or the URL of one of these on remote storage.
         out: folder to write to, or, for archives, its URL on remote storage; a new one, or that of the resumed job.
-        driving: "builtin", "gestures", "parametric", "views", a pool or its file, a clip, or a folder of clips.
+        driving: "auto", "builtin", "gestures", "parametric", "views", a pool or its file, a clip, or a folder of clips.
+            "auto" stands for views in the range of the head poses that the dataset shows; or for the built-in pool if
+            annotations move along, or an option asks for the motion of clips.
         copies: number of copies of each source.
         model: an animator, the name of an installed model, or the path of a model file.
         seed: seed of all draws; equal arguments give equal files.
@@ -207,11 +209,11 @@ def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
         check_share(plan)
         plan = on_own_device(plan)
     found = find_job_sources(plan, resume=mode.resume or mode.share is not None, listed=mode.share is not None)
-    plan = choose_views(plan, found.chosen, given.model, given.detector)
     division = Division(plan, found.chosen)
     report = _start_report(plan, found, division)
     if mode.dry_run:
         return _estimate(plan, report, division)
+    plan = choose_driving(plan, found.chosen, given)
     if not mode.only_prepare:
         start_early(plan.processes, plan.engine, plan.device)
     prepared = prepare(plan, found.chosen, division, given, progress=mode.progress)

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from fomaug.errors import ArgumentError, ResumeError, check_choice
 from fomaug.options import (
+    AUTO,
     Crop,
     DrawSettings,
     FrameChoice,
@@ -24,6 +25,7 @@ from fomaug.options import (
     Selection,
     option,
     plain,
+    recommended_driving,
     whole,
 )
 
@@ -72,9 +74,10 @@ class ExpandPlan:
     dataset: str
     out: str
     driving: str = option(
-        "builtin",
+        AUTO,
         "Motion to borrow: builtin, gestures, parametric (also with ranges: 'parametric yaw=-45:45 "
-        "pitch=-25:25'), views (head poses, see --views), a pool file, a clip or a folder of clips.",
+        "pitch=-25:25'), views (head poses, see --views), a pool file, a clip or a folder of clips; auto: views in the "
+        "range that the dataset shows, or builtin for annotated pictures and settings of clips.",
     )
     views: str | None = option(None, "Angles of --driving views in degrees: 'yaw=-40:40:20 pitch=-20,0,20 roll=0'.")
     purpose: Purpose | None = option(None, "Preset of options for a purpose; options that are given take precedence.")
@@ -170,7 +173,7 @@ class ExpandPlan:
             raise ArgumentError(f"quality must be 1 to 100, got {self.quality}")
         if self.processes != "auto" and not (isinstance(self.processes, int) and self.processes >= 1):
             raise ArgumentError(f"processes must be a number from 1, or 'auto', got {self.processes!r}")
-        if self.views is not None and self.driving != "views":
+        if self.views is not None and self.driving not in ("views", AUTO):
             raise ArgumentError(f"views are the angles of driving='views', but driving is {self.driving!r}")
         if isinstance(self.labels, str):
             check_choice("labels", self.labels, get_args(LabelPolicy))
@@ -182,8 +185,16 @@ class ExpandPlan:
 
     @property
     def named_driving(self) -> str:
-        """The driving pool with the angles of its views."""
-        return self.driving if self.views is None else f"{self.driving} {self.views}"
+        """The driving pool with the angles of its views; for "auto", the one without the pictures of a dataset."""
+        if self.views is not None:
+            return f"views {self.views}"
+        return self.recommended_driving if self.driving == AUTO else self.driving
+
+    @property
+    def recommended_driving(self) -> str:
+        """The pool that "auto" names without the pictures of a dataset; labels of clips and annotations need clips."""
+        needs_clips = self.labels == "from_clip" or bool(self.clip_labels or self.clip_weights)
+        return "builtin" if needs_clips or self.annotations else recommended_driving(self.draw_settings())
 
     @property
     def target(self) -> str:

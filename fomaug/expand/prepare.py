@@ -1,4 +1,4 @@
-"""Preparation of a job: sources, views, division, model and pool, and the facts that a resumed job must have."""
+"""Preparation of a job: sources, driving, division, model and pool, and the facts that a resumed job must have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fomaug import __version__
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool, pose_sample, views_of
-from fomaug.errors import ArgumentError, MediaError, ResumeError
+from fomaug.errors import ArgumentError, MediaError, PoolError, ResumeError
 from fomaug.expand.card import choose_sources
 from fomaug.expand.dataset import (
     SOURCES,
@@ -54,6 +54,7 @@ from fomaug.expand.sources import SourceFile, SourceJob, load
 from fomaug.faces import Detector, find_squares
 from fomaug.files import is_temporary
 from fomaug.motion import DRAWS
+from fomaug.options import AUTO
 from fomaug.weights import load_model
 
 _SAVED_FIRST: Final = (SOURCES, POOL_FILE, LOCK)
@@ -236,28 +237,45 @@ def _facts(plan: ExpandPlan, sources: Sequence[SourceFile], stages: Stages) -> d
     }
 
 
-def choose_views(
-    plan: ExpandPlan, sources: Sequence[SourceFile], model: Animator | None, detector: Detector | None
-) -> ExpandPlan:
-    """Return the plan with views in the range of its dataset, if its purpose is "auto" and no views are given.
+def choose_driving(plan: ExpandPlan, sources: Sequence[SourceFile], given: Given) -> ExpandPlan:
+    """Return the plan with the pool that "auto" stands for: views in the range of its dataset, or the built-in pool.
 
-    A job that has begun keeps its views.
+    A job that has begun keeps its pool. Without a face whose pose can be estimated, the pool is the built-in one.
 
     Args:
         plan: settings of the job.
         sources: pictures of the dataset.
-        model: animator; None to load the one that the plan names.
-        detector: face detector for `faces="detect"`; None to detect faces by the model.
+        given: model and detector that are used instead of those of the plan.
     """
-    if plan.purpose != "auto" or plan.driving != "views" or plan.views is not None:
+    if plan.driving != AUTO:
         return plan
-    begun = read_summary(Path(plan.out))["settings"].get("views") if (Path(plan.out) / SUMMARY).exists() else None
+    if plan.views is not None:
+        return replace(plan, driving="views")
+    begun = _begun_driving(plan)
     if begun is not None:
-        return replace(plan, views=begun)
-    animator = model or load_model(plan.model, config=plan.config, device=plan.device, dtype=plan.dtype)
+        return begun
+    if plan.recommended_driving == "builtin":
+        return replace(plan, driving="builtin")
+    animator = given.model or load_model(plan.model, config=plan.config, device=plan.device, dtype=plan.dtype)
     chosen = (sources[index] for index in pose_sample(len(sources)))
-    views = views_of((face for source in chosen for face in _faces(plan, source, animator, detector)), animator)
-    return replace(plan, views=views.removeprefix("views "))
+    try:
+        views = views_of(
+            (face for source in chosen for face in _faces(plan, source, animator, given.detector)), animator
+        )
+    except (ArgumentError, PoolError):  # no face, or a model without known points of the face
+        return replace(plan, driving="builtin")
+    return replace(plan, driving="views", views=views.removeprefix("views "))
+
+
+def _begun_driving(plan: ExpandPlan) -> ExpandPlan | None:
+    """Return the plan with the pool of a job that has begun, if "auto" can stand for it."""
+    if not is_prepared(Path(plan.out)):
+        return None
+    summary = read_summary(Path(plan.out))
+    given, settings = summary.get("given"), summary.get("settings")
+    if not (isinstance(given, dict) and isinstance(settings, dict)) or given.get("driving") not in ("views", "builtin"):
+        return None  # made by another version, or with a pool that the user named
+    return replace(plan, driving=given["driving"], views=settings.get("views"))
 
 
 def _faces(

@@ -27,6 +27,7 @@ from fomaug.faces import Detector
 from fomaug.files import TABLE, exists, is_safetensors, sha256_of
 from fomaug.geometry import check_region
 from fomaug.media import find_clips, read_clip
+from fomaug.options import AUTO
 from fomaug.weights import load_model
 
 GIVEN: Final = "a given pool"
@@ -105,15 +106,16 @@ def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -
     Raises:
         PoolError: the path does not exist, has no readable clip, or is a pool of another model.
     """
-    if is_named_pool(plan.driving):
+    if is_named_pool(plan.named_driving):
         return named_pool(plan.named_driving, animator)
     path = Path(plan.driving)
     if _is_pool_file(path):
         return DrivingPool.load(path, animator)
     if not exists(path):
-        hint = did_you_mean(plan.driving, NAMED_POOLS)
+        names = (AUTO, *NAMED_POOLS)
         raise PoolError(
-            f"driving must be {', '.join(NAMED_POOLS)}, a pool file or clips; there is no {plan.driving!r}{hint}"
+            f"driving must be {', '.join(names)}, a pool file or clips; there is no {plan.driving!r}"
+            f"{did_you_mean(plan.driving, names)}"
         )
     return _reload(path, plan, animator) or _build(path, plan, animator, progress=progress)
 
@@ -168,7 +170,7 @@ def on_own_device(plan: ExpandPlan) -> ExpandPlan:
 
 def is_from_clips(plan: ExpandPlan) -> bool:
     """Return whether the pool of a plan is made from clips."""
-    return not (is_named_pool(plan.driving) or plan.driving == GIVEN or _is_pool_file(Path(plan.driving)))
+    return not (is_named_pool(plan.named_driving) or plan.driving == GIVEN or _is_pool_file(Path(plan.driving)))
 
 
 def _is_pool_file(path: Path) -> bool:

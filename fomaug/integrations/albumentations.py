@@ -30,6 +30,7 @@ from fomaug.integrations.engine import SETTINGS, movement_of, name_of, shared_en
 from fomaug.labels import Movement
 from fomaug.media import like_array, to_tensor
 from fomaug.motion import Interval, MotionParams, Region, Selection
+from fomaug.options import AUTO
 
 require("albumentations")
 
@@ -83,7 +84,7 @@ class MotionAugment(DualTransform):  # type: ignore[misc]
 
     def __init__(
         self,
-        driving: DrivingPool | str | Path = "builtin",
+        driving: DrivingPool | str | Path = AUTO,
         model: Animator | str | Path = "lite-256",
         strength_range: Interval = (0.3, 1.0),
         selection: Selection = "diverse",

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from fomaug.animator import Animator
 from fomaug.augment import MotionAugment, MotionResult
-from fomaug.driving import DrivingPool
+from fomaug.driving import DrivingPool, load_pool
 from fomaug.errors import ArgumentError
 from fomaug.labels import Movement
 from fomaug.motion import MotionParams
+from fomaug.options import AUTO, DrawSettings, recommended_driving
 from fomaug.weights import load_model
 
 Driving = DrivingPool | str | Path
@@ -76,12 +77,14 @@ def shared_engine(driving: Driving, model: Model, settings: Mapping[str, Any], d
     """Build a `MotionAugment` that shares named models and pools with all others of this process.
 
     Args:
-        driving: pool, "builtin", path of a pool file, or a name from `name_of`.
+        driving: pool, its name, path of a pool file, or a name from `name_of`.
         model: animator, name of a model, path of a model file, or a name from `name_of`.
         settings: other arguments of `fomaug.MotionAugment`.
         device: device of a named model. A given animator stays on its own device.
     """
     animator = model if isinstance(model, Animator) else _find_model(str(model), device)
+    if driving == AUTO:
+        driving = recommended_driving(DrawSettings(**settings))
     pool = driving if isinstance(driving, DrivingPool) else _find_pool(str(driving), animator)
     return MotionAugment(driving=pool, model=animator, **settings)
 
@@ -131,4 +134,4 @@ def _load_model(name: str, device: str, _stamp: int) -> Animator:
 
 @lru_cache(maxsize=4)
 def _load_pool(name: str, animator: Animator, _stamp: int) -> DrivingPool:
-    return DrivingPool.builtin(animator) if name == "builtin" else DrivingPool.load(name, animator)
+    return load_pool(name, animator)

@@ -23,6 +23,7 @@ from fomaug.imports import require
 from fomaug.integrations.engine import SETTINGS, apply_there, movement_of, own_engine, random_numbers
 from fomaug.labels import Movement
 from fomaug.motion import Interval, MotionParams, Region, Selection
+from fomaug.options import AUTO
 
 require("kornia")
 
@@ -56,7 +57,7 @@ class MotionAugment(GeometricAugmentationBase2D):
 
     def __init__(
         self,
-        driving: DrivingPool | str | Path = "builtin",
+        driving: DrivingPool | str | Path = AUTO,
         model: Animator | str | Path = "lite-256",
         strength_range: Interval = (0.3, 1.0),
         selection: Selection = "diverse",

@@ -26,6 +26,7 @@ from fomaug.imports import require
 from fomaug.integrations.engine import SETTINGS, apply_there, own_engine, random_numbers
 from fomaug.labels import Movement
 from fomaug.motion import Interval, MotionParams, Region, Selection
+from fomaug.options import AUTO
 
 require("torchvision")
 
@@ -66,7 +67,7 @@ class MotionAugment(v2.Transform):  # type: ignore[misc]
 
     def __init__(
         self,
-        driving: DrivingPool | str | Path = "builtin",
+        driving: DrivingPool | str | Path = AUTO,
         model: Animator | str | Path = "lite-256",
         p: float = 0.5,
         strength_range: Interval = (0.3, 1.0),

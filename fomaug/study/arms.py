@@ -18,7 +18,7 @@ from fomaug.driving import DrivingPool, load_pool
 from fomaug.errors import ArgumentError, PoolError, check_choice, shortened
 from fomaug.files import SUMMARY, read_regular
 from fomaug.media import decode_picture, encode_image
-from fomaug.options import Purpose, preset_options
+from fomaug.options import AUTO, DrawSettings, Purpose, preset_options, recommended_driving
 from fomaug.study.pictures import to_input
 from fomaug.study.plan import StudyPlan, Switch
 from fomaug.untrusted import load_json
@@ -235,9 +235,9 @@ def _augment(name: str, values: dict[str, Any], defaults: Defaults) -> tuple[Mot
     purpose = values.pop("purpose", None)
     if purpose is not None:
         values = {**preset_options(purpose, values, ("driving", "strength_range", "region")), **values}
-    driving = values.pop("driving", "builtin")
-    if purpose == "auto" and driving == "views":
-        driving = _chosen_views(name, animator, defaults)
+    driving = values.pop("driving", AUTO)
+    if driving == AUTO:
+        driving = _recommended(name, values, animator, defaults)
     pool = driving if isinstance(driving, DrivingPool) else load_pool(str(driving), animator)
     try:
         augment = MotionAugment.from_dict(values, driving=pool, model=animator)
@@ -247,8 +247,13 @@ def _augment(name: str, values: dict[str, Any], defaults: Defaults) -> tuple[Mot
     return augment, described if purpose is None else f"{described} (purpose {purpose})"
 
 
-def _chosen_views(name: str, animator: Animator, defaults: Defaults) -> str:
+def _recommended(name: str, values: Mapping[str, Any], animator: Animator, defaults: Defaults) -> str:
+    """Return the pool that "auto" stands for, as in an expansion of the dataset."""
+    names = {field.name for field in fields(DrawSettings)} - {"p"}
     try:
+        settings = DrawSettings(**{key: value for key, value in values.items() if key in names})
+        if defaults.purpose == "landmarks" or recommended_driving(settings) == "builtin":
+            return "builtin"
         return defaults.choose_views(animator)
     except (ArgumentError, PoolError) as cause:
         raise type(cause)(f"arm {name!r}: {cause}; give another purpose, or the pool as driving") from cause

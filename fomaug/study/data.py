@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Final, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,20 +17,26 @@ from fomaug.animator import Animator
 from fomaug.driving import pose_sample, views_of
 from fomaug.errors import ArgumentError, LabelError, MediaError
 from fomaug.faces import Square
-from fomaug.labels import FaceLabels, read_annotations
+from fomaug.labels import FaceLabels
 from fomaug.study.pictures import (
     Image8,
+    Labelled,
+    annotated,
+    check_apart,
+    check_names,
+    class_of,
+    error_scale,
     find_pictures,
-    in_square,
+    find_same,
+    in_classes,
+    input_points,
     read_face,
+    some,
     square_around,
     to_input,
     to_pixels,
-    to_unit,
 )
 from fomaug.study.plan import StudyPlan
-
-_EYES: Final = {5: (0, 1), 68: (36, 45)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +45,7 @@ class StudyData:
 
     Attributes:
         folder: dataset folder.
-        keys: paths of the pictures below the folder.
+        keys: paths of the pictures below their folder.
         images: (N, C, S, S) uint8 inputs of the network; C is 1 if all pictures are grey.
         people: (N,) index of the person of each picture.
         labels: (N,) index of the class of each picture.
@@ -49,7 +54,10 @@ class StudyData:
         visible: (N, P) bool visibility of the landmarks; None for other tasks.
         scale: (N,) length that errors are divided by, in the unit of `points`; None for other tasks.
         squares: square of each picture that is used, in pixels of the file; None for the whole picture.
-        skipped: (key, reason) of each picture that cannot be used.
+        skipped: (key, reason) of each picture that cannot be used; keys of the test folder begin with its name.
+        test_folder: test folder; None if the test pictures are chosen from the dataset folder.
+        num_test: number of the last pictures, which are those of the test folder.
+        notes: caveats for a verdict.
     """
 
     folder: Path
@@ -63,13 +71,27 @@ class StudyData:
     scale: Tensor | None
     squares: tuple[Square | None, ...]
     skipped: tuple[tuple[str, str], ...]
+    test_folder: Path | None = None
+    num_test: int = 0
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def num_own(self) -> int:
+        """Number of the first pictures, which are those of the dataset folder."""
+        return len(self) - self.num_test
+
+    @property
+    def test_name(self) -> str | None:
+        """Name of the test folder; None without one."""
+        return None if self.test_folder is None else self.test_folder.resolve().name
+
     def picture(self, row: int) -> Image8:
         """Read the picture that copies are made from: (H, W, 1 or 3) uint8, at most 256 pixels on the longer side."""
-        return read_face(self.folder / self.keys[row], self.squares[row])
+        folder = self.folder if row < self.num_own or self.test_folder is None else self.test_folder
+        return read_face(folder / self.keys[row], self.squares[row])
 
     def landmarks(self, row: int, size: tuple[int, int]) -> FaceLabels | None:
         """Return the landmarks in pixels of `self.picture(row)`, whose size is (H, W); None for other tasks."""
@@ -80,34 +102,35 @@ class StudyData:
 
 
 def load_data(folder: Path, plan: StudyPlan, *, features: bool) -> StudyData:
-    """Read the pictures and labels of a dataset that the task needs.
+    """Read the pictures and labels that the task needs, of a dataset and of a test folder if the plan has one.
+
+    Pictures of the test folder that are also in the dataset, byte for byte, are left out of the tests: a network that
+    was trained on a picture recognises it, whatever its augmentation.
 
     Args:
         folder: folder of class folders; for landmarks, folder of pictures.
-        plan: settings of the study; those for the task, the annotations, the size and the people are used.
+        plan: settings of the study; those for the task, the test folder, the annotations, the size and the people are
+            used.
         features: whether a given model of features is used instead of the network, since its input is larger.
 
     Raises:
-        ArgumentError: the folder holds no pictures for the task, or a setting does not fit them.
+        ArgumentError: a folder holds no pictures for the task, or a setting does not fit them.
         LabelError: the annotations cannot be used.
     """
     listed = find_pictures(folder)
-    found, skipped = _annotated(folder, listed, plan) if plan.task == "landmarks" else (_in_classes(folder, listed), [])
-    rows: dict[str, _Row] = {}
-    for key, labels in found.items():
-        try:
-            square = None if labels.points is None else square_around(labels)
-            pixels = read_face(folder / key, square)
-        except (MediaError, OSError) as error:
-            skipped.append((key, str(error)))
-            continue
-        image = to_input(pixels, plan.side(features=features))
-        rows[key] = _Row(image, square, _points(labels, square, pixels.shape, image.shape[1]), _visible(labels))
-    if not rows:
-        raise ArgumentError(
-            f"no picture of {folder} can be used; the reason for the first one is: {': '.join(skipped[0])}"
-        )
-    return _gather(folder, plan, rows, skipped)
+    test = None if plan.test is None else Path(plan.test)
+    test_listed = [] if test is None else find_pictures(test, "test folder")
+    if test is not None:
+        check_apart(folder, test)
+    if plan.task == "landmarks":
+        own = annotated(folder, listed, plan.annotations, plan.annotation_format)
+    else:
+        own = in_classes(folder, listed, least=2)
+    parts = [own]
+    if test is not None:
+        parts.append(_test_part(own, test, test_listed, find_same(folder, listed, test, test_listed), plan))
+    side = plan.side(features=features)
+    return _gather(plan, parts, [_read(part, side) for part in parts])
 
 
 class _Row(NamedTuple):
@@ -117,50 +140,65 @@ class _Row(NamedTuple):
     visible: Tensor | None
 
 
-def _in_classes(folder: Path, keys: Sequence[str]) -> dict[str, FaceLabels]:
-    """Keep the pictures in class folders."""
-    inside = [key for key in keys if "/" in key]
-    if len({class_of(key) for key in inside}) < 2:
+def _read(part: Labelled, side: int) -> list[tuple[str, _Row]]:
+    """Read the pictures of a folder; those that cannot be read are added to its skipped ones."""
+    rows = []
+    for key, labels in part.found.items():
+        try:
+            square = None if labels.points is None else square_around(labels)
+            pixels = read_face(part.folder / key, square)
+        except (MediaError, OSError) as error:
+            part.skipped.append((key, str(error)))
+            continue
+        image = to_input(pixels, side)
+        points, visible = input_points(labels, square, pixels.shape, image.shape[1]), _visible(labels)
+        rows.append((key, _Row(image, square, points, visible)))
+    if not rows:
         raise ArgumentError(
-            f"dataset {folder} needs a folder for each class, two or more; {len(inside)} of its {len(keys)} pictures "
-            "are in folders. Give the folder that holds the class folders"
+            f"no picture of {part.folder} can be used; the reason for the first one is: {': '.join(part.skipped[0])}"
         )
-    return {key: FaceLabels() for key in inside}
+    return rows
 
 
-def _annotated(
-    folder: Path, keys: Sequence[str], plan: StudyPlan
-) -> tuple[dict[str, FaceLabels], list[tuple[str, str]]]:
-    """Keep the pictures with the commonest number of landmarks; return the others with their reasons."""
-    assert plan.annotations is not None
-    read = read_annotations(plan.annotations, folder, format=plan.annotation_format)
-    counts = {key: 0 if (xy := read[key].points) is None else len(xy) for key in keys if key in read}
-    counts |= {key: 0 for key in counts if (seen := read[key].visible) is not None and not seen.any()}
-    usual = Counter(count for count in counts.values() if count).most_common(1)
-    if not usual:
-        raise LabelError(
-            f"{plan.annotations} has landmarks for no picture of {folder}; its names must be paths below that folder"
+def _test_part(own: Labelled, test: Path, listed: Sequence[str], same: Mapping[str, str], plan: StudyPlan) -> Labelled:
+    """Find the labels of the pictures of the test folder that are not in the dataset."""
+    keys = [key for key in listed if key not in same]
+    if not keys:
+        raise ArgumentError(
+            f"all {len(listed)} pictures of test folder {test} are also in dataset {own.folder}, byte for byte; give "
+            "pictures that the networks are not trained on"
         )
-    number = usual[0][0]
-    skipped = [(key, "has no annotation") for key in keys if key not in counts]
-    skipped += [
-        (key, f"has {n} landmarks that can be seen, not {number}" if not n else f"has {n} landmarks, not {number}")
-        for key, n in counts.items()
-        if n != number
-    ]
-    return {key: read[key] for key, n in counts.items() if n == number}, sorted(skipped)
+    if plan.task == "landmarks":
+        part = _annotated_test(own, test, keys, plan)
+    else:
+        part = in_classes(test, keys, least=1)
+        check_names({class_of(key) for key in own.found}, {class_of(key) for key in part.found}, own.folder, test)
+    part.skipped.extend((key, f"is the same file as {own.folder / known}") for key, known in same.items())
+    note = (
+        f"{len(same)} of {len(listed)} pictures of {test} are also in {own.folder}, byte for byte, and are not tested"
+    )
+    return part._replace(notes=(note,)) if same else part
 
 
-def class_of(key: str) -> str:
-    """Return the name of the class folder of a picture; a picture outside of folders is a class of its own."""
-    return PurePosixPath(key).parts[0]
+def _annotated_test(own: Labelled, test: Path, keys: Sequence[str], plan: StudyPlan) -> Labelled:
+    """Find the landmarks of the test pictures in their own annotations, or in those of the dataset."""
+    annotations = plan.test_annotations or plan.annotations
+    number = next(len(labels.points) for labels in own.found.values() if labels.points is not None)
+    part = annotated(test, keys, annotations, plan.annotation_format, number=number)
+    if plan.test_annotations is not None:
+        return part
+    for key, labels in part.found.items():
+        if key in own.found and _same_points(labels, own.found[key]):
+            raise LabelError(
+                f"{annotations} has the same entry for {own.folder / key} and {test / key}, and it can be meant for "
+                "one of them only; give the landmarks of the test folder as test_annotations"
+            )
+    return part
 
 
-def _points(labels: FaceLabels, square: Square | None, size: Sequence[int], side: int) -> Tensor | None:
-    """Return the landmarks in [-1, 1] of the input."""
-    if labels.points is None or square is None:
-        return None
-    return to_unit(in_square(labels.points, square, size), size, side)
+def _same_points(first: FaceLabels, second: FaceLabels) -> bool:
+    assert first.points is not None and second.points is not None
+    return np.array_equal(first.points, second.points, equal_nan=True)
 
 
 def _visible(labels: FaceLabels) -> Tensor | None:
@@ -169,25 +207,53 @@ def _visible(labels: FaceLabels) -> Tensor | None:
     return torch.from_numpy(np.ones(len(labels.points), bool) if labels.visible is None else labels.visible)
 
 
-def _gather(folder: Path, plan: StudyPlan, rows: Mapping[str, _Row], skipped: Sequence[tuple[str, str]]) -> StudyData:
-    keys = tuple(rows)
-    points = [row.points for row in rows.values() if row.points is not None]
-    visible = [row.visible for row in rows.values() if row.visible is not None]
+def _gather(plan: StudyPlan, parts: Sequence[Labelled], read: Sequence[list[tuple[str, _Row]]]) -> StudyData:
+    keys, rows = zip(*(row for part in read for row in part), strict=True)
+    points = [row.points for row in rows if row.points is not None]
+    visible = [row.visible for row in rows if row.visible is not None]
     names, labels = np.unique([class_of(key) for key in keys], return_inverse=True)
     stacked = torch.stack(points) if points else None
+    own, test = parts[0], parts[1] if len(parts) > 1 else None
+    skipped = own.skipped + [
+        (f"{part.folder.resolve().name}/{key}", why) for part in parts[1:] for key, why in part.skipped
+    ]
     return StudyData(
-        folder=folder,
+        folder=own.folder,
         keys=keys,
-        images=_same_channels([row.image for row in rows.values()]),
-        people=_people(keys, plan.group_pattern),
+        images=_same_channels([row.image for row in rows]),
+        people=_people(*([key for key, _ in part] for part in read), plan=plan),
         labels=labels.astype(np.int64),
         class_names=tuple(names.tolist()),
         points=stacked,
         visible=torch.stack(visible) if visible else None,
-        scale=None if stacked is None else _scale(stacked, plan.normaliser),
-        squares=tuple(row.square for row in rows.values()),
+        scale=None if stacked is None else error_scale(stacked, plan.normaliser),
+        squares=tuple(row.square for row in rows),
         skipped=tuple(sorted(skipped)),
+        test_folder=None if test is None else test.folder,
+        num_test=0 if test is None else len(read[1]),
+        notes=tuple(_notes(plan, keys, test, len(read[0]))),
     )
+
+
+def _notes(plan: StudyPlan, keys: Sequence[str], test: Labelled | None, num_own: int) -> Iterator[str]:
+    """Yield the caveats of the pictures for a verdict."""
+    unnamed = plan.task == "landmarks" and plan.group_pattern is None
+    if test is None:
+        if unnamed and len({class_of(key) for key in keys}) == len(keys):
+            yield (
+                "every picture counts as another person; if people have several pictures, give a group_pattern, or the "
+                "tests are too easy"
+            )
+        return
+    yield from test.notes
+    if unnamed:
+        yield (
+            f"without a group_pattern it is not known who is in {test.folder}; the tests are too easy if people of the "
+            "dataset are there, and the intervals too narrow if people have pictures in several folders"
+        )
+    untested = sorted({class_of(key) for key in keys[:num_own]} - {class_of(key) for key in keys[num_own:]})
+    if plan.task != "landmarks" and untested:
+        yield f"{test.folder} has no pictures of {len(untested)} classes: {some(untested)}"
 
 
 def _same_channels(images: Sequence[Tensor]) -> Tensor:
@@ -197,10 +263,28 @@ def _same_channels(images: Sequence[Tensor]) -> Tensor:
     return torch.stack([image.expand(3, -1, -1) for image in images])
 
 
-def _people(keys: Sequence[str], pattern: str | None) -> NDArray[np.int64]:
-    """Number the people by the pattern or the class folder; a picture outside of folders is a person of its own."""
-    names = [class_of(key) if pattern is None else _person(key, pattern) for key in keys]
-    numbers: NDArray[Any] = np.unique(names, return_inverse=True)[1]
+def _people(own: Sequence[str], tested: Sequence[str] = (), *, plan: StudyPlan) -> NDArray[np.int64]:
+    """Number the people by the pattern or the class folder; a picture outside of folders is a person of its own.
+
+    The classes of recognition are people in both folders. In other tasks, nobody may be in both; without a pattern,
+    equal names of folders say nothing about people, and count as different people.
+
+    Args:
+        own: keys of the pictures of the dataset.
+        tested: keys of the pictures of the test folder.
+        plan: settings of the study.
+    """
+    pattern = plan.group_pattern
+    names, others = ([class_of(k) if pattern is None else _person(k, pattern) for k in keys] for keys in (own, tested))
+    if pattern is not None and (both := sorted({*names} & {*others})):
+        raise ArgumentError(
+            f"by group_pattern {pattern!r}, these people are in both the dataset and the test folder: {some(both)}; "
+            f"task {plan.task!r} tests on people who are not trained on. Leave them out of one folder, or rename the "
+            "pictures of different people who have the same name"
+        )
+    if plan.task != "recognition" and pattern is None:
+        others = [f"/{name}" for name in others]
+    numbers: NDArray[Any] = np.unique([*names, *others], return_inverse=True)[1]
     return numbers.astype(np.int64)
 
 
@@ -211,24 +295,6 @@ def _person(key: str, pattern: str) -> str:
     return match[1]
 
 
-def _scale(points: Tensor, normaliser: str) -> Tensor:
-    """Return the distance of two landmarks, or the geometric mean of the sides of the landmarks' box."""
-    count = points.shape[1]
-    pair = _EYES.get(count) if normaliser == "auto" else None
-    if "," in normaliser:
-        first, second = (int(number) for number in normaliser.split(","))
-        if max(first, second) >= count:
-            raise ArgumentError(f"normaliser {normaliser!r} names a landmark beyond the last, which is {count - 1}")
-        pair = first, second
-    if pair is not None:
-        length: Tensor = (points[:, pair[0]] - points[:, pair[1]]).norm(dim=1)
-    else:
-        length = (points.amax(1) - points.amin(1)).prod(1).sqrt()
-    if not bool((length > 0).all()):
-        raise ArgumentError("a picture has no distance to divide its errors by; give another normaliser, such as box")
-    return length
-
-
 def choose_views(data: StudyData, model: Animator) -> str:
     """Return views for the head poses that the pictures of the dataset show, as the purpose "auto" has them."""
-    return views_of((data.picture(row) for row in pose_sample(len(data))), model)
+    return views_of((data.picture(row) for row in pose_sample(data.num_own)), model)

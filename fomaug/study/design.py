@@ -6,12 +6,22 @@ V(choices) + V(people) - V(cells); each term is the variance that the mean would
 independent (Cameron, Gelbach and Miller 2011, "Robust inference with multiway clustering"). The interval uses Student's
 t, because a percentile bootstrap over five or six choices ignores the few degrees of freedom and gives intervals that
 are far too narrow.
+
+The weights of clusters are their numbers of test pictures. A person with many pictures pulls the mean towards the own
+values, so that the deviations are too small; each term is corrected by the weight of each cluster (Bell and McCaffrey
+2002), and has the degrees of freedom of Kish's effective number of clusters. For clusters of equal size, these are the
+usual correction n / (n - 1) and n - 1 degrees of freedom.
+
+A test folder fits the same model. Every choice is tested on the same pictures, so that the difficulty of a person or of
+a single picture does not average out over the choices; it is in V(people) as a whole, because the deviations of a
+person are summed over all choices before they are squared. If every choice trains on the whole dataset, the choices
+differ only in their seeds, and the interval holds for this set of training pictures.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,6 +30,7 @@ from numpy.typing import NDArray
 
 from fomaug.errors import ArgumentError
 from fomaug.study.data import StudyData
+from fomaug.study.pictures import some
 from fomaug.study.plan import StudyPlan
 
 Rows = NDArray[np.int64]
@@ -46,6 +57,10 @@ def make_splits(data: StudyData, plan: StudyPlan) -> list[Split]:
     testing. For expression, the people are divided into as many folds as there are choices, and each fold is tested
     once.
 
+    With a test folder, each choice is tested on all of its pictures, and draws its training pictures from the dataset:
+    pictures of every class for recognition and expression, and pictures of all people for landmarks. Without a number
+    of pictures, expression and landmarks train on the whole dataset in each choice.
+
     Args:
         data: dataset of the study.
         plan: task, number of choices and of training pictures, and seed.
@@ -54,6 +69,9 @@ def make_splits(data: StudyData, plan: StudyPlan) -> list[Split]:
         ArgumentError: the dataset is too small for the plan; the message names what is missing.
     """
     rngs = [np.random.default_rng([plan.seed, choice]) for choice in range(plan.choices)]
+    if data.num_test:
+        _check_tests(data, plan)
+        return [Split(np.sort(_drawn(data, plan, rng)), np.arange(data.num_own, len(data))) for rng in rngs]
     if plan.task == "recognition":
         _check_classes(data, plan.pictures_per_class or 1)
         return [_recognition(data, plan.pictures_per_class or 1, rng) for rng in rngs]
@@ -69,6 +87,51 @@ def make_splits(data: StudyData, plan: StudyPlan) -> list[Split]:
     return [_expression(data, plan.per_class, fold, rng) for fold, rng in zip(folds, rngs, strict=False)]
 
 
+def caveats(data: StudyData, plan: StudyPlan, splits: Sequence[Split]) -> Iterator[str]:
+    """Yield the limits of the intervals that choices of training pictures give."""
+    if data.num_test and all(np.array_equal(split.train, splits[0].train) for split in splits):
+        yield (
+            f"every choice trains on the same {len(splits[0].train)} pictures; the intervals do not say what other "
+            "training pictures would give"
+        )
+    if plan.choices < 4:
+        yield (
+            f"intervals from {plan.choices} choices of training pictures are wide, and miss the true gain in up to one "
+            "of eight studies; 6 choices are usual"
+        )
+
+
+def _check_tests(data: StudyData, plan: StudyPlan) -> None:
+    """Raise an error if the test folder has too few people, or the dataset too few pictures."""
+    if len(np.unique(data.people[data.num_own :])) < 2:
+        remedy = "add another" if plan.task == "recognition" else "give a group_pattern that tells them apart"
+        raise ArgumentError(
+            f"all pictures of test folder {data.test_folder} are of one person; an interval needs two or more people. "
+            f"If there are more, {remedy}"
+        )
+    if plan.task == "landmarks":
+        if (plan.train_images or 0) > data.num_own:
+            raise ArgumentError(f"train_images is {plan.train_images}, and {data.folder} has only {data.num_own}")
+        return
+    needed = plan.pictures_per_class or 1
+    counts = np.bincount(data.labels[: data.num_own], minlength=len(data.class_names))
+    if few := [f"{name} ({n})" for name, n in zip(data.class_names, counts, strict=True) if n < needed]:
+        remedy = "leave the classes out, or give a smaller per_class" if needed > 1 else "or leave the classes out"
+        raise ArgumentError(
+            f"each class needs {needed} pictures in {data.folder} to train on; there are too few in {some(few)}. Add "
+            f"pictures, {remedy}"
+        )
+
+
+def _drawn(data: StudyData, plan: StudyPlan, rng: np.random.Generator) -> Rows:
+    """Draw training pictures of the dataset for tests on a test folder."""
+    if plan.task == "landmarks":
+        return _evenly(rng.permutation(data.num_own), data.people)[: plan.train_images]
+    labels = data.labels[: data.num_own]
+    drawn = [_evenly(rng.permutation(np.flatnonzero(labels == label)), data.people) for label in np.unique(labels)]
+    return np.concatenate([rows[: plan.pictures_per_class] for rows in drawn])
+
+
 def _check_classes(data: StudyData, per_class: int) -> None:
     counts = np.bincount(data.labels)
     few = [f"{name} ({n})" for name, n in zip(data.class_names, counts, strict=True) if n <= per_class]
@@ -76,7 +139,7 @@ def _check_classes(data: StudyData, per_class: int) -> None:
         remedy = "leave the classes out, or give a smaller per_class" if per_class > 1 else "or leave the classes out"
         raise ArgumentError(
             f"each class needs more than {per_class} pictures, {per_class} to train on and one to test on; there are "
-            f"too few in {_some(few)}. Add pictures, {remedy}"
+            f"too few in {some(few)}. Add pictures, {remedy}"
         )
 
 
@@ -129,10 +192,6 @@ def _split(train: Rows, test: Rows) -> Split:
     return Split(np.sort(train), np.setdiff1d(test, train))
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
 Values = NDArray[np.float64]
 
 
@@ -166,11 +225,13 @@ def estimate(values: Sequence[Values], people: Sequence[NDArray[np.int64]], *, l
     sums, counts = _cells(values, people)
     mean = float(sums.sum() / counts.sum())
     share = (sums - mean * counts) / counts.sum()  # (choices, people), each cell's part of the deviation
-    by_choice = _variance(share.sum(1))
-    by_person = _variance(share.sum(0)[counts.sum(0) > 0])
-    by_cell = _variance(share[counts > 0])
+    weights = counts / counts.sum()
+    tested = weights.sum(0) > 0
+    by_choice, choice_freedom = _variance(share.sum(1), weights.sum(1))
+    by_person, person_freedom = _variance(share.sum(0)[tested], weights.sum(0)[tested])
+    by_cell, _ = _variance(share[counts > 0], weights[counts > 0])
     variance = max(by_choice, by_person, by_choice + by_person - by_cell)
-    freedom = _freedom(by_choice, len(values) - 1, by_person, int((counts.sum(0) > 0).sum()) - 1)
+    freedom = _freedom(by_choice, choice_freedom, by_person, person_freedom)
     half = t_quantile((1 + level) / 2, freedom) * math.sqrt(variance)
     return Estimate(mean, mean - half, mean + half, math.sqrt(variance), freedom)
 
@@ -208,17 +269,22 @@ def _cells(values: Sequence[Values], people: Sequence[NDArray[np.int64]]) -> tup
     return sums, counts
 
 
-def _variance(parts: Values) -> float:
-    """Return the variance of a sum of independent parts with mean 0, corrected for their number."""
-    count = len(parts)
-    return float((parts**2).sum()) * count / (count - 1)
+def _variance(parts: Values, weights: Values) -> tuple[float, float]:
+    """Return the variance of a sum of independent parts with mean 0, and its degrees of freedom.
+
+    Args:
+        parts: deviations of the clusters from the common mean, times their weights.
+        weights: weights of the clusters in the mean, with sum 1.
+    """
+    effective = 1 / float((weights**2).sum())
+    return float((parts**2 / (1 - weights)).sum()), max(1.0, effective - 1)
 
 
-def _freedom(first: float, first_freedom: int, second: float, second_freedom: int) -> float:
+def _freedom(first: float, first_freedom: float, second: float, second_freedom: float) -> float:
     """Return the degrees of freedom of a sum of two variances (Welch and Satterthwaite)."""
     weight = first**2 / first_freedom + second**2 / second_freedom
     if weight <= 0:
-        return float(min(first_freedom, second_freedom))
+        return min(first_freedom, second_freedom)
     return max(1.0, (first + second) ** 2 / weight)
 
 

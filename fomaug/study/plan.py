@@ -12,6 +12,7 @@ from fomaug.options import Purpose, option
 Task = Literal["recognition", "landmarks", "expression"]
 Switch = Literal["on", "off"]
 
+_OF_LANDMARKS = ("annotations", "annotation_format", "test_annotations")
 _NETWORK_SIZE, _FEATURE_SIZE = 64, 112
 
 
@@ -22,9 +23,13 @@ class StudyPlan:
     task: Task = option("recognition", "Task of the networks.")
     per_class: int | None = option(None, "Number of training pictures of each class.  [1; expression: all]", least=1)
     train_images: int | None = option(
-        None, "Number of training pictures for landmarks.  [all of half the people]", least=1
+        None, "Number of training pictures for landmarks.  [all of half the people; with --test: all]", least=1
+    )
+    test: str | None = option(
+        None, "Folder of the test pictures; the training pictures are those of DATASET.  [the other ones of DATASET]"
     )
     annotations: str | None = option(None, "File or folder of landmarks in any format that expand reads.")
+    test_annotations: str | None = option(None, "Landmarks of the test folder.  [those of --annotations]")
     annotation_format: str | None = option(None, "Name of the format of the annotations.  [by the path]")
     group_pattern: str | None = option(None, "Regular expression whose group finds the person in a picture's path.")
     normaliser: str = option(
@@ -63,13 +68,15 @@ class StudyPlan:
         """Raise an error if the task lacks a setting, or would ignore one."""
         allowed = {
             "recognition": {"per_class"},
-            "landmarks": {"train_images", "annotations", "annotation_format", "group_pattern"},
+            "landmarks": {"train_images", *_OF_LANDMARKS, "group_pattern"},
             "expression": {"per_class", "group_pattern"},
         }[self.task]
-        for name in ("per_class", "train_images", "annotations", "annotation_format", "group_pattern"):
+        for name in ("per_class", "train_images", *_OF_LANDMARKS, "group_pattern"):
             value = getattr(self, name)
             if value is not None and name not in allowed:
                 raise ArgumentError(f"{name} has no meaning for task {self.task!r}; leave it out")
+        if self.test_annotations is not None and self.test is None:
+            raise ArgumentError("test_annotations are the landmarks of a test folder; give test, or leave them out")
         if self.task == "landmarks" and self.annotations is None:
             raise ArgumentError("task 'landmarks' needs annotations: a file or folder that fomaug.labels can read")
         if self.task == "expression" and self.group_pattern is None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fomaug.study.arms import CLASSIC, NONE, Arm
 from fomaug.study.data import StudyData
-from fomaug.study.design import Estimate, Split, Values, estimate
+from fomaug.study.design import Estimate, Split, Values, caveats, estimate
 from fomaug.study.plan import StudyPlan
 from fomaug.study.runs import RunId, RunLog
 
@@ -62,8 +62,9 @@ class StudyResult:
         verdict: one sentence for each arm with copies.
         notes: caveats for the verdict.
         facts: sizes of the study by name.
-        skipped: (key, reason) of each picture that could not be used.
+        skipped: (key, reason) of each picture that could not be used; keys of the test folder begin with its name.
         settings: settings and hashes that determine the results.
+        test: name of the test folder; None for tests on other pictures of the dataset.
     """
 
     task: str
@@ -74,6 +75,7 @@ class StudyResult:
     facts: dict[str, Any]
     skipped: tuple[tuple[str, str], ...]
     settings: dict[str, Any]
+    test: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON."""
@@ -114,11 +116,12 @@ def summarise(
         task=plan.task,
         measure="error" if plan.task == "landmarks" else "accuracy",
         arms=results,
-        verdict="\n".join(_sentence(result, plan) for result in results if result.answer),
-        notes=tuple(_notes(plan, data, classic)),
+        verdict="\n".join(_sentence(result, plan, data.test_name) for result in results if result.answer),
+        notes=tuple(_notes(plan, data, splits, classic)),
         facts=_facts(plan, data, splits, results),
         skipped=data.skipped,
         settings=settings,
+        test=data.test_name,
     )
 
 
@@ -174,10 +177,11 @@ def _values(name: str, plan: StudyPlan, data: StudyData, splits: Sequence[Split]
     return found
 
 
-def _sentence(result: ArmResult, plan: StudyPlan) -> str:
+def _sentence(result: ArmResult, plan: StudyPlan, test: str | None) -> str:
     assert result.gain is not None
     low, high = (f"{end:+.4f}" for end in (result.gain.low, result.gain.high))
-    interval = f"the gain over classic augmentation is between {low} and {high}"
+    where = "" if test is None else f" on the pictures of {test}"
+    interval = f"the gain over classic augmentation{where} is between {low} and {high}"
     name = result.title
     if result.answer == "yes":
         return f"Yes: {name} helps; {interval}."
@@ -188,29 +192,24 @@ def _sentence(result: ArmResult, plan: StudyPlan) -> str:
     return f"Not known with so few pictures: {name} may help or not; {interval}."
 
 
-def _notes(plan: StudyPlan, data: StudyData, classic: ArmResult) -> list[str]:
+def _notes(plan: StudyPlan, data: StudyData, splits: Sequence[Split], classic: ArmResult) -> list[str]:
     notes = []
     if plan.task != "landmarks" and classic.train < _UNLEARNED:
         notes.append(
             f"the classic arm recognises only {classic.train:.2f} of its own training pictures; give more steps before "
             "you rely on the verdict"
         )
-    if plan.task == "landmarks" and len(np.unique(data.people)) == len(data):
-        notes.append(
-            "every picture counts as another person; if people have several pictures, give a group_pattern, or the "
-            "tests are too easy"
-        )
-    if plan.choices < 4:
-        notes.append(f"intervals from {plan.choices} choices of training pictures are wide; 6 are usual")
-    return notes
+    return [*notes, *data.notes, *caveats(data, plan, splits)]
 
 
 def _facts(plan: StudyPlan, data: StudyData, splits: Sequence[Split], results: Sequence[ArmResult]) -> dict[str, Any]:
     trained = sorted({len(split.train) for split in splits})
+    tests = {"test pictures": data.num_test, "tested people": len(np.unique(data.people[data.num_own :]))}
     return {
-        "pictures": len(data),
-        "people": len(np.unique(data.people)),
+        "pictures": data.num_own,
+        "people": len(np.unique(data.people[: data.num_own])),
         "training pictures": trained[0] if len(trained) == 1 else f"{trained[0]} to {trained[-1]}",
+        **(tests if data.num_test else {}),
         "choices": len(splits),
         "seeds": plan.seeds,
         "runs": len(results) * len(splits) * plan.seeds,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -15,18 +14,16 @@ from typing import Any, Final
 from torch import nn
 from tqdm import tqdm
 
-import fomaug
 from fomaug.errors import ArgumentError, did_you_mean
 from fomaug.files import write_file
 from fomaug.study.arms import NONE, Arm, Defaults, Options, make_arms
 from fomaug.study.augmentation import Copies, make_copies
 from fomaug.study.data import StudyData, choose_views, load_data
 from fomaug.study.design import Split, make_splits
-from fomaug.study.features import Embed, describe, match, num_views
-from fomaug.study.pictures import digest_pictures
+from fomaug.study.features import Embed, match, num_views
 from fomaug.study.plan import StudyPlan
 from fomaug.study.report import StudyResult, draw_chart, summarise
-from fomaug.study.runs import RunId, RunLog, RunResult
+from fomaug.study.runs import RunId, RunLog, RunResult, make_settings
 from fomaug.study.train import Run, Scored, train
 
 _STEPS: Final = 4  # Steps that are timed, after as many for warming up.
@@ -64,25 +61,23 @@ def forecast(
         left: remaining runs.
         embed: model of features; None for the network.
     """
-    seconds_per_run = _time_features(run, embed) if embed else _time_steps(run) * run.plan.steps
-    groups = {(name, choice) for name, choice, _ in left}
-    copies, seconds = 0, len(left) * seconds_per_run
+    copies, seconds = 0, len(left) * (_time_features(run, embed) if embed else _time_run(run))
+    groups = {(name, splits[choice].train.tobytes()): len(splits[choice].train) for name, choice, _ in left}
     for arm in arms:
-        choices = [choice for name, choice in groups if name == arm.name]
-        if arm.augment is None or not choices:
+        pictures = sum(count for (name, _), count in groups.items() if name == arm.name)
+        if arm.augment is None or not pictures:
             continue
-        pictures = sum(len(splits[choice].train) for choice in choices)
         copies += arm.mixture.num_copies(run.plan) * pictures
         seconds += pictures * _time_copies(run, arm)
     return Forecast(seconds, len(left), copies)
 
 
-def _time_steps(run: Run) -> float:
-    """Return the seconds per training step; the test after the last step is not timed."""
+def _time_run(run: Run) -> float:
+    """Return the seconds for the steps of a run and the test after the last step."""
     short = replace(run, plan=replace(run.plan, steps=2 * _STEPS))
     marks: list[float] = []
     train(short, progress=lambda _: marks.append(time.perf_counter()))
-    return (marks[-1] - marks[-1 - _STEPS]) / _STEPS
+    return (marks[-1] - marks[-1 - _STEPS]) / _STEPS * run.plan.steps + time.perf_counter() - marks[-1]
 
 
 def _time_features(run: Run, embed: Embed) -> float:
@@ -144,8 +139,10 @@ def study(
         device: device of the model that makes the copies; networks are trained on the CPU.
         progress: whether to show a progress bar.
         announce: function that receives a sentence with the remaining time.
-        options: fields of `StudyPlan`: task, per_class, train_images, annotations, annotation_format,
-            group_pattern, normaliser, choices, seeds, steps, batch_size, share, copies, gates, size, worth, seed.
+        options: fields of `StudyPlan`: task, per_class, train_images, test, annotations, test_annotations,
+            annotation_format, group_pattern, normaliser, choices, seeds, steps, batch_size, share, copies, gates, size,
+            worth, seed. `test` is a folder of test pictures; without it, each choice tests on pictures of the dataset
+            that it does not train on.
 
     Returns:
         Scores, gains with their intervals, and the verdict.
@@ -160,7 +157,7 @@ def study(
     data = load_data(folder, plan, features=embed is not None)
     splits = make_splits(data, plan)
     made = make_arms(arms or {}, Defaults(plan.purpose, plan.seed, device, partial(choose_views, data)))
-    settings = _settings(plan, data, made, embed)
+    settings = make_settings(plan, data, made, embed)
     log = RunLog(target, settings)
     work = _Work(plan, data, splits, made, embed)
     left = [run for run in _all_runs(work) if run not in log.done]
@@ -205,14 +202,14 @@ def _all_runs(work: _Work) -> Iterator[RunId]:
 
 def _do(work: _Work, left: Sequence[RunId], log: RunLog, *, progress: bool) -> None:
     with tqdm(total=_units(work, left), disable=not progress, unit="step", dynamic_ncols=True) as bar:
-        copies, choice = dict[str, Copies](), -1
+        copies, trained = dict[str, Copies](), b""
         for run in left:
             bar.set_description(f"choice {run.choice + 1} of {len(work.splits)}, {run.arm}")
-            if run.choice != choice:
-                copies, choice = {}, run.choice
+            split = work.splits[run.choice]
+            if split.train.tobytes() != trained:
+                copies, trained = {}, split.train.tobytes()
             arm = next(arm for arm in work.arms if arm.name == run.arm)
             made = _copies(work, run.choice, arm, copies, bar.update)
-            split = work.splits[run.choice]
             task = Run(work.data, split, work.plan, run.arm != NONE, made, (run.choice, run.seed), arm.mixture)
             scored = _scored(work, task, bar.update)
             keys = [work.data.keys[row] for row in split.test]
@@ -225,8 +222,9 @@ def _units(work: _Work, left: Sequence[RunId]) -> int:
     """Return the number of steps or views of the remaining runs, plus the number of copies to make."""
     recipes = {arm.name: _recipe(arm, work.plan) for arm in work.arms if arm.augment is not None}
     numbers = {recipes[arm.name]: arm.mixture.num_copies(work.plan) for arm in work.arms if arm.name in recipes}
-    groups = {(recipes[run.arm], run.choice) for run in left if run.arm in recipes}
-    copies = sum(numbers[recipe] * len(work.splits[choice].train) for recipe, choice in groups)
+    trained = [split.train for split in work.splits]
+    groups = {(recipes[run.arm], trained[run.choice].tobytes()): run for run in left if run.arm in recipes}
+    copies = sum(numbers[recipe] * len(trained[run.choice]) for (recipe, _), run in groups.items())
     if work.embed is None:
         return copies + len(left) * work.plan.steps
     return copies + sum(
@@ -258,25 +256,6 @@ def _recipe(arm: Arm, plan: StudyPlan) -> str:
 
 def _scored(work: _Work, run: Run, update: Callable[[int], object]) -> Scored:
     return train(run, progress=update) if work.embed is None else match(run, work.embed, progress=update)
-
-
-def _settings(plan: StudyPlan, data: StudyData, arms: Sequence[Arm], embed: Embed | None) -> dict[str, Any]:
-    """Return the settings and hashes that determine the results; the path of the dataset is not among them."""
-    named = [Path(plan.annotations)] if plan.annotations is not None else []
-    return {
-        "fomaug": fomaug.__version__,
-        "plan": {**plan.to_dict(), "annotations": [path.name for path in named]},
-        "arms": {arm.name: arm.to_dict()["copies"] for arm in arms},
-        "features": None if embed is None else describe(embed),
-        "pictures": digest_pictures(data.folder, data.keys),
-        "labels": _digest_landmarks(data),
-    }
-
-
-def _digest_landmarks(data: StudyData) -> str | None:
-    if data.points is None or data.visible is None:
-        return None
-    return hashlib.sha256(data.points.numpy().tobytes() + data.visible.numpy().tobytes()).hexdigest()
 
 
 def _check_embed(plan: StudyPlan, embed: Embed | None) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import fomaug
 from fomaug.errors import ResumeError, shortened
 from fomaug.files import MANIFEST, SUMMARY, append_line, is_temporary, read_regular, write_file
+from fomaug.study.arms import Arm
+from fomaug.study.data import StudyData
+from fomaug.study.features import Embed, describe
+from fomaug.study.pictures import digest_pictures
+from fomaug.study.plan import StudyPlan
 from fomaug.untrusted import load_json
 
 SETTINGS: Final = "settings.json"
@@ -58,6 +65,37 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "copies": (int,),
     "rejected": (int,),
 }
+
+
+def make_settings(plan: StudyPlan, data: StudyData, arms: Sequence[Arm], embed: Embed | None) -> dict[str, Any]:
+    """Return the settings and hashes that determine the results, as plain JSON; the paths of folders are not there."""
+    values = {
+        **plan.to_dict(),
+        "annotations": _names(plan.annotations),
+        "test_annotations": _names(plan.test_annotations),
+    }
+    left_out = {"test"} if data.test_folder is not None else {"test", "test_annotations"}
+    settings = {
+        "fomaug": fomaug.__version__,
+        "plan": {name: value for name, value in values.items() if name not in left_out},
+        "arms": {arm.name: arm.to_dict()["copies"] for arm in arms},
+        "features": None if embed is None else describe(embed),
+        "pictures": digest_pictures(data.folder, data.keys[: data.num_own]),
+        "labels": _digest_landmarks(data),
+    }
+    if data.test_folder is None:
+        return settings
+    return {**settings, "test_pictures": digest_pictures(data.test_folder, data.keys[data.num_own :])}
+
+
+def _names(path: str | None) -> list[str]:
+    return [] if path is None else [Path(path).name]
+
+
+def _digest_landmarks(data: StudyData) -> str | None:
+    if data.points is None or data.visible is None:
+        return None
+    return hashlib.sha256(data.points.numpy().tobytes() + data.visible.numpy().tobytes()).hexdigest()
 
 
 class RunLog:

@@ -42,7 +42,7 @@ def test_options_are_those_of_the_function_and_the_plan() -> None:
 
 
 OPTIONS = [
-    ("--driving", "text", "builtin"),
+    ("--driving", "text", "auto"),
     ("--views", "text", None),
     ("--purpose", "recognition|landmarks|expression|detection|forgery|auto", None),
     ("--copies", "integer", 8),

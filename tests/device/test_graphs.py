@@ -490,6 +490,21 @@ def test_cuda_graphs_give_what_passes_without_them_give(count: int) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@torch.no_grad()
+def test_results_go_round_in_few_buffers_and_those_that_are_held_stay() -> None:
+    graphs, places = Graphs(), set()
+    held = graphs.run("double", double, tuple(part.cuda() for part in pair(64)))
+    expected = [part.clone() for part in held]
+    for number in range(50):
+        found = graphs.run("double", double, tuple(part.cuda() + number for part in pair(64)))
+        places.add(found[0].data_ptr())
+    assert len(places) <= 4
+    assert held[0].data_ptr() not in places
+    assert all(torch.equal(part, before) for part, before in zip(held, expected, strict=True))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_goes_on_after_a_failed_capture() -> None:
     graphs = Graphs()
 

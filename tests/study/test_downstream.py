@@ -84,12 +84,14 @@ def test_all_studies_run_and_resume_into_one_table(
             "arms": {"copies": "builtin", "half": {"driving": "builtin", "share": 0.25}},
             **quick,
         },
-        "three": {"dataset": "{faces}", "per_class": 3, "arms": {"copies": "builtin"}, **quick},
+        "three": {"dataset": "{faces}", "test": "{val}", "per_class": 3, "arms": {"copies": "builtin"}, **quick},
         "absent": {"dataset": "{others}", **quick},
     }
     (tmp_path / "studies.json").write_text(json.dumps(studies))
     faces = write_classes(tmp_path / "faces")
-    command = ["run.py", str(tmp_path / "studies.json"), str(tmp_path / "out"), "--set", f"faces={faces}"]
+    val = write_classes(tmp_path / "val", noise=30.0)
+    command = ["run.py", str(tmp_path / "studies.json"), str(tmp_path / "out")]
+    command += ["--set", f"faces={faces}", "--set", f"val={val}"]
     monkeypatch.setattr(sys, "argv", command)
     tables = []
     for _ in range(2):
@@ -102,4 +104,5 @@ def test_all_studies_run_and_resume_into_one_table(
     printed = capsys.readouterr().out
     assert "absent: left out, since --set others is not given" in printed
     assert printed.count("to go:") == 2  # The second time, nothing is left to do.
-    assert set(json.loads((tmp_path / "out" / "downstream.json").read_text())) == {"one", "three"}
+    found = json.loads((tmp_path / "out" / "downstream.json").read_text())
+    assert {name: result["test"] for name, result in found.items()} == {"one": None, "three": "val"}
