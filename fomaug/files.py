@@ -190,7 +190,8 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be written; the message has the final path.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():  # the folder mostly exists, and mkdir would raise and catch an error then
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_of(path)
     try:
         yield temporary
@@ -200,13 +201,12 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
         os.replace(temporary, path)  # noqa: PTH105 - replaces on every system, and atomically on POSIX
         if durable:
             flush_folder(path.parent)
-    except OSError as error:
-        if error.filename is not None and os.fspath(error.filename) == os.fspath(temporary):
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and os.fspath(error.filename or "") == os.fspath(temporary):
             # Report the caller's path, not the temporary one.
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_file(path: Path, content: bytes, *, durable: bool = False) -> None:
@@ -217,10 +217,17 @@ def write_file(path: Path, content: bytes, *, durable: bool = False) -> None:
         content: bytes of the file.
         durable: whether to wait until the file is on the disk, so that it survives a power cut.
     """
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(content)
+    with replacing(path) as temporary, temporary.open("wb", buffering=0) as file:
+        _write_all(file, content)
         if durable:
             _flush(file.fileno())
+
+
+def _write_all(file: io.RawIOBase, content: bytes) -> None:
+    """Write to an unbuffered file, which may take a part of the content at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def link_relative(path: Path, target: Path) -> None:
@@ -242,9 +249,7 @@ def append_line(path: Path, lines: str, *, durable: bool = False) -> None:
     """Append whole lines in one write; at most the last line can be incomplete for a reader."""
     assert lines.endswith("\n")
     with path.open("ab", buffering=0) as file:
-        content = memoryview(lines.encode())
-        while content:
-            content = content[file.write(content) :]
+        _write_all(file, lines.encode())
         if durable:
             _flush(file.fileno())
 

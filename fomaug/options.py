@@ -74,6 +74,8 @@ class DrawSettings:
     mirror_probability: float = 0.0
 
     def __post_init__(self) -> None:
+        for setting in fields(self):
+            object.__setattr__(self, setting.name, plain(getattr(self, setting.name)))
         for name in ("p", "mirror_probability"):
             if not _is_finite(value := getattr(self, name)) or not 0 <= value <= 1:
                 raise ArgumentError(f"{name} must be a probability in [0, 1], got {shortened(value)}")
@@ -87,13 +89,8 @@ class DrawSettings:
         for name in ("yaw_range", "pitch_range"):
             if (interval := getattr(self, name)) is not None:
                 check_interval(name, interval)
-        if isinstance(self.reference, str):
-            check_choice("reference", self.reference, ("closest", "first"))
-        elif not _is_whole(self.reference) or self.reference < 0:
-            given = shortened(self.reference)
-            raise ArgumentError(f"reference must be 'closest', 'first' or a frame number from 0, got {given}")
-        if not _is_whole(self.seed):
-            raise ArgumentError(f"seed must be a whole number, got {shortened(self.seed)}")
+        _check_reference(self.reference)
+        whole("seed", self.seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings by name, as `MotionAugment` takes them."""
@@ -117,6 +114,50 @@ def recommended_driving(settings: DrawSettings) -> str:
 def _pair(value: object) -> object:
     """Return a list of JSON, which may stand for an interval, as a tuple."""
     return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
+
+
+def _check_reference(reference: object) -> None:
+    if isinstance(reference, str):
+        check_choice("reference", reference, ("closest", "first"))
+    elif not _is_whole(reference) or cast(int, reference) < 0:
+        given = shortened(reference)
+        raise ArgumentError(f"reference must be 'closest', 'first' or a frame number from 0, got {given}")
+
+
+def plain(value: Any, depth: int = 2) -> Any:
+    """Convert the numbers and arrays of NumPy and torch to those of Python.
+
+    Args:
+        value: an argument; all other objects are returned as they are.
+        depth: number of levels of lists and tuples whose entries are converted, too.
+
+    >>> from array import array
+    >>> plain([(0, 0.5), array("d", [0.3, 1.0])])
+    [(0, 0.5), [0.3, 1.0]]
+    """
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if depth and type(value) in (list, tuple):
+        return type(value)(plain(entry, depth - 1) for entry in value)
+    return value
+
+
+def whole(name: str, value: Any, least: int | None = None) -> int:
+    """Return a whole number of Python, NumPy or torch as one of Python, or raise `ArgumentError`.
+
+    Args:
+        name: name of the argument.
+        value: value of the argument.
+        least: smallest allowed number; None if all are allowed.
+
+    >>> whole("copies", 8, least=1)
+    8
+    """
+    number = plain(value)
+    if not _is_whole(number) or (least is not None and number < least):
+        wanted = "a whole number" if least is None else f"{least} or more"
+        raise ArgumentError(f"{name} must be {wanted}, got {shortened(value)}")
+    return int(number)
 
 
 def check_interval(name: str, interval: Sequence[float]) -> None:

@@ -18,7 +18,7 @@ from fomaug.animator import Animator
 from fomaug.driving import DrivingPool, load_pool
 from fomaug.errors import ArgumentError, PoolError, check_mapping, shortened
 from fomaug.motion import DrawSettings
-from fomaug.options import check_flag
+from fomaug.options import check_flag, plain
 from fomaug.weights import load_model
 
 Driving = DrivingPool | str | Path
@@ -118,6 +118,7 @@ def p_at(p: Probability, epoch: int) -> float:
     >>> p_at(lambda epoch: min(0.5, 0.1 * epoch), 2)
     0.2
     """
+    p = plain(p)
     if callable(p):
         return p(epoch)
     if not _is_schedule(p):
@@ -133,6 +134,7 @@ def plain_p(p: Probability) -> Any:
     """
     if callable(p):
         raise ArgumentError("a function as p cannot be written as JSON; give pairs (epoch, p) instead")
+    p = plain(p)
     return [list(pair) for pair in _pairs(p)] if _is_schedule(p) else p
 
 
@@ -168,7 +170,7 @@ def name_resources(resources: Resources) -> dict[str, str | None]:
 
 def plain_arguments(module: Any) -> dict[str, Any]:
     """Return the arguments that are numbers and words, intervals and schedules as lists."""
-    values = {name: plain_p(module.p) if name == "p" else getattr(module, name) for name in ARGUMENTS}
+    values = {name: plain_p(module.p) if name == "p" else plain(getattr(module, name)) for name in ARGUMENTS}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 

@@ -16,7 +16,7 @@ from fomaug.augment.render import apply, value_check
 from fomaug.device import send
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, check_choice
-from fomaug.motion import DrawSettings, Key, MotionParams, MotionResult, counted_keys, draw
+from fomaug.motion import DrawSettings, Key, MotionParams, MotionResult, counted_keys, draw, plain_keys
 from fomaug.options import (
     AUTO,
     FrameChoice,
@@ -27,6 +27,7 @@ from fomaug.options import (
     Selection,
     check_sizes,
     recommended_driving,
+    whole,
     with_presets,
 )
 
@@ -261,7 +262,7 @@ class MotionAugment(PlainModule):
 
     def set_epoch(self, epoch: int) -> None:
         """Begin a pass over the data: it has draws of its own, and images without keys are counted from 0."""
-        self.epoch = epoch
+        self.epoch = whole("epoch", epoch)
         self.count = 0
 
     def next_keys(self, count: int) -> list[Key]:
@@ -281,7 +282,7 @@ class MotionAugment(PlainModule):
         return DrawSettings(p=p_at(self.p, epoch), **others)
 
     def _keys(self, images: Tensor, keys: Sequence[Key] | None) -> Sequence[Key]:
-        keys = self.next_keys(len(images)) if keys is None else keys
+        keys = self.next_keys(len(images)) if keys is None else plain_keys(keys)
         if len(keys) != len(images):
             raise ArgumentError(f"{len(keys)} keys for {len(images)} images; give one key for each image")
         return keys

@@ -14,6 +14,7 @@ from fomaug.data.batch import IS_SYNTHETIC, BatchFields, FacesField, Paths, move
 from fomaug.data.paths import Path, add_at
 from fomaug.errors import ArgumentError
 from fomaug.motion import Key, MotionParams
+from fomaug.options import whole
 
 Relabel = Callable[[Any, MotionParams], Any]
 
@@ -74,13 +75,11 @@ class MotionDataset(Dataset[Any]):
         relabel: Relabel | None = None,
         is_synthetic: bool = False,
     ) -> None:
-        if copies < 1:
-            raise ArgumentError(f"copies must be 1 or more, got {copies}")
         if keys is not None and len(keys) != len(dataset):
             raise ArgumentError(f"{len(keys)} keys for {len(dataset)} items; give one key for each item")
         self.dataset = dataset
         self.augment = augment
-        self.copies = copies
+        self.copies = whole("copies", copies, 1)
         self.originals = originals
         self.keys = keys
         self.relabel = relabel
@@ -111,7 +110,7 @@ class MotionDataset(Dataset[Any]):
 
     def set_epoch(self, epoch: int) -> None:
         """Set the number of the pass over the data, also for workers that are running already."""
-        self._epoch.fill_(epoch)
+        self._epoch.fill_(whole("epoch", epoch))
 
     def params(self, index: int) -> MotionParams | None:
         """Return the draw of an item, in every mode of the augmentation; None for originals."""

@@ -19,6 +19,7 @@ from fomaug.data.batch import IS_SYNTHETIC, BatchFields, FacesField, Paths, move
 from fomaug.data.paths import Path, add_at, to_device
 from fomaug.errors import ArgumentError
 from fomaug.motion import Key, MotionParams
+from fomaug.options import whole
 
 Keyed = tuple[Any, list[Key] | None]
 
@@ -198,7 +199,7 @@ class MotionLoader:
 
     def set_epoch(self, epoch: int) -> None:
         """Set the number of the next pass, for the draws and for a `DistributedSampler`."""
-        self.epoch = epoch
+        self.epoch = whole("epoch", epoch)
         for part in ("sampler", "batch_sampler", "dataset"):
             announce = getattr(getattr(self.loader, part, None), "set_epoch", None)
             if announce is not None:

@@ -22,7 +22,7 @@ WORKER: Final = "fomaug-worker"
 """Name of the worker processes."""
 UNGUARDED: Final = 71
 """Exit code of a worker whose script would start the job again."""
-_PRELOADED: Final = ["fomaug.expand.engines.process"]
+_PRELOADED: Final = ["fomaug.expand.preload"]
 _GPUS: Final = ("/dev/nvidiactl", "/dev/kfd")  # devices of the drivers of NVIDIA and AMD
 
 

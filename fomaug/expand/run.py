@@ -104,6 +104,7 @@ class Pipeline:
         self.part = part
         self.feed = feed
         self._target = plan.target
+        self._model = stages.augment.model  # each access checks the devices of the weights
         self._runs: list[_Run] = []
         self._ahead: deque[_Batch] = deque()
         self._behind: deque[_Batch] = deque()
@@ -243,9 +244,9 @@ class Pipeline:
         return self.writer.per_unit and (loaded.job.source.key, outcome.copy) in task.recorded
 
     def _encode(self, loaded: Loaded, outcome: Outcome) -> Sample:
-        annotator, model = self.stages.annotator, self.stages.augment.model
+        annotator = self.stages.annotator
         annotation = move_labels(loaded.labels, outcome.moved)
-        sample = self.writer.prepare(encode_copy(loaded, outcome, model, self.plan, annotation))
+        sample = self.writer.prepare(encode_copy(loaded, outcome, self._model, self.plan, annotation))
         if loaded.job.source.key in self.shown:
             keep_thumbnail(self.plan, sample)
         if annotator and annotation:

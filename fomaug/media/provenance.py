@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 from xml.etree import ElementTree
@@ -78,12 +79,7 @@ class Provenance:
         >>> b"trainedAlgorithmicMedia" in Provenance("lite-256").to_xmp()
         True
         """
-        attributes = "".join(f"\n   {name}={quoteattr(value)}" for name, value in self._properties().items() if value)
-        spaces = "".join(f"\n   xmlns:{name}={quoteattr(uri)}" for name, uri in NAMESPACES.items() if name != "rdf")
-        return (
-            f'{_HEAD}\n<x:xmpmeta xmlns:x="adobe:ns:meta/">\n <rdf:RDF xmlns:rdf={quoteattr(NAMESPACES["rdf"])}>\n'
-            f'  <rdf:Description rdf:about=""{spaces}{attributes}/>\n </rdf:RDF>\n</x:xmpmeta>\n{_TAIL}'
-        ).encode()
+        return _packet(self)
 
     def _properties(self) -> dict[str, str]:
         ours = {f"fomaug:{_title(field.name)}": getattr(self, field.name) for field in fields(self)[1:-1]}
@@ -95,6 +91,16 @@ class Provenance:
             "fomaug:Model": self.model,
             **ours,
         }
+
+
+@lru_cache(maxsize=64)  # all copies of a source have the same provenance
+def _packet(provenance: Provenance) -> bytes:
+    attributes = "".join(f"\n   {name}={quoteattr(value)}" for name, value in provenance._properties().items() if value)
+    spaces = "".join(f"\n   xmlns:{name}={quoteattr(uri)}" for name, uri in NAMESPACES.items() if name != "rdf")
+    return (
+        f'{_HEAD}\n<x:xmpmeta xmlns:x="adobe:ns:meta/">\n <rdf:RDF xmlns:rdf={quoteattr(NAMESPACES["rdf"])}>\n'
+        f'  <rdf:Description rdf:about=""{spaces}{attributes}/>\n </rdf:RDF>\n</x:xmpmeta>\n{_TAIL}'
+    ).encode()
 
 
 def _title(name: str) -> str:

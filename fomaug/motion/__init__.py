@@ -2,6 +2,7 @@
 
 from fomaug.motion.draw import counted_keys as counted_keys
 from fomaug.motion.draw import draw as draw
+from fomaug.motion.draw import plain_keys as plain_keys
 from fomaug.motion.fit import begin_fit as begin_fit
 from fomaug.motion.fit import fit as fit
 from fomaug.motion.numbers import DRAWS as DRAWS
@@ -25,6 +26,7 @@ __all__ = [
     "Key",
     "counted_keys",
     "draw",
+    "plain_keys",
     "Fitted",
     "Fitting",
     "begin_fit",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from pathlib import PurePath
 from typing import Any, Final
 
 import numpy as np
@@ -15,13 +17,13 @@ from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
 from fomaug.driving import DrivingPool
-from fomaug.errors import ArgumentError
+from fomaug.errors import ArgumentError, shortened
 from fomaug.motion.numbers import FRAME, MIRROR, SKIP, STRENGTH, Hashes, Key, hash_keys, uniform
 from fomaug.motion.params import MotionParams, Reference
 from fomaug.motion.space import Array, MotionSpace, motion_space, on_grid
 from fomaug.motion.spread import Bins, Candidates, Rows, cover, make_bins, spread_frames
 from fomaug.motion.view import View
-from fomaug.options import COPIED, DrawSettings, Interval
+from fomaug.options import COPIED, DrawSettings, Interval, whole
 
 
 def counted_keys(first: int, count: int) -> list[Key]:
@@ -74,13 +76,12 @@ def draw(
     Returns:
         B * copies parameters, all copies of the first image first.
     """
-    if copies < 1:
-        raise ArgumentError(f"copies must be 1 or more, got {copies}")
+    copies, epoch, face = whole("copies", copies, 1), whole("epoch", epoch), whole("face", face, 0)
     frames = drawable_frames(pool, settings.yaw_range, settings.pitch_range)
-    names = [_plain_key(key) for key in keys]
+    names = plain_keys(keys)
     if not names:
         return []
-    hashes = hash_keys(names, int(settings.seed), int(epoch), pool.hash, pool.model_hash, face)
+    hashes = hash_keys(names, settings.seed, epoch, pool.hash, pool.model_hash, face)
     rests, strength = _chances(settings, hashes, copies, 1.0 if face else settings.p)
     rows = select(settings.selection, frames, hashes, copies).ravel().tolist()
     origin = {"epoch": epoch, "seed": settings.seed, "pool_hash": pool.hash, "model_hash": pool.model_hash}
@@ -143,16 +144,25 @@ def _reference(settings: DrawSettings, num_frames: int) -> Reference:
     return min(settings.reference, num_frames - 1)
 
 
-def _plain_key(key: Key) -> Key:
-    """Turn the integers of NumPy and torch into plain ones."""
+def plain_keys(keys: Iterable[Key]) -> list[Key]:
+    """Return names of images, the integers of NumPy and torch as plain ones.
+
+    Raises:
+        ArgumentError: the names are no list, or one of them is neither a text nor a number.
+    """
+    if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
+        raise ArgumentError(f"keys must be a list with the name of each image, got {shortened(keys)}")
+    return [_plain_key(key) for key in keys]
+
+
+def _plain_key(key: Any) -> Key:
     if isinstance(key, str):
         return str(key)
-    if isinstance(key, bool):
-        raise ArgumentError(f"a key must be a name or a number, got {key!r}")
-    try:
-        return operator.index(key)
-    except TypeError as error:
-        raise ArgumentError(f"a key must be a str or an int, got {key!r} of type {type(key).__name__}") from error
+    with suppress(TypeError):
+        if not isinstance(key, bool):
+            return operator.index(key)
+    remedy = "; use str(path)" if isinstance(key, PurePath) else ""
+    raise ArgumentError(f"a key must be a str or an int, got {shortened(key)} of type {type(key).__name__}{remedy}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,9 +18,9 @@ from fomaug.geometry import identity_grid
 from fomaug.labels import FaceLabels, move
 from fomaug.media import to_tensor
 from fomaug.quality import Gates, judge, score
+from fomaug.study.crops import cut, in_square, square_around, to_input, to_unit
 from fomaug.study.data import StudyData
 from fomaug.study.design import Rows
-from fomaug.study.pictures import Image8, to_input, to_unit
 
 _TURN: Final = math.radians(20)
 _SHEAR: Final = math.radians(8)
@@ -245,7 +245,7 @@ def _by_distance(made: Sequence[Sequence[_Copy]]) -> Rows:
 
 def _copies_of(augment: MotionAugment, data: StudyData, row: int, copies: int, *, gates: bool) -> list[_Copy]:
     """Make the copies of one picture, in order; draw rejected ones anew, and leave them out after the last try."""
-    pixels = data.picture(row)
+    pixels, labels = data.scene(row)
     image = to_tensor(pixels)[None].contiguous()
     key, made, missing = data.keys[row], {}, list(range(copies))
     for attempt in range(_TRIES):
@@ -254,7 +254,7 @@ def _copies_of(augment: MotionAugment, data: StudyData, row: int, copies: int, *
         passed = _passes(augment, image, result) if gates else [True] * len(missing)
         for index, copy in enumerate(missing):
             if passed[index]:
-                made[copy] = _to_copy(data, row, pixels, result, index)
+                made[copy] = _to_copy(data, labels, result, index)
         missing = [copy for copy in missing if copy not in made]
         if not missing:
             break
@@ -269,25 +269,31 @@ def _passes(augment: MotionAugment, image: Tensor, result: MotionResult) -> list
     return [not judge(scores, Gates()) for scores in found]
 
 
-def _to_copy(data: StudyData, row: int, pixels: Image8, result: MotionResult, index: int) -> _Copy:
-    """Resize a copy to the input of the network, and move the landmarks along."""
+def _to_copy(data: StudyData, labels: FaceLabels | None, result: MotionResult, index: int) -> _Copy:
+    """Cut a copy to its face, as the pictures are cut to theirs, and resize it to the input of the network.
+
+    Args:
+        data: dataset of the study.
+        labels: landmarks in pixels of the scene that was animated; None for whole pictures.
+        result: copies of one scene.
+        index: index of the copy.
+    """
     channels, side = data.images.shape[1:3]
     copied: NDArray[np.uint8] = result.image[index].permute(1, 2, 0).cpu().numpy()
-    image = to_input(copied, side)
-    image = image.float().mean(0, keepdim=True).round().byte() if channels == 1 else image.expand(channels, -1, -1)
-    size = (pixels.shape[0], pixels.shape[1])
-    labels = data.landmarks(row, size)
     part = slice(index, index + 1)
-    distance = float(
-        (result.flow[part] - identity_grid((result.flow.shape[1], result.flow.shape[2])).to(result.flow))
-        .norm(dim=-1)
-        .mean()
-    )
+    flow = result.flow[part].cpu()
+    distance = float((flow - identity_grid((flow.shape[1], flow.shape[2])).to(flow)).norm(dim=-1).mean())
     if labels is None:
-        return _Copy(image, None, None, distance)
-    moved: FaceLabels = move(labels, result.flow[part].cpu(), size, occlusion=result.occlusion[part].cpu())
+        return _Copy(to_input(copied, side, channels), None, None, distance)
+    moved = move(labels, flow, (copied.shape[0], copied.shape[1]), occlusion=result.occlusion[part].cpu())
     assert moved.points is not None and moved.visible is not None
-    return _Copy(image, to_unit(moved.points, size, side), torch.from_numpy(moved.visible), distance)
+    square = square_around(moved)
+    face = cut(copied, square)
+    image = to_input(face, side, channels)
+    if data.points is None:
+        return _Copy(image, None, None, distance)
+    points = to_unit(in_square(moved.points, square, face.shape), face.shape, side)
+    return _Copy(image, points, torch.from_numpy(moved.visible), distance)
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor | None:

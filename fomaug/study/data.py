@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,10 +15,9 @@ from torch import Tensor
 from fomaug.animator import Animator
 from fomaug.driving import pose_sample, views_of
 from fomaug.errors import ArgumentError, LabelError, MediaError
-from fomaug.faces import Square
 from fomaug.labels import FaceLabels
+from fomaug.study.crops import Image8, input_points, read_face, read_scene, square_around, to_input
 from fomaug.study.pictures import (
-    Image8,
     Labelled,
     annotated,
     check_apart,
@@ -29,12 +27,9 @@ from fomaug.study.pictures import (
     find_pictures,
     find_same,
     in_classes,
-    input_points,
-    read_face,
+    number_people,
     some,
-    square_around,
-    to_input,
-    to_pixels,
+    with_landmarks,
 )
 from fomaug.study.plan import StudyPlan
 
@@ -53,7 +48,8 @@ class StudyData:
         points: (N, P, 2) landmarks (x, y) in [-1, 1] of the input; None for other tasks.
         visible: (N, P) bool visibility of the landmarks; None for other tasks.
         scale: (N,) length that errors are divided by, in the unit of `points`; None for other tasks.
-        squares: square of each picture that is used, in pixels of the file; None for the whole picture.
+        faces: landmarks of each picture in pixels of its file, which the square that networks see is around; None where
+            they see the whole picture.
         skipped: (key, reason) of each picture that cannot be used; keys of the test folder begin with its name.
         test_folder: test folder; None if the test pictures are chosen from the dataset folder.
         num_test: number of the last pictures, which are those of the test folder.
@@ -69,7 +65,7 @@ class StudyData:
     points: Tensor | None
     visible: Tensor | None
     scale: Tensor | None
-    squares: tuple[Square | None, ...]
+    faces: tuple[FaceLabels | None, ...]
     skipped: tuple[tuple[str, str], ...]
     test_folder: Path | None = None
     num_test: int = 0
@@ -88,17 +84,11 @@ class StudyData:
         """Name of the test folder; None without one."""
         return None if self.test_folder is None else self.test_folder.resolve().name
 
-    def picture(self, row: int) -> Image8:
-        """Read the picture that copies are made from: (H, W, 1 or 3) uint8, at most 256 pixels on the longer side."""
+    def scene(self, row: int) -> tuple[Image8, FaceLabels | None]:
+        """Read what copies are made from: (H, W, 1 or 3) uint8, and the landmarks in its pixels, if there are any."""
         folder = self.folder if row < self.num_own or self.test_folder is None else self.test_folder
-        return read_face(folder / self.keys[row], self.squares[row])
-
-    def landmarks(self, row: int, size: tuple[int, int]) -> FaceLabels | None:
-        """Return the landmarks in pixels of `self.picture(row)`, whose size is (H, W); None for other tasks."""
-        if self.points is None or self.visible is None:
-            return None
-        points = to_pixels(self.points[row], size, self.images.shape[-1])
-        return FaceLabels(points=points, visible=self.visible[row].numpy())
+        path, labels = folder / self.keys[row], self.faces[row]
+        return (read_face(path, None), None) if labels is None else read_scene(path, labels)
 
 
 def load_data(folder: Path, plan: StudyPlan, *, features: bool) -> StudyData:
@@ -125,7 +115,7 @@ def load_data(folder: Path, plan: StudyPlan, *, features: bool) -> StudyData:
     if plan.task == "landmarks":
         own = annotated(folder, listed, plan.annotations, plan.annotation_format)
     else:
-        own = in_classes(folder, listed, least=2)
+        own = with_landmarks(in_classes(folder, listed, least=2), plan.annotations, plan.annotation_format)
     parts = [own]
     if test is not None:
         parts.append(_test_part(own, test, test_listed, find_same(folder, listed, test, test_listed), plan))
@@ -135,7 +125,7 @@ def load_data(folder: Path, plan: StudyPlan, *, features: bool) -> StudyData:
 
 class _Row(NamedTuple):
     image: Tensor
-    square: Square | None
+    face: FaceLabels | None
     points: Tensor | None
     visible: Tensor | None
 
@@ -152,7 +142,7 @@ def _read(part: Labelled, side: int) -> list[tuple[str, _Row]]:
             continue
         image = to_input(pixels, side)
         points, visible = input_points(labels, square, pixels.shape, image.shape[1]), _visible(labels)
-        rows.append((key, _Row(image, square, points, visible)))
+        rows.append((key, _Row(image, None if square is None else labels, points, visible)))
     if not rows:
         raise ArgumentError(
             f"no picture of {part.folder} can be used; the reason for the first one is: {': '.join(part.skipped[0])}"
@@ -172,6 +162,9 @@ def _test_part(own: Labelled, test: Path, listed: Sequence[str], same: Mapping[s
         part = _annotated_test(own, test, keys, plan)
     else:
         part = in_classes(test, keys, least=1)
+        if plan.annotations is not None:
+            marked = _annotated_test(own, test, list(part.found), plan)
+            part = marked._replace(skipped=part.skipped + marked.skipped)
         check_names({class_of(key) for key in own.found}, {class_of(key) for key in part.found}, own.folder, test)
     part.skipped.extend((key, f"is the same file as {own.folder / known}") for key, known in same.items())
     note = (
@@ -209,8 +202,9 @@ def _visible(labels: FaceLabels) -> Tensor | None:
 
 def _gather(plan: StudyPlan, parts: Sequence[Labelled], read: Sequence[list[tuple[str, _Row]]]) -> StudyData:
     keys, rows = zip(*(row for part in read for row in part), strict=True)
-    points = [row.points for row in rows if row.points is not None]
-    visible = [row.visible for row in rows if row.visible is not None]
+    is_target = plan.task == "landmarks"  # for other tasks, landmarks only say where the faces are
+    points = [row.points for row in rows if row.points is not None and is_target]
+    visible = [row.visible for row in rows if row.visible is not None and is_target]
     names, labels = np.unique([class_of(key) for key in keys], return_inverse=True)
     stacked = torch.stack(points) if points else None
     own, test = parts[0], parts[1] if len(parts) > 1 else None
@@ -221,13 +215,13 @@ def _gather(plan: StudyPlan, parts: Sequence[Labelled], read: Sequence[list[tupl
         folder=own.folder,
         keys=keys,
         images=_same_channels([row.image for row in rows]),
-        people=_people(*([key for key, _ in part] for part in read), plan=plan),
+        people=number_people(*([key for key, _ in part] for part in read), plan=plan),
         labels=labels.astype(np.int64),
         class_names=tuple(names.tolist()),
         points=stacked,
         visible=torch.stack(visible) if visible else None,
         scale=None if stacked is None else error_scale(stacked, plan.normaliser),
-        squares=tuple(row.square for row in rows),
+        faces=tuple(row.face for row in rows),
         skipped=tuple(sorted(skipped)),
         test_folder=None if test is None else test.folder,
         num_test=0 if test is None else len(read[1]),
@@ -263,38 +257,6 @@ def _same_channels(images: Sequence[Tensor]) -> Tensor:
     return torch.stack([image.expand(3, -1, -1) for image in images])
 
 
-def _people(own: Sequence[str], tested: Sequence[str] = (), *, plan: StudyPlan) -> NDArray[np.int64]:
-    """Number the people by the pattern or the class folder; a picture outside of folders is a person of its own.
-
-    The classes of recognition are people in both folders. In other tasks, nobody may be in both; without a pattern,
-    equal names of folders say nothing about people, and count as different people.
-
-    Args:
-        own: keys of the pictures of the dataset.
-        tested: keys of the pictures of the test folder.
-        plan: settings of the study.
-    """
-    pattern = plan.group_pattern
-    names, others = ([class_of(k) if pattern is None else _person(k, pattern) for k in keys] for keys in (own, tested))
-    if pattern is not None and (both := sorted({*names} & {*others})):
-        raise ArgumentError(
-            f"by group_pattern {pattern!r}, these people are in both the dataset and the test folder: {some(both)}; "
-            f"task {plan.task!r} tests on people who are not trained on. Leave them out of one folder, or rename the "
-            "pictures of different people who have the same name"
-        )
-    if plan.task != "recognition" and pattern is None:
-        others = [f"/{name}" for name in others]
-    numbers: NDArray[Any] = np.unique([*names, *others], return_inverse=True)[1]
-    return numbers.astype(np.int64)
-
-
-def _person(key: str, pattern: str) -> str:
-    match = re.search(pattern, key)
-    if match is None or match[1] is None:
-        raise ArgumentError(f"group_pattern {pattern!r} finds no person in {key!r}; it is searched in such paths")
-    return match[1]
-
-
 def choose_views(data: StudyData, model: Animator) -> str:
     """Return views for the head poses that the pictures of the dataset show, as the purpose "auto" has them."""
-    return views_of((data.picture(row) for row in pose_sample(data.num_own)), model)
+    return views_of((data.scene(row)[0] for row in pose_sample(data.num_own)), model)

@@ -1,32 +1,27 @@
-"""The picture files of a study: list them with their labels, read them, cut out the face and reduce it."""
+"""The picture files of a study: list them with their labels, classes and people."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug.errors import ArgumentError, LabelError, did_you_mean
-from fomaug.faces import Square
 from fomaug.files import PICTURE, read_regular
 from fomaug.labels import FaceLabels, read_annotations
-from fomaug.media import digest_sizes, file_size, list_pictures, read_picture, read_suffixes
+from fomaug.media import digest_sizes, file_size, list_pictures, read_suffixes
+from fomaug.study.plan import StudyPlan
 
-_LONGEST: Final = 256  # Pixels of the longer side; larger pictures are reduced to it before copies are made.
-_ROOM: Final = 1.5  # Side of the square around landmarks, as a multiple of the longer side of their box.
 _SPLITS: Final = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 _EYES: Final = {5: (0, 1), 68: (36, 45)}
-
-Image8 = NDArray[np.uint8]
 
 
 def find_pictures(folder: Path, kind: str = "dataset") -> list[str]:
@@ -177,6 +172,14 @@ def annotated(
     return Labelled(folder, found, skipped)
 
 
+def with_landmarks(part: Labelled, annotations: str | None, form: str | None) -> Labelled:
+    """Add landmarks to the pictures in class folders, and leave out those without; None adds nothing."""
+    if annotations is None:
+        return part
+    marked = annotated(part.folder, list(part.found), annotations, form)
+    return marked._replace(skipped=part.skipped + marked.skipped)
+
+
 def check_names(own: set[str], tested: set[str], folder: Path, test: Path) -> None:
     """Raise `ArgumentError` if a test folder has a class that the dataset does not have."""
     if strange := sorted(tested - own):
@@ -190,79 +193,6 @@ def check_names(own: set[str], tested: set[str], folder: Path, test: Path) -> No
 def class_of(key: str) -> str:
     """Return the name of the class folder of a picture; a picture outside of folders is a class of its own."""
     return PurePosixPath(key).parts[0]
-
-
-def read_face(path: Path, square: Square | None) -> Image8:
-    """Read a picture, cut out the square (beyond the edges the border is repeated), and reduce it to 256 pixels.
-
-    Args:
-        path: path of the picture.
-        square: square to cut out, in pixels of the file; None for the whole picture.
-
-    Returns:
-        (H, W, 1 or 3) uint8 in [0, 255].
-
-    Raises:
-        MediaError: the picture cannot be read.
-    """
-    pixels = _read_8_bits(path)
-    if square is not None:
-        rows, columns = np.arange(square.top, square.bottom), np.arange(square.left, square.right)
-        pixels = pixels[rows.clip(0, pixels.shape[0] - 1)][:, columns.clip(0, pixels.shape[1] - 1)]
-    longest = max(pixels.shape[:2])
-    if longest <= _LONGEST:
-        return pixels
-    height, width = (max(1, round(length * _LONGEST / longest)) for length in pixels.shape[:2])
-    return np.ascontiguousarray(_resized(pixels, height, width).permute(1, 2, 0).numpy())
-
-
-def to_input(pixels: Image8, side: int) -> Tensor:
-    """Stretch a picture (H, W, C) uint8 to the input (C, side, side) uint8."""
-    return _resized(pixels, side, side)
-
-
-def to_unit(points: NDArray[np.float64], size: Sequence[int], side: int) -> Tensor:
-    """Turn landmarks (P, 2) in pixels of a picture of `size` (H, W) into [-1, 1] of its input.
-
-    -1 and 1 are the centres of the input's first and last pixel.
-    """
-    small = (points + 0.5) * side / np.array([size[1], size[0]], float) - 0.5
-    return torch.from_numpy(2 * small / (side - 1) - 1).float()
-
-
-def to_pixels(points: Tensor, size: Sequence[int], side: int) -> NDArray[np.float64]:
-    """Invert `to_unit`: turn landmarks (P, 2) in [-1, 1] of an input into pixels of its picture of `size` (H, W)."""
-    small = (points.double().numpy() + 1) / 2 * (side - 1)
-    found: NDArray[np.float64] = (small + 0.5) * np.array([size[1], size[0]], float) / side - 0.5
-    return found
-
-
-def square_around(labels: FaceLabels) -> Square:
-    """Return the square around landmarks, with room, in whole pixels; it may extend beyond the picture."""
-    assert labels.points is not None
-    low, high = labels.points.min(0), labels.points.max(0)
-    side = max(2, round(float((high - low).max()) * _ROOM))
-    x, y = ((low + high) / 2 - (side - 1) / 2).round().astype(int).tolist()
-    return Square(x, y, x + side, y + side)
-
-
-def in_square(points: NDArray[np.float64], square: Square, size: Sequence[int]) -> NDArray[np.float64]:
-    """Move landmarks (P, 2) from pixels of the file to pixels of the square that `read_face` returns as (H, W)."""
-    return (points - (square.left, square.top) + 0.5) * (size[0] / square.size[0]) - 0.5
-
-
-def input_points(labels: FaceLabels, square: Square | None, size: Sequence[int], side: int) -> Tensor | None:
-    """Return landmarks in pixels of a file as (P, 2) in [-1, 1] of the input; None without landmarks.
-
-    Args:
-        labels: landmarks of the file.
-        square: square around them that was cut out.
-        size: (H, W) of the picture that was cut out.
-        side: side of the input in pixels.
-    """
-    if labels.points is None or square is None:
-        return None
-    return to_unit(in_square(labels.points, square, size), size, side)
 
 
 def error_scale(points: Tensor, normaliser: str) -> Tensor:
@@ -286,12 +216,33 @@ def error_scale(points: Tensor, normaliser: str) -> Tensor:
     return length
 
 
-def _read_8_bits(path: Path) -> Image8:
-    pixels = read_picture(path).pixels
-    return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels.astype(np.uint8)
+def number_people(own: Sequence[str], tested: Sequence[str] = (), *, plan: StudyPlan) -> NDArray[np.int64]:
+    """Number the people by the pattern or the class folder; a picture outside of folders is a person of its own.
+
+    The classes of recognition are people in both folders. In other tasks, nobody may be in both; without a pattern,
+    equal names of folders say nothing about people, and count as different people.
+
+    Args:
+        own: keys of the pictures of the dataset.
+        tested: keys of the pictures of the test folder.
+        plan: settings of the study.
+    """
+    pattern = plan.group_pattern
+    names, others = ([class_of(k) if pattern is None else _person(k, pattern) for k in keys] for keys in (own, tested))
+    if pattern is not None and (both := sorted({*names} & {*others})):
+        raise ArgumentError(
+            f"by group_pattern {pattern!r}, these people are in both the dataset and the test folder: {some(both)}; "
+            f"task {plan.task!r} tests on people who are not trained on. Leave them out of one folder, or rename the "
+            "pictures of different people who have the same name"
+        )
+    if plan.task != "recognition" and pattern is None:
+        others = [f"/{name}" for name in others]
+    numbers: NDArray[Any] = np.unique([*names, *others], return_inverse=True)[1]
+    return numbers.astype(np.int64)
 
 
-def _resized(pixels: Image8, height: int, width: int) -> Tensor:
-    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float()
-    found = F.interpolate(image, size=(height, width), mode="bilinear", antialias=True)
-    return found[0].round().clamp(0, 255).to(torch.uint8)
+def _person(key: str, pattern: str) -> str:
+    match = re.search(pattern, key)
+    if match is None or match[1] is None:
+        raise ArgumentError(f"group_pattern {pattern!r} finds no person in {key!r}; it is searched in such paths")
+    return match[1]

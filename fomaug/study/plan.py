@@ -28,7 +28,11 @@ class StudyPlan:
     test: str | None = option(
         None, "Folder of the test pictures; the training pictures are those of DATASET.  [the other ones of DATASET]"
     )
-    annotations: str | None = option(None, "File or folder of landmarks in any format that expand reads.")
+    annotations: str | None = option(
+        None,
+        "File or folder of landmarks in any format that expand reads; without --task landmarks, they show where the "
+        "faces are: pictures and copies are cut to squares around them.",
+    )
     test_annotations: str | None = option(None, "Landmarks of the test folder.  [those of --annotations]")
     annotation_format: str | None = option(None, "Name of the format of the annotations.  [by the path]")
     group_pattern: str | None = option(None, "Regular expression whose group finds the person in a picture's path.")
@@ -67,9 +71,9 @@ class StudyPlan:
     def _check_task(self) -> None:
         """Raise an error if the task lacks a setting, or would ignore one."""
         allowed = {
-            "recognition": {"per_class"},
+            "recognition": {"per_class", *_OF_LANDMARKS},
             "landmarks": {"train_images", *_OF_LANDMARKS, "group_pattern"},
-            "expression": {"per_class", "group_pattern"},
+            "expression": {"per_class", *_OF_LANDMARKS, "group_pattern"},
         }[self.task]
         for name in ("per_class", "train_images", *_OF_LANDMARKS, "group_pattern"):
             value = getattr(self, name)
@@ -77,6 +81,9 @@ class StudyPlan:
                 raise ArgumentError(f"{name} has no meaning for task {self.task!r}; leave it out")
         if self.test_annotations is not None and self.test is None:
             raise ArgumentError("test_annotations are the landmarks of a test folder; give test, or leave them out")
+        for name in ("annotation_format", "test_annotations"):
+            if getattr(self, name) is not None and self.annotations is None:
+                raise ArgumentError(f"{name} has no meaning without annotations; give annotations, or leave it out")
         if self.task == "landmarks" and self.annotations is None:
             raise ArgumentError("task 'landmarks' needs annotations: a file or folder that fomaug.labels can read")
         if self.task == "expression" and self.group_pattern is None:

@@ -20,6 +20,15 @@ from fomaug.untrusted import load_json
 
 SETTINGS: Final = "settings.json"
 RUNS: Final = "runs.jsonl"
+_SHOWN: Final = 8  # Largest number of differences in a message.
+_LONGEST: Final = (
+    200  # Largest number of characters of a value in it; options are far shorter, damaged files may not be.
+)
+_FILES: Final = {
+    "pictures": "the pictures of the dataset",
+    "test_pictures": "the pictures of the test folder",
+    "labels": "the landmarks",
+}
 _OTHER_COPIES: Final = (
     ". The pool of the arm 'copies' depends on the purpose of the task; --arm copies=POOL gives the pool that it had, "
     "such as builtin"
@@ -138,10 +147,13 @@ def _enter(out: Path, settings: dict[str, Any]) -> None:
     if known != settings and known == _without_new_arms(settings, known):
         write_file(path, (json.dumps(settings, indent=2) + "\n").encode(), durable=True)
         return
-    if changed := list(_changes(known, settings)):
+    if changed := list(_changes(known, _without_new_arms(settings, known))):
+        more = f"; and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+        others = any(path == ("arms", "copies", "pool_hash") for path, _, _ in changed)
+        listed = "; ".join(_described(*one) for one in changed[:_SHOWN])
         raise ResumeError(
-            f"{out} holds a study with other settings: {'; '.join(changed[:3])}. Give the same settings to resume it, "
-            f"or a new folder{_OTHER_COPIES if changed[0].startswith('arms.copies.pool_hash ') else ''}"
+            f"{out} holds a study with other settings: {listed}{more}. "
+            f"Give the same settings to resume it, or a new folder{_OTHER_COPIES if others else ''}"
         )
 
 
@@ -153,13 +165,32 @@ def _without_new_arms(settings: dict[str, Any], known: Any) -> dict[str, Any]:
     return {**settings, "arms": {name: arm for name, arm in settings["arms"].items() if name in before}}
 
 
-def _changes(known: Any, wanted: Any, name: str = "") -> Iterator[str]:
-    """Yield a text for each difference between two plain JSON values."""
+def _changes(known: Any, wanted: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Yield the path, the old and the new value of each difference between two plain JSON values."""
     if isinstance(known, dict) and isinstance(wanted, dict):
         for key in dict.fromkeys([*known, *wanted]):
-            yield from _changes(known.get(key), wanted.get(key), f"{name}.{key}" if name else key)
+            yield from _changes(known.get(key), wanted.get(key), (*path, key))
     elif known != wanted:
-        yield f"{name} was {json.dumps(known)[:60]} and is {json.dumps(wanted)[:60]}"
+        yield path, known, wanted
+
+
+def _described(path: tuple[str, ...], old: Any, new: Any) -> str:
+    """Say in words what differs; of files, the settings have only hashes."""
+    name, *parts = path or ("the settings",)
+    if name in _FILES:
+        what = "are not given now" if new is None else "were not given before" if old is None else "have changed"
+        return f"{_FILES[name]} {what}"
+    if name == "plan" and parts:
+        return f"{parts[-1]} was {_value(old)} and is {_value(new)}"
+    if name == "arms" and len(parts) == 1 and isinstance(old, dict) and new is None:
+        return f"arm {parts[0]!r} is not given now"
+    of = f"{'.'.join(parts[1:]) or 'the copies'} of arm {parts[0]!r}" if name == "arms" and parts else name
+    return f"{of} was {_value(old)} and is {_value(new)}"
+
+
+def _value(value: Any) -> str:
+    text = "not given" if value is None else json.dumps(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _read(path: Path) -> Iterator[tuple[RunId, RunResult]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -90,3 +92,35 @@ def test_a_wrong_schedule_is_an_error_at_once(
 ) -> None:
     with pytest.raises(ArgumentError, match=message):
         MotionAugment(tiny_pool, tiny_model, p=p)
+
+
+@pytest.mark.parametrize(
+    "p", [np.array([[0, 0.25], [2, 1.0]]), [(np.int64(0), np.float32(0.25)), (np.int64(2), torch.tensor(1.0))]]
+)
+def test_a_schedule_may_have_numbers_of_numpy_and_torch(tiny_model: Animator, tiny_pool: DrivingPool, p: Any) -> None:
+    augment = MotionAugment(tiny_pool, tiny_model, p=p)
+    assert [moved(augment, epoch) for epoch in (1, 2)] == [
+        moved(MotionAugment(tiny_pool, tiny_model, p=expected), epoch) for epoch, expected in ((1, 0.25), (2, 1.0))
+    ]
+    assert json.loads(json.dumps(augment.to_dict()))["p"] == [[0, 0.25], [2, 1.0]]
+
+
+def test_arguments_of_numpy_are_written_as_json(tiny_model: Animator, tiny_pool: DrivingPool) -> None:
+    given = {"p": np.float64(0.5), "seed": np.int64(3), "reference": np.int64(1), "batch_size": np.int64(2)}
+    intervals = {"strength_range": np.array([0.25, 0.5]), "value_range": (np.float32(0), np.float32(1))}
+    augment = MotionAugment(tiny_pool, tiny_model, **given, **intervals)  # type: ignore[arg-type]
+    values = json.loads(json.dumps(augment.to_dict()))
+    again = MotionAugment.from_dict(values, driving=tiny_pool, model=tiny_model)
+    assert again.draw(["a"]) == augment.draw(["a"])
+    assert (values["strength_range"], values["value_range"]) == ([0.25, 0.5], [0.0, 1.0])
+
+
+@pytest.mark.parametrize("epoch", ["1", 1.5, None])
+def test_an_epoch_that_is_not_whole_is_an_error_at_once(
+    tiny_model: Animator, tiny_pool: DrivingPool, epoch: Any
+) -> None:
+    augment = MotionAugment(tiny_pool, tiny_model)
+    data = TensorDataset(torch.rand(4, 3, 64, 64))
+    for holder in (augment, MotionDataset(data, augment), MotionLoader(DataLoader(data), augment)):
+        with pytest.raises(ArgumentError, match=f"epoch must be a whole number, got {epoch!r}"):
+            holder.set_epoch(epoch)

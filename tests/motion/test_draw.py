@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
+import torch
 
 from fomaug.errors import ArgumentError
-from fomaug.motion import DrawSettings, draw
+from fomaug.motion import DrawSettings, MotionParams, draw
 
 ALWAYS = DrawSettings(p=1.0)
 SELECTIONS = ("diverse", "uniform", "sequence")
@@ -109,3 +111,36 @@ def test_a_key_is_a_name_or_a_number(tiny_pool, key):
 def test_copies_start_at_one(tiny_pool):
     with pytest.raises(ArgumentError, match="copies must be 1 or more, got 0"):
         draw(tiny_pool, ALWAYS, ["a"], copies=0)
+
+
+@pytest.mark.parametrize("keys", ["faces/1.jpg", b"a", 3, None])
+def test_keys_are_a_list(tiny_pool, keys):
+    with pytest.raises(ArgumentError, match="keys must be a list with the name of each image, got"):
+        draw(tiny_pool, ALWAYS, keys)
+
+
+def test_a_path_as_key_is_an_error_that_names_the_remedy(tiny_pool):
+    with pytest.raises(ArgumentError, match=r"got PurePosixPath\('a'\) of type PurePosixPath; use str\(path\)"):
+        draw(tiny_pool, ALWAYS, [PurePosixPath("a")])
+
+
+@pytest.mark.parametrize("argument", ["copies", "epoch", "face"])
+@pytest.mark.parametrize("value", [1.5, "1", None, True])
+def test_numbers_of_a_draw_are_whole(tiny_pool, argument, value):
+    with pytest.raises(ArgumentError, match=f"{argument} must be .*, got {value!r}"):
+        draw(tiny_pool, ALWAYS, ["a"], **{argument: value})
+
+
+def test_numbers_of_numpy_and_torch_draw_like_those_of_python_and_become_json(tiny_pool):
+    settings = replace(
+        ALWAYS,
+        p=np.float32(1),
+        seed=np.int64(3),
+        reference=torch.tensor(2),
+        strength_range=np.array([0.25, 0.5]),
+        yaw_range=np.array([-90, 90]),
+    )
+    expected = replace(ALWAYS, seed=3, reference=2, strength_range=(0.25, 0.5), yaw_range=(-90, 90))
+    params = draw(tiny_pool, settings, ["a"], copies=np.int64(2), epoch=np.int64(1), face=np.int64(1))
+    assert params == draw(tiny_pool, expected, ["a"], copies=2, epoch=1, face=1)
+    assert [MotionParams.from_dict(json.loads(json.dumps(param.to_dict()))) for param in params] == params

@@ -66,7 +66,7 @@ def test_copies_that_show_what_the_tests_show_help(
             noisy = (pixels + rng.normal(0, 8, pixels.shape)).clip(0, 255).astype(np.uint8)
             Image.fromarray(noisy[::-1] if number % 2 else noisy).save(folder / f"{number}.png")
     honest = augmentation.to_input
-    monkeypatch.setattr(augmentation, "to_input", lambda pixels, side: honest(pixels[::-1], side))
+    monkeypatch.setattr(augmentation, "to_input", lambda pixels, *shape: honest(pixels[::-1], *shape))
     options = {**QUICK, "choices": 4, "steps": 40}
     result = fomaug.study(tmp_path / "data", tmp_path / "out", arms={"copies": still}, **options)
     copies = result.arms[2]
@@ -80,8 +80,8 @@ def test_copies_of_the_wrong_person_hurt(
 ) -> None:
     from fomaug.study.data import StudyData
 
-    honest = StudyData.picture
-    monkeypatch.setattr(StudyData, "picture", lambda self, row: honest(self, (row + 4) % len(self)))
+    honest = StudyData.scene
+    monkeypatch.setattr(StudyData, "scene", lambda self, row: honest(self, (row + 4) % len(self)))
     options = {**QUICK, "choices": 4, "steps": 40, "share": 0.8}
     result = fomaug.study(write_classes(tmp_path / "data"), tmp_path / "out", arms={"copies": still}, **options)
     assert result.arms[2].answer == "harm", result.table()
@@ -122,24 +122,47 @@ def test_a_study_killed_after_any_run_ends_with_the_same_result(
 def test_other_settings_or_data_are_refused(tmp_path: Path, write_classes: Write, still: MotionAugment) -> None:
     data = write_classes(tmp_path / "data")
     fomaug.study(data, tmp_path / "out", arms={"copies": still}, **QUICK)
-    with pytest.raises(ResumeError, match=r"other settings: plan\.steps was 6 and is 7"):
+    with pytest.raises(ResumeError, match=r"other settings: steps was 6 and is 7\. Give the same"):
         fomaug.study(data, tmp_path / "out", arms={"copies": still}, **{**QUICK, "steps": 7})
     other = MotionAugment(still.driving, still.model, p=0.0, strength_range=(0.1, 0.2))
-    with pytest.raises(ResumeError, match=r"arms\.copies\.strength_range was"):
+    with pytest.raises(ResumeError, match=r"strength_range of arm 'copies' was \[0\.3, 1\.0\] and is \[0\.1, 0\.2\]"):
         fomaug.study(data, tmp_path / "out", arms={"copies": other}, **QUICK)
     settings = tmp_path / "out" / "settings.json"
     content = settings.read_text()
     settings.write_text(content.replace(still.driving.hash, "0" * 64))
-    with pytest.raises(ResumeError, match=r"arms\.copies\.pool_hash was .*--arm copies=POOL"):
+    with pytest.raises(ResumeError, match=r"pool_hash of arm 'copies' was \"0{64}\" and is .*--arm copies=POOL"):
         fomaug.study(data, tmp_path / "out", arms={"copies": still}, **QUICK)
     settings.write_text(content)
     (data / "person_0" / "0.png").unlink()
-    with pytest.raises(ResumeError, match="pictures was"):
+    with pytest.raises(ResumeError, match="the pictures of the dataset have changed"):
         fomaug.study(data, tmp_path / "out", arms={"copies": still}, **QUICK)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "diary.txt").write_text("mine")
     with pytest.raises(ResumeError, match=r"is not empty and holds no study \(diary.txt\)"):
         fomaug.study(data, tmp_path / "full", arms={"copies": still}, **QUICK)
+
+
+def test_a_message_on_other_settings_has_each_option_with_both_values(tmp_path: Path) -> None:
+    plan = {"steps": 6, "size": None, "seeds": 2, "group_pattern": "(p)"}
+    schedule = [[round(0.01 * i, 2), 0.5] for i in range(12)]
+    known = {"plan": plan, "arms": {"wide": {"share": schedule}, "gone": {"p": 1.0}, "none": None}, "labels": "a"}
+    RunLog(tmp_path, known)
+    wanted = {
+        "plan": {**plan, "steps": 7, "size": 32},
+        "arms": {"wide": {"share": [[0, 1]]}, "none": None, "new": {"p": 1.0}},
+        "labels": "b",
+        "test_pictures": "c",
+    }
+    with pytest.raises(ResumeError) as caught:
+        RunLog(tmp_path, wanted)
+    assert str(caught.value) == (
+        f"{tmp_path} holds a study with other settings: steps was 6 and is 7; size was not given and is 32; "
+        f"share of arm 'wide' was {json.dumps(schedule)} and is [[0, 1]]; arm 'gone' is not given now; "
+        "the landmarks have changed; the pictures of the test folder were not given before. "
+        "Give the same settings to resume it, or a new folder"
+    )
+    with pytest.raises(ResumeError, match=r"steps was 6 and is 7; .*; and 3 more\. Give"):
+        RunLog(tmp_path, {**known, "plan": {"steps": 7, **{f"option_{i}": i for i in range(8)}}})
 
 
 def test_a_damaged_line_is_named(tmp_path: Path, write_classes: Write, still: MotionAugment) -> None:

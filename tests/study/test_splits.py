@@ -81,8 +81,7 @@ def test_landmarks_come_back_in_pixels_of_the_picture(
 ) -> None:
     folder, csv = write_landmarks(tmp_path)
     faces = load_data(folder, StudyPlan(size=20, task="landmarks", annotations=str(csv)), features=False)
-    pixels = faces.picture(0)
-    labels = faces.landmarks(0, pixels.shape[:2])  # type: ignore[arg-type]
+    pixels, labels = faces.scene(0)
     assert labels is not None and labels.points is not None
     x, y = labels.points.round().astype(int).T
     assert pixels[y, x].min() > 150

@@ -222,17 +222,28 @@ class FolderWriter(FormatWriter):
 
     per_unit = True
 
+    def __init__(self, out: Path, classes: tuple[str, ...] = ()) -> None:
+        super().__init__(out, classes)
+        self._checked: set[Path] = set()
+
     def begin(self, shard: str) -> None:
         """Start an empty list of rows."""
         self.rows = []
 
     def prepare(self, sample: Sample) -> Sample:
         """Write the file of a copy."""
-        path = path_inside(self.out, sample.name)
+        path = self._path(sample.name)
         if sample.mark is not None:
             write_file(sidecar_of(path), sample.mark, durable=True)
         write_file(path, sample.content, durable=True)
         return sample
+
+    def _path(self, name: str) -> Path:
+        """Return the path of a copy; each folder is checked once, since that takes several calls of the system."""
+        path = self.out / name
+        if path.parent not in self._checked:
+            self._checked.add(path_inside(self.out, name).parent)
+        return path
 
     def add(self, sample: Sample) -> None:
         """Append the row of a copy."""
