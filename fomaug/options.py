@@ -155,7 +155,7 @@ def whole(name: str, value: Any, least: int | None = None) -> int:
     """
     number = plain(value)
     if not _is_whole(number) or (least is not None and number < least):
-        wanted = "a whole number" if least is None else f"{least} or more"
+        wanted = f"{least} or more" if _is_whole(number) else "a whole number"
         raise ArgumentError(f"{name} must be {wanted}, got {shortened(value)}")
     return int(number)
 

@@ -17,7 +17,7 @@ from typing_extensions import Self
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool, load_pool
 from fomaug.errors import ArgumentError, PoolError, check_mapping, shortened
-from fomaug.motion import DrawSettings
+from fomaug.motion import DrawSettings, MotionParams
 from fomaug.options import check_flag, plain
 from fomaug.weights import load_model
 
@@ -154,6 +154,14 @@ def _pairs(p: Any) -> list[tuple[int, float]]:
     if any(not 0 <= value <= 1 for _, value in pairs):
         raise ArgumentError(f"p must be a probability in [0, 1], got {shortened(p)}")
     return [(int(first), float(value)) for first, value in pairs]
+
+
+def check_params(params: object) -> None:
+    """Raise `ArgumentError` unless a value is a sequence of motion parameters."""
+    if not isinstance(params, Sequence) or not all(isinstance(param, MotionParams) for param in params):
+        raise ArgumentError(
+            f"params must be a list of MotionParams, got {shortened(params)}; MotionParams.from_dict reads a stored row"
+        )
 
 
 SETTINGS: Final = tuple(field.name for field in fields(DrawSettings))

@@ -9,7 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from fomaug.animator import Animator
-from fomaug.augment.arguments import SETTINGS, Driving, Model, PlainModule, Probability, Resources, p_at
+from fomaug.augment.arguments import (
+    SETTINGS,
+    Driving,
+    Model,
+    PlainModule,
+    Probability,
+    Resources,
+    check_params,
+    p_at,
+)
 from fomaug.augment.faces import Faces, make_locator, place
 from fomaug.augment.pixels import LateChecks, Range, check_tensor
 from fomaug.augment.render import apply, value_check
@@ -170,6 +179,7 @@ class MotionAugment(PlainModule):
             B * copies parameters with boxes, and with a draw for each further face; see `on_missing` for images without
             a face.
         """
+        check_params(params)
         locate = make_locator(images, faces, self.model, self.value_range)
         copies = max(len(params) // max(len(images), 1), 1)
         return place(self.driving, self.settings, params, locate, copies=copies, on_missing=self.on_missing)
@@ -204,6 +214,7 @@ class MotionAugment(PlainModule):
         if callable(images) and not isinstance(images, Tensor):
             return super().apply(images)
         check_tensor(images)
+        check_params(params)
         if faces is not None:
             params = self.place(images, params, faces)
         options = {name: getattr(self, name) for name in ("value_range", "batch_size", "differentiable")}

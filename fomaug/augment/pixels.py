@@ -60,7 +60,11 @@ def check_images(images: Tensor, value_range: Range) -> ValueCheck | None:
         The check of the range, if it must wait for a device; None if it was made.
     """
     check_tensor(images)
+    if images.ndim == 3:
+        raise ShapeError(f"images must be (B, C, H, W), got {tuple(images.shape)}; one picture is images[None]")
     check_shape("images", images, "B C H W")
+    if len(images) and 0 in images.shape[2:]:
+        raise ShapeError(f"images must have at least one pixel, got {tuple(images.shape)}")
     if images.shape[1] not in (1, 3):
         raise ShapeError(f"images must be (B, 3, H, W) RGB or (B, 1, H, W) grey, got {tuple(images.shape)}")
     if images.dtype != torch.uint8 and not images.is_floating_point():

@@ -94,6 +94,12 @@ class BatchFields:
         return len(get_at(batch, self.images(batch)[0]))
 
 
+def check_augment(augment: object) -> None:
+    """Raise `ArgumentError` unless a value is a `MotionAugment`."""
+    if not isinstance(augment, MotionAugment):
+        raise ArgumentError(f"augment must be a MotionAugment, got {type(augment).__name__}")
+
+
 def motion_collate(
     augment: MotionAugment,
     collate_fn: Collate = default_collate,
@@ -119,6 +125,7 @@ def motion_collate(
         faces: path of the boxes of the faces that move, as for `boxes`; a detector; "auto"; or None for whole images.
             See `MotionAugment.place`.
     """
+    check_augment(augment)
     return _MotionCollate(augment, collate_fn, BatchFields(which, masks, boxes, points, keys, faces))
 
 
@@ -158,7 +165,8 @@ def move_batch(
         images = get_at(batch, path)
         if not isinstance(images, Tensor):
             raise ArgumentError(
-                f"the value at {path!r} is not a tensor of images but {type(images).__name__}; set which="
+                f"the value at {path!r} is not a tensor of images but {type(images).__name__}; set which= to "
+                "the path of the images, or stack pictures of one size in collate_fn"
             )
         result = augment.apply(images, settled, faces=faces)
         settled, movement = result.params, movement or BatchMovement.of(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fomaug.augment import MotionAugment
-from fomaug.data.batch import IS_SYNTHETIC, BatchFields, FacesField, Paths, move_item
+from fomaug.data.batch import IS_SYNTHETIC, BatchFields, FacesField, Paths, check_augment, move_item
 from fomaug.data.paths import Path, add_at
 from fomaug.errors import ArgumentError
 from fomaug.motion import Key, MotionParams
@@ -75,6 +76,12 @@ class MotionDataset(Dataset[Any]):
         relabel: Relabel | None = None,
         is_synthetic: bool = False,
     ) -> None:
+        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+            raise ArgumentError(
+                f"dataset must have __len__ and __getitem__, got {type(dataset).__name__}; wrap the DataLoader of an "
+                "IterableDataset in MotionLoader"
+            )
+        check_augment(augment)
         if keys is not None and len(keys) != len(dataset):
             raise ArgumentError(f"{len(keys)} keys for {len(dataset)} items; give one key for each item")
         self.dataset = dataset
@@ -92,6 +99,7 @@ class MotionDataset(Dataset[Any]):
         return len(self.dataset) * self._per_item
 
     def __getitem__(self, index: int) -> Any:
+        index = operator.index(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"the dataset has {len(self)} items, got index {index}")
         item = self.dataset[index % len(self) // self._per_item]

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_in
 
 from fomaug.augment import MotionAugment, counted_keys
 from fomaug.data.ahead import work_ahead
-from fomaug.data.batch import IS_SYNTHETIC, BatchFields, FacesField, Paths, move_batch
+from fomaug.data.batch import IS_SYNTHETIC, BatchFields, FacesField, Paths, check_augment, move_batch
 from fomaug.data.paths import Path, add_at, to_device
 from fomaug.errors import ArgumentError
 from fomaug.motion import Key, MotionParams
@@ -174,6 +174,11 @@ class MotionLoader:
         log: Log | None = None,
         is_synthetic: bool = False,
     ) -> None:
+        if not hasattr(loader, "__iter__") and not hasattr(loader, "__getitem__"):
+            raise ArgumentError(f"loader must be an iterable of batches, got {type(loader).__name__}")
+        check_augment(augment)
+        if log is not None and not callable(log):
+            raise ArgumentError(f"log must be a function of parameters, such as [].extend, got {type(log).__name__}")
         self.loader = loader
         self.augment = augment
         self.device = device

@@ -45,8 +45,10 @@ def load_pool(text: str | Path, model: Animator) -> DrivingPool:
         ArgumentError: a range or a list of angles is unknown or cannot be read.
         PoolError: there is no such name or file, or the pool was made by another model.
     """
+    if not str(text or "").strip():
+        raise PoolError(f"driving must be a pool, its name or its file, got {text!r}")
     if not is_named_pool(str(text)):
-        return _read(Path(text), model)
+        return _read(Path(str(text)), model)
     name, *words = str(text).split()
     read = _READERS.get(name)
     if words and read is None:
@@ -60,6 +62,8 @@ def _read(path: Path, model: Animator) -> DrivingPool:
             f"driving must be {', '.join(NAMED_POOLS)} or a pool file; there is no {str(path)!r}"
             f"{did_you_mean(str(path).partition(' ')[0], NAMED_POOLS)}"
         )
+    if path.is_dir():
+        raise PoolError(f"{path} is a folder; make a pool of its clips first: fomaug pool build {path} -o POOL")
     return DrivingPool.load(path, model)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final, NamedTuple
@@ -32,11 +32,11 @@ def read_gates(option: GateOption) -> Gates | None:
     Raises:
         ArgumentError: a gate is unknown, or the word is neither on nor off.
     """
-    if isinstance(option, str):
-        if option not in ("on", "off"):
-            raise ArgumentError(f"gates must be on, off or thresholds by name, got {option!r}")
-        return Gates() if option == "on" else None
-    return Gates.from_dict(dict(option))
+    if isinstance(option, Mapping):
+        return Gates.from_dict(dict(option))
+    if option not in ("on", "off"):
+        raise ArgumentError(f"gates must be on, off or thresholds by name, got {option!r}")
+    return Gates() if option == "on" else None
 
 
 def parse_gates(text: str) -> str | dict[str, float | None]:

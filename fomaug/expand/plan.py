@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -23,7 +24,9 @@ from fomaug.options import (
     Region,
     Selection,
     option,
+    plain,
     recommended_driving,
+    whole,
 )
 
 Format = Literal["folder", "webdataset", "parquet"]
@@ -156,13 +159,17 @@ class ExpandPlan:
     out_url: str = ""
 
     def __post_init__(self) -> None:
+        for own in fields(self):
+            object.__setattr__(self, own.name, _of_python(getattr(self, own.name)))
+        for name in ("dataset", "out"):
+            if not getattr(self, name):
+                raise ArgumentError(f"{name} is an empty text; give a folder, or . for the working folder")
         self.draw_settings()
         for name, kind in _CHOICES.items():
             check_choice(name, getattr(self, name), get_args(kind))
         for name in ("copies", "samples_per_shard", "max_copies", "tries", "max_pixels", "batch_size", "workers"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if not 1 <= self.quality <= 100:
+            whole(name, getattr(self, name), 1)
+        if not 1 <= whole("quality", self.quality) <= 100:
             raise ArgumentError(f"quality must be 1 to 100, got {self.quality}")
         if self.processes != "auto" and not (isinstance(self.processes, int) and self.processes >= 1):
             raise ArgumentError(f"processes must be a number from 1, or 'auto', got {self.processes!r}")
@@ -234,6 +241,13 @@ _CHOICES: Final[dict[str, Any]] = {
     "on_error": OnError,
     "engine": EngineName,
 }
+
+
+def _of_python(value: Any) -> Any:
+    """Convert paths, and the numbers and arrays of NumPy and torch, to texts and numbers, which JSON has."""
+    if isinstance(value, Mapping):
+        return {key: plain(entry) for key, entry in value.items()}
+    return os.fspath(value) if isinstance(value, os.PathLike) else plain(value)
 
 
 def _plain(value: Any) -> Any:

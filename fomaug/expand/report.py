@@ -166,6 +166,8 @@ def read_summary(out: Path, url: str = "") -> dict[str, Any]:
     try:
         content = read_regular(out / SUMMARY, files.SUMMARY)
     except FileNotFoundError as cause:
+        if not url and not out.exists():
+            raise ResumeError(f"{out} does not exist, so it holds no {SUMMARY}") from cause
         raise ResumeError(f"{url or out} holds no {SUMMARY}, so it is not an expanded dataset") from cause
     except UnsafeFileError as cause:
         raise ResumeError(str(cause)) from cause

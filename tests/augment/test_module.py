@@ -258,3 +258,32 @@ def test_other_types_than_tensors_are_errors_with_a_remedy(augment, images, kind
     }
     with pytest.raises(ShapeError, match=r"images must be a \(B, 3, H, W\) .* tensor, got .*; "):
         calls[name]()
+
+
+@pytest.mark.parametrize("kind", ["rows", "one", "none"])
+def test_parameters_are_a_list_of_motion_params(augment, images, kind):
+    params = augment.draw(range(len(images)))
+    given = {"rows": [param.to_dict() for param in params], "one": params[0], "none": None}[kind]
+    for call in (augment.apply, lambda images, params: augment.place(images, params, [[]] * len(images))):
+        with pytest.raises(ArgumentError, match=r"params must be a list of MotionParams, got .*from_dict reads"):
+            call(images, given)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((3, 8, 8), r"got \(3, 8, 8\); one picture is images\[None\]"), ((1, 3, 8, 0), "at least one pixel")],
+)
+def test_wrong_shapes_are_named_with_a_remedy(augment, shape, message):
+    with pytest.raises(ShapeError, match=message):
+        augment(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("driving", [None, "", " "])
+def test_driving_is_not_empty(tiny_model, driving):
+    with pytest.raises(PoolError, match=f"driving must be a pool, its name or its file, got {driving!r}"):
+        MotionAugment(driving, tiny_model)
+
+
+def test_a_folder_as_driving_is_an_error_that_names_the_command(tiny_model, tmp_path):
+    with pytest.raises(PoolError, match="is a folder; make a pool of its clips first: fomaug pool build"):
+        MotionAugment(tmp_path, tiny_model)

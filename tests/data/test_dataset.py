@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from fomaug.data import MotionDataset
+from fomaug.data import MotionDataset, MotionLoader, motion_collate
 from fomaug.errors import ArgumentError
 
 
@@ -144,3 +144,21 @@ def test_the_original_is_not_modified(dataset, augment, images):
     for index in range(7):
         _ = motion[index]
     assert torch.equal(before, images)
+
+
+def test_indices_of_numpy_and_torch_are_accepted(dataset, augment):
+    motion = MotionDataset(dataset, augment, copies=np.int64(2))
+    for index in (np.int64(3), torch.tensor(3)):
+        assert torch.equal(motion[index][0], motion[3][0])
+
+
+@pytest.mark.parametrize("stream", [None, iter([]), DataLoader([1])])
+def test_a_dataset_has_a_length_and_items(augment, stream):
+    with pytest.raises(ArgumentError, match=r"dataset must have __len__ and __getitem__, got .* in MotionLoader"):
+        MotionDataset(stream, augment)
+
+
+def test_the_augmentation_is_checked_when_it_is_given(dataset):
+    for make in (lambda: MotionDataset(dataset, None), lambda: MotionLoader([], None), lambda: motion_collate(None)):
+        with pytest.raises(ArgumentError, match="augment must be a MotionAugment, got NoneType"):
+            make()

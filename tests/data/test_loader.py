@@ -366,3 +366,10 @@ def test_batches_arrive_on_the_requested_device(dataset, augment):
 def test_other_values_than_images_are_named(augment):
     with pytest.raises(ArgumentError, match="the value at 0 is not a tensor of images but list; set which="):
         list(MotionLoader([([1, 2], 3)], augment))
+
+
+def test_wrong_arguments_are_errors_before_the_first_batch(dataset, augment):
+    with pytest.raises(ArgumentError, match="loader must be an iterable of batches, got MotionAugment"):
+        MotionLoader(augment, DataLoader(dataset))
+    with pytest.raises(ArgumentError, match=r"log must be a function of parameters, such as \[\]\.extend, got list"):
+        MotionLoader(DataLoader(dataset), augment, log=[])

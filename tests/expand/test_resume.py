@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from fomaug import Animator, DrivingPool, save_model
-from fomaug.errors import ResumeError
-from fomaug.expand import ExpandReport
+from fomaug.errors import ArgumentError, ResumeError
+from fomaug.expand import ExpandReport, expand
 from fomaug.expand.manifest import Part, list_parts
 from fomaug.files import is_temporary
 
@@ -374,3 +374,48 @@ def test_interrupted_and_killed_processes_lose_nothing(
     last.communicate()
     assert last.returncode == 0
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+
+
+def test_numbers_of_numpy_and_paths_are_saved_as_those_of_python(
+    run: Callable[..., ExpandReport], contents: Contents, tmp_path: Path
+) -> None:
+    (tmp_path / "points.csv").write_text("file,x0,y0\nanna/1.png,5,5\n")
+    plain = {"copies": 2, "seed": 3, "quality": 90, "strength_range": (0.25, 0.5), "processes": 1}
+    annotations = {"annotations": str(tmp_path / "points.csv")}
+    expected = contents(run("plain", **plain, **annotations).out)
+    out = run(
+        "numpy",
+        copies=np.int64(2),
+        seed=np.int64(3),
+        quality=np.uint8(90),
+        strength_range=np.array([0.25, 0.5]),
+        processes=np.int64(1),
+        annotations=tmp_path / "points.csv",
+    ).out
+    assert {n: b for n, b in contents(out).items() if "_m0" in n or n == "manifest.jsonl"} == {
+        n: b for n, b in expected.items() if "_m0" in n or n == "manifest.jsonl"
+    }
+    assert run("numpy", **plain, **annotations, resume=True).new == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"copies": 1.5}, "copies must be a whole number, got 1.5"),
+        ({"copies": "2"}, "copies must be a whole number, got '2'"),
+        ({"quality": 90.5}, "quality must be a whole number, got 90.5"),
+        ({"gates": None}, "gates must be on, off or thresholds by name, got None"),
+    ],
+)
+def test_wrong_arguments_are_named_before_anything_is_written(
+    run: Callable[..., ExpandReport], tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        run("wrong", **options)
+    assert not (tmp_path / "wrong").exists()
+
+
+@pytest.mark.parametrize("name", ["dataset", "out"])
+def test_an_empty_text_is_not_the_working_folder(name: str) -> None:
+    with pytest.raises(ArgumentError, match=f"{name} is an empty text; give a folder, or . for the working folder"):
+        expand(**{"dataset": "faces", "out": "out", name: ""}, dry_run=True)

@@ -31,6 +31,8 @@ def test_a_summary_counts_what_the_manifest_says(
 def test_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match="is not an expanded dataset"):
         summarise(tmp_path)
+    with pytest.raises(ResumeError, match=r"missing does not exist, so it holds no expand\.json"):
+        summarise(tmp_path / "missing")
     (tmp_path / "expand.json").write_text("[")
     with pytest.raises(ResumeError, match="is damaged"):
         summarise(tmp_path)
