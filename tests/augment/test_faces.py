@@ -47,7 +47,7 @@ def outside(*boxes) -> torch.Tensor:
 
 
 def test_equals_cutting_out_animating_and_pasting(augment, images):
-    params = augment.draw("abc")
+    params = augment.draw([*"abc"])
     result = augment.apply(images, params, faces=BOXES)
     square = square_of(RIGHT)
     alone = augment.apply(square.cut(images[[1]]), [params[1]])
@@ -56,7 +56,7 @@ def test_equals_cutting_out_animating_and_pasting(augment, images):
 
 
 def test_only_the_boxes_change_and_flow_is_the_identity_outside(augment, images):
-    result = augment.apply(images, augment.draw("abc"), faces=BOXES)
+    result = augment.apply(images, augment.draw([*"abc"]), faces=BOXES)
     grid = identity_grid(SIZE)
     for row, boxes in enumerate(BOXES):
         mask = outside(*boxes)
@@ -69,7 +69,7 @@ def test_only_the_boxes_change_and_flow_is_the_identity_outside(augment, images)
 
 
 def test_a_batch_equals_its_singles(augment, images):
-    together = augment.apply(images, augment.draw("abc", copies=2), faces=BOXES)
+    together = augment.apply(images, augment.draw([*"abc"], copies=2), faces=BOXES)
     for row, key in enumerate("abc"):
         alone = augment.apply(images[[row]], augment.draw([key], copies=2), faces=[BOXES[row]])
         rows = slice(2 * row, 2 * row + 2)
@@ -83,7 +83,7 @@ def test_a_batch_equals_its_singles(augment, images):
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float16])
 def test_settled_parameters_replay_the_same_pixels_without_the_boxes(augment, images, dtype):
     images = (images * 255).to(dtype) if dtype == torch.uint8 else images.to(dtype)
-    first = augment.apply(images, augment.draw("abc", copies=2), faces=BOXES)
+    first = augment.apply(images, augment.draw([*"abc"], copies=2), faces=BOXES)
     written = json.loads(json.dumps([param.to_dict() for param in first.params]))
     again = augment.apply(images, [MotionParams.from_dict(param) for param in written])
     assert first.image.dtype == dtype
@@ -93,23 +93,23 @@ def test_settled_parameters_replay_the_same_pixels_without_the_boxes(augment, im
 
 
 def test_every_face_has_a_draw_of_its_own(augment, images):
-    (param,) = augment.apply(images[:1], augment.draw("a"), faces=BOXES[:1]).params
+    (param,) = augment.apply(images[:1], augment.draw([*"a"]), faces=BOXES[:1]).params
     first, second = param.faces
     assert (first.face, second.face) == (0, 1)
     assert (first.clip, first.frame, first.strength) != (second.clip, second.frame, second.strength)
     assert (first.box, second.box) == tuple(square_of(box).edges for box in BOXES[0])
-    assert replace(second, box=None) == replace(augment.draw("a", face=1)[0], reference=second.reference)
+    assert replace(second, box=None) == replace(augment.draw([*"a"], face=1)[0], reference=second.reference)
 
 
 def test_the_first_face_moves_as_if_it_were_the_only_one(augment, images):
-    params = augment.draw("a", copies=3)
+    params = augment.draw([*"a"], copies=3)
     alone = augment.apply(images[:1], params, faces=[[LEFT]]).params
     both = augment.apply(images[:1], params, faces=[[LEFT, RIGHT]]).params
     assert [replace(param, others=()) for param in both] == alone
 
 
 def test_boxes_come_in_many_forms(augment, images):
-    params = augment.draw("abc")
+    params = augment.draw([*"abc"])
     ragged = augment.apply(images, params, faces=BOXES)
     padded = torch.tensor([[LEFT, RIGHT], [RIGHT, (0, 0, 0, 0)], [LEFT, (0, 0, 0, 0)]])
     hidden = torch.tensor([[(*LEFT, 1), (*RIGHT, 1)], [(*RIGHT, 1), (*LEFT, 0)], [(*LEFT, 2), (*RIGHT, 0)]])
@@ -141,10 +141,10 @@ def test_images_without_a_face_follow_the_policy(tiny_model, tiny_pool, images):
     faces = [[LEFT], [], torch.zeros(1, 4)]
     for on_missing in ("copy", "skip"):
         augment = MotionAugment(tiny_pool, tiny_model, p=1.0, on_missing=on_missing)
-        result = augment.apply(images, augment.draw("abc"), faces=faces)
+        result = augment.apply(images, augment.draw([*"abc"]), faces=faces)
         assert [param.skipped for param in result.params] == [False, True, True]
         assert torch.equal(result.image[1:], images[1:])
-        assert torch.equal(augment(images, "abc", faces=faces), result.image)
+        assert torch.equal(augment(images, [*"abc"], faces=faces), result.image)
         many, index = augment.multiply(images, 2, "abc", faces=faces)
         assert index.tolist() == ([0, 0, 1, 1, 2, 2] if on_missing == "copy" else [0, 0])
         assert len(many) == len(index)
@@ -166,7 +166,7 @@ def test_labels_move_with_the_composed_flow(augment, images):
     """A dot on a dark image moves as the point and the mask on it do."""
     rows, columns = torch.meshgrid(*(torch.arange(length) for length in SIZE), indexing="ij")
     x, y = 85, 46
-    params = augment.draw("a")
+    params = augment.draw([*"a"])
     dot = torch.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 8.0).expand(1, 3, -1, -1).contiguous()
     result = augment.apply(dot, params, faces=[[RIGHT]])
     moved, _ = warp.points(torch.tensor([[[float(x), float(y)]]]), result.flow, size=SIZE)
@@ -207,7 +207,7 @@ def test_invalid_faces_are_refused(augment, images, faces, error, message):
 
 
 def test_boxes_of_another_image_are_refused(augment, images):
-    (param,) = augment.apply(images[1:2], augment.draw("b"), faces=[[RIGHT]]).params
+    (param,) = augment.apply(images[1:2], augment.draw([*"b"]), faces=[[RIGHT]]).params
     with pytest.raises(ArgumentError, match="give the image it was drawn for"):
         augment.apply(images[:1, :, :50, :50], [param])
 
@@ -218,9 +218,9 @@ def test_an_unknown_policy_is_refused(tiny_model, tiny_pool):
 
 
 def test_a_surrounding_autocast_changes_nothing(augment, images):
-    plain = augment.apply(images, augment.draw("abc"), faces=BOXES)
+    plain = augment.apply(images, augment.draw([*"abc"]), faces=BOXES)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = augment.apply(images, augment.draw("abc"), faces=BOXES)
+        inside = augment.apply(images, augment.draw([*"abc"]), faces=BOXES)
     assert torch.equal(plain.image, inside.image)
     assert torch.equal(plain.flow, inside.flow)
 
