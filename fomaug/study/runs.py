@@ -149,11 +149,11 @@ def _enter(out: Path, settings: dict[str, Any]) -> None:
         return
     if changed := list(_changes(known, _without_new_arms(settings, known))):
         more = f"; and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
-        others = any(path == ("arms", "copies", "pool_hash") for path, _, _ in changed)
+        other_pool = any(path == ("arms", "copies", "pool_hash") for path, _, _ in changed)
         listed = "; ".join(_described(*one) for one in changed[:_SHOWN])
         raise ResumeError(
             f"{out} holds a study with other settings: {listed}{more}. "
-            f"Give the same settings to resume it, or a new folder{_OTHER_COPIES if others else ''}"
+            f"Give the same settings to resume it, or a new folder{_OTHER_COPIES if other_pool else ''}"
         )
 
 
