@@ -2,10 +2,11 @@
 
     python benchmarks/tight_crops.py clips CLIPS OUT [--border edge]   each clip from its first frame, absolute transfer
     python benchmarks/tight_crops.py portraits PORTRAITS OUT           pictures for landmark_agreement.py
+    python benchmarks/tight_crops.py sheet PICTURES OUT.jpg            views of some of these pictures, to look at
 
-Both folders have face meshes with their pictures, `landmarks.npz`. One square is used for all frames of a clip. Its
-side is 1.12 times the face, and edge pixels are repeated where it extends beyond the picture. The clip is animated at
-256 pixels, reduced to 112, 64 and 48, and in grey. The results of the clip as given are also cropped to the square:
+CLIPS and PORTRAITS have face meshes with their pictures, `landmarks.npz`. One square is used for all frames of a clip.
+Its side is 1.12 times the face, and edge pixels are repeated where it extends beyond the picture. The clip is animated
+at 256 pixels, reduced to 112, 64 and 48, and in grey. The results of the clip as given are also cropped to the square:
 they show the model with all surroundings. With `--border`, the tight frames are also padded to `--padded` times the
 face before the animation, and the results are cropped again. `clips` writes OUT/VARIANT/NAME.npz, with the mark `whole`
 where the square contains every point of the first frame's mesh. They are scored by
@@ -13,6 +14,10 @@ where the square contains every point of the first frame's mesh. They are scored
     python benchmarks/model_card_scores.py videos OUT --metrics PATH/face_metrics.py
 
 For this, true and resulting small frames are enlarged to 256 pixels.
+
+`sheet` writes one row for each picture: the source, and copies with yaws of -40, -20, 0, 20 and 40 degrees. A view that
+the source cannot show is replaced, as in every expansion, and has a blue edge. Copies that the gates reject have a red
+edge.
 """
 
 from __future__ import annotations
@@ -23,16 +28,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from model_card import Frames, driven, read_clip, to_tensor
+import torch
+from model_card import Frames, driven, read_clip, to_frames, to_tensor
 from numpy.typing import NDArray
 from PIL import Image
 
 import fomaug
 from fomaug.animator import Animator
+from fomaug.quality import Gates, judge, score
 
 SIZE = 256
 TIGHT = 1.12
 SHARES = (1.0, 1.12, 1.3)
+SHOWN = 128  # side of a picture on a sheet
+RED, BLUE = (220, 0, 0), (40, 90, 220)
 Mesh = NDArray[np.float32]
 
 
@@ -48,9 +57,16 @@ def main() -> None:
     clips.add_argument("--border", nargs="*", choices=sorted(BORDERS), default=[], help="also pad the tight frames so")
     clips.add_argument("--padded", type=float, default=1.84, help="side of the padded square, in faces")
     portraits.add_argument("--count", type=int, default=60)
+    sheet = commands.add_parser("sheet")
+    sheet.add_argument("pictures", type=Path, nargs="+", help="picture files")
+    sheet.add_argument("out", type=Path)
+    sheet.add_argument("--model", default="lite-256")
     args = parser.parse_args()
     if args.command == "portraits":
         cut_portraits(args.portraits, args.out, args.count)
+    elif args.command == "sheet":
+        rows = [row_of_views(fomaug.load_model(args.model, device="cpu"), path) for path in args.pictures]
+        Image.fromarray(np.concatenate(rows)).save(args.out, quality=85)
     else:
         animate_clips(fomaug.load_model(args.model, device="cpu"), args)
 
@@ -156,6 +172,35 @@ def cut_portraits(folder: Path, out: Path, count: int) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             square = face_square(meshes[row : row + 1], share)
             Image.fromarray(cut(picture[None], square)[0]).save(target)
+
+
+def row_of_views(model: Animator, path: Path) -> Frames:
+    """Show a picture and its copies with yaws of -40 to 40 degrees side by side."""
+    source = to_tensor(square(np.asarray(Image.open(path).convert("RGB")))[None])
+    augment = fomaug.MotionAugment("views yaw=-40:40:20 pitch=0 expressions=neutral", model=model, p=1.0)
+    made = augment.apply(source, augment.draw([path.stem], copies=5))
+    judged = [judge(one, Gates()) for one in score(model, source, made.image, made.flow, made.occlusion)]
+    views = [params.view for params in made.params if params.view]
+    shown = [resized(to_frames(image[None]), SHOWN)[0] for image in torch.cat([source, made.image])]
+    for copy, view, reasons in zip(shown[1:], views, judged, strict=True):
+        if reasons or view.replaced != "no":
+            draw_edge(copy, RED if reasons else BLUE)
+    order = np.argsort([view.asked[0] for view in views])
+    return np.concatenate([shown[0], *(shown[1 + index] for index in order)], axis=1)
+
+
+def square(picture: Frames) -> Frames:
+    """Repeat the edge pixels of (H, W, 3) until it is a square, and bring it to 256 pixels."""
+    missing = [max(picture.shape[:2]) - length for length in picture.shape[:2]]
+    padded = np.pad(picture, [*((part // 2, part - part // 2) for part in missing), (0, 0)], mode="edge")
+    return resized(padded[None], SIZE)[0]
+
+
+def draw_edge(picture: Frames, colour: tuple[int, int, int], width: int = 3) -> None:
+    """Draw an edge into a picture (H, W, 3), in place."""
+    inside = picture[width:-width, width:-width].copy()
+    picture[:] = colour
+    picture[width:-width, width:-width] = inside
 
 
 BORDERS: dict[str, Callable[[Frames, int], Frames]] = {"edge": repeat_edges, "reflect": reflect, "blur": blur_edges}

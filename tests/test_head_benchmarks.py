@@ -53,6 +53,19 @@ def test_padding_keeps_the_picture(crops: Any, border: str) -> None:
     np.testing.assert_array_equal(padded[8:-8, 8:-8], frame)
 
 
+def test_a_narrow_picture_becomes_a_square_with_repeated_edges(crops: Any) -> None:
+    picture = np.repeat(np.random.default_rng(0).integers(0, 256, (256, 1, 3), np.uint8), 100, 1)
+    np.testing.assert_array_equal(crops.square(picture), np.repeat(picture[:, :1], 256, 1))
+
+
+def test_an_edge_keeps_the_inside(crops: Any) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    edged = picture.copy()
+    crops.draw_edge(edged, crops.RED)
+    np.testing.assert_array_equal(edged[3:-3, 3:-3], picture[3:-3, 3:-3])
+    assert (edged[[0, -1]] == crops.RED).all() and (edged[:, [0, -1]] == crops.RED).all()
+
+
 def euler(angles: Any) -> Any:
     """Make rotations in the renderer's convention: x right, y up, z to the viewer, pitch, yaw, roll, opposite pitch."""
     (cx, sx), (cy, sy), (cz, sz) = ((np.cos(angle), np.sin(angle)) for angle in angles)

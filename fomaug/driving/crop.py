@@ -25,7 +25,7 @@ from fomaug.types import Keypoints
 _ROOM: Final = 1.15  # side of the crop over the extent of all positions of the face
 _SAMPLES: Final = 16  # frames in the sample
 _WHOLE: Final = 0.8  # share of a square frame above which the whole frame is taken
-_JUMP: Final = 0.06  # between poses of neighbouring frames; real clips reach 0.043, a cut from black 0.14 or more
+_JUMP: Final = 0.06  # between poses of neighbouring frames; real clips reach 0.044, a cut from black 0.14 or more
 _GAP: Final = 12  # frames, half a second; shorter gaps without a jump are errors of the face test
 
 Item = TypeVar("Item")

@@ -58,8 +58,6 @@ def _generator() -> LiteGeneratorConfig:
 class FaceTrainConfig:
     """The configuration of a training run; the defaults are the final ones of the shipped weights.
 
-    Framing, degradation and folds are newer than these weights, which were trained without them.
-
     docs/evidence/training-lite-256.md describes how the configuration changed during the training.
 
     Attributes:
