@@ -10,9 +10,9 @@ import numpy as np
 from fomaug.animator import Animator
 from fomaug.faces import FaceTracker, is_face_model, is_steady
 from fomaug.study.arms import Arm
+from fomaug.study.crops import Image8
 from fomaug.study.data import StudyData
 from fomaug.study.design import Split
-from fomaug.study.pictures import Image8
 
 _CHECKED: Final = 50  # Largest number of pictures that are searched, since a search can take a third of a second.
 _LARGE: Final = 0.2  # Share of pictures without a face above which a study warns; of portraits, one in 30 is missed.
@@ -64,7 +64,7 @@ def check_faces(data: StudyData, splits: Sequence[Split], arms: Sequence[Arm]) -
         return None
     rows = np.unique(np.concatenate([split.train for split in splits]))
     chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), _CHECKED)).round().astype(int)]
-    without = sum(not _shows_face(model, data.picture(int(row))) for row in chosen)
+    without = sum(not _shows_face(model, data.scene(int(row))[0]) for row in chosen)
     return FaceCheck(len(chosen), without)
 
 
