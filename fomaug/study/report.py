@@ -14,6 +14,7 @@ import numpy as np
 from fomaug.study.arms import CLASSIC, NONE, Arm
 from fomaug.study.data import StudyData
 from fomaug.study.design import Estimate, Split, Values, caveats, estimate
+from fomaug.study.faces import FaceCheck, warnings_of
 from fomaug.study.plan import StudyPlan
 from fomaug.study.runs import RunId, RunLog
 
@@ -65,6 +66,7 @@ class StudyResult:
         skipped: (key, reason) of each picture that could not be used; keys of the test folder begin with its name.
         settings: settings and hashes that determine the results.
         test: name of the test folder; None for tests on other pictures of the dataset.
+        faces: numbers of examined training pictures, and of those without a face; None if they were not examined.
     """
 
     task: str
@@ -76,6 +78,7 @@ class StudyResult:
     skipped: tuple[tuple[str, str], ...]
     settings: dict[str, Any]
     test: str | None = None
+    faces: dict[str, int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON."""
@@ -98,6 +101,7 @@ def summarise(
     arms: Sequence[Arm],
     log: RunLog,
     settings: dict[str, Any],
+    faces: FaceCheck | None = None,
 ) -> StudyResult:
     """Turn finished runs into scores, gains and a verdict.
 
@@ -108,6 +112,7 @@ def summarise(
         arms: all arms.
         log: finished runs, of each arm, choice and seed.
         settings: settings and hashes that determine the results.
+        faces: result of the search for faces in the training pictures.
     """
     level = 1 - 0.05 / sum(arm.augment is not None for arm in arms)
     results = tuple(_result(arm, plan, data, splits, log, level) for arm in arms)
@@ -117,11 +122,15 @@ def summarise(
         measure="error" if plan.task == "landmarks" else "accuracy",
         arms=results,
         verdict="\n".join(_sentence(result, plan, data.test_name) for result in results if result.answer),
-        notes=tuple(_notes(plan, data, splits, classic)),
+        notes=(
+            *warnings_of(faces, {arm.name: (arm.copies, arm.rejected) for arm in results}),
+            *_notes(plan, data, splits, classic),
+        ),
         facts=_facts(plan, data, splits, results),
         skipped=data.skipped,
         settings=settings,
         test=data.test_name,
+        faces=None if faces is None else faces._asdict(),
     )
 
 
@@ -179,10 +188,9 @@ def _values(name: str, plan: StudyPlan, data: StudyData, splits: Sequence[Split]
 
 def _sentence(result: ArmResult, plan: StudyPlan, test: str | None) -> str:
     assert result.gain is not None
-    low, high = (f"{end:+.4f}" for end in (result.gain.low, result.gain.high))
     where = "" if test is None else f" on the pictures of {test}"
-    interval = f"the gain over classic augmentation{where} is between {low} and {high}"
-    name = result.title
+    ends = f"{result.gain.low:+.4f} and {result.gain.high:+.4f}"
+    interval, name = f"the gain over classic augmentation{where} is between {ends}", result.title
     if result.answer == "yes":
         return f"Yes: {name} helps; {interval}."
     if result.answer == "harm":
@@ -228,14 +236,7 @@ _COLOURS = {"yes": "#1a7f37", "harm": "#b42318", "no": "#57606a", "unknown": "#9
 
 
 def draw_chart(result: StudyResult) -> str:
-    """Draw the gain of every arm over classic augmentation with its interval.
-
-    Args:
-        result: result of a finished study.
-
-    Returns:
-        The text of an SVG file.
-    """
+    """Draw the gain of every arm over classic augmentation with its interval, as the text of an SVG file."""
     rows = [arm for arm in result.arms if arm.gain is not None]
     ends = [end for arm in rows if arm.gain for end in (arm.gain.low, arm.gain.high, 0.0)]
     step = tick_step(max(ends) - min(ends))

@@ -20,6 +20,7 @@ from fomaug.study.arms import NONE, Arm, Defaults, Options, make_arms
 from fomaug.study.augmentation import Copies, make_copies
 from fomaug.study.data import StudyData, choose_views, load_data
 from fomaug.study.design import Split, make_splits
+from fomaug.study.faces import check_faces, warnings_of
 from fomaug.study.features import Embed, match, num_views
 from fomaug.study.plan import StudyPlan
 from fomaug.study.report import StudyResult, draw_chart, summarise
@@ -138,7 +139,7 @@ def study(
             pictures are assigned to the nearest person. It is for recognition only.
         device: device of the model that makes the copies; networks are trained on the CPU.
         progress: whether to show a progress bar.
-        announce: function that receives a sentence with the remaining time.
+        announce: function that receives a sentence with the remaining time, and warnings of the training pictures.
         options: fields of `StudyPlan`: task, per_class, train_images, test, annotations, test_annotations,
             annotation_format, group_pattern, normaliser, choices, seeds, steps, batch_size, share, copies, gates, size,
             worth, seed. `test` is a folder of test pictures; without it, each choice tests on pictures of the dataset
@@ -161,11 +162,14 @@ def study(
     log = RunLog(target, settings)
     work = _Work(plan, data, splits, made, embed)
     left = [run for run in _all_runs(work) if run not in log.done]
+    faces = check_faces(data, splits, made)
     if left and announce is not None:
+        for warning in warnings_of(faces, {}):
+            announce(f"warning: {warning}")
         first = Run(data, splits[0], plan, classic=True, copies=None, seeds=(0, 0))
         announce(str(forecast(first, made, splits, left, embed)))
     _do(work, left, log, progress=progress)
-    result = summarise(plan, data, splits, made, log, settings)
+    result = summarise(plan, data, splits, made, log, settings, faces)
     _write(target, result)
     return result
 

@@ -145,12 +145,12 @@ def test_images_without_a_face_follow_the_policy(tiny_model, tiny_pool, images):
         assert [param.skipped for param in result.params] == [False, True, True]
         assert torch.equal(result.image[1:], images[1:])
         assert torch.equal(augment(images, [*"abc"], faces=faces), result.image)
-        many, index = augment.multiply(images, 2, "abc", faces=faces)
+        many, index = augment.multiply(images, 2, [*"abc"], faces=faces)
         assert index.tolist() == ([0, 0, 1, 1, 2, 2] if on_missing == "copy" else [0, 0])
         assert len(many) == len(index)
     strict = MotionAugment(tiny_pool, tiny_model, p=1.0, on_missing="error")
     with pytest.raises(MediaError, match="image 'b' has no face"):
-        strict(images, "abc", faces=faces)
+        strict(images, [*"abc"], faces=faces)
     assert MotionAugment.from_dict(strict.to_dict(), driving=tiny_pool, model=tiny_model).on_missing == "error"
 
 

@@ -11,13 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from fomaug import Animator, DrivingPool, MotionAugment
+from fomaug import Animator, DrivingPool
 from fomaug.labels import read_annotations
 from fomaug.study import StudyPlan
-from fomaug.study.augmentation import make_copies
-from fomaug.study.data import load_data
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "downstream"
 
@@ -73,50 +70,6 @@ def test_an_expression_replaces_the_drawn_one_but_for_eyes(people: Any) -> None:
     assert smile[0, 1] == smile[0, 2] > 0.5
     assert smile[0, 3] == 0
     np.testing.assert_array_equal(people.express(units, drawn, "neutral", np.random.default_rng(0)), [[0.5, 0, 0, 0]])
-
-
-def test_copies_of_whole_pictures_are_cut_like_the_pictures(
-    people: Any, tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(FOLDER))
-    rng, rows = np.random.default_rng(0), []
-    for name in ("p00/a", "p00/b", "p01/a", "p01/b"):
-        whole = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)
-        corners = np.array([[10.0, 20.0], [30.0, 44.0]]) + rng.integers(0, 9, 2)
-        rows.append((f"{name}.png", *(corners - 0.5).flatten()))
-        for folder, pixels in (("whole", whole), ("cut", people.cut(whole, corners)[0])):
-            path = tmp_path / folder / "people" / f"{name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path)
-    people.write_table(tmp_path / "whole" / "landmarks.csv", ("file", "x0", "y0", "x1", "y1"), rows)
-    data = load_data(tmp_path / "cut" / "people", StudyPlan(size=16), features=False)
-    still = MotionAugment(tiny_pool, model=tiny_model, p=0.0)
-    with load("cut_after").cut_like_pictures(tmp_path / "whole"):
-        copies = make_copies(still, data, range(4), copies=1, gates=False, progress=lambda _: None)
-    np.testing.assert_array_equal(copies.images, data.images)
-
-
-def test_copies_are_cut_around_landmarks_like_the_pictures(
-    people: Any, tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(FOLDER))
-    rng, names = np.random.default_rng(0), ("p00/a.png", "p01/a.png")
-    for name in names:
-        path = tmp_path / "people" / name
-        path.parent.mkdir(parents=True)
-        Image.fromarray(rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)).save(path)
-    people.write_table(
-        tmp_path / "landmarks.csv", ("file", "x0", "y0", "x1", "y1"), [(name, 20, 22, 34, 44) for name in names]
-    )
-    plan = StudyPlan(task="landmarks", annotations=str(tmp_path / "landmarks.csv"), size=16)
-    data = load_data(tmp_path / "people", plan, features=False)
-    still = MotionAugment(tiny_pool, model=tiny_model, p=0.0)
-    monkeypatch.setattr("fomaug.study.augmentation._to_copy", load("cut_after").cut_around_landmarks)
-    copies = make_copies(still, data, range(2), copies=1, gates=False, progress=lambda _: None)
-    np.testing.assert_array_equal(copies.images, data.images)
-    assert copies.points is not None
-    assert data.points is not None
-    np.testing.assert_allclose(copies.points, data.points, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["small", "ablation", "turned"])
