@@ -245,9 +245,9 @@ def _notes(plan: StudyPlan, keys: Sequence[str], test: Labelled | None, num_own:
             f"without a group_pattern it is not known who is in {test.folder}; the tests are too easy if people of the "
             "dataset are there, and the intervals too narrow if people have pictures in several folders"
         )
-    untested = sorted({class_of(key) for key in keys[:num_own]} - {class_of(key) for key in keys[num_own:]})
-    if plan.task != "landmarks" and untested:
-        yield f"{test.folder} has no pictures of {len(untested)} classes: {some(untested)}"
+    classes, tested = ({class_of(key) for key in part} for part in (keys[:num_own], keys[num_own:]))
+    if plan.task != "landmarks" and (untested := sorted(classes - tested)):
+        yield f"{test.folder} has no pictures of {len(untested)} of {len(classes)} classes: {some(untested)}"
 
 
 def _same_channels(images: Sequence[Tensor]) -> Tensor:

@@ -42,8 +42,8 @@ def find_pictures(folder: Path, kind: str = "dataset") -> list[str]:
     tops = {PurePosixPath(key).parts[0] for key in keys if "/" in key}
     if splits := sorted(top for top in tops if top.lower() in _SPLITS):
         raise ArgumentError(
-            f"{kind} {folder} has the split folder {splits[0]!r}, and a study makes its own splits; give one folder, "
-            f"such as {folder / splits[0]}, and a folder of test pictures as test if you have one"
+            f"{kind} {folder} has the split folder {splits[0]!r}; give the folder of one split, such as "
+            f"{folder / splits[0]}, as the dataset, and that of another as the test folder, or none"
         )
     return keys
 

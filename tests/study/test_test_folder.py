@@ -123,7 +123,7 @@ def test_classes_without_test_pictures_are_noted(halves: tuple[Path, Path]) -> N
     shutil.rmtree(halves[1] / "person_2")
     faces, plan = load(*halves)
     assert len(faces.class_names) == 4
-    assert faces.notes == (f"{halves[1]} has no pictures of 1 classes: person_2",)
+    assert faces.notes == (f"{halves[1]} has no pictures of 1 of 4 classes: person_2",)
     assert all(len(split.train) == 4 for split in make_splits(faces, plan))
 
 
@@ -168,7 +168,7 @@ def test_unreadable_pictures_and_those_outside_of_classes_are_named(halves: tupl
         ("train/person_0", "train", "the dataset lies inside the test folder"),
         ("train", "nowhere", "test folder .*nowhere is not a folder"),
         ("train", "empty", "test folder .*empty holds no pictures"),
-        ("train", "", "has the split folder 'train'.* as test if you have one"),
+        ("train", "", "has the split folder 'train'; give the folder of one split, such as .*train, as the dataset"),
         ("train", "val/person_0", "needs a folder for each class, as the dataset has; 0 of its 2"),
     ],
 )
