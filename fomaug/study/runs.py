@@ -102,9 +102,11 @@ def _names(path: str | None) -> list[str]:
 
 
 def _digest_landmarks(data: StudyData) -> str | None:
-    if data.points is None or data.visible is None:
-        return None
-    return hashlib.sha256(data.points.numpy().tobytes() + data.visible.numpy().tobytes()).hexdigest()
+    """Return the sha256 of the landmarks that are learned, or that say where the faces are; None without landmarks."""
+    if data.points is not None and data.visible is not None:
+        return hashlib.sha256(data.points.numpy().tobytes() + data.visible.numpy().tobytes()).hexdigest()
+    parts = [face.points for face in data.faces if face is not None and face.points is not None]
+    return hashlib.sha256(b"".join(points.tobytes() for points in parts)).hexdigest() if parts else None
 
 
 class RunLog:

@@ -142,6 +142,23 @@ def test_other_settings_or_data_are_refused(tmp_path: Path, write_classes: Write
         fomaug.study(data, tmp_path / "full", arms={"copies": still}, **QUICK)
 
 
+def test_other_landmarks_of_the_faces_are_other_settings(
+    tmp_path: Path, write_landmarks: Callable[..., tuple[Path, Path]], still: MotionAugment
+) -> None:
+    """Landmarks that only say where the faces are decide what networks see."""
+    folder, csv = write_landmarks(tmp_path)
+    for path in sorted(folder.iterdir()):
+        (folder / path.name[:2]).mkdir(exist_ok=True)
+        path.rename(folder / path.name[:2] / path.name)
+    head, *rows = csv.read_text().splitlines()
+    csv.write_text("\n".join([head, *(f"{row[:2]}/{row}" for row in rows)]))
+    fomaug.study(folder, tmp_path / "out", annotations=csv, arms={"copies": still}, **QUICK)
+    moved = csv.read_text().rpartition(",")[0] + ",40.5"
+    csv.write_text(moved)
+    with pytest.raises(ResumeError, match="the landmarks have changed"):
+        fomaug.study(folder, tmp_path / "out", annotations=csv, arms={"copies": still}, **QUICK)
+
+
 def test_a_message_on_other_settings_has_each_option_with_both_values(tmp_path: Path) -> None:
     plan = {"steps": 6, "size": None, "seeds": 2, "group_pattern": "(p)"}
     schedule = [[round(0.01 * i, 2), 0.5] for i in range(12)]
