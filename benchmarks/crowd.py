@@ -103,7 +103,7 @@ def work(threads: int) -> Job:
     import fomaug
 
     torch.set_num_threads(threads)
-    augment = fomaug.MotionAugment(p=1.0)
+    augment = fomaug.MotionAugment("builtin", p=1.0)
     images = portraits(8)
     augment(images)
     print("ready", flush=True)

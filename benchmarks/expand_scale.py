@@ -69,7 +69,7 @@ def main() -> None:
 def measure_resume(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Resume a finished job of stand-in rows, whose copies are links to one small file."""
     make_sources(folder / "faces", args.rows // COPIES)
-    make_copies(folder, {"copies": COPIES, "gates": "off", "device": "cpu"})
+    make_copies(folder, {"driving": "builtin", "copies": COPIES, "gates": "off", "device": "cpu"})
     return in_new_process(resume, folder)
 
 
@@ -77,7 +77,8 @@ def resume(folder: Path) -> dict[str, Any]:
     model = fomaug.load_model(device="cpu")
     with memory() as grown:
         start, cpu = time.perf_counter(), time.process_time()
-        report = fomaug.expand(folder / "faces", folder / "out", model=model, copies=COPIES, gates="off", resume=True)
+        options: dict[str, Any] = {"driving": "builtin", "copies": COPIES, "gates": "off"}
+        report = fomaug.expand(folder / "faces", folder / "out", model=model, resume=True, **options)
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     assert report.new == 0, report
     times = {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)}
@@ -206,7 +207,8 @@ def measure_ray(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     The difference between the two jobs of an engine is the time of the copies beyond its start.
     """
     times: dict[str, dict[int, list[float]]] = {"local": {}, "ray": {}}
-    options: dict[str, Any] = {"gates": "off", "device": "cpu", "samples_per_shard": 200, "processes": 2}
+    options: dict[str, Any] = {"driving": "builtin", "gates": "off", "device": "cpu", "samples_per_shard": 200}
+    options["processes"] = 2
     torch.set_num_threads(2)  # the local engine divides them; an actor has one
     few, many = 1, args.copies
     for _ in range(args.turns):
@@ -229,7 +231,7 @@ def measure_overhead(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Compare whole jobs, without loading the model, with animating the same batches from memory."""
     torch.set_num_threads(1)
     model = fomaug.load_model(device="cpu")
-    augment = fomaug.MotionAugment(model=model, p=1.0, batch_size=16)
+    augment = fomaug.MotionAugment("builtin", model=model, p=1.0, batch_size=16)
     paths = sorted(path for path in args.dataset.rglob("*") if path.is_file())[:100]
     images = [to_tensor(read_picture(path).rgb) for path in paths]
     keys = [path.relative_to(args.dataset).as_posix() for path in paths]
@@ -248,7 +250,8 @@ def measure_overhead(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for format in ("folder", "webdataset"):
             start = time.perf_counter()
             out = folder / format
-            fomaug.expand(dataset, out, model=model, copies=args.copies, gates="off", format=format, device="cpu")
+            options: dict[str, Any] = {"driving": "builtin", "copies": args.copies, "gates": "off", "device": "cpu"}
+            fomaug.expand(dataset, out, model=model, format=format, **options)
             rates[format].append(time.perf_counter() - start)
             shutil.rmtree(out)
     seconds = {name: statistics.median(times) for name, times in rates.items()}
@@ -260,7 +263,8 @@ def measure_processes(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Time whole jobs, with the start of their processes, in one and in two processes of one thread each."""
     times: dict[str, list[float]] = {"one": [], "two": []}
     used: dict[str, list[float]] = {"one": [], "two": []}
-    options: dict[str, Any] = {"copies": args.copies, "gates": "off", "device": "cpu", "samples_per_shard": 200}
+    options: dict[str, Any] = {"driving": "builtin", "copies": args.copies, "gates": "off", "device": "cpu"}
+    options["samples_per_shard"] = 200
     for _ in range(args.turns):
         for name, count in (("one", 1), ("two", 2)):
             torch.set_num_threads(count)  # processes divide the threads

@@ -77,7 +77,7 @@ def _draws(given: Time) -> Any:
 
 
 def _overhead(given: Time) -> Any:
-    augment = fomaug.MotionAugment(model=fomaug.load_model("lite-256", device="cpu"), p=1.0)
+    augment = fomaug.MotionAugment("builtin", model=fomaug.load_model("lite-256", device="cpu"), p=1.0)
     return {f"batches of {batch}": draws.overhead(augment, batch, given.seconds) for batch in (8, 1)}
 
 

@@ -49,7 +49,7 @@ class Run(NamedTuple):
         return animator.use_graphs() if graphs else animator
 
     def augment(self, *, graphs: bool) -> fomaug.MotionAugment:
-        return fomaug.MotionAugment(model=self.animator(graphs=graphs), p=1.0)
+        return fomaug.MotionAugment("builtin", model=self.animator(graphs=graphs), p=1.0)
 
     def images(self) -> Tensor:
         return portraits(self.batch).to(self.device)

@@ -60,7 +60,7 @@ def run(
 ) -> dict[str, Any]:
     """Measure parts; see the command's options."""
     animator = fomaug.load_model(model, device=str(device), dtype=dtype)
-    augment = fomaug.MotionAugment(model=animator, p=1.0)
+    augment = fomaug.MotionAugment("builtin", model=animator, p=1.0)
     measure = partial(take_turns, device=device, seconds=seconds, least=turns)
     return {part: PARTS[part](augment, portraits(batch), measure) for part in parts}
 
