@@ -216,7 +216,8 @@ PRESETS: Final[Mapping[Purpose, Preset]] = {
     ),
     "landmarks": Preset(
         {"driving": "builtin"},
-        "100 training pictures: the built-in pool made no difference, and wide views made the error larger.",
+        "100 training pictures in the poses of the tests: the built-in pool made no difference, and wide views made "
+        "the error larger. 100 near-frontal ones, tests turned by up to 60 degrees: views lowered it by 24.7 %.",
     ),
     "expression": Preset(
         {"driving": "views", "views": f"{_VIEWS} expressions=neutral", "labels": "keep"},
