@@ -27,6 +27,7 @@ from fomaug.study.pictures import (
     find_pictures,
     find_same,
     in_classes,
+    narrowed,
     number_people,
     some,
     with_landmarks,
@@ -163,8 +164,7 @@ def _test_part(own: Labelled, test: Path, listed: Sequence[str], same: Mapping[s
     else:
         part = in_classes(test, keys, least=1)
         if plan.annotations is not None:
-            marked = _annotated_test(own, test, list(part.found), plan)
-            part = marked._replace(skipped=part.skipped + marked.skipped)
+            part = narrowed(part, _annotated_test(own, test, list(part.found), plan))
         check_names({class_of(key) for key in own.found}, {class_of(key) for key in part.found}, own.folder, test)
     part.skipped.extend((key, f"is the same file as {own.folder / known}") for key, known in same.items())
     note = (

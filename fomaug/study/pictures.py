@@ -176,7 +176,11 @@ def with_landmarks(part: Labelled, annotations: str | None, form: str | None) ->
     """Add landmarks to the pictures in class folders, and leave out those without; None adds nothing."""
     if annotations is None:
         return part
-    marked = annotated(part.folder, list(part.found), annotations, form)
+    return narrowed(part, annotated(part.folder, list(part.found), annotations, form))
+
+
+def narrowed(part: Labelled, marked: Labelled) -> Labelled:
+    """Return the pictures of a folder that have landmarks; those that are left out of either keep their reasons."""
     return marked._replace(skipped=part.skipped + marked.skipped)
 
 

@@ -21,9 +21,8 @@ from fomaug.untrusted import load_json
 SETTINGS: Final = "settings.json"
 RUNS: Final = "runs.jsonl"
 _SHOWN: Final = 8  # Largest number of differences in a message.
-_LONGEST: Final = (
-    200  # Largest number of characters of a value in it; options are far shorter, damaged files may not be.
-)
+# Largest number of characters of a value in a message; options are far shorter, damaged files may not be.
+_LONGEST: Final = 200
 _FILES: Final = {
     "pictures": "the pictures of the dataset",
     "test_pictures": "the pictures of the test folder",
