@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fomaug.errors import ShapeError, shortened
+
 _LUMA = (0.299, 0.587, 0.114)
 _C1, _C2 = 0.01**2, 0.03**2
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # weights of the scales of MS-SSIM, finest first
@@ -145,16 +147,31 @@ class Extractors:
 class Extracted:
     """Results of the extractors for one frame; None without an extractor, or without a face."""
 
-    landmarks: Any
-    embedding: Any
-    features: Any
+    landmarks: NDArray[np.float64] | None
+    embedding: NDArray[np.float64] | None
+    features: NDArray[np.float64] | None
 
 
 def extract_all(frame: Frame, extractors: Extractors) -> Extracted:
-    """Run the extractors on a frame."""
-    return Extracted(
-        *(None if extract is None else extract(frame) for extract in vars(extractors).values()),
-    )
+    """Run the extractors on a frame, and convert their results to arrays of floats.
+
+    Raises:
+        ShapeError: an extractor returns something else than it should.
+    """
+    return Extracted(**{part: _extract(part, extract, frame) for part, extract in vars(extractors).items()})
+
+
+def _extract(part: str, extract: Extract | None, frame: Frame) -> NDArray[np.float64] | None:
+    if extract is None or (found := extract(frame)) is None:
+        return None
+    wanted = "points (M, 2)" if part == "landmarks" else "a vector"
+    try:
+        array = np.asarray(found, np.float64)
+    except (TypeError, ValueError) as cause:
+        raise ShapeError(f"the function for {part} must return {wanted} or None, got {shortened(found)}") from cause
+    if part == "landmarks" and array.shape[1:] != (2,):
+        raise ShapeError(f"the function for {part} must return {wanted} or None, got an array of {array.shape}")
+    return array
 
 
 def compare(result: Tensor, frame: Frame, true: Extracted, found: Extracted, features: FeatureSets) -> dict[str, float]:
@@ -167,13 +184,23 @@ def compare(result: Tensor, frame: Frame, true: Extracted, found: Extracted, fea
     if true.landmarks is not None:
         row["lost"] = float(found.landmarks is None)
         if found.landmarks is not None:
-            difference = np.asarray(true.landmarks, float) - np.asarray(found.landmarks, float)
-            row["akd"] = float(np.linalg.norm(difference, axis=-1).mean())
+            row["akd"] = float(np.linalg.norm(_difference("landmarks", true, found), axis=-1).mean())
     if true.embedding is not None and found.embedding is not None:
-        row["aed"] = float(np.linalg.norm(np.asarray(true.embedding, float) - np.asarray(found.embedding, float)))
+        row["aed"] = float(np.linalg.norm(_difference("embedding", true, found)))
     if true.features is not None and found.features is not None:
         features.add(true.features, found.features)
     return row
+
+
+def _difference(part: str, true: Extracted, found: Extracted) -> NDArray[np.float64]:
+    first, second = getattr(true, part), getattr(found, part)
+    if first.shape != second.shape:
+        raise ShapeError(
+            f"the function for {part} must return arrays of one shape for all frames, got {first.shape} and "
+            f"{second.shape}"
+        )
+    difference: NDArray[np.float64] = first - second
+    return difference
 
 
 def to_tensor(frame: Frame) -> Tensor:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -60,6 +61,28 @@ def test_extractors_of_the_user_add_their_measures(tiny_model: Animator, clips: 
     assert f"akd: by {found.judges['akd']}" in table([found])
     (blind,) = reconstruct([tiny_model], clips, extractors=Extractors(landmarks=lambda _: None))
     assert "akd" not in blind.figures
+
+
+@pytest.mark.parametrize(
+    ("part", "result", "message"),
+    [
+        ("landmarks", "left", r"the function for landmarks must return points \(M, 2\) or None, got 'left'"),
+        ("landmarks", [1.0, 2.0], r"must return points \(M, 2\) or None, got an array of \(2,\)"),
+        ("embedding", {"a": 1}, "the function for embedding must return a vector or None, got {'a': 1}"),
+    ],
+)
+def test_wrong_results_of_extractors_are_named(
+    tiny_model: Animator, clips: Path, part: str, result: object, message: str
+) -> None:
+    with pytest.raises(MediaError, match=message):
+        reconstruct([tiny_model], clips, extractors=Extractors(**{part: lambda _: result}))
+
+
+def test_extractors_must_return_arrays_of_one_shape(tiny_model: Animator, clips: Path) -> None:
+    number = itertools.count(1)
+    extractors = Extractors(landmarks=lambda _: np.ones((next(number), 2)))
+    with pytest.raises(MediaError, match=r"landmarks must return arrays of one shape for all frames, got \(1, 2\) and"):
+        reconstruct([tiny_model], clips, extractors=extractors)
 
 
 def test_a_clip_of_one_frame_is_skipped_and_named(tiny_model: Animator, clips: Path) -> None:
