@@ -153,6 +153,11 @@ class TrainConfig:
         for key in data:
             if key not in _DATA_KEYS:
                 raise ArgumentError(f"dataset_params has an unknown key {shortened(key)}{_near(key, _DATA_KEYS)}")
+        if (shape := data.get("frame_shape")) is not None and len(shape) > 1 and shape[0] != shape[1]:
+            raise ArgumentError(
+                f"dataset_params.frame_shape must be square, such as [{shape[0]}, {shape[0]}, 3], "
+                f"got {shortened(shape)}"
+            )
         return build(cls, "train_params", {**train, **parts})
 
 

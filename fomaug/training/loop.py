@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fomaug.animator import Animator
-from fomaug.errors import FomaugError, MissingExtraError, ResumeError
+from fomaug.errors import FomaugError, MissingExtraError, ResumeError, WeightsError
 from fomaug.files import MANIFEST, read_text, replacing, write_file
 from fomaug.training.config import TrainConfig
 from fomaug.training.model import Batch, Features, pixels
@@ -95,13 +95,17 @@ def last_checkpoint(run: Path) -> dict[str, Any] | None:
     """Read the newest checkpoint of a run; None if there is none.
 
     Raises:
-        ResumeError: the file is not a checkpoint.
-        WeightsError: the file is damaged.
+        ResumeError: the file is damaged, or is not a checkpoint.
     """
     found = sorted(run.glob(_PATTERN))
     if not found:
         return None
-    content = read_pickle(found[-1])
+    try:
+        content = read_pickle(found[-1])
+    except WeightsError as error:
+        raise ResumeError(
+            f"the newest checkpoint cannot be read; delete it, and the run resumes from the one before it ({error})"
+        ) from error
     if not isinstance(content, dict) or "step" not in content:
         raise ResumeError(f"{found[-1]} is not a checkpoint of a training run; delete it, or train into another folder")
     return content

@@ -228,6 +228,8 @@ def _refusing(path: Path) -> Iterator[None]:
     """Turn the errors that damaged and malicious files cause into `WeightsError`."""
     try:
         yield
+    except WeightsError:
+        raise
     except RefusedPickleError as error:
         raise WeightsError(f"{path} {error}") from error
     except (pickle.UnpicklingError, ForeignCodeError) as error:

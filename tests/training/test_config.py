@@ -127,6 +127,13 @@ def test_strings_and_booleans_instead_of_numbers_are_refused(
         TrainConfig.from_dict(values)
 
 
+def test_frames_that_are_not_square_are_refused(tiny_config: dict) -> None:
+    values = official(tiny_config)
+    values["dataset_params"]["frame_shape"] = [64, 48, 3]
+    with pytest.raises(ArgumentError, match=r"frame_shape must be square, such as \[64, 64, 3\], got \[64, 48, 3\]"):
+        TrainConfig.from_dict(values)
+
+
 def test_an_unknown_section_and_loss_are_named(tiny_config: dict) -> None:
     with pytest.raises(ArgumentError, match="did you mean 'train_params'"):
         TrainConfig.from_dict({**official(tiny_config), "train_param": {}})

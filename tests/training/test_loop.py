@@ -61,6 +61,14 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
         train(replace(tiny_train, batch_size=2), moving_shapes, tmp_path, resume=True, max_steps=2, progress=False)
 
 
+def test_a_damaged_checkpoint_is_named_with_a_remedy(
+    tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "step-00000002.pt").write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(ResumeError, match=r"; delete it, and the run resumes from the one before it \(.*step-0+2\.pt"):
+        train(tiny_train, moving_shapes, tmp_path, resume=True, device="cpu", progress=False)
+
+
 def test_training_starts_from_a_given_model(tiny_train: TrainConfig, moving_shapes: Path, tmp_path: Path) -> None:
     start = train(tiny_train, moving_shapes, tmp_path / "a", max_steps=1, progress=False)
     still = replace(tiny_train, lr_generator=0, lr_kp_detector=0, ema=0)

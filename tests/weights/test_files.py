@@ -97,11 +97,12 @@ def test_broken_models_are_warned_of_by_default(broken: Path) -> None:
         list_models()
 
 
-@pytest.mark.parametrize("content", [b"\x80\x02", b"\x80\x02}"])
+@pytest.mark.parametrize("content", [b"\x80\x02", b"\x80\x02}", b"PK\x03\x04"])
 def test_a_truncated_checkpoint_is_an_error_with_a_reason(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.pth.tar").write_bytes(content)
-    with pytest.raises(WeightsError, match=r"x\.pth\.tar is damaged \(.*\w.*\)"):
+    with pytest.raises(WeightsError, match=r"x\.pth\.tar is damaged \(.*\w.*\)") as caught:
         read_pickle(tmp_path / "x.pth.tar")
+    assert str(caught.value).count("is damaged") == 1
 
 
 def test_the_error_for_a_missing_official_model_explains_the_import() -> None:
