@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, NamedTuple, TextIO
 
 import click
@@ -25,6 +27,7 @@ class _Entry(NamedTuple):
     interrupted: str = "no unfinished file was left behind"
 
 
+_PACKAGE: Final = str(Path(__file__).parents[1]) + os.sep
 _RESUME: Final = "all written files are complete; the same command with --resume continues"
 
 COMMANDS: Final = {
@@ -126,11 +129,11 @@ def _short_warnings() -> Iterator[None]:
     """Print warnings of the library as notes, without the line of code that issued them."""
     show: Any = warnings.showwarning
 
-    def note(message: Warning | str, category: type[Warning], *place: Any, **target: Any) -> None:
-        if category.__module__.startswith("fomaug."):
+    def note(message: Warning | str, category: type[Warning], filename: str, *place: Any, **target: Any) -> None:
+        if category.__module__.startswith("fomaug.") or filename.startswith(_PACKAGE):
             click.echo(f"note: {message}", err=True)
         else:
-            show(message, category, *place, **target)
+            show(message, category, filename, *place, **target)
 
     warnings.showwarning = note
     try:

@@ -183,6 +183,8 @@ def _track(clip: Clip, name: str, label: str | None, model: Animator, options: B
     if watch and len(rows := watch.rows()) < len(keypoints):
         notes.append(f"{len(keypoints) - len(rows)} of {len(keypoints)} frames show no face and were left out")
         keypoints = keypoints[rows]
+    if len(keypoints) == 1:
+        notes.append("the track has one frame and therefore no relative motion")
     facts = _facts(clip, notes)
     return MotionTrack(name, keypoints, clip.fps, label, clip.hash, crop=search.crop.box, facts=facts)
 

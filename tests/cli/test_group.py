@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 import torch
 
@@ -80,14 +81,16 @@ def test_warnings_of_the_library_are_notes_without_lines_of_code(
     @click.command()
     def command() -> None:
         warnings.warn("a.mp4: damaged after 3 frames", DamagedClipWarning, stacklevel=1)
+        warnings.warn_explicit("driving clip b: one frame", UserWarning, group.__file__, 1)
+        warnings.warn_explicit("of another library", UserWarning, np.__file__, 1)
 
     monkeypatch.setattr(group.LazyGroup, "get_command", lambda *_: command)
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
+    with pytest.warns(UserWarning, match="of another library") as others:
         shown = warnings.showwarning
         assert main(["train"]) == 0
         assert warnings.showwarning is shown
-    assert capsys.readouterr().err == "note: a.mp4: damaged after 3 frames\n"
+    assert len(others) == 1
+    assert capsys.readouterr().err == "note: a.mp4: damaged after 3 frames\nnote: driving clip b: one frame\n"
 
 
 def test_interrupted_says_how_to_resume(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

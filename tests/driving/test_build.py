@@ -181,6 +181,11 @@ def test_damage_and_cuts_are_noted(clips: Path, tiny_model) -> None:
     assert cut.facts["note"] == "only the first 2 frames were read"
 
 
+def test_a_track_of_one_frame_is_noted(clips: Path, tiny_model) -> None:
+    [still] = DrivingPool.from_clips(clips / "happy", tiny_model, crop="frame", max_frames=1)
+    assert still.facts["note"].endswith("; the track has one frame and therefore no relative motion")
+
+
 def test_a_pool_is_the_same_whatever_the_batch(clips: Path, tiny_model, tmp_path: Path) -> None:
     one, other = (
         DrivingPool.from_clips(clips, tiny_model, crop="frame", batch_size=size)[0].keypoints.value for size in (1, 16)
