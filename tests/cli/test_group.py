@@ -85,10 +85,10 @@ def test_warnings_of_the_library_are_notes_without_lines_of_code(
         warnings.warn_explicit("of another library", UserWarning, np.__file__, 1)
 
     monkeypatch.setattr(group.LazyGroup, "get_command", lambda *_: command)
+    shown = warnings.showwarning
     with pytest.warns(UserWarning, match="of another library") as others:
-        shown = warnings.showwarning
         assert main(["train"]) == 0
-        assert warnings.showwarning is shown
+    assert warnings.showwarning is shown
     assert len(others) == 1
     assert capsys.readouterr().err == "note: a.mp4: damaged after 3 frames\nnote: driving clip b: one frame\n"
 
