@@ -186,6 +186,14 @@ def test_without_poses_and_for_parts_of_the_face_the_default_is_the_builtin_pool
     assert summary(tmp_path / "out")["given"]["driving"] == "builtin"
 
 
+def test_wrong_boxes_of_a_detector_are_an_error_before_the_job_begins(
+    faces: Path, tmp_path: Path, quick: dict[str, Any]
+) -> None:
+    with pytest.raises(ArgumentError, match="box"):
+        fomaug.expand(faces, tmp_path / "out", **quick, faces="detect", detector=lambda picture: [[1.0, 2.0]])
+    assert not (tmp_path / "out").exists()
+
+
 def test_views_without_driving_are_the_driving(faces: Path, tmp_path: Path, quick: dict[str, Any]) -> None:
     fomaug.expand(faces, tmp_path / "out", **quick, views="yaw=-10,10")
     found = summary(tmp_path / "out")

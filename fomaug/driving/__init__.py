@@ -12,6 +12,7 @@ from fomaug.driving.synthetic import mirrored_expression as mirrored_expression
 from fomaug.driving.synthetic import mirrored_fields as mirrored_fields
 from fomaug.driving.synthetic import neutral_like as neutral_like
 from fomaug.driving.synthetic import pose_sample as pose_sample
+from fomaug.driving.synthetic import poses_of as poses_of
 from fomaug.driving.synthetic import views_like as views_like
 from fomaug.driving.synthetic import views_of as views_of
 from fomaug.driving.track import MotionTrack as MotionTrack
@@ -37,6 +38,7 @@ __all__ = [
     "views_like",
     "views_of",
     "pose_sample",
+    "poses_of",
 ]
 
 _MEDIA = (

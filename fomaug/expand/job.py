@@ -24,7 +24,7 @@ from fomaug.expand.index import RowIndex, is_written
 from fomaug.expand.inputs import has_annotations
 from fomaug.expand.manifest import explained_writes, list_parts
 from fomaug.expand.output import locked, remove_temporary, wait_for_workers, working_folder
-from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes, plan_of
+from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes
 from fomaug.expand.prepare import (
     Given,
     Prepared,
@@ -37,7 +37,7 @@ from fomaug.expand.prepare import (
     list_unusable,
     prepare,
 )
-from fomaug.expand.report import ExpandReport, estimate_bytes, read_summary, show_progress
+from fomaug.expand.report import ExpandReport, estimate_bytes, plan_of, read_summary, show_progress
 from fomaug.expand.resources import GIVEN, on_own_device
 from fomaug.expand.shards import Division
 from fomaug.expand.tasks import Share, Tasks, parse_share
@@ -203,6 +203,7 @@ def _check_names(options: Mapping[str, object]) -> None:
 
 def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
     read_gates(plan.gates)
+    given.check(plan)
     if plan.annotations is None and has_annotations(plan.dataset):
         plan = replace(plan, annotations=plan.dataset)
     if mode.share is not None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from typing_extensions import TypedDict
 
-from fomaug.errors import ArgumentError, ResumeError, check_choice
+from fomaug.errors import ArgumentError, check_choice, shortened
 from fomaug.options import (
     AUTO,
     Crop,
@@ -23,6 +22,7 @@ from fomaug.options import (
     Purpose,
     Region,
     Selection,
+    check_flag,
     option,
     plain,
     recommended_driving,
@@ -161,9 +161,9 @@ class ExpandPlan:
     def __post_init__(self) -> None:
         for own in fields(self):
             object.__setattr__(self, own.name, _of_python(getattr(self, own.name)))
-        for name in ("dataset", "out"):
+        for name, remedy in _TEXTS.items():
             if not getattr(self, name):
-                raise ArgumentError(f"{name} is an empty text; give a folder, or . for the working folder")
+                raise ArgumentError(f"{name} is an empty text; {remedy}")
         self.draw_settings()
         for name, kind in _CHOICES.items():
             check_choice(name, getattr(self, name), get_args(kind))
@@ -175,8 +175,18 @@ class ExpandPlan:
             raise ArgumentError(f"processes must be a number from 1, or 'auto', got {self.processes!r}")
         if self.views is not None and self.driving not in ("views", AUTO):
             raise ArgumentError(f"views are the angles of driving='views', but driving is {self.driving!r}")
+        check_flag("balance", self.balance)
+        self._check_mappings()
+
+    def _check_mappings(self) -> None:
         if isinstance(self.labels, str):
             check_choice("labels", self.labels, get_args(LabelPolicy))
+        elif not self.labels or not _maps(self.labels, str):
+            given = shortened(self.labels)
+            raise ArgumentError(f"labels must be keep, from_clip, drop or a mapping from old to new ones, got {given}")
+        if self.clip_weights is not None and not _maps(self.clip_weights, (int, float)):
+            given = shortened(self.clip_weights)
+            raise ArgumentError(f"clip_weights must be a mapping from names or labels of clips to numbers, got {given}")
 
     def draw_settings(self) -> DrawSettings:
         """Return the settings that decide a draw; every copy moves."""
@@ -210,27 +220,6 @@ class ExpandPlan:
         return {name: value for name, value in self.to_dict().items() if name not in _FREE}
 
 
-def plan_of(out: Path, summary: Mapping[str, Any], **free: Any) -> ExpandPlan:
-    """Make the plan of a job again from its summary.
-
-    Args:
-        out: output folder.
-        summary: content of `expand.json`.
-        free: settings that may differ from those of the job's start.
-
-    Raises:
-        ResumeError: the summary is that of another version, or of a job that was given objects from Python.
-    """
-    settings, given = summary.get("settings"), summary.get("given")
-    if not isinstance(settings, dict) or not isinstance(given, dict):
-        raise ResumeError(f"{out} was made by another version of fomaug; resume it with all its options and --resume")
-    ranges = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
-    try:
-        return ExpandPlan(**{**given, **settings, **ranges, **free, "out": str(out)})
-    except TypeError as cause:
-        raise ResumeError(f"the settings in {out} are not those of this version of fomaug ({cause})") from cause
-
-
 _CHOICES: Final[dict[str, Any]] = {
     "format": Format,
     "image_format": ImageFormat,
@@ -241,6 +230,20 @@ _CHOICES: Final[dict[str, Any]] = {
     "on_error": OnError,
     "engine": EngineName,
 }
+
+
+_FOLDER: Final = "give a folder, or . for the working folder"
+_TEXTS: Final = {
+    "dataset": _FOLDER,
+    "out": _FOLDER,
+    "driving": "give the name or the file of a pool, a clip or a folder of clips",
+    "model": "give the name or the file of a model",
+}
+
+
+def _maps(value: object, kind: type | tuple[type, ...]) -> bool:
+    """Return whether a value is a mapping from texts to values of a kind."""
+    return isinstance(value, Mapping) and all(isinstance(k, str) and isinstance(v, kind) for k, v in value.items())
 
 
 def _of_python(value: Any) -> Any:

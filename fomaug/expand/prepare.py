@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from fomaug import __version__
 from fomaug.animator import Animator
-from fomaug.driving import DrivingPool, pose_sample, views_of
-from fomaug.errors import ArgumentError, MediaError, PoolError, ResumeError
+from fomaug.driving import DrivingPool, pose_sample, poses_of, views_like
+from fomaug.errors import ArgumentError, MediaError, ResumeError, shortened
 from fomaug.expand.card import choose_sources
 from fomaug.expand.dataset import (
     SOURCES,
@@ -51,7 +51,7 @@ from fomaug.expand.resources import (
 )
 from fomaug.expand.shards import Division
 from fomaug.expand.sources import SourceFile, SourceJob, load
-from fomaug.faces import Detector, find_squares
+from fomaug.faces import Detector, find_squares, is_face_model
 from fomaug.files import is_temporary
 from fomaug.motion import DRAWS
 from fomaug.options import AUTO
@@ -76,6 +76,14 @@ class Given:
     pool: DrivingPool | None = None
     embed: Embed | None = None
     detector: Detector | None = None
+
+    def check(self, plan: ExpandPlan) -> None:
+        """Raise `ArgumentError` for an object that is no function, or that the plan does not use."""
+        for name, function in (("embed", self.embed), ("detector", self.detector)):
+            if function is not None and not callable(function):
+                raise ArgumentError(f"{name} must be a function, got {shortened(function)}")
+        if self.detector is not None and plan.faces != "detect":
+            raise ArgumentError(f"detector needs faces='detect', but faces is {plan.faces!r}; change one of them")
 
 
 @dataclass(frozen=True)
@@ -257,14 +265,13 @@ def choose_driving(plan: ExpandPlan, sources: Sequence[SourceFile], given: Given
     if plan.recommended_driving == "builtin":
         return replace(plan, driving="builtin")
     animator = given.model or load_model(plan.model, config=plan.config, device=plan.device, dtype=plan.dtype)
-    chosen = (sources[index] for index in pose_sample(len(sources)))
-    try:
-        views = views_of(
-            (face for source in chosen for face in _faces(plan, source, animator, given.detector)), animator
-        )
-    except (ArgumentError, PoolError):  # no face, or a model without known points of the face
+    if not is_face_model(animator):
         return replace(plan, driving="builtin")
-    return replace(plan, driving="views", views=views.removeprefix("views "))
+    chosen = (sources[index] for index in pose_sample(len(sources)))
+    poses = poses_of((face for source in chosen for face in _faces(plan, source, animator, given.detector)), animator)
+    if not poses.isfinite().all(1).any():
+        return replace(plan, driving="builtin")
+    return replace(plan, driving="views", views=views_like(poses).removeprefix("views "))
 
 
 def _begun_driving(plan: ExpandPlan) -> ExpandPlan | None:

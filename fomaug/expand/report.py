@@ -14,6 +14,7 @@ from tqdm import tqdm
 from fomaug import files
 from fomaug.errors import ResumeError, UnsafeFileError, reason_of
 from fomaug.expand.output import SUMMARY
+from fomaug.expand.plan import ExpandPlan
 from fomaug.files import read_regular, write_file
 from fomaug.untrusted import load_json
 
@@ -180,6 +181,27 @@ def read_summary(out: Path, url: str = "") -> dict[str, Any]:
     if not isinstance(summary, dict):
         raise ResumeError(f"{out / SUMMARY} is damaged: no JSON object")
     return summary
+
+
+def plan_of(out: Path, summary: Mapping[str, Any], **free: Any) -> ExpandPlan:
+    """Make the plan of a job again from its summary.
+
+    Args:
+        out: output folder.
+        summary: content of `expand.json`.
+        free: settings that may differ from those of the job's start.
+
+    Raises:
+        ResumeError: the summary is that of another version, or of a job that was given objects from Python.
+    """
+    settings, given = summary.get("settings"), summary.get("given")
+    if not isinstance(settings, dict) or not isinstance(given, dict):
+        raise ResumeError(f"{out} was made by another version of fomaug; resume it with all its options and --resume")
+    ranges = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
+    try:
+        return ExpandPlan(**{**given, **settings, **ranges, **free, "out": str(out)})
+    except TypeError as cause:
+        raise ResumeError(f"the settings in {out} are not those of this version of fomaug ({cause})") from cause
 
 
 def check_facts(out: Path, facts: Mapping[str, Any]) -> None:

@@ -45,13 +45,13 @@ def is_picture(file: MediaFile) -> bool:
 
 
 def animation_head(file: MediaFile, max_frames: int | None) -> tuple[Frame | None, float, str]:
-    """Read the first frame of a gif, webp or png, and the median frame rate of its first frames.
+    """Read the first frame of a gif, webp or png, and the median frame rate of its first frames, up to `max_frames`.
 
     Raises:
         MediaError: the file is no such picture, or the sum of its frames is too large to be decoded.
     """
     first, durations, damages = None, list[float](), list[str]()
-    for seconds, frame in islice(_timed(file, damages.append, max_frames), _PROBED):
+    for seconds, frame in islice(_timed(file, damages.append, max_frames), min(_PROBED, max_frames or _PROBED)):
         first = frame if first is None else first
         durations.append(seconds)
     fps = choose_fps(1 / statistics.median(durations)) if durations else DEFAULT_FPS

@@ -232,16 +232,20 @@ def restrict_frames(space: MotionSpace, yaw_range: Interval | None, pitch_range:
     if not weighted.any():
         raise ArgumentError("every track of the pool has weight 0; give one at least a weight above 0")
     allowed = weighted.copy()
-    for angle, interval in ((space.yaw, yaw_range), (space.pitch, pitch_range)):
-        if interval is not None:
-            allowed &= (angle >= interval[0]) & (angle <= interval[1])
+    limits = [
+        (name, angle, interval)
+        for name, angle, interval in (("yaw", space.yaw, yaw_range), ("pitch", space.pitch, pitch_range))
+        if interval is not None
+    ]
+    for _, angle, (low, high) in limits:
+        allowed &= (angle >= low) & (angle <= high)
     if not allowed.any():
-        drawn = (angle[weighted] for angle in (space.yaw, space.pitch))
-        yaw, pitch = ((int(angle.min()), int(angle.max())) for angle in drawn)
+        wanted = " and ".join(f"{name} in {interval}" for name, _, interval in limits)
+        drawn = [(name, angle[weighted]) for name, angle, _ in limits]
+        spans = " and ".join(f"{name} ({int(angle.min())}, {int(angle.max())})" for name, angle in drawn)
         hint = "" if weighted.all() else ", or give tracks of weight 0 a weight"
         raise ArgumentError(
-            f"no driving frame has yaw in {yaw_range} and pitch in {pitch_range}: the pool spans yaw {yaw} and pitch "
-            f"{pitch}; widen the ranges or add clips{hint}"
+            f"no driving frame has {wanted}: the pool spans {spans}; widen the ranges or add clips{hint}"
         )
     rows = np.flatnonzero(allowed)
     weight, size = _row_weights(space, rows), on_grid(space.size[rows])

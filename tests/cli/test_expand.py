@@ -244,7 +244,7 @@ def test_no_manifest_is_named_where_none_was_written(
         (["--copies", "none"], "Invalid value for '--copies'"),
         (["--driving", "bultin"], "did you mean 'builtin'"),
         (["--copys", "2"], "--copies"),
-        (["--yaw-range", "90", "95"], "no driving frame has yaw in (90.0, 95.0)"),
+        (["--yaw-range", "90", "95"], "no driving frame has yaw in (90.0, 95.0): the pool spans yaw ("),
         (["--region", "mouth"], "mouth"),
         (["--reference", "999999"], "reference 999999 is a frame of no clip"),
         (["--split", "val"], "has no split folders"),

@@ -405,17 +405,28 @@ def test_numbers_of_numpy_and_paths_are_saved_as_those_of_python(
         ({"copies": "2"}, "copies must be a whole number, got '2'"),
         ({"quality": 90.5}, "quality must be a whole number, got 90.5"),
         ({"gates": None}, "gates must be on, off or thresholds by name, got None"),
+        ({"balance": "yes"}, "balance must be True or False, got 'yes'"),
+        ({"labels": {...}}, "labels must be keep, from_clip, drop or a mapping from old to new ones, got {Ellipsis}"),
+        ({"labels": {}}, "a mapping from old to new ones, got {}"),
+        ({"labels": {1: "a"}}, "a mapping from old to new ones, got {1: 'a'}"),
+        ({"labels": None}, "a mapping from old to new ones, got None"),
+        ({"clip_weights": {"talk": "a"}}, "mapping from names or labels of clips to numbers, got {'talk': 'a'}"),
+        ({"clip_weights": [1]}, r"mapping from names or labels of clips to numbers, got \[1\]"),
+        ({"embed": "x", "faces": "detect"}, "embed must be a function, got 'x'"),
+        ({"detector": 3, "faces": "detect"}, "detector must be a function, got 3"),
+        ({"detector": list}, "detector needs faces='detect', but faces is 'frame'; change one of them"),
     ],
 )
 def test_wrong_arguments_are_named_before_anything_is_written(
     run: Callable[..., ExpandReport], tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ArgumentError, match=message):
-        run("wrong", **options)
+    for dry_run in (True, False):
+        with pytest.raises(ArgumentError, match=message):
+            run("wrong", **options, dry_run=dry_run)
     assert not (tmp_path / "wrong").exists()
 
 
-@pytest.mark.parametrize("name", ["dataset", "out"])
+@pytest.mark.parametrize("name", ["dataset", "out", "driving", "model"])
 def test_an_empty_text_is_not_the_working_folder(name: str) -> None:
-    with pytest.raises(ArgumentError, match=f"{name} is an empty text; give a folder, or . for the working folder"):
+    with pytest.raises(ArgumentError, match=f"{name} is an empty text; give "):
         expand(**{"dataset": "faces", "out": "out", name: ""}, dry_run=True)

@@ -13,6 +13,7 @@ from PIL import Image
 from fomaug import Animator, DrivingPool
 from fomaug.errors import MediaError, PoolError
 from fomaug.media import read_clip, save_image
+from fomaug.media.frames import to_rgb
 from fomaug.visual import animate_clip
 
 
@@ -37,6 +38,13 @@ def small_clip(path: Path) -> Path:
     frames = [Image.fromarray(np.random.default_rng(i).integers(0, 255, (64, 64, 3), np.uint8)) for i in range(4)]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=40)
     return path
+
+
+def test_no_frame_beyond_max_frames_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[object] = []
+    monkeypatch.setattr("fomaug.media.picture_plugin.to_rgb", lambda image: decoded.append(image) or to_rgb(image))
+    clip = read_clip(small_clip(tmp_path / "a.gif"), max_frames=1)
+    assert (len(decoded), clip.fps) == (1, 25.0)
 
 
 def test_a_frame_beyond_the_limit_is_named(tmp_path: Path) -> None:

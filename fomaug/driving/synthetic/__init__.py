@@ -15,6 +15,7 @@ from fomaug.driving.synthetic.views import ROLLS as ROLLS
 from fomaug.driving.synthetic.views import YAWS as YAWS
 from fomaug.driving.synthetic.views import expression_offset as expression_offset
 from fomaug.driving.synthetic.views import pose_sample as pose_sample
+from fomaug.driving.synthetic.views import poses_of as poses_of
 from fomaug.driving.synthetic.views import view_tracks as view_tracks
 from fomaug.driving.synthetic.views import views_like as views_like
 from fomaug.driving.synthetic.views import views_of as views_of
@@ -38,4 +39,5 @@ __all__ = [
     "views_like",
     "views_of",
     "pose_sample",
+    "poses_of",
 ]

@@ -140,8 +140,12 @@ def views_of(faces: Iterable[NDArray[np.uint8]], model: Animator) -> str:
         ArgumentError: there is no face.
         PoolError: the keypoints of the model have no names.
     """
-    poses = [_pose(face, model) for face in faces]
-    return views_like(torch.cat(poses) if poses else torch.zeros(0, 3))
+    return views_like(poses_of(faces, model))
+
+
+def poses_of(faces: Iterable[NDArray[np.uint8]], model: Animator) -> Tensor:
+    """Return the head poses (N, 3) of faces; see `views_of` for the arguments, and `fomaug.faces.head_pose`."""
+    return torch.cat([torch.zeros(0, 3), *(_pose(face, model) for face in faces)])
 
 
 def _pose(face: NDArray[np.uint8], model: Animator) -> Tensor:
