@@ -25,7 +25,7 @@ from fomaug.data.labels import (
 )
 from fomaug.data.paths import Path, add_at, get_at, image_path, set_at
 from fomaug.driving import EXPRESSIONS, mirrored_fields
-from fomaug.errors import ArgumentError
+from fomaug.errors import ArgumentError, ShapeError
 from fomaug.faces import Detector, Square, head_pose
 from fomaug.motion import Angles, Key, MotionParams, mirrored_angles
 
@@ -210,7 +210,12 @@ def view_labels(augment: MotionAugment, images: Tensor, params: Sequence[MotionP
         "reached" is the (N, 3) head pose estimated on the image, whether it moved or not; "expression" is (N, E) with
         the strength of each of `EXPRESSION_FIELDS`, NaN where the expression is unknown. Angles are yaw, pitch and roll
         in degrees; those of mirrored images are mirrored.
+
+    Raises:
+        ShapeError: there is another number of images than of parameters.
     """
+    if len(images) != len(params):
+        raise ShapeError(f"each image needs its parameters; got {len(images)} images and {len(params)} parameters")
     unknown = (float("nan"),) * 3
     rows = {
         "asked": [_angles(param, param.view.asked if param.view else None) or unknown for param in params],

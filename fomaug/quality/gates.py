@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -236,6 +237,17 @@ class Gates:
     min_motion: float | None = None
     min_identity: float | None = None
 
+    def __post_init__(self) -> None:
+        """Check the thresholds.
+
+        Raises:
+            ArgumentError: a threshold is not a number.
+        """
+        for name, value in vars(self).items():
+            number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+            if value is not None and not number:
+                raise ArgumentError(f"gate {name} must be a number or None, got {value!r}")
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Gates:
         """Read thresholds by name; others keep their defaults.
@@ -244,13 +256,11 @@ class Gates:
             ArgumentError: a gate is unknown, or a threshold is not a number.
         """
         known = {field.name for field in fields(cls)}
-        for name, value in values.items():
+        for name in values:
             if name not in known:
                 raise ArgumentError(
                     f"gates must be among {', '.join(sorted(known))}, got {name!r}{did_you_mean(name, known)}"
                 )
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-                raise ArgumentError(f"gate {name} must be a number or None, got {value!r}")
         return cls(**values)
 
     def to_dict(self) -> dict[str, float | None]:

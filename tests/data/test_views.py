@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from fomaug import Animator, MotionAugment
 from fomaug.data import EXPRESSION_FIELDS, MotionLoader, add_views, view_labels
 from fomaug.driving import EXPRESSIONS
+from fomaug.errors import ShapeError
 from fomaug.faces import head_pose
 
 
@@ -21,6 +22,12 @@ def augment(face_model: Animator) -> MotionAugment:
 def images() -> torch.Tensor:
     small = torch.rand(6, 3, 6, 6)
     return torch.nn.functional.interpolate(small, (64, 64), mode="bicubic", align_corners=True).clamp(0, 1)
+
+
+def test_images_and_parameters_must_be_equally_many(augment: MotionAugment, images: torch.Tensor) -> None:
+    result = augment.apply(images, augment.draw(range(6)))
+    with pytest.raises(ShapeError, match="each image needs its parameters; got 2 images and 6 parameters"):
+        view_labels(augment, result.image[:2], result.params)
 
 
 def test_labels_are_those_of_the_parameters_and_the_pictures(augment: MotionAugment, images: torch.Tensor) -> None:

@@ -53,6 +53,12 @@ def test_a_disabled_gate_rejects_nothing() -> None:
     assert judge(Scores(1, 1, 1, 1, 1, 0, 0), Gates(**closed)) == []
 
 
+@pytest.mark.parametrize("threshold", ["0.5", True, float("nan")])
+def test_thresholds_are_numbers(threshold: object) -> None:
+    with pytest.raises(ArgumentError, match="gate max_folded must be a number or None, got "):
+        Gates(max_folded=threshold)
+
+
 def test_unknown_gates_and_odd_thresholds_are_errors() -> None:
     with pytest.raises(ArgumentError, match="did you mean 'max_folded'"):
         Gates.from_dict({"max_fold": 1})
