@@ -101,7 +101,10 @@ def named_callable(name: str) -> Callable[..., Any]:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ArgumentError(f"{name!r} cannot be imported: {error}") from error
-    made = found() if isinstance(found, type) else found
+    try:
+        made = found() if isinstance(found, type) else found
+    except TypeError as error:
+        raise ArgumentError(f"{name!r} is a class that must be callable without arguments: {error}") from error
     if not callable(made):
         raise ArgumentError(f"{name!r} must be a function or a class, got a {type(made).__name__}")
     function: Callable[..., Any] = made

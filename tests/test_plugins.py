@@ -28,6 +28,7 @@ def test_a_file_in_the_current_folder_can_be_named(tmp_path: Path, monkeypatch: 
         ("math:nothing", "cannot be imported"),
         ("no_such_module:x", "No module named"),
         ("math:pi", "must be a function or a class, got a float"),
+        ("datetime:date", "is a class that must be callable without arguments"),
     ],
 )
 def test_names_that_cannot_be_called_are_refused(name: str, message: str) -> None:

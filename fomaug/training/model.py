@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fomaug.errors import ShapeError, shortened
 from fomaug.geometry import inverse_2x2
 from fomaug.geometry.plane import identity_grid
 from fomaug.networks import Generator, KeypointDetector, MultiScaleDiscriminator
@@ -112,14 +113,25 @@ def perceptual(extract: Features, real: Pyramid, fake: Pyramid, weights: Sequenc
         real: driving frames at every scale.
         fake: predictions at every scale.
         weights: weights of the maps; maps without a weight are ignored.
+
+    Raises:
+        ShapeError: the extractor returns something else than maps.
     """
     total = torch.zeros((), device=next(iter(fake.values())).device)
     for scale, image in fake.items():
         with torch.no_grad():
-            target = extract(real[scale])
-        for found, wanted, weight in zip(extract(image), target, weights, strict=False):
+            target = _feature_maps(extract, real[scale])
+        for found, wanted, weight in zip(_feature_maps(extract, image), target, weights, strict=False):
             total = total + weight * (found - wanted).abs().mean()
     return total
+
+
+def _feature_maps(extract: Features, image: Tensor) -> Sequence[Tensor]:
+    found = extract(image)
+    if not isinstance(found, list | tuple) or not all(isinstance(part, Tensor) for part in found):
+        kinds = [type(part).__name__ for part in found] if isinstance(found, list | tuple) else type(found).__name__
+        raise ShapeError(f"the feature extractor must return a list of maps (B, C, h, w), got {shortened(kinds)}")
+    return found
 
 
 def generator_gan(fake: dict[float, Judgement]) -> Tensor:

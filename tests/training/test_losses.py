@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from fomaug import Keypoints
+from fomaug.errors import ShapeError
 from fomaug.networks.discriminator import Judgement
 from fomaug.training import TrainConfig
 from fomaug.training.model import (
@@ -127,3 +128,11 @@ def test_features_are_weighted_map_by_map() -> None:
         2 * (real[1].mean(1) - fake[1].mean(1)).abs().mean() + 3 * (real[1].square() - fake[1].square()).abs().mean()
     )
     torch.testing.assert_close(perceptual(extract, real, fake, (2, 3)), expected)
+
+
+@pytest.mark.parametrize(
+    ("result", "kind"), [(torch.rand(2, 3, 8, 8), "'Tensor'"), (None, "'NoneType'"), ([1, 2], r"\['int', 'int'\]")]
+)
+def test_extractors_must_return_lists_of_maps(result: object, kind: str) -> None:
+    with pytest.raises(ShapeError, match=rf"must return a list of maps \(B, C, h, w\), got {kind}"):
+        perceptual(lambda _: result, {1: torch.rand(2, 3, 8, 8)}, {1: torch.rand(2, 3, 8, 8)}, (2, 3))
