@@ -93,8 +93,8 @@ def _pairs(path: Path, columns: list[str]) -> int:
         raise LabelError(f"{path}, line 1: columns x0 and y0 were expected, and at least one is missing")
     if beyond := [name for name in columns if _COORDINATE.fullmatch(name) and int(name[1:]) >= pairs]:
         raise LabelError(
-            f"{path}, line 1: there is a column {beyond[0]}, but not both of x{pairs} and y{pairs}; points are numbered "
-            "from 0 without gaps"
+            f"{path}, line 1: there is a column {beyond[0]}, but not both of x{pairs} and y{pairs}; points are "
+            "numbered from 0 without gaps"
         )
     try:
         check_names(columns)
