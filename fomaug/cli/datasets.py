@@ -134,6 +134,12 @@ def _print_report(report: ExpandReport) -> None:
         return
     rejected = f", {report.rejected} rejected by the gates" if report.rejected else ""
     click.echo(f"{report.written} copies of {report.sources} pictures, {report.new} of them new{rejected}")
+    if report.rejected and not report.written:
+        click.echo(
+            f"note: the gates rejected every copy; {_out(report)}/rejected.jsonl has the reasons, and --gates sets "
+            "other thresholds",
+            err=True,
+        )
     click.echo(f"copies         {_out(report)}")
     if report.originals:
         click.echo(f"originals      {report.originals} in the same folder")

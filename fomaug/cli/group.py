@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import io
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple, TextIO
+from typing import Any, Final, NamedTuple, TextIO
 
 import click
 
@@ -93,7 +94,7 @@ def run(words: list[str], received: Received) -> int:
         words: arguments without the program's name.
         received: record of the received signals.
     """
-    with _printable(sys.stdout):
+    with _printable(sys.stdout), _short_warnings():
         try:
             return _run(words)
         except (KeyboardInterrupt, click.Abort):
@@ -118,6 +119,24 @@ def _printable(stream: TextIO) -> Iterator[None]:
         yield
     finally:
         stream.reconfigure(errors=before)
+
+
+@contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Print warnings of the library as notes, without the line of code that issued them."""
+    show: Any = warnings.showwarning
+
+    def note(message: Warning | str, category: type[Warning], *place: Any, **target: Any) -> None:
+        if category.__module__.startswith("fomaug."):
+            click.echo(f"note: {message}", err=True)
+        else:
+            show(message, category, *place, **target)
+
+    warnings.showwarning = note
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
 
 
 def _run(words: list[str]) -> int:

@@ -40,11 +40,12 @@ def _print(summary: Summary) -> None:
     for title, counts in (("label", summary.labels), ("split", summary.splits), ("clip", summary.clips)):
         _print_counts(title, counts)
     _print_counts("rejected", summary.rejected)
-    spreads = {"strength": summary.strength, **summary.scores}
-    click.echo(f"\n{'':30} {'least':>8} {'mean':>8} {'most':>8}")
-    for name, spread in spreads.items():
-        if spread is not None:
-            click.echo(f"{name:30} {spread.least:8.3f} {spread.mean:8.3f} {spread.most:8.3f}")
+    found = {"strength": summary.strength, **summary.scores}
+    spreads = [(name, spread) for name, spread in found.items() if spread is not None]
+    if spreads:
+        click.echo(f"\n{'':30} {'least':>8} {'mean':>8} {'most':>8}")
+    for name, spread in spreads:
+        click.echo(f"{name:30} {spread.least:8.3f} {spread.mean:8.3f} {spread.most:8.3f}")
     if summary.contact_sheet:
         click.echo(f"\ncontact sheet  {summary.contact_sheet}")
 

@@ -16,8 +16,8 @@ from fomaug.animator import Animator
 from fomaug.driving.crop import FaceCrop, FaceSearch, FaceTest, FaceWatch, search_face, spread
 from fomaug.driving.pool import Labels, resolve_labels
 from fomaug.driving.track import MotionTrack
-from fomaug.errors import ArgumentError, MediaError, PoolError, check_choice
-from fomaug.faces import Detector, Square, is_steady
+from fomaug.errors import ArgumentError, MediaError, PoolError, check_choice, shortened
+from fomaug.faces import Detector, Square, face_boxes, is_steady
 from fomaug.media import Clip, Frame, MediaInput, find_clips, on_disk, read_clip, to_unit
 from fomaug.options import Crop, OnError
 from fomaug.types import Keypoints
@@ -61,12 +61,10 @@ class WatchedTrack(NamedTuple):
 def tracks_from_clips(
     clips: MediaInput | Iterable[MediaInput], model: Animator, labels: Labels, options: BuildOptions
 ) -> tuple[list[MotionTrack], list[tuple[str, str]]]:
-    """Make a track of every usable clip; see `DrivingPool.from_clips`.
-
-    Returns:
-        The tracks, and (clip, reason) for the clips that were left out.
-    """
+    """Return the tracks of usable clips, and (clip, reason) for all others; see `DrivingPool.from_clips`."""
     is_one = isinstance(clips, str | Path | bytes) or hasattr(clips, "read")
+    if not (is_one or isinstance(clips, Iterable)):
+        raise ArgumentError(f"clips must be a clip, a folder of clips or a list of them, got {shortened(clips)}")
     given = [cast(MediaInput, clips)] if is_one else list(cast(Iterable[MediaInput], clips))
     with ExitStack() as stack:
         roots = [stack.enter_context(on_disk(clip, f"clip-{number}")) for number, clip in enumerate(given, 1)]
@@ -192,7 +190,7 @@ def _track(clip: Clip, name: str, label: str | None, model: Animator, options: B
 def _face_test(model: Animator, detector: Detector | None) -> FaceTest:
     """Make the test whether a picture shows a face."""
     if detector is not None:
-        return lambda picture: len(detector(picture)) > 0
+        return lambda picture: len(face_boxes(picture, model, detector=detector)) > 0
     return lambda picture: is_steady(model, picture)
 
 

@@ -9,6 +9,7 @@ test. This fails if a face leaves slowly between two frames of the sample.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Final, NamedTuple, TypeVar
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.faces import FACE_SHARE, Boxes, Detector, FaceTracker, Square, is_face_model, square_at
+from fomaug.faces import FACE_SHARE, Boxes, Detector, FaceTracker, Square, face_boxes, is_face_model, square_at
 from fomaug.geometry import normalise
 from fomaug.media import Frame
 from fomaug.types import Keypoints
@@ -85,7 +86,8 @@ def search_face(frames: Iterable[Frame], model: Animator, detector: Detector | N
         size, samples = _examine(frames, _small_grey)
         moving = _moving_box(list(samples.values()), size)
         return FaceSearch(FaceCrop(_square(moving, size, _ROOM), len(samples) if moving else 0, len(samples)), {})
-    size, found = _examine(frames, detector or FaceTracker(model))
+    find = FaceTracker(model) if detector is None else partial(face_boxes, model=model, detector=detector)
+    size, found = _examine(frames, find)
     faces = [_largest(boxes) for boxes in found.values() if len(boxes)]
     crop = FaceCrop(_square(faces, size, FACE_SHARE), len(faces), len(found))
     return FaceSearch(crop, {index: len(boxes) > 0 for index, boxes in found.items()})

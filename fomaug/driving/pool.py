@@ -189,6 +189,8 @@ class DrivingPool(MeanFacePools):
 
     def __add__(self, other: DrivingPool) -> DrivingPool:
         """Join two pools of one model; all names must differ."""
+        if not isinstance(other, DrivingPool):
+            return NotImplemented
         if self.model_hash != other.model_hash:
             raise PoolError(
                 f"pools of models {self.model_name!r} ({self.model_hash[:12]}) and {other.model_name!r} "

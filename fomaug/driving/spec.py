@@ -96,7 +96,8 @@ def _read_views(text: str, word: str) -> tuple[str, Any]:
         return name, _steps(value) if ":" in value else [float(angle) for angle in value.split(",")]
     except ValueError as cause:
         raise ArgumentError(
-            f"pool {text!r}: {word!r} is neither NAME=LOW:HIGH:STEP nor NAME=ANGLE,ANGLE,..."
+            f"pool {text!r}: {word!r} is neither NAME=LOW:HIGH:STEP nor NAME=ANGLE,ANGLE,...; "
+            "LOW must not be above HIGH, and STEP must be above 0"
         ) from cause
 
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from fomaug.animator import Animator
-from fomaug.errors import ArgumentError, ShapeError
+from fomaug.errors import ArgumentError, ShapeError, shortened
 from fomaug.faces.canonical import KEYPOINT_POINTS
 from fomaug.faces.search import FaceBox, candidates, overlap, refine, size_bonus
 from fomaug.faces.squares import Square, face_squares, whole_picture
@@ -111,7 +111,7 @@ def face_boxes(picture: Frame, model: Animator, *, detector: Detector | None = N
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise ShapeError(f"picture must be (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
     if detector is not None:
-        return [_checked(box) for box in detector(picture)]
+        return _checked(detector(picture))
     if not is_face_model(model):
         raise ArgumentError(
             f"the keypoints of model {model.name!r} are not known points of the face, so it cannot find faces; "
@@ -120,11 +120,19 @@ def face_boxes(picture: Frame, model: Animator, *, detector: Detector | None = N
     return _search(picture, model)
 
 
-def _checked(box: Sequence[float]) -> FaceBox:
-    if len(box) < 4:
-        raise ShapeError(f"a face box must be (left, top, right, bottom), got {tuple(box)}")
-    left, top, right, bottom = (float(edge) for edge in box[:4])
-    return left, top, right, bottom
+def _checked(found: Boxes) -> list[FaceBox]:
+    """Check the result of a detector."""
+    boxes: list[FaceBox] = []
+    try:
+        for box in found:
+            left, top, right, bottom = (float(edge) for edge in box[:4])
+            boxes.append((left, top, right, bottom))
+    except (TypeError, ValueError, IndexError) as cause:
+        raise ShapeError(
+            "a detector must return a list of boxes (left, top, right, bottom), which is empty if there is no face, "
+            f"got {shortened(found)}"
+        ) from cause
+    return boxes
 
 
 def _search(picture: Frame, model: Animator) -> list[FaceBox]:

@@ -159,7 +159,8 @@ def open_model(path: Path) -> Iterator[ModelFile]:
         raise WeightsError(str(error)) from error
     except (SafetensorError, OSError) as error:
         raise WeightsError(
-            f"{path} is not an intact safetensors file ({reason_of(error)}); was the download cut short?"
+            f"{path} is not an intact safetensors file ({reason_of(error)}); `fomaug model import` converts official "
+            "checkpoints, and a file that was cut short must be downloaded again"
         ) from error
 
 

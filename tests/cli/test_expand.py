@@ -18,6 +18,7 @@ from fomaug.expand import ExpandPlan, ExpandReport, Failure
 from fomaug.expand import expand as function
 from fomaug.expand.plan import ExpandOptions
 from fomaug.media import save_image
+from fomaug.weights import save_model
 
 
 def test_options_are_those_of_the_function_and_the_plan() -> None:
@@ -306,3 +307,24 @@ def test_wrong_uses_of_shares_end_with_2(
     monkeypatch.chdir(tmp_path)
     assert main(["expand", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_job_whose_copies_are_all_rejected_says_where_the_reasons_are(
+    tmp_path: Path, tiny_model: Animator, tiny_pool: DrivingPool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_image(tmp_path / "faces" / "1.png", np.full((32, 32, 3), 90, np.uint8))
+    save_model(tiny_model, tmp_path / "tiny.safetensors", half=False)
+    tiny_pool.save(tmp_path / "pool.safetensors")
+    words = [
+        str(tmp_path / "faces"),
+        str(tmp_path / "out"),
+        "--copies",
+        "1",
+        "--model",
+        str(tmp_path / "tiny.safetensors"),
+    ]
+    words += ["--driving", str(tmp_path / "pool.safetensors"), "--gates", "max_stretch=-1", "--quiet"]
+    assert main(["expand", *words]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("note: the gates rejected every copy; ")
+    assert str(tmp_path / "out" / "rejected.jsonl") in said

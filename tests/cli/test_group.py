@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from fomaug import DrivingPool
 from fomaug.cli import group, main
 from fomaug.errors import ArgumentError
+from fomaug.media import DamagedClipWarning
 
 
 def test_help_lists_every_command_and_loads_nothing_heavy() -> None:
@@ -70,6 +72,22 @@ def test_errors_of_the_library_are_one_line_and_2(
 ) -> None:
     assert run_raising(ArgumentError("copies must be 1 or more, got 0"), monkeypatch) == 2
     assert capsys.readouterr().err == "Error: copies must be 1 or more, got 0\n"
+
+
+def test_warnings_of_the_library_are_notes_without_lines_of_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @click.command()
+    def command() -> None:
+        warnings.warn("a.mp4: damaged after 3 frames", DamagedClipWarning, stacklevel=1)
+
+    monkeypatch.setattr(group.LazyGroup, "get_command", lambda *_: command)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        shown = warnings.showwarning
+        assert main(["train"]) == 0
+        assert warnings.showwarning is shown
+    assert capsys.readouterr().err == "note: a.mp4: damaged after 3 frames\n"
 
 
 def test_interrupted_says_how_to_resume(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

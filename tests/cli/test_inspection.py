@@ -35,6 +35,17 @@ def test_report_as_json_can_be_read_by_programs(out: Path, capsys: pytest.Captur
     assert (found["copies"], found["labels"]["person 00"], found["state"]) == (28, 2, "done")
 
 
+def test_a_job_without_copies_has_no_empty_table(
+    out: Path, tiny_model: Animator, tiny_pool: DrivingPool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gates = {"max_stretch": -1.0}
+    none = expand(out.with_name("faces"), out.with_name("none"), driving=tiny_pool, model=tiny_model, gates=gates).out
+    assert main(["report", str(none)]) == 0
+    text = capsys.readouterr().out
+    assert "0 copies" in text
+    assert "least" not in text
+
+
 def test_an_unfinished_job_is_reported_as_unfinished(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     summary = json.loads((out / "expand.json").read_text())
     (out / "expand.json").write_text(json.dumps({**summary, "state": "running"}))

@@ -212,6 +212,11 @@ def test_bad_options_are_refused(option: dict[str, object], message: str, clips:
         DrivingPool.from_clips(clips, tiny_model, **option)
 
 
+def test_clips_of_another_kind_are_refused(tiny_model) -> None:
+    with pytest.raises(ArgumentError, match="clips must be a clip, a folder of clips or a list of them, got None"):
+        DrivingPool.from_clips(None, tiny_model)
+
+
 def test_progress_is_shown_on_request(clips: Path, tiny_model, capsys: pytest.CaptureFixture[str]) -> None:
     DrivingPool.from_clips(clips, tiny_model, crop="frame")
     assert capsys.readouterr().err == ""

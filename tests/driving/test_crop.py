@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fomaug import Keypoints
 from fomaug.driving import face_crop
 from fomaug.driving.crop import FaceWatch, frames_to_keep, spread
+from fomaug.errors import ShapeError
 from fomaug.faces.finder import is_face_model
 
 
@@ -51,6 +52,8 @@ def test_with_a_detector_the_largest_face_is_used() -> None:
         3,
     )
     assert face_crop(frames, model, lambda picture: []) == (None, 0, 3)
+    with pytest.raises(ShapeError, match="a detector must return a list of boxes"):
+        face_crop(frames, model, lambda picture: "left")
 
 
 @given(

@@ -7,6 +7,7 @@ import torch
 
 from fomaug.driving.synthetic import EXPRESSIONS, gesture_tracks, parametric_tracks
 from fomaug.driving.synthetic.tracks import face_keypoints
+from fomaug.driving.synthetic.views import view_tracks
 from fomaug.errors import ArgumentError
 from fomaug.faces.canonical import KEYPOINT_POINTS, mean_mesh, mesh_keypoints
 
@@ -77,6 +78,9 @@ def test_yaws_cover_the_whole_range() -> None:
 def test_unknown_expressions_and_swapped_ranges_are_refused() -> None:
     with pytest.raises(ArgumentError, match=r"got 'smlie'.*did you mean 'smile'"):
         parametric_tracks(expressions=("smlie",))
+    for tracks in (parametric_tracks, view_tracks):
+        with pytest.raises(ArgumentError, match=r"expressions must be a list of names, got 'smile'; give \['smile'\]"):
+            tracks(expressions="smile")
     with pytest.raises(ArgumentError, match=r"yaw_range must be .*got \(20, -20\)"):
         parametric_tracks(yaw_range=(20, -20))
 

@@ -65,6 +65,8 @@ def test_pools_of_one_model_can_be_joined() -> None:
         pool(track("a")) + pool(track("a"))
     with pytest.raises(PoolError, match=r"'tiny' \(tiny-hash\) and 'other' \(other-hash\) cannot be joined"):
         pool(track("a")) + pool(track("b"), model="other")
+    with pytest.raises(TypeError, match="unsupported operand"):
+        pool(track("a")) + track("b")
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def test_a_path_is_read(tiny_pool, tiny_model, tmp_path: Path) -> None:
         ("views jaw=0", ArgumentError, "did you mean 'yaw'"),
         ("views yaw=0:x:2", ArgumentError, "is neither NAME=LOW:HIGH:STEP nor"),
         ("views yaw=0:10:0", ArgumentError, "is neither NAME=LOW:HIGH:STEP nor"),
+        ("views yaw=40:-40:20", ArgumentError, "LOW must not be above HIGH, and STEP must be above 0"),
         ("views yaw=-80,0", ArgumentError, "yaw must be angles from -70 to 70"),
         ("views yaw=nan", ArgumentError, "yaw must be angles"),
         ("views expressions=smlie", ArgumentError, "did you mean 'smile'"),

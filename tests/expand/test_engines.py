@@ -237,11 +237,27 @@ def test_a_script_without_a_file_learns_that_it_must_be_one(
 METHODS = ["forkserver", "spawn"] if sys.platform == "linux" else ["spawn"]
 
 
+class SlowToLoad:
+    """A detector that another process loads for longer than a test waits."""
+
+    def __setstate__(self, state: object) -> None:
+        time.sleep(120)
+
+    def __getstate__(self) -> str:
+        return "slow"
+
+    def __call__(self, picture: np.ndarray) -> list[tuple[int, int, int, int]]:
+        return find_middle(picture)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_an_interrupt_is_not_lost_while_a_worker_starts(
     run: Callable[..., ExpandReport], monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    """A start waits until the fork server has imported torch, or until a spawned process has read its data."""
+    """A start waits until the fork server has imported torch, or until a spawned process has read its data.
+
+    The worker that was started nevertheless ends at once, without loading its model first.
+    """
     context = multiprocessing.get_context(method)
     process = context.Process
     start = process.start
@@ -253,7 +269,7 @@ def test_an_interrupt_is_not_lost_while_a_worker_starts(
     monkeypatch.setattr(local, "context_of_workers", lambda on_cpu: context)
     monkeypatch.setattr(process, "start", start_and_interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run("out", processes=2)
+        run("out", processes=2, faces="detect", detector=SlowToLoad())
     for child in multiprocessing.active_children():
         child.join(60)
     assert multiprocessing.active_children() == []

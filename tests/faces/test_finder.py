@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,9 +51,11 @@ def test_only_pictures_are_searched(finder, picture: np.ndarray) -> None:
         face_boxes(picture, finder)
 
 
-def test_boxes_have_four_edges(finder) -> None:
-    with pytest.raises(ShapeError, match=r"got \(1, 2, 3\)"):
-        face_boxes(BLANK, finder, detector=lambda picture: [(1, 2, 3)])
+@pytest.mark.parametrize("found", [[(1, 2, 3)], None, "left", [1, 2, 3, 4], 7])
+def test_detectors_must_return_boxes(finder, found: Any) -> None:
+    with pytest.raises(ShapeError, match=r"a detector must return a list of boxes .*, got ") as caught:
+        face_boxes(BLANK, finder, detector=lambda picture: found)
+    assert repr(found) in str(caught.value)
 
 
 @pytest.fixture(scope="module")

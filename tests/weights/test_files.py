@@ -151,6 +151,12 @@ def test_a_truncated_file_is_refused(saved: Path, tmp_path: Path) -> None:
         load_model(cut)
 
 
+def test_an_official_checkpoint_in_place_of_a_model_file_names_the_import(tmp_path: Path) -> None:
+    torch.save({"generator": {}}, tmp_path / "vox-cpk.pth.tar")
+    with pytest.raises(WeightsError, match=r"`fomaug model import` converts official checkpoints"):
+        model_info(tmp_path / "vox-cpk.pth.tar")
+
+
 def test_another_safetensors_file_is_refused(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 

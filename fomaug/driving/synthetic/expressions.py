@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Final
 
@@ -64,6 +64,17 @@ def mirrored_fields(strengths: Mapping[str, float]) -> dict[str, float]:
 
 
 DEFAULT_EXPRESSIONS: Final = ("neutral", "smile", "talk", "surprise", "frown", "blink")
+
+
+def expression_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names as a tuple.
+
+    Raises:
+        ArgumentError: there is a single name instead of a list of names.
+    """
+    if isinstance(names, str):
+        raise ArgumentError(f"expressions must be a list of names, got {names!r}; give [{names!r}]")
+    return tuple(names)
 
 
 def expression_mix(name: str) -> Mapping[str, float]:

@@ -13,7 +13,12 @@ import torch
 from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.driving.synthetic.expressions import DEFAULT_EXPRESSIONS, expression_fields, expression_mix
+from fomaug.driving.synthetic.expressions import (
+    DEFAULT_EXPRESSIONS,
+    expression_fields,
+    expression_mix,
+    expression_names,
+)
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import ArgumentError, PoolError
 from fomaug.faces import NECK, is_face_model, mean_mesh, mesh_keypoints, rotation
@@ -96,6 +101,7 @@ def parametric_tracks(
         ArgumentError: an expression is unknown, or a range is reversed or exceeds a right angle.
     """
     _check_ranges(yaw_range=yaw_range, pitch_range=pitch_range, roll_range=roll_range)
+    expressions = expression_names(expressions)
     mixes = [expression_mix(name) for name in expressions]
     rng = np.random.default_rng(seed)
     share = max(1, -(-count // max(1, len(mixes))))

@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fomaug.animator import Animator
-from fomaug.driving.synthetic.expressions import DEFAULT_EXPRESSIONS, expression_fields, expression_mix
+from fomaug.driving.synthetic.expressions import (
+    DEFAULT_EXPRESSIONS,
+    expression_fields,
+    expression_mix,
+    expression_names,
+)
 from fomaug.driving.synthetic.tracks import FPS
 from fomaug.driving.track import MotionTrack
 from fomaug.errors import ArgumentError, shortened
@@ -51,6 +56,7 @@ def view_tracks(
     Raises:
         ArgumentError: an expression is unknown, or an angle is not a number or out of range.
     """
+    expressions = expression_names(expressions)
     angles = [_checked(name, values) for name, values in (("yaw", yaw), ("pitch", pitch), ("roll", roll))]
     poses = tuple((y, p, r) for y, p, r in product(*angles))
     if not expressions or len(poses) > _MOST:

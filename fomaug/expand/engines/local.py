@@ -170,7 +170,9 @@ class _Processes:
             with nullcontext() if context.get_start_method() == "forkserver" else without_interrupts():
                 process.start()
         except BaseException:
-            ours.close()  # ends a process that has started nevertheless
+            ours.close()  # ends a process that has started nevertheless, once it has loaded its model
+            if process.is_alive():
+                process.terminate()
             raise
         finally:
             theirs.close()
