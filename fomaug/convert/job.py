@@ -133,7 +133,7 @@ def convert(
     for note in notes:
         _warn(note) if on_note is None else on_note(note)
     job = _Job(opened, found, plan, aligner)
-    with locked(Path(dest)), explained_writes(Path(dest)):
+    with locked(Path(dest)), explained_writes(Path(dest), remedy=""):
         _begin(Path(dest), Path(out), plan, resume=resume)
         report = _run(job, converter, Path(dest), notes, progress=progress)
         _save_state(Path(dest), Path(out), plan, "done")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -77,7 +77,17 @@ def read_rows(batch: Mapping[str, Any], columns: Mapping[str, str]) -> list[Batc
     counts = {name: len(values) for name, values in found.items()}
     if len(set(counts.values())) > 1:
         raise ArgumentError(f"the columns of a batch must have one length, got {counts}")
-    return [_row(number, {name: found[name][number] for name in found}) for number in range(counts["key"])]
+    rows = (_row(number, {name: found[name][number] for name in found}) for number in range(counts["key"]))
+    return list(_without_repeated_keys(rows))
+
+
+def _without_repeated_keys(rows: Iterable[BatchRow]) -> Iterator[BatchRow]:
+    """Make a row unusable whose key an earlier row has: their copies would have the same keys and draws."""
+    keys = set[str]()
+    for row in rows:
+        repeated = row.content is not None and row.key in keys
+        keys.add(row.key)
+        yield BatchRow(row.key, None, row.label, reason="has the key of an earlier row") if repeated else row
 
 
 def _row(number: int, values: Mapping[str, Any]) -> BatchRow:

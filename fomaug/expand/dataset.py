@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, get_args
 
@@ -12,7 +12,7 @@ from fomaug.expand.inputs import Listed, labelled_by_metadata, list_archives_bel
 from fomaug.expand.output import SOURCES as SOURCES
 from fomaug.expand.plan import Split
 from fomaug.expand.readers import from_json, to_json
-from fomaug.expand.report import Failure
+from fomaug.expand.report import Failure, check_facts, read_summary
 from fomaug.expand.sources import SourceFile
 from fomaug.files import MANIFEST, exists, open_text, replacing
 from fomaug.media import digest_sizes, list_pictures, read_suffixes, unread_suffixes
@@ -108,6 +108,50 @@ def save_sources(out: Path, sources: Sequence[SourceFile]) -> None:
                 reader = [] if source.reader is None else [to_json(source.reader)]
                 values = [source.key, source.label, source.split, source.num_bytes, *reader]
                 file.write(f"{json.dumps(values)}\n")
+
+
+def check_job(out: Path, dataset: Path, sources: Sequence[SourceFile], facts: Mapping[str, Any]) -> None:
+    """Check that a job is resumed with the facts, and the pictures, classes and splits, that it began with.
+
+    Args:
+        out: output folder.
+        dataset: dataset folder.
+        sources: sources of the resumed job.
+        facts: facts of the resumed job, see `check_facts`.
+
+    Raises:
+        ResumeError: they differ; the message names them.
+    """
+    check_facts(out, {name: fact for name, fact in facts.items() if name != "dataset"})
+    listed = read_sources(dataset, out / SOURCES) if (out / SOURCES).exists() else iter(())
+    if read_summary(out).get("dataset") == facts["dataset"]:
+        if all(_place(was) == _place(now) for was, now in zip(listed, sources, strict=False)):
+            return
+        listed = read_sources(dataset, out / SOURCES)
+    changes = "; ".join(_changes({source.key: source for source in listed}, {source.key: source for source in sources}))
+    if changes:
+        raise ResumeError(
+            f"{out} was begun with other pictures, and a job cannot change them; restore them, or give a new folder: "
+            f"{changes}"
+        )
+    check_facts(out, {"dataset": facts["dataset"]})  # the list of sources is lost
+
+
+def _changes(was: Mapping[str, SourceFile], now: Mapping[str, SourceFile]) -> Iterator[str]:
+    """Describe the differences of two lists of sources."""
+    both = [key for key in was if key in now]
+    for change, keys in {
+        "new": [key for key in now if key not in was],
+        "missing": [key for key in was if key not in now],
+        "of another size": [key for key in both if was[key].num_bytes != now[key].num_bytes],
+        "of another class or split": [key for key in both if _place(was[key]) != _place(now[key])],
+    }.items():
+        if keys and was:
+            yield f"{change}: {', '.join(keys[:3])}" + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+
+
+def _place(source: SourceFile) -> tuple[str, str, str]:
+    return source.key, source.label, source.split
 
 
 def with_deleted(sources: Sequence[SourceFile], dataset: Path, out: Path) -> list[SourceFile]:

@@ -152,6 +152,10 @@ class Annotator:
         if plan.mirror_probability:
             _check_mirror(self.labels.values())
         _check_use(plan, self.format, len(self.missing) == len(sources), self.flaws)
+        if plan.faces == "boxes" and all(found.boxes is None for found in self.labels.values()):
+            raise LabelError(
+                f"faces='boxes' needs boxes, but {plan.annotations} has none; use faces='detect' or 'frame'"
+            )
 
     def without_labels(self) -> Annotator:
         """Return an annotator for workers, which get the labels of their sources with their tasks."""

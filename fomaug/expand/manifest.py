@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from fomaug import files
-from fomaug.errors import FomaugError, MediaError, ResumeError, UnsafeFileError, shortened
+from fomaug.errors import FomaugError, MediaError, ResumeError, UnsafeFileError, reason_of, shortened
 from fomaug.expand.output import MANIFEST, PARTS, REJECTED, lock_file, open_part
 from fomaug.files import append_line, flush_folder, open_regular
 from fomaug.remote import write_url
@@ -24,8 +24,8 @@ CopyId = tuple[str, int]  # key of the source, number of the copy
 
 
 @contextmanager
-def explained_writes(out: str | Path) -> Iterator[None]:
-    """Re-raise write errors with the name of the output folder.
+def explained_writes(out: str | Path, remedy: str = "; resume=True (--resume) continues the job") -> Iterator[None]:
+    """Re-raise write errors with the name of the output folder and a remedy.
 
     Raises:
         MediaError: a file could not be written.
@@ -35,7 +35,8 @@ def explained_writes(out: str | Path) -> Iterator[None]:
     except FomaugError:
         raise
     except OSError as cause:
-        raise MediaError(f"cannot write to {out}: {cause}; files already written are complete") from cause
+        reason = f"{reason_of(cause)} ({cause.filename})" if cause.filename else reason_of(cause)
+        raise MediaError(f"cannot write to {out}: {reason}; files already written are complete{remedy}") from cause
 
 
 class Line(NamedTuple):

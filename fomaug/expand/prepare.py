@@ -19,6 +19,7 @@ from fomaug.expand.card import choose_sources
 from fomaug.expand.dataset import (
     SOURCES,
     Found,
+    check_job,
     digest_sources,
     find_sources,
     listed_sources,
@@ -39,7 +40,7 @@ from fomaug.expand.output import (
     remove_temporary,
 )
 from fomaug.expand.plan import ExpandPlan
-from fomaug.expand.report import Failure, check_facts, read_summary, save_summary
+from fomaug.expand.report import Failure, read_summary, save_summary
 from fomaug.expand.resources import (
     Stages,
     WorkerSetup,
@@ -191,7 +192,7 @@ def begin(prepared: Prepared, *, resume: bool) -> None:
         )
     out.mkdir(parents=True, exist_ok=True)
     if filled and (is_prepared(out) or not _is_unfinished(out)):
-        check_facts(out, prepared.facts)
+        check_job(out, Path(plan.dataset), prepared.sources, prepared.facts)
     if not is_prepared(out):
         remove_temporary(out)  # a tar file of a job whose settings are lost
     save_sources(out, prepared.sources)

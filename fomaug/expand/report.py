@@ -222,7 +222,7 @@ def check_facts(out: Path, facts: Mapping[str, Any]) -> None:
             f"{facts['manifest']}; finish it with the fomaug that began it, or start in a new folder"
         )
     changes = [
-        f"{name}: was {json.dumps(was)}, is {json.dumps(now)}"
+        f"{name.removeprefix('settings.')}: was {json.dumps(was)}, is {json.dumps(now)}"
         for name, was, now in _differences({name: summary.get(name) for name in facts}, facts)
     ]
     if changes:

@@ -12,9 +12,10 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ from fomaug.labels.checks import (
 from fomaug.labels.faces import FaceLabels, check_names, join_rows, split_rows
 from fomaug.labels.formats import CSV_FILES, JSON_FILES, Annotations, Format, Row, picture_path, register
 from fomaug.untrusted import load_json, without_nan
+
+_COORDINATE: Final = re.compile(r"[xy]\d+")
 
 
 def _read_csv(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
@@ -88,6 +91,11 @@ def _pairs(path: Path, columns: list[str]) -> int:
         pairs += 1
     if not pairs:
         raise LabelError(f"{path}, line 1: columns x0 and y0 were expected, and at least one is missing")
+    if beyond := [name for name in columns if _COORDINATE.fullmatch(name) and int(name[1:]) >= pairs]:
+        raise LabelError(
+            f"{path}, line 1: there is a column {beyond[0]}, but not both of x{pairs} and y{pairs}; points are "
+            "numbered from 0 without gaps"
+        )
     try:
         check_names(columns)
     except LabelError as error:

@@ -283,4 +283,6 @@ def _explained(path: Path) -> Iterator[None]:
     except FomaugError:
         raise
     except (av.error.FFmpegError, OSError) as error:
-        raise MediaError(f"{path} cannot be written ({reason_of(error)})") from error
+        # PyAV raises an error of its own in place of that of the file, such as a full disk.
+        cause = error.__context__ if isinstance(error, av.error.PyAVCallbackError) else None
+        raise MediaError(f"{path} cannot be written ({reason_of(cause or error)})") from error

@@ -165,7 +165,7 @@ def test_a_second_expand_is_refused_and_resume_does_nothing(
     assert main([*words, "--resume"]) == 0
     assert "0 of them new" in capsys.readouterr().out
     assert main([*words, "--resume", "--seed", "1"]) == 2
-    assert "settings.seed: was 0, is 1" in capsys.readouterr().err
+    assert ": seed: was 0, is 1" in capsys.readouterr().err
 
 
 def test_a_picture_that_fails_ends_with_3_and_is_named(

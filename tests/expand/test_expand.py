@@ -373,7 +373,8 @@ def test_a_full_disk_is_named_whatever_is_written(
 
     monkeypatch.setattr("os.replace", fill)
     with pytest.raises(
-        MediaError, match=r"cannot write to .*No space left on device; files already written are complete"
+        MediaError,
+        match=r"cannot write to \S+: No space left on device; files already written are complete; resume=True",
     ):
         run()
 

@@ -103,8 +103,9 @@ def test_columns_of_a_parquet_file_are_those_of_a_batch(
     assert [image["bytes"] for image in table["image"]] == made["image"]
     assert table["label"] == made["label"]
     assert table["source"] == made["source_key"]
-    again = Expander(**options, columns={"key": "source"})(table)
-    assert again["source_key"][::3] == table["source"], "images in structures are read"
+    firsts = {name: values[::3] for name, values in table.items()}
+    again = Expander(**options, columns={"key": "source"})(firsts)
+    assert again["source_key"][::3] == firsts["source"], "images in structures are read"
 
 
 @pytest.mark.parametrize("kind", ["array", "pil", "bytearray"])
@@ -230,6 +231,14 @@ def test_a_bad_row_is_named_and_all_others_are_used(
     }
     with pytest.raises(MediaError, match=f"ben/1.png: .*{reason}"):
         Expander(**options, on_error="raise")(mixed)
+
+
+def test_a_key_that_occurs_twice_in_a_batch_is_a_flaw(batch: dict[str, list], options: dict[str, object]) -> None:
+    twice = {name: [values[0], values[1]] for name, values in batch.items()} | {"key": ["a", "a"]}
+    with pytest.warns(UnusedRowsWarning, match="a: has the key of an earlier row"):
+        made = Expander(**options)(twice)
+    alone = Expander(**options)({name: values[:1] for name, values in twice.items()})
+    assert (made["key"], made["image"]) == (alone["key"], alone["image"])
 
 
 def test_a_batch_without_a_good_row_returns_empty_columns(options: dict[str, object]) -> None:

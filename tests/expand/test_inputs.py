@@ -71,7 +71,7 @@ def test_an_interrupted_job_resumes_to_the_same_bytes(
     monkeypatch.undo()
     assert 0 < run(dataset, "broken", resume=True).new < 10
     assert contents(tmp_path / "broken") == whole
-    with pytest.raises(ResumeError, match=r"settings\.copies"):
+    with pytest.raises(ResumeError, match=": copies: was 2, is 3"):
         run(dataset, "broken", resume=True, copies=3)
 
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from fomaug import Animator, DrivingPool, MotionAugment, MotionParams
-from fomaug.errors import ArgumentError, MediaError, ResumeError
+from fomaug.errors import ArgumentError, LabelError, MediaError, ResumeError
 from fomaug.expand import ExpandReport, expand, summarise
 from fomaug.expand.copies import move
 from fomaug.expand.manifest import read_rows
@@ -211,6 +211,10 @@ def test_boxes_come_from_the_annotations(run: Callable[..., ExpandReport], tmp_p
     assert [line["file_name"] for line in moved] == ["0_m000.png", "0_m001.png"]
     with pytest.raises(ArgumentError, match="give annotations, or use faces='detect'"):
         run("b", faces="boxes")
+    (tmp_path / "points.csv").write_text("file,x0,y0\n0.png,30,40\n")
+    with pytest.raises(LabelError, match=r"faces='boxes' needs boxes, but \S+points.csv has none; use faces='detect'"):
+        run("b", faces="boxes", annotations=str(tmp_path / "points.csv"))
+    assert not (tmp_path / "b").exists()
 
 
 def test_models_without_known_face_points_cannot_detect_faces(run: Callable[..., ExpandReport], tmp_path: Path) -> None:

@@ -139,11 +139,11 @@ def test_a_picture_that_failed_is_tried_again(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"seed": 3}, "settings.seed: was 0, is 3"),
-        ({"copies": 3}, "settings.copies: was 2, is 3"),
-        ({"strength_range": (0.5, 1.0)}, r"settings.strength_range: was \[0.3, 1.0\], is \[0.5, 1.0\]"),
-        ({"labels": {"*": "x"}}, r'settings.labels: was "keep", is {"\*": "x"}'),
-        ({"format": "webdataset"}, 'settings.format: was "folder", is "webdataset"'),
+        ({"seed": 3}, ": seed: was 0, is 3"),
+        ({"copies": 3}, ": copies: was 2, is 3"),
+        ({"strength_range": (0.5, 1.0)}, r": strength_range: was \[0.3, 1.0\], is \[0.5, 1.0\]"),
+        ({"labels": {"*": "x"}}, r': labels: was "keep", is {"\*": "x"}'),
+        ({"format": "webdataset"}, ': format: was "folder", is "webdataset"'),
     ],
 )
 def test_changed_settings_are_refused_and_named(
@@ -172,7 +172,7 @@ def test_another_pool_or_dataset_is_refused(
     with pytest.raises(ResumeError, match=r"pool\.hash: was .*pool\.tracks: was 3, is 1"):
         run("whole", driving=tiny_pool.select("nod"), resume=True)
     (faces / "anna" / "3.png").write_bytes((faces / "anna" / "1.png").read_bytes())
-    with pytest.raises(ResumeError, match=r"dataset\.pictures: was 5, is 6"):
+    with pytest.raises(ResumeError, match=r"new folder: new: anna/3\.png$"):
         run("whole", resume=True)
 
 
@@ -251,7 +251,27 @@ def test_a_deleted_copy_does_not_stop_the_job(
 def test_a_source_that_is_replaced_is_another_dataset(run: Callable[..., ExpandReport], faces: Path) -> None:
     run("whole")
     (faces / "anna" / "1.png").rename(faces / "anna" / "9.png")
-    with pytest.raises(ResumeError, match=r"dataset\.digest: was"):
+    with pytest.raises(ResumeError, match=r"with other pictures, .*: new: anna/9\.png; missing: anna/1\.png$"):
+        run("whole", resume=True)
+    (faces / "anna" / "9.png").rename(faces / "anna" / "1.png")
+    with (faces / "anna" / "1.png").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(ResumeError, match=r"give a new folder: of another size: anna/1\.png$"):
+        run("whole", resume=True)
+    (run("other").out / "sources.jsonl").unlink()
+    (faces / "anna" / "1.png").unlink()
+    with pytest.raises(ResumeError, match=r"dataset\.pictures: was 5, is 4"):
+        run("other", resume=True)
+
+
+def test_pictures_that_exchanged_their_classes_are_other_pictures(
+    run: Callable[..., ExpandReport], faces: Path
+) -> None:
+    rows = ["file_name,label", "anna/1.png,a", "anna/2.png,b", "ben/1.png,b", "ben/2.jpg,b", "carla/1.png,b"]
+    (faces / "metadata.csv").write_text("\n".join(rows))
+    assert run("whole").labels == (("a", 2), ("b", 8))
+    (faces / "metadata.csv").write_text("\n".join([rows[0], "anna/1.png,b", "anna/2.png,a", *rows[3:]]))
+    with pytest.raises(ResumeError, match=r"of another class or split: anna/1\.png, anna/2\.png$"):
         run("whole", resume=True)
 
 

@@ -161,6 +161,12 @@ def test_other_columns_are_kept(root: Path, tmp_path: Path) -> None:
         ("a.json", '{"images": [], "annotations": [{"image_id": 3}]}', "annotation 0: no image has the id 3"),
         ("a.csv", "name,x0,y0\n", "a column 'file' was expected, got the columns name, x0, y0"),
         ("a.csv", "file,x0,y0\na,1,2\nb,x,2\n", r"a\.csv, line 3: a coordinate"),
+        (
+            "a.csv",
+            "file,x0,y0,x2,y2\na,1,2,3,4\n",
+            "a column x2, but not both of x1 and y1; points are numbered",
+        ),
+        ("a.csv", "file,x0,y0,x1\na,1,2,3\n", "line 1: there is a column x1, but not both of x1 and y1"),
         ("a.jsonl", '{"file_name": "x"}\nnonsense\n', r"a\.jsonl, line 2"),
         ("one.pts", "version: 1\n{\n1 2\n3\n}\n", r"one\.pts, line 4: two numbers"),
         ("a.csv", "file,x0,y0\na,1,nan\n", r"a\.csv, line 2: a coordinate"),

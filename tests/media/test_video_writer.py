@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import av
@@ -91,3 +92,19 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(MediaError, match=r"a\.mp4 cannot be written \("):
         write(tmp_path / "file" / "a.mp4", frames(1))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of the size of files")
+@pytest.mark.parametrize("suffix", ["mp4", "gif", "webp"])
+def test_a_disk_that_is_full_amid_a_video_is_the_reason(tmp_path: Path, suffix: str) -> None:
+    import resource
+
+    noise = np.random.default_rng(0).integers(0, 256, (60, 64, 64, 3), np.uint8)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(MediaError, match=rf"a\.{suffix} cannot be written \(File too large\)"):
+            write(tmp_path / f"a.{suffix}", list(noise))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
