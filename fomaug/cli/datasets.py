@@ -39,7 +39,7 @@ _SHOWN = 10  # failures that the terminal shows; expand.json lists all of them
     },
 )
 @click.option("--resume/--no-resume", default=False, help="Continue an interrupted job, or start in a new folder.")
-@click.option("--dry-run", is_flag=True, help="Count the copies and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Check the inputs, count the copies and write nothing.")
 @click.option("--prepare", is_flag=True, help="Save the plan of the job and make no copies, so that shares can begin.")
 @click.option("--shard", help="I/N: make only the I-th of N shares, from 0; auto: the numbers of the cluster.")
 @click.option("--finish", is_flag=True, help="Make the missing copies in OUT, and join its shares.")

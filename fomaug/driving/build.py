@@ -68,7 +68,7 @@ def tracks_from_clips(
     given = [cast(MediaInput, clips)] if is_one else list(cast(Iterable[MediaInput], clips))
     with ExitStack() as stack:
         roots = [stack.enter_context(on_disk(clip, f"clip-{number}")) for number, clip in enumerate(given, 1)]
-        return _tracks(_named_clips(roots), model, labels, options)
+        return _tracks(name_clips(roots), model, labels, options)
 
 
 def _tracks(
@@ -89,7 +89,7 @@ def _tracks(
     return tracks, skipped
 
 
-def _named_clips(roots: Sequence[str | Path]) -> dict[str, Path]:
+def name_clips(roots: Sequence[str | Path]) -> dict[str, Path]:
     """Name every clip by the shortest unique one of its stem, its path below its root, and its path."""
     found = [(clip, Path(root)) for root in roots for clip in find_clips(root)]
     if not found:

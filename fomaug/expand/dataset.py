@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, get_args
 
-from fomaug.errors import ArgumentError, ResumeError, UnsafeFileError, check_choice
+from fomaug.errors import ArgumentError, MediaError, ResumeError, UnsafeFileError, check_choice
 from fomaug.expand.inputs import Listed, labelled_by_metadata, list_archives_below, list_input, named_by_folders
 from fomaug.expand.output import SOURCES as SOURCES
-from fomaug.expand.plan import Split
+from fomaug.expand.output import is_prepared
+from fomaug.expand.plan import ExpandPlan, Split
 from fomaug.expand.readers import from_json, to_json
 from fomaug.expand.report import Failure, check_facts, read_summary
 from fomaug.expand.sources import SourceFile
@@ -69,6 +70,37 @@ def find_sources(
         first = f" (the first: {listed.failed[0].source} {listed.failed[0].reason})" if listed.failed else ""
         raise ArgumentError(f"dataset {dataset} holds {reason}{first}; known suffixes: {', '.join(read_suffixes)}")
     return Found(chosen, unsplit, expanded, listed.failed)
+
+
+def find_job_sources(plan: ExpandPlan, *, resume: bool, listed: bool) -> Found:
+    """Find the sources of a job.
+
+    Args:
+        plan: settings.
+        resume: True to add sources of the job's list that were deleted since.
+        listed: True to take the list of a prepared job instead of looking into the dataset folder.
+    """
+    dataset, out = Path(plan.dataset), Path(plan.out)
+    if listed and is_prepared(out) and (out / SOURCES).exists():
+        return Found(listed_sources(dataset, out), [], [])
+    found = find_sources(plan.dataset, out=out, split=plan.split, annotations=plan.annotations)
+    return found._replace(chosen=with_deleted(found.chosen, dataset, out)) if resume else found
+
+
+def list_unsplit(plan: ExpandPlan, unsplit: Sequence[SourceFile]) -> tuple[Failure, ...]:
+    """Return a failure for each source without a split, or raise `MediaError` if the plan says so."""
+    reason = "is outside the split folders and in no split; move it into one of them, or use split 'all'"
+    skipped = tuple(Failure(source.key, reason) for source in unsplit)
+    if skipped and plan.on_error == "raise":
+        raise MediaError(f"{skipped[0].source}: {reason}")
+    return skipped
+
+
+def list_unusable(plan: ExpandPlan, failed: Sequence[Failure]) -> tuple[Failure, ...]:
+    """Return the entries of a list or an archive that cannot be sources, or raise `MediaError` if the plan says so."""
+    if failed and plan.on_error == "raise":
+        raise MediaError(f"{failed[0].source} {failed[0].reason}")
+    return tuple(failed)
 
 
 def _list_folder(dataset: Path, out: Path, annotations: str | None) -> tuple[Listed, list[str]]:

@@ -14,7 +14,7 @@ from fomaug.animator import Animator
 from fomaug.driving import DrivingPool
 from fomaug.errors import ArgumentError, ResumeError, did_you_mean
 from fomaug.expand.complete import complete, report_share
-from fomaug.expand.dataset import Found
+from fomaug.expand.dataset import Found, find_job_sources, list_unsplit, list_unusable
 from fomaug.expand.engines import Job, make_engine
 from fomaug.expand.fork_server import end_unguarded_worker, ending_fork_server, start_early
 from fomaug.expand.formats import is_whole_archive
@@ -23,27 +23,16 @@ from fomaug.expand.gates import Embed, read_gates
 from fomaug.expand.index import RowIndex, is_written
 from fomaug.expand.inputs import has_annotations
 from fomaug.expand.manifest import explained_writes, list_parts
-from fomaug.expand.output import locked, remove_temporary, wait_for_workers, working_folder
+from fomaug.expand.output import is_prepared, locked, remove_temporary, wait_for_workers, working_folder
 from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, LabelOption, Processes
-from fomaug.expand.prepare import (
-    Given,
-    Prepared,
-    begin,
-    check_share,
-    choose_driving,
-    find_job_sources,
-    is_prepared,
-    list_unsplit,
-    list_unusable,
-    prepare,
-)
+from fomaug.expand.prepare import Given, Prepared, begin, check, check_share, choose_driving, prepare
 from fomaug.expand.report import ExpandReport, estimate_bytes, plan_of, read_summary, show_progress
 from fomaug.expand.resources import GIVEN, on_own_device
 from fomaug.expand.shards import Division
 from fomaug.expand.tasks import Share, Tasks, parse_share
 from fomaug.faces import Detector
 from fomaug.motion import Selection
-from fomaug.options import AUTO, OnError, with_presets
+from fomaug.options import AUTO, OnError, check_flag, with_presets
 from fomaug.remote import local_name
 
 
@@ -53,17 +42,21 @@ class _Mode:
 
     Attributes:
         resume: True to continue a job.
-        dry_run: True to count the copies and write nothing.
-        only_prepare: True to prepare the job and make no copies.
+        dry_run: True to check the inputs, count the copies and write nothing.
+        prepare: True to prepare the job and make no copies.
         share: share of the copies that is made; None for all, which are then joined.
         progress: True to show a progress bar.
     """
 
     resume: bool = False
     dry_run: bool = False
-    only_prepare: bool = False
+    prepare: bool = False
     share: Share | None = None
     progress: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("resume", "dry_run", "prepare", "progress"):
+            check_flag(name, getattr(self, name))
 
 
 @with_presets(*(field.name for field in fields(ExpandPlan)))
@@ -109,7 +102,7 @@ def expand(
         labels: "keep", "from_clip", "drop", or a mapping from old to new labels.
         on_error: "skip" to leave out and report sources, clips and annotations that cannot be used, or "raise".
         resume: True to continue an interrupted job; refused if its settings or inputs have changed.
-        dry_run: True to count the copies and write nothing.
+        dry_run: True to check the inputs, count the copies and write nothing; clips are listed, but not read.
         prepare: True to save the plan of the job and make no copies, so that shares can begin.
         shard: "I/N" to make only the I-th of N shares, counted from 0, or "auto" for the numbers of a cluster, see
             `fomaug.expand.parse_share`; the shares are joined by `fomaug.expand.finish`, or by `resume=True`.
@@ -209,13 +202,15 @@ def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
     if mode.share is not None:
         check_share(plan)
         plan = on_own_device(plan)
-    found = find_job_sources(plan, resume=mode.resume or mode.share is not None, listed=mode.share is not None)
+    resume = mode.resume or mode.share is not None
+    found = find_job_sources(plan, resume=resume, listed=mode.share is not None)
     division = Division(plan, found.chosen)
     report = _start_report(plan, found, division)
+    plan = choose_driving(plan, () if mode.dry_run else found.chosen, given)
     if mode.dry_run:
+        check(plan, found.chosen, division, given, resume=resume)
         return _estimate(plan, report, division)
-    plan = choose_driving(plan, found.chosen, given)
-    if not mode.only_prepare:
+    if not mode.prepare:
         start_early(plan.processes, plan.engine, plan.device)
     prepared = prepare(plan, found.chosen, division, given, progress=mode.progress)
     if mode.share is not None:
@@ -223,7 +218,7 @@ def _expand(plan: ExpandPlan, given: Given, mode: _Mode) -> ExpandReport:
     with locked(prepared.out):
         with explained_writes(prepared.plan.target):
             begin(prepared, resume=mode.resume)
-        return report if mode.only_prepare else _run(prepared, report, mode)
+        return report if mode.prepare else _run(prepared, report, mode)
 
 
 def _start_report(plan: ExpandPlan, found: Found, division: Division) -> ExpandReport:

@@ -228,7 +228,16 @@ def rekeyed(labels: Annotations, sources: Iterable[SourceFile]) -> Annotations:
 
 
 def make_annotator(plan: ExpandPlan, sources: Sequence[SourceFile]) -> Annotator | None:
-    """Read the annotations of a plan; None for a plan without annotations."""
+    """Read the annotations of a plan; None for a plan without annotations.
+
+    Raises:
+        ArgumentError: the plan has the format of annotations, and no annotations.
+        LabelError: the annotations cannot be read, or do not fit the plan.
+    """
+    if plan.annotations is None and plan.annotation_format is not None:
+        raise ArgumentError(
+            f"annotation_format is {plan.annotation_format!r}, but there are no annotations; give annotations, too"
+        )
     return None if plan.annotations is None else Annotator(plan, sources)
 
 

@@ -225,6 +225,11 @@ def _fetch(url: str, path: Path) -> Path:
     return path
 
 
+def is_prepared(out: Path) -> bool:
+    """Return whether an output folder holds a job."""
+    return (out / SUMMARY).exists()
+
+
 def holds_objects(plan: ExpandPlan) -> bool:
     """Return whether the URL of a job has objects."""
     return bool(plan.out_url) and bool(list_url(plan.out_url))

@@ -162,7 +162,7 @@ class ExpandPlan:
         for own in fields(self):
             object.__setattr__(self, own.name, _of_python(getattr(self, own.name)))
         for name, remedy in _TEXTS.items():
-            if not getattr(self, name):
+            if not getattr(self, name) and not (name == "views" and self.views is None):
                 raise ArgumentError(f"{name} is an empty text; {remedy}")
         self.draw_settings()
         for name, kind in _CHOICES.items():
@@ -230,14 +230,13 @@ _CHOICES: Final[dict[str, Any]] = {
     "on_error": OnError,
     "engine": EngineName,
 }
-
-
 _FOLDER: Final = "give a folder, or . for the working folder"
 _TEXTS: Final = {
     "dataset": _FOLDER,
     "out": _FOLDER,
     "driving": "give the name or the file of a pool, a clip or a folder of clips",
     "model": "give the name or the file of a model",
+    "views": "give angles such as 'yaw=-40:40:20', or leave it out for the default angles",
 }
 
 

@@ -14,21 +14,17 @@ from numpy.typing import NDArray
 from fomaug import __version__
 from fomaug.animator import Animator
 from fomaug.driving import DrivingPool, pose_sample, poses_of, views_like
-from fomaug.errors import ArgumentError, MediaError, ResumeError, shortened
+from fomaug.errors import ArgumentError, ResumeError, shortened
 from fomaug.expand.card import choose_sources
 from fomaug.expand.dataset import (
     SOURCES,
-    Found,
     check_job,
     digest_sources,
-    find_sources,
-    listed_sources,
     save_sources,
-    with_deleted,
 )
 from fomaug.expand.formats import open_writer
 from fomaug.expand.gates import Embed
-from fomaug.expand.labels import check_policy, list_classes, make_annotator
+from fomaug.expand.labels import Annotator, check_policy, list_classes, make_annotator
 from fomaug.expand.output import (
     LOCK,
     MANIFEST_FORMAT,
@@ -36,14 +32,16 @@ from fomaug.expand.output import (
     SUMMARY,
     check_format,
     holds_objects,
+    is_prepared,
     push,
     remove_temporary,
 )
 from fomaug.expand.plan import ExpandPlan
-from fomaug.expand.report import Failure, read_summary, save_summary
+from fomaug.expand.report import read_summary, save_summary
 from fomaug.expand.resources import (
     Stages,
     WorkerSetup,
+    check_clips,
     digest_clip_labels,
     is_from_clips,
     load_augment,
@@ -128,54 +126,34 @@ class Prepared:
         )
 
 
-def find_job_sources(plan: ExpandPlan, *, resume: bool, listed: bool) -> Found:
-    """Find the sources of a job.
-
-    Args:
-        plan: settings.
-        resume: True to add sources of the job's list that were deleted since.
-        listed: True to take the list of a prepared job instead of looking into the dataset folder.
-    """
-    dataset, out = Path(plan.dataset), Path(plan.out)
-    if listed and is_prepared(out) and (out / SOURCES).exists():
-        return Found(listed_sources(dataset, out), [], [])
-    found = find_sources(plan.dataset, out=out, split=plan.split, annotations=plan.annotations)
-    return found._replace(chosen=with_deleted(found.chosen, dataset, out)) if resume else found
-
-
-def list_unsplit(plan: ExpandPlan, unsplit: Sequence[SourceFile]) -> tuple[Failure, ...]:
-    """Return a failure for each source without a split, or raise `MediaError` if the plan says so."""
-    reason = "is outside the split folders and in no split; move it into one of them, or use split 'all'"
-    skipped = tuple(Failure(source.key, reason) for source in unsplit)
-    if skipped and plan.on_error == "raise":
-        raise MediaError(f"{skipped[0].source}: {reason}")
-    return skipped
-
-
-def list_unusable(plan: ExpandPlan, failed: Sequence[Failure]) -> tuple[Failure, ...]:
-    """Return the entries of a list or an archive that cannot be sources, or raise `MediaError` if the plan says so."""
-    if failed and plan.on_error == "raise":
-        raise MediaError(f"{failed[0].source} {failed[0].reason}")
-    return tuple(failed)
-
-
 def prepare(
     plan: ExpandPlan, sources: Sequence[SourceFile], division: Division, given: Given, *, progress: bool
 ) -> Prepared:
     """Load model, pool and annotations, and check that they fit together; nothing is written."""
-    check_format(plan)
+    annotator = _read_inputs(plan, sources)
     augment = load_augment(plan, given.pool, given.model, progress=progress)
     check_policy(plan, sources, augment.driving)
-    annotator = make_annotator(plan, sources)
     stages = make_stages(plan, augment, annotator, given.embed, given.detector)
-    prepared = Prepared(plan, sources, division, stages, given, _facts(plan, sources, stages))
-    open_writer(prepared.out, plan.format, ())  # its errors come before anything is written
-    return prepared
+    return Prepared(plan, sources, division, stages, given, _facts(plan, sources, stages))
 
 
-def is_prepared(out: Path) -> bool:
-    """Return whether an output folder holds a job."""
-    return (out / SUMMARY).exists()
+def check(plan: ExpandPlan, sources: Sequence[SourceFile], division: Division, given: Given, *, resume: bool) -> None:
+    """Raise the errors of `prepare` and `begin`, except those that are found by reading clips; nothing is written."""
+    if not is_from_clips(plan):
+        check_folder(prepare(plan, sources, division, given, progress=False), resume=resume)
+        return
+    _check_empty(plan, resume=resume)
+    _read_inputs(plan, sources)
+    check_clips(plan)
+    if given.model is None:
+        load_model(plan.model, config=plan.config, device=plan.device, dtype=plan.dtype)
+
+
+def _read_inputs(plan: ExpandPlan, sources: Sequence[SourceFile]) -> Annotator | None:
+    """Read the annotations, and check the other inputs that need neither model nor pool."""
+    check_format(plan)
+    open_writer(Path(plan.out), plan.format, ())  # its errors come before anything is written
+    return make_annotator(plan, sources)
 
 
 def begin(prepared: Prepared, *, resume: bool) -> None:
@@ -185,14 +163,8 @@ def begin(prepared: Prepared, *, resume: bool) -> None:
         ResumeError: the folder is not empty, or was made with other facts; the message names both values.
     """
     out, plan = prepared.out, prepared.plan
-    filled = out.exists() and any(path.name != LOCK for path in out.iterdir())
-    if not resume and (filled or holds_objects(plan)):
-        raise ResumeError(
-            f"{plan.target} is not empty; give a new folder, or resume=True (--resume) to continue its job"
-        )
+    check_folder(prepared, resume=resume)
     out.mkdir(parents=True, exist_ok=True)
-    if filled and (is_prepared(out) or not _is_unfinished(out)):
-        check_job(out, Path(plan.dataset), prepared.sources, prepared.facts)
     if not is_prepared(out):
         remove_temporary(out)  # a tar file of a job whose settings are lost
     save_sources(out, prepared.sources)
@@ -200,6 +172,25 @@ def begin(prepared: Prepared, *, resume: bool) -> None:
     if not is_prepared(out):
         save_summary(out, {"state": "running", **prepared.facts, "given": inputs_of(plan)})
         push(plan, SOURCES, POOL_FILE, SUMMARY)  # in this order: the summary says that the job is prepared
+
+
+def check_folder(prepared: Prepared, *, resume: bool) -> None:
+    """Check that the output folder is empty, or holds the same job; see `begin`."""
+    out, plan = prepared.out, prepared.plan
+    filled = _check_empty(plan, resume=resume)
+    if filled and (is_prepared(out) or not _is_unfinished(out)):
+        check_job(out, Path(plan.dataset), prepared.sources, prepared.facts)
+
+
+def _check_empty(plan: ExpandPlan, *, resume: bool) -> bool:
+    """Return whether the output folder of a resumed job has files; for a new job, raise an error if it has."""
+    out = Path(plan.out)
+    filled = out.exists() and any(path.name != LOCK for path in out.iterdir())
+    if not resume and (filled or holds_objects(plan)):
+        raise ResumeError(
+            f"{plan.target} is not empty; give a new folder, or resume=True (--resume) to continue its job"
+        )
+    return filled
 
 
 def check_share(plan: ExpandPlan) -> None:
@@ -253,7 +244,7 @@ def choose_driving(plan: ExpandPlan, sources: Sequence[SourceFile], given: Given
 
     Args:
         plan: settings of the job.
-        sources: pictures of the dataset.
+        sources: pictures of the dataset; without any, a pool that depends on them stays "auto".
         given: model and detector that are used instead of those of the plan.
     """
     if plan.driving != AUTO:
@@ -265,6 +256,8 @@ def choose_driving(plan: ExpandPlan, sources: Sequence[SourceFile], given: Given
         return begun
     if plan.recommended_driving == "builtin":
         return replace(plan, driving="builtin")
+    if not sources:
+        return plan
     animator = given.model or load_model(plan.model, config=plan.config, device=plan.device, dtype=plan.dtype)
     if not is_face_model(animator):
         return replace(plan, driving="builtin")

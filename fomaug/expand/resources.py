@@ -15,6 +15,8 @@ from fomaug.animator import Animator
 from fomaug.augment import MotionAugment
 from fomaug.driving import NAMED_POOLS, DrivingPool, is_named_pool
 from fomaug.driving import load_pool as named_pool
+from fomaug.driving.build import name_clips
+from fomaug.driving.pool import resolve_labels
 from fomaug.errors import ArgumentError, LabelError, MediaError, PoolError, ResumeError, did_you_mean, reason_of
 from fomaug.expand.copies import Judge
 from fomaug.expand.gates import Embed, make_judge, read_gates
@@ -111,13 +113,19 @@ def load_pool(plan: ExpandPlan, animator: Animator, *, progress: bool = False) -
     path = Path(plan.driving)
     if _is_pool_file(path):
         return DrivingPool.load(path, animator)
-    if not exists(path):
+    check_clips(plan)
+    return _reload(path, plan, animator) or _build(path, plan, animator, progress=progress)
+
+
+def check_clips(plan: ExpandPlan) -> None:
+    """Raise the errors about the clips of a plan and their labels that are found without reading the clips."""
+    if not exists(Path(plan.driving)):
         names = (AUTO, *NAMED_POOLS)
         raise PoolError(
             f"driving must be {', '.join(names)}, a pool file or clips; there is no {plan.driving!r}"
             f"{did_you_mean(plan.driving, names)}"
         )
-    return _reload(path, plan, animator) or _build(path, plan, animator, progress=progress)
+    resolve_labels(plan.clip_labels, name_clips([plan.driving]))
 
 
 def _build(path: Path, plan: ExpandPlan, animator: Animator, *, progress: bool) -> DrivingPool:

@@ -179,8 +179,10 @@ def test_a_picture_that_fails_ends_with_3_and_is_named(
     assert main(["expand", str(faces), str(tmp_path / "b"), *tools, "--on-error", "raise"]) == 2
 
 
-def test_a_dry_run_needs_no_model(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["expand", str(faces), str(tmp_path / "out"), "--dry-run", "--model", "nowhere"]) == 0
+def test_a_dry_run_writes_nothing(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["expand", str(faces), str(tmp_path / "out"), "--dry-run", "--model", "nowhere"]) == 2
+    assert "no model named 'nowhere'" in capsys.readouterr().err
+    assert main(["expand", str(faces), str(tmp_path / "out"), "--dry-run"]) == 0
     assert "2 pictures, 16 copies, about" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fomaug import Animator, DrivingPool
 from fomaug.driving.crop import FaceCrop, FaceSearch
-from fomaug.errors import ArgumentError, LabelError, PoolError, ResumeError
+from fomaug.errors import ArgumentError, FomaugError, LabelError, PoolError, ResumeError
 from fomaug.expand import ExpandPlan, expand, parse_weights
 from fomaug.expand.manifest import read_rows
 from fomaug.expand.resources import load_pool
@@ -210,3 +210,54 @@ def test_a_plan_names_a_parametric_pool_with_ranges(face_model) -> None:
     plan = ExpandPlan("faces", "out", driving="parametric yaw=-5:5 count=6")
     made = DrivingPool.parametric(face_model, yaw_range=(-5, 5), count=6)
     assert load_pool(plan, face_model).hash == made.hash
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"driving": "views", "views": "yaw=5:1:2"}, "'yaw=5:1:2' is neither NAME=LOW:HIGH:STEP nor"),
+        ({"driving": "views", "views": "yaw=200"}, "yaw must be angles from -70 to 70 degrees"),
+        ({"driving": "bultin"}, "there is no 'bultin'; did you mean 'builtin'?"),
+        ({"driving": "empty"}, "there is no clip in empty"),
+        ({"driving": "clips", "clip_labels": "labels.csv"}, "'three', but there is no such clip"),
+        ({"driving": "clips", "clip_labels": "gone.csv"}, "cannot read the labels in gone.csv"),
+        ({"driving": "clips", "model": "nowhere"}, "no model named 'nowhere'"),
+        ({"model": "nowhere"}, "no model named 'nowhere'"),
+        ({"clip_labels": "gone.csv"}, "cannot read the labels in gone.csv"),
+        ({"annotations": "gone.json"}, "there are no annotations at gone.json"),
+        ({"annotation_format": "coco"}, "annotation_format is 'coco', but there are no annotations"),
+        ({"device": "cuda:99"}, "device 'cuda:99' cannot be used here"),
+        ({"out": "clips"}, "clips is not empty; give a new folder"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_job_would_refuse_at_once(
+    faces: Path, clips: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str], message: str, dry_run: bool
+) -> None:
+    monkeypatch.chdir(clips.parent)
+    Path("empty").mkdir()
+    Path("labels.csv").write_text("clip,label\nthree,nod\n")
+    with pytest.raises(FomaugError, match=message):
+        expand(faces, **{"out": "out", **options}, dry_run=dry_run)
+    assert not list(Path().glob("out/*"))
+
+
+def test_a_dry_run_lists_clips_and_does_not_read_them(
+    tiny_model: Animator, faces: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DrivingPool, "from_clips", lambda *_, **__: pytest.fail("clips were read"))
+    report = expand(faces, tmp_path / "out", driving=clips, model=tiny_model, copies=2, dry_run=True)
+    assert report.planned == 10
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ResumeError, match="clips is not empty; give a new folder"):
+        expand(faces, clips, driving=clips, model=tiny_model, copies=2, dry_run=True)
+
+
+def test_a_dry_run_compares_the_settings_of_a_resumed_job(
+    tiny_model: Animator, tiny_pool: DrivingPool, faces: Path, tmp_path: Path
+) -> None:
+    options = {"driving": tiny_pool, "model": tiny_model, "copies": 1, "gates": "off"}
+    expand(faces, tmp_path / "out", **options, prepare=True)
+    assert expand(faces, tmp_path / "out", **options, resume=True, dry_run=True).planned == 5
+    with pytest.raises(ResumeError, match="seed: was 0, is 1"):
+        expand(faces, tmp_path / "out", **options, resume=True, dry_run=True, seed=1)

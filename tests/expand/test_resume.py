@@ -425,6 +425,10 @@ def test_numbers_of_numpy_and_paths_are_saved_as_those_of_python(
         ({"copies": "2"}, "copies must be a whole number, got '2'"),
         ({"quality": 90.5}, "quality must be a whole number, got 90.5"),
         ({"gates": None}, "gates must be on, off or thresholds by name, got None"),
+        ({"resume": "no"}, "resume must be True or False, got 'no'"),
+        ({"dry_run": "no"}, "dry_run must be True or False, got 'no'"),
+        ({"prepare": "no"}, "prepare must be True or False, got 'no'"),
+        ({"progress": "no"}, "progress must be True or False, got 'no'"),
         ({"balance": "yes"}, "balance must be True or False, got 'yes'"),
         ({"labels": {...}}, "labels must be keep, from_clip, drop or a mapping from old to new ones, got {Ellipsis}"),
         ({"labels": {}}, "a mapping from old to new ones, got {}"),
@@ -442,11 +446,11 @@ def test_wrong_arguments_are_named_before_anything_is_written(
 ) -> None:
     for dry_run in (True, False):
         with pytest.raises(ArgumentError, match=message):
-            run("wrong", **options, dry_run=dry_run)
+            run("wrong", **{"dry_run": dry_run, **options})
     assert not (tmp_path / "wrong").exists()
 
 
-@pytest.mark.parametrize("name", ["dataset", "out", "driving", "model"])
+@pytest.mark.parametrize("name", ["dataset", "out", "driving", "model", "views"])
 def test_an_empty_text_is_not_the_working_folder(name: str) -> None:
     with pytest.raises(ArgumentError, match=f"{name} is an empty text; give "):
         expand(**{"dataset": "faces", "out": "out", name: ""}, dry_run=True)

@@ -106,7 +106,7 @@ def test_a_share_does_not_list_the_dataset_again(
     run: Callable[..., ExpandReport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("shared", prepare=True)
-    monkeypatch.setattr("fomaug.expand.prepare.find_sources", None)
+    monkeypatch.setattr("fomaug.expand.dataset.find_sources", None)
     assert run("shared", shard="0/1").new == 10
 
 
