@@ -182,6 +182,14 @@ def check_flag(name: str, value: object) -> None:
         raise ArgumentError(f"{name} must be True or False, got {shortened(value)}")
 
 
+def check_text(name: str, value: object, remedy: str) -> None:
+    """Raise `ArgumentError` for an empty text, and for anything but a text."""
+    if not isinstance(value, str):
+        raise ArgumentError(f"{name} must be a text, got {shortened(value)}; {remedy}")
+    if not value:
+        raise ArgumentError(f"{name} is an empty text; {remedy}")
+
+
 def _is_finite(value: object) -> bool:
     """Return whether a value from JSON is a finite number."""
     try:

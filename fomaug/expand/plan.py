@@ -23,6 +23,7 @@ from fomaug.options import (
     Region,
     Selection,
     check_flag,
+    check_text,
     option,
     plain,
     recommended_driving,
@@ -41,21 +42,8 @@ GateOption = Literal["on", "off"] | Mapping[str, float | None]
 
 # Settings that may change when a job is resumed: no copy depends on them, but for inputs compared by their content.
 _FREE: Final = (
-    "dataset",
-    "out",
-    "out_url",
-    "annotations",
-    "clip_labels",
-    "driving",
-    "model",
-    "config",
-    "device",
-    "workers",
-    "on_error",
-    "engine",
-    "processes",
-    "address",
-    "purpose",
+    *("dataset", "out", "out_url", "annotations", "clip_labels", "driving", "model", "config", "purpose"),
+    *("device", "workers", "on_error", "engine", "processes", "address"),
 )
 
 
@@ -161,9 +149,9 @@ class ExpandPlan:
     def __post_init__(self) -> None:
         for own in fields(self):
             object.__setattr__(self, own.name, _of_python(getattr(self, own.name)))
-        for name, remedy in _TEXTS.items():
-            if not getattr(self, name) and not (name == "views" and self.views is None):
-                raise ArgumentError(f"{name} is an empty text; {remedy}")
+        for name in (*_TEXTS, *_OPTIONAL_TEXTS):
+            if name in _TEXTS or getattr(self, name) is not None:
+                check_text(name, getattr(self, name), _TEXTS.get(name, "leave it out for its default"))
         self.draw_settings()
         for name, kind in _CHOICES.items():
             check_choice(name, getattr(self, name), get_args(kind))
@@ -175,6 +163,8 @@ class ExpandPlan:
             raise ArgumentError(f"processes must be a number from 1, or 'auto', got {self.processes!r}")
         if self.views is not None and self.driving not in ("views", AUTO):
             raise ArgumentError(f"views are the angles of driving='views', but driving is {self.driving!r}")
+        if self.views is not None and not all("=" in word for word in self.views.split() or [""]):
+            raise ArgumentError(f"views must be NAME=ANGLES words such as 'yaw=-40:40:20 roll=0', got {self.views!r}")
         check_flag("balance", self.balance)
         self._check_mappings()
 
@@ -226,6 +216,7 @@ _CHOICES: Final[dict[str, Any]] = {
     "include_sources": IncludeSources,
     "clip_crop": Crop,
     "faces": FaceOption,
+    "split": Split,
     "on_missing": OnMissing,
     "on_error": OnError,
     "engine": EngineName,
@@ -236,8 +227,9 @@ _TEXTS: Final = {
     "out": _FOLDER,
     "driving": "give the name or the file of a pool, a clip or a folder of clips",
     "model": "give the name or the file of a model",
-    "views": "give angles such as 'yaw=-40:40:20', or leave it out for the default angles",
+    "dtype": "give auto, float32, bfloat16 or float16",
 }
+_OPTIONAL_TEXTS: Final = ("views", "annotations", "annotation_format", "clip_labels")
 
 
 def _maps(value: object, kind: type | tuple[type, ...]) -> bool:

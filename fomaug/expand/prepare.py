@@ -37,7 +37,7 @@ from fomaug.expand.output import (
     remove_temporary,
 )
 from fomaug.expand.plan import ExpandPlan
-from fomaug.expand.report import read_summary, save_summary
+from fomaug.expand.report import read_summary, save_summary, saved_settings
 from fomaug.expand.resources import (
     Stages,
     WorkerSetup,
@@ -276,7 +276,8 @@ def _begun_driving(plan: ExpandPlan) -> ExpandPlan | None:
     given, settings = summary.get("given"), summary.get("settings")
     if not (isinstance(given, dict) and isinstance(settings, dict)) or given.get("driving") not in ("views", "builtin"):
         return None  # made by another version, or with a pool that the user named
-    return replace(plan, driving=given["driving"], views=settings.get("views"))
+    with saved_settings(Path(plan.out), plan.out_url):
+        return replace(plan, driving=given["driving"], views=settings.get("views"))
 
 
 def _faces(

@@ -12,7 +12,7 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from fomaug import files
-from fomaug.errors import ResumeError, UnsafeFileError, reason_of
+from fomaug.errors import ArgumentError, ResumeError, UnsafeFileError, reason_of
 from fomaug.expand.output import SUMMARY
 from fomaug.expand.plan import ExpandPlan
 from fomaug.files import read_regular, write_file
@@ -192,16 +192,32 @@ def plan_of(out: Path, summary: Mapping[str, Any], **free: Any) -> ExpandPlan:
         free: settings that may differ from those of the job's start.
 
     Raises:
-        ResumeError: the summary is that of another version, or of a job that was given objects from Python.
+        ArgumentError: one of `free` is wrong.
+        ResumeError: the summary is that of another version, or has a wrong setting.
     """
     settings, given = summary.get("settings"), summary.get("given")
     if not isinstance(settings, dict) or not isinstance(given, dict):
         raise ResumeError(f"{out} was made by another version of fomaug; resume it with all its options and --resume")
     ranges = {name: tuple(value) for name, value in settings.items() if isinstance(value, list)}
     try:
-        return ExpandPlan(**{**given, **settings, **ranges, **free, "out": str(out)})
+        with saved_settings(out, free.get("out_url", "")):
+            saved = ExpandPlan(**{**given, **settings, **ranges, "out": str(out)})
     except TypeError as cause:
         raise ResumeError(f"the settings in {out} are not those of this version of fomaug ({cause})") from cause
+    return replace(saved, **free)
+
+
+@contextmanager
+def saved_settings(out: Path, url: str = "") -> Iterator[None]:
+    """Name the summary in errors about a setting that it holds.
+
+    Raises:
+        ResumeError: the block raised an `ArgumentError`.
+    """
+    try:
+        yield
+    except ArgumentError as cause:
+        raise ResumeError(f"{url or out}/{SUMMARY} is damaged: {cause}") from cause
 
 
 def check_facts(out: Path, facts: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -19,7 +20,7 @@ from PIL import Image
 
 from fomaug import Animator, DrivingPool, save_model
 from fomaug.errors import ArgumentError, ResumeError
-from fomaug.expand import ExpandReport, expand
+from fomaug.expand import ExpandReport, expand, finish
 from fomaug.expand.manifest import Part, list_parts
 from fomaug.files import is_temporary
 
@@ -429,6 +430,12 @@ def test_numbers_of_numpy_and_paths_are_saved_as_those_of_python(
         ({"dry_run": "no"}, "dry_run must be True or False, got 'no'"),
         ({"prepare": "no"}, "prepare must be True or False, got 'no'"),
         ({"progress": "no"}, "progress must be True or False, got 'no'"),
+        ({"views": ""}, "views is an empty text; leave it out for its default"),
+        ({"annotations": ""}, "annotations is an empty text; leave it out for its default"),
+        ({"annotations": 5}, "annotations must be a text, got 5; leave it out for its default"),
+        ({"dtype": 16}, "dtype must be a text, got 16; give auto, float32,"),
+        ({"views": "zz"}, "views must be NAME=ANGLES words such as 'yaw=-40:40:20 roll=0', got 'zz'"),
+        ({"views": " "}, "views must be NAME=ANGLES words such as 'yaw=-40:40:20 roll=0', got ' '"),
         ({"balance": "yes"}, "balance must be True or False, got 'yes'"),
         ({"labels": {...}}, "labels must be keep, from_clip, drop or a mapping from old to new ones, got {Ellipsis}"),
         ({"labels": {}}, "a mapping from old to new ones, got {}"),
@@ -446,11 +453,27 @@ def test_wrong_arguments_are_named_before_anything_is_written(
 ) -> None:
     for dry_run in (True, False):
         with pytest.raises(ArgumentError, match=message):
-            run("wrong", **{"dry_run": dry_run, **options})
+            run("wrong", **{"dry_run": dry_run, "driving": "auto", **options})
     assert not (tmp_path / "wrong").exists()
 
 
-@pytest.mark.parametrize("name", ["dataset", "out", "driving", "model", "views"])
+@pytest.mark.parametrize("name", ["dataset", "out", "driving", "model"])
 def test_an_empty_text_is_not_the_working_folder(name: str) -> None:
     with pytest.raises(ArgumentError, match=f"{name} is an empty text; give "):
         expand(**{"dataset": "faces", "out": "out", name: ""}, dry_run=True)
+
+
+def test_a_wrong_setting_in_the_summary_is_named_with_its_file(
+    run: Callable[..., ExpandReport], tmp_path: Path
+) -> None:
+    run("out", prepare=True)
+    path = tmp_path / "out" / "expand.json"
+    summary = json.loads(path.read_text())
+    path.write_text(json.dumps({**summary, "settings": {**summary["settings"], "copies": "four"}}))
+    with pytest.raises(
+        ResumeError, match=rf"^{re.escape(str(path))} is damaged: copies must be a whole number, got 'four'"
+    ):
+        finish(tmp_path / "out")
+    path.write_text(json.dumps(summary))
+    with pytest.raises(ArgumentError, match=r"^workers must be 1 or more, got 0"):
+        finish(tmp_path / "out", workers=0)
