@@ -73,15 +73,16 @@ def info(name: str, *, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--config", help="YAML file of the checkpoint, or the name of an official configuration.")
 @click.option("--name", help="Name of the model; by default the name of the file.")
+@click.option("--overwrite", is_flag=True, help="Replace an imported model of this name.")
 @quiet_option
-def import_(file: Path, config: str | None, name: str | None) -> None:
+def import_(file: Path, config: str | None, name: str | None, *, overwrite: bool) -> None:
     """Import an official checkpoint FILE (.pth.tar), so that --model accepts its name.
 
     The file is a pickle; it is read without running any code in it.
     """
     from fomaug.weights import import_official
 
-    made = import_official(file, config=config, name=name)
+    made = import_official(file, config=config, name=name, overwrite=overwrite)
     click.echo(f"imported as {made.stem}: {made}")
 
 

@@ -241,7 +241,12 @@ def _warn(damage: str) -> None:
 
 
 def import_official(
-    checkpoint: str | os.PathLike[str], *, config: Config = None, name: str | None = None, folder: Path | None = None
+    checkpoint: str | os.PathLike[str],
+    *,
+    config: Config = None,
+    name: str | None = None,
+    folder: Path | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Convert an official checkpoint to a model file that `load_model` finds by name.
 
@@ -251,12 +256,13 @@ def import_official(
             same name in the same folder, or else the official configuration with the file's name.
         name: name of the model; by default the file's stem without `-cpk`.
         folder: folder of the model file; by default `models_folder()`.
+        overwrite: True to replace an imported model of this name.
 
     Returns:
         The path of the model file.
 
     Raises:
-        ArgumentError: the name is invalid, or is that of an embedded model.
+        ArgumentError: the name is invalid, or is that of an embedded or, without `overwrite`, of an imported model.
         WeightsError: the file is damaged, has another format, or does not fit the configuration.
         ModelNotFoundError: there is no such file.
     """
@@ -267,7 +273,11 @@ def import_official(
         raise ModelNotFoundError(f"{path} is a folder; give the file")
     name = name or official_stem(path)
     check_new_name(name)
-    animator = read_official(path, config)
     target = (folder or models_folder()) / f"{name}{SUFFIX}"
+    if target.exists() and not overwrite:
+        raise ArgumentError(
+            f"{target} exists already; give another name (--name), or overwrite=True (--overwrite) to replace the model"
+        )
+    animator = read_official(path, config)
     facts = {"origin": f"imported from {path.name}", "licence": "as the checkpoint's; it is not part of fomaug"}
     return save_model(animator, target, facts=facts, half=False)

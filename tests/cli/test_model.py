@@ -53,6 +53,9 @@ def test_an_official_checkpoint_can_be_imported(models: Path, shared: Path, caps
     assert main([*words, "--name", "golden"]) == 0
     assert "imported as golden" in capsys.readouterr().out
     assert main(["model", "info", "golden"]) == 0
+    assert main([*words, "--name", "golden"]) == 2
+    assert "golden.safetensors exists already" in capsys.readouterr().err
+    assert main([*words, "--name", "golden", "--overwrite"]) == 0
 
 
 def test_a_file_that_is_no_checkpoint_ends_with_2(

@@ -65,6 +65,20 @@ def test_an_imported_model_is_found_by_name(
     assert load_model("tiny", device="cpu").hash == tiny_model.hash
 
 
+def test_a_model_is_replaced_only_if_the_user_says_so(tiny_model: Animator, tmp_path: Path, config: Path) -> None:
+    path = write(tmp_path / "tiny-cpk.pth.tar", states(tiny_model))
+    written = import_official(path, config=config, folder=tmp_path)
+    before = written.read_bytes()
+    content = states(tiny_model)
+    content["generator"]["final.bias"] = content["generator"]["final.bias"] + 1
+    other = write(tmp_path / "other.pth.tar", content)
+    with pytest.raises(ArgumentError, match=r"tiny\.safetensors exists already; give another name"):
+        import_official(other, config=config, name="tiny", folder=tmp_path)
+    assert written.read_bytes() == before
+    import_official(other, config=config, name="tiny", folder=tmp_path, overwrite=True)
+    assert written.read_bytes() != before
+
+
 @pytest.mark.parametrize("name", ["lite-256", "../evil", "a/b", "a.b", "a\\b"])
 def test_a_name_that_would_hide_a_model_or_not_be_found_is_refused(
     tiny_model: Animator, tmp_path: Path, config: Path, name: str
