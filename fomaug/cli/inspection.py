@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _COUNTS_SHOWN = 12
 _LEAKS_SHOWN = 20
+_ARCHIVES = (".tar", ".parquet")
 
 
 @click.command(cls=Command)
@@ -97,39 +98,60 @@ def _print_leaks(leaks: Sequence[Leak]) -> None:
 def verify(files: tuple[Path, ...], *, as_json: bool) -> int:
     """Report for each of FILES whether it is marked as synthetic, and by which model.
 
-    For a folder, all pictures and videos below it are read, in the order of their paths, and counted at the end.
+    For a folder, all pictures, videos and archives below it are read, in the order of their paths. The pictures of
+    folders and archives (.tar, .parquet) are counted at the end.
 
-    The mark is read from JPEG, PNG, WebP, TIFF, GIF, MP4 and MOV files, and for BMP from the .xmp file beside it. Marks
-    can be removed: a file without a mark may still be synthetic.
+    The mark is read from JPEG, PNG, WebP, TIFF, GIF, MP4 and MOV files, and for BMP from the .xmp file beside it; a BMP
+    in an archive counts as not marked. Marks can be removed: a file without a mark may still be synthetic.
 
     Exit codes: 0 all files are marked as synthetic, 1 some are not, 2 some cannot be read.
     """
-    from fomaug.errors import MediaError
-    from fomaug.media import read_mark
-
     counts = Counter[str]()
-    for path in _expanded(files):
-        try:
-            mark = read_mark(path)
-        except MediaError as error:  # the other files are still read
-            click.echo(str(error), err=True)
+    for name, mark in (found for path in _expanded(files) for found in _marks(path)):
+        if isinstance(mark, str):  # the other files are still read
+            click.echo(mark, err=True)
             counts["unread"] += 1
             continue
         counts["marked" if mark.synthetic else "unmarked"] += 1
-        _print_mark(path, mark, as_json=as_json)
-    if not as_json and any(path.is_dir() for path in files):
+        _print_mark(name, mark, as_json=as_json)
+    if not as_json and any(path.is_dir() or path.suffix.lower() in _ARCHIVES for path in files):
         unread = f", {counts['unread']} cannot be read" if counts["unread"] else ""
         click.echo(f"{counts['marked']} marked as synthetic, {counts['unmarked']} not{unread}")
     return 2 if counts["unread"] else 1 if counts["unmarked"] else 0
 
 
+def _marks(path: Path) -> Iterator[tuple[str, Mark | str]]:
+    """Yield the name and the mark of a file, or of each picture in an archive; an error message in place of a mark."""
+    from fomaug.errors import ArgumentError, MediaError, reason_of
+    from fomaug.expand.inputs import list_input
+    from fomaug.media import read_mark
+
+    try:
+        listed = list_input(str(path)) if path.suffix.lower() in _ARCHIVES else None
+        if listed is None:
+            yield str(path), read_mark(path)
+            return
+    except (ArgumentError, MediaError) as error:
+        yield str(path), str(error)
+        return
+    yield from ((failure.source, f"{failure.source} {failure.reason}") for failure in listed.failed)
+    for source in listed.sources:
+        name = f"{path}: {source.key}"
+        try:
+            yield name, read_mark(source.read())
+        except MediaError as error:
+            yield name, f"{name} {str(error).removeprefix('<bytes> ')}"
+        except OSError as error:
+            yield name, f"{name} cannot be read: {reason_of(error)}"
+
+
 def _expanded(paths: tuple[Path, ...]) -> Iterator[Path]:
-    """Yield the files among the paths, and the pictures and videos below the folders; hidden ones are left out."""
+    """Yield the files among the paths, and the pictures, videos and archives below the folders, but no hidden ones."""
     from fomaug.errors import ArgumentError
     from fomaug.media import read_suffixes, unread_suffixes
     from fomaug.media.clips import VIDEOS
 
-    suffixes = {*read_suffixes, *unread_suffixes, *VIDEOS}
+    suffixes = {*read_suffixes, *unread_suffixes, *VIDEOS, *_ARCHIVES}
     for path in paths:
         if not path.is_dir():
             yield path
@@ -137,17 +159,15 @@ def _expanded(paths: tuple[Path, ...]) -> Iterator[Path]:
         below = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in suffixes and not file.is_dir()]
         found = [file for file in below if not any(part.startswith(".") for part in file.relative_to(path).parts)]
         if not found:
-            raise ArgumentError(
-                f"{path} is a folder without pictures and videos; give the folder of the copies, or unpack archives"
-            )
+            raise ArgumentError(f"{path} is a folder without pictures and videos; give the folder of the copies")
         yield from found
 
 
-def _print_mark(path: Path, mark: Mark, *, as_json: bool) -> None:
+def _print_mark(name: str, mark: Mark, *, as_json: bool) -> None:
     if as_json:
-        row = {"file": str(path), "synthetic": mark.synthetic, "model": mark.model, "mark": mark.properties}
+        row = {"file": name, "synthetic": mark.synthetic, "model": mark.model, "mark": mark.properties}
         click.echo(json.dumps(row, ensure_ascii=False))
         return
     maker = mark.model or mark.properties.get("xmp:CreatorTool", "") or "an unnamed maker"
     kind = f"synthetic, by {maker} ({mark.source_type})" if mark.synthetic else "not marked as synthetic"
-    click.echo(f"{path}: {kind}")
+    click.echo(f"{name}: {kind}")
