@@ -212,7 +212,7 @@ class DrivingPool(MeanFacePools):
             raise PoolError(
                 f"this pool was made by model {self.model_name!r} ({self.model_hash[:12]}) and cannot drive model "
                 f"{model.name!r} ({model.hash[:12]}): each model has its own keypoints; build one from the clips with "
-                f"DrivingPool.from_clips(clips, model) or `fomaug pool build CLIPS -o POOL --model {model.name}`"
+                f"DrivingPool.from_clips(clips, model) or {_pool_file.build_command(model)}"
             )
 
     def save(self, path: str | Path) -> None:

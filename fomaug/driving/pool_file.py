@@ -96,6 +96,11 @@ def rounded(track: MotionTrack) -> MotionTrack:
     return replace(track, keypoints=track.keypoints.to(dtype=torch.float16).to(dtype=torch.float32))
 
 
+def build_command(model: Animator) -> str:
+    """Return the command that builds a pool for a model, which `--model` need not accept by its name."""
+    return f"`fomaug pool build CLIPS -o POOL --model MODEL`, where MODEL is the name or the file of {model.name!r}"
+
+
 def shipped_pool(model: Animator) -> Path | None:
     """Find the pool file of the embedded model; None if the package has none.
 
@@ -105,8 +110,8 @@ def shipped_pool(model: Animator) -> Path | None:
     if model.name != EMBEDDED:
         raise PoolError(
             f"the built-in pool is for {EMBEDDED}, and {model.name!r} has other keypoints; build a pool from clips "
-            f"with `fomaug pool build CLIPS -o POOL --model {model.name}`"
-            + (" or make one with DrivingPool.parametric(model)" if is_face_model(model) else "")
+            f"with {build_command(model)}"
+            + (", or make one with DrivingPool.parametric(model)" if is_face_model(model) else "")
         )
     path = Path(str(files("fomaug") / "assets" / f"{EMBEDDED}.pool.safetensors"))
     return path if path.is_file() else None

@@ -143,7 +143,7 @@ def _usable(device: str | torch.device) -> torch.device:
         usable += ["mps"] * torch.backends.mps.is_available()
         reason = str(error).splitlines()[0]
         raise ArgumentError(
-            f"device {str(device)!r} cannot be used here ({reason}); give one of {', '.join(usable)}"
+            f"device {str(device)!r} cannot be used here ({reason}); this machine has {', '.join(usable)}"
         ) from error
     return torch.device(device)
 

@@ -150,7 +150,7 @@ def test_a_pool_of_another_model_is_refused_with_reason_and_remedy() -> None:
         "'tiny' (tiny-hash)",
         "'lite-256' (0123456789ab)",
         "each model has its own keypoints",
-        "--model lite-256",
+        "--model MODEL`, where MODEL is the name or the file of 'lite-256'",
     ):
         assert part in str(caught.value)
 
@@ -161,7 +161,8 @@ FACE_MODEL = SimpleNamespace(name="my-faces", hash="my-hash", keypoint_names=tup
 def test_the_built_in_pool_is_for_the_embedded_model_only(tiny_model) -> None:
     with pytest.raises(PoolError, match="is for lite-256, and 'tiny' has other keypoints") as caught:
         DrivingPool.builtin(tiny_model)
-    assert "fomaug pool build CLIPS -o POOL --model tiny" in str(caught.value)
+    hint = "`fomaug pool build CLIPS -o POOL --model MODEL`, where MODEL is the name or the file of 'tiny'"
+    assert hint in str(caught.value), "a model that is loaded from a file need not be found by its name"
     assert "parametric" not in str(caught.value)
     with pytest.raises(PoolError, match=r"or make one with DrivingPool\.parametric\(model\)"):
         DrivingPool.builtin(FACE_MODEL)
