@@ -224,11 +224,20 @@ def _check_exists(file: MediaFile) -> None:
         raise MediaError(f"there is no clip {file}")
     if file.is_dir:
         if not folder_pictures(file.path):
-            raise MediaError(f"folder {file} has no pictures; supported are {', '.join(PICTURES)}")
+            raise MediaError(_describe_folder(file.path))
         return
     with file.open(CLIP) as content:
         if not content.read(1):
             raise MediaError(f"{file} is empty")
+
+
+def _describe_folder(path: Path) -> str:
+    """Describe a folder without pictures, which would be the frames of a clip."""
+    clips = find_clips(path)
+    if not clips:
+        return f"folder {path} has neither pictures nor clips; supported pictures are {', '.join(PICTURES)}"
+    few = ", ".join(clip.relative_to(path).as_posix() for clip in clips[:5])
+    return f"folder {path} has no pictures, but {len(clips)} clip{'s' * (len(clips) > 1)}; give one of them: {few}"
 
 
 def _head(file: MediaFile, max_frames: int | None) -> tuple[Frame | None, float, str]:

@@ -206,7 +206,10 @@ BAD = {
     "text": (lambda tmp: _written(tmp / "a.mp4", b"<html>not found</html>" * 50), "is not a video that can be read"),
     "playlist": (lambda tmp: _written(tmp / "a.mp4", HLS), "is not a video that can be read"),
     "text as gif": (lambda tmp: _written(tmp / "a.gif", b"GIF89a nonsense"), r"a\.gif"),
-    "empty folder": (lambda tmp: _empty_folder(tmp / "a"), "has no pictures"),
+    "empty folder": (
+        lambda tmp: _empty_folder(tmp / "a"),
+        "has neither pictures nor clips; supported pictures are .jpg",
+    ),
     "bomb": (lambda tmp: _bomb(tmp / "a.png"), "a.png"),
 }
 

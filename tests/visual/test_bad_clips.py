@@ -128,6 +128,9 @@ def test_a_folder_of_clips_is_not_one_clip(tiny_model, image, clip, tmp_path) ->
         shutil.copy(clip, folder / name)
     with pytest.raises(ArgumentError, match=r"clips is a folder of 2 clips; give one of them: a\.mp4"):
         run(tiny_model, image, folder)
+    for options in ({}, {"source_frame": "first"}):
+        with pytest.raises(MediaError, match=r"clips has no pictures, but 2 clips; give one of them: a\.mp4, b\.mp4$"):
+            run(tiny_model, folder, clip, **options)
     (tmp_path / "empty").mkdir()
     with pytest.raises(MediaError, match="empty holds neither pictures nor clips"):
         run(tiny_model, image, tmp_path / "empty")
