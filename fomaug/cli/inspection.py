@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _COUNTS_SHOWN = 12
 _LEAKS_SHOWN = 20
-_ARCHIVES = (".tar", ".parquet")
 
 
 @click.command(cls=Command)
@@ -106,6 +105,8 @@ def verify(files: tuple[Path, ...], *, as_json: bool) -> int:
 
     Exit codes: 0 all files are marked as synthetic, 1 some are not, 2 some cannot be read.
     """
+    from fomaug.expand.inputs import ARCHIVES
+
     counts = Counter[str]()
     for name, mark in (found for path in _expanded(files) for found in _marks(path)):
         if isinstance(mark, str):  # the other files are still read
@@ -114,7 +115,7 @@ def verify(files: tuple[Path, ...], *, as_json: bool) -> int:
             continue
         counts["marked" if mark.synthetic else "unmarked"] += 1
         _print_mark(name, mark, as_json=as_json)
-    if not as_json and any(path.is_dir() or path.suffix.lower() in _ARCHIVES for path in files):
+    if not as_json and any(path.is_dir() or path.suffix.lower() in ARCHIVES for path in files):
         unread = f", {counts['unread']} cannot be read" if counts["unread"] else ""
         click.echo(f"{counts['marked']} marked as synthetic, {counts['unmarked']} not{unread}")
     return 2 if counts["unread"] else 1 if counts["unmarked"] else 0
@@ -123,11 +124,11 @@ def verify(files: tuple[Path, ...], *, as_json: bool) -> int:
 def _marks(path: Path) -> Iterator[tuple[str, Mark | str]]:
     """Yield the name and the mark of a file, or of each picture in an archive; an error message in place of a mark."""
     from fomaug.errors import ArgumentError, MediaError, reason_of
-    from fomaug.expand.inputs import list_input
+    from fomaug.expand.inputs import ARCHIVES, list_input
     from fomaug.media import read_mark
 
     try:
-        listed = list_input(str(path)) if path.suffix.lower() in _ARCHIVES else None
+        listed = list_input(str(path)) if path.suffix.lower() in ARCHIVES else None
         if listed is None:
             yield str(path), read_mark(path)
             return
@@ -148,10 +149,11 @@ def _marks(path: Path) -> Iterator[tuple[str, Mark | str]]:
 def _expanded(paths: tuple[Path, ...]) -> Iterator[Path]:
     """Yield the files among the paths, and the pictures, videos and archives below the folders, but no hidden ones."""
     from fomaug.errors import ArgumentError
+    from fomaug.expand.inputs import ARCHIVES
     from fomaug.media import read_suffixes, unread_suffixes
     from fomaug.media.clips import VIDEOS
 
-    suffixes = {*read_suffixes, *unread_suffixes, *VIDEOS, *_ARCHIVES}
+    suffixes = {*read_suffixes, *unread_suffixes, *VIDEOS, *ARCHIVES}
     for path in paths:
         if not path.is_dir():
             yield path

@@ -20,7 +20,8 @@ from fomaug.labels import CSV_FILES, JSON_FILES
 from fomaug.media import EXPAND_SUMMARY, read_suffixes, unread_suffixes
 from fomaug.remote import check_url, is_url, list_url
 
-_ARCHIVES: Final = {".tar": list_tars, ".parquet": list_tables}
+ARCHIVES: Final = {".tar": list_tars, ".parquet": list_tables}
+"""Suffixes of archives, and the functions that list the pictures in files of that kind."""
 _SUFFIXES: Final = (*read_suffixes, *unread_suffixes)
 _RANGE: Final = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_ARCHIVES: Final = 1_000_000
@@ -43,8 +44,8 @@ def list_input(dataset: str) -> Listed | None:
         return None
     if suffix in LISTS:
         return list_rows(dataset)
-    if suffix in _ARCHIVES:
-        return _ARCHIVES[suffix](_match(dataset))
+    if suffix in ARCHIVES:
+        return ARCHIVES[suffix](_match(dataset))
     return _list_remote(dataset) if is_url(dataset) else None
 
 
@@ -62,7 +63,7 @@ def has_annotations(dataset: str) -> bool:
 def pictures_root(dataset: str) -> Path:
     """Return the folder that names of pictures are relative to: the dataset, or the folder of a list or an archive."""
     path = Path(dataset)
-    return path.parent if not is_url(dataset) and path.suffix.lower() in (*LISTS, *_ARCHIVES) else path
+    return path.parent if not is_url(dataset) and path.suffix.lower() in (*LISTS, *ARCHIVES) else path
 
 
 def list_archives_below(folder: str) -> Listed | None:
@@ -72,7 +73,7 @@ def list_archives_below(folder: str) -> Listed | None:
 
 
 def _list_archives(names: list[str], folder: str) -> Listed | None:
-    for suffix, list_archives in _ARCHIVES.items():
+    for suffix, list_archives in ARCHIVES.items():
         archives = [f"{folder.rstrip('/')}/{name}" for name in names if name.lower().endswith(suffix)]
         if archives:
             return list_archives(archives)
