@@ -1,9 +1,10 @@
 """Measure how many undamaged and damaged frames the gates reject.
 
-    python benchmarks/calibrate_gates.py PICTURES [--count 60] [--model lite-256] [--seed 0]
+    python benchmarks/calibrate_gates.py PICTURES [--driving "views yaw=-20:20:10"] [--count 60] [--seed 0]
 
-The undamaged frames are pictures animated with the built-in pool, strengths from 0.3 to 1, and selection "diverse". The
-damaged frames are the same frames, damaged in one of four ways: melted, folded, two noses, blank.
+The undamaged frames are pictures animated with the built-in pool or other driving, strengths from 0.3 to 1, and
+selection "diverse". The damaged frames are the same frames, damaged in one of four ways: melted, folded, two noses (the
+middle of the face is copied to a cheek), blank.
 """
 
 from __future__ import annotations
@@ -44,12 +45,13 @@ def folded(image: Tensor, flow: Tensor, rng: np.random.Generator) -> tuple[Tenso
     return warp_image(image, fold[None], padding="border"), both
 
 
-def two_noses(image: Tensor, flow: Tensor, rng: np.random.Generator, nose: Tensor) -> tuple[Tensor, Tensor]:
-    """Copy the nose to a cheek."""
+def two_noses(image: Tensor, flow: Tensor, rng: np.random.Generator, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Copy the middle of the face, whose keypoints are (K, 2) points of the picture, to a cheek."""
     height, width = image.shape[2:]
-    side = min(height, width)
-    half, aside = side // 12, side // 6 * (1 if rng.random() < 0.5 else -1)
-    x, y = (round((place + 1) / 2 * (length - 1)) for place, length in zip(nose.tolist(), (width, height), strict=True))
+    pixels = (points + 1) / 2 * torch.tensor([width - 1, height - 1])
+    across = float(pixels[:, 0].amax() - pixels[:, 0].amin())
+    half, aside = round(0.2 * across), round(0.3 * across) * (1 if rng.random() < 0.5 else -1)
+    x, y = pixels.mean(0).round().int().tolist()
     x, target = (min(max(place, half), width - half) for place in (x, x + aside))
     y = min(max(y, half), height - half)
     spoilt = image.clone()
@@ -68,11 +70,12 @@ def main() -> None:
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--copies", type=int, default=4)
+    parser.add_argument("--driving", default="builtin")
     parser.add_argument("--model", default="lite-256")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     model = fomaug.load_model(args.model, device="cpu")
-    aug = fomaug.MotionAugment(driving=fomaug.DrivingPool.builtin(model), model=model, p=1.0, seed=args.seed)
+    aug = fomaug.MotionAugment(driving=args.driving, model=model, p=1.0, seed=args.seed)
     rng = np.random.default_rng(args.seed)
     files = sorted(path for path in args.pictures.rglob("*") if path.suffix.lower() in (".jpg", ".png"))
     chosen = rng.permutation(len(files))[: args.count]
@@ -87,12 +90,12 @@ def main() -> None:
         for copy in range(args.copies):
             good = result.image[copy : copy + 1], result.flow[copy : copy + 1]
             frame = Frame(tuple(image.shape[2:]), model.size)
-            nose = frame.points_to_picture(model.detect(good[0]).value)[0].mean(0)
+            points = frame.points_to_picture(model.detect(good[0]).value)[0]
             frames = {
                 "good": good,
                 "melted": melted(*good, rng),
                 "folded": folded(*good, rng),
-                "two noses": two_noses(*good, rng, nose),
+                "two noses": two_noses(*good, rng, points),
                 "blank": blank(*good, rng),
             }
             for kind, (picture, flow) in frames.items():

@@ -21,7 +21,7 @@ Embed = Callable[[Tensor], Tensor]
 
 _SIDE = 128  # side of the reduced images that are measured; finer flaws are invisible
 _CELLS = (64, 64)  # largest grid of a measured flow; on finer grids, edges of lids and outlines would count as folds
-_PATCH = 12  # side of a patch of the residual
+_FACE, _PATCH = 64, 12  # cells of a face's box along a side, and cells of a patch of the residual
 _LARGEST, _SMALLEST = 8.0, 0.05  # limits of the area that a cell of the flow covers, relative to the cell
 
 
@@ -36,8 +36,8 @@ class Scores:
         occluded: share of the face that is painted.
         keypoint_error: mean distance of the result's keypoints, mapped by the flow, from the source's keypoints, as a
             share of the face's size.
-        residual: largest mean difference of a patch between the result and the warped source, where that is visible;
-            in [0, 1].
+        residual: largest mean difference of a patch between the result and the warped source, where that is visible, in
+            the oval of the face; in [0, 1]. The patch is 3/16 of the face's box wide and high.
         sharpness: ratio of the Laplacian energy to the source's.
         motion: mean motion of the keypoints, as a share of the face's size.
         identity: cosine similarity of the embeddings of source and result; None without an embedder.
@@ -100,7 +100,7 @@ def score(
         "stretch": stretch,
         "occluded": _average(1 - resize_map(occlusion.to(face), (_SIDE, _SIDE)), face),
         "keypoint_error": _keypoint_error(animator, before, after, flow, size) / length,
-        "residual": _residual(small.repeat_interleave(copies, 0), moved, flow, occlusion, face),
+        "residual": _residual(small.repeat_interleave(copies, 0), moved, flow, occlusion, points),
         "sharpness": _energy(moved, face) / energy.repeat_interleave(copies),
         "motion": (after.value - before.value).norm(dim=-1).mean(1) / length,
     }
@@ -177,12 +177,16 @@ def _keypoint_error(
     return distance.mean(1)
 
 
-def _residual(small: Tensor, result: Tensor, flow: Tensor, occlusion: Tensor, face: Tensor) -> Tensor:
-    """Measure the residual of reduced images; see `Scores`."""
+def _residual(small: Tensor, result: Tensor, flow: Tensor, occlusion: Tensor, value: Tensor) -> Tensor:
+    """Measure the residual of reduced images in ovals: the corners of a face's box show painted hair and background."""
     warped = warp_image(small, resize_flow(flow.float(), (_SIDE, _SIDE)), padding="border")
-    visible = resize_map(occlusion.float(), (_SIDE, _SIDE)) * face
+    visible = resize_map(occlusion.float(), (_SIDE, _SIDE))
     difference = (result - warped).abs().mean(1, keepdim=True) * visible
-    return F.avg_pool2d(difference, _PATCH, stride=_PATCH // 3).flatten(1).amax(1)
+    low, high = value.amin(1)[:, None, None], value.amax(1)[:, None, None]  # (N, 1, 1, 2)
+    unit = identity_grid((_FACE, _FACE), device=value.device)
+    face = F.grid_sample(difference, (low + high) / 2 + unit * (high - low) / 2, align_corners=True)
+    oval = unit.square().sum(-1) < 1
+    return F.avg_pool2d(face * oval, _PATCH, stride=_PATCH // 4).flatten(1).amax(1)
 
 
 def _energy(small: Tensor, face: Tensor) -> Tensor:
@@ -231,7 +235,7 @@ class Gates:
     max_stretch: float | None = 0.6
     max_occluded: float | None = 0.6
     max_keypoint_error: float | None = 0.07
-    max_residual: float | None = 0.05
+    max_residual: float | None = 0.045
     min_sharpness: float | None = 0.4
     max_sharpness: float | None = 2.5
     min_motion: float | None = None
