@@ -111,9 +111,8 @@ def test_the_residual_is_measured_in_the_oval_of_the_face(size: float, tiny_mode
     flow, occlusion = identity_grid((64, 64)).expand(2, -1, -1, -1), torch.ones(2, 1, 64, 64)
     found = keypoints.repeat_interleave(2)
     cheek, corner = score(tiny_model, image, results, flow, occlusion, keypoints=keypoints, found=found)
-    assert cheek.residual == pytest.approx(
-        0.5 * (16 / 3 / 10) ** 2, rel=0.15
-    )  # area of the square over that of the patch
+    share = (1 / 10) ** 2 / (3 / 16) ** 2  # of the patch that the square covers
+    assert cheek.residual == pytest.approx(0.5 * share, rel=0.15)
     assert corner.residual == 0
 
 
