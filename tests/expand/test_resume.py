@@ -265,6 +265,28 @@ def test_a_source_that_is_replaced_is_another_dataset(run: Callable[..., ExpandR
         run("other", resume=True)
 
 
+@pytest.mark.parametrize("format", ["folder", "webdataset"])
+def test_a_picture_that_is_replaced_by_one_of_the_same_size_is_named_if_it_is_read_again(
+    run: Callable[..., ExpandReport], faces: Path, format: str
+) -> None:
+    first, second, unread = (faces / name for name in ("anna/1.png", "carla/1.png", "anna/2.png"))
+    size = max(first.stat().st_size, second.stat().st_size)
+    old, new = (path.read_bytes().ljust(size, b"\0") for path in (first, second))
+    first.write_bytes(old)
+    whole = unread.read_bytes()
+    unread.write_bytes(bytes(len(whole)))
+    out = run("out", format=format).out
+    lines = (out / "manifest.jsonl").read_bytes().splitlines()
+    unread.write_bytes(whole)  # an archive is made again as a whole
+    (out / "anna" / "1_m001.png").unlink(missing_ok=True)
+    first.write_bytes(new)
+    with pytest.raises(ResumeError, match=r"^anna/1\.png was replaced since .*; restore it, or give a new folder$"):
+        run("out", format=format, resume=True)
+    first.write_bytes(old)
+    assert run("out", format=format, resume=True).written == 10
+    assert set(lines) <= set((out / "manifest.jsonl").read_bytes().splitlines())
+
+
 def test_pictures_that_exchanged_their_classes_are_other_pictures(
     run: Callable[..., ExpandReport], faces: Path
 ) -> None:
