@@ -225,13 +225,12 @@ def saved_settings(out: Path, url: str = "") -> Iterator[None]:
         raise ResumeError(f"{url or out}/{SUMMARY} is damaged: {cause}") from cause
 
 
-def check_facts(out: Path, facts: Mapping[str, Any]) -> None:
+def check_facts(out: Path, summary: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Compare the facts of a job with those of its summary.
 
     Raises:
         ResumeError: they differ; the message names both values.
     """
-    summary = read_summary(out)
     if "draws" in facts and (begun := summary.get("draws", 1)) != facts["draws"]:
         raise ResumeError(
             f"{out} was begun with version {begun} of the draws, and this fomaug has version {facts['draws']}, which "
