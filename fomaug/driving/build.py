@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from fomaug.animator import Animator
 from fomaug.driving.crop import FaceCrop, FaceSearch, FaceTest, FaceWatch, search_face, spread
 from fomaug.driving.pool import Labels, resolve_labels
-from fomaug.driving.track import MotionTrack
+from fomaug.driving.track import MotionTrack, first_names
 from fomaug.errors import ArgumentError, MediaError, PoolError, check_choice, shortened
 from fomaug.faces import Detector, Square, face_boxes, is_steady
 from fomaug.media import Clip, Frame, MediaInput, find_clips, on_disk, read_clip, to_unit
@@ -75,8 +76,7 @@ def _tracks(
     found: dict[str, Path], model: Animator, labels: Labels, options: BuildOptions
 ) -> tuple[list[MotionTrack], list[tuple[str, str]]]:
     label_of = resolve_labels(labels, found)
-    tracks: list[MotionTrack] = []
-    skipped: list[tuple[str, str]] = []
+    tracks, skipped = list[MotionTrack](), list[tuple[str, str]]()
     for name, path in tqdm(found.items(), desc="clips", unit="clip", disable=not options.progress):
         try:
             tracks.append(_track(read_clip(path, max_frames=options.max_frames), name, label_of[name], model, options))
@@ -94,6 +94,8 @@ def name_clips(roots: Sequence[str | Path]) -> dict[str, Path]:
     found = [(clip, Path(root)) for root in roots for clip in find_clips(root)]
     if not found:
         raise PoolError(f"there is no clip in {', '.join(map(str, roots)) or 'an empty list'}; give videos or folders")
+    if twice := [str(clip) for clip, count in Counter(clip.absolute() for clip, _ in found).items() if count > 1]:
+        raise ArgumentError(f"clips must be given once each, got {first_names(twice)} more than once")
     stems = [clip.name if clip.is_dir() else clip.stem for clip, _ in found]
     named: dict[str, Path] = {}
     for (clip, root), stem in zip(found, stems, strict=True):
@@ -294,6 +296,5 @@ def _shrunk(picture: Frame, side: int) -> Frame:
         return np.ascontiguousarray(picture)
     scale = side / max(height, width)
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.array(
-        Image.fromarray(picture).resize(small, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BILINEAR)
-    )
+    resampling = Image.Resampling.BOX if scale < 0.5 else Image.Resampling.BILINEAR
+    return np.array(Image.fromarray(picture).resize(small, resampling))

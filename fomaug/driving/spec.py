@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,10 @@ NAMED_POOLS: Final[dict[str, Callable[..., DrivingPool]]] = {
     "views": DrivingPool.views,
 }
 """Pools that need no file, by name."""
+_EXAMPLES: Final = {
+    "parametric": "parametric yaw=-20:20 pitch=-12:12",
+    "views": "views yaw=-40:40:20 pitch=-20,0,20",
+}
 _MOST_STEPS: Final = 1000  # angles of one list
 _ANGLES: Final = {"yaw": "yaw_range", "pitch": "pitch_range", "roll": "roll_range"}
 
@@ -56,12 +60,24 @@ def load_pool(text: str | Path, model: Animator) -> DrivingPool:
     return NAMED_POOLS[name](model, **dict(read(str(text), word) for word in words) if read else {})
 
 
+def hint_on(text: str, known: Iterable[str] = NAMED_POOLS) -> str:
+    """Return a hint on a text that names no pool and no file.
+
+    >>> hint_on("bultin")
+    "; did you mean 'builtin'?"
+    >>> hint_on("views 40")
+    "; the words after views must be NAME=VALUE, such as 'views yaw=-40:40:20 pitch=-20,0,20'"
+    """
+    name, *words = text.split() or [""]
+    if words and name in _EXAMPLES:
+        return f"; the words after {name} must be NAME=VALUE, such as {_EXAMPLES[name]!r}"
+    return did_you_mean(name, known)
+
+
 def _read(path: Path, model: Animator) -> DrivingPool:
     if not exists(path):
-        raise PoolError(
-            f"driving must be {', '.join(NAMED_POOLS)} or a pool file; there is no {str(path)!r}"
-            f"{did_you_mean(str(path).partition(' ')[0], NAMED_POOLS)}"
-        )
+        names = ", ".join(NAMED_POOLS)
+        raise PoolError(f"driving must be {names} or a pool file; there is no {str(path)!r}{hint_on(str(path))}")
     if path.is_dir():
         raise PoolError(f"{path} is a folder; make a pool of its clips first: fomaug pool build {path} -o POOL")
     return DrivingPool.load(path, model)

@@ -154,9 +154,10 @@ def check_job(out: Path, dataset: Path, sources: Sequence[SourceFile], facts: Ma
     Raises:
         ResumeError: they differ; the message names them.
     """
-    check_facts(out, {name: fact for name, fact in facts.items() if name != "dataset"})
+    summary = read_summary(out)
+    check_facts(out, summary, {name: fact for name, fact in facts.items() if name != "dataset"})
     listed = read_sources(dataset, out / SOURCES) if (out / SOURCES).exists() else iter(())
-    if read_summary(out).get("dataset") == facts["dataset"]:
+    if summary.get("dataset") == facts["dataset"]:
         if all(_place(was) == _place(now) for was, now in zip(listed, sources, strict=False)):
             return
         listed = read_sources(dataset, out / SOURCES)
@@ -166,7 +167,7 @@ def check_job(out: Path, dataset: Path, sources: Sequence[SourceFile], facts: Ma
             f"{out} was begun with other pictures, and a job cannot change them; restore them, or give a new folder: "
             f"{changes}"
         )
-    check_facts(out, {"dataset": facts["dataset"]})  # the list of sources is lost
+    check_facts(out, summary, {"dataset": facts["dataset"]})  # the list of sources is lost
 
 
 def _changes(was: Mapping[str, SourceFile], now: Mapping[str, SourceFile]) -> Iterator[str]:

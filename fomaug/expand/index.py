@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -123,9 +124,13 @@ class RowIndex:
     def rows_of(self, key: str, most: int) -> list[Row]:
         """Read the rows of the first written copies of a source; not after `join`, which moves the rows."""
         span = self.division.span(key)
-        order = self._order(rejected=False)
-        first, end = np.searchsorted(self._column("positions")[order], (span.start, span.stop)).tolist()
+        order, positions = self._order(rejected=False), self._columns["positions"]
+        first, end = (bisect_left(order, bound, key=positions.__getitem__) for bound in (span.start, span.stop))
         return [self._read(number) for number in order[first : min(end, first + most)].tolist()]
+
+    def source_hash(self, key: str) -> str | None:
+        """Return the sha256 of the source file that copies were made from; None without written copies."""
+        return next((row["source_hash"] for row in self.rows_of(key, 1)), None)
 
     def join(self) -> None:
         """Write the manifest and the file of rejected copies, each in planned order, and remove the parts.

@@ -37,6 +37,7 @@ Processes = int | Literal["auto"]
 LabelPolicy = Literal["keep", "from_clip", "drop"]
 FaceOption = Literal["frame", "boxes", "detect"]
 Split = Literal["train", "val", "test", "all"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 LabelOption = LabelPolicy | Mapping[str, str]
 GateOption = Literal["on", "off"] | Mapping[str, float | None]
 
@@ -139,7 +140,7 @@ class ExpandPlan:
     max_pixels: int = option(64_000_000, "Largest number of pixels of a source that is read.")
     batch_size: int = option(16, "Number of copies in one pass through the model.")
     device: str = option("auto", "auto, cpu, cuda, ...")
-    dtype: str = option("auto", "auto, float32, bfloat16 or float16.")
+    dtype: Dtype = option("auto", "auto, float32, bfloat16 or float16.")
     workers: int = option(2, "Number of threads that read and write, in each process.")
     engine: EngineName = option("local", "Where processes run: on this machine, or on a Ray cluster.")
     processes: Processes = option(1, "Number of processes, or auto: one for each GPU, or as many as the CPUs can run.")
@@ -217,6 +218,7 @@ _CHOICES: Final[dict[str, Any]] = {
     "clip_crop": Crop,
     "faces": FaceOption,
     "split": Split,
+    "dtype": Dtype,
     "on_missing": OnMissing,
     "on_error": OnError,
     "engine": EngineName,
@@ -227,7 +229,6 @@ _TEXTS: Final = {
     "out": _FOLDER,
     "driving": "give the name or the file of a pool, a clip or a folder of clips",
     "model": "give the name or the file of a model",
-    "dtype": "give auto, float32, bfloat16 or float16",
 }
 _OPTIONAL_TEXTS: Final = ("views", "annotations", "annotation_format", "clip_labels")
 
@@ -283,7 +284,7 @@ class ExpandOptions(TypedDict, total=False):
     max_pixels: int
     batch_size: int
     device: str
-    dtype: str
+    dtype: Dtype
     workers: int
     engine: EngineName
     processes: Processes

@@ -12,10 +12,12 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from fomaug import files
-from fomaug.errors import ArgumentError, ResumeError, UnsafeFileError, reason_of
+from fomaug.errors import ArgumentError, LabelError, ResumeError, UnsafeFileError, reason_of
+from fomaug.expand.gates import read_gates
 from fomaug.expand.output import SUMMARY
 from fomaug.expand.plan import ExpandPlan
 from fomaug.files import read_regular, write_file
+from fomaug.labels import find_format
 from fomaug.untrusted import load_json
 
 OnMade = Callable[[int, int], None]
@@ -202,6 +204,9 @@ def plan_of(out: Path, summary: Mapping[str, Any], **free: Any) -> ExpandPlan:
     try:
         with saved_settings(out, free.get("out_url", "")):
             saved = ExpandPlan(**{**given, **settings, **ranges, "out": str(out)})
+            read_gates(saved.gates)
+            if saved.annotation_format is not None:
+                find_format(Path(), saved.annotation_format)
     except TypeError as cause:
         raise ResumeError(f"the settings in {out} are not those of this version of fomaug ({cause})") from cause
     return replace(saved, **free)
@@ -212,21 +217,20 @@ def saved_settings(out: Path, url: str = "") -> Iterator[None]:
     """Name the summary in errors about a setting that it holds.
 
     Raises:
-        ResumeError: the block raised an `ArgumentError`.
+        ResumeError: the block raised an `ArgumentError` or a `LabelError`.
     """
     try:
         yield
-    except ArgumentError as cause:
+    except (ArgumentError, LabelError) as cause:
         raise ResumeError(f"{url or out}/{SUMMARY} is damaged: {cause}") from cause
 
 
-def check_facts(out: Path, facts: Mapping[str, Any]) -> None:
+def check_facts(out: Path, summary: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Compare the facts of a job with those of its summary.
 
     Raises:
         ResumeError: they differ; the message names both values.
     """
-    summary = read_summary(out)
     if "draws" in facts and (begun := summary.get("draws", 1)) != facts["draws"]:
         raise ResumeError(
             f"{out} was begun with version {begun} of the draws, and this fomaug has version {facts['draws']}, which "

@@ -17,7 +17,8 @@ from fomaug.driving import NAMED_POOLS, DrivingPool, is_named_pool
 from fomaug.driving import load_pool as named_pool
 from fomaug.driving.build import name_clips
 from fomaug.driving.pool import resolve_labels
-from fomaug.errors import ArgumentError, LabelError, MediaError, PoolError, ResumeError, did_you_mean, reason_of
+from fomaug.driving.spec import hint_on
+from fomaug.errors import ArgumentError, LabelError, MediaError, PoolError, ResumeError, reason_of
 from fomaug.expand.copies import Judge
 from fomaug.expand.gates import Embed, make_judge, read_gates
 from fomaug.expand.labels import Annotator
@@ -123,7 +124,7 @@ def check_clips(plan: ExpandPlan) -> None:
         names = (AUTO, *NAMED_POOLS)
         raise PoolError(
             f"driving must be {', '.join(names)}, a pool file or clips; there is no {plan.driving!r}"
-            f"{did_you_mean(plan.driving, names)}"
+            f"{hint_on(plan.driving, names)}"
         )
     resolve_labels(plan.clip_labels, name_clips([plan.driving]))
 

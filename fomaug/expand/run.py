@@ -205,9 +205,9 @@ class Pipeline:
         return [usable[job] for job in batch.unit if job in usable]
 
     def _usable(self, sources: Sequence[Loaded], run: _Run) -> list[Loaded]:
-        usable = []
-        fit_labels = self._fit_labels(run.task)
+        usable, fit_labels = list[Loaded](), self._fit_labels(run.task)
         for loaded in sources:
+            run.task.check_content(loaded)
             with self.clock("faces"):
                 found = prepare(loaded, fit_labels, self.stages.locate) if loaded.picture is not None else loaded
             if found.picture is None:

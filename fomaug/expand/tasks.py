@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, ParamSpec, Protocol, TypeVar
 
-from fomaug.errors import ArgumentError
+from fomaug.errors import ArgumentError, ResumeError
 from fomaug.expand.index import RowIndex
 from fomaug.expand.manifest import CopyId, part_path
 from fomaug.expand.report import Failure, OnMade
 from fomaug.expand.shards import Division
-from fomaug.expand.sources import Group
+from fomaug.expand.sources import Group, Loaded
 from fomaug.labels import FaceLabels, Flaw
 
 MOST_DEATHS: Final = 3  # of workers, by one group, before the group is given up
@@ -34,11 +34,22 @@ class Task:
         group: the group.
         recorded: copies of the group that have rows.
         labels: labels of its sources, by key.
+        hashes: sha256 of the files that recorded copies were made from, by key of the source.
     """
 
     group: Group
     recorded: frozenset[CopyId] = frozenset()
     labels: Mapping[str, FaceLabels] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+
+    def check_content(self, loaded: Loaded) -> None:
+        """Raise `ResumeError` if a picture has other content than when its recorded copies were made."""
+        key = loaded.job.source.key
+        if loaded.picture is not None and loaded.hash != self.hashes.get(key, loaded.hash):
+            raise ResumeError(
+                f"{key} was replaced since some of its copies were made, and a job cannot change its pictures; restore "
+                "it, or give a new folder"
+            )
 
 
 @dataclass(frozen=True)
@@ -187,7 +198,9 @@ class Tasks:
         group = self.division.group(number)
         recorded = frozenset(copy_id for copy_id in group.copy_ids if self.index.has(copy_id))
         keys = [job.source.key for job in group.jobs]
-        return Task(group, recorded, {key: self._labels[key] for key in keys if key in self._labels})
+        labels = {key: self._labels[key] for key in keys if key in self._labels}
+        begun = {key for key, _ in recorded}
+        return Task(group, recorded, labels, {key: found for key in begun if (found := self.index.source_hash(key))})
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,6 @@
 """Labels: landmarks, boxes, masks and segmentations are read from a dataset, moved with their picture, and written."""
 
-from fomaug.labels import coco, pts, tables  # noqa: F401 (importing a format registers it)
-
-# isort: split
-# Masks are registered last, since every folder with a PNG file is recognised as a folder of masks.
-from fomaug.labels import masks  # noqa: F401
+from fomaug.labels import coco, folders, tables  # noqa: F401 (importing a format registers it)
 from fomaug.labels.checks import Flaw as Flaw
 from fomaug.labels.checks import OnFlaw as OnFlaw
 from fomaug.labels.coco import read_categories as read_categories

@@ -19,7 +19,7 @@ from fomaug.errors import ArgumentError, PoolError, check_choice, shortened
 from fomaug.files import SUMMARY, read_regular
 from fomaug.media import decode_picture, encode_image
 from fomaug.options import AUTO, DrawSettings, Purpose, preset_options, recommended_driving
-from fomaug.study.crops import to_input
+from fomaug.study.faces import to_input
 from fomaug.study.plan import StudyPlan, Switch
 from fomaug.untrusted import load_json
 from fomaug.weights import load_model

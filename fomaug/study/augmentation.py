@@ -18,9 +18,9 @@ from fomaug.geometry import identity_grid
 from fomaug.labels import FaceLabels, move
 from fomaug.media import to_tensor
 from fomaug.quality import Gates, judge, score
-from fomaug.study.crops import cut, in_square, square_around, to_input, to_unit
 from fomaug.study.data import StudyData
 from fomaug.study.design import Rows
+from fomaug.study.faces import cut, in_square, square_around, to_input, to_unit
 
 _TURN: Final = math.radians(20)
 _SHEAR: Final = math.radians(8)

@@ -16,7 +16,7 @@ from fomaug.animator import Animator
 from fomaug.driving import pose_sample, views_of
 from fomaug.errors import ArgumentError, LabelError, MediaError
 from fomaug.labels import FaceLabels
-from fomaug.study.crops import Image8, input_points, read_face, read_scene, square_around, to_input
+from fomaug.study.faces import Image8, input_points, read_face, read_scene, square_around, to_input
 from fomaug.study.pictures import (
     Labelled,
     annotated,

@@ -82,7 +82,7 @@ OPTIONS = [
     ("--max-pixels", "integer", 64_000_000),
     ("--batch-size", "integer", 16),
     ("--device", "text", "auto"),
-    ("--dtype", "text", "auto"),
+    ("--dtype", "auto|float32|bfloat16|float16", "auto"),
     ("--workers", "integer", 2),
     ("--engine", "local|ray", "local"),
     ("--processes", "text", 1),

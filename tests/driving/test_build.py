@@ -198,6 +198,16 @@ def test_several_roots_may_be_given(clips: Path, tiny_model) -> None:
     assert pool.names == ("nod", "walk")
 
 
+def test_a_clip_that_is_given_twice_is_refused(clips: Path, tiny_model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(clips.parent)
+    name = clips.name
+    for given in ([clips, clips], [clips, clips / "happy" / "nod.mp4"], [f"{name}/sad/walk", clips]):
+        with pytest.raises(
+            ArgumentError, match=r"clips must be given once each, got .*(nod\.mp4|walk).* more than once"
+        ):
+            DrivingPool.from_clips(given, tiny_model, crop="frame")
+
+
 def test_an_empty_folder_has_no_clips(tmp_path: Path, tiny_model) -> None:
     with pytest.raises(PoolError, match="there is no clip in"):
         DrivingPool.from_clips(tmp_path, tiny_model)

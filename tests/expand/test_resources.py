@@ -219,6 +219,8 @@ def test_a_plan_names_a_parametric_pool_with_ranges(face_model) -> None:
         ({"driving": "views", "views": "yaw=5:1:2"}, "'yaw=5:1:2' is neither NAME=LOW:HIGH:STEP nor"),
         ({"driving": "views", "views": "yaw=200"}, "yaw must be angles from -70 to 70 degrees"),
         ({"driving": "bultin"}, "there is no 'bultin'; did you mean 'builtin'?"),
+        ({"driving": "atuo"}, "there is no 'atuo'; did you mean 'auto'?"),
+        ({"driving": "views zz"}, "there is no 'views zz'; the words after views must be NAME=VALUE, such as"),
         ({"driving": "empty"}, "there is no clip in empty"),
         ({"driving": "clips", "clip_labels": "labels.csv"}, "'three', but there is no such clip"),
         ({"driving": "clips", "clip_labels": "gone.csv"}, "cannot read the labels in gone.csv"),

@@ -265,6 +265,28 @@ def test_a_source_that_is_replaced_is_another_dataset(run: Callable[..., ExpandR
         run("other", resume=True)
 
 
+@pytest.mark.parametrize("format", ["folder", "webdataset"])
+def test_a_picture_that_is_replaced_by_one_of_the_same_size_is_named_if_it_is_read_again(
+    run: Callable[..., ExpandReport], faces: Path, format: str
+) -> None:
+    first, second, unread = (faces / name for name in ("anna/1.png", "carla/1.png", "anna/2.png"))
+    size = max(first.stat().st_size, second.stat().st_size)
+    old, new = (path.read_bytes().ljust(size, b"\0") for path in (first, second))
+    first.write_bytes(old)
+    whole = unread.read_bytes()
+    unread.write_bytes(bytes(len(whole)))
+    out = run("out", format=format).out
+    lines = (out / "manifest.jsonl").read_bytes().splitlines()
+    unread.write_bytes(whole)  # an archive is made again as a whole
+    (out / "anna" / "1_m001.png").unlink(missing_ok=True)
+    first.write_bytes(new)
+    with pytest.raises(ResumeError, match=r"^anna/1\.png was replaced since .*; restore it, or give a new folder$"):
+        run("out", format=format, resume=True)
+    first.write_bytes(old)
+    assert run("out", format=format, resume=True).written == 10
+    assert set(lines) <= set((out / "manifest.jsonl").read_bytes().splitlines())
+
+
 def test_pictures_that_exchanged_their_classes_are_other_pictures(
     run: Callable[..., ExpandReport], faces: Path
 ) -> None:
@@ -433,7 +455,7 @@ def test_numbers_of_numpy_and_paths_are_saved_as_those_of_python(
         ({"views": ""}, "views is an empty text; leave it out for its default"),
         ({"annotations": ""}, "annotations is an empty text; leave it out for its default"),
         ({"annotations": 5}, "annotations must be a text, got 5; leave it out for its default"),
-        ({"dtype": 16}, "dtype must be a text, got 16; give auto, float32,"),
+        ({"dtype": 16}, "dtype must be one of auto, float32, bfloat16, float16, got 16"),
         ({"views": "zz"}, "views must be NAME=ANGLES words such as 'yaw=-40:40:20 roll=0', got 'zz'"),
         ({"views": " "}, "views must be NAME=ANGLES words such as 'yaw=-40:40:20 roll=0', got ' '"),
         ({"balance": "yes"}, "balance must be True or False, got 'yes'"),
@@ -463,16 +485,24 @@ def test_an_empty_text_is_not_the_working_folder(name: str) -> None:
         expand(**{"dataset": "faces", "out": "out", name: ""}, dry_run=True)
 
 
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ({"copies": "four"}, "copies must be a whole number, got 'four'"),
+        ({"gates": "perhaps"}, "gates must be on, off or thresholds by name, got 'perhaps'"),
+        ({"gates": {"max_fold": 1}}, "gates must be among .*, got 'max_fold'"),
+        ({"dtype": "float23"}, "dtype must be one of auto, float32, .*got 'float23'"),
+        ({"annotation_format": "cocoa"}, "no annotation format 'cocoa'"),
+    ],
+)
 def test_a_wrong_setting_in_the_summary_is_named_with_its_file(
-    run: Callable[..., ExpandReport], tmp_path: Path
+    run: Callable[..., ExpandReport], tmp_path: Path, setting: dict[str, Any], reason: str
 ) -> None:
     run("out", prepare=True)
     path = tmp_path / "out" / "expand.json"
     summary = json.loads(path.read_text())
-    path.write_text(json.dumps({**summary, "settings": {**summary["settings"], "copies": "four"}}))
-    with pytest.raises(
-        ResumeError, match=rf"^{re.escape(str(path))} is damaged: copies must be a whole number, got 'four'"
-    ):
+    path.write_text(json.dumps({**summary, "settings": {**summary["settings"], **setting}}))
+    with pytest.raises(ResumeError, match=rf"^{re.escape(str(path))} is damaged: {reason}"):
         finish(tmp_path / "out")
     path.write_text(json.dumps(summary))
     with pytest.raises(ArgumentError, match=r"^workers must be 1 or more, got 0"):

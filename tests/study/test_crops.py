@@ -13,8 +13,8 @@ from fomaug.augment import MotionAugment, MotionResult
 from fomaug.geometry import identity_grid
 from fomaug.labels import FaceLabels
 from fomaug.study.augmentation import _to_copy, make_copies
-from fomaug.study.crops import ROOM, WIDE, cut, square_around
 from fomaug.study.data import StudyData, load_data
+from fomaug.study.faces import ROOM, WIDE, cut, square_around
 from fomaug.study.plan import StudyPlan
 
 SIDE, PLACE = 96, np.array([[40.25, 40.25], [56.25, 40.25], [48.25, 52.25]])
