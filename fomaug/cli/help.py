@@ -23,7 +23,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
         "fomaug expand pictures out --faces boxes --annotations boxes.json",
         "fomaug expand faces shards --format webdataset --driving my-clips --clip-labels folders",
     ),
-    "convert": ("fomaug convert faces-expanded faces-coco --to coco",),
+    "convert": ("fomaug convert faces-expanded faces-aligned --to folder --align 112",),
     "study": ("fomaug study faces -o faces-study --task recognition",),
     "animate": (
         "fomaug animate portrait.jpg clip.mp4 -o moving.mp4 --compare",

@@ -190,7 +190,11 @@ def test_columns_keep_their_order_and_new_ones_follow_them(root: Path, tmp_path:
         ("one.pts", "n_points: 3\n{\n1 2\n}\n", "n_points is 3, and the file has 1 points"),
         ("one.pts", "{\n1 inf\n}\n", r"one\.pts, line 2: two numbers"),
         ("one.pts", "nothing\n", "has no points between braces"),
-        ("a.xml", "", "the format of .*a.xml cannot be recognised; give its name, one of coco"),
+        (
+            "a.xml",
+            "",
+            "the format of .*a.xml cannot be recognised; give its name, one of coco.*convert boxes of YOLO",
+        ),
     ],
 )
 def test_damaged_files_are_named_with_their_line(
