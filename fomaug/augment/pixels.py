@@ -68,7 +68,10 @@ def check_images(images: Tensor, value_range: Range) -> ValueCheck | None:
     if images.shape[1] not in (1, 3):
         raise ShapeError(f"images must be (B, 3, H, W) RGB or (B, 1, H, W) grey, got {tuple(images.shape)}")
     if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise ShapeError(f"images must be uint8 or float, got {images.dtype}; convert them first")
+        raise ShapeError(
+            f"images must be uint8 or float, got {images.dtype}; scale them to 0 to 255 as uint8, or to value_range as "
+            "float"
+        )
     if not images.is_floating_point() or not images.numel():
         return None
     check = ValueCheck(images, value_range)
