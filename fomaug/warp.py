@@ -45,6 +45,7 @@ def image(x: Tensor, flow: Tensor, *, padding: Padding = "border") -> Tensor:
     Returns:
         (B, C, H, W) in the dtype of `x`.
     """
+    _check_tensors(x=x, flow=flow)
     _check_flow(x, flow)
     return warp_image(x, flow, padding=padding)
 
@@ -60,6 +61,7 @@ def mask(m: Tensor, flow: Tensor, *, void: int | None = None) -> Tensor:
     Returns:
         Masks in the shape and dtype of `m`.
     """
+    _check_tensors(m=m, flow=flow)
     _check_flow(m, flow)
     signed = _SIGNED.get(m.dtype)
     if signed is not None:
@@ -97,6 +99,7 @@ def points(
         Points in the shape of `xy`, finite if the given points are, and (B, M) bool: False for points that are in a
         fold, occluded, turned away, outside, or missing.
     """
+    _check_tensors(xy=xy, flow=flow)
     together, single = (xy[None], True) if xy.ndim == 2 else (xy, False)
     if together.ndim != 3 or together.shape[-1] != 2:
         raise ShapeError(f"xy must be (B, M, 2) or (M, 2), got {tuple(xy.shape)}")
@@ -136,6 +139,7 @@ def boxes(
         Boxes in the shape of `xyxy`, inside the image, and (B, M) bool: False if less than a tenth of the content is
         visible.
     """
+    _check_tensors(xyxy=xyxy, flow=flow)
     together, single = (xyxy[None], True) if xyxy.ndim == 2 else (xyxy, False)
     if together.ndim != 3 or together.shape[-1] != 4:
         raise ShapeError(f"xyxy must be (B, M, 4) or (M, 4), got {tuple(xyxy.shape)}")
@@ -208,6 +212,14 @@ def _box_samples(corners: Tensor) -> Tensor:
 def _sample(maps: Tensor, xy: Tensor) -> Tensor:
     sampled = torch.nn.functional.grid_sample(maps.to(xy.dtype), xy[:, None], padding_mode="border", align_corners=True)
     return sampled[:, 0, 0]  # (B, M)
+
+
+def _check_tensors(**values: object) -> None:
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            kind = type(value).__name__
+            remedy = "torch.from_numpy(array)" if kind == "ndarray" else "torch.tensor(values)"
+            raise ShapeError(f"{name} must be a tensor, got {kind}; use {remedy}")
 
 
 def _check_flow(batch: Tensor, flow: Tensor) -> None:

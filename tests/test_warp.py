@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -186,6 +187,18 @@ def test_a_box_thinner_than_a_pixel_stays_in_order() -> None:
         (lambda: warp.mask(torch.zeros(2, 4, 4), ZOOM), ShapeError, "2 labels or pictures for 1 flows"),
         (lambda: warp.image(torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4)), ShapeError, r"flow must be \(B, h, w, 2\)"),
         (lambda: warp.points(torch.zeros(1, 2, 2, dtype=torch.long), ZOOM), ArgumentError, "must be float"),
+        (
+            lambda: warp.points(np.zeros((1, 2, 2)), ZOOM),
+            ShapeError,
+            r"must be a tensor, got ndarray; use torch.from_numpy",
+        ),
+        (
+            lambda: warp.boxes([[[0.0, 0.0, 1.0, 1.0]]], ZOOM),
+            ShapeError,
+            r"must be a tensor, got list; use torch.tensor",
+        ),
+        (lambda: warp.mask(np.zeros((1, 4, 4)), ZOOM), ShapeError, r"must be a tensor, got ndarray"),
+        (lambda: warp.image(torch.zeros(1, 1, 4, 4), ZOOM.numpy()), ShapeError, r"flow must be a tensor, got ndarray"),
     ],
 )
 def test_wrong_shapes_are_named(call, error: type[Exception], message: str) -> None:

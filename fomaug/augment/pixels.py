@@ -61,14 +61,20 @@ def check_images(images: Tensor, value_range: Range) -> ValueCheck | None:
     """
     check_tensor(images)
     if images.ndim == 3:
-        raise ShapeError(f"images must be (B, C, H, W), got {tuple(images.shape)}; one picture is images[None]")
+        whole = "images.permute(2, 0, 1)[None]" if _is_last(images) else "images[None]"
+        raise ShapeError(f"images must be (B, C, H, W), got {tuple(images.shape)}; one picture is {whole}")
     check_shape("images", images, "B C H W")
     if len(images) and 0 in images.shape[2:]:
         raise ShapeError(f"images must have at least one pixel, got {tuple(images.shape)}")
     if images.shape[1] not in (1, 3):
-        raise ShapeError(f"images must be (B, 3, H, W) RGB or (B, 1, H, W) grey, got {tuple(images.shape)}")
+        alpha = "; leave the alpha channel out: images[:, :3]" if images.shape[1] == 4 else ""
+        remedy = "; use images.permute(0, 3, 1, 2)" if _is_last(images) else alpha
+        raise ShapeError(f"images must be (B, 3, H, W) RGB or (B, 1, H, W) grey, got {tuple(images.shape)}{remedy}")
     if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise ShapeError(f"images must be uint8 or float, got {images.dtype}; convert them first")
+        raise ShapeError(
+            f"images must be uint8 or float, got {images.dtype}; scale them to 0 to 255 as uint8, or to value_range as "
+            "float"
+        )
     if not images.is_floating_point() or not images.numel():
         return None
     check = ValueCheck(images, value_range)
@@ -76,6 +82,11 @@ def check_images(images: Tensor, value_range: Range) -> ValueCheck | None:
         return check
     check.finish()
     return None
+
+
+def _is_last(images: Tensor) -> bool:
+    """Return whether images have their channels in the last dimension, and not before height and width."""
+    return images.shape[-1] in (1, 3) and images.shape[-3] not in (1, 3)
 
 
 def check_tensor(images: object) -> None:

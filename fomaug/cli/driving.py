@@ -181,7 +181,7 @@ def build(
 @click.argument("path", metavar="POOL", type=click.Path(path_type=Path))
 @json_option
 def show(path: Path, *, as_json: bool) -> None:
-    """List the motion tracks of POOL, which is a file, or builtin, gestures or parametric."""
+    """List the motion tracks of POOL, which is a file, or builtin, gestures, parametric or views."""
     shown = _open(path)
     rows = [_row(track) for track in shown]
     if as_json:
@@ -203,9 +203,10 @@ def _beside(gestures: DrivingPool, clips: DrivingPool) -> DrivingPool:
 
 def _open(path: Path) -> DrivingPool:
     from fomaug.driving import DrivingPool, is_named_pool, load_pool
+    from fomaug.files import exists
     from fomaug.weights import load_model
 
-    if is_named_pool(str(path)):
+    if is_named_pool(str(path)) or not exists(path):
         return load_pool(str(path), load_model("lite-256", device="cpu"))
     return DrivingPool.load(path)
 

@@ -21,9 +21,10 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "expand": (
         "fomaug expand faces faces-expanded --copies 4 --seed 1",
         "fomaug expand pictures out --faces boxes --annotations boxes.json",
-        "fomaug expand faces shards --format webdataset --driving my-clips --clip-labels folders",
+        "fomaug expand faces shards --format webdataset --driving my-clips",
+        "fomaug expand faces smiling --driving my-clips --clip-labels folders --labels from_clip",
     ),
-    "convert": ("fomaug convert faces-expanded faces-coco --to coco",),
+    "convert": ("fomaug convert faces-expanded faces-aligned --to folder --align 112",),
     "study": ("fomaug study faces -o faces-study --task recognition",),
     "animate": (
         "fomaug animate portrait.jpg clip.mp4 -o moving.mp4 --compare",

@@ -15,7 +15,7 @@ from torch import Tensor
 from fomaug.augment import MotionResult
 from fomaug.errors import ShapeError
 from fomaug.labels import Movement
-from fomaug.media import like_array, to_array, to_tensor
+from fomaug.media import check_mode, like_array, to_array, to_tensor
 
 AnyImage = Tensor | NDArray[Any] | Image.Image
 """A (C, H, W) tensor, an (H, W, C) or (H, W) array, or a PIL image."""
@@ -115,8 +115,7 @@ def image_tensor(image: AnyImage) -> Tensor:
             raise ShapeError(f"a picture must be a (C, H, W) tensor, got {tuple(image.shape)}")
         return image
     if isinstance(image, Image.Image):
-        if image.mode not in ("RGB", "L"):
-            raise ShapeError(f"a PIL picture must be RGB or L, got {image.mode}; use picture.convert('RGB')")
+        check_mode(image.mode)
         image = np.asarray(image)
     if not isinstance(image, np.ndarray):
         raise ShapeError(f"a picture must be a tensor, an array or a PIL image, got {type(image).__name__}")

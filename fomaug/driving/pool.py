@@ -157,7 +157,7 @@ class DrivingPool(MeanFacePools):
         wanted = {name for name in names if name in self._rows or name in self.labels}
         for name in names:
             if name not in wanted:
-                self._row(name)
+                self._row(name, self.labels)
         return self._with(track for track in self.tracks if track.name in wanted or track.label in wanted)
 
     def labelled(self, labels: str | Path | Mapping[str, str]) -> DrivingPool:
@@ -181,7 +181,7 @@ class DrivingPool(MeanFacePools):
         """
         for name in weights:
             if name not in self.labels:
-                self._row(name)
+                self._row(name, self.labels)
         return self._with(
             replace(track, weight=float(weights.get(track.name, weights.get(track.label or "", track.weight))))
             for track in self.tracks
@@ -287,9 +287,8 @@ class DrivingPool(MeanFacePools):
     def _with(self, tracks: Iterable[MotionTrack]) -> DrivingPool:
         return DrivingPool(tracks, self.model_name, self.model_hash, skipped=self.skipped)
 
-    def _row(self, name: str) -> int:
+    def _row(self, name: str, labels: Iterable[str | None] = ()) -> int:
         if name not in self._rows:
-            raise PoolError(
-                f"the pool has no track {name!r}{did_you_mean(name, self._rows)}; it has {first_names(self.names)}"
-            )
+            near = did_you_mean(name, [*self._rows, *filter(None, labels)])
+            raise PoolError(f"the pool has no track {name!r}{near}; it has {first_names(self.names)}")
         return self._rows[name]

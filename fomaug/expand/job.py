@@ -28,6 +28,7 @@ from fomaug.expand.plan import EngineName, ExpandOptions, ExpandPlan, Format, La
 from fomaug.expand.prepare import Given, Prepared, begin, check, check_share, choose_driving, prepare
 from fomaug.expand.report import ExpandReport, estimate_bytes, plan_of, read_summary, show_progress
 from fomaug.expand.resources import GIVEN, on_own_device
+from fomaug.expand.samples import copy_label
 from fomaug.expand.shards import Division
 from fomaug.expand.tasks import Share, Tasks, parse_share
 from fomaug.faces import Detector
@@ -233,10 +234,11 @@ def _start_report(plan: ExpandPlan, found: Found, division: Division) -> ExpandR
 
 
 def _estimate(plan: ExpandPlan, report: ExpandReport, division: Division) -> ExpandReport:
-    """Add the estimates of a dry run."""
+    """Add the estimates of a dry run; labels of clips are not known before the clips are drawn."""
     labels, size = Counter[str](), 0
     for job in division.jobs():
-        labels[job.source.label if plan.labels == "keep" else ""] += job.copies
+        if plan.labels != "from_clip":
+            labels[copy_label(plan.labels, job.source.label, None)] += job.copies
         size += estimate_bytes([job.source.num_bytes], [job.copies])
     return replace(report, labels=tuple(sorted(labels.items())), estimated_bytes=size)
 

@@ -121,7 +121,9 @@ class ExpandPlan:
     )
     annotation_format: str | None = option(None, "Format of the annotations, if the path does not identify it.")
     clip_labels: str | None = option(
-        None, "CSV file with columns clip,label; or folders, where driving is a folder of clips."
+        None,
+        "Labels of clips, for --labels from_clip: a CSV file with columns clip,label; or folders, where driving is a "
+        "folder of clips.",
     )
     clip_weights: Mapping[str, float] | None = option(
         None, "CLIP=WEIGHT,...: relative frequency of clips by name or label; 0 excludes a clip."

@@ -63,7 +63,7 @@ class ExpandReport:
         flawed: annotations that could not be used.
         expanded: folders of the dataset that were left out because `expand` wrote them.
         unannotated: number of sources without annotations; 0 if no annotations were given.
-        labels: number of copies by label; the label "" stands for none.
+        labels: number of copies by label; the label "" stands for none. Empty in a dry run with labels of clips.
         originals: number of originals in the output folder.
         contact_sheet: path of an image of some sources and their copies; None in a dry run, or without copies.
         estimated_bytes: expected size of the output in a dry run.

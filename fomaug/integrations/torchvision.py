@@ -25,6 +25,7 @@ from fomaug.errors import ArgumentError, ShapeError
 from fomaug.imports import require
 from fomaug.integrations.engine import SETTINGS, apply_there, own_engine, random_numbers
 from fomaug.labels import Movement
+from fomaug.media import check_mode
 from fomaug.motion import Interval, MotionParams, Region, Selection
 from fomaug.options import AUTO
 
@@ -246,8 +247,7 @@ def _count_motions(picture: Any) -> int:
 def _images(picture: Any) -> Tensor:
     """Bring a picture to (N, C, H, W)."""
     if isinstance(picture, PIL.Image.Image):
-        if picture.mode not in ("RGB", "L"):
-            raise ShapeError(f"a PIL picture must be RGB or L, got {picture.mode}; use picture.convert('RGB') before")
+        check_mode(picture.mode)
         return F.pil_to_tensor(picture)[None]  # type: ignore[no-any-return]
     plain = picture.as_subclass(torch.Tensor)
     return plain.reshape(-1, *plain.shape[-3:])  # type: ignore[no-any-return]

@@ -144,7 +144,10 @@ def find_format(path: Path, name: str | None = None) -> Format:
             return candidate
     if not exists(path):
         raise LabelError(f"there are no annotations at {path}")
-    raise LabelError(f"the format of {path} cannot be recognised; give its name, one of {', '.join(FORMATS)}")
+    raise LabelError(
+        f"the format of {path} cannot be recognised; give its name, one of {', '.join(FORMATS)}, as annotation format; "
+        "convert boxes of YOLO, Pascal VOC and WIDER FACE to coco or jsonl first"
+    )
 
 
 def _by_name(name: str) -> Format:

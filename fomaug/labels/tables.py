@@ -131,27 +131,41 @@ def _is_visibility(name: str, pairs: int) -> bool:
 
 
 def _write_csv(rows: Iterable[Row], out: Path, like: Path | None) -> list[Path]:
-    listed = [(file, size, part) for file, size, labels in rows for part in split_rows(labels)]
-    others = list(dict.fromkeys(name for _, _, labels in listed for name in labels.fields))
-    pairs = max((len(labels.points) for _, _, labels in listed if labels.points is not None), default=0)
+    listed = [(file, part) for file, _, labels in rows for part in split_rows(labels)]
+    others = list(dict.fromkeys(name for _, labels in listed for name in labels.fields))
+    pairs = max((len(labels.points) for _, labels in listed if labels.points is not None), default=0)
+    points = [f"{axis}{i}" for i in range(pairs) for axis in "xyv"]
+    # Programs that read columns by their positions find them where the given table has them.
+    columns = list(dict.fromkeys([*_columns_of(like), "file", *others, *points]))
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", *others, *(f"{axis}{i}" for i in range(pairs) for axis in "xyv")])
-    for file, _, labels in listed:
-        cells = [] if labels.points is None else _cells(labels)
-        writer.writerow([file, *(labels.fields.get(name, "") for name in others), *cells])
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for file, labels in listed:
+        writer.writerow({**labels.fields, **_cells(labels), "file": file})
     target = out / (like.name if like is not None else "landmarks.csv")
     write_file(target, text.getvalue().encode("utf-8", "surrogateescape"))
     return [target]
 
 
-def _cells(labels: FaceLabels) -> list[str]:
-    assert labels.points is not None
-    return [
-        cell
-        for xy, seen in zip(labels.points, labels.points_seen, strict=True)
-        for cell in (*("" if math.isnan(value) else f"{value:.3f}" for value in xy), str(int(seen)))
-    ]
+def _columns_of(like: Path | None) -> list[str]:
+    """Return the columns of a given table; the column of the pictures is called `file`."""
+    if like is None or not like.is_file():
+        return []
+    with open_text(like, LABELS, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        columns = next(csv.reader(file), [])
+    named = next((name for name in CSV_FILES if name in columns), "file")
+    return ["file" if name == named else name for name in columns]
+
+
+def _cells(labels: FaceLabels) -> dict[str, str]:
+    if labels.points is None:
+        return {}
+    cells = {}
+    for i, (xy, seen) in enumerate(zip(labels.points, labels.points_seen, strict=True)):
+        for axis, value in zip("xy", xy, strict=True):
+            cells[f"{axis}{i}"] = "" if math.isnan(value) else f"{value:.3f}"
+        cells[f"v{i}"] = str(int(seen))
+    return cells
 
 
 CSV = register(Format("csv", lambda path: path.suffix.lower() == ".csv", _read_csv, _write_csv))

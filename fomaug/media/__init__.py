@@ -26,6 +26,7 @@ from fomaug.media.opening import MediaInput as MediaInput
 from fomaug.media.opening import on_disk as on_disk
 from fomaug.media.opening import open_picture as open_picture
 from fomaug.media.picture import Picture as Picture
+from fomaug.media.picture import check_mode as check_mode
 from fomaug.media.picture import decode_picture as decode_picture
 from fomaug.media.picture import from_unit as from_unit
 from fomaug.media.picture import like_array as like_array
@@ -78,6 +79,7 @@ __all__ = [
     "DAMAGE",
     "open_picture",
     "Picture",
+    "check_mode",
     "decode_picture",
     "read_picture",
     "upright_size",

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from PIL import UnidentifiedImageError
 from torch import Tensor
 
-from fomaug.errors import MediaError, reason_of
+from fomaug.errors import MediaError, ShapeError, reason_of
 from fomaug.files import PICTURE, open_regular, read_regular
 from fomaug.media.formats import PICTURE_FORMATS, why_unread
 from fomaug.media.opening import DAMAGE, MediaInput, identify, media_file
@@ -32,6 +32,14 @@ def to_tensor(pixels: NDArray[Any]) -> Tensor:
     if not (pixels.flags.writeable and pixels.dtype.isnative):
         pixels = np.array(pixels, dtype=pixels.dtype.newbyteorder("="))  # torch accepts no others
     return torch.from_numpy(np.ascontiguousarray(pixels)).movedim(-1, -3)
+
+
+def check_mode(mode: str) -> None:
+    """Raise `ShapeError` unless the mode of a PIL picture is RGB or L; the message describes the conversion."""
+    if mode not in ("RGB", "L"):
+        deep = "scale its values to 0 to 255 and make an L picture of them, because picture.convert clips them"
+        remedy = deep if mode.startswith(("I", "F")) else "use picture.convert('RGB')"
+        raise ShapeError(f"a PIL picture must be RGB or L, got {mode}; {remedy}")
 
 
 def to_array(image: Tensor) -> NDArray[Any]:

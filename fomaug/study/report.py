@@ -207,6 +207,9 @@ def _notes(plan: StudyPlan, data: StudyData, splits: Sequence[Split], classic: A
             f"the classic arm recognises only {classic.train:.2f} of its own training pictures; give more steps before "
             "you rely on the verdict"
         )
+    if plan.task != "landmarks" and 1 - classic.score < plan.smallest_gain:
+        impossible = f"a gain of {plan.smallest_gain:g} is impossible; give harder tests, for example with --test"
+        notes.append(f"the classic arm recognises {classic.score:.4f} of the test pictures, so {impossible}")
     return [*notes, *data.notes, *caveats(data, plan, splits)]
 
 

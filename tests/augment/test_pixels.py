@@ -37,6 +37,9 @@ def test_there_and_back_is_the_same(dtype, value_range, tolerance, channels):
     [
         (torch.zeros(3, 8, 8), ShapeError, r"images must be \(B, C, H, W\), got \(3, 8, 8\)"),
         (torch.zeros(1, 8, 8, 3), ShapeError, "RGB or"),
+        (torch.zeros(2, 8, 8, 3), ShapeError, r"got \(2, 8, 8, 3\); use images.permute\(0, 3, 1, 2\)"),
+        (torch.zeros(2, 4, 8, 8), ShapeError, r"got \(2, 4, 8, 8\); leave the alpha channel out: images\[:, :3\]"),
+        (torch.zeros(8, 8, 3), ShapeError, r"got \(8, 8, 3\); one picture is images.permute\(2, 0, 1\)\[None\]"),
         (torch.zeros(1, 3, 8, 8, dtype=torch.int64), ShapeError, "uint8 or float, got torch.int64"),
         (torch.full((1, 3, 8, 8), 200.0), ArgumentError, "go from 200 to 200, but value_range is"),
         (torch.full((1, 3, 8, 8), torch.nan), ArgumentError, "go from nan to nan"),

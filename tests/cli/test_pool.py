@@ -70,6 +70,12 @@ def test_skipped_clips_are_named_and_change_the_exit_code(clips: Path, model: Pa
     assert not (tmp_path / "b").exists()
 
 
+def test_a_missing_pool_is_an_error_with_the_names() -> None:
+    failed = CliRunner().invoke(pool, ["show", "bultin"], standalone_mode=False)
+    assert "gestures, parametric, views or a pool file" in str(failed.exception)
+    assert "did you mean 'builtin'" in str(failed.exception)
+
+
 def test_a_file_that_is_no_pool_is_an_error_with_a_remedy(clips: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("no pool at all")
     failed = run("show", tmp_path / "a", fails=PoolError)

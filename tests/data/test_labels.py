@@ -264,7 +264,9 @@ def test_a_palette_mask_keeps_its_palette():
     [
         (torch.zeros(1, 3, 8, 8), r"\(C, H, W\) tensor, got \(1, 3, 8, 8\)"),
         (np.zeros((1, 2, 3, 4)), r"array, got \(1, 2, 3, 4\)"),
-        (Image.new("RGBA", (4, 4)), "RGB or L, got RGBA"),
+        (Image.new("RGBA", (4, 4)), r"RGB or L, got RGBA; use picture.convert"),
+        (Image.new("I;16", (4, 4)), "RGB or L, got I;16; scale its values to 0 to 255"),
+        (Image.new("F", (4, 4)), "RGB or L, got F; scale its values to 0 to 255"),
         ("picture.jpg", "got str"),
     ],
 )

@@ -35,8 +35,8 @@ def setup(page: str) -> Callable[[Setup], Setup]:
 def _readme(folder: Path, names: Names) -> None:
     names.update(
         masks=torch.zeros(2, stage.SIZE, stage.SIZE, dtype=torch.int64),
-        points=torch.zeros(2, 5, 2),
-        boxes=torch.tensor([[[-0.5, -0.5, 0.5, 0.5]]] * 2),
+        points=torch.full((2, 5, 2), 60.0),
+        boxes=torch.tensor([[[32.0, 32.0, 96.0, 96.0]]] * 2),
         frames=tensors(2),
         dataset=stage.Faces(),
     )
@@ -143,6 +143,10 @@ def _landmarks(folder: Path, names: Names) -> None:
 
 @setup("docs/how-to/detection.md")
 def _detection(folder: Path, names: Names) -> None:
+    stage.faces(folder / "images", {"anna": 1, "ben": 1})
+    for person in ("anna", "ben"):
+        (folder / "labels" / person).mkdir(parents=True)
+        (folder / "labels" / person / "1.txt").write_text("0 0.5 0.5 0.4 0.5\n")
     names.update(dataloader=DataLoader(stage.Faces(2), batch_size=2))
 
 

@@ -54,6 +54,8 @@ def test_tracks_are_weighted_by_name_and_by_label() -> None:
     assert both.weighted({"nod": 2}).hash != both.hash == both.weighted({"nod": 1}).hash
     with pytest.raises(PoolError, match=r"no track 'shak'; did you mean 'shake'"):
         both.weighted({"shak": 1})
+    with pytest.raises(PoolError, match=r"no track 'yess'; did you mean 'yes'"):
+        both.weighted({"yess": 1})
     with pytest.raises(PoolError, match="weight must be 0 or more"):
         both.weighted({"nod": -1})
 

@@ -246,6 +246,22 @@ def test_a_dry_run_counts_and_writes_nothing(run: Callable[..., ExpandReport], f
 
 
 @pytest.mark.parametrize(
+    ("labels", "counts"),
+    [
+        ("keep", (("anna", 6), ("ben", 6), ("carla", 3))),
+        ({"*": "fake"}, (("fake", 15),)),
+        ({"ben": "b", "*": "others"}, (("b", 6), ("others", 9))),
+        ("drop", (("", 15),)),
+        ("from_clip", ()),  # clips are not drawn yet
+    ],
+)
+def test_a_dry_run_counts_the_labels_that_copies_will_have(
+    run: Callable[..., ExpandReport], labels: str | dict[str, str], counts: tuple[tuple[str, int], ...]
+) -> None:
+    assert run(dry_run=True, labels=labels).labels == counts
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"copies": 0}, "copies must be 1 or more, got 0"),

@@ -344,9 +344,15 @@ def test_a_wrong_setting_is_reported(pool, exact):
         MotionAugment(pool, exact, selection="divers")
 
 
-@pytest.mark.parametrize("mode", ["P", "1", "RGBA", "CMYK", "I;16"])
+@pytest.mark.parametrize("mode", ["P", "1", "RGBA", "CMYK"])
 def test_pil_pictures_of_other_modes_are_an_error_with_a_remedy(always, mode):
     with pytest.raises(ShapeError, match=rf"must be RGB or L, got {mode}; use picture\.convert\('RGB'\)"):
+        always(PIL.Image.new(mode, SIZE[::-1]))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_deep_pil_pictures_are_not_to_be_converted_because_that_clips_them(always, mode):
+    with pytest.raises(ShapeError, match=rf"must be RGB or L, got {mode}; scale its values to 0 to 255.*clips them"):
         always(PIL.Image.new(mode, SIZE[::-1]))
 
 

@@ -148,7 +148,16 @@ def test_other_columns_are_kept(root: Path, tmp_path: Path) -> None:
     assert found["a/one.jpg"].fields == {"person": "p7"}
     write_annotations([("a/n.jpg", (30, 40), found["a/one.jpg"])], tmp_path / "out", "csv", like=path)
     lines = (tmp_path / "out" / "landmarks.csv").read_text().splitlines()
-    assert lines == ["file,person,x0,y0,v0,x1,y1,v1", "a/n.jpg,p7,1.000,2.000,1,3.000,4.000,1"]
+    assert lines == ["file,person,x0,y0,x1,y1,v0,v1", "a/n.jpg,p7,1.000,2.000,3.000,4.000,1,1"]
+
+
+def test_columns_keep_their_order_and_new_ones_follow_them(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "landmarks.csv"
+    path.write_text("x0,y0,x1,y1,person,path,v1\n1,2,3,4,p7,a/one.jpg,0\n")
+    labels = read_annotations(path, root)["a/one.jpg"]
+    write_annotations([("a/n.jpg", (30, 40), labels)], tmp_path / "out", "csv", like=path)
+    lines = (tmp_path / "out" / "landmarks.csv").read_text().splitlines()
+    assert lines == ["x0,y0,x1,y1,person,file,v1,v0", "1.000,2.000,3.000,4.000,p7,a/n.jpg,0,1"]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +190,11 @@ def test_other_columns_are_kept(root: Path, tmp_path: Path) -> None:
         ("one.pts", "n_points: 3\n{\n1 2\n}\n", "n_points is 3, and the file has 1 points"),
         ("one.pts", "{\n1 inf\n}\n", r"one\.pts, line 2: two numbers"),
         ("one.pts", "nothing\n", "has no points between braces"),
-        ("a.xml", "", "the format of .*a.xml cannot be recognised; give its name, one of coco"),
+        (
+            "a.xml",
+            "",
+            "the format of .*a.xml cannot be recognised; give its name, one of coco.*convert boxes of YOLO",
+        ),
     ],
 )
 def test_damaged_files_are_named_with_their_line(

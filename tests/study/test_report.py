@@ -36,7 +36,13 @@ def test_the_answer_follows_the_rule(low: float, high: float, answer: str) -> No
 
 
 def scored(
-    tmp_path: Path, gain: float, *, task: str = "recognition", people: int = 12, train: float = 1.0
+    tmp_path: Path,
+    gain: float,
+    *,
+    task: str = "recognition",
+    people: int = 12,
+    train: float = 1.0,
+    score: float = 0.5,
 ) -> StudyResult:
     """A study whose copies change every score of the classic arm by much the same."""
     count = people * 2
@@ -48,11 +54,11 @@ def scored(
     values = {"annotations": "a.csv"} if task == "landmarks" else {}
     plan = StudyPlan(task=task, choices=4, seeds=2, **values)  # type: ignore[arg-type]
     splits = [Split(np.arange(2), np.arange(2, count)) for _ in range(4)]
-    log = RunLog(tmp_path / f"{gain}{task}", {})
+    log = RunLog(tmp_path / f"{gain}{task}{score}", {})
     rng = np.random.default_rng(0)
     for name, shift in (("none", -0.1), ("classic", 0.0), ("copies", gain)):
         for choice, seed in np.ndindex(4, 2):
-            row = {key: 0.5 + shift + float(rng.normal(0, 1e-3)) for key in faces.keys[2:]}
+            row = {key: score + shift + float(rng.normal(0, 1e-3)) for key in faces.keys[2:]}
             log.add(RunId(name, choice, seed), RunResult(row, train, 32, 1))
     arms = [Arm("none"), Arm("classic"), replace(Arm("copies"), augment=object())]  # type: ignore[arg-type]
     return summarise(plan, faces, splits, arms, log, {})
@@ -72,6 +78,13 @@ def test_less_error_is_a_gain(tmp_path: Path) -> None:
     assert result.arms[2].gain is not None and result.arms[2].gain.mean == pytest.approx(0.05, abs=1e-3)
     assert result.verdict.startswith("Yes: classic + copies helps")
     assert scored(tmp_path, 0.05, task="landmarks").arms[2].answer == "harm"
+
+
+def test_a_ceiling_is_noted_because_no_gain_can_be_measured_below_it(tmp_path: Path) -> None:
+    (note,) = scored(tmp_path, 0.005, score=0.995).notes
+    assert "of the test pictures, so a gain of 0.01 is impossible" in note and "--test" in note
+    assert not scored(tmp_path, 0.0, score=0.98).notes
+    assert not scored(tmp_path, 0.0, score=0.995, task="landmarks").notes
 
 
 def test_networks_that_have_not_learned_are_noted(tmp_path: Path) -> None:
