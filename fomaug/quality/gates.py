@@ -207,8 +207,10 @@ def _size(keypoints: Keypoints) -> Tensor:
 def _identity(embed: Embed | None, source: Tensor, result: Tensor, copies: int) -> list[float] | None:
     if embed is None:
         return None
-    before, after = embed(source).float().repeat_interleave(copies, 0), embed(result).float()
-    found: list[float] = F.cosine_similarity(before, after).cpu().tolist()
+    before, after = embed(source).float(), embed(result).float()
+    if not (before.ndim == after.ndim == 2 and len(before) == len(source) and len(after) == len(result)):
+        raise ShapeError(f"embed must map (N, 3, H, W) to (N, D), got {tuple(after.shape)} for {tuple(result.shape)}")
+    found: list[float] = F.cosine_similarity(before.repeat_interleave(copies, 0), after).cpu().tolist()
     return found
 
 

@@ -141,6 +141,14 @@ def test_a_source_may_have_several_results_and_known_keypoints(tiny_model: fomau
         score(tiny_model, source, result, flow, occlusion, keypoints=known[:1])
 
 
+def test_an_embedder_returns_a_vector_for_each_image(tiny_model: fomaug.Animator) -> None:
+    image = torch.rand(2, 3, 64, 64)
+    flow, occlusion = identity_grid((4, 4)).expand(2, -1, -1, -1), torch.ones(2, 1, 4, 4)
+    for wrong in (lambda x: x, lambda x: x.mean((1, 2, 3)), lambda x: x.mean((2, 3))[:1]):
+        with pytest.raises(ShapeError, match=r"embed must map \(N, 3, H, W\) to \(N, D\), got \("):
+            score(tiny_model, image, image, flow, occlusion, embed=wrong)
+
+
 def test_flows_and_results_must_have_equal_numbers(tiny_model: fomaug.Animator) -> None:
     image = torch.rand(2, 3, 64, 64)
     with pytest.raises(ShapeError, match="each of 2 results needs one source, one flow and one occlusion map"):
