@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--copies", type=int, default=4)
-    parser.add_argument("--driving", default="builtin")
+    parser.add_argument("--driving", default="builtin", help="as of MotionAugment, such as 'views yaw=-20:20:10'")
     parser.add_argument("--model", default="lite-256")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

@@ -121,16 +121,17 @@ class RowIndex:
         counts = np.bincount(self._column("labels")[self._order(rejected=False)], minlength=len(self._labels))
         return tuple(sorted((label, int(counts[number])) for label, number in self._labels.items() if counts[number]))
 
-    def rows_of(self, key: str, most: int) -> list[Row]:
-        """Read the rows of the first written copies of a source; not after `join`, which moves the rows."""
+    def rows_of(self, key: str, most: int, *, rejected: bool = False) -> list[Row]:
+        """Read rows of the first written or rejected copies of a source; not after `join`, which moves the rows."""
         span = self.division.span(key)
-        order, positions = self._order(rejected=False), self._columns["positions"]
+        order, positions = self._order(rejected=rejected), self._columns["positions"]
         first, end = (bisect_left(order, bound, key=positions.__getitem__) for bound in (span.start, span.stop))
         return [self._read(number) for number in order[first : min(end, first + most)].tolist()]
 
     def source_hash(self, key: str) -> str | None:
-        """Return the sha256 of the source file that copies were made from; None without written copies."""
-        return next((row["source_hash"] for row in self.rows_of(key, 1)), None)
+        """Return the sha256 of the source file that copies were made from; None if no copy is recorded."""
+        rows = self.rows_of(key, 1) or self.rows_of(key, 1, rejected=True)
+        return rows[0].get("source_hash") if rows else None
 
     def join(self) -> None:
         """Write the manifest and the file of rejected copies, each in planned order, and remove the parts.

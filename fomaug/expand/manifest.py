@@ -268,6 +268,7 @@ def check_original(row: Any) -> None:
 def check_rejected(row: Any) -> None:
     """Check a row of a rejected copy, see `check_row`."""
     _check_fields("the row", row, _REJECTED)
+    _check_fields("the row", {"source_hash": "", **row}, {"source_hash": (str,)})
     if not all(isinstance(reason, str) and reason.split() for reason in row["reasons"]):
         raise ValueError(f"reasons must be texts, got {shortened(row['reasons'])}")
     _check_flaws(row.get("flaws", []))

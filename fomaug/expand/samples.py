@@ -211,6 +211,7 @@ def rejected_row(loaded: Loaded, outcome: Outcome) -> Row:
     """Make the row of a copy that the gates rejected."""
     return {
         "source": loaded.job.source.key,
+        "source_hash": loaded.hash,
         "copy": outcome.copy,
         "attempts": outcome.attempt + 1,
         "reasons": list(outcome.verdict.reasons),

@@ -21,7 +21,7 @@ Embed = Callable[[Tensor], Tensor]
 
 _SIDE = 128  # side of the reduced images that are measured; finer flaws are invisible
 _CELLS = (64, 64)  # largest grid of a measured flow; on finer grids, edges of lids and outlines would count as folds
-_FACE, _PATCH = 64, 12  # cells of a face's box along a side, and cells of a patch of the residual
+_BOX, _PATCH = 64, 12  # cells of a face's box along a side, and cells of a patch of the residual
 _LARGEST, _SMALLEST = 8.0, 0.05  # limits of the area that a cell of the flow covers, relative to the cell
 
 
@@ -104,12 +104,12 @@ def score(
         "sharpness": _energy(moved, face) / energy.repeat_interleave(copies),
         "motion": (after.value - before.value).norm(dim=-1).mean(1) / length,
     }
-    identity = _identity(embed, source, result, copies)
+    identity: list[float | None] = [None] * len(result)
+    if embed is not None:
+        known = _embedded(embed, source).repeat_interleave(copies, 0)
+        identity = F.cosine_similarity(known, _embedded(embed, result)).tolist()
     rows = torch.stack(list(parts.values()), dim=1).double().cpu().tolist()
-    return [
-        Scores(**dict(zip(parts, row, strict=True)), identity=None if identity is None else identity[i])
-        for i, row in enumerate(rows)
-    ]
+    return [Scores(**dict(zip(parts, row, strict=True)), identity=own) for row, own in zip(rows, identity, strict=True)]
 
 
 def _count_copies(source: Tensor, result: Tensor, flow: Tensor, occlusion: Tensor) -> int:
@@ -178,12 +178,12 @@ def _keypoint_error(
 
 
 def _residual(small: Tensor, result: Tensor, flow: Tensor, occlusion: Tensor, value: Tensor) -> Tensor:
-    """Measure the residual of reduced images in ovals: the corners of a face's box show painted hair and background."""
+    """Measure the residual in the oval of each face; the corners of its box show painted hair and background."""
     warped = warp_image(small, resize_flow(flow.float(), (_SIDE, _SIDE)), padding="border")
     visible = resize_map(occlusion.float(), (_SIDE, _SIDE))
     difference = (result - warped).abs().mean(1, keepdim=True) * visible
     low, high = value.amin(1)[:, None, None], value.amax(1)[:, None, None]  # (N, 1, 1, 2)
-    unit = identity_grid((_FACE, _FACE), device=value.device)
+    unit = identity_grid((_BOX, _BOX), device=value.device)
     face = F.grid_sample(difference, (low + high) / 2 + unit * (high - low) / 2, align_corners=True)
     oval = unit.square().sum(-1) < 1
     return F.avg_pool2d(face * oval, _PATCH, stride=_PATCH // 4).flatten(1).amax(1)
@@ -204,14 +204,12 @@ def _size(keypoints: Keypoints) -> Tensor:
     return hull_area(keypoints.value).sqrt().clamp(min=1e-3)
 
 
-def _identity(embed: Embed | None, source: Tensor, result: Tensor, copies: int) -> list[float] | None:
-    if embed is None:
-        return None
-    before, after = embed(source).float(), embed(result).float()
-    if not (before.ndim == after.ndim == 2 and len(before) == len(source) and len(after) == len(result)):
-        raise ShapeError(f"embed must map (N, 3, H, W) to (N, D), got {tuple(after.shape)} for {tuple(result.shape)}")
-    found: list[float] = F.cosine_similarity(before.repeat_interleave(copies, 0), after).cpu().tolist()
-    return found
+def _embedded(embed: Embed, images: Tensor) -> Tensor:
+    found = embed(images)
+    if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images):
+        got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise ShapeError(f"embed must map images {tuple(images.shape)} to a tensor (N, D), got {got}")
+    return found.float()
 
 
 @dataclass(frozen=True)

@@ -287,6 +287,24 @@ def test_a_picture_that_is_replaced_by_one_of_the_same_size_is_named_if_it_is_re
     assert set(lines) <= set((out / "manifest.jsonl").read_bytes().splitlines())
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_replaced_picture_whose_copies_were_rejected_is_named(
+    run: Callable[..., ExpandReport], faces: Path, format: str
+) -> None:
+    first, second, unread = (faces / name for name in ("anna/1.png", "carla/1.png", "anna/2.png"))
+    size = max(first.stat().st_size, second.stat().st_size)
+    old, new = (path.read_bytes().ljust(size, b"\0") for path in (first, second))
+    first.write_bytes(old)
+    whole = unread.read_bytes()
+    unread.write_bytes(bytes(len(whole)))
+    options = {"format": format, "gates": {"max_occluded": -1.0}, "tries": 1}
+    assert run("out", **options).rejected == 8
+    unread.write_bytes(whole)
+    first.write_bytes(new)
+    with pytest.raises(ResumeError, match=r"^anna/1\.png was replaced since "):
+        run("out", **options, resume=True)
+
+
 def test_pictures_that_exchanged_their_classes_are_other_pictures(
     run: Callable[..., ExpandReport], faces: Path
 ) -> None:
