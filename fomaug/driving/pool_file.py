@@ -33,6 +33,7 @@ VIEWS: Final = 2  # version of files with views, which older versions of fomaug 
 _KEY: Final = "fomaug.pool"
 _MAX_HEADER: Final = 2**24
 _MOST_PARTS: Final = 10**6  # largest number of lists and objects in the description, each of which takes 60 bytes
+_MOST_VALUES: Final = 4 * 10**6  # largest number of commas in the description; as many numbers take a second to read
 _MOST_FRAMES: Final = 10**7  # largest number of frames of a track: four days at 25 a second
 _MOST_POINTS: Final = 1024  # largest number of keypoints
 _FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
@@ -149,6 +150,8 @@ def _header(path: Path, text: str | None) -> dict[str, Any]:
         raise PoolError(f"{path} is a safetensors file, but no pool of fomaug")
     if text.count("{") + text.count("[") > _MOST_PARTS:
         raise PoolError(f"{path} is damaged: its description has more than {_MOST_PARTS} lists and objects")
+    if text.count(",") > _MOST_VALUES:
+        raise PoolError(f"{path} is damaged: its description has more than {_MOST_VALUES} values")
     header = load_json(text, f"{path} is damaged: its description", PoolError, finite=False)
     if not isinstance(header, dict) or not isinstance(header.get("version"), int):
         raise PoolError(f"{path} is damaged: its description has no version")

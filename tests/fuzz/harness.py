@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = 2.0
+SECONDS = 5.0  # the largest files that are read take a second on a fast machine, and two on a slow one
 MEMORY = 300 * 2**20
 _ROOT = Path(__file__).parents[2]
 
