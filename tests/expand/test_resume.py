@@ -297,10 +297,12 @@ def test_a_picture_that_is_replaced_by_one_of_the_same_size_is_named_if_it_is_re
     assert set(lines) <= set((out / "manifest.jsonl").read_bytes().splitlines())
 
 
-@pytest.mark.parametrize("format", ["folder", "webdataset"])
+@pytest.mark.parametrize("format", FORMATS)
 def test_a_replaced_picture_whose_copies_were_rejected_is_named(
     run: Callable[..., ExpandReport], replaced: Callable[[bool], None], format: str
 ) -> None:
+    if format == "parquet":
+        pytest.importorskip("pyarrow")
     options = {"format": format, "gates": {"max_occluded": -1.0}, "tries": 1}
     assert run("out", **options).rejected == 8
     replaced(True)
