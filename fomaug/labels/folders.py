@@ -29,19 +29,25 @@ _SUFFIX: Final = ".mask"
 _MODES: Final = ("1", "L", "P", "I", "I;16")
 
 
+def _with_pictures(files: Iterable[Path], folder: Path, root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the files of a folder that belong to pictures, sorted, each with the path of its picture."""
+    pictures = pictures_by_stem(root)
+    for file in sorted(files):
+        picture = pictures.get(stem_of(file.relative_to(folder).as_posix()))
+        if picture is not None:
+            yield file, picture
+
+
 def _claims_points(path: Path) -> bool:
     return path.suffix.lower() == ".pts" or (path.is_dir() and next(path.rglob("*.pts"), None) is not None)
 
 
 def _read_points(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
-    folder = path if path.is_dir() else path.parent
-    pictures = pictures_by_stem(root)
+    folder, files = (path, path.rglob("*.pts")) if path.is_dir() else (path.parent, [path])
     found = {}
-    for file in sorted(path.rglob("*.pts")) if path.is_dir() else [path]:
-        picture = pictures.get(stem_of(file.relative_to(folder).as_posix()))
-        if picture is not None:
-            with reporting_flaws(str(file), on_flaw, picture) as origin:
-                found[picture] = FaceLabels(points=_points(file, origin))
+    for file, picture in _with_pictures(files, folder, root):
+        with reporting_flaws(str(file), on_flaw, picture) as origin:
+            found[picture] = FaceLabels(points=_points(file, origin))
     return found
 
 
@@ -122,13 +128,8 @@ def _list_masks(path: Path, root: Path, on_flaw: OnFlaw) -> Annotations:
 
 
 def _masks_of(path: Path, root: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the masks of pictures in a folder, each with the path of its picture."""
-    pictures = pictures_by_stem(root)
     suffix = _SUFFIX if next(path.rglob(f"*{_SUFFIX}"), None) is not None else ".png"
-    for file in sorted(path.rglob("*")):
-        picture = pictures.get(stem_of(file.relative_to(path).as_posix()))
-        if picture is not None and file.suffix.lower() == suffix:
-            yield file, picture
+    return _with_pictures((file for file in path.rglob("*") if file.suffix.lower() == suffix), path, root)
 
 
 def _load_mask(labels: FaceLabels) -> FaceLabels:
