@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 import fomaug
+from fomaug.animator import Animator
 from fomaug.geometry import Frame, identity_grid, warp_image
 from fomaug.quality import Gates, judge, score
 
@@ -65,6 +66,12 @@ def blank(image: Tensor, flow: Tensor, rng: np.random.Generator) -> tuple[Tensor
     return torch.full_like(image, float(rng.uniform(0, 1))), flow
 
 
+def points_of(model: Animator, image: Tensor) -> Tensor:
+    """Find the keypoints (K, 2) of an image (1, 3, H, W), as points of the picture."""
+    frame = Frame((image.shape[2], image.shape[3]), model.size)
+    return frame.points_to_picture(model.detect(image).value)[0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path)
@@ -89,8 +96,7 @@ def main() -> None:
         result = aug.apply(image, aug.draw([path.name], copies=args.copies))
         for copy in range(args.copies):
             good = result.image[copy : copy + 1], result.flow[copy : copy + 1]
-            frame = Frame(tuple(image.shape[2:]), model.size)
-            points = frame.points_to_picture(model.detect(good[0]).value)[0]
+            points = points_of(model, good[0])
             frames = {
                 "good": good,
                 "melted": melted(*good, rng),

@@ -180,7 +180,7 @@ def test_good_frames_pass_and_broken_ones_do_not(spoil: ModuleType) -> None:
         result = aug.apply(image, aug.draw([path.name], copies=2))
         for i in range(2):
             good = result.image[i : i + 1], result.flow[i : i + 1]
-            points = _in_picture(model, good[0])
+            points = spoil.points_of(model, good[0])
             frames = {
                 "good": good,
                 "melted": spoil.melted(*good, rng),
@@ -194,10 +194,3 @@ def test_good_frames_pass_and_broken_ones_do_not(spoil: ModuleType) -> None:
     good = passed.pop("good")
     assert np.mean(good) >= 0.9
     assert np.mean([not ok for kind in passed.values() for ok in kind]) >= 0.95
-
-
-def _in_picture(model: fomaug.Animator, image: torch.Tensor) -> torch.Tensor:
-    from fomaug.geometry import Frame
-
-    value = model.detect(image).value
-    return Frame((image.shape[2], image.shape[3]), model.size).points_to_picture(value)[0]
